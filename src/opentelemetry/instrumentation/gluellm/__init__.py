@@ -1,0 +1,1 @@
+"""Makes the connection pools under LLM calls visible."""
