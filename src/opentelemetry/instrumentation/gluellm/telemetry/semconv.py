@@ -1,0 +1,587 @@
+"""The telemetry contract as data: every name, unit, description, bucket list and attribute key.
+
+Nothing else in the package spells one of them out. The metrics reference, the dashboards and the
+tests derive from this module, so a change here is a change of the public interface.
+
+Durations are seconds. Names without the ``gluellm.`` prefix come from the OpenTelemetry semantic
+conventions of ``SCHEMA_URL``, or, where these have none, from .NET's ``System.Net.Http`` metrics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+SCOPE_NAME: Final = "opentelemetry.instrumentation.gluellm"
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.37.0"
+"""The first version of the conventions that has all the conventional names used here."""
+
+OTHER: Final = "_OTHER"
+"""What a value becomes that is unknown, or beyond the bound on the number of values."""
+
+# --- attribute keys -------------------------------------------------------------------------------
+
+PROVIDER_NAME: Final = "gen_ai.provider.name"
+POOL_NAME: Final = "gluellm.pool.name"
+POOL_LIBRARY: Final = "gluellm.pool.library"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+PROTOCOL_VERSION: Final = "network.protocol.version"
+CONNECTION_STATE: Final = "http.connection.state"
+REQUEST_PHASE: Final = "gluellm.request.phase"
+STATUS_CODE: Final = "http.response.status_code"
+ERROR_TYPE: Final = "error.type"
+TIMEOUT_KIND: Final = "gluellm.timeout.kind"
+CLOSE_REASON: Final = "gluellm.connection.close_reason"
+DISCARD_REASON: Final = "gluellm.pool.discard_reason"
+REQUEST_RESEND: Final = "gluellm.request.resend"
+ANOMALY_TYPE: Final = "gluellm.anomaly.type"
+SEAM_NAME: Final = "gluellm.seam"
+INSTRUMENTATION_KIND: Final = "gluellm.instrumentation.kind"
+REQUEST_MODEL: Final = "gen_ai.request.model"
+OPERATION_NAME: Final = "gen_ai.operation.name"
+RESPONSE_STREAMING: Final = "gluellm.response.streaming"
+
+# On spans only.
+CONNECTION_REUSED: Final = "gluellm.connection.reused"
+SPAN_ACQUIRE_DURATION: Final = "gluellm.pool.acquire.duration"
+SPAN_CONNECTION_ACTIVE: Final = "gluellm.pool.connection.active"
+SPAN_CONNECTION_IDLE: Final = "gluellm.pool.connection.idle"
+SPAN_CONNECTION_MAX: Final = "gluellm.pool.connection.max"
+SPAN_REQUEST_QUEUED: Final = "gluellm.pool.request.queued"
+SPAN_OLDEST_LEASE_AGE: Final = "gluellm.pool.lease.oldest_age"
+SPAN_OLDEST_LEASE_PHASE: Final = "gluellm.pool.lease.oldest_phase"
+TLS_PROTOCOL_NAME: Final = "tls.protocol.name"
+TLS_PROTOCOL_VERSION: Final = "tls.protocol.version"
+
+# --- sets of values -------------------------------------------------------------------------------
+
+PHASES: Final = (
+    "queued",
+    "connecting",
+    "stream_queued",
+    "awaiting_response",
+    "reading",
+    "unread",
+)  # in the order of the numbers in pool/lease.py
+POOL_LIBRARIES: Final = ("httpx", "httpx2", "aiohttp", "urllib3", "grpc")
+CONNECTION_STATES: Final = ("active", "idle")
+PROTOCOL_VERSIONS: Final = ("1.1", "2")
+TIMEOUT_KINDS: Final = ("pool", "connect", "read", "write")
+DISCARD_REASONS: Final = ("closed", "garbage_collected")
+ANOMALY_TYPES: Final = (
+    "waiter_with_idle_connection",
+    "orphaned_connection",
+    "pool_timeout_overrun",
+)
+
+
+class ErrorType(StrEnum):
+    """Values of ``error.type``: the same for a failure, whichever library raised it."""
+
+    POOL_TIMEOUT = "pool_timeout"
+    CONNECT_TIMEOUT = "connect_timeout"
+    READ_TIMEOUT = "read_timeout"
+    WRITE_TIMEOUT = "write_timeout"
+    NAME_RESOLUTION_ERROR = "name_resolution_error"
+    CONNECTION_ERROR = "connection_error"
+    SECURE_CONNECTION_ERROR = "secure_connection_error"
+    READ_ERROR = "read_error"
+    WRITE_ERROR = "write_error"
+    PROTOCOL_ERROR = "protocol_error"
+    TOO_MANY_OPEN_FILES = "too_many_open_files"
+    NO_LOCAL_PORTS = "no_local_ports"
+    CANCELLED = "cancelled"
+    OTHER = OTHER
+
+
+class CloseReason(StrEnum):
+    """Values of ``gluellm.connection.close_reason``."""
+
+    KEEPALIVE_EXPIRED = "keepalive_expired"
+    KEEPALIVE_LIMIT = "keepalive_limit"
+    EVICTED = "evicted"
+    SERVER_DISCONNECT = "server_disconnect"
+    CONNECTION_CLOSE = "connection_close"
+    RESPONSE_INCOMPLETE = "response_incomplete"
+    GOAWAY = "goaway"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+    POOL_CLOSED = "pool_closed"
+    GARBAGE_COLLECTED = "garbage_collected"
+
+
+ERROR_TYPES: Final = tuple(error.value for error in ErrorType)
+CLOSE_REASONS: Final = tuple(reason.value for reason in CloseReason)
+
+# Keys of any-llm whose provider is registered in the conventions under another name. The rest map
+# to themselves: some are registered under that very name (openai, anthropic, cohere, deepseek,
+# groq, perplexity), most are not registered. The conventions give gcp.vertex_ai to whatever is
+# reached at aiplatform.googleapis.com, Anthropic's models there included; they have no such rule
+# for Azure.
+_REGISTERED_PROVIDERS: Final = {
+    "azure": "azure.ai.inference",
+    "azureopenai": "azure.ai.openai",
+    "bedrock": "aws.bedrock",
+    "gemini": "gcp.gemini",
+    "mistral": "mistral_ai",
+    "vertexai": "gcp.vertex_ai",
+    "vertexaianthropic": "gcp.vertex_ai",
+    "watsonx": "ibm.watsonx.ai",
+    "xai": "x_ai",
+}
+
+
+def registered_provider_name(key: str) -> str:
+    """The value of ``gen_ai.provider.name`` for any-llm's provider key.
+
+    Source: the well-known values of the OpenTelemetry GenAI attribute registry. A key without a
+    registered value is its own name.
+    """
+    return _REGISTERED_PROVIDERS.get(key, key)
+
+
+# --- spans ----------------------------------------------------------------------------------------
+
+SPAN_WAIT: Final = "HTTP wait_for_connection {address}:{port}"
+SPAN_SETUP: Final = "HTTP connection_setup {address}:{port}"
+SPAN_CONNECT: Final = "socket connect {address}:{port}"
+SPAN_TLS: Final = "TLS client handshake {address}"
+
+# --- metrics --------------------------------------------------------------------------------------
+
+
+class Instrument(StrEnum):
+    """Kinds of instruments, by the name of the class in the metrics API."""
+
+    OBSERVABLE_COUNTER = "ObservableCounter"
+    OBSERVABLE_UP_DOWN_COUNTER = "ObservableUpDownCounter"
+    OBSERVABLE_GAUGE = "ObservableGauge"
+    HISTOGRAM = "Histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric of the contract."""
+
+    name: str
+    instrument: Instrument
+    unit: str
+    description: str
+    attributes: tuple[str, ...]
+    """Keys that a series of this metric can have."""
+    buckets: tuple[float, ...] = ()
+    """Upper bounds of a histogram's buckets, in its unit."""
+    full: bool = False
+    """Emitted with ``metrics="full"`` only."""
+    planned: bool = False
+    """Named in the contract, not emitted yet."""
+    setting: str = ""
+    """The setting that turns this metric on, where it is off by default."""
+    opt_in_attributes: tuple[str, ...] = ()
+    """Further keys: ``gluellm.response.streaming`` with ``metrics="full"``, the ``gen_ai.`` ones
+    with ``model_attributes=True``."""
+
+
+LEVEL_POOL: Final = (PROVIDER_NAME, POOL_NAME, POOL_LIBRARY)
+LEVEL_ORIGIN: Final = (*LEVEL_POOL, SERVER_ADDRESS, SERVER_PORT)
+_MODEL: Final = (REQUEST_MODEL, OPERATION_NAME)
+
+# fmt: off
+_CREATE_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0)
+_ACQUIRE_BUCKETS: Final = (
+    0.0, 0.005, 0.05, 0.25, 1.0, 2.5, 5.0,
+    10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+)
+_LEASE_BUCKETS: Final = (0.05, 0.25, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+_LIFETIME_BUCKETS: Final = (
+    0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0,
+    2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
+)
+_REQUESTS_BUCKETS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+_TIME_IN_QUEUE_BUCKETS: Final = (
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25,
+    0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+)
+# fmt: on
+
+_COUNTER: Final = Instrument.OBSERVABLE_COUNTER
+_UP_DOWN_COUNTER: Final = Instrument.OBSERVABLE_UP_DOWN_COUNTER
+_GAUGE: Final = Instrument.OBSERVABLE_GAUGE
+_HISTOGRAM: Final = Instrument.HISTOGRAM
+
+# Connections.
+OPEN_CONNECTIONS: Final = Metric(
+    "http.client.open_connections",
+    _UP_DOWN_COUNTER,
+    "{connection}",
+    (
+        "Established connections. Idle ones include what has expired or was closed by the "
+        "peer, until the pool drops it."
+    ),
+    (*LEVEL_ORIGIN, CONNECTION_STATE, PROTOCOL_VERSION),
+)
+CONNECTION_CONNECTING: Final = Metric(
+    "gluellm.pool.connection.connecting",
+    _UP_DOWN_COUNTER,
+    "{connection}",
+    "Connections being established.",
+    LEVEL_ORIGIN,
+)
+CONNECTION_MAX: Final = Metric(
+    "gluellm.pool.connection.max",
+    _UP_DOWN_COUNTER,
+    "{connection}",
+    "Upper bound on connections. Left out when there is none.",
+    LEVEL_POOL,
+)
+CONNECTION_IDLE_MAX: Final = Metric(
+    "gluellm.pool.connection.idle.max",
+    _UP_DOWN_COUNTER,
+    "{connection}",
+    "Upper bound on idle connections. Left out when there is none.",
+    LEVEL_POOL,
+)
+OCCUPANCY_RATIO: Final = Metric(
+    "gluellm.pool.occupancy.ratio",
+    _GAUGE,
+    "1",
+    "(Active + connecting) / max of the fullest pool of this name.",
+    LEVEL_POOL,
+)
+PEAK_ACTIVE: Final = Metric(
+    "gluellm.pool.peak.active",
+    _GAUGE,
+    "{connection}",
+    (
+        "Most connections active or connecting at one moment of the window, summed over the "
+        "name's pools. Kept when a pool is gone."
+    ),
+    LEVEL_POOL,
+)
+CONNECTION_OPENED: Final = Metric(
+    "gluellm.pool.connection.opened",
+    _COUNTER,
+    "{connection}",
+    "Connections established.",
+    LEVEL_POOL,
+)
+CONNECTION_CLOSED: Final = Metric(
+    "gluellm.pool.connection.closed",
+    _COUNTER,
+    "{connection}",
+    "Connections closed, by reason.",
+    (*LEVEL_POOL, CLOSE_REASON),
+)
+CONNECTION_CREATE_DURATION: Final = Metric(
+    "gluellm.pool.connection.create.duration",
+    _HISTOGRAM,
+    "s",
+    "Time to establish a connection: TCP, TLS and proxy.",
+    (*LEVEL_ORIGIN, ERROR_TYPE),
+    _CREATE_BUCKETS,
+)
+REUSE_FAILURES: Final = Metric(
+    "gluellm.pool.reuse.failures",
+    _COUNTER,
+    "{request}",
+    (
+        "Requests that failed on a reused connection before the first byte of a response, as "
+        "when a load balancer drops idle connections."
+    ),
+    LEVEL_ORIGIN,
+)
+
+# Requests.
+ACTIVE_REQUESTS: Final = Metric(
+    "http.client.active_requests",
+    _UP_DOWN_COUNTER,
+    "{request}",
+    "Requests in any phase.",
+    LEVEL_ORIGIN,
+)
+REQUEST_CURRENT: Final = Metric(
+    "gluellm.pool.request.current",
+    _UP_DOWN_COUNTER,
+    "{request}",
+    "Requests in this phase now.",
+    (*LEVEL_ORIGIN, REQUEST_PHASE),
+)
+REQUEST_OLDEST_AGE: Final = Metric(
+    "gluellm.pool.request.oldest_age",
+    _GAUGE,
+    "s",
+    "How long the longest has been in this phase. 0 when none is.",
+    (*LEVEL_POOL, REQUEST_PHASE),
+)
+REQUEST_TIME: Final = Metric(
+    "gluellm.pool.request.time",
+    _COUNTER,
+    "s",
+    (
+        "Time spent in this phase, finished and running requests together. Its rate is the "
+        "mean number of requests in the phase."
+    ),
+    (*LEVEL_ORIGIN, REQUEST_PHASE),
+)
+REQUESTS: Final = Metric(
+    "gluellm.pool.requests",
+    _COUNTER,
+    "{request}",
+    "Requests that left the pool.",
+    (*LEVEL_ORIGIN, STATUS_CODE, ERROR_TYPE, REQUEST_RESEND),
+    opt_in_attributes=_MODEL,
+)
+PEAK_QUEUED: Final = Metric(
+    "gluellm.pool.peak.queued",
+    _GAUGE,
+    "{request}",
+    "Most requests queued at one moment of the window.",
+    LEVEL_POOL,
+)
+ACQUIRE_DURATION: Final = Metric(
+    "gluellm.pool.acquire.duration",
+    _HISTOGRAM,
+    "s",
+    (
+        "Time queued for a connection, an immediate acquire as exactly 0. Ends at the "
+        "assignment that was not refused."
+    ),
+    (*LEVEL_ORIGIN, ERROR_TYPE),
+    _ACQUIRE_BUCKETS,
+    opt_in_attributes=_MODEL,
+)
+LEASE_DURATION: Final = Metric(
+    "gluellm.pool.lease.duration",
+    _HISTOGRAM,
+    "s",
+    "Time from acquire to release. For a streamed answer, to the end of the stream.",
+    LEVEL_ORIGIN,
+    _LEASE_BUCKETS,
+    opt_in_attributes=(RESPONSE_STREAMING, *_MODEL),
+)
+ACQUIRE_TIMEOUT: Final = Metric(
+    "gluellm.pool.acquire.timeout",
+    _GAUGE,
+    "s",
+    "Pool timeout as last asked for. Left out when there is none.",
+    LEVEL_POOL,
+)
+TIMEOUTS: Final = Metric(
+    "gluellm.pool.timeouts",
+    _COUNTER,
+    "{timeout}",
+    "Requests that ended in a timeout, by kind.",
+    (*LEVEL_ORIGIN, TIMEOUT_KIND),
+)
+REQUEUES: Final = Metric(
+    "gluellm.pool.requeues",
+    _COUNTER,
+    "{request}",
+    "Requests sent back to the queue because the assigned connection turned out unusable.",
+    LEVEL_POOL,
+)
+
+# Pools.
+POOL_LIVE: Final = Metric(
+    "gluellm.pool.live",
+    _UP_DOWN_COUNTER,
+    "{pool}",
+    "Pools alive that have served a request.",
+    LEVEL_POOL,
+)
+POOL_OPENED: Final = Metric(
+    "gluellm.pool.opened", _COUNTER, "{pool}", "Pools that served their first request.", LEVEL_POOL
+)
+POOL_DISCARDED: Final = Metric(
+    "gluellm.pool.discarded",
+    _COUNTER,
+    "{pool}",
+    "Pools gone, by reason.",
+    (*LEVEL_POOL, DISCARD_REASON),
+)
+LEAK_SUSPECTED: Final = Metric(
+    "gluellm.pool.leak.suspected",
+    _UP_DOWN_COUNTER,
+    "{connection}",
+    "Connections held over the leak threshold now.",
+    LEVEL_POOL,
+    planned=True,
+)
+LEAKS: Final = Metric(
+    "gluellm.pool.leaks",
+    _COUNTER,
+    "{connection}",
+    "Connections ever held over the leak threshold.",
+    LEVEL_POOL,
+    planned=True,
+)
+STREAM_ACTIVE: Final = Metric(
+    "gluellm.pool.stream.active",
+    _UP_DOWN_COUNTER,
+    "{stream}",
+    "HTTP/2 streams in use.",
+    (*LEVEL_ORIGIN, PROTOCOL_VERSION),
+    planned=True,
+)
+STREAM_MAX: Final = Metric(
+    "gluellm.pool.stream.max",
+    _UP_DOWN_COUNTER,
+    "{stream}",
+    "The peer's limit on HTTP/2 streams.",
+    (*LEVEL_ORIGIN, PROTOCOL_VERSION),
+    planned=True,
+)
+STREAM_ORPHANED: Final = Metric(
+    "gluellm.pool.stream.orphaned",
+    _UP_DOWN_COUNTER,
+    "{stream}",
+    "HTTP/2 streams that nobody reads any more.",
+    (*LEVEL_ORIGIN, PROTOCOL_VERSION),
+    planned=True,
+)
+ANOMALIES: Final = Metric(
+    "gluellm.pool.anomalies",
+    _COUNTER,
+    "{anomaly}",
+    "States that a pool should never be in, by type.",
+    (*LEVEL_POOL, ANOMALY_TYPE),
+    planned=True,
+)
+
+# The process.
+EVENT_LOOP_LAG_PEAK: Final = Metric(
+    "gluellm.event_loop.lag.peak",
+    _GAUGE,
+    "s",
+    (
+        "Worst lateness of a timer in the window, on event loops that hold leases. While it "
+        "is high, waiting says nothing about pool or provider."
+    ),
+    (),
+    planned=True,
+)
+SEAM: Final = Metric(
+    "gluellm.instrumentation.seam",
+    _GAUGE,
+    "{seam}",
+    "1 where this signal works, 0 where the installed version of the library lacks it.",
+    (POOL_LIBRARY, SEAM_NAME),
+)
+INSTRUMENTATION_ERRORS: Final = Metric(
+    "gluellm.instrumentation.errors",
+    _COUNTER,
+    "{error}",
+    "The instrumentation's own failures that were caught.",
+    (INSTRUMENTATION_KIND,),
+)
+INSTRUMENTATION_DROPPED: Final = Metric(
+    "gluellm.instrumentation.dropped",
+    _COUNTER,
+    "{record}",
+    "Records dropped by the bounded buffer.",
+    (INSTRUMENTATION_KIND,),
+)
+
+# With metrics="full".
+RESPONSE_WAIT_DURATION: Final = Metric(
+    "gluellm.pool.response.wait.duration",
+    _HISTOGRAM,
+    "s",
+    "Time from the request being sent to the head of its response.",
+    LEVEL_ORIGIN,
+    _LEASE_BUCKETS,
+    full=True,
+)
+CONNECTION_TLS_DURATION: Final = Metric(
+    "gluellm.pool.connection.tls.duration",
+    _HISTOGRAM,
+    "s",
+    "Time of the TLS handshake.",
+    (*LEVEL_ORIGIN, ERROR_TYPE),
+    _CREATE_BUCKETS,
+    full=True,
+)
+STREAM_ACQUIRE_DURATION: Final = Metric(
+    "gluellm.pool.stream.acquire.duration",
+    _HISTOGRAM,
+    "s",
+    "Time queued for an HTTP/2 stream.",
+    (*LEVEL_ORIGIN, PROTOCOL_VERSION),
+    _ACQUIRE_BUCKETS,
+    full=True,
+)
+CONNECTION_DURATION: Final = Metric(
+    "http.client.connection.duration",
+    _HISTOGRAM,
+    "s",
+    "Time from a connection being established to its close.",
+    (*LEVEL_ORIGIN, PROTOCOL_VERSION),
+    _LIFETIME_BUCKETS,
+    full=True,
+)
+CONNECTION_REQUESTS: Final = Metric(
+    "gluellm.pool.connection.requests",
+    _HISTOGRAM,
+    "{request}",
+    "Requests that a connection served before its close.",
+    LEVEL_ORIGIN,
+    _REQUESTS_BUCKETS,
+    full=True,
+)
+
+# By a setting of its own.
+REQUEST_TIME_IN_QUEUE: Final = Metric(
+    "http.client.request.time_in_queue",
+    _HISTOGRAM,
+    "s",
+    "Time queued for a connection, of those requests only that had to wait (as .NET counts it).",
+    LEVEL_ORIGIN,
+    _TIME_IN_QUEUE_BUCKETS,
+    setting="time_in_queue",
+)
+
+METRICS: Final = (
+    OPEN_CONNECTIONS,
+    CONNECTION_CONNECTING,
+    CONNECTION_MAX,
+    CONNECTION_IDLE_MAX,
+    OCCUPANCY_RATIO,
+    PEAK_ACTIVE,
+    CONNECTION_OPENED,
+    CONNECTION_CLOSED,
+    CONNECTION_CREATE_DURATION,
+    REUSE_FAILURES,
+    ACTIVE_REQUESTS,
+    REQUEST_CURRENT,
+    REQUEST_OLDEST_AGE,
+    REQUEST_TIME,
+    REQUESTS,
+    PEAK_QUEUED,
+    ACQUIRE_DURATION,
+    LEASE_DURATION,
+    ACQUIRE_TIMEOUT,
+    TIMEOUTS,
+    REQUEUES,
+    POOL_LIVE,
+    POOL_OPENED,
+    POOL_DISCARDED,
+    LEAK_SUSPECTED,
+    LEAKS,
+    STREAM_ACTIVE,
+    STREAM_MAX,
+    STREAM_ORPHANED,
+    ANOMALIES,
+    EVENT_LOOP_LAG_PEAK,
+    SEAM,
+    INSTRUMENTATION_ERRORS,
+    INSTRUMENTATION_DROPPED,
+    RESPONSE_WAIT_DURATION,
+    CONNECTION_TLS_DURATION,
+    STREAM_ACQUIRE_DURATION,
+    CONNECTION_DURATION,
+    CONNECTION_REQUESTS,
+    REQUEST_TIME_IN_QUEUE,
+)
+"""All metrics of the contract, in its order."""
