@@ -1,0 +1,245 @@
+"""The settings: read once, from keyword arguments and environment variables.
+
+A keyword argument wins over its environment variable, which wins over the default. A wrong keyword
+argument is a mistake in code and raises; a wrong environment variable must not keep a program from
+starting, so it is logged once and the default holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Literal, TypeVar, cast
+
+_logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
+
+ENVIRONMENT_PREFIX = "OTEL_PYTHON_GLUELLM_"
+EXPORT_INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
+"""The SDK's own variable, in milliseconds."""
+
+MAX_ORIGINS_BOUND = 200
+"""A phase metric has six series per origin, and the SDK folds all series of an instrument into one
+beyond 2 000 attribute sets."""
+
+_PEAK_WINDOW = 75.0
+_INTERVALS_PER_PEAK_WINDOW = 1.25
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a setting's value may be."""
+
+    allowed: str
+    """In words, for error messages and the configuration reference."""
+    accepts: Callable[[object], bool]
+    """Whether a value given in code is allowed."""
+    parse: Callable[[str], object]
+    """Turns an environment variable into a value; raises ValueError where it can't."""
+
+
+def _one_of(*values: str) -> Rule:
+    def parse(text: str) -> object:
+        return text.lower()
+
+    return Rule(" or ".join(f'"{value}"' for value in values), values.__contains__, parse)
+
+
+def _boolean() -> Rule:
+    words = {"true": True, "1": True, "false": False, "0": False}
+
+    def parse(text: str) -> object:
+        try:
+            return words[text.lower()]
+        except KeyError:
+            raise ValueError(text) from None
+
+    return Rule(
+        "True or False (true, false, 1 or 0 in the environment)",
+        lambda value: isinstance(value, bool),
+        parse,
+    )
+
+
+def _seconds(*, zero: bool) -> Rule:
+    def accepts(value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
+        return math.isfinite(value) and (value >= 0 if zero else value > 0)
+
+    return Rule(
+        "a finite number of at least 0" if zero else "a finite number above 0", accepts, float
+    )
+
+
+def _whole_number(low: int, high: int) -> Rule:
+    def accepts(value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+    return Rule(f"a whole number from {low} to {high}", accepts, int)
+
+
+def _setting(default: _T, rule: Rule, description: str, unit: str = "") -> _T:
+    metadata = {"rule": rule, "description": description, "unit": unit}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The settings of ``GlueLLMInstrumentor().instrument()``. ``Config.read`` checks them."""
+
+    scope: Literal["any_llm", "all"] = _setting(
+        "any_llm",
+        _one_of("any_llm", "all"),
+        "Which pools are observed: those built inside or used by an any-llm call, or every httpx "
+        "and httpx2 pool of the process.",
+    )
+    http_spans: bool = _setting(
+        False,
+        _boolean(),
+        "Also turn on opentelemetry-instrumentation-httpx for httpx and httpx2, in the whole "
+        "process. Its spans carry whole URLs, and it sends trace context and baggage to the "
+        "provider.",
+    )
+    metrics: Literal["lean", "full"] = _setting(
+        "lean",
+        _one_of("lean", "full"),
+        "`full` adds five histograms and the attribute `gluellm.response.streaming`.",
+    )
+    span_min_duration: float = _setting(
+        0.05,
+        _seconds(zero=True),
+        "A wait or a connection set-up that took at least this long becomes a span; one that "
+        "failed always does. 0 makes a span of each.",
+        "s",
+    )
+    max_origins: int = _setting(
+        20,
+        _whole_number(1, MAX_ORIGINS_BOUND),
+        "Distinct `server.address` and `server.port` pairs on metrics, per process. Beyond it the "
+        "address is `_OTHER` and the port is left out.",
+        "origins",
+    )
+    peak_window: float = _setting(
+        _PEAK_WINDOW,
+        _seconds(zero=False),
+        "How far back the `peak` gauges look. Less than the time between two collections loses "
+        "peaks, so the default grows to 1.25 times `OTEL_METRIC_EXPORT_INTERVAL` where that is "
+        "more.",
+        "s",
+    )
+    model_attributes: bool = _setting(
+        False,
+        _boolean(),
+        "Put `gen_ai.request.model` and `gen_ai.operation.name` on the acquire, lease and requests "
+        "metrics too, which multiplies their series.",
+    )
+    time_in_queue: bool = _setting(
+        False,
+        _boolean(),
+        "Also emit `http.client.request.time_in_queue`, which counts as .NET does: only requests "
+        "that had to wait.",
+    )
+
+    @classmethod
+    def read(cls, **arguments: object) -> Config:
+        """The settings from keyword arguments, else the environment, else the defaults.
+
+        Raises ValueError for a value that is not allowed, TypeError for a setting that does not
+        exist. A wrong environment variable is logged once as a warning instead.
+        """
+        settings = {setting.name: setting for setting in SETTINGS}
+        unknown = sorted(arguments.keys() - settings.keys())
+        if unknown:
+            raise TypeError(
+                f"unknown setting {', '.join(map(repr, unknown))}; known are {', '.join(settings)}"
+            )
+        values: dict[str, object] = {"peak_window": _default_peak_window(os.environ)}
+        for name, setting in settings.items():
+            if name in arguments:
+                value = arguments[name]
+                if not setting.rule.accepts(value):
+                    raise ValueError(f"{name}={value!r}: allowed is {setting.rule.allowed}")
+                values[name] = value
+            else:
+                setting.read_environment(os.environ, values)
+        return cls(**cast("dict[str, Any]", values))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A field of Config with what is told about it."""
+
+    name: str
+    default: object
+    description: str
+    unit: str
+    """``s``, a plural noun, or empty where the value has none."""
+    rule: Rule
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+    def read_environment(self, environment: Mapping[str, str], values: dict[str, object]) -> None:
+        """Put the environment's value into ``values``, where there is a usable one.
+
+        An empty variable counts as unset, as the OpenTelemetry specification has it.
+        """
+        text = environment.get(self.variable, "").strip()
+        if not text:
+            return
+        try:
+            value = self.rule.parse(text)
+            usable = self.rule.accepts(value)
+        except ValueError:
+            usable = False
+        if usable:
+            values[self.name] = value
+        else:
+            _warn_once(self.variable, text, self.rule.allowed, values.get(self.name, self.default))
+
+
+def _settings() -> tuple[Setting, ...]:
+    found = []
+    for entry in fields(Config):
+        assert entry.default is not MISSING
+        metadata = entry.metadata
+        found.append(
+            Setting(
+                entry.name,
+                entry.default,
+                metadata["description"],
+                metadata["unit"],
+                metadata["rule"],
+            )
+        )
+    return tuple(found)
+
+
+SETTINGS = _settings()
+"""Every setting, in the order of Config's fields."""
+
+_warned: set[tuple[str, str]] = set()
+
+
+def _warn_once(variable: str, text: str, allowed: str, default: object) -> None:
+    if (variable, text) not in _warned:
+        _warned.add((variable, text))
+        _logger.warning("%s=%r: allowed is %s; using %r", variable, text, allowed, default)
+
+
+def _default_peak_window(environment: Mapping[str, str]) -> float:
+    try:
+        interval = float(environment.get(EXPORT_INTERVAL_VARIABLE, "")) / 1000
+    except ValueError:
+        return _PEAK_WINDOW  # unset, or wrong: the SDK complains of its own variable
+    # An infinite interval is a reader that never collects by itself.
+    if not math.isfinite(interval):
+        return _PEAK_WINDOW
+    return max(_PEAK_WINDOW, _INTERVALS_PER_PEAK_WINDOW * interval)

@@ -1,0 +1,188 @@
+"""The settings: where they come from, and what a wrong one does."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import config
+from opentelemetry.instrumentation.gluellm.config import SETTINGS, Config
+
+LOGGER = "opentelemetry.instrumentation.gluellm"
+
+WRONG_VALUES = [
+    ("scope", "everything", '"any_llm" or "all"'),
+    ("scope", None, '"any_llm" or "all"'),
+    ("http_spans", "true", "True or False"),
+    ("http_spans", 1, "True or False"),
+    ("metrics", "FULL", '"lean" or "full"'),
+    ("span_min_duration", -0.1, "at least 0"),
+    ("span_min_duration", float("nan"), "at least 0"),
+    ("span_min_duration", float("inf"), "at least 0"),
+    ("span_min_duration", "0.1", "at least 0"),
+    ("span_min_duration", True, "at least 0"),
+    ("max_origins", 0, "from 1 to 200"),
+    ("max_origins", 201, "from 1 to 200"),
+    ("max_origins", 2.0, "from 1 to 200"),
+    ("max_origins", True, "from 1 to 200"),
+    ("peak_window", 0, "above 0"),
+    ("model_attributes", None, "True or False"),
+    ("time_in_queue", "0", "True or False"),
+]
+
+ENVIRONMENT_VALUES = [
+    ("SCOPE", "all", "scope", "all"),
+    ("SCOPE", " ALL ", "scope", "all"),
+    ("HTTP_SPANS", "true", "http_spans", True),
+    ("HTTP_SPANS", "True", "http_spans", True),
+    ("HTTP_SPANS", "1", "http_spans", True),
+    ("HTTP_SPANS", "false", "http_spans", False),
+    ("HTTP_SPANS", "0", "http_spans", False),
+    ("METRICS", "full", "metrics", "full"),
+    ("SPAN_MIN_DURATION", "0", "span_min_duration", 0.0),
+    ("SPAN_MIN_DURATION", "1.5", "span_min_duration", 1.5),
+    ("MAX_ORIGINS", "7", "max_origins", 7),
+    ("PEAK_WINDOW", "10", "peak_window", 10.0),
+    ("MODEL_ATTRIBUTES", "1", "model_attributes", True),
+    ("TIME_IN_QUEUE", "true", "time_in_queue", True),
+]
+
+WRONG_ENVIRONMENT = [
+    ("SCOPE", "pools"),
+    ("HTTP_SPANS", "yes"),
+    ("METRICS", "some"),
+    ("SPAN_MIN_DURATION", "50ms"),
+    ("SPAN_MIN_DURATION", "nan"),
+    ("MAX_ORIGINS", "1.5"),
+    ("MAX_ORIGINS", "1000"),
+    ("PEAK_WINDOW", "-1"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in SETTINGS:
+        monkeypatch.delenv(setting.variable, raising=False)
+    monkeypatch.delenv(config.EXPORT_INTERVAL_VARIABLE, raising=False)
+    monkeypatch.setattr(config, "_warned", set())
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    """Without any argument or variable, Config.read gives the fields' defaults."""
+    assert Config.read() == Config()
+    assert Config() == Config(
+        scope="any_llm",
+        http_spans=False,
+        metrics="lean",
+        span_min_duration=0.05,
+        max_origins=20,
+        peak_window=75.0,
+        model_attributes=False,
+        time_in_queue=False,
+    )
+
+
+def test_every_setting_is_described() -> None:
+    """Each field says what it does and what is allowed, and accepts its own default."""
+    for setting in SETTINGS:
+        assert setting.description
+        assert setting.rule.allowed
+        assert setting.rule.accepts(setting.default)
+
+
+def test_config_can_not_be_changed() -> None:
+    """A Config is read once: nobody changes it behind the instrumentation's back."""
+    with pytest.raises(FrozenInstanceError):
+        Config().scope = "all"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("name", "value", "allowed"), WRONG_VALUES)
+def test_wrong_argument_names_setting_value_and_what_is_allowed(
+    name: str, value: object, allowed: str
+) -> None:
+    """The message of the ValueError is enough to mend the call."""
+    with pytest.raises(ValueError) as raised:
+        Config.read(**{name: value})
+    message = str(raised.value)
+    assert message.startswith(f"{name}={value!r}")
+    assert allowed in message
+
+
+def test_unknown_argument_names_it_and_the_known_ones() -> None:
+    """A misspelled setting is no silent default."""
+    with pytest.raises(TypeError, match="'span_min_duratoin'.*span_min_duration") as raised:
+        Config.read(span_min_duratoin=1)
+    assert all(setting.name in str(raised.value) for setting in SETTINGS)
+
+
+@pytest.mark.parametrize(("suffix", "text", "name", "value"), ENVIRONMENT_VALUES)
+def test_environment_variable_sets_its_setting(
+    monkeypatch: pytest.MonkeyPatch, suffix: str, text: str, name: str, value: object
+) -> None:
+    """Each setting has a variable, with the types that text can hold."""
+    monkeypatch.setenv(f"OTEL_PYTHON_GLUELLM_{suffix}", text)
+    found = getattr(Config.read(), name)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_every_setting_has_a_tested_variable() -> None:
+    """The table above covers all settings."""
+    assert {name for _, _, name, _ in ENVIRONMENT_VALUES} == {setting.name for setting in SETTINGS}
+
+
+def test_argument_wins_over_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code knows better than the environment."""
+    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", "7")
+    assert Config.read(max_origins=8).max_origins == 8
+
+
+def test_argument_hides_a_wrong_environment_variable(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A variable that isn't used isn't complained about."""
+    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", "many")
+    assert Config.read(max_origins=8).max_origins == 8
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("suffix", "text"), WRONG_ENVIRONMENT)
+def test_wrong_environment_variable_is_logged_once_and_the_default_holds(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, suffix: str, text: str
+) -> None:
+    """A deployment's typo costs a warning, not the program."""
+    variable = f"OTEL_PYTHON_GLUELLM_{suffix}"
+    monkeypatch.setenv(variable, text)
+    with caplog.at_level(logging.WARNING, LOGGER):
+        assert Config.read() == Config()
+        assert Config.read() == Config()
+    (record,) = caplog.records
+    assert record.name == LOGGER
+    assert record.levelno == logging.WARNING
+    message = record.getMessage()
+    assert message.startswith(f"{variable}={text!r}: allowed is ")
+    assert repr(getattr(Config(), suffix.lower())) in message
+
+
+def test_empty_environment_variable_counts_as_unset(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As the OpenTelemetry specification has it."""
+    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_SCOPE", " ")
+    assert Config.read().scope == "any_llm"
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "seconds"),
+    [("1000", 75.0), ("60000", 75.0), ("120000", 150.0), ("inf", 75.0), ("often", 75.0)],
+)
+def test_peak_window_spans_a_collection(
+    monkeypatch: pytest.MonkeyPatch, milliseconds: str, seconds: float
+) -> None:
+    """The default covers 1.25 export intervals, so that no peak falls between two of them."""
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", milliseconds)
+    assert Config.read().peak_window == seconds
+    assert Config.read(peak_window=5.0).peak_window == 5.0
