@@ -1,0 +1,91 @@
+"""What the fake provider is told to do, and what it counted."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """How one request is answered. Durations are seconds.
+
+    A streamed answer sends its head after ``head_delay`` and then one token every
+    ``1 / token_rate``. An answer that is not streamed is sent whole once its last token is due, as
+    real providers do: its head comes after ``head_delay + tokens / token_rate``.
+    """
+
+    head_delay: float = 0.0
+    """Until the response's head; ``math.inf`` never answers."""
+    jitter: float = 0.0
+    """Up to this much more, evenly distributed, is added to ``head_delay``."""
+    tokens: int = 8
+    token_rate: float = 0.0
+    """Tokens a second; 0 sends all of them at once."""
+    status: int = 200
+    """400 and above answer with the API's own error body."""
+    retry_after: float | None = None
+    """Sent as ``retry-after`` with an error status."""
+    reset_before_head: bool = False
+    """Reset the connection (TCP RST) where the head is due."""
+    reset_after: int | None = None
+    """Reset the connection (TCP RST) after that many tokens; not streamed: after half the body."""
+    hang_up_after: int | None = None
+    """The same with an orderly end (TCP FIN), in the middle of the body all the same."""
+    stall_after: int | None = None
+    """Fall silent after that many tokens, until the client leaves."""
+    close: bool = False
+    """Answer with ``connection: close`` and close."""
+
+    def __post_init__(self) -> None:
+        for name in ("head_delay", "jitter", "token_rate", "tokens"):
+            value = getattr(self, name)
+            if math.isnan(value) or value < 0:
+                raise ValueError(f"{name} must be 0 or more, found {value!r}")
+        if not 200 <= self.status <= 599:
+            raise ValueError(f"status must be from 200 to 599, found {self.status!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedRequest:
+    """One request as it reached the provider."""
+
+    method: str
+    path: str
+    api: str
+    """``openai`` or ``anthropic``, by the headers that the SDKs send."""
+    model: str | None
+    stream: bool
+    connection: int
+    """Number of the connection that carried it, from 1 on."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the provider saw, to compare other numbers with."""
+
+    connections: int = 0
+    """Accepted connections (after the TLS handshake, with TLS)."""
+    open_connections: int = 0
+    requests: int = 0
+    """Requests that arrived whole."""
+    by_status: Counter[int] = field(default_factory=Counter)
+    """Answers by status, counted when their head is sent."""
+    by_api: Counter[str] = field(default_factory=Counter)
+    """Requests by API."""
+    completed: int = 0
+    """Answers that were sent to their end."""
+    resets: int = 0
+    """Connections that the provider reset or hung up in the middle of an answer, as told."""
+    abandoned: int = 0
+    """Requests whose client left before the answer was complete."""
+    idle_closed: int = 0
+    """Connections that the provider closed because they were idle for ``idle_timeout``."""
+    used_connections: int = 0
+    """Accepted connections that carried at least one request."""
+
+    @property
+    def reused(self) -> int:
+        """Requests that arrived on a connection that had carried one before."""
+        return self.requests - self.used_connections

@@ -1,0 +1,154 @@
+"""The fake provider itself: a listening socket, its connections, its counts."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import math
+import socket
+import ssl
+from collections import deque
+from types import TracebackType
+
+from .behaviour import Behaviour, Counts, ReceivedRequest
+from .connection import Connection
+
+_REMEMBERED = 10_000
+_HOST = "127.0.0.1"
+
+
+class PortInUseError(OSError):
+    """The port that was asked for belongs to another program."""
+
+
+class FakeProvider:
+    """Serves the OpenAI and Anthropic APIs on loopback, as ``behaviour`` says.
+
+    Raises `PortInUseError` on entry when ``port`` is taken; port 0 takes any free one.
+    ``idle_timeout`` is the time in seconds after which an idle connection is closed. ``replies``
+    maps a method and a path to the body of further endpoints: bytes, or what JSON can express.
+    All public attributes may be changed at any time, from any thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        behaviour: Behaviour | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        idle_timeout: float = math.inf,
+        replies: dict[tuple[str, str], object] | None = None,
+    ) -> None:
+        self.behaviour = behaviour or Behaviour()
+        self.idle_timeout = idle_timeout
+        self.replies = replies or {}
+        self.counts = Counts()
+        self.requests: deque[ReceivedRequest] = deque(maxlen=_REMEMBERED)
+        """The last requests, oldest first."""
+        self.port = port
+        self._ssl_context = ssl_context
+        self._script: deque[Behaviour] = deque()
+        self._listener: asyncio.Server | None = None
+        self._connections: dict[asyncio.Task[None], Connection] = {}
+        self._accepted = 0
+
+    @property
+    def host(self) -> str:
+        return _HOST
+
+    @property
+    def url(self) -> str:
+        scheme = "https" if self._ssl_context else "http"
+        return f"{scheme}://{_HOST}:{self.port}"
+
+    @property
+    def openai_url(self) -> str:
+        """Base URL for OpenAI clients, which have the version in it."""
+        return f"{self.url}/v1"
+
+    @property
+    def anthropic_url(self) -> str:
+        """Base URL for Anthropic clients, which have no version in it."""
+        return self.url
+
+    def script(self, *behaviours: Behaviour) -> None:
+        """Answer the next requests like this, one each, before ``behaviour`` holds again."""
+        self._script.extend(behaviours)
+
+    async def __aenter__(self) -> FakeProvider:
+        await self.listen()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def listen(self) -> None:
+        """Accept connections; again on the same port after `refuse`."""
+        if self._listener is not None:
+            return
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((_HOST, self.port))
+            self._listener = await asyncio.start_server(
+                self._accept, sock=sock, ssl=self._ssl_context, backlog=1024
+            )
+        except OSError as error:
+            sock.close()
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUseError(
+                    errno.EADDRINUSE, f"port {self.port} on {_HOST} is in use"
+                ) from error
+            raise
+        self.port = sock.getsockname()[1]
+
+    async def refuse(self) -> None:
+        """Refuse new connections until `listen`; the open ones stay."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    async def drop(self, *, idle_only: bool = False, reset: bool = False) -> None:
+        """Close the open connections, also those in the middle of an answer."""
+        tasks = []
+        for task, connection in list(self._connections.items()):
+            if idle_only and connection.answering:
+                continue
+            if reset:
+                connection.reset()
+            task.cancel()
+            tasks.append(task)
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def close(self) -> None:
+        await self.refuse()
+        await self.drop()
+
+    def received(self, request: ReceivedRequest) -> Behaviour:
+        self.requests.append(request)
+        try:
+            return self._script.popleft()
+        except IndexError:
+            return self.behaviour
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._accepted += 1
+        connection = Connection(self, self._accepted, reader, writer)
+        self.counts.connections += 1
+        self.counts.open_connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections[task] = connection
+        try:
+            await connection.serve()
+        except asyncio.CancelledError:
+            pass  # dropped: asyncio's stream protocol would log a cancelled handler as an error
+        finally:
+            self.counts.open_connections -= 1
+            del self._connections[task]

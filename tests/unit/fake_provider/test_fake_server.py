@@ -1,0 +1,140 @@
+"""The fake provider as a server: listening, refusing, dropping, TLS, its own thread."""
+
+import asyncio
+import ssl
+import time
+
+import httpx
+import pytest
+import trustme
+
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
+    Behaviour,
+    FakeProvider,
+    FakeProviderThread,
+    PortInUseError,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+async def until(condition) -> None:
+    """Wait for a condition; fails after 5 s."""
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_port_in_use_is_said_plainly():
+    """A second provider on the port names it."""
+    async with FakeProvider() as first:
+        with pytest.raises(PortInUseError, match=f"port {first.port} on 127.0.0.1 is in use"):
+            await FakeProvider(port=first.port).listen()
+
+
+async def test_refused_connections_and_recovery_on_the_same_port():
+    """`refuse` keeps open connections, refuses new ones, and `listen` takes the port again."""
+    async with FakeProvider() as provider, httpx.AsyncClient() as client:
+        url = f"{provider.openai_url}/models"
+        assert (await client.get(url)).status_code == 200
+        await provider.refuse()
+        assert (await client.get(url)).status_code == 200
+        await provider.drop()
+        with pytest.raises(httpx.ConnectError):
+            await client.get(url)
+        await provider.listen()
+        assert (await client.get(url)).status_code == 200
+        assert provider.counts.connections == 2
+
+
+async def test_idle_connections_are_closed_after_the_timeout():
+    """A keep-alive connection that carries nothing is closed by the server."""
+    async with FakeProvider(idle_timeout=0.05) as provider, httpx.AsyncClient() as client:
+        await client.get(f"{provider.openai_url}/models")
+        await until(lambda: provider.counts.idle_closed == 1)
+        assert provider.counts.open_connections == 0
+
+
+async def test_dropping_idle_connections_spares_the_busy_ones():
+    """`drop(idle_only=True)` leaves a request in the middle of its answer alone."""
+    async with FakeProvider() as provider, httpx.AsyncClient() as client:
+        url = f"{provider.openai_url}/models"
+        await client.get(url)
+        provider.behaviour = Behaviour(head_delay=0.2)
+        busy = asyncio.create_task(client.get(url))
+        await until(lambda: provider.counts.requests == 2)
+        async with httpx.AsyncClient() as other:
+            provider.behaviour = Behaviour()
+            await other.get(url)
+            await provider.drop(idle_only=True)
+            assert provider.counts.open_connections == 1
+        assert (await busy).status_code == 200
+
+
+async def test_client_that_leaves_is_counted():
+    """A client that gives up is noticed while the provider still waits."""
+    async with FakeProvider(behaviour=Behaviour(head_delay=60)) as provider:
+        async with httpx.AsyncClient(timeout=0.05) as client:
+            with pytest.raises(httpx.ReadTimeout):
+                await client.get(f"{provider.openai_url}/models")
+        await until(lambda: provider.counts.abandoned == 1)
+        assert provider.counts.completed == 0
+
+
+async def test_tls():
+    """With a context handed in the provider speaks TLS, resets included."""
+    authority = trustme.CA()
+    server, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(trusting)
+    async with (
+        FakeProvider(ssl_context=server) as provider,
+        httpx.AsyncClient(verify=trusting) as client,
+    ):
+        assert provider.openai_url.startswith("https://")
+        assert (await client.get(f"{provider.openai_url}/models")).status_code == 200
+        provider.script(Behaviour(reset_before_head=True))
+        with pytest.raises(httpx.TransportError):
+            await client.get(f"{provider.openai_url}/models")
+
+
+async def test_bytes_that_are_no_request_are_answered_with_400():
+    """Garbage ends the connection without disturbing the provider."""
+    async with FakeProvider() as provider:
+        reader, writer = await asyncio.open_connection("127.0.0.1", provider.port)
+        writer.write(b"hello\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        writer.close()
+        assert provider.counts.requests == 0
+
+
+async def test_thread_serves_while_the_clients_loop_is_blocked():
+    """The provider's schedule holds though the client's loop does nothing else meanwhile."""
+    thread = FakeProviderThread(behaviour=Behaviour(head_delay=0.1))
+    with thread as provider:
+        async with httpx.AsyncClient() as client:
+            task = asyncio.create_task(client.get(f"{provider.openai_url}/models"))
+            await until(lambda: provider.counts.requests == 1)
+            time.sleep(0.3)  # the blocked loop is the case
+            assert provider.counts.completed == 1
+            assert (await task).status_code == 200
+            await thread.call(provider.refuse())
+
+
+def test_thread_raises_what_the_provider_raises():
+    """A port in use is told to the caller, and the thread ends."""
+    with FakeProviderThread() as provider:
+        second = FakeProviderThread(port=provider.port)
+        with pytest.raises(PortInUseError), second:
+            pass
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"head_delay": -1}, {"token_rate": float("nan")}, {"status": 99}],
+    ids=["delay", "rate", "status"],
+)
+def test_wrong_behaviour_is_refused(wrong):
+    """A wrong value is named."""
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Behaviour(**wrong)
