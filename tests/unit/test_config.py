@@ -112,7 +112,7 @@ def test_wrong_argument_names_setting_value_and_what_is_allowed(
 
 def test_unknown_argument_names_it_and_the_known_ones() -> None:
     """A misspelled setting is no silent default."""
-    with pytest.raises(TypeError, match="'span_min_duratoin'.*span_min_duration") as raised:
+    with pytest.raises(TypeError, match=r"'span_min_duratoin'.*span_min_duration") as raised:
         Config.read(span_min_duratoin=1)
     assert all(setting.name in str(raised.value) for setting in SETTINGS)
 

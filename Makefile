@@ -1,0 +1,70 @@
+# Each target does all of its own set-up, into .venv. Python is the first of these names on PATH that
+# runs (a pyenv shim can be there and fail), is new enough, and can make a virtual environment.
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3.14 python3; do \
+	if $$name -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
+	>/dev/null 2>&1; then echo $$name; break; fi; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Further arguments for the target's command: make test ARGS="-k queued -x"
+ARGS ?=
+
+.PHONY: help demo test lint format types bench docs check-generated architecture clean
+
+help:
+	@echo "make demo             the pools of real any-llm calls, live, against a fake provider (about 45 s)"
+	@echo "make test             the tests"
+	@echo "make lint             ruff, and the directions of imports"
+	@echo "make types            mypy --strict, pyright"
+	@echo "make bench            what it costs, beside the budgets"
+	@echo "make docs             write the generated pages of docs/"
+	@echo "make check-generated  fail when they are out of date"
+	@echo "ARGS=... goes to the command; PYTHON=... chooses the interpreter."
+
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then \
+	  echo "No Python 3.11 or newer found on PATH; name one: make $(MAKECMDGOALS) PYTHON=..." >&2; \
+	  exit 2; fi
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.installed-demo: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[demo,http,gluellm]' --group dev
+	@touch $@ $(VENV)/.installed-demo
+
+demo: $(VENV)/.installed-demo
+	$(BIN)/gluellm-pools demo $(ARGS)
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+architecture: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest tests/architecture $(ARGS)
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python docs/generate.py $(ARGS)
+
+check-generated: $(VENV)/.installed-dev
+	$(BIN)/python docs/generate.py --check
+
+clean:
+	rm -rf $(VENV) .venvs .cache .mypy_cache .pytest_cache .ruff_cache
