@@ -1,0 +1,1 @@
+"""Local servers with scripted delays, clients that run step by step, and a telemetry reader."""

@@ -1,0 +1,192 @@
+"""Pools and clients under test: both libraries, sync and async, behind one interface."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio.from_thread
+
+from .exchange import Exchange, Opened, TaskExchange, ThreadExchange
+from .libraries import Library
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Where requests run: threads (``sync``), or a loop of ``asyncio`` or ``trio``."""
+
+    mode: str
+    portal: anyio.from_thread.BlockingPortal | None
+    pools: list[PoolUnderTest] = field(default_factory=list)
+    """What the test made of it, to be closed in the end."""
+
+    @classmethod
+    @contextlib.contextmanager
+    def start(cls, mode: str) -> Iterator[Runner]:
+        """A runner; an event loop runs in a background thread until the block ends."""
+        with contextlib.ExitStack() as stack:
+            portal = None
+            if mode != "sync":
+                portal = stack.enter_context(anyio.from_thread.start_blocking_portal(mode))
+            runner = cls(mode, portal)
+            try:
+                yield runner
+            finally:
+                for pool in runner.pools:
+                    pool.close()
+
+    def pool(self, library: Library, **settings: Any) -> PoolUnderTest:
+        """A bare pool; settings as ``httpcore.ConnectionPool`` takes them."""
+        pool: PoolUnderTest
+        if self.portal is None:
+            pool = SyncPool(library, library.core.ConnectionPool(**settings))
+        else:
+            pool = AsyncPool(library, library.core.AsyncConnectionPool(**settings), self)
+        self.pools.append(pool)
+        return pool
+
+    def client(self, library: Library, **settings: Any) -> PoolUnderTest:
+        """A whole client; settings as ``httpx.Client`` takes them."""
+        settings.setdefault("trust_env", False)
+        pool: PoolUnderTest
+        if self.portal is None:
+            pool = SyncClient(library, library.client.Client(**settings))
+        else:
+            pool = AsyncClient(library, library.client.AsyncClient(**settings), self)
+        self.pools.append(pool)
+        return pool
+
+
+class PoolUnderTest:
+    """A pool, or a client with a pool in it."""
+
+    def __init__(self, library: Library, raw: Any) -> None:
+        self.library = library
+        self.raw: Any = raw
+        self.closed = False
+
+    @property
+    def core(self) -> Any:
+        """The library's pool object."""
+        return self.raw
+
+    @property
+    def connections(self) -> list[Any]:
+        """The library's connections, closed and expired ones included until a request comes."""
+        return list(self.core.connections)
+
+    @property
+    def queued(self) -> int:
+        """Requests without a connection, by the library's own list."""
+        return sum(request.is_queued() for request in list(self.core._requests))
+
+    def send(
+        self, url: str, *, method: str = "GET", headers: Headers = (), **timeouts: Any
+    ) -> Exchange:
+        """Start a request; ``pool=``, ``connect=``, ``read=`` and ``write=`` are its timeouts."""
+        raise NotImplementedError
+
+    def get(self, url: str, *, headers: Headers = (), **timeouts: Any) -> Exchange:
+        """Make a whole request and return its exchange, over and done."""
+        exchange = self.send(url, headers=headers, **timeouts)
+        exchange.head()
+        exchange.read()
+        return exchange
+
+    def close(self) -> None:
+        """Close the pool. A second time does nothing."""
+        if not self.closed:
+            self.closed = True
+            self._close()
+
+    def forget(self) -> None:
+        """Drop the last reference to the library's object, without closing it."""
+        self.closed = True
+        self.raw = None
+
+    def _close(self) -> None:
+        self.raw.close()
+
+
+class SyncPool(PoolUnderTest):
+    """``ConnectionPool``."""
+
+    def send(
+        self, url: str, *, method: str = "GET", headers: Headers = (), **timeouts: Any
+    ) -> Exchange:
+        raw, request = self.raw, self.library.request(url, method, headers, timeouts)
+
+        def opening() -> Opened:
+            response = raw.handle_request(request)
+            return Opened(response.status, iter(response.stream), response.close)
+
+        return ThreadExchange(opening)
+
+
+class SyncClient(PoolUnderTest):
+    """``Client``."""
+
+    @property
+    def core(self) -> Any:
+        return self.raw._transport._pool
+
+    def send(
+        self, url: str, *, method: str = "GET", headers: Headers = (), **timeouts: Any
+    ) -> Exchange:
+        raw, timeout = self.raw, self.library.timeout(timeouts)
+
+        def opening() -> Opened:
+            request = raw.build_request(method, url, headers=headers, timeout=timeout)
+            response = raw.send(request, stream=True)
+            return Opened(response.status_code, response.iter_raw(), response.close)
+
+        return ThreadExchange(opening)
+
+
+class _Async(PoolUnderTest):
+    def __init__(self, library: Library, raw: Any, runner: Runner) -> None:
+        super().__init__(library, raw)
+        assert runner.portal is not None
+        self._portal, self._mode = runner.portal, runner.mode
+
+    def _close(self) -> None:
+        self._portal.call(self.raw.aclose)
+
+
+class AsyncPool(_Async):
+    """``AsyncConnectionPool``."""
+
+    def send(
+        self, url: str, *, method: str = "GET", headers: Headers = (), **timeouts: Any
+    ) -> Exchange:
+        raw, request = self.raw, self.library.request(url, method, headers, timeouts)
+
+        async def opening() -> Opened:
+            response = await raw.handle_async_request(request)
+            return Opened(response.status, aiter(response.stream), response.aclose)
+
+        return TaskExchange(self._portal, self._mode, opening)
+
+
+class AsyncClient(_Async):
+    """``AsyncClient``."""
+
+    @property
+    def core(self) -> Any:
+        return self.raw._transport._pool
+
+    def send(
+        self, url: str, *, method: str = "GET", headers: Headers = (), **timeouts: Any
+    ) -> Exchange:
+        raw, timeout = self.raw, self.library.timeout(timeouts)
+
+        async def opening() -> Opened:
+            request = raw.build_request(method, url, headers=headers, timeout=timeout)
+            response = await raw.send(request, stream=True)
+            return Opened(response.status_code, response.aiter_raw(), response.aclose)
+
+        return TaskExchange(self._portal, self._mode, opening)

@@ -1,0 +1,128 @@
+"""An HTTP/1.1 server that follows a script."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from pathlib import Path
+from typing import Any
+
+import h11
+
+from .listener import Listener, ServerLoop
+from .script import Delay, Failure, Reply, Script, pause
+
+
+class HTTP1Server(Listener):
+    """Serves over TCP, TLS or a Unix socket; bodies go out chunk by chunk."""
+
+    def __init__(
+        self,
+        servers: ServerLoop,
+        *,
+        tls: ssl.SSLContext | None = None,
+        unix_path: Path | None = None,
+        setup_after: Delay = 0.0,
+        idle_timeout: float | None = None,
+    ) -> None:
+        self.script = Script()
+        self.idle_timeout = idle_timeout
+        """Seconds after which the server closes a connection without a request."""
+        super().__init__(servers, tls=tls, unix_path=unix_path, setup_after=setup_after)
+
+    def reply(self, path: str, *replies: Reply) -> str:
+        """Script the replies of a path, and return its URL."""
+        self.script.set(path, *replies)
+        return self.url(path)
+
+    async def serve(
+        self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Answer requests until either side closes."""
+        inbox: asyncio.Queue[bytes] = asyncio.Queue()
+        answering = asyncio.ensure_future(self._answer_all(number, inbox, writer))
+        receiving = asyncio.ensure_future(self._receive(number, reader, inbox))
+        try:
+            # A client that goes ends the reply that it no longer waits for.
+            await asyncio.wait((answering, receiving), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (answering, receiving):
+                task.cancel()
+            results = await asyncio.gather(answering, receiving, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception) and not isinstance(result, ConnectionError):
+                raise result
+
+    async def _receive(
+        self, number: int, reader: asyncio.StreamReader, inbox: asyncio.Queue[bytes]
+    ) -> None:
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            while data := await reader.read(65536):
+                inbox.put_nowait(data)
+        if number in self._writers:  # else the server closed first
+            self.timeline.record("peer_closed", number)
+
+    async def _answer_all(
+        self, number: int, inbox: asyncio.Queue[bytes], writer: asyncio.StreamWriter
+    ) -> None:
+        state = h11.Connection(h11.SERVER)
+        while True:
+            async with asyncio.timeout(self.idle_timeout) as idle:
+                try:
+                    request = await _next_request(state, inbox)
+                except asyncio.CancelledError:
+                    if not idle.expired():
+                        raise
+                    return
+            path = request.target.decode().partition("?")[0]
+            if path.startswith("http://"):  # as a forward proxy is asked
+                path = "/" + path.split("/", 3)[3]
+            self.timeline.record("request", number, path)
+            if not await self._answer(state, number, path, writer):
+                return
+            if state.our_state is h11.MUST_CLOSE:
+                return
+            state.start_next_cycle()
+
+    async def _answer(
+        self, state: h11.Connection, number: int, path: str, writer: asyncio.StreamWriter
+    ) -> bool:
+        reply = self.script.next(path)
+        await pause(reply.head_after)
+        if reply.failure is Failure.RESET_BEFORE_HEAD:
+            self._close(number, reset=True)
+        if reply.failure in (Failure.RESET_BEFORE_HEAD, Failure.EOF_BEFORE_HEAD):
+            return False
+
+        def send(event: Any) -> None:
+            writer.write(state.send(event) or b"")
+
+        headers = [*reply.headers, ("transfer-encoding", "chunked")]
+        send(h11.Response(status_code=reply.status, headers=headers))
+        self.timeline.record("head", number, path)
+        for delay, chunk in reply.chunks:
+            await pause(delay)
+            send(h11.Data(data=chunk))
+            self.timeline.record("chunk", number, path)
+        await pause(reply.end_after)
+        if reply.failure is Failure.RESET_IN_BODY:
+            self._close(number, reset=True)
+        if reply.failure in (Failure.RESET_IN_BODY, Failure.EOF_IN_BODY):
+            return False
+        send(h11.EndOfMessage())
+        self.timeline.record("body_end", number, path)
+        return True
+
+
+async def _next_request(state: h11.Connection, inbox: asyncio.Queue[bytes]) -> h11.Request:
+    request: h11.Request | None = None
+    while True:
+        event = state.next_event()
+        if event is h11.NEED_DATA:
+            state.receive_data(await inbox.get())
+        elif isinstance(event, h11.Request):
+            request = event
+        elif isinstance(event, h11.EndOfMessage):
+            assert request is not None
+            return request

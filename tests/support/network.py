@@ -1,0 +1,65 @@
+"""Addresses where no server answers, and certificates."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import trustme
+
+UNRESOLVABLE = "http://nonexistent.invalid/"
+"""RFC 2606 keeps ``.invalid`` from ever resolving."""
+
+
+def refused_url(scheme: str = "http") -> str:
+    """The URL of a port that was free a moment ago: connecting to it is refused."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"{scheme}://127.0.0.1:{free.getsockname()[1]}/"
+
+
+@contextlib.contextmanager
+def unreachable() -> Iterator[str]:
+    """The URL of a listener whose queue is full: Linux drops further SYNs, so connecting hangs."""
+    with socket.socket() as listener, contextlib.ExitStack() as fillers:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        for _ in range(2):
+            filler = fillers.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(address)
+        yield f"http://127.0.0.1:{address[1]}/"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """An authority, the server context that it signed, and clients that trust it or don't."""
+
+    authority: trustme.CA
+
+    @classmethod
+    def make(cls) -> Certificates:
+        """A fresh authority."""
+        return cls(trustme.CA())
+
+    def server(self, *protocols: str) -> ssl.SSLContext:
+        """A server's context for loopback that offers these ALPN protocols."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.authority.issue_cert("127.0.0.1", "localhost", "local").configure_cert(context)
+        if protocols:
+            context.set_alpn_protocols(list(protocols))
+        return context
+
+    def client(self) -> ssl.SSLContext:
+        """A client's context that trusts this authority alone."""
+        context = ssl.create_default_context()
+        self.authority.configure_trust(context)
+        return context
+
+    @staticmethod
+    def distrusting_client() -> ssl.SSLContext:
+        """A client's context that has never heard of this authority."""
+        return ssl.create_default_context()

@@ -1,0 +1,106 @@
+"""Small proxies: HTTP forward and CONNECT in one, and SOCKS5."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from urllib.parse import urlsplit
+
+from .listener import Listener
+from .script import pause
+
+
+class Proxy(Listener):
+    """Relays connections. ``tunnel_after`` delays the answer to CONNECT or to a SOCKS request."""
+
+    tunnel_after = 0.0
+    refuses = False
+    """Answer every demand for a tunnel with an error."""
+
+    async def _relay(
+        self,
+        host: str,
+        port: int,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        first: bytes = b"",
+        answer: bytes = b"",
+    ) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_connection(host, port)
+        upstream_writer.write(first)
+        writer.write(answer)
+        directions = [
+            asyncio.ensure_future(_copy(reader, upstream_writer)),
+            asyncio.ensure_future(_copy(upstream_reader, writer)),
+        ]
+        try:
+            # Whichever side closes first ends both.
+            await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for direction in directions:
+                direction.cancel()
+            await asyncio.gather(*directions, return_exceptions=True)
+            upstream_writer.close()
+
+
+class HTTPProxy(Proxy):
+    """Forwards ``http`` requests by their absolute URL, and tunnels with CONNECT.
+
+    A forwarding connection sticks to the upstream of its first request, which is all that a client
+    with a connection per origin can notice.
+    """
+
+    async def serve(
+        self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Read one request head, then relay."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
+        if method == "CONNECT":
+            self.timeline.record("connect", number, target)
+            await pause(self.tunnel_after)
+            if self.refuses:
+                writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                return
+            host, _, port = target.rpartition(":")
+            established = b"HTTP/1.1 200 Connection established\r\n\r\n"
+            await self._relay(host, int(port), reader, writer, answer=established)
+        else:
+            url = urlsplit(target)
+            self.timeline.record("forward", number, url.path)
+            assert url.hostname is not None
+            await self._relay(url.hostname, url.port or 80, reader, writer, first=head)
+
+
+class SOCKSProxy(Proxy):
+    """SOCKS5 (RFC 1928) without authentication: CONNECT to an IPv4 address or a name."""
+
+    async def serve(
+        self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Negotiate, then relay."""
+        _, methods = await reader.readexactly(2)
+        await reader.readexactly(methods)
+        writer.write(b"\x05\x00")
+        _, _, _, kind = await reader.readexactly(4)
+        if kind == 1:
+            host = ".".join(str(part) for part in await reader.readexactly(4))
+        else:
+            host = (await reader.readexactly((await reader.readexactly(1))[0])).decode()
+        port = int.from_bytes(await reader.readexactly(2), "big")
+        self.timeline.record("socks", number, f"{host}:{port}")
+        await pause(self.tunnel_after)
+        status = b"\x02" if self.refuses else b"\x00"
+        answer = b"\x05" + status + b"\x00\x01\x00\x00\x00\x00\x00\x00"
+        if self.refuses:
+            writer.write(answer)
+            return
+        await self._relay(host, port, reader, writer, answer=answer)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()

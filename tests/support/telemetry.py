@@ -1,0 +1,115 @@
+"""What the instrumentation told OpenTelemetry, read back through the SDK's in-memory readers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
+
+KEYS: Mapping[str, str] = {
+    "address": semconv.SERVER_ADDRESS,
+    "error": semconv.ERROR_TYPE,
+    "kind": semconv.TIMEOUT_KIND,
+    "library": semconv.POOL_LIBRARY,
+    "name": semconv.POOL_NAME,
+    "phase": semconv.REQUEST_PHASE,
+    "port": semconv.SERVER_PORT,
+    "provider": semconv.PROVIDER_NAME,
+    "reason": semconv.CLOSE_REASON,
+    "discard": semconv.DISCARD_REASON,
+    "resend": semconv.REQUEST_RESEND,
+    "state": semconv.CONNECTION_STATE,
+    "status": semconv.STATUS_CODE,
+    "version": semconv.PROTOCOL_VERSION,
+}
+"""Short names for attribute keys, as the methods below take them."""
+
+Point = Any
+"""A number's or a histogram's data point."""
+
+
+class Telemetry:
+    """A meter and a tracer provider in memory, and questions about what they hold.
+
+    Every question collects anew. ``where`` names attributes by their short names; None asks for
+    points that lack the attribute.
+    """
+
+    def __init__(self) -> None:
+        self.reader = InMemoryMetricReader()
+        self.exporter = InMemorySpanExporter()
+        self.meter_provider = MeterProvider(metric_readers=[self.reader], shutdown_on_exit=False)
+        self.tracer_provider = TracerProvider(shutdown_on_exit=False)
+        self.tracer_provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+
+    def collect(self) -> dict[str, list[Point]]:
+        """All points of one collection by the metric's name."""
+        data = self.reader.get_metrics_data()
+        points: dict[str, list[Point]] = {}
+        for resource in data.resource_metrics if data else ():
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    points.setdefault(metric.name, []).extend(metric.data.data_points)
+        return points
+
+    def points(self, metric: Metric, **where: Any) -> list[Point]:
+        """The points of a metric."""
+        return [p for p in self.collect().get(metric.name, ()) if _matches(p, where)]
+
+    def value(self, metric: Metric, **where: Any) -> float:
+        """The sum over the points of a number metric; 0 where there is none."""
+        return float(sum(point.value for point in self.points(metric, **where)))
+
+    def count(self, metric: Metric, **where: Any) -> int:
+        """How many values a histogram has."""
+        return sum(point.count for point in self.points(metric, **where))
+
+    def total(self, metric: Metric, **where: Any) -> float:
+        """The sum of a histogram's values."""
+        return float(sum(point.sum for point in self.points(metric, **where)))
+
+    def by(self, metric: Metric, *names: str) -> dict[Any, int]:
+        """A metric's values (a histogram's counts) by attributes; what is 0 is left out.
+
+        With one name the keys are its values, else tuples.
+        """
+        result: dict[Any, int] = {}
+        for point in self.points(metric):
+            key = tuple((point.attributes or {}).get(KEYS[name]) for name in names)
+            amount = point.count if isinstance(point, HistogramDataPoint) else point.value
+            if amount:
+                result[key] = result.get(key, 0) + amount
+        return {key[0]: amount for key, amount in result.items()} if len(names) == 1 else result
+
+    def phases(self, **where: Any) -> dict[str, float]:
+        """Seconds of requests by phase."""
+        seconds = dict.fromkeys(semconv.PHASES, 0.0)
+        for point in self.points(semconv.REQUEST_TIME, **where):
+            seconds[point.attributes[semconv.REQUEST_PHASE]] += point.value
+        return seconds
+
+    def current(self, phase: str) -> int:
+        """How many requests are in a phase now."""
+        return int(self.value(semconv.REQUEST_CURRENT, phase=phase))
+
+    def spans(self, beginning: str = "") -> list[ReadableSpan]:
+        """The spans that have ended, by the beginning of their name."""
+        return [s for s in self.exporter.get_finished_spans() if s.name.startswith(beginning)]
+
+    def shutdown(self) -> None:
+        """Shut both providers down."""
+        self.meter_provider.shutdown()
+        self.tracer_provider.shutdown()
+
+
+def _matches(point: Point, where: Mapping[str, Any]) -> bool:
+    attributes = point.attributes or {}
+    return all(attributes.get(KEYS[name]) == expected for name, expected in where.items())

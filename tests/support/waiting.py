@@ -1,0 +1,27 @@
+"""Waiting for a condition, never for a guessed time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PATIENCE = 10.0
+"""Seconds after which a condition that should come true is given up on."""
+
+
+def wait_until(condition: Callable[[], T], what: str = "", timeout: float = PATIENCE) -> T:
+    """Poll ``condition`` until its result is true, and return that.
+
+    Raises AssertionError after ``timeout`` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {what or condition}")
+        time.sleep(0.002)
