@@ -3,20 +3,46 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import itertools
+import logging
+import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+import wrapt
 
 _MARK = "__gluellm_patch__"
 
 
-@dataclass(frozen=True, slots=True)
 class _Patch:
-    owner: type
-    name: str
-    replacement: Any
-    original: Any
-    inherited: bool
+    """One patch. It lives as long as its replacement does, whose mark it is.
+
+    A PatchSet knows its patches weakly, and a patch its class: a class that was made for one call
+    and patched goes away with it.
+    """
+
+    __slots__ = ("__weakref__", "live", "name", "original", "owner", "replacement")
+
+    def __init__(self, owner: type, name: str, original: Any, replacement: Any) -> None:
+        self.owner = weakref.ref(owner)
+        self.name = name
+        self.original = original
+        self.replacement = replacement
+        self.live = True
+
+    def undo(self) -> None:
+        self.live = False
+        owner = self.owner()
+        if owner is None or owner.__dict__.get(self.name) is not self.replacement:
+            return
+        if self.original is _INHERITED:
+            delattr(owner, self.name)
+        else:
+            setattr(owner, self.name, self.original)
+
+
+_INHERITED = object()
 
 
 class PatchSet:
@@ -27,36 +53,74 @@ class PatchSet:
     """
 
     def __init__(self) -> None:
-        self._patches: list[_Patch] = []
+        self._patches: weakref.WeakValueDictionary[int, _Patch] = weakref.WeakValueDictionary()
+        self._numbers = itertools.count()
 
     def wrap(self, owner: type, name: str, make: Callable[[Any], Any]) -> bool:
         """Replace ``owner.name`` by ``make(original)``.
 
         Returns False, and does nothing, where the attribute is ours already: a class can be
-        reached under several names (``httpx2.alias_httpx()`` makes ``httpx`` *be* httpx2).
+        reached under several names (``httpx2.alias_httpx()`` makes ``httpx`` *be* httpx2). Ours
+        with somebody's wrapper around it is ours still, until it is undone.
 
         Name, docstring and signature of the original are kept, since mocking libraries decide by
-        them what they may replace.
+        them what they may replace. Of a class method ``make`` gets and gives the plain function.
 
         Raises AttributeError when the class has no such attribute.
         """
         original = getattr(owner, name)
-        inherited = name not in owner.__dict__
-        if not inherited and hasattr(original, _MARK):
+        mark = getattr(original, _MARK, None)
+        if isinstance(mark, _Patch) and mark.live and mark.name == name and mark.owner() is owner:
             return False
+        raw = owner.__dict__.get(name, _INHERITED)
+        if isinstance(raw, classmethod):
+            original = raw.__func__
         replacement = functools.wraps(original)(make(original))
-        setattr(replacement, _MARK, True)
-        setattr(owner, name, replacement)
-        self._patches.append(_Patch(owner, name, replacement, original, inherited))
+        if inspect.iscoroutinefunction(original) and hasattr(inspect, "markcoroutinefunction"):
+            # A plain function that hands back a coroutine (Python >= 3.12 can tell so).
+            inspect.markcoroutinefunction(replacement)
+        attribute = classmethod(replacement) if isinstance(raw, classmethod) else replacement
+        self._set(owner, name, raw, attribute, replacement)
+        return True
+
+    def add(self, owner: type, name: str, make: Callable[[], classmethod[Any, Any, Any]]) -> bool:
+        """Give ``owner`` a class method of its own that it hasn't got; False where it has one."""
+        if name in owner.__dict__:
+            return False
+        attribute = make()
+        self._set(owner, name, _INHERITED, attribute, attribute.__func__)
         return True
 
     def undo(self) -> None:
         """Put the identical originals back, in reverse order, where the attribute is still ours."""
-        while self._patches:
-            patch = self._patches.pop()
-            if patch.owner.__dict__.get(patch.name) is not patch.replacement:
-                continue
-            if patch.inherited:
-                delattr(patch.owner, patch.name)
-            else:
-                setattr(patch.owner, patch.name, patch.original)
+        patches = sorted(self._patches.items(), reverse=True)
+        self._patches.clear()
+        for _, patch in patches:
+            patch.undo()
+
+    def _set(self, owner: type, name: str, raw: Any, attribute: Any, marked: Any) -> None:
+        patch = _Patch(owner, name, raw, attribute)
+        setattr(marked, _MARK, patch)
+        setattr(owner, name, attribute)
+        self._patches[next(self._numbers)] = patch
+
+
+def when_imported(name: str, callback: Callable[[Any], None]) -> None:
+    """Call the bound method ``callback`` with the module once it is imported, or now if it is.
+
+    Import hooks can't be taken back, so the callback's object is held weakly. A failure in it stays
+    out of the import statement of the host.
+    """
+    reference = weakref.WeakMethod(callback)
+
+    def hook(module: Any) -> None:
+        target = reference()
+        if target is not None:
+            try:
+                target(module)
+            except Exception:
+                logging.getLogger(__name__).warning(
+                    "could not set up instrumentation for %s", name, exc_info=True
+                )
+
+    wrapt.register_post_import_hook(hook, name)
