@@ -10,5 +10,6 @@ current_call: ContextVar[Call | None] = ContextVar("gluellm_current_call", defau
 """The call that requests belong to and that claims the pools built inside it.
 
 A context is copied into every task that is started inside a call, and such a task can outlive the
-call by far. So the value is marked ``ended`` when its call is over, and an ended call claims nothing.
+call by far. So the value is marked ``ended`` when its call is over, and an ended call claims
+nothing.
 """

@@ -1,0 +1,231 @@
+"""Puts provider, model and operation into the context of every any-llm call.
+
+Verified with any-llm-sdk 1.40.2. What is wrapped, and why there:
+
+- the constructors of `AnyLLM` and of its subclasses: they claim the pools that are built in them;
+- the public coroutines of `AnyLLM` and of its file mix-in, and what a subclass overrides of them.
+  any-llm's sync methods run these on a loop in another thread, with the caller's context;
+- a subclass's own version of such a sync method, since nothing else is called in it;
+- ``_aembedding`` and ``_amoderation`` of every subclass. any-llm's module functions call these two
+  directly. They are wrapped on a subclass that merely inherits them, too, because GlueLLM replaces
+  ``BaseOpenAIProvider._aembedding`` at its first call, which may come after us.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..patching import PatchSet, when_imported
+from .calls import CallScope, operation_name
+
+_DIRECT = ("_aembedding", "_amoderation")
+
+SEAMS = (
+    "any_llm.init",
+    "any_llm.calls",
+    "any_llm.embedding",
+    "any_llm.moderation",
+    "any_llm.subclasses",
+)
+
+
+def _no_error(kind: str) -> None:
+    pass
+
+
+class AnyLLMAttribution:
+    """Attributes requests and pools to the any-llm calls that they belong to.
+
+    Takes effect when any-llm is imported, at once if it is already. ``on_error`` is called with the
+    kind of a failure of ours that was caught (``attribution.install``, ``attribution.call``,
+    ``attribution.stream``); the host's call goes on as if it weren't instrumented.
+    """
+
+    def __init__(self, on_error: Callable[[str], None] = _no_error) -> None:
+        self._on_error = on_error
+        self._lock = threading.RLock()
+        self._module: Any = None
+        self._hooked = False
+        self._scope: CallScope | None = None
+        self._patches = PatchSet()
+        self._seams: dict[str, bool] = {}
+        self._base: type = object
+        self._coroutines: dict[str, str] = {}
+        self._sync_twins: dict[str, str] = {}
+
+    def install(self) -> None:
+        """Wrap any-llm now, or as soon as it is imported. Harmless when installed already."""
+        with self._lock:
+            if self._scope is not None:
+                return
+            self._scope = CallScope(self._on_error)
+            if self._hooked:
+                self._patch()
+                return
+            self._hooked = True
+        # Not under our lock: the hook takes it while another thread's import holds wrapt's.
+        when_imported("any_llm", self._on_import)
+
+    def uninstall(self) -> None:
+        """Put the identical functions back.
+
+        Where somebody wrapped one of ours since, it stays and passes everything through. Calls and
+        streams that are under way go on. Harmless when not installed.
+        """
+        with self._lock:
+            if self._scope is None:
+                return
+            self._scope.on = False
+            self._scope = None
+            self._patches.undo()
+            self._seams = {}
+
+    def seams(self) -> dict[str, bool]:
+        """Each place of any-llm that is relied on, and whether the installed version has it.
+
+        Empty until any-llm is imported.
+        """
+        return dict(self._seams)
+
+    def _on_import(self, module: Any) -> None:
+        with self._lock:
+            self._module = module
+            self._patch()
+
+    def _patch(self) -> None:
+        scope = self._scope
+        if scope is None or self._module is None:
+            return
+        self._seams = dict.fromkeys(SEAMS, False)
+        base = getattr(self._module, "AnyLLM", None)
+        if isinstance(base, type):
+            self._try(self._patch_class, base, scope)
+
+    def _patch_class(self, base: type, scope: CallScope) -> None:
+        self._base = base
+        self._coroutines = dict(_public_coroutines(base))
+        self._sync_twins = {
+            twin: operation
+            for name, operation in self._coroutines.items()
+            for twin in (name.removeprefix("a"), "_" + name.removeprefix("a"))
+            if name.startswith("a") and hasattr(base, twin)
+        }
+        self._seams["any_llm.init"] = self._try(self._wrap_init, base, scope)
+        wrapped = {n for n in self._coroutines if self._try(self._wrap_call, base, scope, n)}
+        self._seams["any_llm.calls"] = wrapped >= {"acompletion"} | set(self._coroutines)
+        self._seams["any_llm.embedding"] = callable(getattr(base, "_aembedding", None))
+        self._seams["any_llm.moderation"] = callable(getattr(base, "_amoderation", None))
+        self._seams["any_llm.subclasses"] = self._try(self._follow_subclasses, base, scope)
+
+    def _try(self, step: Callable[..., None], base: type, scope: CallScope, *args: Any) -> bool:
+        try:
+            step(base, scope, *args)
+        except Exception:
+            scope.failed("attribution.install")
+            return False
+        return True
+
+    def _wrap_init(self, owner: type, scope: CallScope) -> None:
+        if not inspect.isfunction(owner.__dict__.get("__init__")):
+            raise TypeError(f"{owner.__name__} has no constructor of its own")
+        self._patches.wrap(owner, "__init__", scope.around_init)
+
+    def _wrap_call(self, owner: type, scope: CallScope, name: str) -> None:
+        operation = self._coroutines[name]
+        self._patches.wrap(owner, name, lambda original: scope.around(original, operation))
+
+    def _follow_subclasses(self, base: type[Any], scope: CallScope) -> None:
+        def follow(cls: type) -> None:
+            if scope.on:
+                self._try(self._cover, cls, scope)
+
+        def chained(original: Any) -> Any:
+            def __init_subclass__(cls: type, /, **kwargs: Any) -> None:
+                original(cls, **kwargs)
+                follow(cls)
+
+            return __init_subclass__
+
+        def inherited() -> classmethod[Any, Any, Any]:
+            def __init_subclass__(cls: type, /, **kwargs: Any) -> None:
+                super(base, cls).__init_subclass__(**kwargs)  # type: ignore[misc]
+                follow(cls)
+
+            return classmethod(__init_subclass__)
+
+        if not self._patches.add(base, "__init_subclass__", inherited):
+            self._patches.wrap(base, "__init_subclass__", chained)
+        for cls in _subclasses(base):
+            follow(cls)
+
+    def _cover(self, cls: type, scope: CallScope) -> None:
+        """Wrap what a provider class, or a mix-in of it, makes of its own."""
+        for owner in cls.__mro__:
+            if owner not in self._base.__mro__:
+                self._cover_own(owner, scope)
+        for name in _DIRECT:
+            if callable(getattr(cls, name, None)):
+                self._wrap_direct(cls, scope, name)
+
+    def _cover_own(self, owner: type, scope: CallScope) -> None:
+        own = owner.__dict__
+        if issubclass(owner, self._base) and inspect.isfunction(own.get("__init__")):
+            self._wrap_init(owner, scope)
+        for name in self._coroutines:
+            if inspect.isfunction(own.get(name)):
+                self._wrap_call(owner, scope, name)
+        for name, operation in self._sync_twins.items():
+            if inspect.isfunction(own.get(name)):
+                self._wrap_sync(owner, scope, name, operation)
+
+    def _wrap_sync(self, cls: type, scope: CallScope, name: str, operation: str) -> None:
+        self._patches.wrap(cls, name, lambda original: scope.around_function(original, operation))
+
+    def _wrap_direct(self, cls: type, scope: CallScope, name: str) -> None:
+        operation = operation_name(name)
+        if name in cls.__dict__:
+            self._patches.wrap(cls, name, lambda original: scope.around(original, operation))
+        else:
+            self._patches.wrap(
+                cls, name, lambda original: scope.around(_late(cls, name, original), operation)
+            )
+
+
+def _public_coroutines(base: type) -> Iterator[tuple[str, str]]:
+    """The names of the public coroutines, and of what is made of an async generator function.
+
+    ``adownload_file`` is the latter: a context manager that sends its request on entry.
+    """
+    for name in dir(base):
+        if name.startswith("_"):
+            continue
+        attribute = inspect.getattr_static(base, name)
+        if not inspect.isfunction(attribute):
+            continue
+        written = inspect.unwrap(attribute)  # under any-llm's and other people's decorators
+        if inspect.iscoroutinefunction(written) or inspect.isasyncgenfunction(written):
+            yield name, operation_name(name)
+
+
+def _subclasses(base: type[Any]) -> Iterator[type[Any]]:
+    for cls in base.__subclasses__():
+        yield cls
+        yield from _subclasses(cls)
+
+
+def _late(cls: type, name: str, original: Any) -> Any:
+    """An inherited coroutine function that is looked up when it is called.
+
+    ``original`` is what was inherited first, for a call with something else than an instance.
+    """
+
+    async def inherited(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(instance, cls):
+            return await getattr(super(cls, instance), name)(*args, **kwargs)
+        return await original(instance, *args, **kwargs)
+
+    inherited.__wrapped__ = original  # type: ignore[attr-defined]
+    return inherited

@@ -1,0 +1,190 @@
+"""What is put around one any-llm call: a `Call` in the context variable, for as long as it runs."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from ..pool.lease import Call
+from .context import current_call
+from .streams import AsyncOpening, leave, wrap_stream
+
+ModelOf = Callable[[tuple[Any, ...], dict[str, Any]], str | None]
+
+_REGISTERED_OPERATIONS = {
+    "completion": "chat",
+    "embedding": "embeddings",
+    "messages": "chat",
+    "responses": "chat",
+}
+
+# AnyLLM.create_openai_compatible() takes any text for a provider's name. It becomes an attribute of
+# every signal, where no address and no key may stand.
+_PLAIN_KEY = re.compile(r"\w[\w .-]{0,63}", re.ASCII)
+OTHER_PROVIDER = "_OTHER"
+
+
+def operation_name(method: str) -> str:
+    """The ``gen_ai.operation.name`` of an any-llm method: registered or, failing that, any-llm's.
+
+    https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/
+    """
+    asynchronous = method.removeprefix("_").removeprefix("a")
+    return _REGISTERED_OPERATIONS.get(asynchronous, asynchronous)
+
+
+def provider_key(instance: Any) -> str:
+    """any-llm's key of the provider that ``instance`` is of."""
+    name = instance.PROVIDER_NAME
+    key = str(name.value if isinstance(name, enum.Enum) else name)
+    return key if _PLAIN_KEY.fullmatch(key) else OTHER_PROVIDER
+
+
+def model_reader(method: Any) -> ModelOf:
+    """A function that finds the argument ``model`` in a call of ``method``."""
+    try:
+        index = [*inspect.signature(method).parameters].index("model") - 1
+    except (TypeError, ValueError):
+        index = -1
+
+    def model_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+        model = kwargs.get("model")
+        if model is None and 0 <= index < len(args):
+            model = args[index]
+        return model if isinstance(model, str) else None
+
+    return model_of
+
+
+class CallScope:
+    """Makes the wrappers of one installation, and turns them off with it.
+
+    A wrapper never adds a failure of its own to the host's call: the call goes on, without an
+    attribution, and the failure is counted by ``on_error``.
+    """
+
+    def __init__(self, on_error: Callable[[str], None]) -> None:
+        self.on = True
+        self._on_error = on_error
+
+    def failed(self, kind: str) -> None:
+        """Count a failure of ours."""
+        with suppress(Exception):
+            self._on_error(kind)
+
+    def begin(
+        self,
+        instance: Any,
+        operation: str | None,
+        model_of: ModelOf,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Call | None:
+        """The call that starts here; None inside another: the outermost any-llm call wins."""
+        if not self.on:
+            return None
+        try:
+            around = current_call.get()
+            if around is not None and not around.ended:
+                return None
+            return Call(provider_key(instance), model_of(args, kwargs), operation)
+        except Exception:
+            self.failed("attribution.call")
+            return None
+
+    def finish(self, result: Any, call: Call, *, plain: bool = False) -> Any:
+        """End the call, or hand it on to the stream that is its result."""
+        try:
+            wrapped = wrap_stream(result, call)
+            if wrapped is None and plain and hasattr(type(result), "__aenter__"):
+                wrapped = AsyncOpening(result, call)
+        except Exception:
+            self.failed("attribution.stream")
+            wrapped = None
+        if wrapped is not None:
+            return wrapped
+        call.ended = True
+        return result
+
+    def around_init(self, original: Any) -> Any:
+        """The constructor: it claims the pools that are built in it, and makes no request."""
+
+        def __init__(instance: Any, /, *args: Any, **kwargs: Any) -> None:
+            call = self.begin(instance, None, _no_model, args, kwargs)
+            if call is None:
+                return original(instance, *args, **kwargs)  # type: ignore[no-any-return]
+            token = current_call.set(call)
+            try:
+                return original(instance, *args, **kwargs)  # type: ignore[no-any-return]
+            finally:
+                leave(token)
+                call.ended = True
+
+        return __init__
+
+    def around_coroutine(self, original: Any, operation: str) -> Any:
+        """A coroutine function of a provider."""
+        model_of = model_reader(original)
+
+        async def attributed(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
+            call = self.begin(instance, operation, model_of, args, kwargs)
+            if call is None:
+                return await original(instance, *args, **kwargs)
+            token = current_call.set(call)
+            try:
+                result = await original(instance, *args, **kwargs)
+            except BaseException:
+                call.ended = True
+                raise
+            finally:
+                leave(token)
+            return self.finish(result, call)
+
+        return attributed
+
+    def around_function(self, original: Any, operation: str) -> Any:
+        """A plain function: a sync call, or one that returns an awaitable, a stream, a manager."""
+        model_of = model_reader(original)
+
+        def attributed(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
+            call = self.begin(instance, operation, model_of, args, kwargs)
+            if call is None:
+                return original(instance, *args, **kwargs)
+            token = current_call.set(call)
+            try:
+                result = original(instance, *args, **kwargs)
+            except BaseException:
+                call.ended = True
+                raise
+            finally:
+                leave(token)
+            if inspect.isawaitable(result):
+                return self._await(result, call)
+            return self.finish(result, call, plain=True)
+
+        return attributed
+
+    async def _await(self, awaitable: Any, call: Call) -> Any:
+        token = current_call.set(call)
+        try:
+            result = await awaitable
+        except BaseException:
+            call.ended = True
+            raise
+        finally:
+            leave(token)
+        return self.finish(result, call)
+
+    def around(self, original: Any, operation: str) -> Any:
+        """A function of a provider, whichever way it is made."""
+        if inspect.iscoroutinefunction(original):
+            return self.around_coroutine(original, operation)
+        return self.around_function(original, operation)
+
+
+def _no_model(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> str | None:
+    return None

@@ -1,0 +1,260 @@
+"""What any-llm returns and what runs on after the call: streams and open downloads.
+
+Each is wrapped by an object that sets the context variable for the time of one step, so the value
+is never seen by the code that consumes the stream. A generator would do that: its frame runs in the
+consumer's context and would leave the value there from one step to the next.
+
+A wrapper holds its stream and nobody holds the wrapper but the consumer, so that a stream is
+dropped, finalized and closed when it would be without us.
+"""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import suppress
+from contextvars import Token
+from typing import Any
+
+from ..pool.lease import Call
+from .context import current_call
+
+_ENDING_STEPS = frozenset({"aclose", "close"})
+_STEPS = frozenset({"asend", "athrow", "send", "throw"}) | _ENDING_STEPS
+_OWN = frozenset({"_call", "_hold", "_stream"})
+
+
+def leave(token: Token[Call | None]) -> None:
+    """Set the context variable back.
+
+    A step that a finalizer closes may end in another context than it began in. That context never
+    had our value, so nothing is to be set back there.
+    """
+    with suppress(ValueError):
+        current_call.reset(token)
+
+
+class _Hold:
+    """Ends its call once no wrapper of it is left: the streams were dropped."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def __del__(self) -> None:
+        self._call.ended = True
+
+
+class _Stream:
+    """Passes everything through to ``stream``, with the call set while one of its steps runs."""
+
+    __slots__ = ("__weakref__", "_call", "_hold", "_stream")
+
+    _call: Call
+    _hold: _Hold
+    _stream: Any
+
+    def __init__(self, stream: Any, call: Call, hold: _Hold | None = None) -> None:
+        own = object.__setattr__
+        own(self, "_call", call)
+        own(self, "_hold", hold or _Hold(call))
+        own(self, "_stream", stream)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return type(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OWN:  # not there yet: an instance that copy or pickle is about to make
+            raise AttributeError(name)
+        value = getattr(self._stream, name)
+        if name in _STEPS:
+            return _step(value, self._call, ends=name in _ENDING_STEPS)
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._stream, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._stream, name)
+
+    def __dir__(self) -> list[str]:
+        return dir(self._stream)
+
+    def __repr__(self) -> str:
+        return repr(self._stream)
+
+
+class AsyncStream(_Stream):
+    """An async iterator of an any-llm call."""
+
+    __slots__ = ()
+
+    def __aiter__(self) -> Any:
+        token = current_call.set(self._call)
+        try:
+            iterator = aiter(self._stream)
+        finally:
+            leave(token)
+        if iterator is self._stream:
+            return self
+        return AsyncStream(iterator, self._call, self._hold)
+
+    async def __anext__(self) -> Any:
+        token = current_call.set(self._call)
+        try:
+            return await anext(self._stream)
+        except BaseException:
+            self._call.ended = True
+            raise
+        finally:
+            leave(token)
+
+
+class AsyncContextStream(AsyncStream):
+    """An async iterator that is a context manager, too, as the streams of the SDKs are."""
+
+    __slots__ = ()
+
+    async def __aenter__(self) -> Any:
+        token = current_call.set(self._call)
+        try:
+            entered = await self._stream.__aenter__()
+        finally:
+            leave(token)
+        return self if entered is self._stream else entered
+
+    async def __aexit__(self, *exception: object) -> Any:
+        token = current_call.set(self._call)
+        try:
+            return await self._stream.__aexit__(*exception)
+        finally:
+            leave(token)
+            self._call.ended = True
+
+
+class SyncStream(_Stream):
+    """A sync iterator of an any-llm call: of a provider whose sync call is no any-llm coroutine."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Any:
+        token = current_call.set(self._call)
+        try:
+            iterator = iter(self._stream)
+        finally:
+            leave(token)
+        if iterator is self._stream:
+            return self
+        return SyncStream(iterator, self._call, self._hold)
+
+    def __next__(self) -> Any:
+        token = current_call.set(self._call)
+        try:
+            return next(self._stream)
+        except BaseException:
+            self._call.ended = True
+            raise
+        finally:
+            leave(token)
+
+
+class SyncContextStream(SyncStream):
+    """A sync iterator that is a context manager, too."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Any:
+        token = current_call.set(self._call)
+        try:
+            entered = self._stream.__enter__()
+        finally:
+            leave(token)
+        return self if entered is self._stream else entered
+
+    def __exit__(self, *exception: object) -> Any:
+        token = current_call.set(self._call)
+        try:
+            return self._stream.__exit__(*exception)
+        finally:
+            leave(token)
+            self._call.ended = True
+
+
+class AsyncOpening(_Stream):
+    """The context manager of a download: its request is sent on entry."""
+
+    __slots__ = ()
+
+    async def __aenter__(self) -> Any:
+        token = current_call.set(self._call)
+        try:
+            entered = await self._stream.__aenter__()
+        except BaseException:
+            self._call.ended = True
+            raise
+        finally:
+            leave(token)
+        wrapped = wrap_stream(entered, self._call, self._hold)
+        return entered if wrapped is None else wrapped
+
+    async def __aexit__(self, *exception: object) -> Any:
+        token = current_call.set(self._call)
+        try:
+            return await self._stream.__aexit__(*exception)
+        finally:
+            leave(token)
+            self._call.ended = True
+
+
+def wrap_stream(result: Any, call: Call, hold: _Hold | None = None) -> Any:
+    """The wrapper for a stream, or None for a result that is none.
+
+    Only iterators are streams. An SDK's page of a list is iterable, too, but it is a model that
+    may be validated or serialized, and its requests are those of later calls.
+    """
+    kind = type(result)
+    if hasattr(kind, "__anext__"):
+        if hasattr(kind, "__aenter__"):
+            return AsyncContextStream(result, call, hold)
+        return AsyncStream(result, call, hold)
+    if hasattr(kind, "__next__"):
+        if hasattr(kind, "__enter__"):
+            return SyncContextStream(result, call, hold)
+        return SyncStream(result, call, hold)
+    return None
+
+
+def _step(method: Any, call: Call, *, ends: bool) -> Any:
+    """``method`` of a stream, sync or async, with the call set while it runs."""
+
+    def step(*args: Any, **kwargs: Any) -> Any:
+        token = current_call.set(call)
+        try:
+            result = method(*args, **kwargs)
+        except BaseException:
+            call.ended = True
+            raise
+        finally:
+            leave(token)
+        if inspect.isawaitable(result):
+            return _finish_step(result, call, ends=ends)
+        if ends:
+            call.ended = True
+        return result
+
+    return step
+
+
+async def _finish_step(awaitable: Any, call: Call, *, ends: bool) -> Any:
+    token = current_call.set(call)
+    try:
+        result = await awaitable
+    except BaseException:
+        call.ended = True
+        raise
+    finally:
+        leave(token)
+    if ends:
+        call.ended = True
+    return result
