@@ -142,6 +142,69 @@ def registered_provider_name(key: str) -> str:
     return _REGISTERED_PROVIDERS.get(key, key)
 
 
+# --- what the keys mean ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One key of the contract, in words."""
+
+    key: str
+    description: str
+    values: tuple[str, ...] = ()
+    """All that it can be, where that is a closed set."""
+
+
+ATTRIBUTES: Final = (
+    Attribute(
+        PROVIDER_NAME,
+        "The registered value for any-llm's provider key; the key itself where none is registered. "
+        "Left out when unknown, never guessed.",
+    ),
+    Attribute(
+        POOL_NAME,
+        "Stable and few: any-llm's provider key, or the name that the user gave; for other pools "
+        "the library's name. At most 50 names, then `_OTHER`.",
+    ),
+    Attribute(POOL_LIBRARY, "The HTTP library that the pool belongs to.", POOL_LIBRARIES),
+    Attribute(
+        SERVER_ADDRESS,
+        "The origin's host as asked for. Beyond `max_origins` per process it is `_OTHER`.",
+    ),
+    Attribute(SERVER_PORT, "The origin's port. Left out where the address is `_OTHER`."),
+    Attribute(PROTOCOL_VERSION, "The HTTP version of the connection.", PROTOCOL_VERSIONS),
+    Attribute(CONNECTION_STATE, "What an established connection does.", CONNECTION_STATES),
+    Attribute(REQUEST_PHASE, "Where the request is; see the phases above.", PHASES),
+    Attribute(STATUS_CODE, "As received. Absent where no response's head came."),
+    Attribute(
+        ERROR_TYPE,
+        "Why it failed, the same whichever library raised. Absent on success. "
+        "`gluellm.pool.acquire.duration` knows `pool_timeout`, `cancelled` and `_OTHER` only.",
+        ERROR_TYPES,
+    ),
+    Attribute(TIMEOUT_KIND, "Which timeout it was.", TIMEOUT_KINDS),
+    Attribute(
+        CLOSE_REASON,
+        "Why a connection was closed. `evicted` is an idle one that made room for another origin, "
+        "`connection_close` is what either side asked for in a header, `response_incomplete` is a "
+        "response that was closed before it was read to its end.",
+        CLOSE_REASONS,
+    ),
+    Attribute(DISCARD_REASON, "How a pool went.", DISCARD_REASONS),
+    Attribute(
+        REQUEST_RESEND,
+        "`true` for a further request of the same any-llm call; absent otherwise.",
+        ("true",),
+    ),
+    Attribute(ANOMALY_TYPE, "Which state it was.", ANOMALY_TYPES),
+    Attribute(SEAM_NAME, "The place in the library that a signal rests on."),
+    Attribute(INSTRUMENTATION_KIND, "What failed, or which kind of record was dropped."),
+    Attribute(REQUEST_MODEL, "The model as any-llm was called with it. By opt-in on metrics."),
+    Attribute(OPERATION_NAME, "The operation of the any-llm call. By opt-in on metrics."),
+    Attribute(RESPONSE_STREAMING, "Whether the response was streamed.", ("true", "false")),
+)
+"""Keys of metrics; spans have some more."""
+
 # --- spans ----------------------------------------------------------------------------------------
 
 SPAN_WAIT: Final = "HTTP wait_for_connection {address}:{port}"
@@ -331,7 +394,6 @@ REQUESTS: Final = Metric(
     "{request}",
     "Requests that left the pool.",
     (*LEVEL_ORIGIN, STATUS_CODE, ERROR_TYPE, REQUEST_RESEND),
-    opt_in_attributes=_MODEL,
 )
 PEAK_QUEUED: Final = Metric(
     "gluellm.pool.peak.queued",

@@ -1,0 +1,266 @@
+"""Writes the pages of docs/ that follow from code: metrics.md and configuration.md.
+
+``--check`` writes nothing and fails when a page differs from what the code says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from pathlib import Path
+
+from opentelemetry.instrumentation.gluellm.config import SETTINGS
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
+
+DOCS = Path(__file__).parent
+NOTICE = "<!-- Written by `make docs`; edit docs/generate.py or the code, not this page. -->\n"
+
+METRICS_INTRODUCTION = """
+# Metrics
+
+What each metric is called, what it counts and which attributes it can have. The page is made from
+the contract module, `telemetry/semconv.py`, from which the instruments are made too.
+
+All durations are seconds. All metrics are in the scope `{scope}`, with the schema URL `{schema}`.
+All of it is experimental: [stability](stability.md) says what that means here.
+
+Counters, up-down counters and gauges are asynchronous: they are read once per collection, from one
+snapshot of the pools, so they agree with each other. `http.client.request.duration` is not among
+them: it belongs to opentelemetry-instrumentation-httpx (the setting `http_spans`).
+
+## A request's phases
+
+From entering the pool to giving its connection back, a request is in exactly one phase at a time,
+and the phases sum to its whole time.
+
+| phase | the request is | part of |
+|---|---|---|
+| `queued` | in the pool's queue for a connection | the pool |
+| `connecting` | waiting for its connection to be established, also when another request does it | the pool |
+| `stream_queued` | waiting for an HTTP/2 stream slot | the pool |
+| `awaiting_response` | being sent, or waiting for the response's head | the provider |
+| `reading` | with a read of its body in flight: the provider is at work, however silent | the provider |
+| `unread` | with its head received and nobody reading: the application holds the connection | the application |
+
+How to read them, by the rate of `gluellm.pool.request.time` per phase: `queued` grows and lease
+times stay flat, the pool is too small; `awaiting_response` or `reading` grows, the provider is
+slow; `unread` grows and never drains, something holds responses that nobody reads.
+
+In the tables below, **P** stands for the attributes {pool}, and **O** for these and {origin}.
+"""
+
+METRICS_CLOSE = """
+## Rules
+
+- The counters that alerts use are there with 0 from a pool's first request on, so that `increase()`
+  sees their first step.
+- A pool name whose last pool is gone reports 0 for 10 minutes; then its series vanish.
+- Exemplars: acquire, create and lease durations carry the span context of the request that waited.
+- Histograms are recorded at collection. A periodic reader collects at shutdown; a reader that does
+  not (one with an infinite interval, the Prometheus reader) loses what came since its last
+  collection, unless `meter_provider.force_flush()` is called before.
+
+| outcome | `acquire.duration` | `create.duration` | `lease.duration` | `requests` | `timeouts` |
+|---|---|---|---|---|---|
+| served on a reused connection | 0 or the wait | - | yes | status | - |
+| served on a new connection | the wait | yes | yes | status | - |
+| pool timeout | `pool_timeout` | - | - | `pool_timeout` | `pool` |
+| cancelled while queued | `cancelled` | - | - | `cancelled` | - |
+| connect fails or times out | the wait | `error.type` | yes | `error.type` | `connect`, if so |
+| read or write fails or times out | the wait | as it was | yes | `error.type`, with the status if a head came | `read`, `write`, if so |
+| cancelled later, or closed unread | the wait | as it was | yes | `cancelled`, or the status | - |
+
+## Spans
+
+Kind INTERNAL, made when they end, with their true start time.
+
+| span | when | parent |
+|---|---|---|
+| `{wait}` | the wait was at least `span_min_duration`, or failed | the current span when the request entered the pool |
+| `{setup}` | the set-up took at least that long, or failed | the same |
+| `{connect}` | within the set-up | the set-up |
+| `{tls}` | within the set-up, with TLS | the set-up |
+
+The wait span carries what explains the wait, taken when it began: {explains}. It links to the spans
+of up to three requests that held connections longest. A wait that ended in a pool timeout has
+status ERROR; a cancelled one is UNSET. A current span of kind CLIENT gets `{reused}` and
+`{acquire}`.
+"""
+
+CONFIGURATION = """
+# Configuration
+
+Every setting is a keyword argument of `GlueLLMInstrumentor().instrument()` and an environment
+variable. The argument wins over the variable, the variable over the default. They are read once,
+at `instrument()`.
+
+A wrong argument raises a `ValueError` that names the setting, the value and what is allowed; a
+setting that doesn't exist raises a `TypeError`. A wrong variable is logged once as a warning (logger
+`opentelemetry.instrumentation.gluellm`), and the default holds. An empty variable counts as unset.
+
+| setting | variable | default | unit | allowed |
+|---|---|---|---|---|
+{rows}
+
+{descriptions}
+
+## Beside these
+
+`tracer_provider` and `meter_provider` are arguments too; without them the global providers are
+used.
+
+| variable | read by | what it does here |
+|---|---|---|
+| `OTEL_METRIC_EXPORT_INTERVAL` | the SDK | the default of `peak_window` follows it |
+| `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS` | `opentelemetry-instrument` | `gluellm` turns this package off; `httpx` keeps `http_spans` from turning that one on |
+"""
+
+
+def code(text: object) -> str:
+    """Text in a code span, safe in a table."""
+    return f"`{text}`"
+
+
+def level(keys: tuple[str, ...]) -> str:
+    """Attribute keys, with the two levels abbreviated."""
+    for name, common in (("O", semconv.LEVEL_ORIGIN), ("P", semconv.LEVEL_POOL)):
+        if keys[: len(common)] == common:
+            return ", ".join([f"**{name}**", *map(code, keys[len(common) :])])
+    return ", ".join(map(code, keys)) or "none"
+
+
+def number(value: float) -> str:
+    """A bucket bound without a needless decimal."""
+    return f"{value:g}"
+
+
+def metric_row(metric: Metric) -> str:
+    """One metric as a row of a table."""
+    attributes = level(metric.attributes)
+    if metric.opt_in_attributes:
+        attributes += "; by opt-in " + ", ".join(map(code, metric.opt_in_attributes))
+    description = metric.description
+    if metric.buckets:
+        description += f" Buckets: {' '.join(map(number, metric.buckets))}."
+    cells = (code(metric.name), metric.instrument, code(metric.unit), attributes, description)
+    return f"| {' | '.join(cells)} |"
+
+
+def metric_table(title: str, introduction: str, metrics: list[Metric]) -> list[str]:
+    """A section with the table of some metrics."""
+    head = ["| name | instrument | unit | attributes | meaning |", "|---|---|---|---|---|"]
+    text = ["", introduction] if introduction else []
+    return ["", f"## {title}", *text, "", *head, *map(metric_row, metrics)]
+
+
+def metrics_page() -> str:
+    """docs/metrics.md."""
+    usual = [m for m in semconv.METRICS if not (m.full or m.planned or m.setting)]
+    lines = [
+        METRICS_INTRODUCTION.format(
+            scope=semconv.SCOPE_NAME,
+            schema=semconv.SCHEMA_URL,
+            pool=", ".join(map(code, semconv.LEVEL_POOL)),
+            origin=" and ".join(map(code, semconv.LEVEL_ORIGIN[len(semconv.LEVEL_POOL) :])),
+        ).rstrip()
+    ]
+    lines += metric_table("Emitted by default", "", usual)
+    lines += metric_table(
+        'With `metrics="full"`',
+        "These come in addition, as does `gluellm.response.streaming` on "
+        "`gluellm.pool.lease.duration`.",
+        [m for m in semconv.METRICS if m.full],
+    )
+    for metric in semconv.METRICS:
+        if metric.setting:
+            lines += metric_table(f"With `{metric.setting}=True`", "", [metric])
+    lines += metric_table(
+        "Reserved",
+        "Names that are settled and not emitted yet.",
+        [m for m in semconv.METRICS if m.planned],
+    )
+    lines += ["", "## Attributes", "", "| key | meaning | values |", "|---|---|---|"]
+    for attribute in semconv.ATTRIBUTES:
+        values = ", ".join(map(code, attribute.values))
+        lines.append(f"| {code(attribute.key)} | {attribute.description} | {values} |")
+    lines += [
+        "",
+        "Nothing else is recorded: no path, no query, no header, no body, no credential, no baggage,",
+        "no text of a user.",
+    ]
+    explains = (
+        semconv.SPAN_CONNECTION_ACTIVE,
+        semconv.SPAN_CONNECTION_IDLE,
+        semconv.SPAN_CONNECTION_MAX,
+        semconv.SPAN_REQUEST_QUEUED,
+        semconv.SPAN_OLDEST_LEASE_AGE,
+        semconv.SPAN_OLDEST_LEASE_PHASE,
+    )
+    names = {"address": "{server.address}", "port": "{server.port}"}
+    lines.append(
+        METRICS_CLOSE.format(
+            wait=semconv.SPAN_WAIT.format(**names),
+            setup=semconv.SPAN_SETUP.format(**names),
+            connect=semconv.SPAN_CONNECT.format(**names),
+            tls=semconv.SPAN_TLS.format(**names),
+            explains=", ".join(map(code, explains)),
+            reused=semconv.CONNECTION_REUSED,
+            acquire=semconv.SPAN_ACQUIRE_DURATION,
+        )
+    )
+    return NOTICE + "\n".join(lines)
+
+
+def configuration_page() -> str:
+    """docs/configuration.md."""
+    rows = []
+    descriptions = []
+    for setting in SETTINGS:
+        default = f'"{setting.default}"' if isinstance(setting.default, str) else setting.default
+        cells = (
+            code(setting.name),
+            code(setting.variable),
+            code(default),
+            setting.unit or "-",
+            setting.rule.allowed,
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+        descriptions.append(f"**`{setting.name}`**: {setting.description}")
+    return NOTICE + CONFIGURATION.format(
+        rows="\n".join(rows), descriptions="\n\n".join(descriptions)
+    )
+
+
+PAGES = {"metrics.md": metrics_page, "configuration.md": configuration_page}
+
+
+def main() -> int:
+    """Write the pages, or check them. Returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="fail when a page is out of date")
+    check = parser.parse_args().check
+    stale = False
+    for name, page in PAGES.items():
+        path = DOCS / name
+        text = page()
+        found = path.read_text() if path.exists() else ""
+        if text == found:
+            continue
+        stale = True
+        if check:
+            difference = difflib.unified_diff(
+                found.splitlines(), text.splitlines(), f"docs/{name}", "from the code", lineterm=""
+            )
+            print("\n".join(difference))
+        else:
+            path.write_text(text)
+            print(f"wrote docs/{name}")
+    if check and stale:
+        print("The generated pages are out of date: run `make docs`.")
+    return int(check and stale)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
