@@ -135,8 +135,8 @@ class Config:
     model_attributes: bool = _setting(
         False,
         _boolean(),
-        "Put `gen_ai.request.model` and `gen_ai.operation.name` on the acquire, lease and requests "
-        "metrics too, which multiplies their series.",
+        "Put `gen_ai.request.model` and `gen_ai.operation.name` on the acquire and lease "
+        "histograms too, which multiplies their series.",
     )
     time_in_queue: bool = _setting(
         False,
