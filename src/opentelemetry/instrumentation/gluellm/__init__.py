@@ -1,1 +1,19 @@
-"""Makes the connection pools under LLM calls visible."""
+"""Makes the connection pools under LLM calls visible: occupancy, waiting, timeouts, leases.
+
+.. code-block:: python
+
+    from any_llm import AnyLLM
+    from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+
+    GlueLLMInstrumentor().instrument()
+
+    llm = AnyLLM.create("openai")
+    ...
+
+Metrics and spans go to the global OpenTelemetry providers unless others are handed in.
+"""
+
+from .instrumentor import GlueLLMInstrumentor
+from .version import __version__
+
+__all__ = ["GlueLLMInstrumentor", "__version__"]

@@ -1,0 +1,62 @@
+"""One name for a failure, whichever library raised it (``error.type`` of the contract)."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+
+_BY_NAME = {
+    "PoolTimeout": "pool_timeout",
+    "ConnectTimeout": "connect_timeout",
+    "ReadTimeout": "read_timeout",
+    "WriteTimeout": "write_timeout",
+    "ReadError": "read_error",
+    "WriteError": "write_error",
+    "RemoteProtocolError": "protocol_error",
+    "LocalProtocolError": "protocol_error",
+    "ProxyError": "connection_error",
+    "ConnectError": "connection_error",
+}
+_BY_ERRNO = {
+    errno.EMFILE: "too_many_open_files",
+    errno.ENFILE: "too_many_open_files",
+    errno.EADDRNOTAVAIL: "no_local_ports",
+}
+_DEPTH = 8
+
+
+def error_type(error: BaseException) -> str:
+    """The contract's name for an exception that came out of a pool.
+
+    Causes are looked at for failures to connect only: httpcore raises one ``ConnectError`` for a
+    name that does not resolve, a refused connection and a certificate that does not verify.
+    """
+    if not isinstance(error, Exception):
+        # asyncio.CancelledError, trio.Cancelled, GeneratorExit, KeyboardInterrupt.
+        return "cancelled"
+    name = _BY_NAME.get(type(error).__name__, "_OTHER")
+    if name == "connection_error" or isinstance(error, OSError):
+        for cause in _causes(error):
+            if isinstance(cause, socket.gaierror):
+                return "name_resolution_error"
+            if isinstance(cause, ssl.SSLError):
+                return "secure_connection_error"
+            if isinstance(cause, OSError) and cause.errno in _BY_ERRNO:
+                return _BY_ERRNO[cause.errno]
+    return name
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    todo = [error]
+    seen = 0
+    while todo and seen < _DEPTH:
+        current = todo.pop(0)
+        seen += 1
+        yield current
+        if isinstance(current, BaseExceptionGroup):
+            todo.extend(current.exceptions)
+        following = current.__cause__ or current.__context__
+        if following is not None:
+            todo.append(following)

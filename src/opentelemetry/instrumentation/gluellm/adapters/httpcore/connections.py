@@ -1,0 +1,212 @@
+"""Connections of httpcore and httpcore2: their records, states and reasons to close.
+
+The private attributes that are read here are the same in httpcore 1.0 and httpcore2 2.16, sync and
+async. A record is kept as an attribute of the library's own object, so that it goes with it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from ...pool.lease import AWAITING_RESPONSE, Lease
+from ...pool.stats import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, ConnectionCounts
+from ...pool.tracker import PoolTracker, TrackedConnection
+from ..errors import error_type
+from .setup import time_setup
+
+TRACKER = "_gluellm_tracker"
+RECORD = "_gluellm_connection"
+
+
+def protocol_connection(connection: Any) -> Any | None:
+    """The HTTP/1.1 or HTTP/2 connection inside, or None while it is being established.
+
+    Direct and SOCKS connections hold it; a forwarding connection holds a direct one to the proxy; a
+    tunnel holds a direct one to the proxy until its own connection stands.
+    """
+    if getattr(connection, "_connected", True) is False:
+        return None
+    inner = getattr(connection, "_connection", None)
+    if inner is not None and hasattr(inner, "_connect_failed"):
+        inner = inner._connection
+    return inner
+
+
+def created(connection: Any, origin: Any, tracker: PoolTracker) -> None:
+    """The pool has made a connection object that is yet to be established."""
+    record = _record(connection, origin, tracker)
+    tracker.made += 1
+    record.proxy_hops = int(hasattr(connection, "_connected"))
+    time_setup(connection, record, secure=origin.scheme in (b"https", b"wss"))
+
+
+def record_of(connection: Any, tracker: PoolTracker) -> TrackedConnection:
+    """The record of a connection; a connection that was there before us gets one now."""
+    record: TrackedConnection | None = connection.__dict__.get(RECORD)
+    if record is None or record.tracker is not tracker:
+        origin = connection.__dict__.get("_remote_origin") or connection._origin
+        record = _record(connection, origin, tracker)
+        inner = protocol_connection(connection)
+        if inner is not None:
+            record.established_at = tracker.registry.clock()
+            record.sent = True
+            record.protocol = protocol_of(inner)
+            record.origin.protocols.add(record.protocol)
+            inner.__dict__[RECORD] = record
+    return record
+
+
+def _record(connection: Any, origin: Any, tracker: PoolTracker) -> TrackedConnection:
+    record = TrackedConnection(
+        tracker,
+        tracker.origin(origin.host, origin.port, origin.scheme),
+        tracker.registry.clock(),
+    )
+    connection.__dict__[RECORD] = record
+    tracker.connections[record] = None
+    return record
+
+
+def protocol_of(inner: Any) -> str:
+    """The value of ``network.protocol.version``."""
+    return "2" if hasattr(inner, "_h2_state") else "1.1"
+
+
+def established(inner: Any, lease: Lease) -> None:
+    """A protocol connection was built by the request that establishes its connection."""
+    record = lease.connection
+    if record is None or record.established_at:
+        return
+    if record.proxy_hops:
+        record.proxy_hops -= 1
+        return
+    inner.__dict__[RECORD] = record
+    protocol = protocol_of(inner)
+    if protocol == "2":
+        record.streams = {}
+    lease.tracker.established(lease, record, protocol)
+
+
+# State
+
+
+def read(pool: Any, tracker: PoolTracker, counts: ConnectionCounts) -> None:
+    """Add a pool's connections to ``counts``.
+
+    Runs in a metric callback: ``is_idle`` and ``is_closed`` only look at numbers, while
+    ``has_expired`` would poll the socket. The list is read anew, since httpcore2 rebinds it, and
+    copied, since httpcore changes it in place.
+    """
+    busy = seen = 0
+    for connection in tuple(pool._connections):
+        record = connection.__dict__.get(RECORD)
+        if record is None or record.tracker is not tracker:
+            record = record_of(connection, tracker)
+        seen += 1
+        if not record.established_at:
+            # Idle or closed is what a connection calls itself whose set-up has failed.
+            if not connection.is_idle():
+                counts.of(record.origin)[CONNECTING] += 1
+                busy += 1
+        elif connection.is_idle() and not record.leases:
+            counts.of(record.origin)[IDLE_2 if record.protocol == "2" else IDLE_1] += 1
+        elif not connection.is_closed():
+            counts.of(record.origin)[ACTIVE_2 if record.protocol == "2" else ACTIVE_1] += 1
+            busy += 1
+    counts.busy = busy
+    maximum = pool._max_connections
+    idle_maximum = pool._max_keepalive_connections
+    tracker.maximum = counts.maximum = None if maximum == sys.maxsize else maximum
+    counts.idle_maximum = None if idle_maximum == sys.maxsize else idle_maximum
+    if len(tracker.connections) > seen:
+        _reconcile(pool, tracker)
+
+
+def _reconcile(pool: Any, tracker: PoolTracker) -> None:
+    # A connection that the pool dropped without closing it is gone with the garbage collector. One
+    # that is just being closed is off the list too, so it takes two readings to tell.
+    listed = {connection.__dict__.get(RECORD) for connection in tuple(pool._connections)}
+    for record in tuple(tracker.connections):
+        if record in listed or record.leases:
+            record.missing = False
+        elif not record.missing:
+            record.missing = True
+        else:
+            record.close("garbage_collected")
+
+
+# Why a connection is closed
+
+
+def mark_closing(pool: Any, tracker: PoolTracker, closing: list[Any], made: int) -> None:
+    """Note why the pool has picked these connections in one pass over its requests.
+
+    ``made`` is how many connections it created in that pass. A pass closes what has expired, then
+    what exceeds the idle limit, then what makes room for another origin, in this order.
+    """
+    undecided: list[TrackedConnection] = []
+    for connection in closing:
+        record: TrackedConnection | None = connection.__dict__.get(RECORD)
+        if record is None:
+            continue
+        inner = protocol_connection(connection)
+        record.closing = _worn_out(inner) if inner is not None else "error"
+        if record.closing is None:
+            undecided.append(record)
+    over = len(undecided)
+    if undecided and made:
+        limit = pool._max_keepalive_connections
+        if hasattr(pool, "_max_keepalive_connections") and _limit_counts_all(pool):
+            # httpcore 1.0: more connections than the idle limit leave no idle one to evict.
+            over = 0 if limit >= pool._max_connections else len(undecided)
+        else:
+            idle = sum(
+                1
+                for connection in pool._connections
+                if connection.is_idle() and not connection.__dict__[RECORD].leases
+            )
+            over = max(0, len(undecided) + idle - limit)
+    for position, record in enumerate(undecided):
+        record.closing = "keepalive_limit" if position < over else "evicted"
+
+
+def _limit_counts_all(pool: Any) -> bool:
+    return type(pool).__module__.partition(".")[0] == "httpcore"
+
+
+def _worn_out(inner: Any) -> str | None:
+    if getattr(inner, "_connection_terminated", None) is not None:
+        return "goaway"
+    if getattr(inner, "_connection_error", False):
+        return "error"
+    expires = inner._expire_at
+    if expires is not None and time.monotonic() > expires:
+        return "keepalive_expired"
+    # The pool has just polled the socket in the same way.
+    if protocol_of(inner) == "1.1" and inner._network_stream.get_extra_info("is_readable"):
+        return "server_disconnect"
+    return None
+
+
+def close_reason(inner: Any, record: TrackedConnection) -> str:
+    """Why a protocol connection closes itself at this moment."""
+    if record.closing is not None:
+        return record.closing
+    if getattr(inner, "_connection_terminated", None) is not None:
+        return "goaway"
+    lease = record.lease
+    error = lease.error if lease is not None and not lease.ended else None
+    if error is None and lease is not None and lease.phase == AWAITING_RESPONSE:
+        # Before the head nothing but an exception makes a connection close itself.
+        current = sys.exc_info()[1]
+        error = error_type(current) if current is not None else None
+    if error is not None:
+        return "cancelled" if error == "cancelled" else "error"
+    states = getattr(inner, "_h11_state", None)
+    if states is None:
+        return "response_incomplete" if getattr(inner, "_events", None) else "connection_close"
+    if str(states.their_state) in ("SEND_BODY", "SEND_RESPONSE"):
+        return "response_incomplete"
+    return "connection_close"

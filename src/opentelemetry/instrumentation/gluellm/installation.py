@@ -1,0 +1,169 @@
+"""One installation: observers, registry, adapters and attribution, wired together and taken apart."""
+
+from __future__ import annotations
+
+import os
+import weakref
+
+from opentelemetry import metrics, trace
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import TracerProvider
+
+from .adapters.base import Adapter, Surroundings
+from .adapters.httpcore import HttpcoreAdapter
+from .attribution.any_llm import AnyLLMAttribution
+from .attribution.context import current_call
+from .attribution.hosts import provider_for_host
+from .config import Config
+from .pool.guard import Failures
+from .pool.registry import PoolRegistry
+from .pool.seams import Seams
+from .pool.stats import PoolStats
+from .telemetry import logs, semconv
+from .telemetry.buffer import RecordingBuffer
+from .telemetry.instruments import instruments_of
+from .telemetry.metrics import ContextObserver, DurationObserver
+from .telemetry.spans import SpanObserver
+from .telemetry.state import StateSource
+from .version import __version__
+
+
+class Installation:
+    """What ``instrument()`` turns on and ``uninstrument()`` turns off again."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        clients_only: bool = False,
+    ) -> None:
+        self.clients_only = clients_only
+        """Whether only clients that were handed in are observed."""
+        self._failures = Failures()
+        self._buffer = RecordingBuffer()
+        meter = metrics.get_meter(
+            semconv.SCOPE_NAME, __version__, meter_provider, semconv.SCHEMA_URL
+        )
+        tracer = trace.get_tracer(
+            semconv.SCOPE_NAME, __version__, tracer_provider, semconv.SCHEMA_URL
+        )
+        self._instruments = instruments_of(meter)
+        self.registry = PoolRegistry(
+            (
+                ContextObserver(self._buffer),
+                DurationObserver(
+                    self._buffer,
+                    self._instruments,
+                    full=config.metrics == "full",
+                    model_attributes=config.model_attributes,
+                    time_in_queue=config.time_in_queue,
+                ),
+                SpanObserver(tracer, config.span_min_duration),
+            ),
+            max_origins=config.max_origins,
+            peak_window=config.peak_window,
+            failures=self._failures,
+        )
+        self._source = StateSource(
+            self.registry,
+            self._buffer,
+            self._seams,
+            lambda: logs.warn_of_failures(self._failures),
+        )
+        self._surroundings = Surroundings(
+            registry=self.registry,
+            current_call=_no_call if clients_only else current_call.get,
+            provider_for_host=provider_for_host,
+            everything=config.scope == "all" and not clients_only,
+        )
+        self._attribution = None if clients_only else AnyLLMAttribution(self._failed)
+        httpcore = HttpcoreAdapter()
+        httpcore.on_seams = logs.warn_of_missing_seams
+        self._adapters: tuple[Adapter, ...] = (httpcore,)
+
+    def install(self) -> None:
+        """Patch and connect. Undoes itself where that raises."""
+        try:
+            for adapter in self._adapters:
+                adapter.install(self._surroundings)
+            if self._attribution is not None:
+                self._attribution.install()
+            self._instruments.connect(self._source)
+            _installations.add(self)
+        except BaseException:
+            self.uninstall()
+            raise
+
+    def uninstall(self) -> None:
+        """Take everything back, in reverse order. What is recorded already still goes out."""
+        _installations.discard(self)
+        if self._attribution is not None:
+            self._attribution.uninstall()
+        for adapter in reversed(self._adapters):
+            adapter.uninstall()
+        self._buffer.drain()
+        self._instruments.disconnect()
+        self.registry.close()
+
+    def stats(self) -> list[PoolStats]:
+        """A snapshot of every live pool."""
+        return self.registry.stats()
+
+    def _failed(self, kind: str) -> None:
+        self._failures.caught(kind, Exception())
+
+    def _seams(self) -> list[Seams]:
+        found = [seams for adapter in self._adapters for seams in adapter.seams()]
+        if self._attribution is not None:
+            attribution = self._attribution.seams()
+            if attribution:
+                found.append(Seams("any_llm", "", attribution))
+        return found
+
+    # Fork
+
+    def before_fork(self) -> None:
+        """Hold the drain, so that none spans the fork."""
+        self._buffer.before_fork()
+
+    def after_fork_in_parent(self) -> None:
+        """Let drains go on."""
+        self._buffer.after_fork_in_parent()
+
+    def after_fork_in_child(self) -> None:
+        """Start anew: what was counted is the parent's."""
+        self._buffer.after_fork_in_child()
+        self.registry.forget()
+
+
+_installations: weakref.WeakSet[Installation] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    for installation in tuple(_installations):
+        installation.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for installation in tuple(_installations):
+        installation.after_fork_in_parent()
+
+
+def _after_fork_in_child() -> None:
+    for installation in tuple(_installations):
+        installation.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    # Can't be taken back, so once per process, over whatever is installed then.
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
+
+
+def _no_call() -> None:
+    return None

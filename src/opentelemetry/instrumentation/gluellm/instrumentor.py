@@ -1,0 +1,132 @@
+"""The wiring: configuration, observers, adapters, and undoing them in reverse order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection
+from typing import Any
+
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import TracerProvider
+
+from .adapters.httpcore import any_owned, disown, own, pools_of
+from .config import Config
+from .http_spans import HttpSpans
+from .installation import Installation
+from .package import _instruments
+from .pool.registry import Owner
+
+_MAX_NAME = 64
+
+
+class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
+    """Makes the connection pools under LLM calls visible.
+
+    .. code-block:: python
+
+        from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+
+        GlueLLMInstrumentor().instrument()
+
+    ``instrument()`` takes, keyword-only, ``tracer_provider`` and ``meter_provider`` (default: the
+    global ones) and the settings of :class:`~opentelemetry.instrumentation.gluellm.config.Config`.
+    A wrong value raises ValueError, an unknown setting TypeError, and nothing is then installed.
+    """
+
+    _installation: Installation | None = None
+    _http_spans: HttpSpans | None = None
+    _lock = threading.RLock()
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """Nothing is required: each library is observed where it is there."""
+        return _instruments
+
+    def _instrument(self, **kwargs: Any) -> None:
+        tracer_provider: TracerProvider | None = kwargs.pop("tracer_provider", None)
+        meter_provider: MeterProvider | None = kwargs.pop("meter_provider", None)
+        config = Config.read(**kwargs)
+        cls = GlueLLMInstrumentor
+        with cls._lock:
+            installation = Installation(
+                config, tracer_provider=tracer_provider, meter_provider=meter_provider
+            )
+            if cls._installation is not None:
+                # instrument_client() came first; its pools keep their names.
+                cls._installation.uninstall()
+            cls._installation = None
+            installation.install()
+            cls._installation = installation
+            if config.http_spans:
+                cls._http_spans = HttpSpans()
+                cls._http_spans.install(
+                    tracer_provider=tracer_provider, meter_provider=meter_provider
+                )
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        cls = GlueLLMInstrumentor
+        with cls._lock:
+            http_spans, cls._http_spans = cls._http_spans, None
+            if http_spans is not None:
+                http_spans.uninstall()
+            installation, cls._installation = cls._installation, None
+            if installation is not None:
+                installation.uninstall()
+
+    @classmethod
+    def instrument_client(
+        cls,
+        client: Any,
+        pool_name: str | None = None,
+        *,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+    ) -> None:
+        """Observe the pools of one client, under ``pool_name``, whatever the scope is.
+
+        ``client`` is a Client or AsyncClient of httpx or httpx2, an SDK's client that holds one, or a
+        pool of httpcore or httpcore2. Without ``pool_name`` the pool goes by its library's name.
+        Works with and without ``instrument()``; the providers count only without.
+
+        Raises TypeError for any other client, ValueError for a name that is empty, longer than 64
+        characters or not printable.
+        """
+        if pool_name is not None and not (
+            isinstance(pool_name, str) and 0 < len(pool_name) <= _MAX_NAME and pool_name.isprintable()
+        ):
+            raise ValueError(
+                f"pool_name={pool_name!r}: allowed are 1 to {_MAX_NAME} printable characters"
+            )
+        pools = pools_of(client)
+        base = GlueLLMInstrumentor
+        with base._lock:
+            if base._installation is None:
+                installation = Installation(
+                    Config.read(),
+                    tracer_provider=tracer_provider,
+                    meter_provider=meter_provider,
+                    clients_only=True,
+                )
+                installation.install()
+                base._installation = installation
+            for pool in pools:
+                own(pool, Owner(pool_name or _library_of(pool), None))
+
+    @classmethod
+    def uninstrument_client(cls, client: Any) -> None:
+        """Observe the pools of one client no longer, whoever uses it. Harmless when not observed.
+
+        Raises TypeError for what is no client.
+        """
+        base = GlueLLMInstrumentor
+        with base._lock:
+            for pool in pools_of(client):
+                disown(pool)
+            installation = base._installation
+            if installation is not None and installation.clients_only and not any_owned():
+                base._installation = None
+                installation.uninstall()
+
+
+def _library_of(pool: Any) -> str:
+    return "httpx2" if type(pool).__module__.startswith("httpcore2") else "httpx"

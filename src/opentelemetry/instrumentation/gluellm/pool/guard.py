@@ -1,0 +1,80 @@
+"""The one place where a failure of ours is caught and counted; a user's request never sees it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .observer import PoolObserver
+
+_EVENTS = tuple(name for name in vars(PoolObserver) if not name.startswith("_"))
+
+
+class Failures:
+    """Counts what was caught. Reached by finalizers, so logging is left to :meth:`unreported`."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self._unreported: deque[tuple[str, str]] = deque(maxlen=16)
+
+    def caught(self, kind: str, error: BaseException) -> None:
+        """Count one failure of ``kind``; only the first of each kind is kept to be reported."""
+        seen = self.counts.get(kind, 0)
+        self.counts[kind] = seen + 1
+        if not seen:
+            # The type alone: a message can hold what must not leave, a URL or a header.
+            self._unreported.append((kind, type(error).__qualname__))
+
+    def unreported(self) -> Iterable[tuple[str, str]]:
+        """Take kind and exception type of the failures that nobody was told of yet."""
+        while self._unreported:
+            yield self._unreported.popleft()
+
+
+class Guard(PoolObserver):
+    """Passes events on to observers and catches what they raise.
+
+    For each event only the observers that override the method are called, so an event that nobody
+    listens to costs one call.
+    """
+
+    def __init__(self, observers: Iterable[PoolObserver], failures: Failures) -> None:
+        self.failures = failures
+        observers = tuple(observers)
+        for event in _EVENTS:
+            listeners = [
+                getattr(observer, event)
+                for observer in observers
+                if getattr(type(observer), event) is not getattr(PoolObserver, event)
+            ]
+            setattr(self, event, _relay(event, listeners, failures))
+
+
+def _relay(
+    event: str, listeners: list[Callable[..., None]], failures: Failures
+) -> Callable[..., None]:
+    if not listeners:
+        return _nobody_listens
+    if len(listeners) == 1:
+        (listener,) = listeners
+
+        def tell(*args: Any) -> None:
+            try:
+                listener(*args)
+            except Exception as error:
+                failures.caught(f"observer.{event}", error)
+
+        return tell
+
+    tellers = [_relay(event, [listener], failures) for listener in listeners]
+
+    def tell_all(*args: Any) -> None:
+        for tell in tellers:
+            tell(*args)
+
+    return tell_all
+
+
+def _nobody_listens(*args: Any) -> None:
+    pass

@@ -1,0 +1,173 @@
+"""Time and counts per pool name and origin, as plain numbers.
+
+Whoever adds here may be a finalizer, so nothing here locks, logs or calls out. Readers come at
+collection only. Every update is a single statement without a call in it, which CPython's
+interpreter lock makes atomic.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .lease import PHASES
+
+_SLICES = 5
+
+
+class Peak:
+    """The highest value within a window, kept in slices.
+
+    Reading changes nothing, so several readers with different intervals see the same. With the
+    slice that is being filled, at least one whole window is covered at any time.
+    """
+
+    __slots__ = ("_end", "_slices", "_width", "value")
+
+    def __init__(self, window: int, now: int) -> None:
+        self._width = max(window // _SLICES, 1)
+        self._slices = [0] * (_SLICES + 1)
+        self._end = now + self._width
+        self.value = 0
+
+    def change(self, by: int, now: int) -> None:
+        """Add to the value that is watched."""
+        if now >= self._end:
+            self._turn(now)
+        self.value = value = self.value + by
+        if value > self._slices[0]:
+            self._slices[0] = value
+
+    def highest(self, now: int) -> int:
+        """The highest value within the window."""
+        if now >= self._end:
+            self._turn(now)
+        return max(self._slices)
+
+    def _turn(self, now: int) -> None:
+        turns = (now - self._end) // self._width + 1
+        # What was reached in the slice that ended, and, where nothing changed since, the value that
+        # held all along.
+        fresh = [self.value] * min(turns, _SLICES + 1)
+        self._slices = (fresh + self._slices)[: _SLICES + 1]
+        self._end += turns * self._width
+
+
+class Bound:
+    """How many more distinct things may come, over all ledgers of a process."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
+class OriginLedger:
+    """What one pool name did towards one origin."""
+
+    __slots__ = (
+        "address",
+        "attributes",
+        "current",
+        "elapsed",
+        "pool",
+        "port",
+        "protocols",
+        "requests",
+        "reuse_failures",
+        "timeouts",
+    )
+
+    def __init__(self, pool: PoolLedger, address: str, port: int | None) -> None:
+        self.pool = pool
+        self.address = address
+        self.port = port
+        self.current = [0] * len(PHASES)
+        """Leases in each phase now."""
+        self.elapsed = [0] * len(PHASES)
+        """Ends minus starts of each phase, so that ``elapsed + current * now`` is the time spent in
+        it, finished and running leases together. Whole nanoseconds: sums don't drift."""
+        self.requests: dict[tuple[int, str | None, bool], int] = {}
+        """Requests that left the pool, by status (0: none), error type and resend."""
+        self.timeouts = {"pool": 0, "connect": 0, "read": 0, "write": 0}
+        self.reuse_failures = 0
+        self.protocols: set[str] = set()
+        """HTTP versions of the connections so far."""
+        self.attributes: Any = None
+        """The telemetry's attribute sets for this origin, built once."""
+
+    def time_in(self, phase: int, now: int) -> int:
+        """Nanoseconds spent in a phase until ``now`` by all leases, running ones included."""
+        return self.elapsed[phase] + self.current[phase] * now
+
+    def left(self, status: int, error: str | None, resend: bool) -> None:
+        """Count a request that left the pool."""
+        key = (status, error, resend)
+        if key not in self.requests:
+            bound = self.pool.outcomes
+            if bound.left > 0:
+                bound.left -= 1
+            else:
+                key = (0, "_OTHER", False)
+            self.requests.setdefault(key, 0)
+        self.requests[key] += 1
+
+
+class PoolLedger:
+    """What all pools of one name, provider and library did."""
+
+    __slots__ = (
+        "acquire_timeout",
+        "active",
+        "attributes",
+        "closed",
+        "discarded",
+        "empty_since",
+        "library",
+        "live",
+        "name",
+        "opened",
+        "origins",
+        "outcomes",
+        "pools_opened",
+        "provider",
+        "queued",
+        "requeues",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        provider: str | None,
+        library: str,
+        *,
+        window: int,
+        now: int,
+        outcomes: Bound,
+    ) -> None:
+        self.name = name
+        self.outcomes = outcomes
+        self.provider = provider
+        """any-llm's key of the provider; None when unknown."""
+        self.library = library
+        self.origins: dict[tuple[str, int | None], OriginLedger] = {}
+        self.active = Peak(window, now)
+        """Connections active or being established."""
+        self.queued = Peak(window, now)
+        """Requests that stand in a queue."""
+        self.opened = 0
+        self.closed: dict[str, int] = {}
+        self.requeues = 0
+        self.acquire_timeout: float | None = None
+        """Seconds, as last asked for."""
+        self.live = 0
+        self.pools_opened = 0
+        self.discarded = {"closed": 0, "garbage_collected": 0}
+        self.empty_since: int | None = None
+        """When the last pool of this name was gone; None while there is one."""
+        self.attributes: Any = None
+
+    def connection_closed(self, reason: str) -> None:
+        """Count a closed connection."""
+        if reason not in self.closed:
+            self.closed.setdefault(reason, 0)
+        self.closed[reason] += 1

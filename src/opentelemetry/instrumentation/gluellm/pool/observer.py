@@ -1,0 +1,54 @@
+"""What can be told about a pool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .lease import Lease
+    from .tracker import PoolTracker, TrackedConnection
+
+
+class PoolObserver:
+    """Hears of what happens in pools. Every method does nothing by default.
+
+    Unless a method says otherwise it is called in the request's own task or thread and outside the
+    pool's lock. ``lease.unwinding`` tells that a finalizer is at work: then, and in the methods that
+    say so, only plain numbers may change and a deque may grow.
+    """
+
+    def pool_opened(self, pool: PoolTracker) -> None:
+        """A pool has its first request."""
+
+    def pool_discarded(self, pool: PoolTracker, reason: str) -> None:
+        """A pool is ``closed`` or ``garbage_collected``. Reached by finalizers."""
+
+    def lease_queued(self, lease: Lease) -> None:
+        """A request has entered the pool."""
+
+    def lease_acquired(self, lease: Lease) -> None:
+        """The last assignment has held: told once, when the head came or the request failed later.
+
+        Assignment itself happens in whichever task released a connection, under the pool's lock.
+        """
+
+    def lease_requeued(self, lease: Lease) -> None:
+        """The assigned connection turned out unusable; the request queues again."""
+
+    def lease_answered(self, lease: Lease) -> None:
+        """The response's head has come."""
+
+    def lease_released(self, lease: Lease) -> None:
+        """The connection was given back. Reached by finalizers."""
+
+    def lease_failed(self, lease: Lease) -> None:
+        """The request ended without a response; ``lease.error`` tells how. Reached by finalizers."""
+
+    def connection_created(self, lease: Lease, connection: TrackedConnection) -> None:
+        """The lease's new connection is established."""
+
+    def connection_failed(self, lease: Lease, connection: TrackedConnection) -> None:
+        """The lease's new connection could not be established. Reached by finalizers."""
+
+    def connection_closed(self, connection: TrackedConnection, reason: str) -> None:
+        """An established connection is closed. Reached by finalizers."""

@@ -1,0 +1,244 @@
+"""The live pools, held weakly, under stable names."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .guard import Failures, Guard
+from .ledger import Bound, OriginLedger, PoolLedger
+from .lease import PHASES
+from .observer import PoolObserver
+from .stats import (
+    ACTIVE_1,
+    ACTIVE_2,
+    CONNECTING,
+    IDLE_1,
+    IDLE_2,
+    ConnectionCounts,
+    NameState,
+    OriginStats,
+    PoolStats,
+)
+from .tracker import PoolTracker
+
+OTHER = "_OTHER"
+MAX_NAMES = 50
+"""Pool names of a process; all further ones are ``_OTHER``."""
+MAX_ORIGIN_LEDGERS = 180
+"""Pairs of pool name and origin. With one ``_OTHER`` for each name they make 230, and the six phases
+of each 1 380 attribute sets."""
+MAX_OUTCOMES = 1_200
+"""Distinct pairs of origin and way of leaving the pool, each a series."""
+_DEFAULT_PORTS = {b"http": 80, b"ws": 80, b"https": 443, b"wss": 443}
+# What a host of a URL can be once it is encoded (RFC 3986, RFC 1035). Anything else would be text
+# of unknown source in a label.
+_HOST = re.compile(r"[a-z0-9._:\-]{1,253}")
+_GONE_NAME_REPORTED = 600 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose pool it is: the name it is reported under, and any-llm's key of the provider."""
+
+    name: str
+    provider: str | None
+
+
+class PoolRegistry:
+    """Names pools and origins within bounds, and reads the state of all pools at once.
+
+    ``max_origins`` bounds the origins that the process tells apart, ``peak_window`` (seconds) is what
+    the peaks cover, ``clock`` gives monotonic nanoseconds.
+    """
+
+    def __init__(
+        self,
+        observers: Iterable[PoolObserver] = (),
+        *,
+        max_origins: int = 20,
+        peak_window: float = 75.0,
+        clock: Callable[[], int] = time.monotonic_ns,
+        failures: Failures | None = None,
+    ) -> None:
+        self.clock = clock
+        self.max_origins = max_origins
+        self.failures = failures or Failures()
+        self.observer: PoolObserver = Guard(observers, self.failures)
+        self.trackers: dict[PoolTracker, None] = {}
+        self.ledgers: dict[tuple[str, str | None, str], PoolLedger] = {}
+        self._window = int(peak_window * 1e9)
+        self._outcomes = Bound(MAX_OUTCOMES)
+        self._origins: set[tuple[str, int | None]] = set()
+        self._origin_ledgers = 0
+
+    # Names
+
+    def track(
+        self,
+        pool: Any,
+        read: Callable[[Any, PoolTracker, ConnectionCounts], None],
+        *,
+        owner: Owner,
+        library: str,
+    ) -> PoolTracker:
+        """Follow a pool from now on. ``read`` adds its connections to a count."""
+        ledger = self._ledger(owner.name, owner.provider, library)
+        tracker = PoolTracker(self, ledger, pool, read)
+        ledger.live += 1
+        ledger.pools_opened += 1
+        ledger.empty_since = None
+        self.trackers[tracker] = None
+        self.observer.pool_opened(tracker)
+        return tracker
+
+    def _ledger(self, name: str, provider: str | None, library: str) -> PoolLedger:
+        key = (name, provider, library)
+        if key not in self.ledgers and len(self.ledgers) >= MAX_NAMES:
+            key = (OTHER, None, library)
+        ledger = self.ledgers.get(key)
+        if ledger is None:
+            ledger = self.ledgers.setdefault(
+                key,
+                PoolLedger(
+                    *key, window=self._window, now=self.clock(), outcomes=self._outcomes
+                ),
+            )
+        return ledger
+
+    def origin(
+        self, ledger: PoolLedger, host: bytes, port: int | None, scheme: bytes
+    ) -> OriginLedger:
+        """The ledger of an origin, ``_OTHER`` for all beyond the bound."""
+        address = host.decode("ascii", "replace").lower()
+        key: tuple[str, int | None] = (address, port or _DEFAULT_PORTS.get(scheme))
+        if key not in self._origins:
+            if len(self._origins) >= self.max_origins or not _HOST.fullmatch(address):
+                key = (OTHER, None)
+            else:
+                self._origins.add(key)
+        found = ledger.origins.get(key)
+        if found is None and self._origin_ledgers >= MAX_ORIGIN_LEDGERS:
+            key = (OTHER, None)
+            found = ledger.origins.get(key)
+        if found is None:
+            self._origin_ledgers += 1
+            found = ledger.origins.setdefault(key, OriginLedger(ledger, *key))
+        return found
+
+    # State
+
+    def reported(self, now: int) -> list[PoolLedger]:
+        """The ledgers to report: a name whose last pool is gone stays for ten minutes."""
+        return [
+            ledger
+            for ledger in tuple(self.ledgers.values())
+            if ledger.empty_since is None or now - ledger.empty_since < _GONE_NAME_REPORTED
+        ]
+
+    def state(self, now: int) -> tuple[dict[PoolLedger, NameState], ConnectionCounts]:
+        """The state of all pools, summed up by name and origin in one pass."""
+        states = {ledger: NameState(ledger) for ledger in self.reported(now)}
+        counts = ConnectionCounts()
+        for tracker in tuple(self.trackers):
+            state = states.get(tracker.ledger)
+            if state is not None:
+                self._add(tracker, state, counts)
+        for state in states.values():
+            if not state.ledger.live:
+                state.maximum = state.idle_maximum = None
+        return states, counts
+
+    def _add(self, tracker: PoolTracker, state: NameState, counts: ConnectionCounts) -> None:
+        reference = tracker.reference
+        pool = reference() if reference is not None else None
+        if pool is None:
+            return
+        try:
+            tracker.read(pool, tracker, counts)
+        except Exception as error:
+            self.failures.caught("read", error)
+            return
+        maximum = counts.maximum
+        state.busy += counts.busy
+        if maximum is None:
+            state.maximum = None
+        else:
+            if state.maximum is not None:
+                state.maximum += maximum
+            occupancy = counts.busy / maximum if maximum else 0.0
+            if state.occupancy is None or occupancy > state.occupancy:
+                state.occupancy = occupancy
+        if counts.idle_maximum is None:
+            state.idle_maximum = None
+        elif state.idle_maximum is not None:
+            state.idle_maximum += counts.idle_maximum
+        if tracker.leases:
+            oldest = state.oldest_since
+            for lease in tuple(tracker.leases):
+                since = oldest[lease.phase]
+                if not since or lease.phase_since < since:
+                    oldest[lease.phase] = lease.phase_since
+
+    def stats(self) -> list[PoolStats]:
+        """A frozen snapshot of every live pool."""
+        found = []
+        for tracker in tuple(self.trackers):
+            now = self.clock()
+            state = NameState(tracker.ledger)
+            counts = ConnectionCounts()
+            self._add(tracker, state, counts)
+            requests = [0] * len(PHASES)
+            for lease in tuple(tracker.leases):
+                requests[lease.phase] += 1
+            origins = tuple(
+                OriginStats(
+                    address=origin.address,
+                    port=origin.port,
+                    active=at[ACTIVE_1] + at[ACTIVE_2],
+                    idle=at[IDLE_1] + at[IDLE_2],
+                    connecting=at[CONNECTING],
+                )
+                for origin, at in counts.origins.items()
+            )
+            found.append(
+                PoolStats(
+                    name=tracker.ledger.name,
+                    provider=tracker.ledger.provider,
+                    library=tracker.ledger.library,
+                    max_connections=counts.maximum,
+                    max_idle_connections=counts.idle_maximum,
+                    active=sum(origin.active for origin in origins),
+                    idle=sum(origin.idle for origin in origins),
+                    connecting=sum(origin.connecting for origin in origins),
+                    requests=tuple(requests),
+                    oldest_age=tuple(
+                        (now - since) / 1e9 if since else 0.0 for since in state.oldest_since
+                    ),
+                    origins=origins,
+                )
+            )
+        return found
+
+    # Ends
+
+    def close(self) -> None:
+        """Let go of every pool; what still happens in them is no longer told."""
+        for tracker in tuple(self.trackers):
+            tracker.open = False
+            tracker.reference = None
+            tracker.leases.clear()
+            tracker.connections.clear()
+        self.trackers.clear()
+
+    def forget(self) -> None:
+        """Start anew, as a forked child has to: what the parent counted is the parent's."""
+        self.close()
+        self.ledgers.clear()
+        self._outcomes.left = MAX_OUTCOMES
+        self._origins.clear()
+        self._origin_ledgers = 0
+

@@ -1,0 +1,81 @@
+"""Consistent snapshots of pools, taken when somebody asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .lease import PHASES
+
+if TYPE_CHECKING:
+    from .ledger import OriginLedger, PoolLedger
+
+CONNECTING, ACTIVE_1, IDLE_1, ACTIVE_2, IDLE_2 = range(5)
+"""Places in a count of connections: being established; active and idle on HTTP/1.1 and HTTP/2."""
+
+
+class ConnectionCounts:
+    """Connections by origin and state, summed over pools while they are read."""
+
+    __slots__ = ("busy", "idle_maximum", "maximum", "origins")
+
+    def __init__(self) -> None:
+        self.origins: dict[OriginLedger, list[int]] = {}
+        self.busy = 0
+        """Active or connecting ones of the pool that was read last."""
+        self.maximum: int | None = None
+        """The upper bound of the pool that was read last; None when unlimited."""
+        self.idle_maximum: int | None = None
+
+    def of(self, origin: OriginLedger) -> list[int]:
+        """The counts of one origin, to be added to."""
+        counts = self.origins.get(origin)
+        if counts is None:
+            counts = self.origins[origin] = [0, 0, 0, 0, 0]
+        return counts
+
+
+@dataclass(slots=True)
+class NameState:
+    """The state of all pools of one name at one moment."""
+
+    ledger: PoolLedger
+    maximum: int | None = 0
+    """Sum of the pools' bounds; None when one of them is unlimited."""
+    idle_maximum: int | None = 0
+    occupancy: float | None = None
+    """Share of the limit in use in the fullest pool; None when every pool is unlimited."""
+    busy: int = 0
+    oldest_since: list[int] = field(default_factory=lambda: [0] * len(PHASES))
+    """Since when the longest has been in each phase; 0 when none is."""
+
+
+@dataclass(frozen=True, slots=True)
+class OriginStats:
+    """Connections of one pool to one origin."""
+
+    address: str
+    port: int | None
+    active: int
+    idle: int
+    connecting: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStats:
+    """One pool at one moment. Ages are seconds."""
+
+    name: str
+    provider: str | None
+    library: str
+    max_connections: int | None
+    """None when unlimited."""
+    max_idle_connections: int | None
+    active: int
+    idle: int
+    connecting: int
+    requests: tuple[int, ...]
+    """Requests in each phase, in the order of ``PHASES``."""
+    oldest_age: tuple[float, ...]
+    """How long the longest has been in each phase; 0 when none is."""
+    origins: tuple[OriginStats, ...]

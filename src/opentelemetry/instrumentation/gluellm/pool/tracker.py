@@ -1,0 +1,359 @@
+"""What is kept of one pool and of its connections while they live."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from .lease import (
+    AWAITING_RESPONSE,
+    CONNECTING,
+    QUEUED,
+    STREAM_QUEUED,
+    UNREAD,
+    Call,
+    Lease,
+    WaitScene,
+)
+
+if TYPE_CHECKING:
+    from .ledger import OriginLedger, PoolLedger
+    from .registry import PoolRegistry
+    from .stats import ConnectionCounts
+
+_TIMEOUT_KINDS = {
+    "pool_timeout": "pool",
+    "connect_timeout": "connect",
+    "read_timeout": "read",
+    "write_timeout": "write",
+}
+_REUSE_FAILURES = frozenset({"read_error", "write_error", "protocol_error", "connection_error"})
+_HOLDERS = 3
+_LOOKED_AT = 64
+
+
+class TrackedConnection:
+    """A connection of a pool. It refers to no library object."""
+
+    __slots__ = (
+        "closed",
+        "closing",
+        "connect_ended_at",
+        "connect_started_at",
+        "created_at",
+        "established_at",
+        "lease",
+        "leases",
+        "missing",
+        "observed",
+        "origin",
+        "peer",
+        "proxy_hops",
+        "protocol",
+        "sent",
+        "served",
+        "streams",
+        "tls_ended_at",
+        "tls_started_at",
+        "tls_version",
+        "tracker",
+    )
+
+    def __init__(self, tracker: PoolTracker, origin: OriginLedger, now: int) -> None:
+        self.tracker = tracker
+        self.origin = origin
+        self.created_at = now
+        self.established_at = 0
+        """0 while it is being established."""
+        self.connect_started_at = self.connect_ended_at = 0
+        self.tls_started_at = self.tls_ended_at = 0
+        self.tls_version: str | None = None
+        self.peer: tuple[str, int] | None = None
+        self.proxy_hops = 0
+        """HTTP/1.1 connections to a proxy that come before the connection itself."""
+        self.protocol = "1.1"
+        self.leases = 0
+        self.lease: Lease | None = None
+        """The lease that was assigned last: on HTTP/1.1 the only one."""
+        self.streams: dict[int, Lease] | None = None
+        """HTTP/2: leases by stream."""
+        self.served = 0
+        self.sent = False
+        self.closing: str | None = None
+        """Why it is about to be closed, where the pool has decided so."""
+        self.observed: Any = None
+        """The observer's own note, its set-up span for instance."""
+        self.closed = False
+        self.missing = False
+
+    def close(self, reason: str) -> None:
+        """Count it as closed, once. Reached by finalizers."""
+        if self.closed:
+            return
+        self.closed = True
+        tracker = self.tracker
+        tracker.connections.pop(self, None)
+        if self.established_at:
+            tracker.ledger.connection_closed(reason)
+            tracker.registry.observer.connection_closed(self, reason)
+
+
+class _PoolReference(weakref.ref[Any]):
+    __slots__ = ("tracker",)
+    tracker: PoolTracker
+
+
+def _pool_is_gone(reference: weakref.ref[Any]) -> None:
+    # The garbage collector calls this, at any place of any thread: plain numbers only.
+    reference.tracker.discard("garbage_collected")  # type: ignore[attr-defined]
+
+
+class PoolTracker:
+    """Follows one pool. Holds it weakly, and is held by it and by the registry.
+
+    Methods take the steps of a request in the order of its way. Those that assign or end a lease can
+    be reached by a finalizer and under the pool's lock, so they only do arithmetic and tell the
+    observers that promise to do no more.
+    """
+
+    __slots__ = (
+        "_raw_origins",
+        "connections",
+        "leases",
+        "ledger",
+        "made",
+        "maximum",
+        "open",
+        "read",
+        "reference",
+        "registry",
+    )
+
+    def __init__(
+        self,
+        registry: PoolRegistry,
+        ledger: PoolLedger,
+        pool: Any,
+        read: Callable[[Any, PoolTracker, ConnectionCounts], None],
+    ) -> None:
+        self.registry = registry
+        self.ledger = ledger
+        self.read = read
+        self.maximum: int | None = None
+        """Upper bound of connections, as last read; None when unlimited."""
+        self.made = 0
+        """Connections that the pool has created."""
+        self.open = True
+        """False once the pool is closed, gone, or its installation is undone."""
+        # Dicts as ordered sets: the leases that came first are the longest-held ones.
+        self.leases: dict[Lease, None] = {}
+        self.connections: dict[TrackedConnection, None] = {}
+        self._raw_origins: dict[tuple[bytes, int | None, bytes], OriginLedger] = {}
+        reference = _PoolReference(pool, _pool_is_gone)
+        reference.tracker = self
+        self.reference: _PoolReference | None = reference
+
+    def origin(self, host: bytes, port: int | None, scheme: bytes) -> OriginLedger:
+        """The ledger of an origin as asked for."""
+        key = (host, port, scheme)
+        found = self._raw_origins.get(key)
+        if found is None:
+            found = self.registry.origin(self.ledger, host, port, scheme)
+            if len(self._raw_origins) < self.registry.max_origins:
+                self._raw_origins[key] = found
+        return found
+
+    # A request's way
+
+    def begin(self, origin: OriginLedger, call: Call | None) -> Lease:
+        """A request enters the pool."""
+        lease = Lease(self, origin, call, self.registry.clock())
+        if call is not None:
+            call.requests += 1
+            lease.resend = call.requests > 1
+        self.leases[lease] = None
+        self.registry.observer.lease_queued(lease)
+        return lease
+
+    def waiting(self, lease: Lease) -> None:
+        """The request found no connection and now stands in the queue."""
+        now = self.registry.clock()
+        if not lease.standing:
+            lease.standing = True
+            self.ledger.queued.change(1, now)
+        if not lease.waited:
+            lease.waited = True
+            lease.wait_scene = self._scene(lease, now)
+
+    def assigned(self, lease: Lease, connection: TrackedConnection) -> None:
+        """A connection is assigned, tentatively. Under the pool's lock, in any task."""
+        now = self.registry.clock()
+        if lease.ended:
+            return
+        if lease.standing:
+            lease.standing = False
+            self.ledger.queued.change(-1, now)
+        lease.acquired_at = now
+        lease.connection = connection
+        connection.lease = lease
+        connection.leases += 1
+        if connection.leases == 1:
+            self.ledger.active.change(1, now)
+        if not connection.established_at:
+            lease.reused = False
+            lease.enter(CONNECTING, now)
+        else:
+            lease.reused = connection.sent
+            lease.enter(STREAM_QUEUED if connection.protocol == "2" else AWAITING_RESPONSE, now)
+
+    def refused(self, lease: Lease) -> None:
+        """The assigned connection was no longer available: back to the queue."""
+        now = self.registry.clock()
+        self._give_back(lease, now)
+        lease.waited = True
+        lease.acquired_at = 0
+        lease.enter(QUEUED, now)
+        self.ledger.requeues += 1
+        self.registry.observer.lease_requeued(lease)
+
+    def established(
+        self, lease: Lease | None, connection: TrackedConnection, protocol: str
+    ) -> None:
+        """A new connection is ready for its first request."""
+        now = self.registry.clock()
+        if connection.established_at:
+            return
+        connection.established_at = now
+        connection.protocol = protocol
+        connection.origin.protocols.add(protocol)
+        self.ledger.opened += 1
+        if lease is None:
+            return
+        if lease.phase == CONNECTING:
+            lease.enter(STREAM_QUEUED if protocol == "2" else AWAITING_RESPONSE, now)
+        self.registry.observer.connection_created(lease, connection)
+
+    def answered(self, lease: Lease, status: int) -> None:
+        """The response's head has come; nobody reads the body yet."""
+        now = self.registry.clock()
+        lease.status = status
+        lease.answered_at = now
+        lease.enter(UNREAD, now)
+        connection = lease.connection
+        if connection is not None:
+            connection.served += 1
+            connection.sent = True
+        observer = self.registry.observer
+        observer.lease_acquired(lease)
+        observer.lease_answered(lease)
+
+    def released(self, lease: Lease) -> None:
+        """The response is closed. Reached by finalizers."""
+        now = self.registry.clock()
+        if not lease.end(now):
+            return
+        self._leave(lease, now)
+        self.registry.observer.lease_released(lease)
+
+    def failed(self, lease: Lease, error: str, *, unwinding: bool = False) -> None:
+        """The request ended without a response. Reached by finalizers when ``unwinding``."""
+        now = self.registry.clock()
+        if not lease.end(now):
+            return
+        if not lease.listed:
+            # Refused before the pool took it, for its URL's scheme: it never was in the pool.
+            self.leases.pop(lease, None)
+            return
+        lease.failed_at = now
+        lease.error = error
+        lease.unwinding = unwinding
+        connection = lease.connection
+        observer = self.registry.observer
+        if lease.reused and error in _REUSE_FAILURES and lease.counted:
+            lease.origin.reuse_failures += 1
+        self._leave(lease, now)
+        if connection is not None:
+            if not connection.established_at:
+                if not connection.leases:
+                    self.connections.pop(connection, None)
+                if connection.connect_started_at and connection.lease is lease:
+                    observer.connection_failed(lease, connection)
+            else:
+                connection.sent = True
+            observer.lease_acquired(lease)
+        observer.lease_failed(lease)
+
+    def _leave(self, lease: Lease, now: int) -> None:
+        self.leases.pop(lease, None)
+        if lease.standing:
+            lease.standing = False
+            self.ledger.queued.change(-1, now)
+        self._give_back(lease, now)
+        if not lease.counted:
+            return
+        error = lease.error
+        origin = lease.origin
+        origin.left(lease.status, error, lease.resend)
+        if error is not None:
+            kind = _TIMEOUT_KINDS.get(error)
+            if kind is not None:
+                origin.timeouts[kind] += 1
+
+    def _give_back(self, lease: Lease, now: int) -> None:
+        connection = lease.connection
+        if connection is None or not lease.acquired_at or not connection.leases:
+            return
+        connection.leases -= 1
+        if not connection.leases:
+            self.ledger.active.change(-1, now)
+
+    def _scene(self, waiter: Lease, now: int) -> WaitScene | None:
+        try:
+            first = tuple(islice(self.leases, _LOOKED_AT))
+            active = sum(1 for connection in self.connections if connection.leases)
+        except RuntimeError:
+            # Another thread's request changed the dict meanwhile: no scene is better than a lock.
+            return None
+        holders = sorted(
+            (lease for lease in first if lease.connection is not None and not lease.ended),
+            key=lambda lease: lease.acquired_at,
+        )[:_HOLDERS]
+        return WaitScene(
+            active=active,
+            idle=len(self.connections) - active,
+            maximum=self.maximum,
+            queued=self.ledger.queued.value,
+            holders=tuple(lease.observed for lease in holders),
+            oldest_age=now - holders[0].acquired_at if holders else 0,
+            oldest_phase=holders[0].phase if holders else QUEUED,
+        )
+
+    # The pool's own end
+
+    def discard(self, reason: str) -> None:
+        """The pool is ``closed`` or ``garbage_collected``. Reached by finalizers."""
+        if not self.open:
+            return
+        self.open = False
+        self.reference = None
+        registry = self.registry
+        registry.trackers.pop(self, None)
+        now = registry.clock()
+        ledger = self.ledger
+        if reason == "garbage_collected":
+            # No response can be alive that could still release its connection.
+            for lease in tuple(self.leases):
+                lease.unwinding = True
+                if lease.answered_at:
+                    self.released(lease)
+                else:
+                    self.failed(lease, "_OTHER", unwinding=True)
+            for connection in tuple(self.connections):
+                connection.close("garbage_collected")
+        ledger.live -= 1
+        if not ledger.live:
+            ledger.empty_since = now
+        ledger.discarded[reason] += 1
+        registry.observer.pool_discarded(self, reason)

@@ -1,0 +1,138 @@
+"""Attribute sets, built once, within a bound.
+
+The SDK folds *all* series of an instrument into one overflow beyond 2 000 attribute sets, so every
+set that could come in number is counted against a bound of our own, and folds by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from ..pool.ledger import OriginLedger, PoolLedger
+from ..pool.lease import PHASES
+from . import semconv
+
+MAX_SETS = 1_400
+"""Attribute sets of one histogram for the life of the process."""
+
+Attributes = dict[str, Any]
+
+
+class PoolAttributes:
+    """The attribute sets of one pool name."""
+
+    __slots__ = ("base", "phases")
+
+    def __init__(self, ledger: PoolLedger) -> None:
+        self.base: Attributes = {
+            semconv.POOL_NAME: ledger.name,
+            semconv.POOL_LIBRARY: ledger.library,
+        }
+        if ledger.provider is not None:
+            self.base[semconv.PROVIDER_NAME] = semconv.registered_provider_name(ledger.provider)
+        self.phases = [{**self.base, semconv.REQUEST_PHASE: phase} for phase in PHASES]
+
+
+class OriginAttributes:
+    """The attribute sets of one pool name towards one origin."""
+
+    __slots__ = ("base", "connections", "phases", "requests", "sets", "time_reported", "timeouts")
+
+    def __init__(self, ledger: OriginLedger) -> None:
+        self.base: Attributes = dict(of_pool(ledger.pool).base)
+        self.base[semconv.SERVER_ADDRESS] = ledger.address
+        if ledger.port is not None:
+            self.base[semconv.SERVER_PORT] = ledger.port
+        self.phases = [{**self.base, semconv.REQUEST_PHASE: phase} for phase in PHASES]
+        self.timeouts = {
+            kind: {**self.base, semconv.TIMEOUT_KIND: kind} for kind in semconv.TIMEOUT_KINDS
+        }
+        self.connections = {
+            (protocol, state): {
+                **self.base,
+                semconv.PROTOCOL_VERSION: protocol,
+                semconv.CONNECTION_STATE: state,
+            }
+            for protocol in semconv.PROTOCOL_VERSIONS
+            for state in semconv.CONNECTION_STATES
+        }
+        self.requests: dict[tuple[int, str | None, bool], Attributes] = {}
+        self.sets: dict[Hashable, Attributes] = {}
+        self.time_reported = [0.0] * len(PHASES)
+        """What was last reported of each phase's time: a counter must never fall, not by the
+        microsecond that another thread needs between two lines."""
+
+    def of_request(self, key: tuple[int, str | None, bool]) -> Attributes:
+        """The attributes of requests that left the pool in one way."""
+        found = self.requests.get(key)
+        if found is None:
+            status, error, resend = key
+            found = dict(self.base)
+            if status:
+                found[semconv.STATUS_CODE] = status
+            if error is not None:
+                found[semconv.ERROR_TYPE] = error
+            if resend:
+                found[semconv.REQUEST_RESEND] = True
+            self.requests[key] = found
+        return found
+
+
+def of_pool(ledger: PoolLedger) -> PoolAttributes:
+    """The attribute sets of a pool name, kept with it."""
+    found: PoolAttributes | None = ledger.attributes
+    if found is None:
+        found = ledger.attributes = PoolAttributes(ledger)
+    return found
+
+
+def of_origin(ledger: OriginLedger) -> OriginAttributes:
+    """The attribute sets of an origin, kept with it."""
+    found: OriginAttributes | None = ledger.attributes
+    if found is None:
+        found = ledger.attributes = OriginAttributes(ledger)
+    return found
+
+
+class HistogramAttributes:
+    """The attribute sets of one histogram, within the bound."""
+
+    __slots__ = ("_known", "_name")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._known = 0
+
+    def of(
+        self, ledger: OriginLedger, *, error: str | None = None, **further: str | bool | None
+    ) -> Attributes:
+        """The set for an origin with what is given; beyond the bound, the origin's plain one."""
+        attributes: OriginAttributes = ledger.attributes or of_origin(ledger)
+        if error is None and not further:
+            return attributes.base
+        key = (self._name, error, *further.values())
+        found = attributes.sets.get(key)
+        if found is None:
+            found = dict(attributes.base)
+            if self._known >= MAX_SETS:
+                if error is not None:
+                    found[semconv.ERROR_TYPE] = semconv.OTHER
+            else:
+                if error is not None:
+                    found[semconv.ERROR_TYPE] = error
+                for name, value in further.items():
+                    if value is not None:
+                        found[_FURTHER[name]] = value
+            self._known += 1
+            if len(attributes.sets) < MAX_SETS:
+                attributes.sets[key] = found
+        return found
+
+
+_FURTHER = {
+    "model": semconv.REQUEST_MODEL,
+    "operation": semconv.OPERATION_NAME,
+    "streaming": semconv.RESPONSE_STREAMING,
+    "protocol": semconv.PROTOCOL_VERSION,
+}

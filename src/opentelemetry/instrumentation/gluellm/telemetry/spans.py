@@ -1,0 +1,199 @@
+"""Spans of waits and set-ups, made when they end, with the time at which they began.
+
+Modelled on .NET's ``System.Net.Http`` connection spans. The fast path makes none.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from opentelemetry.trace import (
+    Link,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+    get_current_span,
+)
+
+from ..pool.lease import PHASES, Lease
+from ..pool.observer import PoolObserver
+from ..pool.tracker import TrackedConnection
+from . import semconv
+from .attributes import of_origin
+from .buffer import bare_context
+
+_NOT_AN_ERROR = frozenset({"cancelled"})
+
+
+class SpanObserver(PoolObserver):
+    """Makes spans in the request's own task, outside the pool's lock, and never in a finalizer."""
+
+    def __init__(self, tracer: Tracer, minimum: float) -> None:
+        self._tracer = tracer
+        self._minimum = int(minimum * 1e9)
+
+    def lease_acquired(self, lease: Lease) -> None:
+        if lease.waited and lease.counted and not lease.unwinding:
+            if lease.acquire_time >= self._minimum:
+                self._wait(lease, lease.entered_at, lease.acquired_at, None)
+
+    def lease_answered(self, lease: Lease) -> None:
+        if not lease.counted:
+            return
+        connection = lease.connection
+        if connection is not None and connection.lease is not lease:
+            self._shared_setup(lease, connection)
+        if lease.observed is None:
+            return
+        span = get_current_span()
+        if getattr(span, "kind", None) is SpanKind.CLIENT and span.is_recording():
+            span.set_attribute(semconv.CONNECTION_REUSED, lease.reused)
+            span.set_attribute(semconv.SPAN_ACQUIRE_DURATION, lease.acquire_time / 1e9)
+
+    def lease_failed(self, lease: Lease) -> None:
+        if lease.acquired_at or lease.unwinding or not lease.counted:
+            return
+        self._wait(lease, lease.entered_at, lease.failed_at, lease.error)
+
+    def _wait(
+        self,
+        lease: Lease,
+        began: int,
+        ended: int,
+        error: str | None,
+        setup: SpanContext | None = None,
+    ) -> None:
+        attributes = _attributes(lease)
+        links = []
+        scene = lease.wait_scene
+        if setup is not None:
+            links.append(Link(setup))
+        elif scene is not None:
+            attributes[semconv.SPAN_CONNECTION_ACTIVE] = scene.active
+            attributes[semconv.SPAN_CONNECTION_IDLE] = scene.idle
+            attributes[semconv.SPAN_REQUEST_QUEUED] = scene.queued
+            if scene.maximum is not None:
+                attributes[semconv.SPAN_CONNECTION_MAX] = scene.maximum
+            if scene.oldest_age:
+                attributes[semconv.SPAN_OLDEST_LEASE_AGE] = scene.oldest_age / 1e9
+                attributes[semconv.SPAN_OLDEST_LEASE_PHASE] = PHASES[scene.oldest_phase]
+            links += [Link(holder) for holder in scene.holders if holder is not None]
+        self._span(
+            semconv.SPAN_WAIT.format(address=lease.origin.address, port=lease.origin.port),
+            lease.observed,
+            (began, ended),
+            attributes,
+            error,
+            links,
+        )
+
+    def _shared_setup(self, lease: Lease, connection: TrackedConnection) -> None:
+        # HTTP/2: it was assigned a connection that another request was establishing.
+        established = connection.established_at
+        if lease.acquired_at < established and established - lease.acquired_at >= self._minimum:
+            setup = connection.observed
+            self._wait(lease, lease.acquired_at, established, None, setup)
+
+    def connection_created(self, lease: Lease, connection: TrackedConnection) -> None:
+        began = connection.connect_started_at or connection.created_at
+        if lease.counted and connection.established_at - began >= self._minimum:
+            self._setup(lease, connection, began, connection.established_at, None)
+
+    def connection_failed(self, lease: Lease, connection: TrackedConnection) -> None:
+        if lease.counted and not lease.unwinding:
+            began = connection.connect_started_at
+            self._setup(lease, connection, began, lease.failed_at, lease.error)
+
+    def _setup(
+        self,
+        lease: Lease,
+        connection: TrackedConnection,
+        began: int,
+        ended: int,
+        error: str | None,
+    ) -> None:
+        origin = connection.origin
+        attributes = _attributes(lease)
+        parent = self._tracer.start_span(
+            semconv.SPAN_SETUP.format(address=origin.address, port=origin.port),
+            context=bare_context(lease.observed),
+            kind=SpanKind.INTERNAL,
+            attributes=attributes,
+            start_time=_epoch(began),
+        )
+        own = parent.get_span_context()
+        connection.observed = own if own.is_valid else None
+        connected = connection.connect_ended_at
+        if connection.connect_started_at and own.is_valid:
+            address, port = connection.peer or (origin.address, origin.port)
+            self._span(
+                semconv.SPAN_CONNECT.format(address=address, port=port),
+                own,
+                (began, connected or ended),
+                {},
+                None if connected else error,
+            )
+        if connection.tls_started_at and own.is_valid:
+            secured = connection.tls_ended_at
+            protocol, _, version = (connection.tls_version or "").partition("v")
+            tls: dict[str, Any] = {}
+            if version:
+                tls[semconv.TLS_PROTOCOL_NAME] = protocol.lower()
+                tls[semconv.TLS_PROTOCOL_VERSION] = version
+            self._span(
+                semconv.SPAN_TLS.format(address=origin.address),
+                own,
+                (connection.tls_started_at, secured or ended),
+                tls,
+                None if secured else error,
+            )
+        _finish(parent, ended, error)
+
+    def _span(
+        self,
+        name: str,
+        parent: SpanContext | None,
+        times: tuple[int, int],
+        attributes: dict[str, Any],
+        error: str | None,
+        links: list[Link] | None = None,
+    ) -> None:
+        span = self._tracer.start_span(
+            name,
+            context=bare_context(parent),
+            kind=SpanKind.INTERNAL,
+            attributes=attributes,
+            links=links,
+            start_time=_epoch(times[0]),
+        )
+        _finish(span, times[1], error)
+
+
+def _finish(span: Span, ended: int, error: str | None) -> None:
+    if error is not None:
+        span.set_attribute(semconv.ERROR_TYPE, error)
+        if error not in _NOT_AN_ERROR:
+            span.set_status(Status(StatusCode.ERROR))
+    span.end(end_time=_epoch(ended))
+
+
+def _attributes(lease: Lease) -> dict[str, Any]:
+    attributes = dict(of_origin(lease.origin).base)
+    call = lease.call
+    if call is not None:
+        # A pool can belong to one provider and serve a request of another.
+        attributes[semconv.PROVIDER_NAME] = semconv.registered_provider_name(call.provider)
+        if call.model:
+            attributes[semconv.REQUEST_MODEL] = call.model
+        if call.operation:
+            attributes[semconv.OPERATION_NAME] = call.operation
+    return attributes
+
+
+def _epoch(monotonic: int) -> int:
+    """Nanoseconds since the epoch of a time of the monotonic clock."""
+    return time.time_ns() - (time.monotonic_ns() - monotonic)

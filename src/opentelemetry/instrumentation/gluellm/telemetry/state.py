@@ -1,0 +1,171 @@
+"""State and counters of the contract: plain numbers, read once per collection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from opentelemetry.metrics import Observation
+
+from ..pool.ledger import OriginLedger, PoolLedger
+from ..pool.lease import PHASES
+from ..pool.registry import PoolRegistry
+from ..pool.seams import Seams
+from ..pool.stats import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, NameState
+from . import semconv
+from .attributes import OriginAttributes, of_origin, of_pool
+from .buffer import NO_SPAN, RecordingBuffer
+from .semconv import Metric
+
+_NO_CONNECTIONS = [0, 0, 0, 0, 0]
+_PLACES = {
+    ("1.1", "active"): ACTIVE_1,
+    ("1.1", "idle"): IDLE_1,
+    ("2", "active"): ACTIVE_2,
+    ("2", "idle"): IDLE_2,
+}
+# Ways to fail that alerts ask for: their series are there with 0 from the pool's first request on,
+# since increase() can't see a series that is born at 1.
+_BORN_AT_ZERO = tuple(
+    (0, error, False)
+    for error in (
+        "connect_timeout",
+        "name_resolution_error",
+        "connection_error",
+        "secure_connection_error",
+    )
+)
+
+Observations = dict[str, list[Observation]]
+
+
+class StateSource:
+    """Gives the observations of one collection."""
+
+    def __init__(
+        self,
+        registry: PoolRegistry,
+        buffer: RecordingBuffer,
+        seams: Callable[[], Iterable[Seams]],
+        on_collect: Callable[[], None],
+    ) -> None:
+        self._registry = registry
+        self._buffer = buffer
+        self._seams = seams
+        self._on_collect = on_collect
+
+    def collect(self) -> Observations:
+        """Record what waits in the buffer, then take one snapshot of everything."""
+        found = _Points()
+        registry = self._registry
+        try:
+            self._buffer.drain()
+            self._on_collect()
+            now = registry.clock()
+            states, counts = registry.state(now)
+            now = registry.clock()
+            for ledger, state in states.items():
+                _add_pool(found, ledger, state, now)
+                for origin in tuple(ledger.origins.values()):
+                    _add_origin(found, origin, counts.origins.get(origin, _NO_CONNECTIONS), now)
+        except Exception as error:
+            registry.failures.caught("collection", error)
+        self._add_process(found)
+        return found.by_name
+
+    def _add_process(self, found: _Points) -> None:
+        for seams in self._seams():
+            for seam, works in seams.found.items():
+                attributes = {
+                    semconv.POOL_LIBRARY: seams.library,
+                    semconv.SEAM_NAME: seam,
+                }
+                found.add(semconv.SEAM, int(works), attributes)
+        for kind, count in dict(self._registry.failures.counts).items():
+            attributes = {semconv.INSTRUMENTATION_KIND: kind}
+            found.add(semconv.INSTRUMENTATION_ERRORS, count, attributes)
+        dropped = {semconv.INSTRUMENTATION_KIND: "buffer_full"}
+        found.add(semconv.INSTRUMENTATION_DROPPED, self._buffer.dropped, dropped)
+
+
+class _Points:
+    __slots__ = ("by_name",)
+
+    def __init__(self) -> None:
+        self.by_name: Observations = {}
+
+    def add(self, metric: Metric, value: float, attributes: dict[str, Any]) -> None:
+        # The thread that collects may have a span of its own; no value here is an example of it.
+        observation = Observation(value, attributes, NO_SPAN)
+        points = self.by_name.get(metric.name)
+        if points is None:
+            self.by_name[metric.name] = [observation]
+        else:
+            points.append(observation)
+
+
+def _add_pool(found: _Points, ledger: PoolLedger, state: NameState, now: int) -> None:
+    attributes = of_pool(ledger)
+    base = attributes.base
+    add = found.add
+    if state.maximum is not None:
+        add(semconv.CONNECTION_MAX, state.maximum, base)
+    if state.idle_maximum is not None:
+        add(semconv.CONNECTION_IDLE_MAX, state.idle_maximum, base)
+    if state.occupancy is not None:
+        add(semconv.OCCUPANCY_RATIO, state.occupancy, base)
+    elif not ledger.live:
+        add(semconv.OCCUPANCY_RATIO, 0.0, base)
+    # What was in the pool before we came is seen in its state only.
+    add(semconv.PEAK_ACTIVE, max(ledger.active.highest(now), state.busy), base)
+    add(semconv.PEAK_QUEUED, ledger.queued.highest(now), base)
+    add(semconv.CONNECTION_OPENED, ledger.opened, base)
+    for reason, count in tuple(ledger.closed.items()):
+        add(semconv.CONNECTION_CLOSED, count, {**base, semconv.CLOSE_REASON: reason})
+    for phase, oldest in enumerate(state.oldest_since):
+        age = max(now - oldest, 0) / 1e9 if oldest else 0.0
+        add(semconv.REQUEST_OLDEST_AGE, age, attributes.phases[phase])
+    if ledger.acquire_timeout is not None and ledger.live:
+        add(semconv.ACQUIRE_TIMEOUT, ledger.acquire_timeout, base)
+    add(semconv.REQUEUES, ledger.requeues, base)
+    add(semconv.POOL_LIVE, ledger.live, base)
+    add(semconv.POOL_OPENED, ledger.pools_opened, base)
+    for reason, count in ledger.discarded.items():
+        add(semconv.POOL_DISCARDED, count, {**base, semconv.DISCARD_REASON: reason})
+
+
+def _add_origin(found: _Points, origin: OriginLedger, counts: list[int], now: int) -> None:
+    attributes = of_origin(origin)
+    base = attributes.base
+    add = found.add
+    for protocol in tuple(origin.protocols):
+        for state in semconv.CONNECTION_STATES:
+            add(
+                semconv.OPEN_CONNECTIONS,
+                counts[_PLACES[protocol, state]],
+                attributes.connections[protocol, state],
+            )
+    add(semconv.CONNECTION_CONNECTING, counts[CONNECTING], base)
+    add(semconv.REUSE_FAILURES, origin.reuse_failures, base)
+    current = [max(count, 0) for count in origin.current]
+    add(semconv.ACTIVE_REQUESTS, sum(current), base)
+    for phase in range(len(PHASES)):
+        add(semconv.REQUEST_CURRENT, current[phase], attributes.phases[phase])
+        add(
+            semconv.REQUEST_TIME,
+            _time_in(origin, attributes, phase, now),
+            attributes.phases[phase],
+        )
+    requests = dict(origin.requests)
+    for key in _BORN_AT_ZERO:
+        requests.setdefault(key, 0)
+    for key, count in requests.items():
+        add(semconv.REQUESTS, count, attributes.of_request(key))
+    for kind, count in origin.timeouts.items():
+        add(semconv.TIMEOUTS, count, attributes.timeouts[kind])
+
+
+def _time_in(origin: OriginLedger, attributes: OriginAttributes, phase: int, now: int) -> float:
+    reported = attributes.time_reported
+    reported[phase] = max(reported[phase], origin.time_in(phase, now) / 1e9)
+    return reported[phase]
