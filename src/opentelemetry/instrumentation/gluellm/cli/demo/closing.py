@@ -1,0 +1,79 @@
+"""The closing table: what the metrics, the callers and the providers counted, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.table import Table
+
+from ..fake_provider import Counts
+from ..render import counts_text, wait_texts
+from ..view import PoolView
+from .load import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One pool, counted three times."""
+
+    label: str
+    pool: PoolView
+    tally: Tally
+    counts: Counts
+
+    def disagreements(self) -> list[str]:
+        """Numbers that should be equal and are not, in words."""
+        pool, tally, counts = self.pool, self.tally, self.counts
+        compared = (
+            ("requests", pool.requests, "the callers sent", tally.sent),
+            ("failed requests", pool.failed, "the callers saw", tally.failed),
+            ("requests that reached the provider", pool.reached, "it received", counts.requests),
+            ("connections opened", pool.opened, "the provider accepted", counts.connections),
+            ("requests on reused connections", pool.reused, "the provider saw", counts.reused),
+        )
+        return [
+            f"{self.label}: the metrics count {ours} {what}, {who} {theirs}"
+            for what, ours, who, theirs in compared
+            if ours != theirs
+        ]
+
+
+def disagreements(rows: Sequence[Row]) -> list[str]:
+    return [line for row in rows for line in row.disagreements()]
+
+
+_COLUMNS: Mapping[str, str] = {
+    "pool": "left",
+    "counted by": "left",
+    "sent": "right",
+    "failed": "right",
+    "reached": "right",
+    "opened": "right",
+    "reused": "right",
+    "timeouts": "left",
+    "wait p50/p95/p99 s": "left",
+}
+
+
+def closing_table(rows: Sequence[Row], width: int) -> Table:
+    """Three lines a pool: its metrics, its callers, its provider."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, width=width)
+    for name, justify in _COLUMNS.items():
+        table.add_column(
+            name,
+            justify="right" if justify == "right" else "left",
+            overflow="fold",
+            no_wrap=name in ("pool", "counted by"),
+        )
+    for row in rows:
+        pool, tally, counts = row.pool, row.tally, row.counts
+        waits = "/".join(text.removesuffix(" s") for text in wait_texts(pool.wait))
+        numbers = (pool.requests, pool.failed, pool.reached, pool.opened, pool.reused)
+        timeouts = counts_text(pool.timeouts)
+        table.add_row(row.label, "metrics", *map(str, numbers), timeouts, waits)
+        table.add_row("", "callers", str(tally.sent), str(tally.failed))
+        provider = (counts.requests, counts.connections, counts.reused)
+        table.add_row("", "provider", "", "", *map(str, provider), end_section=True)
+    return table

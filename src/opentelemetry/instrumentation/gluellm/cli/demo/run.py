@@ -1,0 +1,180 @@
+"""Plays the story: providers, load, instrumentation and the view, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib.util
+import logging
+import sys
+import time
+from contextlib import ExitStack
+
+from rich.console import Console
+
+from ... import GlueLLMInstrumentor
+from ..fake_provider import FakeProvider, FakeProviderThread
+from ..text import printable
+from ..view import PoolKey, PoolView, View
+from .acts import ANTHROPIC, GLUELLM, OPENAI, QUICK, SCENARIOS, STORY, TARGETS, Act
+from .closing import Row, closing_table, disagreements
+from .load import Load, prepare_environment
+from .notes import Notes
+from .screen import LiveScreen, PlainScreen, Screen
+from .telemetry import Telemetry
+
+EXIT_OK, EXIT_DISAGREE, EXIT_INTERRUPTED = 0, 1, 130
+_SETTLE = 0.05
+_NAMES = {OPENAI: "openai", ANTHROPIC: "anthropic", GLUELLM: "openai"}
+"""Names of the targets' pools: GlueLLM's gateway mode is the openai provider to any-llm."""
+
+
+def plan(scenario: str | None, seconds: float) -> list[tuple[Act, float]]:
+    """The acts with the seconds that each takes."""
+    if scenario is None:
+        return [(act, seconds / len(STORY)) for act in STORY]
+    act = SCENARIOS[scenario]
+    if act.after is None:
+        return [(act, seconds)]
+    return [(SCENARIOS[act.after], seconds / 2), (act, seconds / 2)]
+
+
+def run(scenario: str | None, seconds: float, port: int) -> int:
+    """Play, print, and return the exit status. Raises PortInUseError."""
+    console = Console()
+    notes = Notes()
+    logging.basicConfig(handlers=[notes], level=logging.WARNING, force=True)
+    with_gluellm = importlib.util.find_spec("gluellm") is not None
+    with ExitStack() as stack:
+        threads = {
+            target: FakeProviderThread(port=port and port + number, behaviour=QUICK)
+            for number, target in enumerate(TARGETS)
+            if target != GLUELLM or with_gluellm
+        }
+        providers = {name: stack.enter_context(thread) for name, thread in threads.items()}
+        prepare_environment(providers[GLUELLM].openai_url if with_gluellm else None)
+        telemetry = Telemetry()
+        instrumentor = GlueLLMInstrumentor()
+        instrumentor.instrument(
+            meter_provider=telemetry.meter_provider, tracer_provider=telemetry.tracer_provider
+        )
+        try:
+            demo = Demo(console, telemetry, threads, providers, with_gluellm)
+            status = asyncio.run(demo.play(plan(scenario, seconds)))
+        finally:
+            instrumentor.uninstrument()
+            telemetry.shutdown()
+    for line in notes.lines():
+        console.print(f"[dim]logged meanwhile:[/dim] {printable(line, 240)}", highlight=False)
+    return status
+
+
+class Demo:
+    def __init__(
+        self,
+        console: Console,
+        telemetry: Telemetry,
+        threads: dict[str, FakeProviderThread],
+        providers: dict[str, FakeProvider],
+        with_gluellm: bool,
+    ) -> None:
+        self._console = console
+        self._telemetry = telemetry
+        self._threads = threads
+        self._providers = providers
+        self._with_gluellm = with_gluellm
+        self._keys: dict[str, PoolKey] = {}
+
+    async def play(self, acts: list[tuple[Act, float]]) -> int:
+        load = Load(self._providers, gluellm=self._with_gluellm)
+        self._keys = {t: PoolKey(_NAMES[t], library) for t, library in load.libraries.items()}
+        interrupted = False
+        self._announce()
+        try:
+            for number, (act, duration) in enumerate(acts, 1):
+                await self._play_act(load, act, duration, f"act {number} of {len(acts)}")
+        except asyncio.CancelledError:
+            interrupted = True  # Ctrl-C: asyncio.run cancels the main task
+        await asyncio.sleep(_SETTLE)
+        rows = self._rows(load)
+        await load.close()
+        return self._close(rows, interrupted)
+
+    def _announce(self) -> None:
+        say = self._console.print
+        say("Real any-llm calls against a fake provider on loopback, seen through their pools.")
+        if not self._with_gluellm:
+            say("GlueLLM is not installed: its pool is left out.")
+        if self._telemetry.endpoint:
+            say(f"Exporting to {printable(self._telemetry.endpoint, 80)} over OTLP/HTTP.")
+
+    async def _play_act(self, load: Load, act: Act, duration: float, where: str) -> None:
+        await self._set_scene(act)
+        before = self._telemetry.read()
+        screen = self._screen(act, where, duration)
+        traffic = asyncio.create_task(load.play(act, duration))
+        ends = time.monotonic() + duration
+        try:
+            with screen:
+                while not traffic.done() or time.monotonic() < ends:
+                    totals = self._telemetry.read()
+                    screen.show(totals.since(before), totals)
+                    await asyncio.sleep(screen.interval(ends - time.monotonic()))
+                await traffic
+                await asyncio.sleep(_SETTLE)
+                totals = self._telemetry.read()
+                screen.show(totals.since(before), totals, last=True)
+        finally:
+            if not traffic.done():
+                traffic.cancel()
+                await asyncio.wait([traffic])
+        evidence = act.evidence(self._by_target(totals.since(before)))
+        mark, style = ("seen", "green") if evidence.held else ("NOT SEEN", "bold red")
+        self._console.print(f"[{style}]{mark}:[/{style}] {evidence.text}", highlight=False)
+
+    async def _set_scene(self, act: Act) -> None:
+        """Make the providers behave as the act says. No request is under way here."""
+        for target, thread in self._threads.items():
+            provider = self._providers[target]
+            provider.behaviour = act.behaviours.get(target, QUICK)
+            if target in act.refusing:
+                await thread.call(provider.refuse())
+                await thread.call(provider.drop())
+            else:
+                await thread.call(provider.listen())
+        await asyncio.sleep(_SETTLE)
+
+    def _screen(self, act: Act, where: str, duration: float) -> Screen:
+        kind = LiveScreen if self._console.is_terminal else PlainScreen
+        return kind(self._console, act.name, act.line, where, duration)
+
+    def _by_target(self, view: View) -> dict[str, PoolView]:
+        return {t: view.pools[key] for t, key in self._keys.items() if key in view.pools}
+
+    def _rows(self, load: Load) -> list[Row]:
+        gc.collect()
+        pools = self._by_target(self._telemetry.read())
+        rows = []
+        for target, key in self._keys.items():
+            pool = pools.get(target, PoolView())
+            label = f"{key.name}/{key.library}"
+            if target == GLUELLM:
+                label += " (GlueLLM)"
+            rows.append(Row(label, pool, load.tallies[target], self._providers[target].counts))
+        return rows
+
+    def _close(self, rows: list[Row], interrupted: bool) -> int:
+        say = self._console.print
+        say()
+        say(closing_table(rows, min(self._console.width, 120)))
+        say("Waits are estimated from the histogram's buckets.", style="dim")
+        if interrupted:
+            say("Interrupted.")
+            return EXIT_INTERRUPTED
+        wrong = disagreements(rows)
+        for line in wrong:
+            print(line, file=sys.stderr)
+        if wrong:
+            return EXIT_DISAGREE
+        say("Metrics, callers and providers agree.", style="green")
+        return EXIT_OK

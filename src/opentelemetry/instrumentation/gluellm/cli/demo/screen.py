@@ -1,0 +1,107 @@
+"""Where an act is shown: live on a terminal, as lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from ..render import view_blocks, view_lines
+from ..view import View
+
+_REFRESH = 0.25
+_LINES_PER_ACT = 3
+_SHORTEST_INTERVAL = 0.5
+
+
+class Screen(Protocol):
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    def interval(self, left: float) -> float:
+        """Seconds until the next `show`, when so many are left of the act."""
+
+    def show(self, act: View, totals: View, *, last: bool = False) -> None: ...
+
+
+class LiveScreen:
+    """Redraws in place, four times a second."""
+
+    def __init__(self, console: Console, name: str, line: str, where: str, duration: float) -> None:
+        self._console = console
+        self._title = f"{where}: {name}"
+        self._line = line
+        self._duration = duration
+        self._began = time.monotonic()
+        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+
+    def __enter__(self) -> Self:
+        self._console.print()
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def interval(self, left: float) -> float:
+        return max(0.02, min(_REFRESH, left))
+
+    def show(self, act: View, totals: View, *, last: bool = False) -> None:
+        elapsed = min(time.monotonic() - self._began, self._duration)
+        title = Text(self._title, style="bold reverse")
+        title.append(f"  {elapsed:.0f} of {self._duration:.0f} s", style="not reverse")
+        blocks = view_blocks(act, totals, self._console.width)
+        self._live.update(Group(title, Text(self._line, style="italic"), blocks), refresh=True)
+
+
+class PlainScreen:
+    """A few lines an act, for logs and pipes."""
+
+    def __init__(self, console: Console, name: str, line: str, where: str, duration: float) -> None:
+        self._console = console
+        self._heading = f"{where}: {name}. {line}"
+        self._duration = duration
+        self._began = time.monotonic()
+        self._shown = 0
+
+    def __enter__(self) -> Self:
+        self._print("")
+        self._print(self._heading)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    def interval(self, left: float) -> float:
+        due = max(_SHORTEST_INTERVAL, self._duration / _LINES_PER_ACT)
+        return max(0.02, min(due, left))
+
+    def show(self, act: View, totals: View, *, last: bool = False) -> None:
+        elapsed = time.monotonic() - self._began
+        if elapsed < _SHORTEST_INTERVAL / 2 and not last:
+            return  # nothing has happened yet
+        for line in view_lines(act):
+            self._print(f"{elapsed:5.1f} s  {line}")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,143 @@
+"""The command ``gluellm-pools``.
+
+Exit status: 0 when all went well, 1 when the demo's numbers disagree, 2 for a command that can't be
+run as given, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+
+_DESCRIPTION = "Connection pools under LLM calls, made visible."
+_DEMO_EXTRA = "opentelemetry-instrumentation-gluellm[demo]"
+_DEMO_MODULES = ("rich", "any_llm", "openai", "anthropic", "opentelemetry.sdk")
+_OTLP_MODULE = "opentelemetry.exporter.otlp.proto.http"
+_SHORTEST, _LONGEST = 6.0, 3600.0
+_STORY_SECONDS, _SCENARIO_SECONDS = 45.0, 10.0
+_HIGHEST_PORT = 65_533  # the demo takes three in a row
+EXIT_USAGE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status; wrong arguments raise SystemExit(2)."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return _demo(options)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has left: leave as well, and keep the interpreter from flushing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gluellm-pools", description=_DESCRIPTION)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    demo = commands.add_parser(
+        "demo",
+        help="watch the pools of real any-llm calls against a fake provider",
+        description="Plays a story of about 45 s in acts: real any-llm calls against a fake "
+        "provider on loopback, and what their connection pools show of it. With "
+        "OTEL_EXPORTER_OTLP_ENDPOINT set, metrics and spans are exported there too (OTLP/HTTP).",
+    )
+    demo.add_argument(
+        "--seconds",
+        type=_seconds,
+        metavar="N",
+        help=f"length, from {_SHORTEST:g} to {_LONGEST:g} "
+        f"(default: {_STORY_SECONDS:g}; with --scenario {_SCENARIO_SECONDS:g})",
+    )
+    demo.add_argument("--scenario", metavar="NAME", help="play this act only (see --list)")
+    demo.add_argument("--list", action="store_true", help="list the acts and stop")
+    demo.add_argument(
+        "--port",
+        type=_port,
+        default=0,
+        metavar="PORT",
+        help="first of the fake providers' ports, which are in a row (default: any free ones)",
+    )
+    return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not _SHORTEST <= value <= _LONGEST:
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}, allowed is a number of seconds from {_SHORTEST:g} to {_LONGEST:g}"
+        )
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text) if text.isdecimal() and len(text) < 6 else -1
+    if not 0 <= value <= _HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}, allowed is a port from 1 to {_HIGHEST_PORT}, or 0 for any free one"
+        )
+    return value
+
+
+def _demo(options: argparse.Namespace) -> int:
+    missing = _missing()
+    if missing:
+        return _refuse(
+            f"the demo needs {', '.join(missing)}, which is not installed.\n"
+            f"Install it with: pip install '{_DEMO_EXTRA}'"
+        )
+    from .demo.acts import SCENARIOS
+
+    if options.list:
+        for name, act in SCENARIOS.items():
+            print(f"{name:10} {act.line}")
+        return 0
+    if options.scenario is not None and options.scenario not in SCENARIOS:
+        return _refuse(
+            f"there is no scenario {options.scenario!r}. Known are: {', '.join(SCENARIOS)}"
+        )
+    from .demo.run import run
+    from .fake_provider import PortInUseError
+
+    default = _STORY_SECONDS if options.scenario is None else _SCENARIO_SECONDS
+    try:
+        return run(options.scenario, options.seconds or default, options.port)
+    except PortInUseError as error:
+        return _refuse(f"{error.strerror}. Choose another with --port, or leave it to the system.")
+    except PermissionError as error:
+        if error.errno != errno.EACCES:
+            raise
+        return _refuse(f"port {options.port} may not be used: {error.strerror}")
+
+
+def _missing() -> list[str]:
+    """Modules that the demo needs and that are not installed."""
+    wanted = list(_DEMO_MODULES)
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        wanted.append(_OTLP_MODULE)
+    return [name for name in wanted if not _installed(name)]
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package above it is missing
+        return False
+
+
+def _refuse(message: str) -> int:
+    print(f"gluellm-pools: {message}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""The view as something to look at: blocks for a terminal, one line a pool without one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from ..telemetry.semconv import PHASES
+from .histogram import Histogram, Quantile
+from .text import percent, printable, seconds
+from .view import PoolKey, PoolView, View
+
+_PHASE_STYLES = dict(
+    zip(PHASES, ("red", "yellow", "magenta", "blue", "green", "bright_black"), strict=True)
+)
+_LABEL = 13
+_NARROW = 100
+_QUANTILES = (0.5, 0.95, 0.99)
+
+
+def pool_label(key: PoolKey) -> str:
+    return f"{printable(key.name)}/{printable(key.library)}"
+
+
+def quantile_text(estimate: Quantile | None) -> str:
+    if estimate is None:
+        return "-"
+    return f"{'>' if estimate.beyond else ''}{seconds(estimate.value)}"
+
+
+def wait_texts(wait: Histogram) -> list[str]:
+    """Estimates of p50, p95 and p99 of the wait for a connection."""
+    return [quantile_text(wait.quantile(share)) for share in _QUANTILES]
+
+
+def view_blocks(view: View, totals: View, width: int) -> RenderableType:
+    """A block for each pool: state of now, and counters of ``view``; bars relate to ``totals``."""
+    parts: list[RenderableType] = []
+    for key in totals.pools:
+        parts.append(_block(key, view.pools[key], width))
+    if not parts:
+        parts.append(Text("no pool has served a request yet", style="dim"))
+    parts += [Text(printable(line, width), style="yellow") for line in health_lines(view)]
+    return Group(*parts)
+
+
+def view_lines(view: View) -> Iterable[str]:
+    """One line for each pool."""
+    for key, pool in view.pools.items():
+        p50, p95, p99 = wait_texts(pool.wait)
+        yield (
+            f"{pool_label(key)}: active {pool.active}, idle {pool.idle}, max {_maximum(pool)}"
+            f" | {_phases_now(pool)}, oldest waiter {seconds(pool.oldest_waiter)}"
+            f" | wait p50 {p50} p95 {p95} p99 {p99}"
+            f" | time: {_shares(pool)}"
+            f" | connections: {pool.opened} new, {pool.reused} reused"
+            f" | timeouts: {counts_text(pool.timeouts)} | pools: {pool.live}"
+        )
+    yield from health_lines(view)
+
+
+def health_lines(view: View) -> list[str]:
+    """What the instrumentation can't see or failed at; empty when all is well."""
+    lines = [f"not visible here: {', '.join(view.missing_seams)}"] if view.missing_seams else []
+    if view.own_failures:
+        lines.append(f"the instrumentation failed or dropped records {view.own_failures} times")
+    return lines
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """``read 3, pool 2``, the largest first; ``none`` when all are 0."""
+    found = sorted((item for item in counts.items() if item[1]), key=lambda item: -item[1])
+    return ", ".join(f"{printable(name)} {number}" for name, number in found) or "none"
+
+
+def _block(key: PoolKey, pool: PoolView, width: int) -> Text:
+    bar_width = 24 if width < _NARROW else 40
+    text = Text(no_wrap=True, overflow="ellipsis")
+    provider = printable(pool.provider) if pool.provider else "unknown"
+    text.append(printable(key.name), style="bold")
+    text.append(f"  provider {provider}  library {printable(key.library)}  ", style="dim")
+    text.append(f"live pools {pool.live}\n", style="bold red" if pool.live > 3 else "dim")
+
+    _label(text, "connections")
+    _connection_bar(text, pool, bar_width)
+    connecting = f", {pool.connecting} connecting" if pool.connecting else ""
+    text.append(f" {pool.active} active, {pool.idle} idle{connecting}, max {_maximum(pool)}\n")
+
+    _label(text, "requests now")
+    text.append(f"{_phases_now(pool)}\n")
+
+    _label(text, "wait")
+    p50, p95, p99 = wait_texts(pool.wait)
+    text.append(f"p50 {p50}  p95 {p95}  p99 {p99}  ")
+    waiting = pool.oldest_waiter > 0
+    text.append(f"oldest waiter {seconds(pool.oldest_waiter)}\n", style="red" if waiting else "")
+
+    _label(text, "time spent")
+    _time_bar(text, pool, bar_width if width >= _NARROW else 16)
+    text.append(f" {_shares(pool)}\n")
+
+    _label(text, "connections")
+    text.append(f"{pool.opened} new, {pool.reused} reused   timeouts: ")
+    timeouts = counts_text(pool.timeouts)
+    text.append(timeouts, style="" if timeouts == "none" else "red")
+    errors = {name: n for name, n in pool.errors.items() if not name.endswith("_timeout")}
+    if any(errors.values()):
+        text.append("   errors: ")
+        text.append(counts_text(errors), style="red")
+    return text
+
+
+def _label(text: Text, label: str) -> None:
+    text.append(f" {label:<{_LABEL}}", style="dim")
+
+
+def _connection_bar(text: Text, pool: PoolView, width: int) -> None:
+    """The bar's whole length is the maximum; without one it is what is open now."""
+    total = max(pool.maximum or 0, pool.active + pool.idle + pool.connecting, 1)
+    cells = _cells((pool.active, pool.connecting, pool.idle), total, width)
+    text.append("█" * cells[0], style="red" if pool.by_phase.get("queued") else "green")
+    text.append("▒" * cells[1], style="yellow")
+    text.append("▓" * cells[2], style="blue")
+    text.append("·" * (width - sum(cells)), style="dim")
+
+
+def _time_bar(text: Text, pool: PoolView, width: int) -> None:
+    spent = [pool.seconds_by_phase.get(phase, 0.0) for phase in PHASES]
+    cells = _cells(spent, sum(spent), width)
+    for phase, count in zip(PHASES, cells, strict=True):
+        text.append("█" * count, style=_PHASE_STYLES[phase])
+    text.append("·" * (width - sum(cells)), style="dim")
+
+
+def _cells(values: Iterable[float], total: float, width: int) -> list[int]:
+    """Cells of a bar for each value: never more than the width, and at least one if above 0."""
+    cells: list[int] = []
+    for value in values:
+        wanted = max(1, round(width * value / total)) if value > 0 and total > 0 else 0
+        cells.append(min(wanted, width - sum(cells)))
+    return cells
+
+
+def _maximum(pool: PoolView) -> str:
+    return "none" if pool.maximum is None else str(pool.maximum)
+
+
+def _phases_now(pool: PoolView) -> str:
+    now = [f"{pool.by_phase[phase]} {phase}" for phase in PHASES if pool.by_phase.get(phase)]
+    return ", ".join(now) or "none"
+
+
+def _shares(pool: PoolView) -> str:
+    shares = [(phase, pool.share(phase)) for phase in PHASES]
+    return (
+        "  ".join(f"{phase} {percent(share)}" for phase, share in shares if share >= 0.005) or "-"
+    )

@@ -1,0 +1,37 @@
+"""Text that came from elsewhere, made fit for a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_LONGEST = 40
+
+
+def printable(value: object, longest: int = _LONGEST) -> str:
+    """The value as one short line without control or format characters.
+
+    What a metric's attribute holds may come over the network, and an escape sequence in it would
+    reach the terminal.
+    """
+    text = "".join(
+        character if unicodedata.category(character)[0] not in "CZ" or character == " " else "�"
+        for character in str(value)[: longest + 1]
+    )
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def seconds(value: float) -> str:
+    """A duration in seconds with two significant digits: ``0 s``, ``0.043 s``, ``1.2 s``."""
+    if value == 0:
+        return "0 s"
+    if value < 0.001:
+        return "<0.001 s"
+    if value < 0.1:
+        return f"{value:.3f} s"
+    if value < 1:
+        return f"{value:.2f} s"
+    return f"{value:.1f} s" if value < 100 else f"{value:.0f} s"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
