@@ -1,0 +1,127 @@
+"""Runs tests/compat and the auto-instrumentation test in environments that lack something.
+
+``python tests/compat/run.py [--python python3.12] [name ...]``; without names it runs all. Each
+environment is a virtual environment of its own in .venvs, made by the interpreter that ``--python``
+names (default: the one that runs this). Exits 1 when one of them fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TESTS = ("tests/compat", "tests/integration/auto_instrument")
+
+ANY_LLM = "any-llm-sdk[openai,anthropic]>=1.40"
+HTTP_INSTRUMENTATION = "opentelemetry-instrumentation-httpx>=0.65b0"
+OLDEST_OPENTELEMETRY = (
+    "opentelemetry-api==1.30.0",
+    "opentelemetry-sdk==1.30.0",
+    "opentelemetry-instrumentation==0.51b0",
+    "opentelemetry-semantic-conventions==0.51b0",
+    "opentelemetry-distro==0.51b0",
+    "setuptools<81",  # this distro still reads pkg_resources
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What is installed beside the package, and what must not be there."""
+
+    requirements: tuple[str, ...]
+    absent: tuple[str, ...] = ()
+    """Modules that must not be importable."""
+
+
+ENVIRONMENTS = {
+    "without-gluellm": Environment(
+        (ANY_LLM, HTTP_INSTRUMENTATION),
+        absent=("gluellm",),
+    ),
+    "without-httpx-instrumentation": Environment(
+        (ANY_LLM,),
+        absent=("gluellm", "opentelemetry.instrumentation.httpx"),
+    ),
+    "without-any-llm": Environment(
+        ("httpx>=0.28", "httpx2>=2.16", HTTP_INSTRUMENTATION),
+        absent=("any_llm", "gluellm"),
+    ),
+    "without-httpx2": Environment(
+        ("httpx>=0.28", HTTP_INSTRUMENTATION),
+        absent=("any_llm", "httpx2", "httpcore2"),
+    ),
+    "openai-2": Environment(
+        (ANY_LLM, "openai<3", HTTP_INSTRUMENTATION),
+        absent=("gluellm", "httpx2"),
+    ),
+    "oldest-opentelemetry": Environment(
+        (ANY_LLM, *OLDEST_OPENTELEMETRY),
+        absent=("gluellm", "opentelemetry.instrumentation.httpx"),
+    ),
+}
+
+
+def run(name: str, python: str) -> bool:
+    """Make one environment and run the tests in it."""
+    environment = ENVIRONMENTS[name]
+    version = subprocess.check_output(
+        [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], text=True
+    ).strip()
+    folder = ROOT / ".venvs" / f"{name}-{version}"
+    interpreter = folder / "bin" / "python"
+    subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
+    install = [interpreter, "-m", "pip", "install", "--quiet"]
+    subprocess.run(
+        [
+            *install,
+            f"--editable={ROOT}",
+            "pytest>=8.3",
+            "opentelemetry-sdk>=1.30",
+            "opentelemetry-distro>=0.51b0",
+            *environment.requirements,
+        ],
+        check=True,
+    )
+    tests = subprocess.run(
+        [interpreter, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS],
+        cwd=ROOT,
+        env={**os.environ, "GLUELLM_ABSENT": ",".join(environment.absent)},
+        check=False,
+    )
+    return tests.returncode == 0
+
+
+def main() -> int:
+    """Run the environments that were asked for. Returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(ENVIRONMENTS))
+    arguments = parser.parse_args()
+    unknown = sorted(set(arguments.names) - ENVIRONMENTS.keys())
+    if unknown:
+        parser.error(f"unknown: {', '.join(unknown)}; known are {', '.join(ENVIRONMENTS)}")
+    failed = []
+    for name in arguments.names or ENVIRONMENTS:
+        print(f"--- {name}", flush=True)
+        started = time.monotonic()
+        try:
+            passed = run(name, arguments.python)
+        except subprocess.CalledProcessError as error:
+            print(error)
+            passed = False
+        print(f"--- {name}: {'passed' if passed else 'FAILED'}, {time.monotonic() - started:.0f} s")
+        if not passed:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""`opentelemetry-instrument python script.py`: no code change, and the console shows the pools."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
+    Behaviour,
+    FakeProvider,
+    FakeProviderThread,
+)
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+
+HERE = Path(__file__).parent
+COMMAND = Path(sys.executable).with_name("opentelemetry-instrument")
+
+pytestmark = pytest.mark.skipif(
+    not COMMAND.exists() or importlib.util.find_spec("opentelemetry.distro") is None,
+    reason="needs opentelemetry-distro",
+)
+
+
+@pytest.fixture
+def provider() -> Iterator[FakeProvider]:
+    """A fake LLM provider that takes 0.2 s to answer."""
+    with FakeProviderThread(behaviour=Behaviour(head_delay=0.2)) as running:
+        yield running
+
+
+class Console:
+    """What the console exporters printed."""
+
+    def __init__(self, output: str) -> None:
+        self.metrics: dict[str, list[dict[str, Any]]] = {}
+        self.spans: list[dict[str, Any]] = []
+        for document in documents(output):
+            if "resource_metrics" in document:
+                self._read(document)
+            elif "parent_id" in document:
+                self.spans.append(document)
+
+    def _read(self, document: dict[str, Any]) -> None:
+        for resource in document["resource_metrics"]:
+            for scope in resource["scope_metrics"]:
+                if scope["scope"]["name"] == semconv.SCOPE_NAME:
+                    for metric in scope["metrics"]:
+                        self.metrics[metric["name"]] = metric["data"]["data_points"]
+
+    def requests(self) -> int:
+        """Requests answered with 200."""
+        return sum(
+            point["value"]
+            for point in self.metrics.get(semconv.REQUESTS.name, ())
+            if point["attributes"].get(semconv.STATUS_CODE) == 200
+        )
+
+
+def documents(output: str) -> Iterator[dict[str, Any]]:
+    """The JSON documents that follow each other in a text."""
+    decoder = json.JSONDecoder()
+    position = output.find("{")
+    while position != -1:
+        document, end = decoder.raw_decode(output, position)
+        yield document
+        position = output.find("{", end)
+
+
+def run(script: str, *arguments: str, **environment: str) -> tuple[Console, str]:
+    """Run a script under opentelemetry-instrument; what it printed and its standard error."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}
+    finished = subprocess.run(
+        [COMMAND, sys.executable, HERE / script, *arguments],
+        env={
+            **inherited,
+            "OTEL_TRACES_EXPORTER": "console",
+            "OTEL_METRICS_EXPORTER": "console",
+            "OTEL_LOGS_EXPORTER": "none",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return Console(finished.stdout), finished.stderr
+
+
+def openai_library() -> str:
+    """openai moved from httpx to httpx2 with its third major version."""
+    return "httpx2" if int(version("openai").split(".")[0]) >= 3 else "httpx"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("any_llm") is None, reason="needs any-llm")
+def test_unchanged_any_llm_script_shows_its_pool(provider: FakeProvider) -> None:
+    """Metrics with the provider, and a span for each of the two calls that had to wait."""
+    library = openai_library()
+    console, _ = run("any_llm_script.py", provider.openai_url, library)
+    assert console.requests() == 3
+    (wait,) = console.metrics[semconv.ACQUIRE_DURATION.name]
+    assert wait["count"] == 3
+    assert wait["sum"] > 0.5
+    assert wait["explicit_bounds"] == list(semconv.ACQUIRE_DURATION.buckets)
+    assert wait["attributes"] == {
+        semconv.PROVIDER_NAME: "openai",
+        semconv.POOL_NAME: "openai",
+        semconv.POOL_LIBRARY: library,
+        semconv.SERVER_ADDRESS: "127.0.0.1",
+        semconv.SERVER_PORT: provider.port,
+    }
+    waits = [s for s in console.spans if s["name"].startswith("HTTP wait_for_connection")]
+    assert len(waits) == 2
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_settings_come_from_the_environment(library: str, provider: FakeProvider) -> None:
+    """Without any-llm, scope "all" is what shows a pool; a variable says so."""
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    console, _ = run(
+        "http_script.py", provider.openai_url, library, OTEL_PYTHON_GLUELLM_SCOPE="all"
+    )
+    assert console.requests() == 3
+    assert semconv.REQUESTS.name in console.metrics
+    (connection_opened,) = console.metrics[semconv.CONNECTION_OPENED.name]
+    assert connection_opened["value"] == 1
+
+
+def test_wrong_variable_stops_nothing(provider: FakeProvider) -> None:
+    """The script runs as without us, and the wrong value is told once."""
+    library = "httpx2" if importlib.util.find_spec("httpx2") else "httpx"
+    console, errors = run(
+        "http_script.py",
+        provider.openai_url,
+        library,
+        OTEL_PYTHON_GLUELLM_SCOPE="all",
+        OTEL_PYTHON_GLUELLM_MAX_ORIGINS="many",
+    )
+    assert console.requests() == 3
+    assert errors.count("OTEL_PYTHON_GLUELLM_MAX_ORIGINS='many'") == 1
+
+
+def test_it_can_be_turned_off_by_name(provider: FakeProvider) -> None:
+    """The loader knows us as ``gluellm``."""
+    library = "httpx2" if importlib.util.find_spec("httpx2") else "httpx"
+    console, _ = run(
+        "http_script.py",
+        provider.openai_url,
+        library,
+        OTEL_PYTHON_GLUELLM_SCOPE="all",
+        OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="gluellm",
+    )
+    assert not console.metrics
