@@ -140,6 +140,8 @@ class Listener:
         loop = asyncio.get_running_loop()
         while True:
             connection, _ = await loop.sock_accept(self._socket)
+            if connection.family == socket.AF_INET:  # else a chunk waits for the last one's ACK
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             number, self._accepted = self._accepted, self._accepted + 1
             self.timeline.record("accept", number)
             await self._start(self._connected(number, connection))

@@ -1,0 +1,163 @@
+"""Getting a connection: at once, after a wait, not in time, not any more."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.outcomes import (
+    assert_near,
+    assert_phases,
+    assert_settled,
+    cancelled_in_queue,
+    new,
+    pool_timeout,
+    reused,
+)
+from support.script import Reply
+from support.telemetry import Telemetry
+from support.waiting import wait_until
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+def test_immediate_acquire_takes_exactly_zero(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """A new connection, then the same one again: both acquires are 0, one set-up is measured."""
+    pool = runner.pool(library, max_connections=2)
+    server.reply("/", Reply(head_after=0.1, end_after=0.1))
+    first = pool.get(server.url())
+    second = pool.get(server.url())
+    assert_settled(telemetry, [first, second], new(), reused())
+    assert telemetry.total(semconv.ACQUIRE_DURATION) == 0
+    heads = sum(server.timeline.at("head", nth=n) for n in (0, 1))
+    ends = sum(server.timeline.at("body_end", nth=n) for n in (0, 1))
+    asked = sum(server.timeline.at("request", nth=n) for n in (0, 1))
+    assert_phases(telemetry, awaiting_response=heads - asked, reading=ends - heads)
+    for point in telemetry.points(semconv.LEASE_DURATION):
+        assert point.attributes == {
+            semconv.POOL_NAME: library.name,
+            semconv.POOL_LIBRARY: library.name,
+            semconv.SERVER_ADDRESS: "127.0.0.1",
+            semconv.SERVER_PORT: server.port,
+        }
+    assert telemetry.value(semconv.CONNECTION_OPENED) == 1
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle", version="1.1") == 1
+    assert telemetry.value(semconv.CONNECTION_MAX) == 2
+    assert telemetry.value(semconv.PEAK_ACTIVE) == 1
+    assert telemetry.value(semconv.PEAK_QUEUED) == 0
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+def test_queued_acquire_lasts_until_the_release(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """The second request waits from its entry until the first response has been read."""
+    pool = runner.pool(library, max_connections=1)
+    first = pool.send(server.reply("/first", Reply(end_after=0.2)))
+    first.head()
+    body = first.begin_read()
+    second = pool.send(server.url("/second"), pool=30)
+    wait_until(lambda: pool.queued == 1)
+    assert telemetry.current("queued") == 1
+    wait_until(lambda: telemetry.current("reading") == 1)
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 2
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="active") == 1
+    assert telemetry.value(semconv.OCCUPANCY_RATIO) == 1
+    assert 0 < telemetry.value(semconv.REQUEST_OLDEST_AGE, phase="queued") < 0.2
+    assert body.result(5) == b"ok"
+    second.head()
+    second.read()
+    assert_settled(telemetry, [first, second], new(), reused())
+    waited = server.timeline.at("body_end", "/first") - second.entered
+    assert_near(telemetry.total(semconv.ACQUIRE_DURATION), waited)
+    assert_near(telemetry.phases()["queued"], waited)
+    assert telemetry.value(semconv.PEAK_QUEUED) == 1
+    assert telemetry.value(semconv.PEAK_ACTIVE) == 1
+    assert telemetry.value(semconv.ACQUIRE_TIMEOUT) == 30
+    assert telemetry.value(semconv.REQUEST_OLDEST_AGE, phase="queued") == 0
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+def test_pool_timeout(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """A request that got no connection in time has an acquire and no lease."""
+    pool = runner.pool(library, max_connections=1)
+    gate = server.gate()
+    holder = pool.send(server.reply("/held", Reply(end_after=gate)))
+    holder.head()
+    late = pool.send(server.url(), pool=0.15)
+    assert isinstance(late.failure(), library.core.PoolTimeout)
+    assert telemetry.current("queued") == 0
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 1
+    assert_near(telemetry.total(semconv.ACQUIRE_DURATION, error="pool_timeout"), 0.15)
+    assert_near(telemetry.phases()["queued"], 0.15)
+    gate.open()
+    holder.read()
+    assert_settled(telemetry, [holder, late], new(), pool_timeout())
+    assert telemetry.value(semconv.ACQUIRE_TIMEOUT) == 0.15
+    assert server.timeline.count("request") == 1
+
+
+@pytest.mark.modes("asyncio", "trio")
+def test_cancelled_waiter_leaves_the_queue(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """A cancelled wait is an acquire that was cancelled, after the time that it took."""
+    pool = runner.pool(library, max_connections=1)
+    gate = server.gate()
+    holder = pool.send(server.reply("/held", Reply(end_after=gate)))
+    holder.head()
+    waiter = pool.send(server.url())
+    wait_until(lambda: pool.queued == 1 and time.monotonic() > waiter.entered + 0.1)
+    waiter.cancel()
+    assert telemetry.current("queued") == 0
+    gate.open()
+    holder.read()
+    assert_settled(telemetry, [holder, waiter], new(), cancelled_in_queue())
+    waited = telemetry.total(semconv.ACQUIRE_DURATION, error="cancelled")
+    assert_near(waited, waiter.duration)
+    assert waited >= 0.1
+    assert telemetry.value(semconv.TIMEOUTS) == 0
+
+
+def test_one_idle_connection_for_two_waiters(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """httpcore 1.0.9 assigns it to both, and one queues again; httpcore2 reserves it for one.
+
+    Either way each has one acquire, up to the assignment that was not refused.
+    """
+    pool = runner.pool(library, max_connections=1)
+    gates = [server.gate(), server.gate(), server.gate()]
+    holder = pool.send(server.reply("/held", *(Reply(end_after=gate) for gate in gates)))
+    holder.head()
+    waiters = [pool.send(server.url("/held")) for _ in range(2)]
+    wait_until(lambda: pool.queued == 2)
+    assert telemetry.current("queued") == 2
+    gates[0].open()
+    holder.read()
+    server.timeline.wait_for("head", "/held", count=2)
+    # The loser has found out, and is in the queue again.
+    wait_until(lambda: telemetry.current("queued") == 1, "one waiter left in the queue")
+    wait_until(lambda: telemetry.value(semconv.REQUEUES) == library.assigns_twice)
+    wait_until(lambda: any(waiter.answered for waiter in waiters))
+    winner, loser = sorted(waiters, key=lambda waiter: not waiter.answered)
+    gates[1].open()
+    winner.read()
+    loser.head()
+    gates[2].open()
+    loser.read()
+    assert_settled(telemetry, [holder, winner, loser], new(), reused(), reused())
+    assert telemetry.value(semconv.REQUEUES) == library.assigns_twice
+    ends = [server.timeline.at("body_end", "/held", nth=n) for n in range(2)]
+    waited = (ends[0] - winner.entered) + (ends[1] - loser.entered)
+    assert_near(telemetry.total(semconv.ACQUIRE_DURATION), waited, slack=0.1)
+    assert_near(telemetry.phases()["queued"], waited, slack=0.1)
+    assert server.timeline.count("accept") == 1

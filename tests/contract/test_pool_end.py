@@ -1,0 +1,150 @@
+"""The end of a pool: closed, or found by the garbage collector."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.outcomes import assert_rows, assert_settled, failed, new, reused
+from support.script import Reply
+from support.telemetry import Telemetry
+from support.waiting import wait_until
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+def test_closed_pool(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """Its idle connections were closed with it, and its name reports 0."""
+    pool = runner.pool(library)
+    exchange = pool.get(server.url())
+    assert telemetry.value(semconv.POOL_LIVE) == 1
+    assert telemetry.value(semconv.POOL_OPENED) == 1
+    pool.close()
+    assert_settled(telemetry, [exchange], new())
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"pool_closed": 1}
+    assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"closed": 1}
+    assert [point.value for point in telemetry.points(semconv.POOL_LIVE)] == [0]
+    assert telemetry.points(semconv.OPEN_CONNECTIONS)
+    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
+    assert telemetry.value(semconv.POOL_OPENED) == 1
+
+
+def test_closed_pool_serves_again(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """Nothing in httpcore forbids requests after ``close()``: connections are counted as before."""
+    pool = runner.pool(library)
+    first = pool.get(server.url())
+    pool.raw.close() if runner.portal is None else runner.portal.call(pool.raw.aclose)
+    second = pool.get(server.url())
+    third = pool.get(server.url())
+    assert_settled(telemetry, [first, second, third], new(), new(), reused())
+    assert telemetry.value(semconv.POOL_LIVE) == 1
+    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 1
+
+
+def test_pool_closed_under_a_request(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """The connection goes with the pool; the request ends once, however its reader finds out."""
+    never = server.gate()
+    pool = runner.pool(library)
+    exchange = pool.send(server.reply("/", Reply(end_after=never)))
+    exchange.head()
+    assert exchange.chunk() == b"ok"
+    pool.close()
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"pool_closed": 1}
+    exchange.close()
+    assert_settled(telemetry, [exchange], new())
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"pool_closed": 1}
+    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_garbage_collected_pool(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """A pool that nobody closed is gone with its connections, and its name reports 0."""
+    pool = runner.pool(library)
+    pool.get(server.url())
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
+    pool.forget()
+
+    def gone() -> bool:
+        gc.collect()
+        return telemetry.value(semconv.POOL_DISCARDED, discard="garbage_collected") == 1
+
+    wait_until(gone, "the pool is collected")
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"garbage_collected": 1}
+    assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"garbage_collected": 1}
+    assert [point.value for point in telemetry.points(semconv.POOL_LIVE)] == [0]
+    assert telemetry.points(semconv.OPEN_CONNECTIONS)
+    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
+    assert_rows(telemetry, new())
+    server.timeline.wait_for("peer_closed")
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_garbage_collected_pool_with_an_open_response(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """A response that was dropped with its pool ends its lease: nothing stays in a phase."""
+    never = server.gate()
+    pool = runner.pool(library)
+    exchange = pool.send(server.reply("/", Reply(end_after=never)))
+    exchange.head()
+    exchange.abandon()
+    del exchange
+    pool.forget()
+
+    def gone() -> bool:
+        gc.collect()
+        return telemetry.value(semconv.POOL_DISCARDED) == 1
+
+    wait_until(gone, "the pool is collected")
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+    assert all(telemetry.current(phase) == 0 for phase in semconv.PHASES)
+    assert telemetry.count(semconv.LEASE_DURATION) == 1
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"garbage_collected": 1}
+    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
+
+
+def test_many_pools_of_one_name(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """A pool per request: all in one series, opened and discarded by number."""
+    exchanges = []
+    for _ in range(5):
+        pool = runner.pool(library)
+        exchanges.append(pool.get(server.url()))
+        pool.close()
+    assert_settled(telemetry, exchanges, *[new()] * 5)
+    assert telemetry.value(semconv.POOL_OPENED) == 5
+    assert telemetry.value(semconv.POOL_DISCARDED, discard="closed") == 5
+    assert len(telemetry.points(semconv.POOL_OPENED)) == 1
+
+
+def test_unused_pool_does_not_count(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """SDKs build pools that they never use: a pool is there from its first request on."""
+    unused = runner.pool(library)
+    assert telemetry.value(semconv.POOL_OPENED) == 0
+    unused.close()
+    assert telemetry.value(semconv.POOL_DISCARDED) == 0
+    never = server.gate()
+    used = runner.pool(library)
+    exchange = used.send(server.reply("/", Reply(head_after=never)), read=0.1)
+    assert telemetry.value(semconv.POOL_LIVE) in (0, 1)
+    exchange.failure()
+    assert_settled(telemetry, [exchange], failed("read_timeout"))
+    assert telemetry.value(semconv.POOL_LIVE) == 1

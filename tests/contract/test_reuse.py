@@ -1,0 +1,145 @@
+"""Connections between requests: kept, expired, dropped by either side, in each other's way."""
+
+from __future__ import annotations
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.listener import Listen
+from support.outcomes import assert_settled, failed, new, reused
+from support.script import Failure, Reply
+from support.telemetry import Telemetry
+from support.waiting import wait_until
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [(Failure.RESET_BEFORE_HEAD, "read_error"), (Failure.EOF_BEFORE_HEAD, "protocol_error")],
+)
+def test_broken_off_on_a_reused_connection(
+    runner: Runner,
+    library: Library,
+    server: HTTP1Server,
+    telemetry: Telemetry,
+    failure: Failure,
+    error: str,
+) -> None:
+    """What a load balancer does that forgot the connection: counted as a reuse failure."""
+    pool = runner.pool(library)
+    server.reply("/", Reply(), Reply(failure=failure))
+    first = pool.get(server.url())
+    assert telemetry.value(semconv.REUSE_FAILURES) == 0
+    second = pool.send(server.url())
+    second.failure()
+    assert_settled(telemetry, [first, second], new(), failed(error, created=False))
+    assert telemetry.value(semconv.REUSE_FAILURES) == 1
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"error": 1}
+
+
+def test_failure_after_the_head_is_no_reuse_failure(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """Once a byte of the response came, the connection was alive."""
+    pool = runner.pool(library)
+    server.reply("/", Reply(), Reply(failure=Failure.RESET_IN_BODY))
+    first = pool.get(server.url())
+    second = pool.send(server.url())
+    second.head()
+    with pytest.raises(library.core.ReadError):
+        second.read()
+    row = failed("read_error", created=False, status=200)
+    assert_settled(telemetry, [first, second], new(), row)
+    assert telemetry.value(semconv.REUSE_FAILURES) == 0
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+def test_keepalive_expiry(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """An expired connection is closed when the next request comes, which makes a new one."""
+    pool = runner.pool(library, keepalive_expiry=0.05)
+    first = pool.get(server.url())
+    wait_until(lambda: pool.connections[0].has_expired())
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
+    assert telemetry.value(semconv.CONNECTION_CLOSED) == 0
+    second = pool.get(server.url())
+    assert_settled(telemetry, [first, second], new(), new())
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"keepalive_expired": 1}
+    assert telemetry.value(semconv.CONNECTION_OPENED) == 2
+    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 1
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+@pytest.mark.parametrize("expiry", [None, 60.0])
+def test_server_closes_an_idle_connection(
+    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry, expiry: float | None
+) -> None:
+    """The peer's idle timeout is told apart from the pool's own."""
+    server = listen(HTTP1Server, idle_timeout=0.05)
+    pool = runner.pool(library, keepalive_expiry=expiry)
+    first = pool.get(server.url())
+    server.timeline.wait_for("close")
+    wait_until(lambda: pool.connections[0].has_expired())
+    second = pool.get(server.url())
+    assert_settled(telemetry, [first, second], new(), new())
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"server_disconnect": 1}
+    assert telemetry.value(semconv.REUSE_FAILURES) == 0
+
+
+def test_keepalive_limit(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """httpcore 1.0.9 counts every connection against the limit, httpcore2 the idle ones alone.
+
+    So with one connection in use, the one that gets idle is closed by the first and kept by the
+    second; with both idle, both libraries have closed one.
+    """
+    pool = runner.pool(library, max_connections=3, max_keepalive_connections=1)
+    gate = server.gate()
+    holder = pool.send(server.reply("/held", Reply(end_after=gate)))
+    holder.head()
+    other = pool.get(server.url("/other"))
+    closed_early = library.name == "httpx"
+    assert telemetry.value(semconv.CONNECTION_CLOSED, reason="keepalive_limit") == closed_early
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == (not closed_early)
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="active") == 1
+    gate.open()
+    holder.read()
+    assert_settled(telemetry, [holder, other], new(), new())
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"keepalive_limit": 1}
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
+    assert telemetry.value(semconv.CONNECTION_IDLE_MAX) == 1
+
+
+def test_eviction_for_another_origin(
+    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry
+) -> None:
+    """A full pool closes an idle connection to make room for one to elsewhere."""
+    here, there = listen(HTTP1Server), listen(HTTP1Server)
+    pool = runner.pool(library, max_connections=1)
+    exchanges = [pool.get(here.url()), pool.get(there.url()), pool.get(there.url())]
+    assert_settled(telemetry, exchanges, new(), new(), reused())
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"evicted": 1}
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, port=here.port) == 0
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, port=there.port) == 1
+    assert telemetry.count(semconv.LEASE_DURATION, port=here.port) == 1
+    assert telemetry.count(semconv.LEASE_DURATION, port=there.port) == 2
+
+
+@pytest.mark.parametrize("asker", ["server", "client"])
+def test_connection_close_was_asked_for(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry, asker: str
+) -> None:
+    """``Connection: close`` of either side ends the connection, as agreed."""
+    header = (("Connection", "close"),)
+    pool = runner.pool(library)
+    server.reply("/", Reply(headers=header if asker == "server" else ()))
+    first = pool.get(server.url(), headers=header if asker == "client" else ())
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"connection_close": 1}
+    second = pool.get(server.url("/kept"))
+    assert_settled(telemetry, [first, second], new(), new())
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"connection_close": 1}
+    assert server.timeline.count("accept") == 2
