@@ -1,0 +1,49 @@
+"""A fake provider, the attribution and the probe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("any_llm")
+pytest.importorskip("openai", minversion="3.0")
+pytest.importorskip("anthropic")
+
+from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
+    FakeProvider,
+    FakeProviderThread,
+)
+
+from .probe import Probe
+from .recipes import REPLIES
+
+
+@pytest.fixture(scope="session")
+def provider_server() -> Iterator[FakeProvider]:
+    """The fake provider, with the endpoints that only the table needs."""
+    with FakeProviderThread(replies=REPLIES) as provider:
+        yield provider
+
+
+@pytest.fixture
+def probe(monkeypatch: pytest.MonkeyPatch) -> Probe:
+    """Sees every pool of httpcore and httpcore2."""
+    probe = Probe()
+    probe.attach(monkeypatch)
+    return probe
+
+
+@pytest.fixture
+def errors() -> list[str]:
+    """The failures that the attribution counted; a test that expects none says so."""
+    return []
+
+
+@pytest.fixture
+def attribution(errors: list[str]) -> Iterator[AnyLLMAttribution]:
+    """Not installed yet; uninstalled in the end."""
+    attribution = AnyLLMAttribution(errors.append)
+    yield attribution
+    attribution.uninstall()
