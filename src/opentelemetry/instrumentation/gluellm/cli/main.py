@@ -11,6 +11,7 @@ import errno
 import importlib.util
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 
 _DESCRIPTION = "Connection pools under LLM calls, made visible."
@@ -99,7 +100,7 @@ def _demo(options: argparse.Namespace) -> int:
 
     if options.list:
         for name, act in SCENARIOS.items():
-            print(f"{name:10} {act.line}")
+            print(textwrap.fill(f"{name:10} {act.line}", 80, subsequent_indent=" " * 11))
         return 0
     if options.scenario is not None and options.scenario not in SCENARIOS:
         return _refuse(

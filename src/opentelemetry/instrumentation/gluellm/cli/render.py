@@ -17,6 +17,7 @@ _PHASE_STYLES = dict(
 )
 _LABEL = 13
 _NARROW = 100
+_VISIBLE_SHARE = 0.015
 _QUANTILES = (0.5, 0.95, 0.99)
 
 
@@ -47,13 +48,15 @@ def view_blocks(view: View, totals: View, width: int) -> RenderableType:
 
 
 def view_lines(view: View) -> Iterable[str]:
-    """One line for each pool."""
+    """One line for each pool that has or had a request."""
     for key, pool in view.pools.items():
+        if not pool.requests and not any(pool.by_phase.values()):
+            continue
         p50, p95, p99 = wait_texts(pool.wait)
         yield (
             f"{pool_label(key)}: active {pool.active}, idle {pool.idle}, max {_maximum(pool)}"
             f" | {_phases_now(pool)}, oldest waiter {seconds(pool.oldest_waiter)}"
-            f" | wait p50 {p50} p95 {p95} p99 {p99}"
+            f" | wait (estimated) p50 {p50} p95 {p95} p99 {p99}"
             f" | time: {_shares(pool)}"
             f" | connections: {pool.opened} new, {pool.reused} reused"
             f" | timeouts: {counts_text(pool.timeouts)} | pools: {pool.live}"
@@ -79,8 +82,8 @@ def _block(key: PoolKey, pool: PoolView, width: int) -> Text:
     bar_width = 24 if width < _NARROW else 40
     text = Text(no_wrap=True, overflow="ellipsis")
     provider = printable(pool.provider) if pool.provider else "unknown"
-    text.append(printable(key.name), style="bold")
-    text.append(f"  provider {provider}  library {printable(key.library)}  ", style="dim")
+    text.append(pool_label(key), style="bold")
+    text.append(f"  provider {provider}, library {printable(key.library)}, ", style="dim")
     text.append(f"live pools {pool.live}\n", style="bold red" if pool.live > 3 else "dim")
 
     _label(text, "connections")
@@ -91,14 +94,14 @@ def _block(key: PoolKey, pool: PoolView, width: int) -> Text:
     _label(text, "requests now")
     text.append(f"{_phases_now(pool)}\n")
 
-    _label(text, "wait")
+    _label(text, "wait (est.)")
     p50, p95, p99 = wait_texts(pool.wait)
     text.append(f"p50 {p50}  p95 {p95}  p99 {p99}  ")
     waiting = pool.oldest_waiter > 0
     text.append(f"oldest waiter {seconds(pool.oldest_waiter)}\n", style="red" if waiting else "")
 
     _label(text, "time spent")
-    _time_bar(text, pool, bar_width if width >= _NARROW else 16)
+    _time_bar(text, pool, bar_width if width >= _NARROW else 10)
     text.append(f" {_shares(pool)}\n")
 
     _label(text, "connections")
@@ -155,5 +158,6 @@ def _phases_now(pool: PoolView) -> str:
 def _shares(pool: PoolView) -> str:
     shares = [(phase, pool.share(phase)) for phase in PHASES]
     return (
-        "  ".join(f"{phase} {percent(share)}" for phase, share in shares if share >= 0.005) or "-"
+        "  ".join(f"{phase} {percent(share)}" for phase, share in shares if share >= _VISIBLE_SHARE)
+        or "-"
     )

@@ -7,12 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..fake_provider import Behaviour
-from ..render import counts_text, quantile_text
+from ..render import counts_text
 from ..text import percent, seconds
 from ..view import PoolView
 
 OPENAI, ANTHROPIC, GLUELLM = "openai", "anthropic", "gluellm"
 TARGETS = (OPENAI, ANTHROPIC, GLUELLM)
+_BOTH = (OPENAI, ANTHROPIC)
+_HARDLY = 0.1
+"""Share of time that counts as hardly any: httpcore 1.0.9 may give one idle connection to two
+requests, and the loser queues for a moment though connections are free."""
 
 QUICK = Behaviour(head_delay=0.08, jitter=0.02, tokens=8, token_rate=160)
 SLOW = Behaviour(head_delay=0.35, jitter=0.1, tokens=8, token_rate=20)
@@ -55,6 +59,8 @@ class Act:
     """By target; the others are quick."""
     refusing: tuple[str, ...] = ()
     """Targets whose provider refuses connections."""
+    discards: bool = False
+    """The act leaves pools behind that only the garbage collector finds."""
     longest: float = 0.3
     """Seconds that one request may take, so that the act ends in time."""
     after: str | None = None
@@ -70,25 +76,42 @@ def _p(pool: PoolView, share: float) -> float:
     return estimate.value if estimate else 0.0
 
 
+def _is_calm(pool: PoolView) -> bool:
+    return (
+        pool.requests > 0
+        and not pool.failed
+        and _p(pool, 0.5) == 0
+        and pool.share("queued") <= _HARDLY
+    )
+
+
+def _calm_text(pool: PoolView) -> str:
+    return (
+        f"queued {percent(pool.share('queued'))} of the time, wait p50 {seconds(_p(pool, 0.5))}, "
+        f"{pool.failed} of {pool.requests} failed, {pool.opened} new connections, "
+        f"{pool.reused} reused"
+    )
+
+
 def _healthy(pools: Pools) -> Evidence:
     both = [_of(pools, OPENAI), _of(pools, ANTHROPIC)]
-    waits = ", ".join(quantile_text(pool.wait.quantile(0.95)) for pool in both)
-    reused = ", ".join(f"{pool.reused} of {pool.acquired}" for pool in both)
-    held = all(
-        pool.requests and not pool.failed and _p(pool, 0.95) == 0 and pool.reused > pool.opened
-        for pool in both
-    )
-    return Evidence(f"wait p95 of openai, anthropic: {waits}; reused: {reused}", held)
+    parts = [f"{name}: {_calm_text(pool)}" for name, pool in zip(_BOTH, both, strict=True)]
+    held = all(_is_calm(pool) and pool.reused > pool.opened for pool in both)
+    return Evidence("; ".join(parts), held)
 
 
 def _saturated(pools: Pools) -> Evidence:
     openai, anthropic = _of(pools, OPENAI), _of(pools, ANTHROPIC)
-    queued, timeouts = openai.share("queued"), anthropic.timeouts.get("pool", 0)
-    return Evidence(
-        f"openai: queued {percent(queued)} of the time, wait p95 {seconds(_p(openai, 0.95))}; "
-        f"anthropic: pool timeouts {timeouts}",
-        queued >= 0.4 and _p(openai, 0.95) >= 0.05 and timeouts > 0,
+    timeouts = openai.timeouts.get("pool", 0)
+    parts = [
+        f"{name}: queued {percent(pool.share('queued'))} of the time, "
+        f"wait p95 {seconds(_p(pool, 0.95))}"
+        for name, pool in ((OPENAI, openai), (ANTHROPIC, anthropic))
+    ]
+    held = all(
+        pool.share("queued") >= 0.4 and _p(pool, 0.95) >= 0.05 for pool in (openai, anthropic)
     )
+    return Evidence(f"{'; '.join(parts)}; openai: pool timeouts {timeouts}", held and timeouts > 0)
 
 
 def _slow(pools: Pools) -> Evidence:
@@ -99,7 +122,7 @@ def _slow(pools: Pools) -> Evidence:
         for name, pool in zip((OPENAI, ANTHROPIC), both, strict=True)
     ]
     held = all(
-        pool.share("awaiting_response", "reading") >= 0.8 and pool.share("queued") <= 0.1
+        pool.share("awaiting_response", "reading") >= 0.8 and pool.share("queued") <= _HARDLY
         for pool in both
     )
     return Evidence("; ".join(parts), held)
@@ -128,15 +151,9 @@ def _failures(pools: Pools) -> Evidence:
 
 
 def _recovery(pools: Pools) -> Evidence:
-    both = [_of(pools, OPENAI), _of(pools, ANTHROPIC)]
-    parts = [
-        f"{name}: {pool.requests} requests, {pool.failed} failed, {pool.opened} new connections, "
-        f"wait p95 {seconds(_p(pool, 0.95))}"
-        for name, pool in zip((OPENAI, ANTHROPIC), both, strict=True)
-    ]
-    held = all(
-        pool.requests and not pool.failed and pool.opened and _p(pool, 0.95) == 0 for pool in both
-    )
+    openai, anthropic = _of(pools, OPENAI), _of(pools, ANTHROPIC)
+    parts = [f"{OPENAI}: {_calm_text(openai)}", f"{ANTHROPIC}: {_calm_text(anthropic)}"]
+    held = anthropic.opened > 0 and all(_is_calm(p) and p.reused for p in (openai, anthropic))
     return Evidence("; ".join(parts), held)
 
 
@@ -149,18 +166,19 @@ _CALM = (
 STORY = (
     Act(
         name="healthy",
-        line="Fewer callers than connections: nobody waits (wait p95 0 s), connections are reused.",
+        line="Fewer callers than connections: hardly any time goes to 'queued' (wait p50 0 s), "
+        "and connections are reused.",
         traffic=_CALM,
         behaviours={},
         evidence=_healthy,
     ),
     Act(
         name="saturated",
-        line="Far more callers than connections, the provider as quick as before: openai's time "
-        "goes to 'queued' and wait p95 grows; anthropic's callers run into the pool timeout.",
+        line="Far more callers than connections, the providers as quick as before: the time goes "
+        "to 'queued', wait p95 grows, and openai's callers run into the pool timeout.",
         traffic=(
-            Traffic(OPENAI, 16, pause=0.0, stream=True),
-            Traffic(ANTHROPIC, 20, pause=0.1),
+            Traffic(OPENAI, 20, pause=0.0, stream=True),
+            Traffic(ANTHROPIC, 12, pause=0.0),
             Traffic(GLUELLM, 4),
         ),
         behaviours={},
@@ -183,6 +201,7 @@ STORY = (
         traffic=(Traffic(OPENAI, 2, pause=0.1, client_per_call=True), Traffic(ANTHROPIC, 1)),
         behaviours={},
         evidence=_churn,
+        discards=True,
         longest=0.4,
     ),
     Act(
@@ -200,8 +219,8 @@ STORY = (
     ),
     Act(
         name="recovery",
-        line="Both providers are back: new connections once, then reuse, no failure, wait p95 "
-        "0 s again.",
+        line="Both providers are back: anthropic's callers connect anew once, then all reuse; "
+        "no failure, and hardly any time goes to 'queued' (wait p50 0 s).",
         traffic=_CALM,
         behaviours={},
         evidence=_recovery,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from ..fake_provider import Counts
 from ..render import counts_text, wait_texts
@@ -44,36 +45,24 @@ def disagreements(rows: Sequence[Row]) -> list[str]:
     return [line for row in rows for line in row.disagreements()]
 
 
-_COLUMNS: Mapping[str, str] = {
-    "pool": "left",
-    "counted by": "left",
-    "sent": "right",
-    "failed": "right",
-    "reached": "right",
-    "opened": "right",
-    "reused": "right",
-    "timeouts": "left",
-    "wait p50/p95/p99 s": "left",
-}
+_NUMBERS = ("sent", "failed", "reached", "opened", "reused")
 
 
 def closing_table(rows: Sequence[Row], width: int) -> Table:
-    """Three lines a pool: its metrics, its callers, its provider."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, width=width)
-    for name, justify in _COLUMNS.items():
-        table.add_column(
-            name,
-            justify="right" if justify == "right" else "left",
-            overflow="fold",
-            no_wrap=name in ("pool", "counted by"),
-        )
+    """Four lines a pool: its name, and what its metrics, its callers and its provider counted."""
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, width=width)
+    table.add_column("pool\n  counted by", no_wrap=True)
+    for name in _NUMBERS:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("timeouts", min_width=8, overflow="fold")
+    table.add_column("wait in s\np50/p95/p99", min_width=11, no_wrap=True)
     for row in rows:
         pool, tally, counts = row.pool, row.tally, row.counts
         waits = "/".join(text.removesuffix(" s") for text in wait_texts(pool.wait))
         numbers = (pool.requests, pool.failed, pool.reached, pool.opened, pool.reused)
-        timeouts = counts_text(pool.timeouts)
-        table.add_row(row.label, "metrics", *map(str, numbers), timeouts, waits)
-        table.add_row("", "callers", str(tally.sent), str(tally.failed))
+        table.add_row(Text(row.label, style="bold"))
+        table.add_row("  metrics", *map(str, numbers), counts_text(pool.timeouts), waits)
+        table.add_row("  callers", str(tally.sent), str(tally.failed))
         provider = (counts.requests, counts.connections, counts.reused)
-        table.add_row("", "provider", "", "", *map(str, provider), end_section=True)
+        table.add_row("  provider", "", "", *map(str, provider))
     return table

@@ -16,12 +16,17 @@ from .acts import ANTHROPIC, GLUELLM, OPENAI, Act, Traffic
 
 CONNECTIONS = {OPENAI: 4, ANTHROPIC: 4, GLUELLM: 2}
 """Pool sizes, small enough to saturate in a second."""
-POOL_TIMEOUTS = {OPENAI: 10.0, ANTHROPIC: 0.5}
-"""Seconds that a request waits for a connection at most."""
+POOL_TIMEOUTS = {OPENAI: 0.4, ANTHROPIC: 5.0}
+"""Seconds that a request waits for a connection at most.
+
+The short one is on httpcore2: httpcore 1.0.9 gives a released connection to all that wait, and each
+that loses it queues again with a fresh timeout, so that a busy pool never times out.
+"""
 _TIMEOUT = 5.0
 """Seconds; generous, so that a busy machine makes no failures of its own."""
 _PAUSE_AFTER_FAILURE = 0.2
 _MODEL = "demo"
+_MAX_TOKENS = 64
 _MESSAGES = [{"role": "user", "content": "Say something."}]
 _LOOPBACK = "127.0.0.1,localhost"
 
@@ -139,7 +144,9 @@ class Load:
             return lambda: _ask_gluellm(client)
         if traffic.client_per_call:
             return lambda: _call_with_new_client(self._providers[traffic.target].openai_url)
-        options = {} if traffic.timeout is None else {"timeout": traffic.timeout}
+        options: dict[str, float] = {"max_tokens": _MAX_TOKENS}
+        if traffic.timeout is not None:
+            options["timeout"] = traffic.timeout
         if traffic.stream:
             return lambda: _stream(client, options)
         return lambda: _complete(client, options)

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from ... import GlueLLMInstrumentor
 from ..fake_provider import FakeProvider, FakeProviderThread
+from ..render import counts_text, pool_label
 from ..text import printable
 from ..view import PoolKey, PoolView, View
 from .acts import ANTHROPIC, GLUELLM, OPENAI, QUICK, SCENARIOS, STORY, TARGETS, Act
@@ -65,7 +66,9 @@ def run(scenario: str | None, seconds: float, port: int) -> int:
             instrumentor.uninstrument()
             telemetry.shutdown()
     for line in notes.lines():
-        console.print(f"[dim]logged meanwhile:[/dim] {printable(line, 240)}", highlight=False)
+        console.print(
+            f"[dim]logged meanwhile:[/dim] {printable(line, 240)}", highlight=False, soft_wrap=True
+        )
     return status
 
 
@@ -103,7 +106,9 @@ class Demo:
     def _announce(self) -> None:
         say = self._console.print
         say("Real any-llm calls against a fake provider on loopback, seen through their pools.")
-        if not self._with_gluellm:
+        if self._with_gluellm:
+            say(f"GlueLLM's pool goes by its any-llm provider: {pool_label(self._keys[GLUELLM])}.")
+        else:
             say("GlueLLM is not installed: its pool is left out.")
         if self._telemetry.endpoint:
             say(f"Exporting to {printable(self._telemetry.endpoint, 80)} over OTLP/HTTP.")
@@ -129,8 +134,20 @@ class Demo:
                 traffic.cancel()
                 await asyncio.wait([traffic])
         evidence = act.evidence(self._by_target(totals.since(before)))
-        mark, style = ("seen", "green") if evidence.held else ("NOT SEEN", "bold red")
-        self._console.print(f"[{style}]{mark}:[/{style}] {evidence.text}", highlight=False)
+        if evidence.held:
+            self._say(f"seen: {evidence.text}", "green")
+        else:
+            self._say(f"NOT SEEN: {evidence.text}", "bold red")
+        if act.discards:
+            gc.collect()
+            live = {
+                pool_label(key): pool.live for key, pool in self._telemetry.read().pools.items()
+            }
+            self._say(f"live pools after a garbage collection: {counts_text(live)}", "green")
+
+    def _say(self, line: str, style: str) -> None:
+        soft = not self._console.is_terminal  # one line for whoever reads lines
+        self._console.print(line, style=style, markup=False, highlight=False, soft_wrap=soft)
 
     async def _set_scene(self, act: Act) -> None:
         """Make the providers behave as the act says. No request is under way here."""
@@ -157,9 +174,9 @@ class Demo:
         rows = []
         for target, key in self._keys.items():
             pool = pools.get(target, PoolView())
-            label = f"{key.name}/{key.library}"
+            label = pool_label(key)
             if target == GLUELLM:
-                label += " (GlueLLM)"
+                label += " GlueLLM"
             rows.append(Row(label, pool, load.tallies[target], self._providers[target].counts))
         return rows
 
