@@ -56,9 +56,7 @@ class HttpSpans:
             instrumentor = instrumentor_class()
             if instrumentor.is_instrumented_by_opentelemetry:
                 continue
-            instrumentor.instrument(
-                tracer_provider=tracer_provider, meter_provider=meter_provider
-            )
+            instrumentor.instrument(tracer_provider=tracer_provider, meter_provider=meter_provider)
             if instrumentor.is_instrumented_by_opentelemetry:
                 self._turned_on.append(instrumentor)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import weakref
 
-from opentelemetry import metrics, trace
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
+
+from opentelemetry import metrics, trace
 
 from .adapters.base import Adapter, Surroundings
 from .adapters.httpcore import HttpcoreAdapter

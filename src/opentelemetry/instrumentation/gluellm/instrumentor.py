@@ -92,7 +92,9 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         characters or not printable.
         """
         if pool_name is not None and not (
-            isinstance(pool_name, str) and 0 < len(pool_name) <= _MAX_NAME and pool_name.isprintable()
+            isinstance(pool_name, str)
+            and 0 < len(pool_name) <= _MAX_NAME
+            and pool_name.isprintable()
         ):
             raise ValueError(
                 f"pool_name={pool_name!r}: allowed are 1 to {_MAX_NAME} printable characters"

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .guard import Failures, Guard
-from .ledger import Bound, OriginLedger, PoolLedger
 from .lease import PHASES
+from .ledger import Bound, OriginLedger, PoolLedger
 from .observer import PoolObserver
 from .stats import (
     ACTIVE_1,
@@ -103,9 +103,7 @@ class PoolRegistry:
         if ledger is None:
             ledger = self.ledgers.setdefault(
                 key,
-                PoolLedger(
-                    *key, window=self._window, now=self.clock(), outcomes=self._outcomes
-                ),
+                PoolLedger(*key, window=self._window, now=self.clock(), outcomes=self._outcomes),
             )
         return ledger
 
@@ -241,4 +239,3 @@ class PoolRegistry:
         self._outcomes.left = MAX_OUTCOMES
         self._origins.clear()
         self._origin_ledgers = 0
-

@@ -97,7 +97,7 @@ class TrackedConnection:
         tracker.connections.pop(self, None)
         if self.established_at:
             tracker.ledger.connection_closed(reason)
-            tracker.registry.observer.connection_closed(self, reason)
+            tracker.observer.connection_closed(self, reason)
 
 
 class _PoolReference(weakref.ref[Any]):
@@ -120,11 +120,13 @@ class PoolTracker:
 
     __slots__ = (
         "_raw_origins",
+        "clock",
         "connections",
         "leases",
         "ledger",
         "made",
         "maximum",
+        "observer",
         "open",
         "read",
         "reference",
@@ -139,6 +141,8 @@ class PoolTracker:
         read: Callable[[Any, PoolTracker, ConnectionCounts], None],
     ) -> None:
         self.registry = registry
+        self.clock = registry.clock
+        self.observer = registry.observer
         self.ledger = ledger
         self.read = read
         self.maximum: int | None = None
@@ -169,27 +173,27 @@ class PoolTracker:
 
     def begin(self, origin: OriginLedger, call: Call | None) -> Lease:
         """A request enters the pool."""
-        lease = Lease(self, origin, call, self.registry.clock())
+        lease = Lease(self, origin, call, self.clock())
         if call is not None:
             call.requests += 1
             lease.resend = call.requests > 1
         self.leases[lease] = None
-        self.registry.observer.lease_queued(lease)
+        self.observer.lease_queued(lease)
         return lease
 
     def waiting(self, lease: Lease) -> None:
         """The request found no connection and now stands in the queue."""
-        now = self.registry.clock()
+        now = self.clock()
         if not lease.standing:
             lease.standing = True
             self.ledger.queued.change(1, now)
         if not lease.waited:
             lease.waited = True
-            lease.wait_scene = self._scene(lease, now)
+            lease.wait_scene = self._scene(now)
 
     def assigned(self, lease: Lease, connection: TrackedConnection) -> None:
         """A connection is assigned, tentatively. Under the pool's lock, in any task."""
-        now = self.registry.clock()
+        now = self.clock()
         if lease.ended:
             return
         if lease.standing:
@@ -210,19 +214,19 @@ class PoolTracker:
 
     def refused(self, lease: Lease) -> None:
         """The assigned connection was no longer available: back to the queue."""
-        now = self.registry.clock()
+        now = self.clock()
         self._give_back(lease, now)
         lease.waited = True
         lease.acquired_at = 0
         lease.enter(QUEUED, now)
         self.ledger.requeues += 1
-        self.registry.observer.lease_requeued(lease)
+        self.observer.lease_requeued(lease)
 
     def established(
         self, lease: Lease | None, connection: TrackedConnection, protocol: str
     ) -> None:
         """A new connection is ready for its first request."""
-        now = self.registry.clock()
+        now = self.clock()
         if connection.established_at:
             return
         connection.established_at = now
@@ -233,11 +237,11 @@ class PoolTracker:
             return
         if lease.phase == CONNECTING:
             lease.enter(STREAM_QUEUED if protocol == "2" else AWAITING_RESPONSE, now)
-        self.registry.observer.connection_created(lease, connection)
+        self.observer.connection_created(lease, connection)
 
     def answered(self, lease: Lease, status: int) -> None:
         """The response's head has come; nobody reads the body yet."""
-        now = self.registry.clock()
+        now = self.clock()
         lease.status = status
         lease.answered_at = now
         lease.enter(UNREAD, now)
@@ -245,21 +249,21 @@ class PoolTracker:
         if connection is not None:
             connection.served += 1
             connection.sent = True
-        observer = self.registry.observer
+        observer = self.observer
         observer.lease_acquired(lease)
         observer.lease_answered(lease)
 
     def released(self, lease: Lease) -> None:
         """The response is closed. Reached by finalizers."""
-        now = self.registry.clock()
+        now = self.clock()
         if not lease.end(now):
             return
         self._leave(lease, now)
-        self.registry.observer.lease_released(lease)
+        self.observer.lease_released(lease)
 
     def failed(self, lease: Lease, error: str, *, unwinding: bool = False) -> None:
         """The request ended without a response. Reached by finalizers when ``unwinding``."""
-        now = self.registry.clock()
+        now = self.clock()
         if not lease.end(now):
             return
         if not lease.listed:
@@ -270,7 +274,7 @@ class PoolTracker:
         lease.error = error
         lease.unwinding = unwinding
         connection = lease.connection
-        observer = self.registry.observer
+        observer = self.observer
         if lease.reused and error in _REUSE_FAILURES and lease.counted:
             lease.origin.reuse_failures += 1
         self._leave(lease, now)
@@ -309,7 +313,7 @@ class PoolTracker:
         if not connection.leases:
             self.ledger.active.change(-1, now)
 
-    def _scene(self, waiter: Lease, now: int) -> WaitScene | None:
+    def _scene(self, now: int) -> WaitScene | None:
         try:
             first = tuple(islice(self.leases, _LOOKED_AT))
             active = sum(1 for connection in self.connections if connection.leases)
@@ -356,4 +360,4 @@ class PoolTracker:
         if not ledger.live:
             ledger.empty_since = now
         ledger.discarded[reason] += 1
-        registry.observer.pool_discarded(self, reason)
+        self.observer.pool_discarded(self, reason)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from ..pool.ledger import OriginLedger, PoolLedger
 from ..pool.lease import PHASES
+from ..pool.ledger import OriginLedger, PoolLedger
 from . import semconv
 
 MAX_SETS = 1_400

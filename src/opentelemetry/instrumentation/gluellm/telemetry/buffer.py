@@ -11,8 +11,9 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import trace
 from opentelemetry.context import Context
+
+from opentelemetry import trace
 
 if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext

@@ -16,7 +16,7 @@ from .buffer import RecordingBuffer
 from .instruments import MeterInstruments
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import SpanContext
+    pass
 
 # Set beside the other one "for backward compatibility" by opentelemetry-instrumentation.
 _SUPPRESS_PLAIN = "suppress_instrumentation"
@@ -198,5 +198,3 @@ def _call(lease: Lease) -> dict[str, Any]:
     if call is None:
         return {}
     return {"model": call.model, "operation": call.operation}
-
-

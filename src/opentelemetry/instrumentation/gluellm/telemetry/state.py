@@ -7,8 +7,8 @@ from typing import Any
 
 from opentelemetry.metrics import Observation
 
-from ..pool.ledger import OriginLedger, PoolLedger
 from ..pool.lease import PHASES
+from ..pool.ledger import OriginLedger, PoolLedger
 from ..pool.registry import PoolRegistry
 from ..pool.seams import Seams
 from ..pool.stats import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, NameState

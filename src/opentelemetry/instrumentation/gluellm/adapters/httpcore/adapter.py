@@ -13,12 +13,13 @@ from typing import Any
 
 from ...patching import PatchSet, when_imported
 from ...pool.registry import Owner
-from ...pool.tracker import PoolTracker
 from ...pool.seams import Seams
+from ...pool.tracker import PoolTracker
 from ..base import Adapter, Surroundings
 from . import connections
-from .connections import RECORD, TRACKER
-from .requests import EXCLUDED, OWNER, RequestSeams, current_lease, http2_lease, http11_lease
+from .marks import CONNECTION, LEASE, OWNER, TRACKER, connection_of, give_defaults
+from .requests import EXCLUDED, RequestSeams, current_lease
+from .responses import ResponseSeams
 
 # httpcore2 first: after httpx2.alias_httpx() both names mean the same classes.
 _LIBRARIES = {"httpcore2": "httpx2", "httpcore": "httpx"}
@@ -97,6 +98,7 @@ class HttpcoreAdapter(Adapter):
         found: dict[str, bool],
     ) -> None:
         is_async = bool(prefix)
+        responses = ResponseSeams(requests.registry)
         pools = _module(f"{core}.{package}.connection_pool")
         http11 = getattr(_module(f"{core}.{package}.http11"), f"{prefix}HTTP11Connection", None)
         http2 = getattr(_module(f"{core}.{package}.http2"), f"{prefix}HTTP2Connection", None)
@@ -106,37 +108,38 @@ class HttpcoreAdapter(Adapter):
         close = "aclose" if is_async else "close"
         handle = "handle_async_request" if is_async else "handle_request"
 
+        give_defaults(pool, TRACKER, OWNER)
+        give_defaults(pool_request, LEASE)
+        give_defaults(http11, CONNECTION)
+        give_defaults(http2, CONNECTION)
+
         def seam(name: str, owner: Any, attribute: str, make: Callable[[Any], Any]) -> None:
             works = owner is not None and callable(getattr(owner, attribute, None))
             found[name] = found.get(name, True) and works
             if works:
                 self._patches.wrap(owner, attribute, make)
 
+        network = getattr(sys.modules[core], f"{prefix}NetworkStream", None)
         state, setup = _probe(sys.modules[core], pool)
         found["state"] = found.get("state", True) and state
+        found["read"] = found.get("read", True) and callable(getattr(network, "read", None))
         found["connection_setup"] = found.get("connection_setup", True) and setup
         # The request comes last: until it is replaced nothing is tracked, so whatever is patched
         # before it finds no lease.
         seam("acquire", pool_request, "assign_to_connection", requests.assign_to_connection)
         seam("wait", pool_request, "wait_for_connection", requests.wait_for_connection)
         seam("requeue", pool_request, "clear_connection", requests.clear_connection)
-        seam("release", stream, close, requests.async_close if is_async else requests.sync_close)
+        seam("release", stream, close, responses.async_close if is_async else responses.sync_close)
         seam("connection_open", http11, "__init__", self._connection_init)
         seam("connection_close", http11, close, self._connection_close)
-        read = requests.async_read if is_async else requests.sync_read
-        seam("read", http11, "_receive_event", lambda original: read(original, http11_lease))
+        read = responses.async_http2_read if is_async else responses.sync_http2_read
         if http2 is not None:
             seam("connection_open", http2, "__init__", self._connection_init)
             seam("connection_close", http2, close, self._connection_close)
-            seam("http2", http2, handle, requests.http2_handle)
-            seam("http2", http2, "_send_request_headers", requests.http2_send)
-            seam("http2", http2, "_response_closed", requests.http2_response_closed)
-            seam(
-                "http2",
-                http2,
-                "_receive_stream_event",
-                lambda original: read(original, http2_lease),
-            )
+            seam("http2", http2, handle, responses.http2_handle)
+            seam("http2", http2, "_send_request_headers", responses.http2_send)
+            seam("http2", http2, "_response_closed", responses.http2_response_closed)
+            seam("http2", http2, "_receive_stream_event", read)
         seam("close_reason", pool, "_assign_requests_to_connections", self._assign)
         seam("pool_close", pool, close, self._pool_close)
         seam("connection_setup", pool, "create_connection", self._create_connection)
@@ -169,12 +172,12 @@ class HttpcoreAdapter(Adapter):
 
     def _connection_close(self, original: Any) -> Any:
         def close(self_: Any) -> Any:
-            record = self_.__dict__.get(RECORD)
-            if record is not None and not record.closed:
+            connection = self_._gluellm_connection
+            if connection is not None and not connection.closed:
                 try:
-                    record.close(connections.close_reason(self_, record))
+                    connection.close(connections.close_reason(self_, connection))
                 except Exception as error:
-                    record.tracker.registry.failures.caught("httpcore.close", error)
+                    connection.tracker.registry.failures.caught("httpcore.close", error)
             return original(self_)
 
         return close
@@ -183,7 +186,7 @@ class HttpcoreAdapter(Adapter):
         def create_connection(self_: Any, origin: Any) -> Any:
             connection = original(self_, origin)
             tracker = _tracker(self_)
-            if tracker is not None and RECORD not in connection.__dict__:
+            if tracker is not None and connection_of(connection) is None:
                 try:
                     connections.created(connection, origin, tracker)
                 except Exception as error:
@@ -201,7 +204,7 @@ class HttpcoreAdapter(Adapter):
             closing = original(self_)
             if closing:
                 try:
-                    connections.mark_closing(self_, tracker, closing, tracker.made - made)
+                    connections.mark_closing(self_, closing, tracker.made - made)
                 except Exception as error:
                     tracker.registry.failures.caught("httpcore.closing", error)
             return closing
@@ -214,9 +217,9 @@ class HttpcoreAdapter(Adapter):
             if tracker is not None:
                 try:
                     for connection in tuple(self_._connections):
-                        record = connection.__dict__.get(RECORD)
-                        if record is not None:
-                            record.closing = "pool_closed"
+                        known = connection_of(connection)
+                        if known is not None:
+                            known.closing = "pool_closed"
                     tracker.discard("closed")
                 except Exception as error:
                     tracker.registry.failures.caught("httpcore.pool_close", error)
@@ -258,14 +261,14 @@ _owned: weakref.WeakSet[Any] = weakref.WeakSet()
 
 def own(pool: Any, owner: Owner) -> None:
     """Track a pool under the user's name for it from its next request on."""
-    pool.__dict__[OWNER] = owner
+    setattr(pool, OWNER, owner)
     _restart(pool)
     _owned.add(pool)
 
 
 def disown(pool: Any) -> None:
     """Track a pool no longer, whoever uses it."""
-    pool.__dict__[OWNER] = EXCLUDED
+    setattr(pool, OWNER, EXCLUDED)
     _restart(pool)
     _owned.discard(pool)
 
@@ -276,13 +279,14 @@ def any_owned() -> bool:
 
 
 def _restart(pool: Any) -> None:
-    tracker = pool.__dict__.pop(TRACKER, None)
+    tracker = getattr(pool, TRACKER, None)
     if tracker is not None:
+        setattr(pool, TRACKER, None)
         tracker.discard("closed")
 
 
 def _tracker(pool: Any) -> PoolTracker | None:
-    tracker: PoolTracker | None = pool.__dict__.get(TRACKER)
+    tracker: PoolTracker | None = getattr(pool, TRACKER, None)
     return tracker if tracker is not None and tracker.open else None
 
 

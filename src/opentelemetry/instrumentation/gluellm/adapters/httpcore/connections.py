@@ -14,10 +14,9 @@ from ...pool.lease import AWAITING_RESPONSE, Lease
 from ...pool.stats import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, ConnectionCounts
 from ...pool.tracker import PoolTracker, TrackedConnection
 from ..errors import error_type
+from .marks import CONNECTION, connection_of
+from .responses import time_reads
 from .setup import time_setup
-
-TRACKER = "_gluellm_tracker"
-RECORD = "_gluellm_connection"
 
 
 def protocol_connection(connection: Any) -> Any | None:
@@ -36,37 +35,48 @@ def protocol_connection(connection: Any) -> Any | None:
 
 def created(connection: Any, origin: Any, tracker: PoolTracker) -> None:
     """The pool has made a connection object that is yet to be established."""
-    record = _record(connection, origin, tracker)
+    made = _track(connection, origin, tracker)
     tracker.made += 1
-    record.proxy_hops = int(hasattr(connection, "_connected"))
-    time_setup(connection, record, secure=origin.scheme in (b"https", b"wss"))
+    made.proxy_hops = int(hasattr(connection, "_connected"))
+    time_setup(connection, made, secure=origin.scheme in (b"https", b"wss"))
 
 
-def record_of(connection: Any, tracker: PoolTracker) -> TrackedConnection:
-    """The record of a connection; a connection that was there before us gets one now."""
-    record: TrackedConnection | None = connection.__dict__.get(RECORD)
-    if record is None or record.tracker is not tracker:
-        origin = connection.__dict__.get("_remote_origin") or connection._origin
-        record = _record(connection, origin, tracker)
+def tracked(connection: Any, tracker: PoolTracker) -> TrackedConnection:
+    """What we know of a connection; one that was there before us is known from now on."""
+    known: TrackedConnection | None = connection_of(connection)
+    if known is None or known.tracker is not tracker:
+        origin = getattr(connection, "_remote_origin", None) or connection._origin
+        known = _track(connection, origin, tracker)
         inner = protocol_connection(connection)
         if inner is not None:
-            record.established_at = tracker.registry.clock()
-            record.sent = True
-            record.protocol = protocol_of(inner)
-            record.origin.protocols.add(record.protocol)
-            inner.__dict__[RECORD] = record
-    return record
+            known.established_at = tracker.clock()
+            known.sent = True
+            known.protocol = protocol_of(inner)
+            known.origin.protocols.add(known.protocol)
+            _note(inner, known)
+    return known
 
 
-def _record(connection: Any, origin: Any, tracker: PoolTracker) -> TrackedConnection:
-    record = TrackedConnection(
-        tracker,
-        tracker.origin(origin.host, origin.port, origin.scheme),
-        tracker.registry.clock(),
+def adopt(pool: Any, tracker: PoolTracker) -> None:
+    """Get to know the connections that a pool has when its tracking begins."""
+    for connection in tuple(pool._connections):
+        tracked(connection, tracker)
+    tracker.maximum = _bound(pool._max_connections)
+
+
+def _track(connection: Any, origin: Any, tracker: PoolTracker) -> TrackedConnection:
+    made = TrackedConnection(
+        tracker, tracker.origin(origin.host, origin.port, origin.scheme), tracker.clock()
     )
-    connection.__dict__[RECORD] = record
-    tracker.connections[record] = None
-    return record
+    setattr(connection, CONNECTION, made)
+    tracker.connections[made] = None
+    return made
+
+
+def _note(inner: Any, connection: TrackedConnection) -> None:
+    setattr(inner, CONNECTION, connection)
+    if connection.protocol == "1.1":
+        time_reads(inner, connection)
 
 
 def protocol_of(inner: Any) -> str:
@@ -76,17 +86,15 @@ def protocol_of(inner: Any) -> str:
 
 def established(inner: Any, lease: Lease) -> None:
     """A protocol connection was built by the request that establishes its connection."""
-    record = lease.connection
-    if record is None or record.established_at:
+    connection = lease.connection
+    if connection is None or connection.established_at:
         return
-    if record.proxy_hops:
-        record.proxy_hops -= 1
+    if connection.proxy_hops:
+        connection.proxy_hops -= 1
         return
-    inner.__dict__[RECORD] = record
     protocol = protocol_of(inner)
-    if protocol == "2":
-        record.streams = {}
-    lease.tracker.established(lease, record, protocol)
+    lease.tracker.established(lease, connection, protocol)
+    _note(inner, connection)
 
 
 # State
@@ -101,9 +109,9 @@ def read(pool: Any, tracker: PoolTracker, counts: ConnectionCounts) -> None:
     """
     busy = seen = 0
     for connection in tuple(pool._connections):
-        record = connection.__dict__.get(RECORD)
+        record = getattr(connection, CONNECTION, None)
         if record is None or record.tracker is not tracker:
-            record = record_of(connection, tracker)
+            record = tracked(connection, tracker)
         seen += 1
         if not record.established_at:
             # Idle or closed is what a connection calls itself whose set-up has failed.
@@ -116,18 +124,21 @@ def read(pool: Any, tracker: PoolTracker, counts: ConnectionCounts) -> None:
             counts.of(record.origin)[ACTIVE_2 if record.protocol == "2" else ACTIVE_1] += 1
             busy += 1
     counts.busy = busy
-    maximum = pool._max_connections
-    idle_maximum = pool._max_keepalive_connections
-    tracker.maximum = counts.maximum = None if maximum == sys.maxsize else maximum
-    counts.idle_maximum = None if idle_maximum == sys.maxsize else idle_maximum
+    tracker.maximum = counts.maximum = _bound(pool._max_connections)
+    counts.idle_maximum = _bound(pool._max_keepalive_connections)
     if len(tracker.connections) > seen:
         _reconcile(pool, tracker)
+
+
+def _bound(limit: int) -> int | None:
+    # Unlimited is sys.maxsize in both libraries.
+    return None if limit >= sys.maxsize else limit
 
 
 def _reconcile(pool: Any, tracker: PoolTracker) -> None:
     # A connection that the pool dropped without closing it is gone with the garbage collector. One
     # that is just being closed is off the list too, so it takes two readings to tell.
-    listed = {connection.__dict__.get(RECORD) for connection in tuple(pool._connections)}
+    listed = {connection_of(connection) for connection in tuple(pool._connections)}
     for record in tuple(tracker.connections):
         if record in listed or record.leases:
             record.missing = False
@@ -140,7 +151,7 @@ def _reconcile(pool: Any, tracker: PoolTracker) -> None:
 # Why a connection is closed
 
 
-def mark_closing(pool: Any, tracker: PoolTracker, closing: list[Any], made: int) -> None:
+def mark_closing(pool: Any, closing: list[Any], made: int) -> None:
     """Note why the pool has picked these connections in one pass over its requests.
 
     ``made`` is how many connections it created in that pass. A pass closes what has expired, then
@@ -148,7 +159,7 @@ def mark_closing(pool: Any, tracker: PoolTracker, closing: list[Any], made: int)
     """
     undecided: list[TrackedConnection] = []
     for connection in closing:
-        record: TrackedConnection | None = connection.__dict__.get(RECORD)
+        record: TrackedConnection | None = connection_of(connection)
         if record is None:
             continue
         inner = protocol_connection(connection)
@@ -158,14 +169,14 @@ def mark_closing(pool: Any, tracker: PoolTracker, closing: list[Any], made: int)
     over = len(undecided)
     if undecided and made:
         limit = pool._max_keepalive_connections
-        if hasattr(pool, "_max_keepalive_connections") and _limit_counts_all(pool):
+        if _limit_counts_all(pool):
             # httpcore 1.0: more connections than the idle limit leave no idle one to evict.
             over = 0 if limit >= pool._max_connections else len(undecided)
         else:
             idle = sum(
                 1
                 for connection in pool._connections
-                if connection.is_idle() and not connection.__dict__[RECORD].leases
+                if connection.is_idle() and not connection_of(connection).leases
             )
             over = max(0, len(undecided) + idle - limit)
     for position, record in enumerate(undecided):
@@ -190,23 +201,37 @@ def _worn_out(inner: Any) -> str | None:
     return None
 
 
-def close_reason(inner: Any, record: TrackedConnection) -> str:
+def close_reason(inner: Any, connection: TrackedConnection) -> str:
     """Why a protocol connection closes itself at this moment."""
-    if record.closing is not None:
-        return record.closing
+    if connection.closing is not None:
+        return connection.closing
     if getattr(inner, "_connection_terminated", None) is not None:
         return "goaway"
-    lease = record.lease
-    error = lease.error if lease is not None and not lease.ended else None
-    if error is None and lease is not None and lease.phase == AWAITING_RESPONSE:
-        # Before the head nothing but an exception makes a connection close itself.
-        current = sys.exc_info()[1]
-        error = error_type(current) if current is not None else None
-    if error is not None:
-        return "cancelled" if error == "cancelled" else "error"
+    lease = connection.lease
+    if lease is not None and not lease.ended:
+        error = lease.error or _passing_error(lease)
+        if error is not None:
+            lease.error = error
+            return "cancelled" if error == "cancelled" else "error"
     states = getattr(inner, "_h11_state", None)
     if states is None:
         return "response_incomplete" if getattr(inner, "_events", None) else "connection_close"
     if str(states.their_state) in ("SEND_BODY", "SEND_RESPONSE"):
         return "response_incomplete"
     return "connection_close"
+
+
+def _passing_error(lease: Lease) -> str | None:
+    """The error that makes the connection close itself.
+
+    It does so while it handles the exception. A response that the application closes may be closed
+    while the *application* handles one, which says nothing about the connection.
+    """
+    error = sys.exc_info()[1]
+    if error is None:
+        return None
+    own = type(error).__module__.partition(".")[0] in ("httpcore", "httpcore2")
+    interrupted = not isinstance(error, (Exception, GeneratorExit))
+    if own or interrupted or lease.phase == AWAITING_RESPONSE:
+        return error_type(error)
+    return None

@@ -33,7 +33,7 @@ class _Timed:
 
     def _connecting(self, host: str | None, port: int | None) -> None:
         record = self._record
-        now = record.tracker.registry.clock()
+        now = record.tracker.clock()
         # A retried connect is one set-up: it began with the first try.
         record.connect_started_at = record.connect_started_at or now
         record.connect_ended_at = 0
@@ -41,15 +41,15 @@ class _Timed:
             record.peer = (host, port)
 
     def _connected(self) -> None:
-        self._record.connect_ended_at = self._record.tracker.registry.clock()
+        self._record.connect_ended_at = self._record.tracker.clock()
 
     def _securing(self) -> None:
-        self._record.tls_started_at = self._record.tracker.registry.clock()
+        self._record.tls_started_at = self._record.tracker.clock()
 
     def _secured(self, stream: Any) -> Any:
         record = self._record
         registry = record.tracker.registry
-        record.tls_ended_at = registry.clock()
+        record.tls_ended_at = record.tracker.clock()
         try:
             tls = stream.get_extra_info("ssl_object")
             record.tls_version = tls.version() if tls is not None else None

@@ -1,0 +1,211 @@
+"""Responses of httpcore and httpcore2: reading, streams of HTTP/2, and giving the connection back."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from ...pool.lease import AWAITING_RESPONSE, READING, STREAM_QUEUED, UNREAD, Lease
+from ...pool.registry import PoolRegistry
+from ...pool.tracker import TrackedConnection
+from ..errors import error_type
+from .requests import current_lease
+
+
+class TimedRead:
+    """Stands for the ``read`` of one network stream, and notes when a body is being read.
+
+    It is set on the stream itself, so that whoever gets at the stream gets the library's own
+    object. It holds the stream weakly: a cycle would leave the socket to the garbage collector.
+    """
+
+    __slots__ = ("connection", "read", "stream")
+
+    def __init__(self, stream: Any, connection: TrackedConnection) -> None:
+        self.stream = weakref.ref(stream)
+        self.read = type(stream).read
+        self.connection = connection
+
+    def reading(self) -> Lease | None:
+        """The lease whose body is read now; None while a head is awaited."""
+        lease = self.connection.lease
+        return lease if lease is not None and lease.phase == UNREAD and not lease.ended else None
+
+
+class _AsyncTimedRead(TimedRead):
+    __slots__ = ()
+
+    def __call__(self, max_bytes: int, timeout: float | None = None) -> Any:
+        pending = self.read(self.stream(), max_bytes, timeout)
+        lease = self.reading()
+        return pending if lease is None else _read_body(lease, pending)
+
+
+async def _read_body(lease: Lease, pending: Any) -> Any:
+    clock = lease.tracker.clock
+    lease.enter(READING, clock())
+    try:
+        return await pending
+    except BaseException as error:
+        lease.error = error_type(error)
+        raise
+    finally:
+        lease.enter(UNREAD, clock())
+
+
+class _SyncTimedRead(TimedRead):
+    __slots__ = ()
+
+    def __call__(self, max_bytes: int, timeout: float | None = None) -> Any:
+        lease = self.reading()
+        if lease is None:
+            return self.read(self.stream(), max_bytes, timeout)
+        clock = lease.tracker.clock
+        lease.enter(READING, clock())
+        try:
+            return self.read(self.stream(), max_bytes, timeout)
+        except BaseException as error:
+            lease.error = error_type(error)
+            raise
+        finally:
+            lease.enter(UNREAD, clock())
+
+
+def time_reads(inner: Any, connection: TrackedConnection) -> None:
+    """Let an HTTP/1.1 connection note when it reads a body.
+
+    On HTTP/2 one stream reads for all, so there the stream's own method tells instead. A stream that
+    takes no attributes is left alone: its bodies count as unread.
+    """
+    stream = inner._network_stream
+    present = getattr(stream, "read", None)
+    if isinstance(present, TimedRead):
+        present.connection = connection
+    elif getattr(present, "__func__", None) is type(stream).read:
+        timed = _AsyncTimedRead if hasattr(inner, "handle_async_request") else _SyncTimedRead
+        stream.read = timed(stream, connection)
+
+
+class ResponseSeams:
+    """Replacements for the methods that a response passes through."""
+
+    def __init__(self, registry: PoolRegistry) -> None:
+        self._registry = registry
+
+    def _released(self, lease: Lease) -> None:
+        try:
+            lease.tracker.released(lease)
+        except Exception as error:
+            self._registry.failures.caught("httpcore.release", error)
+
+    def async_close(self, original: Any) -> Any:
+        """The response is closed: once, whatever the closing itself meets."""
+        released = self._released
+
+        async def aclose(self_: Any) -> None:
+            lease = self_._pool_request._gluellm_lease
+            if lease is None or self_._closed:
+                await original(self_)
+                return
+            try:
+                await original(self_)
+            finally:
+                released(lease)
+
+        return aclose
+
+    def sync_close(self, original: Any) -> Any:
+        """The same for a sync response."""
+        released = self._released
+
+        def close(self_: Any) -> None:
+            lease = self_._pool_request._gluellm_lease
+            if lease is None or self_._closed:
+                original(self_)
+                return
+            try:
+                original(self_)
+            finally:
+                released(lease)
+
+        return close
+
+    # HTTP/2
+
+    def http2_handle(self, original: Any) -> Any:
+        """The request has a connection and now needs a stream of it."""
+        clock = self._registry.clock
+
+        def handle(self_: Any, request: Any) -> Any:
+            lease = current_lease.get()
+            if lease is not None and lease.connection is self_._gluellm_connection:
+                lease.stream_queued_at = now = clock()
+                lease.enter(STREAM_QUEUED, now)
+            return original(self_, request)
+
+        return handle
+
+    def http2_send(self, original: Any) -> Any:
+        """The request has its stream and is being sent."""
+        clock = self._registry.clock
+
+        def send_request_headers(self_: Any, request: Any, stream_id: int) -> Any:
+            lease = current_lease.get()
+            connection = self_._gluellm_connection
+            if lease is not None and connection is not None and lease.connection is connection:
+                if connection.streams is None:
+                    connection.streams = {}
+                connection.streams[stream_id] = lease
+                lease.stream_sent_at = now = clock()
+                lease.enter(AWAITING_RESPONSE, now)
+            return original(self_, request=request, stream_id=stream_id)
+
+        return send_request_headers
+
+    def http2_response_closed(self, original: Any) -> Any:
+        """The stream is over."""
+
+        def response_closed(self_: Any, stream_id: int) -> Any:
+            connection = self_._gluellm_connection
+            if connection is not None and connection.streams is not None:
+                connection.streams.pop(stream_id, None)
+            return original(self_, stream_id=stream_id)
+
+        return response_closed
+
+    def async_http2_read(self, original: Any) -> Any:
+        """A stream waits for its next event; whichever stream reads does so for all."""
+
+        def receive_stream_event(self_: Any, request: Any, stream_id: int) -> Any:
+            pending = original(self_, request, stream_id)
+            lease = _stream_lease(self_, stream_id)
+            return pending if lease is None else _read_body(lease, pending)
+
+        return receive_stream_event
+
+    def sync_http2_read(self, original: Any) -> Any:
+        """The same for a sync connection."""
+        clock = self._registry.clock
+
+        def receive_stream_event(self_: Any, request: Any, stream_id: int) -> Any:
+            lease = _stream_lease(self_, stream_id)
+            if lease is None:
+                return original(self_, request, stream_id)
+            lease.enter(READING, clock())
+            try:
+                return original(self_, request, stream_id)
+            except BaseException as error:
+                lease.error = error_type(error)
+                raise
+            finally:
+                lease.enter(UNREAD, clock())
+
+        return receive_stream_event
+
+
+def _stream_lease(connection: Any, stream_id: int) -> Lease | None:
+    tracked = connection._gluellm_connection
+    if tracked is None or tracked.streams is None:
+        return None
+    lease: Lease | None = tracked.streams.get(stream_id)
+    return lease if lease is not None and lease.phase == UNREAD and not lease.ended else None
