@@ -1,0 +1,496 @@
+"""How calls nest, end and keep apart, with real any-llm providers on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import gc
+import random
+import subprocess
+import sys
+import textwrap
+import threading
+import weakref
+from typing import Any
+
+import any_llm
+import httpx
+import httpx2
+import pytest
+from any_llm.providers.anthropic.anthropic import AnthropicProvider
+from any_llm.providers.openai.openai import OpenaiProvider
+from any_llm.utils.aio import run_async_in_sync
+
+from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
+from opentelemetry.instrumentation.gluellm.attribution.context import current_call
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
+
+from . import providers
+from .probe import Probe
+
+CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.fixture(autouse=True)
+def _installed(attribution: AnyLLMAttribution, probe: Probe) -> None:
+    attribution.install()
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_stream_that_is_left_and_dropped_ends_its_call(
+    provider: str, probe: Probe, provider_server: FakeProvider
+) -> None:
+    """A consumer that breaks off and forgets the stream leaves no call behind."""
+
+    async def run() -> None:
+        llm = providers.create(provider, provider_server)
+        stream = await llm.acompletion(model="m", stream=True, **CHAT)
+        async for _ in stream:
+            break
+        call = probe.requests[-1].call
+        assert call is not None
+        assert not call.ended
+        del stream
+        assert call.ended
+        await probe.close()
+
+    asyncio.run(run())
+
+
+def test_closed_stream_ends_its_call(probe: Probe, provider_server: FakeProvider) -> None:
+    """A stream that is closed by hand is over, and closing reaches the SDK's stream."""
+
+    async def run() -> None:
+        llm = providers.create("openai", provider_server)
+        stream = await llm.acompletion(model="m", stream=True, **CHAT)
+        await anext(stream)
+        call = probe.requests[-1].call
+        assert call is not None
+        pool = probe.pools[-1]
+        await stream.aclose()
+        assert call.ended
+        assert not [c for c in pool.connections if not c.is_idle() and not c.is_closed()]
+        await probe.close()
+
+    asyncio.run(run())
+
+
+def test_failed_stream_ends_its_call(probe: Probe, provider_server: FakeProvider) -> None:
+    """A connection that is reset in the middle of a stream ends the call."""
+
+    async def run() -> None:
+        llm = providers.create("openai", provider_server)
+        provider_server.script(Behaviour(tokens=5, reset_after=2))
+        stream = await llm.acompletion(model="m", stream=True, **CHAT)
+        with pytest.raises(Exception):  # noqa: B017  the SDK's own, whatever its version calls it
+            async for _ in stream:
+                pass
+        call = probe.requests[-1].call
+        assert call is not None
+        assert call.ended
+        await probe.close()
+
+    asyncio.run(run())
+
+
+def test_failed_call_ends(probe: Probe, provider_server: FakeProvider) -> None:
+    """An error status is raised as before; every attempt of the SDK belongs to the one call."""
+
+    async def run() -> None:
+        llm = providers.create("openai", provider_server, max_retries=1)
+        provider_server.script(Behaviour(status=500), Behaviour(status=500))
+        with pytest.raises(Exception, match="scripted"):
+            await llm.acompletion(model="m", **CHAT)
+        await probe.close()
+
+    asyncio.run(run())
+    first, second = probe.requests
+    assert first.call is second.call
+    assert first.call is not None
+    assert first.call.ended
+
+
+def test_cancelled_call_ends(probe: Probe, provider_server: FakeProvider) -> None:
+    """A call that is cancelled while it waits for the answer is over."""
+
+    async def run() -> None:
+        llm = providers.create("openai", provider_server)
+        provider_server.script(Behaviour(head_delay=30))
+        task = asyncio.create_task(llm.acompletion(model="m", **CHAT))
+        while not probe.requests:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        call = probe.requests[-1].call
+        assert call is not None
+        assert call.ended
+        await probe.close()
+
+    asyncio.run(run())
+
+
+def test_task_that_outlives_its_call_claims_nothing(
+    probe: Probe, provider_server: FakeProvider
+) -> None:
+    """A context is copied into a task; what the task does once the call is over is its own."""
+
+    async def run() -> None:
+        llm = providers.create("openai", provider_server)
+        over = asyncio.Event()
+        tasks = []
+
+        async def background() -> None:
+            await over.wait()
+            async with httpx2.AsyncClient() as client:
+                await client.get(f"{provider_server.openai_url}/models")
+
+        async def start_background(request: Any) -> None:
+            tasks.append(asyncio.create_task(background()))
+
+        llm.client._client.event_hooks = {"request": [start_background], "response": []}
+        await llm.acompletion(model="m", **CHAT)
+        over.set()
+        await asyncio.gather(*tasks)
+        await probe.close()
+
+    asyncio.run(run())
+    inside, after = probe.requests
+    assert inside.claim == ("openai", "m", "chat")
+    assert after.claim is None
+    assert probe.builders[-1] is None, "the pool of the task isn't the call's either"
+
+
+def test_task_inside_its_call_belongs_to_it(probe: Probe, provider_server: FakeProvider) -> None:
+    """What is started by a call while it runs is the call's."""
+
+    async def run() -> None:
+        llm = providers.create("openai", provider_server)
+
+        async def other(request: Any) -> None:
+            async def get() -> None:
+                async with httpx.AsyncClient() as client:
+                    await client.get(f"{provider_server.openai_url}/models")
+
+            await asyncio.create_task(get())
+
+        llm.client._client.event_hooks = {"request": [other], "response": []}
+        await llm.acompletion(model="m", **CHAT)
+        await probe.close()
+
+    asyncio.run(run())
+    assert probe.claims == [("openai", "m", "chat")] * 2
+
+
+def test_outermost_call_wins(probe: Probe, provider_server: FakeProvider) -> None:
+    """A provider that asks another one is the one that is shown."""
+    inner = providers.create("anthropic", provider_server)
+
+    class Router(OpenaiProvider):
+        PROVIDER_NAME = "router"
+
+        async def _acompletion(self, params: Any, **kwargs: Any) -> Any:
+            built_inside = providers.create("anthropic", provider_server)
+            await built_inside.acompletion(model="inner", max_tokens=5, **CHAT)
+            await inner.alist_models()
+            return await super()._acompletion(params, **kwargs)
+
+    async def run() -> None:
+        router = Router(**providers.arguments("openai", provider_server))
+        await router.acompletion(model="outer", **CHAT)
+        await inner.alist_models()
+        await probe.close()
+
+    asyncio.run(run())
+    assert probe.claims == [("router", "outer", "chat")] * 3 + [("anthropic", None, "list_models")]
+    builders = [call.provider for call in probe.builders if call is not None]
+    assert builders == ["anthropic", "router", "router"]
+
+
+def test_overridden_public_coroutine_is_wrapped_once(
+    probe: Probe, provider_server: FakeProvider, errors: list[str]
+) -> None:
+    """A subclass that makes a public coroutine of its own is covered, with super() or without."""
+
+    class Own(OpenaiProvider):
+        PROVIDER_NAME = "own"
+
+        async def acompletion(self, model: str, **kwargs: Any) -> Any:  # type: ignore[override]
+            await self.client.models.list()
+            return await super().acompletion(model=f"{model}-inner", **kwargs)
+
+    async def run() -> None:
+        llm = Own(**providers.arguments("openai", provider_server))
+        await llm.acompletion("m", **CHAT)
+        await probe.close()
+
+    asyncio.run(run())
+    assert probe.claims == [("own", "m", "chat")] * 2
+    first, second = probe.requests
+    assert first.call is second.call
+    assert errors == []
+
+
+def test_overridden_sync_method_is_wrapped(probe: Probe, provider_server: FakeProvider) -> None:
+    """A sync call that runs no any-llm coroutine, as bedrock's embedding, is a call, too."""
+
+    class Own(OpenaiProvider):
+        PROVIDER_NAME = "own"
+
+        def _embedding(self, model: str, inputs: Any, **kwargs: Any) -> Any:
+            with httpx2.Client() as client:
+                return client.get(f"{provider_server.openai_url}/models").json()
+
+        def completion(self, model: str, **kwargs: Any) -> Any:  # type: ignore[override]
+            with httpx2.Client() as client:
+                for _ in range(2):
+                    yield client.get(f"{provider_server.openai_url}/models").json()
+
+    llm = Own(**providers.arguments("openai", provider_server))
+    llm._embedding("m", "hi")
+    stream = llm.completion(model="s")
+    for _ in stream:
+        assert current_call.get() is None
+    assert probe.claims == [("own", "m", "embeddings")] + [("own", "s", "chat")] * 2
+    assert all(seen.call is not None and seen.call.ended for seen in probe.requests)
+
+
+def test_executor_is_attributed_by_construction(
+    probe: Probe, provider_server: FakeProvider
+) -> None:
+    """A call in an executor has lost its context; the pool it uses was claimed when built."""
+
+    class Blocking(OpenaiProvider):
+        PROVIDER_NAME = "blocking"
+
+        def _init_client(self, **kwargs: Any) -> None:
+            self.client = httpx.Client()  # type: ignore[assignment]
+
+        async def _alist_models(self, **kwargs: Any) -> Any:
+            url = f"{provider_server.openai_url}/models"
+            loop = asyncio.get_running_loop()
+            return (await loop.run_in_executor(None, self.client.get, url)).json()["data"]
+
+    llm = Blocking(**providers.arguments("openai", provider_server))
+    asyncio.run(llm.alist_models())
+    llm.client.close()  # type: ignore[unused-coroutine]
+    (builder,) = probe.builders
+    assert builder is not None
+    assert builder.provider == "blocking"
+    assert probe.claims == [None]
+
+
+def test_constructor_of_a_subclass_claims_what_it_builds(probe: Probe) -> None:
+    """Before and after it calls the constructor of AnyLLM."""
+
+    class Own(OpenaiProvider):
+        PROVIDER_NAME = "own"
+
+        def __init__(self, **kwargs: Any) -> None:
+            self.before = httpx.Client()
+            super().__init__(**kwargs)
+            self.after = httpx.Client()
+
+    llm = Own(api_key="any")
+    assert [call.provider if call else None for call in probe.builders] == ["own"] * 3
+    llm.before.close()
+    llm.after.close()
+
+
+def test_failing_constructor_ends_its_call(errors: list[str]) -> None:
+    """The error is the caller's, as before, and nothing is left in the context."""
+    with pytest.raises(any_llm.MissingApiKeyError):
+        any_llm.AnyLLM.create("groq") if "groq" == "" else OpenaiProvider(api_key="")
+    assert current_call.get() is None
+    assert errors == []
+
+
+def test_openai_compatible_endpoint_goes_by_its_name(
+    probe: Probe, provider_server: FakeProvider
+) -> None:
+    """create_openai_compatible() names the provider; an address for a name is not shown."""
+
+    async def run() -> None:
+        for name in ("my-gateway", "https://user:key@gateway.internal/v1"):
+            llm = any_llm.AnyLLM.create_openai_compatible(name, provider_server.openai_url)
+            await llm.acompletion(model="m", **CHAT)
+        await probe.close()
+
+    asyncio.run(run())
+    assert [claim[0] for claim in probe.claims if claim] == ["my-gateway", "_OTHER"]
+    assert [call.provider for call in probe.builders if call] == ["my-gateway", "_OTHER"]
+
+
+def test_class_made_for_one_endpoint_goes_away(provider_server: FakeProvider) -> None:
+    """create_openai_compatible() makes a class per call: patching it must not keep it alive."""
+    llm = any_llm.AnyLLM.create_openai_compatible("gateway", provider_server.openai_url)
+    reference = weakref.ref(type(llm))
+    del llm
+    gc.collect()
+    assert reference() is None
+
+
+def test_interleaved_calls_keep_apart(probe: Probe, provider_server: FakeProvider) -> None:
+    """50 calls at once, half of them streams, of two providers, each with its own model."""
+
+    async def run() -> None:
+        llms = {name: providers.create(name, provider_server) for name in ("openai", "anthropic")}
+        chaos = random.Random(1)
+
+        async def one(number: int) -> None:
+            name = ("openai", "anthropic")[number % 2]
+            model = f"{name}-{number}"
+            streaming = number % 4 < 2
+            answer = await llms[name].acompletion(
+                model=model, stream=streaming, max_tokens=5, **CHAT
+            )
+            if streaming:
+                async for _ in answer:
+                    assert current_call.get() is None
+                    await asyncio.sleep(chaos.random() / 100)
+
+        await asyncio.gather(*(one(number) for number in range(50)))
+        await probe.close()
+
+    asyncio.run(run())
+    assert len(probe.requests) == 50
+    claims = {claim for claim in probe.claims if claim}
+    assert claims == {
+        (name, f"{name}-{number}", "chat")
+        for number in range(50)
+        for name in [("openai", "anthropic")[number % 2]]
+    }
+    for seen in probe.requests:
+        assert seen.library == ("httpcore2" if seen.call.provider == "openai" else "httpcore")  # type: ignore[union-attr]
+
+
+def test_sync_calls_of_many_threads_keep_apart(probe: Probe, provider_server: FakeProvider) -> None:
+    """They share any-llm's one runner loop, and still have a context each."""
+    llms = {name: providers.create(name, provider_server) for name in ("openai", "anthropic")}
+
+    def one(number: int) -> None:
+        name = ("openai", "anthropic")[number % 2]
+        answer = llms[name].completion(
+            model=f"{name}-{number}", stream=number % 4 < 2, max_tokens=5, **CHAT
+        )
+        if number % 4 < 2:
+            for _ in answer:
+                assert current_call.get() is None
+
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        list(threads.map(one, range(24)))
+    run_async_in_sync(probe.close())
+    assert {claim[:2] for claim in probe.claims if claim} == {
+        (name, f"{name}-{number}")
+        for number in range(24)
+        for name in [("openai", "anthropic")[number % 2]]
+    }
+
+
+def test_sync_call_leaves_nothing_on_the_runner_loop(
+    probe: Probe, provider_server: FakeProvider
+) -> None:
+    """What another program runs on any-llm's loop between two calls is nobody's."""
+    llm = providers.create("openai", provider_server)
+    llm.completion(model="m", **CHAT)
+
+    async def look() -> Any:
+        return current_call.get(), threading.current_thread().name
+
+    call, thread = run_async_in_sync(look())
+    assert call is None
+    assert thread == "any-llm-async-runner"
+    run_async_in_sync(probe.close())
+
+
+def test_stream_type_is_what_any_llm_returns(provider_server: FakeProvider, probe: Probe) -> None:
+    """Code that asks for the stream's type or its attributes gets the same answers as before."""
+
+    async def run() -> None:
+        llm = providers.create("openai", provider_server)
+        stream = await llm.acompletion(model="m", stream=True, **CHAT)
+        bare = stream._stream
+        assert isinstance(stream, type(bare))
+        assert stream.__class__ is type(bare)
+        assert stream._async_iter is bare._async_iter
+        assert repr(stream) == repr(bare)
+        await stream.aclose()
+        await probe.close()
+
+    asyncio.run(run())
+
+
+def test_any_llm_that_is_imported_later_is_covered(provider_server: FakeProvider) -> None:
+    """install() first, `from any_llm import aembedding` after it: the early bound name counts."""
+    program = """
+        import asyncio, sys
+        from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
+        from opentelemetry.instrumentation.gluellm.attribution.context import current_call
+        import httpcore2
+
+        attribution = AnyLLMAttribution()
+        attribution.install()
+        assert "any_llm" not in sys.modules
+        assert attribution.seams() == {}
+        from any_llm import aembedding, amoderation
+        assert all(attribution.seams().values()), attribution.seams()
+
+        handle = httpcore2.AsyncConnectionPool.handle_async_request
+        async def probe(self, request):
+            call = current_call.get()
+            print(call.provider, call.model, call.operation, call.ended)
+            return await handle(self, request)
+        httpcore2.AsyncConnectionPool.handle_async_request = probe
+
+        async def main():
+            await aembedding("openai:m", "hi", api_key="any", api_base=sys.argv[1])
+        asyncio.run(main())
+        attribution.uninstall()
+        attribution.uninstall()
+        assert attribution.seams() == {}
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), provider_server.openai_url],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["openai", "m", "embeddings", "False"]
+
+
+def test_uninstall_restores_the_identical_objects(attribution: AnyLLMAttribution) -> None:
+    """Every class of any-llm is as it was, down to which attributes it has of its own."""
+    attribution.uninstall()
+    classes = [any_llm.AnyLLM, *any_llm.AnyLLM.__mro__[1:-1], OpenaiProvider, AnthropicProvider]
+    classes += OpenaiProvider.__mro__[1:-1] + AnthropicProvider.__mro__[1:-1]
+    before = [dict(cls.__dict__) for cls in classes]
+
+    attribution.install()
+    attribution.install()
+    assert OpenaiProvider.acompletion is not before[0]["acompletion"]
+    attribution.uninstall()
+    for cls, attributes in zip(classes, before, strict=True):
+        assert set(cls.__dict__) == set(attributes)
+        for name, value in attributes.items():
+            if name not in ("_abc_impl", "__dict__", "__weakref__"):
+                assert cls.__dict__[name] is value, (cls, name)
+
+
+def test_stream_in_flight_goes_on_over_uninstall(
+    attribution: AnyLLMAttribution, probe: Probe, provider_server: FakeProvider
+) -> None:
+    """And a call made after it is nobody's."""
+
+    async def run() -> None:
+        llm = providers.create("openai", provider_server)
+        stream = await llm.acompletion(model="m", stream=True, **CHAT)
+        await anext(stream)
+        attribution.uninstall()
+        assert [chunk async for chunk in stream]
+        await llm.acompletion(model="m", **CHAT)
+        await probe.close()
+
+    asyncio.run(run())
+    assert probe.claims == [("openai", "m", "chat"), None]
