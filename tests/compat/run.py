@@ -89,7 +89,7 @@ def run(name: str, python: str) -> bool:
         check=True,
     )
     tests = subprocess.run(
-        [interpreter, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS],
+        [interpreter, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider", *TESTS],
         cwd=ROOT,
         env={**os.environ, "GLUELLM_ABSENT": ",".join(environment.absent)},
         check=False,

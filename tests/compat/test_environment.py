@@ -150,6 +150,8 @@ def test_any_llm_calls_are_measured_with_their_provider(
         for _ in range(2):
             await openai.acompletion(model="some-model", messages=MESSAGES)
         await anthropic.acompletion(model="some-model", messages=MESSAGES, max_tokens=16)
+        await openai.client.close()
+        await anthropic.client.close()
 
     asyncio.run(calls())
     assert recorded.requests() == {
