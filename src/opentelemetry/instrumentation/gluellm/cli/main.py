@@ -7,7 +7,6 @@ run as given, 130 after Ctrl-C.
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib.util
 import os
 import sys
@@ -114,10 +113,15 @@ def _demo(options: argparse.Namespace) -> int:
         return run(options.scenario, options.seconds or default, options.port)
     except PortInUseError as error:
         return _refuse(f"{error.strerror}. Choose another with --port, or leave it to the system.")
-    except PermissionError as error:
-        if error.errno != errno.EACCES:
+    except ImportError as error:
+        return _refuse(
+            f"the demo needs more than is installed: {error}\n"
+            f"Install it with: pip install '{_DEMO_EXTRA}'"
+        )
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
             raise
-        return _refuse(f"port {options.port} may not be used: {error.strerror}")
+        return _refuse(f"the demo can't run here: {error}")
 
 
 def _missing() -> list[str]:

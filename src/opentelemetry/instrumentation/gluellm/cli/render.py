@@ -36,11 +36,9 @@ def wait_texts(wait: Histogram) -> list[str]:
     return [quantile_text(wait.quantile(share)) for share in _QUANTILES]
 
 
-def view_blocks(view: View, totals: View, width: int) -> RenderableType:
-    """A block for each pool: state of now, and counters of ``view``; bars relate to ``totals``."""
-    parts: list[RenderableType] = []
-    for key in totals.pools:
-        parts.append(_block(key, view.pools[key], width))
+def view_blocks(view: View, width: int) -> RenderableType:
+    """A block for each pool."""
+    parts: list[RenderableType] = [_block(key, pool, width) for key, pool in view.pools.items()]
     if not parts:
         parts.append(Text("no pool has served a request yet", style="dim"))
     parts += [Text(printable(line, width), style="yellow") for line in health_lines(view)]

@@ -169,7 +169,7 @@ def _add(counts: dict[str, Any], key: object, value: float) -> None:
 
 
 def _adds_to(name: str) -> Callable[[PoolView, Mapping[str, Any], Any], None]:
-    def fill(pool: PoolView, attributes: Mapping[str, Any], point: Any) -> None:
+    def fill(pool: PoolView, _attributes: Mapping[str, Any], point: Any) -> None:
         setattr(pool, name, (getattr(pool, name) or 0) + point.value)
 
     return fill
@@ -212,7 +212,7 @@ def _acquires(pool: PoolView, attributes: Mapping[str, Any], point: Any) -> None
         pool.wait = pool.wait.plus(Histogram(tuple(bounds), counts, point.max))
 
 
-def _set_ups(pool: PoolView, attributes: Mapping[str, Any], point: Any) -> None:
+def _set_ups(pool: PoolView, _attributes: Mapping[str, Any], point: Any) -> None:
     pool.set_ups += point.count
 
 
@@ -222,7 +222,7 @@ def _seam(view: View, attributes: Mapping[str, Any], point: Any) -> None:
         view.missing_seams.append(f"{library}: {attributes.get(semconv.SEAM_NAME, '?')}")
 
 
-def _own_failure(view: View, attributes: Mapping[str, Any], point: Any) -> None:
+def _own_failure(view: View, _attributes: Mapping[str, Any], point: Any) -> None:
     view.own_failures += point.value
 
 

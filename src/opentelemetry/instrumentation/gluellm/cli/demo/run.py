@@ -7,7 +7,6 @@ import gc
 import importlib.util
 import logging
 import sys
-import time
 from contextlib import ExitStack
 
 from rich.console import Console
@@ -118,21 +117,20 @@ class Demo:
         before = self._telemetry.read()
         screen = self._screen(act, where, duration)
         traffic = asyncio.create_task(load.play(act, duration))
-        ends = time.monotonic() + duration
+        ends = asyncio.create_task(asyncio.sleep(duration))
         try:
             with screen:
-                while not traffic.done() or time.monotonic() < ends:
-                    totals = self._telemetry.read()
-                    screen.show(totals.since(before), totals)
-                    await asyncio.sleep(screen.interval(ends - time.monotonic()))
+                while True:
+                    _, pending = await asyncio.wait((traffic, ends), timeout=screen.interval)
+                    if not pending:
+                        break
+                    screen.show(self._telemetry.read().since(before))
                 await traffic
                 await asyncio.sleep(_SETTLE)
                 totals = self._telemetry.read()
-                screen.show(totals.since(before), totals, last=True)
+                screen.show(totals.since(before))
         finally:
-            if not traffic.done():
-                traffic.cancel()
-                await asyncio.wait([traffic])
+            await _cancel(traffic, ends)
         evidence = act.evidence(self._by_target(totals.since(before)))
         if evidence.held:
             self._say(f"seen: {evidence.text}", "green")
@@ -195,3 +193,9 @@ class Demo:
             return EXIT_DISAGREE
         say("Metrics, callers and providers agree.", style="green")
         return EXIT_OK
+
+
+async def _cancel(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

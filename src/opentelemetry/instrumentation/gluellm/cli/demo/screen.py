@@ -28,10 +28,11 @@ class Screen(Protocol):
         traceback: TracebackType | None,
     ) -> None: ...
 
-    def interval(self, left: float) -> float:
-        """Seconds until the next `show`, when so many are left of the act."""
+    interval: float
+    """Seconds between two calls of `show`."""
 
-    def show(self, act: View, totals: View, *, last: bool = False) -> None: ...
+    def show(self, act: View) -> None:
+        """Show what the metrics say about the act so far."""
 
 
 class LiveScreen:
@@ -43,6 +44,7 @@ class LiveScreen:
         self._line = line
         self._duration = duration
         self._began = time.monotonic()
+        self.interval = _REFRESH
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
 
     def __enter__(self) -> Self:
@@ -58,14 +60,11 @@ class LiveScreen:
     ) -> None:
         self._live.stop()
 
-    def interval(self, left: float) -> float:
-        return max(0.02, min(_REFRESH, left))
-
-    def show(self, act: View, totals: View, *, last: bool = False) -> None:
+    def show(self, act: View) -> None:
         elapsed = min(time.monotonic() - self._began, self._duration)
         title = Text(self._title, style="bold reverse")
         title.append(f"  {elapsed:.0f} of {self._duration:.0f} s", style="not reverse")
-        blocks = view_blocks(act, totals, self._console.width)
+        blocks = view_blocks(act, self._console.width)
         self._live.update(Group(title, Text(self._line, style="italic"), blocks), refresh=True)
 
 
@@ -75,9 +74,8 @@ class PlainScreen:
     def __init__(self, console: Console, name: str, line: str, where: str, duration: float) -> None:
         self._console = console
         self._heading = f"{where}: {name}. {line}"
-        self._duration = duration
         self._began = time.monotonic()
-        self._shown = 0
+        self.interval = max(_SHORTEST_INTERVAL, duration / _LINES_PER_ACT)
 
     def __enter__(self) -> Self:
         self._print("")
@@ -92,14 +90,8 @@ class PlainScreen:
     ) -> None:
         pass
 
-    def interval(self, left: float) -> float:
-        due = max(_SHORTEST_INTERVAL, self._duration / _LINES_PER_ACT)
-        return max(0.02, min(due, left))
-
-    def show(self, act: View, totals: View, *, last: bool = False) -> None:
+    def show(self, act: View) -> None:
         elapsed = time.monotonic() - self._began
-        if elapsed < _SHORTEST_INTERVAL / 2 and not last:
-            return  # nothing has happened yet
         for line in view_lines(act):
             self._print(f"{elapsed:5.1f} s  {line}")
 

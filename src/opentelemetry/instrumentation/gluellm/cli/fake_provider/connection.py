@@ -35,11 +35,11 @@ class Origin(Protocol):
     def received(self, request: ReceivedRequest) -> Behaviour: ...
 
 
-class _ClientLeft(Exception):
+class _ClientLeftError(Exception):
     pass
 
 
-class _HangUp(Exception):
+class _HangUpError(Exception):
     def __init__(self, *, reset: bool) -> None:
         self.reset = reset
 
@@ -64,12 +64,12 @@ class Connection:
         try:
             while await self._serve_one():
                 pass
-        except _HangUp as hang_up:
+        except _HangUpError as hang_up:
             counts.resets += 1
             await asyncio.sleep(_SETTLE)
             if hang_up.reset:
                 self.reset()
-        except (_ClientLeft, ConnectionError):
+        except (_ClientLeftError, ConnectionError):
             if self.answering:
                 counts.abandoned += 1
         except BadRequestError:
@@ -177,7 +177,7 @@ class Connection:
         delay = behaviour.head_delay + generating + random.uniform(0, behaviour.jitter)
         await self._pause(delay)
         if behaviour.reset_before_head:
-            raise _HangUp(reset=True)
+            raise _HangUpError(reset=True)
         headers["connection"] = "close" if close else "keep-alive"
         self._origin.counts.by_status[status] += 1
         await self._write(response_head(status, headers))
@@ -185,9 +185,9 @@ class Connection:
     async def _disturb(self, behaviour: Behaviour, sent: float) -> None:
         """Do what the script says once that many tokens were sent."""
         if behaviour.reset_after is not None and sent >= behaviour.reset_after:
-            raise _HangUp(reset=True)
+            raise _HangUpError(reset=True)
         if behaviour.hang_up_after is not None and sent >= behaviour.hang_up_after:
-            raise _HangUp(reset=False)
+            raise _HangUpError(reset=False)
         if behaviour.stall_after is not None and sent >= behaviour.stall_after:
             await self._pause(math.inf)
 
@@ -203,7 +203,7 @@ class Connection:
                 await self._reader.read(1)
         except TimeoutError:
             return
-        raise _ClientLeft
+        raise _ClientLeftError
 
     async def _write(self, data: bytes) -> None:
         self._writer.write(data)

@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections import deque
 from types import TracebackType
+from typing import Self
 
 from .behaviour import Behaviour, Counts, ReceivedRequest
 from .connection import Connection
@@ -75,7 +76,7 @@ class FakeProvider:
         """Answer the next requests like this, one each, before ``behaviour`` holds again."""
         self._script.extend(behaviours)
 
-    async def __aenter__(self) -> FakeProvider:
+    async def __aenter__(self) -> Self:
         await self.listen()
         return self
 
