@@ -80,7 +80,7 @@ def run(name: str, python: str) -> bool:
     subprocess.run(
         [
             *install,
-            f"--editable={ROOT}",
+            str(ROOT),  # built and installed as users get it
             "pytest>=8.3",
             "opentelemetry-sdk>=1.30",
             "opentelemetry-distro>=0.51b0",

@@ -1,0 +1,83 @@
+"""What the installed distribution says about itself to pip and to OpenTelemetry's loader."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import distribution, entry_points
+from pathlib import Path
+
+import pytest
+from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
+from packaging.requirements import Requirement
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, package
+
+NAME = "opentelemetry-instrumentation-gluellm"
+
+
+def requirements(extra: str) -> set[tuple[str, str]]:
+    """Names and versions that an extra of the distribution asks for."""
+    found = [Requirement(text) for text in distribution(NAME).requires or []]
+    return {
+        (requirement.name, str(requirement.specifier))
+        for requirement in found
+        if requirement.marker and re.search(rf"extra == ['\"]{extra}['\"]", str(requirement.marker))
+    }
+
+
+def test_loader_finds_the_instrumentor_under_its_name() -> None:
+    """``OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=gluellm`` goes by this name."""
+    (entry_point,) = entry_points(group="opentelemetry_instrumentor", name="gluellm")
+    assert entry_point.load() is GlueLLMInstrumentor
+
+
+def test_any_of_list_is_the_same_for_pip_and_in_code() -> None:
+    """The loader reads the extra, other tools read package.py."""
+    in_code = {
+        (requirement.name, str(requirement.specifier))
+        for requirement in map(Requirement, package._instruments_any)
+    }
+    assert requirements("instruments-any") == in_code
+
+
+def test_nothing_is_required_of_the_application() -> None:
+    """A list here would be demanded as a whole, and one missing library would turn us off."""
+    assert not requirements("instruments")
+    assert not list(GlueLLMInstrumentor().instrumentation_dependencies())
+    assert not package._instruments
+
+
+def test_loader_sees_no_conflict_here() -> None:
+    """At least one library of the list is installed where the tests run."""
+    assert get_dist_dependency_conflicts(distribution(NAME)) is None
+
+
+def test_one_library_of_the_list_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loader's check passes with httpx2 alone, and fails only where all are missing."""
+    from opentelemetry.instrumentation import dependencies
+
+    original = dependencies.version
+    present = {"httpx2"}
+
+    def only_present(name: str) -> str:
+        if name in present:
+            return original(name)
+        raise dependencies.PackageNotFoundError(name)
+
+    monkeypatch.setattr(dependencies, "version", only_present)
+    assert get_dist_dependency_conflicts(distribution(NAME)) is None
+    present.clear()
+    assert get_dist_dependency_conflicts(distribution(NAME)) is not None
+
+
+def test_namespace_packages_stay_open() -> None:
+    """An ``__init__.py`` there would hide every other OpenTelemetry package."""
+    source = Path(package.__file__).parents[2]
+    assert source.name == "opentelemetry"
+    assert not (source / "__init__.py").exists()
+    assert not (source / "instrumentation" / "__init__.py").exists()
+
+
+def test_package_is_typed() -> None:
+    """PEP 561: type checkers look for this file."""
+    assert (Path(package.__file__).parent / "py.typed").exists()
