@@ -1,0 +1,445 @@
+"""What is wrapped, what is not, and how it is put back, on a fake any-llm."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.attribution import any_llm as attribution_module
+from opentelemetry.instrumentation.gluellm.attribution import calls
+from opentelemetry.instrumentation.gluellm.attribution.any_llm import SEAMS, AnyLLMAttribution
+from opentelemetry.instrumentation.gluellm.attribution.calls import operation_name, provider_key
+from opentelemetry.instrumentation.gluellm.attribution.context import current_call
+
+from . import fake_any_llm
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The fake in the place of any-llm."""
+    module = fake_any_llm.make()
+    monkeypatch.setitem(sys.modules, "any_llm", module)
+    return module
+
+
+@pytest.fixture
+def errors() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def attribution(fake: Any, errors: list[str]) -> Iterator[AnyLLMAttribution]:
+    attribution = AnyLLMAttribution(errors.append)
+    yield attribution
+    attribution.uninstall()
+
+
+def test_call_carries_provider_model_and_operation(
+    fake: Any, attribution: AnyLLMAttribution, errors: list[str]
+) -> None:
+    """The model is found by name or by place; afterwards the call is over and gone."""
+    attribution.install()
+    llm = fake.Provider()
+    for answer in (
+        asyncio.run(llm.acompletion("m", [])),
+        asyncio.run(llm.acompletion(messages=[], model="m")),
+        llm.completion("m"),
+    ):
+        assert (answer.provider, answer.model, answer.operation) == ("fake", "m", "chat")
+        assert answer.ended
+    files = asyncio.run(llm.alist_files(limit=3))
+    assert (files.model, files.operation) == (None, "list_files")
+    assert current_call.get() is None
+    assert errors == []
+
+
+def test_constructor_claims_and_ends(fake: Any, attribution: AnyLLMAttribution) -> None:
+    """A pool that is built in it has no model and no operation."""
+    attribution.install()
+    llm = fake.AnyLLM.create.__func__(fake.Provider)
+    assert (llm.built_by.provider, llm.built_by.model, llm.built_by.operation) == (
+        "fake",
+        None,
+        None,
+    )
+    assert not llm.ended_while_built
+    assert llm.built_by.ended
+
+
+def test_direct_call_of_a_providers_coroutine(fake: Any, attribution: AnyLLMAttribution) -> None:
+    """any-llm's module functions call ``_aembedding`` without a public coroutine around it."""
+    attribution.install()
+    call = asyncio.run(fake.Provider()._aembedding("m", "text"))
+    assert (call.model, call.operation) == ("m", "embeddings")
+
+
+def test_base_that_is_patched_later_is_still_attributed(
+    fake: Any, attribution: AnyLLMAttribution
+) -> None:
+    """Somebody, as GlueLLM does, puts a function over the base's; the subclass finds that one."""
+
+    class Leaf(fake.Provider):  # type: ignore[misc]
+        PROVIDER_NAME = "leaf"
+
+    attribution.install()
+
+    async def replaced(self: Any, model: str, inputs: Any) -> Any:
+        return "replaced", current_call.get()
+
+    fake.Provider._aembedding = replaced
+    name, call = asyncio.run(Leaf()._aembedding("m", "text"))
+    assert name == "replaced"
+    assert call.provider == "leaf"
+
+
+def test_subclass_made_later_is_covered(fake: Any, attribution: AnyLLMAttribution) -> None:
+    """Through ``__init_subclass__``, below classes that have their own, too."""
+    attribution.install()
+    made = []
+
+    class Middle(fake.AnyLLM):  # type: ignore[misc]
+        def __init_subclass__(cls, **kwargs: Any) -> None:
+            super().__init_subclass__()
+            made.append(kwargs)
+
+    class Later(Middle, option=1):
+        PROVIDER_NAME = "later"
+
+        async def acompletion(self, model: str, **kwargs: Any) -> Any:
+            return current_call.get(), await super().acompletion(f"{model}-inner")
+
+        async def _amoderation(self, model: str, text: Any) -> Any:
+            return current_call.get()
+
+    assert made == [{"option": 1}]
+    outer, inner = asyncio.run(Later().acompletion("m"))
+    assert outer is inner
+    assert outer.model == "m"
+    assert asyncio.run(Later()._amoderation("m", "x")).operation == "moderation"
+
+
+def test_any_llm_with_an_init_subclass_of_its_own(
+    fake: Any, attribution: AnyLLMAttribution
+) -> None:
+    """Both run, and it is put back."""
+    seen = []
+
+    def __init_subclass__(cls: Any, /, **kwargs: Any) -> None:
+        seen.append(cls)
+
+    own = classmethod(__init_subclass__)
+    fake.AnyLLM.__init_subclass__ = own
+    attribution.install()
+
+    class Later(fake.AnyLLM):  # type: ignore[misc]
+        PROVIDER_NAME = "later"
+
+        async def acompletion(self, model: str) -> Any:
+            return current_call.get()
+
+    assert seen == [Later]
+    assert asyncio.run(Later().acompletion("m")).provider == "later"
+    attribution.uninstall()
+    assert fake.AnyLLM.__dict__["__init_subclass__"] is own
+
+
+def test_override_in_a_mix_in_is_covered(fake: Any, attribution: AnyLLMAttribution) -> None:
+    """A public coroutine may come from a class that is no provider."""
+
+    class Mixin:
+        async def acompletion(self, model: str) -> Any:
+            return current_call.get()
+
+    class Mixed(Mixin, fake.AnyLLM):  # type: ignore[misc]
+        PROVIDER_NAME = "mixed"
+
+    attribution.install()
+    assert asyncio.run(Mixed().acompletion("m")).provider == "mixed"
+
+
+def test_override_that_is_no_coroutine_function(fake: Any, attribution: AnyLLMAttribution) -> None:
+    """A plain function that returns an awaitable, or a stream, is a call as well."""
+
+    class Own(fake.AnyLLM):  # type: ignore[misc]
+        PROVIDER_NAME = "own"
+
+        def acompletion(self, model: str) -> Any:
+            async def answer() -> Any:
+                return current_call.get()
+
+            return answer()
+
+        async def alist_files(self) -> Any:
+            yield current_call.get()
+
+    async def run() -> None:
+        answer = await Own().acompletion("m")
+        assert (answer.provider, answer.ended) == ("own", True)
+        async for call in Own().alist_files():
+            assert (call.provider, call.operation, call.ended) == ("own", "list_files", False)
+            assert current_call.get() is None
+        assert call.ended
+
+    attribution.install()
+    asyncio.run(run())
+
+
+def test_download_is_a_call(fake: Any, attribution: AnyLLMAttribution) -> None:
+    """Its context manager enters with the call set."""
+
+    async def run() -> None:
+        async with fake.Provider().adownload_file("f") as call:
+            assert (call.operation, call.ended) == ("download_file", False)
+            assert current_call.get() is None
+        assert call.ended
+
+    attribution.install()
+    asyncio.run(run())
+
+
+def test_ended_call_in_the_context_is_none(fake: Any, attribution: AnyLLMAttribution) -> None:
+    """A task that outlived its call starts a call of its own."""
+    attribution.install()
+
+    async def run() -> None:
+        over = await fake.Provider().acompletion("old")
+        current_call.set(over)
+        assert (await fake.Provider().acompletion("new")).model == "new"
+        assert current_call.get() is over
+
+    asyncio.run(run())
+
+
+def test_wrappers_look_like_the_originals(fake: Any, attribution: AnyLLMAttribution) -> None:
+    """Mocks, documentation and warnings about coroutines that nobody awaited read these."""
+    before = fake.AnyLLM.acompletion
+    attribution.install()
+    after = fake.AnyLLM.acompletion
+    assert after is not before
+    assert (after.__name__, after.__qualname__, after.__doc__, inspect.signature(after)) == (
+        before.__name__,
+        before.__qualname__,
+        before.__doc__,
+        inspect.signature(before),
+    )
+    assert inspect.iscoroutinefunction(after)
+    coroutine = fake.Provider().acompletion("m")
+    assert coroutine.__qualname__ == before.__qualname__
+    coroutine.close()
+
+
+def test_installed_twice_is_wrapped_once(fake: Any, attribution: AnyLLMAttribution) -> None:
+    """By one attribution or by two."""
+    attribution.install()
+    once = fake.Provider._aembedding
+    attribution.install()
+    other = AnyLLMAttribution()
+    other.install()
+    assert fake.Provider._aembedding is once
+    other.uninstall()
+    assert fake.Provider._aembedding is once
+
+
+def test_uninstall_puts_everything_back(fake: Any, attribution: AnyLLMAttribution) -> None:
+    """The identical objects, and no attribute more than before; then it can be installed again."""
+    classes = (fake.FilesMixin, fake.AnyLLM, fake.Provider)
+    before = [dict(cls.__dict__) for cls in classes]
+    for _ in range(2):
+        attribution.install()
+        assert asyncio.run(fake.Provider().acompletion("m")) is not None
+        attribution.uninstall()
+        attribution.uninstall()
+        for cls, attributes in zip(classes, before, strict=True):
+            assert {n: v for n, v in cls.__dict__.items() if n[:5] != "_abc_"} == {
+                n: v for n, v in attributes.items() if n[:5] != "_abc_"
+            }
+        assert asyncio.run(fake.Provider().acompletion("m")) is None
+
+
+def test_wrapped_by_somebody_since_passes_through(
+    fake: Any, attribution: AnyLLMAttribution
+) -> None:
+    """Ours stays in the chain and does nothing; installed again, it works, once."""
+    attribution.install()
+    ours = fake.AnyLLM.acompletion
+
+    @functools.wraps(ours)
+    async def theirs(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return await ours(self, *args, **kwargs)
+
+    fake.AnyLLM.acompletion = theirs
+    assert asyncio.run(fake.Provider().acompletion("m")).model == "m"
+    attribution.uninstall()
+    assert fake.AnyLLM.acompletion is theirs
+    assert asyncio.run(fake.Provider().acompletion("m")) is None
+    attribution.install()
+    assert asyncio.run(fake.Provider().acompletion("m")).model == "m"
+    attribution.uninstall()
+    assert fake.AnyLLM.acompletion is theirs
+
+
+def test_subclass_hook_of_ours_that_stays_passes_through(
+    fake: Any, attribution: AnyLLMAttribution
+) -> None:
+    """A class that is made under a dead hook is not touched."""
+    attribution.install()
+    hook = fake.AnyLLM.__dict__["__init_subclass__"]
+    attribution.uninstall()
+    fake.AnyLLM.__init_subclass__ = hook
+
+    async def acompletion(self: Any, model: str) -> Any:
+        return current_call.get()
+
+    later = type("Later", (fake.AnyLLM,), {"PROVIDER_NAME": "later", "acompletion": acompletion})
+    assert later.__dict__["acompletion"] is acompletion
+    assert "_aembedding" not in later.__dict__
+    assert asyncio.run(later().acompletion("m")) is None
+
+
+@pytest.mark.parametrize(
+    ("attribute", "seam"),
+    [
+        ("__init__", "any_llm.init"),
+        ("acompletion", "any_llm.calls"),
+        ("_aembedding", "any_llm.embedding"),
+        ("_amoderation", "any_llm.moderation"),
+    ],
+)
+def test_missing_seam_turns_off_itself_only(
+    attribute: str, seam: str, fake: Any, attribution: AnyLLMAttribution
+) -> None:
+    """What any-llm renamed is named, the rest works."""
+    delattr(fake.AnyLLM, attribute)
+    attribution.install()
+    assert attribution.seams() == {name: name != seam for name in SEAMS}
+    llm = object.__new__(fake.Provider)
+    assert asyncio.run(llm.alist_files()).provider == "fake"
+
+
+def test_module_without_the_class(fake: Any, attribution: AnyLLMAttribution) -> None:
+    """Every seam is missing, and nothing breaks."""
+    del fake.AnyLLM
+    attribution.install()
+    assert attribution.seams() == dict.fromkeys(SEAMS, False)
+    attribution.uninstall()
+    assert attribution.seams() == {}
+
+
+def test_failure_of_ours_leaves_the_call_alone(
+    fake: Any,
+    attribution: AnyLLMAttribution,
+    errors: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It goes on unattributed, and is counted."""
+
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("ours")
+
+    attribution.install()
+    llm = fake.Provider()
+    monkeypatch.setattr(calls, "provider_key", broken)
+    assert asyncio.run(llm.acompletion("m")) is None
+    assert fake.Provider().built_by is None
+    assert errors == ["attribution.call", "attribution.call"]
+
+    monkeypatch.undo()
+    monkeypatch.setattr(calls, "wrap_stream", broken)
+    call = asyncio.run(llm.acompletion("m"))
+    assert call.ended
+    assert errors[2:] == ["attribution.stream"]
+
+
+def test_failure_of_the_counter_is_no_failure_of_the_call(
+    fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last resort."""
+
+    def broken(kind: str) -> None:
+        raise RuntimeError(kind)
+
+    attribution = AnyLLMAttribution(broken)
+    attribution.install()
+    monkeypatch.setattr(calls, "provider_key", broken)
+    assert asyncio.run(fake.Provider().acompletion("m")) is None
+    attribution.uninstall()
+
+
+def test_failure_while_patching_is_no_failure_of_the_import(
+    fake: Any,
+    attribution: AnyLLMAttribution,
+    errors: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """install() returns, and the seams tell."""
+
+    def broken(base: type) -> Any:
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(attribution_module, "_public_coroutines", broken)
+    attribution.install()
+    assert attribution.seams() == dict.fromkeys(SEAMS, False)
+    assert errors == ["attribution.install"]
+
+
+def test_error_of_the_call_is_the_callers(
+    fake: Any, attribution: AnyLLMAttribution, errors: list[str]
+) -> None:
+    """It passes unchanged, the call is over, and it is no error of ours."""
+    seen: list[Any] = []
+    error = OSError("theirs")
+
+    class Failing(fake.AnyLLM):  # type: ignore[misc]
+        PROVIDER_NAME = "failing"
+
+        async def _acompletion(self, model: str, **kwargs: Any) -> Any:
+            seen.append(current_call.get())
+            raise error
+
+    attribution.install()
+    with pytest.raises(OSError, match="theirs") as caught:
+        asyncio.run(Failing().acompletion("m"))
+    assert caught.value is error
+    assert seen[0].ended
+    assert current_call.get() is None
+    assert errors == []
+
+
+@pytest.mark.parametrize(
+    ("method", "operation"),
+    [
+        ("acompletion", "chat"),
+        ("aresponses", "chat"),
+        ("amessages", "chat"),
+        ("aembedding", "embeddings"),
+        ("_aembedding", "embeddings"),
+        ("_amoderation", "moderation"),
+        ("aretrieve_batch_results", "retrieve_batch_results"),
+    ],
+)
+def test_operation_name(method: str, operation: str) -> None:
+    """The registered name where there is one, else any-llm's."""
+    assert operation_name(method) == operation
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("openai", "openai"),
+        ("my gateway", "my gateway"),
+        ("sk.proj-1", "sk.proj-1"),
+        ("https://host/v1", "_OTHER"),
+        ("a" * 65, "_OTHER"),
+        ("", "_OTHER"),
+        ("Passwort: geheim", "_OTHER"),
+    ],
+)
+def test_provider_key_is_a_plain_name(name: str, key: str) -> None:
+    """create_openai_compatible() takes any text."""
+    assert provider_key(type("Own", (), {"PROVIDER_NAME": name})) == key

@@ -1,0 +1,388 @@
+"""The wrappers around what a call returns: transparent, and without a trace in the consumer."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.attribution.context import current_call
+from opentelemetry.instrumentation.gluellm.attribution.streams import (
+    AsyncContextStream,
+    AsyncOpening,
+    AsyncStream,
+    SyncStream,
+    wrap_stream,
+)
+from opentelemetry.instrumentation.gluellm.pool.lease import Call
+
+
+@pytest.fixture
+def call() -> Call:
+    return Call("openai", "m", "chat")
+
+
+async def numbers(seen: list[Any]) -> AsyncGenerator[Any, Any]:
+    """Yields three numbers, and what was sent, and notes the call that it sees."""
+    try:
+        for number in range(3):
+            seen.append(current_call.get())
+            sent = yield number
+            if sent is not None:
+                yield sent
+    finally:
+        seen.append(current_call.get())
+
+
+def test_call_is_set_in_each_step_and_never_between(call: Call) -> None:
+    """The consumer's code runs in the same task, and sees nothing."""
+
+    async def run() -> None:
+        seen: list[Any] = []
+        stream = wrap_stream(numbers(seen), call)
+        async for _ in stream:
+            assert current_call.get() is None
+        assert seen == [call] * 4
+        assert current_call.get() is None
+        assert call.ended
+
+    asyncio.run(run())
+
+
+def test_step_gives_back_what_was_there_before(call: Call) -> None:
+    """A stream that is read inside another call hides that only for its own steps."""
+
+    async def run() -> None:
+        outer = Call("anthropic")
+        current_call.set(outer)
+        async for _ in wrap_stream(numbers([]), call):
+            assert current_call.get() is outer
+        assert current_call.get() is outer
+
+    asyncio.run(run())
+
+
+def test_asend_athrow_and_aclose_go_through(call: Call) -> None:
+    """An async generator stays one, with the call set in every kind of step."""
+
+    async def run() -> None:
+        seen: list[Any] = []
+        stream = wrap_stream(numbers(seen), call)
+        assert inspect.isasyncgen(stream) is isinstance(stream, AsyncGenerator) is True
+        assert await anext(stream) == 0
+        assert await stream.asend("sent") == "sent"
+        with pytest.raises(KeyError):
+            await stream.athrow(KeyError("x"))
+        assert call.ended
+        assert seen == [call, call]
+        assert current_call.get() is None
+
+        other = Call("openai")
+        ended = []
+        async with aclosing(wrap_stream(numbers(seen), other)) as opened:
+            await anext(opened)
+            ended.append(other.ended)
+        assert [*ended, other.ended] == [False, True]
+        assert seen[-1] is other
+
+    asyncio.run(run())
+
+
+def test_stream_that_fails_raises_the_same_and_ends(call: Call) -> None:
+    """The error passes unchanged."""
+    error = OSError("reset")
+
+    async def broken() -> AsyncIterator[int]:
+        yield 1
+        raise error
+
+    async def run() -> None:
+        stream = wrap_stream(broken(), call)
+        await anext(stream)
+        with pytest.raises(OSError, match="reset") as caught:
+            await anext(stream)
+        assert caught.value is error
+        assert call.ended
+
+    asyncio.run(run())
+
+
+def test_cancelled_step_ends_and_leaves_no_call(call: Call) -> None:
+    """A consumer that is cancelled and goes on has nothing of the call in its context."""
+
+    async def hanging() -> AsyncIterator[int]:
+        await asyncio.sleep(60)
+        yield 1
+
+    async def run() -> None:
+        async def consumer() -> None:
+            try:
+                await anext(wrap_stream(hanging(), call))
+            except asyncio.CancelledError:
+                assert current_call.get() is None
+
+        task = asyncio.create_task(consumer())
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+        assert call.ended
+
+    asyncio.run(run())
+
+
+def test_nothing_but_the_consumer_keeps_a_stream(call: Call) -> None:
+    """Dropped is dropped at once, without the collector, and the call is over."""
+
+    class Stream:
+        def __aiter__(self) -> Any:
+            return self
+
+        async def __anext__(self) -> int:
+            return 1
+
+    async def run() -> None:
+        bare = Stream()
+        reference = weakref.ref(bare)
+        stream = wrap_stream(bare, call)
+        del bare
+        async for _ in stream:
+            break
+        assert not call.ended
+        gc.disable()
+        try:
+            del stream
+            assert reference() is None
+        finally:
+            gc.enable()
+        assert call.ended
+
+    asyncio.run(run())
+
+
+def test_step_that_a_finalizer_closes_elsewhere_is_no_error(call: Call) -> None:
+    """A suspended step is closed in another context than it began in."""
+    step = wrap_stream(numbers_that_wait(), call).__anext__()
+    context = asyncio.run(_context())
+    context.run(step.send, None)
+    step.close()
+    assert current_call.get() is None
+    assert call.ended
+
+
+async def numbers_that_wait() -> AsyncIterator[int]:
+    """Suspends in its first step."""
+    await asyncio.tasks.__sleep0()  # type: ignore[attr-defined]
+    yield 1
+
+
+async def _context() -> Any:
+    import contextvars
+
+    return contextvars.copy_context()
+
+
+def test_iterator_of_its_own_keeps_the_call(call: Call) -> None:
+    """An SDK's stream makes a generator per ``async for``; the stream itself may be dropped."""
+
+    class Stream:
+        def __init__(self) -> None:
+            self.rest = iter(range(4))
+
+        async def __aiter__(self) -> AsyncIterator[tuple[int, Any]]:
+            for number in self.rest:
+                yield number, current_call.get()
+
+        async def __anext__(self) -> Any:
+            raise NotImplementedError
+
+    async def run() -> None:
+        stream = wrap_stream(Stream(), call)
+        async for number, seen in stream:
+            assert seen is call
+            if number == 1:
+                break
+        assert not call.ended, "it can be read on"
+        iterator = aiter(stream)
+        del stream
+        assert await anext(iterator) == (2, call)
+        assert not call.ended
+        del iterator
+        assert call.ended
+
+    asyncio.run(run())
+
+
+def test_attributes_type_and_repr_are_the_streams(call: Call) -> None:
+    """Reading, writing and deleting; a missing attribute is missing."""
+
+    class Stream:
+        response: Any = "r"
+
+        def __aiter__(self) -> Any:
+            return self
+
+        async def __anext__(self) -> int:
+            return 1
+
+        def __repr__(self) -> str:
+            return "<Stream>"
+
+    bare = Stream()
+    stream = wrap_stream(bare, call)
+    assert [isinstance(stream, kind) for kind in (Stream, AsyncIterator, str)] == [
+        True,
+        True,
+        False,
+    ]
+    assert stream.response == "r"
+    stream.extra = 1
+    assert bare.extra == 1  # type: ignore[attr-defined]
+    del stream.extra
+    assert "extra" not in vars(bare)
+    assert repr(stream) == "<Stream>"
+    assert "response" in dir(stream)
+    for name in ("aclose", "close", "__aenter__"):
+        assert not hasattr(stream, name)
+    with pytest.raises(AttributeError, match="'Stream' object has no attribute 'missing'"):
+        _ = stream.missing
+    assert bool(stream)
+    assert weakref.ref(stream)() is stream
+
+
+def test_sdk_stream_stays_a_context_manager(call: Call) -> None:
+    """Entering gives the wrapper; leaving ends the call."""
+    seen: list[Any] = []
+
+    class Stream:
+        async def __aenter__(self) -> Any:
+            seen.append(current_call.get())
+            return self
+
+        async def __aexit__(self, *exception: object) -> None:
+            seen.append(current_call.get())
+
+        def __aiter__(self) -> Any:
+            return self
+
+        async def __anext__(self) -> Any:
+            return current_call.get()
+
+        async def close(self) -> None:
+            seen.append("closed")
+
+    async def run() -> None:
+        stream = wrap_stream(Stream(), call)
+        assert type(stream) is AsyncContextStream
+        async with AsyncExitStack() as stack:
+            entered = await stack.enter_async_context(stream)
+            assert await anext(entered) is call
+            assert not call.ended
+        assert call.ended
+        assert seen == [call, call]
+        await stream.close()
+        assert seen[-1] == "closed"
+
+    asyncio.run(run())
+
+
+def test_close_that_is_not_async_ends_the_call(call: Call) -> None:
+    """SDKs spell it either way."""
+
+    class Stream:
+        async def __anext__(self) -> int:
+            return 1
+
+        def close(self) -> str:
+            return "closed"
+
+    assert wrap_stream(Stream(), call).close() == "closed"
+    assert call.ended
+
+
+def test_sync_stream(call: Call) -> None:
+    """The same for a sync generator: send, throw, close, exhaustion."""
+    seen: list[Any] = []
+
+    def generate() -> Generator[Any, Any, None]:
+        try:
+            sent = yield current_call.get()
+            yield sent
+        finally:
+            seen.append(current_call.get())
+
+    stream = wrap_stream(generate(), call)
+    assert type(stream) is SyncStream
+    assert isinstance(stream, Generator)
+    assert iter(stream) is stream
+    assert next(stream) is call
+    assert current_call.get() is None
+    assert stream.send("sent") == "sent"
+    assert not call.ended
+    with closing(stream):
+        pass
+    assert seen == [call]
+    assert call.ended
+
+    other = Call("openai")
+    assert len(list(wrap_stream(generate(), other))) == 2
+    assert other.ended
+
+    third = Call("openai")
+    stream = wrap_stream(generate(), third)
+    next(stream)
+    del stream
+    assert third.ended
+
+
+def test_download_opens_and_reads_inside_the_call(call: Call) -> None:
+    """The request is sent on entry, and the body is read in steps."""
+    seen: list[Any] = []
+
+    @asynccontextmanager
+    async def download() -> AsyncIterator[Any]:
+        seen.append(current_call.get())
+        try:
+            yield numbers(seen)
+        finally:
+            seen.append(current_call.get())
+
+    async def run() -> None:
+        async with AsyncOpening(download(), call) as chunks:
+            assert current_call.get() is None
+            assert type(chunks) is AsyncStream
+            await anext(chunks)
+            await chunks.aclose()
+        assert seen == [call] * 4
+        assert call.ended
+
+        other = Call("openai")
+        opening = AsyncOpening(download(), other)
+        del opening
+        assert other.ended
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("result", [None, "text", b"bytes", [1], {"a": 1}, object(), range(3)])
+def test_what_is_no_stream_is_left_alone(result: Any, call: Call) -> None:
+    """Answers, lists and pages are handed on as they are."""
+    assert wrap_stream(result, call) is None
+
+
+def test_page_is_left_alone(call: Call) -> None:
+    """An async iterable that is no iterator: a model that people validate and serialize."""
+
+    class Page:
+        def __aiter__(self) -> AsyncIterator[int]:
+            raise NotImplementedError
+
+        def __iter__(self) -> Iterator[int]:
+            raise NotImplementedError
+
+    assert wrap_stream(Page(), call) is None
