@@ -1,0 +1,134 @@
+"""A clock, a pool and an observer for tests without any HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
+from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
+from opentelemetry.instrumentation.gluellm.pool.registry import Owner, PoolRegistry
+from opentelemetry.instrumentation.gluellm.pool.stats import ACTIVE_1, IDLE_1, ConnectionCounts
+from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker, TrackedConnection
+
+SECOND = 10**9
+
+
+class Clock:
+    """Monotonic nanoseconds that pass only when a test says so."""
+
+    def __init__(self, seconds: float = 1000.0) -> None:
+        self.now = round(seconds * SECOND)
+
+    def __call__(self) -> int:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += round(seconds * SECOND)
+
+
+class FakePool:
+    """What a tracker needs of a pool: that it can be referred to weakly, and read."""
+
+    def __init__(self, maximum: int | None = 10, idle_maximum: int | None = 5) -> None:
+        self.maximum = maximum
+        self.idle_maximum = idle_maximum
+        self.active: dict[Any, int] = {}
+        self.idle: dict[Any, int] = {}
+
+
+def read(pool: FakePool, tracker: PoolTracker, counts: ConnectionCounts) -> None:
+    """Add a fake pool's connections to a count."""
+    for place, connections in ((ACTIVE_1, pool.active), (IDLE_1, pool.idle)):
+        for origin, number in connections.items():
+            counts.of(origin)[place] += number
+    counts.busy = sum(pool.active.values())
+    counts.maximum = pool.maximum
+    counts.idle_maximum = pool.idle_maximum
+
+
+class Recorder(PoolObserver):
+    """Writes down what it is told, by the event's name."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, tuple[Any, ...]]] = []
+
+    @property
+    def names(self) -> list[str]:
+        """The events so far, in order."""
+        return [name for name, _ in self.events]
+
+    def told(self, name: str) -> list[tuple[Any, ...]]:
+        """The arguments of each event of this name."""
+        return [arguments for event, arguments in self.events if event == name]
+
+    def pool_opened(self, *arguments: Any) -> None:
+        self.events.append(("pool_opened", arguments))
+
+    def pool_discarded(self, *arguments: Any) -> None:
+        self.events.append(("pool_discarded", arguments))
+
+    def lease_queued(self, *arguments: Any) -> None:
+        self.events.append(("lease_queued", arguments))
+
+    def lease_acquired(self, *arguments: Any) -> None:
+        self.events.append(("lease_acquired", arguments))
+
+    def lease_requeued(self, *arguments: Any) -> None:
+        self.events.append(("lease_requeued", arguments))
+
+    def lease_answered(self, *arguments: Any) -> None:
+        self.events.append(("lease_answered", arguments))
+
+    def lease_released(self, *arguments: Any) -> None:
+        self.events.append(("lease_released", arguments))
+
+    def lease_failed(self, *arguments: Any) -> None:
+        self.events.append(("lease_failed", arguments))
+
+    def connection_created(self, *arguments: Any) -> None:
+        self.events.append(("connection_created", arguments))
+
+    def connection_failed(self, *arguments: Any) -> None:
+        self.events.append(("connection_failed", arguments))
+
+    def connection_closed(self, *arguments: Any) -> None:
+        self.events.append(("connection_closed", arguments))
+
+
+class Scene:
+    """A registry with one tracked fake pool on a fake clock, and the steps of a request's way."""
+
+    def __init__(self, *observers: PoolObserver, **settings: Any) -> None:
+        self.clock = Clock()
+        self.recorder = Recorder()
+        self.registry = PoolRegistry((self.recorder, *observers), clock=self.clock, **settings)
+        self.pool: FakePool | None = FakePool()
+        self.tracker = self.track(self.pool)
+        self.ledger = self.tracker.ledger
+        self.origin = self.tracker.origin(b"api.test", None, b"https")
+
+    def track(self, pool: FakePool, name: str = "openai", provider: str | None = "openai") -> Any:
+        """Track one more pool."""
+        return self.registry.track(pool, read, owner=Owner(name, provider), library="httpx2")
+
+    def enter(self, call: Call | None = None) -> Lease:
+        """A request that the pool has taken into its list."""
+        lease = self.tracker.begin(self.origin, call)
+        lease.listed = True
+        return lease
+
+    def connection(self, *, established: bool = False, protocol: str = "1.1") -> TrackedConnection:
+        """A connection of the pool; an established one is idle and has served a request before."""
+        made = TrackedConnection(self.tracker, self.origin, self.clock())
+        self.tracker.connections[made] = None
+        if established:
+            self.tracker.established(None, made, protocol)
+            made.sent = True
+        return made
+
+    def acquire(self, connection: TrackedConnection | None = None) -> Lease:
+        """A request that was given a connection at once, an idle one where none is named."""
+        lease = self.enter()
+        self.tracker.assigned(lease, connection or self.connection(established=True))
+        return lease

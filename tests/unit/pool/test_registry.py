@@ -1,0 +1,330 @@
+"""Names and origins within bounds, the state of all pools, and what stays when they are gone."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.pool.lease import (
+    AWAITING_RESPONSE,
+    PHASES,
+    QUEUED,
+    READING,
+    UNREAD,
+)
+from opentelemetry.instrumentation.gluellm.pool.registry import (
+    MAX_NAMES,
+    MAX_ORIGIN_LEDGERS,
+    OTHER,
+    Owner,
+    PoolRegistry,
+)
+from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
+from unit.pool.fakes import Clock, FakePool, Scene, read
+
+TEN_MINUTES = 600.0
+
+
+def track(registry: PoolRegistry, pool: FakePool, name: str, library: str = "httpx") -> PoolTracker:
+    """Track a pool under a name, without a provider."""
+    return registry.track(pool, read, owner=Owner(name, None), library=library)
+
+
+# Names
+
+
+def test_pools_of_one_name_share_a_ledger() -> None:
+    """A pool per call is one series, not one per call."""
+    registry = PoolRegistry(clock=Clock())
+    pools = [FakePool() for _ in range(4)]
+    ledgers = {track(registry, pool, "openai").ledger for pool in pools}
+    (ledger,) = ledgers
+    assert ledger.live == ledger.pools_opened == 4
+
+
+def test_one_name_on_two_libraries_has_two_ledgers() -> None:
+    """A provider's pools on httpx and on httpx2 are told apart."""
+    registry = PoolRegistry(clock=Clock())
+    pools = FakePool(), FakePool()
+    first = track(registry, pools[0], "openai", "httpx")
+    second = track(registry, pools[1], "openai", "httpx2")
+    assert first.ledger is not second.ledger
+
+
+def test_names_are_bounded() -> None:
+    """The fifty-first name and all that follow are one: _OTHER, of no provider."""
+    registry = PoolRegistry(clock=Clock())
+    pools = [FakePool() for _ in range(MAX_NAMES + 30)]
+    trackers = [
+        registry.track(pool, read, owner=Owner(f"pool-{number}", "openai"), library="httpx")
+        for number, pool in enumerate(pools)
+    ]
+    names = {tracker.ledger.name for tracker in trackers}
+    assert MAX_NAMES == 50
+    assert len(names) == MAX_NAMES + 1
+    other = trackers[-1].ledger
+    assert (other.name, other.provider, other.live) == (OTHER, None, 30)
+    again = FakePool()
+    known = registry.track(again, read, owner=Owner("pool-0", "openai"), library="httpx")
+    assert known.ledger is trackers[0].ledger
+
+
+# Origins
+
+
+@pytest.mark.parametrize(
+    ("scheme", "port", "expected"),
+    [(b"http", None, 80), (b"https", None, 443), (b"wss", None, 443), (b"https", 8443, 8443)],
+)
+def test_port_that_is_not_named_is_the_schemes(
+    scheme: bytes, port: int | None, expected: int
+) -> None:
+    """https://api.test and https://api.test:443 are one origin."""
+    scene = Scene()
+    origin = scene.tracker.origin(b"api.test", port, scheme)
+    assert (origin.address, origin.port) == ("api.test", expected)
+    assert scene.tracker.origin(b"api.test", expected, scheme) is origin
+
+
+def test_host_is_told_in_lower_case() -> None:
+    """Hosts are the same whatever their case (RFC 3986)."""
+    scene = Scene()
+    upper = scene.tracker.origin(b"API.Test", None, b"https")
+    assert upper is scene.origin
+    assert upper.address == "api.test"
+
+
+@pytest.mark.parametrize("host", [b"::1", b"127.0.0.1", b"xn--bcher-kva.example", b"a_b.test"])
+def test_hosts_of_every_form_are_told(host: bytes) -> None:
+    """Addresses of both families, encoded names, underscores."""
+    scene = Scene()
+    assert scene.tracker.origin(host, 80, b"http").address == host.decode()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [b"", b"sk-secret value", b"user:pass@host", b"h\xff\xfe", b"a" * 300, b"host/path", b"h?q=1"],
+)
+def test_text_that_is_no_host_is_not_told(host: bytes) -> None:
+    """What can't be a host might be anything, so it becomes _OTHER without a port."""
+    scene = Scene()
+    origin = scene.tracker.origin(host, 80, b"http")
+    assert (origin.address, origin.port) == (OTHER, None)
+
+
+def test_origins_of_the_process_are_bounded() -> None:
+    """Beyond max_origins an address is _OTHER, in every pool; known ones stay known everywhere."""
+    scene = Scene(max_origins=3)
+    other_pool = FakePool()
+    other = scene.track(other_pool, "anthropic", "anthropic")
+    seen = [scene.tracker.origin(b"host-%d" % number, 80, b"http") for number in range(6)]
+    # api.test is the scene's own.
+    assert [origin.address for origin in seen] == ["host-0", "host-1", OTHER, OTHER, OTHER, OTHER]
+    assert {origin.port for origin in seen[2:]} == {None}
+    assert other.origin(b"host-9", 80, b"http").address == OTHER
+    assert other.origin(b"host-0", 80, b"http").address == "host-0"
+
+
+def test_ports_of_one_host_count_as_origins() -> None:
+    """A label that holds a port must not blow up either."""
+    scene = Scene(max_origins=5)
+    ports = {scene.tracker.origin(b"localhost", port, b"http").port for port in range(1000, 2000)}
+    assert len(ports) == 5
+
+
+def test_ledgers_of_name_and_origin_are_bounded() -> None:
+    """Fifty names with two hundred origins each would be 60 000 series of phases."""
+    registry = PoolRegistry(clock=Clock(), max_origins=200)
+    pools = [FakePool() for _ in range(MAX_NAMES + 5)]
+    for number, pool in enumerate(pools):
+        tracker = track(registry, pool, f"pool-{number}")
+        for origin in range(220):
+            tracker.origin(b"host-%d" % origin, 80, b"http")
+    pairs = [(ledger.name, key) for ledger in registry.ledgers.values() for key in ledger.origins]
+    others = [pair for pair in pairs if pair[1] == (OTHER, None)]
+    assert len(pairs) - len(others) == MAX_ORIGIN_LEDGERS
+    assert len(others) <= MAX_NAMES + 1
+    assert len(pairs) * len(PHASES) < 1500
+
+
+def test_origins_that_a_tracker_remembers_are_bounded() -> None:
+    """A crawler's pool meets any number of hosts: it doesn't remember each."""
+    scene = Scene(max_origins=4)
+    for number in range(500):
+        scene.tracker.origin(b"host-%d" % number, 80, b"http")
+    assert len(scene.tracker._raw_origins) <= 4
+
+
+# State
+
+
+def test_state_sums_up_pools_of_one_name() -> None:
+    """Limits and connections add up; the fullest pool tells the occupancy."""
+    scene = Scene()
+    assert scene.pool is not None
+    full = FakePool(maximum=4, idle_maximum=2)
+    scene.track(full)
+    scene.pool.active[scene.origin] = 1
+    full.active[scene.origin] = 3
+    full.idle[scene.origin] = 1
+    states, counts = scene.registry.state(scene.clock())
+    state = states[scene.ledger]
+    assert (state.maximum, state.idle_maximum, state.busy) == (14, 7, 4)
+    assert state.occupancy == 0.75
+    assert counts.origins[scene.origin] == [0, 4, 1, 0, 0]
+
+
+def test_unlimited_pool_has_no_bound_and_no_occupancy() -> None:
+    """One unlimited pool makes the name's bound unknown; a limited one beside it still fills up."""
+    scene = Scene()
+    assert scene.pool is not None
+    scene.pool.active[scene.origin] = 5
+    unlimited = FakePool(maximum=None, idle_maximum=None)
+    scene.track(unlimited)
+    only = FakePool(maximum=None, idle_maximum=None)
+    alone = scene.track(only, "gemini", "gemini")
+    states, _ = scene.registry.state(scene.clock())
+    assert states[scene.ledger].maximum is None
+    assert states[scene.ledger].idle_maximum is None
+    assert states[scene.ledger].occupancy == 0.5
+    assert states[alone.ledger].occupancy is None
+
+
+def test_state_tells_the_oldest_of_each_phase() -> None:
+    """Over all pools of the name, and by each phase's own beginning."""
+    scene = Scene()
+    second_pool = FakePool()
+    second = scene.track(second_pool)
+    old = second.begin(scene.origin, None)
+    scene.clock.advance(5)
+    scene.enter()
+    reading = scene.enter()
+    scene.clock.advance(1)
+    reading.enter(READING, scene.clock())
+    state = scene.registry.state(scene.clock())[0][scene.ledger]
+    assert state.oldest_since[QUEUED] == old.entered_at
+    assert state.oldest_since[READING] == scene.clock()
+    assert state.oldest_since[UNREAD] == 0
+
+
+def test_pool_that_cannot_be_read_leaves_the_others() -> None:
+    """A failure of ours in one pool is counted, and every other pool is still reported."""
+    scene = Scene()
+    assert scene.pool is not None
+    scene.pool.active[scene.origin] = 2
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    pool = FakePool()
+    scene.registry.track(pool, broken, owner=Owner("openai", "openai"), library="httpx2")
+    state = scene.registry.state(scene.clock())[0][scene.ledger]
+    assert state.busy == 2
+    assert scene.registry.failures.counts == {"read": 1}
+
+
+def test_stats_are_one_pool_each() -> None:
+    """A snapshot tells limits, connections, requests by phase and ages, in plain values."""
+    scene = Scene()
+    assert scene.pool is not None
+    scene.pool.active[scene.origin] = 2
+    scene.pool.idle[scene.origin] = 1
+    lease = scene.enter()
+    lease.enter(AWAITING_RESPONSE, scene.clock())
+    scene.clock.advance(3)
+    scene.enter()
+    scene.clock.advance(1)
+    other_pool = FakePool(maximum=None)
+    scene.track(other_pool, "anthropic", None)
+    first, second = scene.registry.stats()
+    assert (first.name, first.provider, first.library) == ("openai", "openai", "httpx2")
+    assert (first.max_connections, first.max_idle_connections) == (10, 5)
+    assert (first.active, first.idle, first.connecting) == (2, 1, 0)
+    assert first.requests == (1, 0, 0, 1, 0, 0)
+    assert first.oldest_age == (1.0, 0.0, 0.0, 4.0, 0.0, 0.0)
+    (origin,) = first.origins
+    assert (origin.address, origin.port, origin.active, origin.idle) == ("api.test", 443, 2, 1)
+    assert (second.name, second.max_connections, second.origins) == ("anthropic", None, ())
+
+
+# Ends
+
+
+def test_registry_keeps_no_pool_alive() -> None:
+    """A pool that nobody else holds is gone, and counts as garbage-collected."""
+    scene = Scene()
+    reference = weakref.ref(scene.pool)
+    scene.pool = None
+    gc.collect()
+    assert reference() is None
+    assert scene.ledger.discarded == {"closed": 0, "garbage_collected": 1}
+    assert scene.ledger.live == 0
+    assert not scene.registry.trackers
+
+
+def test_gone_name_is_reported_for_ten_minutes() -> None:
+    """Long enough for everyone who scrapes to see the 0; then the name goes."""
+    scene = Scene()
+    scene.tracker.discard("closed")
+    scene.clock.advance(TEN_MINUTES - 1)
+    assert scene.registry.reported(scene.clock()) == [scene.ledger]
+    states, _ = scene.registry.state(scene.clock())
+    assert states[scene.ledger].maximum is None
+    scene.clock.advance(1)
+    assert scene.registry.reported(scene.clock()) == []
+
+
+def test_name_that_comes_back_goes_on_counting() -> None:
+    """Counters must not restart at 0 under the same series."""
+    scene = Scene()
+    scene.tracker.discard("closed")
+    scene.clock.advance(3 * TEN_MINUTES)
+    pool = FakePool()
+    tracker = scene.track(pool)
+    assert tracker.ledger is scene.ledger
+    assert scene.registry.reported(scene.clock()) == [scene.ledger]
+    assert scene.ledger.pools_opened == 2
+    scene.clock.advance(3 * TEN_MINUTES)
+    assert scene.registry.reported(scene.clock()) == [scene.ledger]
+
+
+def test_name_with_one_pool_left_stays() -> None:
+    """Only the last pool's end starts the ten minutes."""
+    scene = Scene()
+    pool = FakePool()
+    scene.track(pool)
+    scene.tracker.discard("closed")
+    scene.clock.advance(10 * TEN_MINUTES)
+    assert scene.registry.reported(scene.clock()) == [scene.ledger]
+
+
+def test_closed_registry_lets_go_of_its_pools() -> None:
+    """After uninstrumenting nothing is told any more, and nothing is held."""
+    scene = Scene()
+    lease = scene.acquire()
+    scene.registry.close()
+    assert not scene.tracker.open
+    assert not scene.registry.trackers
+    assert not scene.tracker.leases
+    assert not scene.tracker.connections
+    assert scene.tracker.reference is None
+    scene.tracker.released(lease)  # its request goes on, and ends without harm
+    assert "pool_discarded" not in scene.recorder.names
+
+
+def test_forgetful_registry_starts_anew() -> None:
+    """A forked child counts from nothing, and has all of its bounds before it."""
+    scene = Scene(max_origins=2)
+    scene.tracker.origin(b"second", 80, b"http")
+    assert scene.tracker.origin(b"third", 80, b"http").address == OTHER
+    scene.origin.left(200, None, False)
+    scene.registry.forget()
+    assert scene.registry.reported(scene.clock()) == []
+    pool = FakePool()
+    tracker = scene.track(pool)
+    assert tracker.ledger is not scene.ledger
+    assert tracker.ledger.pools_opened == 1
+    assert tracker.origin(b"third", 80, b"http").address == "third"
+    assert tracker.origin(b"third", 80, b"http").requests == {}
