@@ -52,7 +52,7 @@ format: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 architecture: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest tests/architecture $(ARGS)

@@ -1,0 +1,56 @@
+"""The public interface as type checkers see it. Checked by mypy and pyright, never run.
+
+An ignored error that is none any more fails the check, so these lines say what must be refused.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, assert_type
+
+from opentelemetry.metrics import get_meter_provider
+from opentelemetry.trace import get_tracer_provider
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, __version__
+from opentelemetry.instrumentation.gluellm.config import Config
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import (
+    METRICS,
+    Metric,
+    registered_provider_name,
+)
+
+version: str = __version__
+
+instrumentor = GlueLLMInstrumentor()
+instrumentor.instrument()
+instrumentor.instrument(
+    tracer_provider=get_tracer_provider(),
+    meter_provider=get_meter_provider(),
+    scope="all",
+    http_spans=True,
+    metrics="full",
+    span_min_duration=0.1,
+    max_origins=10,
+    peak_window=60,
+    model_attributes=True,
+    time_in_queue=True,
+)
+instrumentor.uninstrument()
+
+GlueLLMInstrumentor.instrument_client(object(), pool_name="search")
+GlueLLMInstrumentor.instrument_client(object(), "search", meter_provider=get_meter_provider())
+GlueLLMInstrumentor.instrument_client(object(), pool_name=5)  # type: ignore[arg-type]
+GlueLLMInstrumentor.instrument_client()  # type: ignore[call-arg]
+GlueLLMInstrumentor.uninstrument_client(object())
+
+config = Config.read(scope="all")
+assert_type(config, Config)
+assert_type(config.scope, Literal["any_llm", "all"])
+assert_type(config.metrics, Literal["lean", "full"])
+assert_type(config.span_min_duration, float)
+assert_type(config.max_origins, int)
+assert_type(config.http_spans, bool)
+config.scope = "all"  # type: ignore[misc]
+
+assert_type(METRICS[0], Metric)
+assert_type(METRICS[0].buckets, tuple[float, ...])
+assert_type(registered_provider_name("xai"), str)
