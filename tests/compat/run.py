@@ -20,14 +20,17 @@ TESTS = ("tests/compat", "tests/integration/auto_instrument")
 
 ANY_LLM = "any-llm-sdk[openai,anthropic]>=1.40"
 HTTP_INSTRUMENTATION = "opentelemetry-instrumentation-httpx>=0.65b0"
-OLDEST_OPENTELEMETRY = (
-    "opentelemetry-api==1.30.0",
-    "opentelemetry-sdk==1.30.0",
-    "opentelemetry-instrumentation==0.51b0",
-    "opentelemetry-semantic-conventions==0.51b0",
-    "opentelemetry-distro==0.51b0",
-    "setuptools<81",  # this distro still reads pkg_resources
-)
+
+
+def opentelemetry(stable: str, beta: str) -> tuple[str, ...]:
+    """One release of OpenTelemetry, whose packages have two version numbers."""
+    return (
+        f"opentelemetry-api=={stable}",
+        f"opentelemetry-sdk=={stable}",
+        f"opentelemetry-instrumentation=={beta}",
+        f"opentelemetry-semantic-conventions=={beta}",
+        f"opentelemetry-distro=={beta}",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,12 @@ ENVIRONMENTS = {
         absent=("gluellm", "httpx2"),
     ),
     "oldest-opentelemetry": Environment(
-        (ANY_LLM, *OLDEST_OPENTELEMETRY),
+        (ANY_LLM, *opentelemetry("1.30.0", "0.51b0")),
+        absent=("gluellm", "opentelemetry.instrumentation.httpx"),
+    ),
+    # The last whose loader asks instrumentation_dependencies() and not the metadata.
+    "opentelemetry-0.56b0": Environment(
+        (ANY_LLM, *opentelemetry("1.35.0", "0.56b0")),
         absent=("gluellm", "opentelemetry.instrumentation.httpx"),
     ),
 }
