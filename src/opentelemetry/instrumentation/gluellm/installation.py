@@ -17,13 +17,13 @@ from .attribution.context import current_call
 from .attribution.hosts import provider_for_host
 from .config import Config
 from .pool.guard import Failures
+from .pool.outbox import Outbox
 from .pool.registry import PoolRegistry
 from .pool.seams import Seams
 from .pool.stats import PoolStats
 from .telemetry import logs, semconv
-from .telemetry.buffer import RecordingBuffer
 from .telemetry.instruments import instruments_of
-from .telemetry.metrics import ContextObserver, DurationObserver
+from .telemetry.metrics import DurationObserver, entry_context
 from .telemetry.spans import SpanObserver
 from .telemetry.state import StateSource
 from .version import __version__
@@ -43,7 +43,7 @@ class Installation:
         self.clients_only = clients_only
         """Whether only clients that were handed in are observed."""
         self._failures = Failures()
-        self._buffer = RecordingBuffer()
+        outbox = Outbox()
         meter = metrics.get_meter(
             semconv.SCOPE_NAME, __version__, meter_provider, semconv.SCHEMA_URL
         )
@@ -51,25 +51,26 @@ class Installation:
             semconv.SCOPE_NAME, __version__, tracer_provider, semconv.SCHEMA_URL
         )
         self._instruments = instruments_of(meter)
+        durations = DurationObserver(
+            outbox,
+            self._instruments,
+            full=config.metrics == "full",
+            model_attributes=config.model_attributes,
+            time_in_queue=config.time_in_queue,
+        )
+        self._drain = durations.drain
         self.registry = PoolRegistry(
-            (
-                ContextObserver(self._buffer),
-                DurationObserver(
-                    self._buffer,
-                    self._instruments,
-                    full=config.metrics == "full",
-                    model_attributes=config.model_attributes,
-                    time_in_queue=config.time_in_queue,
-                ),
-                SpanObserver(tracer, config.span_min_duration),
-            ),
+            # Durations first: it notes the span that the others refer to.
+            (durations, SpanObserver(tracer, config.span_min_duration)),
             max_origins=config.max_origins,
             peak_window=config.peak_window,
             failures=self._failures,
+            outbox=outbox,
+            entry_context=entry_context(),
         )
         self._source = StateSource(
             self.registry,
-            self._buffer,
+            self._drain,
             self._seams,
             lambda: logs.warn_of_failures(self._failures),
         )
@@ -104,7 +105,7 @@ class Installation:
             self._attribution.uninstall()
         for adapter in reversed(self._adapters):
             adapter.uninstall()
-        self._buffer.drain()
+        self._drain.all()
         self._instruments.disconnect()
         self.registry.close()
 
@@ -127,15 +128,15 @@ class Installation:
 
     def before_fork(self) -> None:
         """Hold the drain, so that none spans the fork."""
-        self._buffer.before_fork()
+        self._drain.before_fork()
 
     def after_fork_in_parent(self) -> None:
         """Let drains go on."""
-        self._buffer.after_fork_in_parent()
+        self._drain.after_fork_in_parent()
 
     def after_fork_in_child(self) -> None:
         """Start anew: what was counted is the parent's."""
-        self._buffer.after_fork_in_child()
+        self._drain.after_fork_in_child()
         self.registry.forget()
 
 

@@ -14,6 +14,14 @@ QUEUED, CONNECTING, STREAM_QUEUED, AWAITING_RESPONSE, READING, UNREAD = range(6)
 PHASES = ("queued", "connecting", "stream_queued", "awaiting_response", "reading", "unread")
 """The phases' names in the telemetry contract, by number."""
 
+_TIMEOUT_KINDS = {
+    "pool_timeout": "pool",
+    "connect_timeout": "connect",
+    "read_timeout": "read",
+    "write_timeout": "write",
+}
+_REUSE_FAILURES = frozenset({"read_error", "write_error", "protocol_error", "connection_error"})
+
 
 class Call:
     """One any-llm call: what its requests and the pools built inside it are attributed to."""
@@ -49,94 +57,61 @@ class WaitScene:
 class Lease:
     """A request from entering the pool to giving its connection back.
 
-    All times are nanoseconds of the registry's monotonic clock. A lease is in exactly one phase
-    until it has ended, and its phases add up to its whole time.
+    All times are nanoseconds of the registry's monotonic clock; 0 is "not yet". A lease is in
+    exactly one phase until it has ended, and its phases add up to its whole time.
 
-    Everything here is plain numbers and references to plain numbers: a finalizer may end a lease at
-    any place of any thread. A lease refers to no library object, so it keeps no pool, connection or
-    response alive.
+    It holds plain numbers and references to such: a finalizer may end a lease at any place of any
+    thread. It refers to no library object, so it keeps no pool, connection or response alive.
+
+    Most of its values stay at their defaults, so the defaults are the class's: making a lease then
+    costs a handful of assignments.
     """
 
-    __slots__ = (
-        "acquired_at",
-        "answered_at",
-        "call",
-        "connection",
-        "counted",
-        "ended",
-        "ended_at",
-        "entered_at",
-        "error",
-        "failed_at",
-        "listed",
-        "observed",
-        "origin",
-        "phase",
-        "phase_since",
-        "resend",
-        "reused",
-        "standing",
-        "status",
-        "streaming",
-        "stream_queued_at",
-        "stream_sent_at",
-        "tracker",
-        "unwinding",
-        "waited",
-        "wait_scene",
-    )
+    tracker: PoolTracker
+    origin: OriginLedger
+    entered_at: int
+    phase_since: int
 
-    def __init__(
-        self, tracker: PoolTracker, origin: OriginLedger, call: Call | None, now: int
-    ) -> None:
-        self.tracker = tracker
-        self.origin = origin
-        self.call = call
-        self.entered_at = self.phase_since = now
-        self.phase = QUEUED
-        self.waited = False
-        """Whether it ever stood in the queue: an immediate acquire took exactly 0."""
-        self.listed = False
-        """Whether the pool has taken it into its list of requests."""
-        self.standing = False
-        """Whether it stands in the queue now."""
-        self.acquired_at = 0
-        """When the last assignment was made; 0 while there is none."""
-        self.connection: TrackedConnection | None = None
-        self.reused = False
-        self.status = 0
-        self.error: str | None = None
-        self.answered_at = 0
-        self.failed_at = 0
-        self.stream_queued_at = 0
-        self.stream_sent_at = 0
-        self.ended = False
-        self.ended_at = 0
-        self.resend = False
-        self.streaming = False
-        self.counted = True
-        """False for a suppressed request: it counts in the state, not in counters and durations."""
-        self.unwinding = False
-        """Whether it ends inside a finalizer, where an observer may only change plain numbers."""
-        self.wait_scene: WaitScene | None = None
-        self.observed: Any = None
-        """The observer's own note, a span context for instance."""
-        origin.current[QUEUED] += 1
-        origin.elapsed[QUEUED] -= now
+    phase = QUEUED
+    ticket = 0
+    """Identity of the pool's own object for the request; 0 until the pool has taken it in."""
+    waited = False
+    """Whether it ever stood in the queue: an immediate acquire took exactly 0."""
+    standing = False
+    """Whether it stands in the queue now."""
+    acquired_at = 0
+    """When the last assignment was made; 0 again after one that was refused."""
+    answered_at = 0
+    ended_at = 0
+    stream_queued_at = 0
+    stream_sent_at = 0
+    call: Call | None = None
+    resend = False
+    """Whether it is a further request of the same any-llm call."""
+    connection: TrackedConnection | None = None
+    reused = False
+    fresh = False
+    """Whether its connection was still being established when it was assigned."""
+    status = 0
+    error: str | None = None
+    streaming = False
+    ended = False
+    counted = True
+    """False for a suppressed request: it counts in the state, not in counters and durations."""
+    unwinding = False
+    """Whether it ends inside a finalizer, where an observer may only change plain numbers."""
+    scene: WaitScene | None = None
+    observed: Any = None
+    """The observer's own note, a span context for instance."""
+    acquire_told = False
+    end_told = False
 
     def enter(self, phase: int, now: int) -> None:
         """Leave the phase it is in and enter ``phase``. An ended lease stays as it is."""
         if self.ended:
             return
-        # No call stands between these lines: CPython switches threads and runs finalizers at calls
-        # and loops only, so no other thread sees the counts and the times apart.
-        elapsed = self.origin.elapsed
-        current = self.origin.current
-        old = self.phase
-        elapsed[old] += now
-        current[old] -= 1
-        elapsed[phase] -= now
-        current[phase] += 1
+        # One statement without a call in it, which the interpreter lock makes atomic.
+        self.origin.spent[self.phase] += now - self.phase_since
         self.phase = phase
         self.phase_since = now
 
@@ -146,15 +121,25 @@ class Lease:
             return False
         self.ended = True
         self.ended_at = now
-        origin = self.origin
-        phase = self.phase
-        origin.elapsed[phase] += now
-        origin.current[phase] -= 1
+        self.origin.spent[self.phase] += now - self.phase_since
         return True
 
     @property
     def acquire_time(self) -> int:
-        """Nanoseconds in the queue until the last assignment (or the end, where there was none)."""
+        """Nanoseconds in the queue until the last assignment, or the end where there was none."""
         if not self.waited:
             return 0
-        return (self.acquired_at or self.failed_at or self.ended_at) - self.entered_at
+        return (self.acquired_at or self.ended_at) - self.entered_at
+
+    def account(self) -> None:
+        """Count its end: its outcome, a timeout, a failure on a reused connection."""
+        origin = self.origin
+        error = self.error
+        origin.left(self.status, error, self.resend)
+        if error is None:
+            return
+        kind = _TIMEOUT_KINDS.get(error)
+        if kind is not None:
+            origin.timeouts[kind] += 1
+        if self.reused and not self.answered_at and error in _REUSE_FAILURES:
+            origin.reuse_failures += 1

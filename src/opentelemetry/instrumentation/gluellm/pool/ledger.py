@@ -21,35 +21,39 @@ class Peak:
     slice that is being filled, at least one whole window is covered at any time.
     """
 
-    __slots__ = ("_end", "_slices", "_width", "value")
+    __slots__ = ("_slices", "_width", "end", "high", "value")
 
     def __init__(self, window: int, now: int) -> None:
         self._width = max(window // _SLICES, 1)
-        self._slices = [0] * (_SLICES + 1)
-        self._end = now + self._width
+        self._slices = [0] * _SLICES
+        self.end = now + self._width
+        """When the slice that is being filled ends."""
+        self.high = 0
+        """The highest value in it."""
         self.value = 0
 
     def change(self, by: int, now: int) -> None:
         """Add to the value that is watched."""
-        if now >= self._end:
-            self._turn(now)
+        if now >= self.end:
+            self.turn(now)
         self.value = value = self.value + by
-        if value > self._slices[0]:
-            self._slices[0] = value
+        if value > self.high:
+            self.high = value
 
     def highest(self, now: int) -> int:
         """The highest value within the window."""
-        if now >= self._end:
-            self._turn(now)
-        return max(self._slices)
+        if now >= self.end:
+            self.turn(now)
+        return max(self.high, *self._slices)
 
-    def _turn(self, now: int) -> None:
-        turns = (now - self._end) // self._width + 1
-        # What was reached in the slice that ended, and, where nothing changed since, the value that
-        # held all along.
-        fresh = [self.value] * min(turns, _SLICES + 1)
-        self._slices = (fresh + self._slices)[: _SLICES + 1]
-        self._end += turns * self._width
+    def turn(self, now: int) -> None:
+        """Begin the slice that ``now`` lies in."""
+        turns = (now - self.end) // self._width + 1
+        # The slice that ended had its high; where nothing changed since, the value held all along.
+        held = [self.value] * min(turns - 1, _SLICES)
+        self._slices = (held + [self.high] + self._slices)[:_SLICES]
+        self.high = self.value
+        self.end += turns * self._width
 
 
 class Bound:
@@ -67,13 +71,12 @@ class OriginLedger:
     __slots__ = (
         "address",
         "attributes",
-        "current",
-        "elapsed",
         "pool",
         "port",
         "protocols",
         "requests",
         "reuse_failures",
+        "spent",
         "timeouts",
     )
 
@@ -81,11 +84,8 @@ class OriginLedger:
         self.pool = pool
         self.address = address
         self.port = port
-        self.current = [0] * len(PHASES)
-        """Leases in each phase now."""
-        self.elapsed = [0] * len(PHASES)
-        """Ends minus starts of each phase, so that ``elapsed + current * now`` is the time spent in
-        it, finished and running leases together. Whole nanoseconds: sums don't drift."""
+        self.spent = [0] * len(PHASES)
+        """Nanoseconds in each phase that leases have left. Whole numbers: sums don't drift."""
         self.requests: dict[tuple[int, str | None, bool], int] = {}
         """Requests that left the pool, by status (0: none), error type and resend."""
         self.timeouts = {"pool": 0, "connect": 0, "read": 0, "write": 0}
@@ -94,10 +94,6 @@ class OriginLedger:
         """HTTP versions of the connections so far."""
         self.attributes: Any = None
         """The telemetry's attribute sets for this origin, built once."""
-
-    def time_in(self, phase: int, now: int) -> int:
-        """Nanoseconds spent in a phase until ``now`` by all leases, running ones included."""
-        return self.elapsed[phase] + self.current[phase] * now
 
     def left(self, status: int, error: str | None, resend: bool) -> None:
         """Count a request that left the pool."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 class PoolObserver:
     """Hears of what happens in pools. Every method does nothing by default.
 
+    Most requests are told nowhere on their way: what has ended stands in the outbox.
+
     Unless a method says otherwise it is called in the request's own task or thread and outside the
     pool's lock. ``lease.unwinding`` tells that a finalizer is at work: then, and in the methods that
     say so, only plain numbers may change and a deque may grow.
@@ -24,25 +26,23 @@ class PoolObserver:
         """A pool is ``closed`` or ``garbage_collected``. Reached by finalizers."""
 
     def lease_queued(self, lease: Lease) -> None:
-        """A request has entered the pool."""
-
-    def lease_acquired(self, lease: Lease) -> None:
-        """The last assignment has held: told once, when the head came or the request failed later.
-
-        Assignment itself happens in whichever task released a connection, under the pool's lock.
-        """
+        """A request has entered the pool; only told when ``PoolRegistry.entry_context`` says so."""
 
     def lease_requeued(self, lease: Lease) -> None:
         """The assigned connection turned out unusable; the request queues again."""
 
+    def lease_waited(self, lease: Lease) -> None:
+        """A request that had to wait has its connection, or has failed. Reached by finalizers.
+
+        Told once, when the head came or the request failed: until then an assignment can be
+        refused, and it happens in whichever task released a connection, under the pool's lock.
+        """
+
     def lease_answered(self, lease: Lease) -> None:
-        """The response's head has come."""
+        """The response's head has come; only told of a lease with a note or a fresh connection."""
 
-    def lease_released(self, lease: Lease) -> None:
-        """The connection was given back. Reached by finalizers."""
-
-    def lease_failed(self, lease: Lease) -> None:
-        """The request ended without a response; ``lease.error`` tells how. Reached by finalizers."""
+    def outbox_filling(self) -> None:
+        """The outbox is more than half full and a request enters: time to help."""
 
     def connection_created(self, lease: Lease, connection: TrackedConnection) -> None:
         """The lease's new connection is established."""

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from .guard import Failures, Guard
-from .lease import PHASES
+from .lease import PHASES, QUEUED, Lease
 from .ledger import Bound, OriginLedger, PoolLedger
 from .observer import PoolObserver
+from .outbox import Outbox
 from .stats import (
     ACTIVE_1,
     ACTIVE_2,
     CONNECTING,
     IDLE_1,
     IDLE_2,
-    ConnectionCounts,
+    Tally,
     NameState,
     OriginStats,
     PoolStats,
@@ -38,6 +39,10 @@ _DEFAULT_PORTS = {b"http": 80, b"ws": 80, b"https": 443, b"wss": 443}
 # of unknown source in a label.
 _HOST = re.compile(r"[a-z0-9._:\-]{1,253}")
 _GONE_NAME_REPORTED = 600 * 10**9
+
+
+def _no_context() -> object:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +68,19 @@ class PoolRegistry:
         peak_window: float = 75.0,
         clock: Callable[[], int] = time.monotonic_ns,
         failures: Failures | None = None,
+        outbox: Outbox | None = None,
+        entry_context: Callable[[], object] = _no_context,
     ) -> None:
         self.clock = clock
         self.max_origins = max_origins
         self.failures = failures or Failures()
+        self.outbox = outbox or Outbox()
+        self.entry_context = entry_context
+        """Whether there is something about a request that enters that an observer has to note."""
         self.observer: PoolObserver = Guard(observers, self.failures)
         self.trackers: dict[PoolTracker, None] = {}
+        self.ending: dict[PoolTracker, None] = {}
+        """Pools that are closed while requests of theirs are still under way."""
         self.ledgers: dict[tuple[str, str | None, str], PoolLedger] = {}
         self._window = int(peak_window * 1e9)
         self._outcomes = Bound(MAX_OUTCOMES)
@@ -80,7 +92,7 @@ class PoolRegistry:
     def track(
         self,
         pool: Any,
-        read: Callable[[Any, PoolTracker, ConnectionCounts], None],
+        read: Callable[[Any, PoolTracker, Tally], None],
         *,
         owner: Owner,
         library: str,
@@ -137,20 +149,26 @@ class PoolRegistry:
             if ledger.empty_since is None or now - ledger.empty_since < _GONE_NAME_REPORTED
         ]
 
-    def state(self, now: int) -> tuple[dict[PoolLedger, NameState], ConnectionCounts]:
+    def state(self, now: int) -> tuple[dict[PoolLedger, NameState], Tally]:
         """The state of all pools, summed up by name and origin in one pass."""
         states = {ledger: NameState(ledger) for ledger in self.reported(now)}
-        counts = ConnectionCounts()
+        counts = Tally()
         for tracker in tuple(self.trackers):
             state = states.get(tracker.ledger)
             if state is not None:
                 self._add(tracker, state, counts)
+        for tracker in tuple(self.ending):
+            state = states.get(tracker.ledger)
+            if not tracker.leases:
+                self.ending.pop(tracker, None)
+            elif state is not None:
+                _add_leases(tuple(tracker.leases), state, counts)
         for state in states.values():
             if not state.ledger.live:
                 state.maximum = state.idle_maximum = None
         return states, counts
 
-    def _add(self, tracker: PoolTracker, state: NameState, counts: ConnectionCounts) -> None:
+    def _add(self, tracker: PoolTracker, state: NameState, counts: Tally) -> None:
         reference = tracker.reference
         pool = reference() if reference is not None else None
         if pool is None:
@@ -175,11 +193,7 @@ class PoolRegistry:
         elif state.idle_maximum is not None:
             state.idle_maximum += counts.idle_maximum
         if tracker.leases:
-            oldest = state.oldest_since
-            for lease in tuple(tracker.leases):
-                since = oldest[lease.phase]
-                if not since or lease.phase_since < since:
-                    oldest[lease.phase] = lease.phase_since
+            _add_leases(tuple(tracker.leases), state, counts)
 
     def stats(self) -> list[PoolStats]:
         """A frozen snapshot of every live pool."""
@@ -187,11 +201,12 @@ class PoolRegistry:
         for tracker in tuple(self.trackers):
             now = self.clock()
             state = NameState(tracker.ledger)
-            counts = ConnectionCounts()
+            counts = Tally()
             self._add(tracker, state, counts)
             requests = [0] * len(PHASES)
-            for lease in tuple(tracker.leases):
-                requests[lease.phase] += 1
+            for running in counts.requests.values():
+                for phase, count in enumerate(running.count):
+                    requests[phase] += count
             origins = tuple(
                 OriginStats(
                     address=origin.address,
@@ -225,17 +240,37 @@ class PoolRegistry:
 
     def close(self) -> None:
         """Let go of every pool; what still happens in them is no longer told."""
-        for tracker in tuple(self.trackers):
+        for tracker in (*self.trackers, *self.ending):
             tracker.open = False
             tracker.reference = None
             tracker.leases.clear()
             tracker.connections.clear()
         self.trackers.clear()
+        self.ending.clear()
 
     def forget(self) -> None:
         """Start anew, as a forked child has to: what the parent counted is the parent's."""
         self.close()
         self.ledgers.clear()
+        self.outbox.items.clear()
+        self.outbox.dropped = 0
         self._outcomes.left = MAX_OUTCOMES
         self._origins.clear()
         self._origin_ledgers = 0
+
+
+def _add_leases(leases: tuple[Lease, ...], state: NameState, counts: Tally) -> None:
+    oldest = state.oldest_since
+    for lease in leases:
+        if lease.ended:
+            continue
+        phase = lease.phase
+        since = lease.phase_since
+        running = counts.running(lease.origin)
+        running.count[phase] += 1
+        running.since[phase] += since
+        if phase == QUEUED:
+            # One that was refused a connection queues again, but has waited all the time.
+            since = lease.entered_at
+        if not oldest[phase] or since < oldest[phase]:
+            oldest[phase] = since

@@ -14,13 +14,26 @@ CONNECTING, ACTIVE_1, IDLE_1, ACTIVE_2, IDLE_2 = range(5)
 """Places in a count of connections: being established; active and idle on HTTP/1.1 and HTTP/2."""
 
 
-class ConnectionCounts:
-    """Connections by origin and state, summed over pools while they are read."""
+class RunningRequests:
+    """Requests of one origin that are in each phase now."""
 
-    __slots__ = ("busy", "idle_maximum", "maximum", "origins")
+    __slots__ = ("count", "since")
+
+    def __init__(self) -> None:
+        self.count = [0] * len(PHASES)
+        self.since = [0] * len(PHASES)
+        """The sum of the times at which they entered the phase, so that ``count * now - since`` is
+        how long they have been in it, together."""
+
+
+class Tally:
+    """Connections and requests by origin and state, summed over pools while they are read."""
+
+    __slots__ = ("busy", "idle_maximum", "maximum", "origins", "requests")
 
     def __init__(self) -> None:
         self.origins: dict[OriginLedger, list[int]] = {}
+        self.requests: dict[OriginLedger, RunningRequests] = {}
         self.busy = 0
         """Active or connecting ones of the pool that was read last."""
         self.maximum: int | None = None
@@ -33,6 +46,13 @@ class ConnectionCounts:
         if counts is None:
             counts = self.origins[origin] = [0, 0, 0, 0, 0]
         return counts
+
+    def running(self, origin: OriginLedger) -> RunningRequests:
+        """The running requests of one origin, to be added to."""
+        running = self.requests.get(origin)
+        if running is None:
+            running = self.requests[origin] = RunningRequests()
+        return running
 
 
 @dataclass(slots=True)

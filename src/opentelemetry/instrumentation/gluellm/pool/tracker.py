@@ -21,15 +21,8 @@ from .lease import (
 if TYPE_CHECKING:
     from .ledger import OriginLedger, PoolLedger
     from .registry import PoolRegistry
-    from .stats import ConnectionCounts
+    from .stats import Tally
 
-_TIMEOUT_KINDS = {
-    "pool_timeout": "pool",
-    "connect_timeout": "connect",
-    "read_timeout": "read",
-    "write_timeout": "write",
-}
-_REUSE_FAILURES = frozenset({"read_error", "write_error", "protocol_error", "connection_error"})
 _HOLDERS = 3
 _LOOKED_AT = 64
 
@@ -44,13 +37,13 @@ class TrackedConnection:
         "connect_started_at",
         "created_at",
         "established_at",
+        "first_lease",
         "lease",
         "leases",
         "missing",
         "observed",
         "origin",
         "peer",
-        "proxy_hops",
         "protocol",
         "sent",
         "served",
@@ -71,10 +64,10 @@ class TrackedConnection:
         self.tls_started_at = self.tls_ended_at = 0
         self.tls_version: str | None = None
         self.peer: tuple[str, int] | None = None
-        self.proxy_hops = 0
-        """HTTP/1.1 connections to a proxy that come before the connection itself."""
         self.protocol = "1.1"
         self.leases = 0
+        self.first_lease: Lease | None = None
+        """The lease whose request establishes it."""
         self.lease: Lease | None = None
         """The lease that was assigned last: on HTTP/1.1 the only one."""
         self.streams: dict[int, Lease] | None = None
@@ -124,10 +117,11 @@ class PoolTracker:
         "connections",
         "leases",
         "ledger",
-        "made",
+        "items",
         "maximum",
         "observer",
         "open",
+        "outbox",
         "read",
         "reference",
         "registry",
@@ -138,17 +132,17 @@ class PoolTracker:
         registry: PoolRegistry,
         ledger: PoolLedger,
         pool: Any,
-        read: Callable[[Any, PoolTracker, ConnectionCounts], None],
+        read: Callable[[Any, PoolTracker, Tally], None],
     ) -> None:
         self.registry = registry
         self.clock = registry.clock
         self.observer = registry.observer
+        self.outbox = registry.outbox
+        self.items = registry.outbox.items
         self.ledger = ledger
         self.read = read
         self.maximum: int | None = None
         """Upper bound of connections, as last read; None when unlimited."""
-        self.made = 0
-        """Connections that the pool has created."""
         self.open = True
         """False once the pool is closed, gone, or its installation is undone."""
         # Dicts as ordered sets: the leases that came first are the longest-held ones.
@@ -173,12 +167,21 @@ class PoolTracker:
 
     def begin(self, origin: OriginLedger, call: Call | None) -> Lease:
         """A request enters the pool."""
-        lease = Lease(self, origin, call, self.clock())
+        lease = Lease()
+        lease.tracker = self
+        lease.origin = origin
+        lease.entered_at = lease.phase_since = self.clock()
         if call is not None:
+            lease.call = call
             call.requests += 1
-            lease.resend = call.requests > 1
+            if call.requests > 1:
+                lease.resend = True
         self.leases[lease] = None
-        self.observer.lease_queued(lease)
+        registry = self.registry
+        if registry.entry_context():
+            self.observer.lease_queued(lease)
+        if len(self.items) > self.outbox.half:
+            self.observer.outbox_filling()
         return lease
 
     def waiting(self, lease: Lease) -> None:
@@ -189,13 +192,14 @@ class PoolTracker:
             self.ledger.queued.change(1, now)
         if not lease.waited:
             lease.waited = True
-            lease.wait_scene = self._scene(now)
+            lease.scene = self._scene(now)
 
     def assigned(self, lease: Lease, connection: TrackedConnection) -> None:
         """A connection is assigned, tentatively. Under the pool's lock, in any task."""
-        now = self.clock()
         if lease.ended:
             return
+        # An immediate acquire took exactly no time.
+        now = self.clock() if lease.waited else lease.phase_since
         if lease.standing:
             lease.standing = False
             self.ledger.queued.change(-1, now)
@@ -204,13 +208,23 @@ class PoolTracker:
         connection.lease = lease
         connection.leases += 1
         if connection.leases == 1:
-            self.ledger.active.change(1, now)
-        if not connection.established_at:
-            lease.reused = False
-            lease.enter(CONNECTING, now)
-        else:
+            active = self.ledger.active
+            if now >= active.end:
+                active.turn(now)
+            active.value = value = active.value + 1
+            if value > active.high:
+                active.high = value
+        lease.origin.spent[QUEUED] += now - lease.phase_since
+        lease.phase_since = now
+        if connection.established_at:
             lease.reused = connection.sent
-            lease.enter(STREAM_QUEUED if connection.protocol == "2" else AWAITING_RESPONSE, now)
+            lease.phase = AWAITING_RESPONSE if connection.streams is None else STREAM_QUEUED
+        else:
+            lease.reused = False
+            lease.fresh = True
+            lease.phase = CONNECTING
+            if connection.first_lease is None:
+                connection.first_lease = lease
 
     def refused(self, lease: Lease) -> None:
         """The assigned connection was no longer available: back to the queue."""
@@ -218,76 +232,87 @@ class PoolTracker:
         self._give_back(lease, now)
         lease.waited = True
         lease.acquired_at = 0
+        lease.connection = None
         lease.enter(QUEUED, now)
         self.ledger.requeues += 1
         self.observer.lease_requeued(lease)
 
-    def established(
-        self, lease: Lease | None, connection: TrackedConnection, protocol: str
-    ) -> None:
+    def established(self, connection: TrackedConnection, protocol: str) -> None:
         """A new connection is ready for its first request."""
-        now = self.clock()
         if connection.established_at:
             return
-        connection.established_at = now
+        connection.established_at = now = self.clock()
         connection.protocol = protocol
+        if protocol == "2":
+            connection.streams = {}
         connection.origin.protocols.add(protocol)
         self.ledger.opened += 1
-        if lease is None:
-            return
-        if lease.phase == CONNECTING:
-            lease.enter(STREAM_QUEUED if protocol == "2" else AWAITING_RESPONSE, now)
-        self.observer.connection_created(lease, connection)
+        phase = AWAITING_RESPONSE if connection.streams is None else STREAM_QUEUED
+        # On HTTP/2 others may wait for it too; they find out one after the other.
+        for lease in (connection.first_lease, connection.lease):
+            if lease is not None and lease.phase == CONNECTING:
+                lease.enter(phase, now)
+        if connection.first_lease is not None:
+            self.observer.connection_created(connection.first_lease, connection)
 
     def answered(self, lease: Lease, status: int) -> None:
         """The response's head has come; nobody reads the body yet."""
         now = self.clock()
-        lease.status = status
-        lease.answered_at = now
-        lease.enter(UNREAD, now)
         connection = lease.connection
         if connection is not None:
             connection.served += 1
             connection.sent = True
-        observer = self.observer
-        observer.lease_acquired(lease)
-        observer.lease_answered(lease)
+            if not connection.established_at:
+                # Its network stream takes no notes, so this is the first that we hear of it.
+                self.established(connection, connection.protocol)
+        lease.status = status
+        lease.answered_at = now
+        lease.origin.spent[lease.phase] += now - lease.phase_since
+        lease.phase = UNREAD
+        lease.phase_since = now
+        if lease.counted:
+            if len(self.items) < self.outbox.capacity:
+                self.items.append(lease)
+            if lease.waited:
+                self.observer.lease_waited(lease)
+            if lease.observed is not None or lease.fresh:
+                self.observer.lease_answered(lease)
 
     def released(self, lease: Lease) -> None:
         """The response is closed. Reached by finalizers."""
-        now = self.clock()
-        if not lease.end(now):
+        if lease.ended:
             return
+        lease.ended = True
+        lease.ended_at = now = self.clock()
+        lease.origin.spent[lease.phase] += now - lease.phase_since
         self._leave(lease, now)
-        self.observer.lease_released(lease)
 
     def failed(self, lease: Lease, error: str, *, unwinding: bool = False) -> None:
         """The request ended without a response. Reached by finalizers when ``unwinding``."""
         now = self.clock()
         if not lease.end(now):
             return
-        if not lease.listed:
-            # Refused before the pool took it, for its URL's scheme: it never was in the pool.
-            self.leases.pop(lease, None)
-            return
-        lease.failed_at = now
         lease.error = error
         lease.unwinding = unwinding
+        if not lease.ticket:
+            # Refused for its URL's scheme before the pool took it in: it never was there.
+            self.leases.pop(lease, None)
+            return
         connection = lease.connection
-        observer = self.observer
-        if lease.reused and error in _REUSE_FAILURES and lease.counted:
-            lease.origin.reuse_failures += 1
         self._leave(lease, now)
         if connection is not None:
             if not connection.established_at:
                 if not connection.leases:
                     self.connections.pop(connection, None)
-                if connection.connect_started_at and connection.lease is lease:
-                    observer.connection_failed(lease, connection)
+                if connection.connect_started_at and connection.first_lease is lease:
+                    self.observer.connection_failed(lease, connection)
             else:
                 connection.sent = True
-            observer.lease_acquired(lease)
-        observer.lease_failed(lease)
+            if error == "pool_timeout":
+                # It gave up while a connection was being handed to it: it never acquired one.
+                lease.acquired_at = 0
+        if lease.counted and (lease.waited or not lease.acquired_at):
+            self.observer.lease_waited(lease)
 
     def _leave(self, lease: Lease, now: int) -> None:
         self.leases.pop(lease, None)
@@ -295,23 +320,22 @@ class PoolTracker:
             lease.standing = False
             self.ledger.queued.change(-1, now)
         self._give_back(lease, now)
-        if not lease.counted:
-            return
-        error = lease.error
-        origin = lease.origin
-        origin.left(lease.status, error, lease.resend)
-        if error is not None:
-            kind = _TIMEOUT_KINDS.get(error)
-            if kind is not None:
-                origin.timeouts[kind] += 1
+        if lease.counted:
+            if len(self.items) < self.outbox.capacity:
+                self.items.append(lease)
+            else:
+                self.outbox.overflow(lease)
 
     def _give_back(self, lease: Lease, now: int) -> None:
         connection = lease.connection
-        if connection is None or not lease.acquired_at or not connection.leases:
+        if connection is None or not connection.leases:
             return
         connection.leases -= 1
         if not connection.leases:
-            self.ledger.active.change(-1, now)
+            active = self.ledger.active
+            if now >= active.end:
+                active.turn(now)
+            active.value -= 1
 
     def _scene(self, now: int) -> WaitScene | None:
         try:
@@ -344,7 +368,9 @@ class PoolTracker:
         self.reference = None
         registry = self.registry
         registry.trackers.pop(self, None)
-        now = registry.clock()
+        if self.leases:
+            registry.ending[self] = None
+        now = self.clock()
         ledger = self.ledger
         if reason == "garbage_collected":
             # No response can be alive that could still release its connection.
@@ -353,7 +379,7 @@ class PoolTracker:
                 if lease.answered_at:
                     self.released(lease)
                 else:
-                    self.failed(lease, "_OTHER", unwinding=True)
+                    self.failed(lease, "cancelled", unwinding=True)
             for connection in tuple(self.connections):
                 connection.close("garbage_collected")
         ledger.live -= 1

@@ -60,8 +60,7 @@ class OriginAttributes:
         self.requests: dict[tuple[int, str | None, bool], Attributes] = {}
         self.sets: dict[Hashable, Attributes] = {}
         self.time_reported = [0.0] * len(PHASES)
-        """What was last reported of each phase's time: a counter must never fall, not by the
-        microsecond that another thread needs between two lines."""
+        """What was last reported of each phase's time."""
 
     def of_request(self, key: tuple[int, str | None, bool]) -> Attributes:
         """The attributes of requests that left the pool in one way."""

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Meter, NoOpMeter, Observation
 
 from . import semconv
 from .semconv import Instrument, Metric
@@ -33,6 +33,13 @@ class MeterInstruments:
         self._collection = threading.local()
         self._histograms: dict[str, Any] = {}
         self._observable: list[str] = []
+
+    @property
+    def active(self) -> bool:
+        """Whether values go anywhere: false for the API without an SDK, until one is set."""
+        if isinstance(self.meter, NoOpMeter):
+            return False
+        return getattr(self.meter, "_real_meter", self.meter) is not None
 
     def connect(self, source: Source) -> None:
         """Let the callbacks ask ``source``, which is held weakly."""

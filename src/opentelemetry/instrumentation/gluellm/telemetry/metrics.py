@@ -1,67 +1,62 @@
-"""Durations of the contract, from the events of the pools into the recording buffer."""
+"""Durations of the contract: from finished leases and connections into histograms."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
+from opentelemetry import context as context_api
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_current
 from opentelemetry.trace import get_current_span
 
 from ..pool.lease import Lease
 from ..pool.observer import PoolObserver
+from ..pool.outbox import Outbox
 from ..pool.tracker import TrackedConnection
 from . import semconv
 from .attributes import HistogramAttributes, of_origin
-from .buffer import RecordingBuffer
+from .drain import Drain, record
 from .instruments import MeterInstruments
-
-if TYPE_CHECKING:
-    pass
 
 # Set beside the other one "for backward compatibility" by opentelemetry-instrumentation.
 _SUPPRESS_PLAIN = "suppress_instrumentation"
 _ACQUIRE_ERRORS = frozenset({"pool_timeout", "cancelled"})
 
 
-class ContextObserver(PoolObserver):
-    """Notes at entry what belongs to the request's own context. It comes before the others."""
+def entry_context() -> Callable[[], object]:
+    """Gives the running code's context, which is empty for most requests of an untraced program.
 
-    def __init__(self, buffer: RecordingBuffer) -> None:
-        self._buffer = buffer
-
-    def lease_queued(self, lease: Lease) -> None:
-        if self._buffer.more_than_half_full:
-            self._buffer.drain_some()
-        context = get_current()
-        if not context:
-            return
-        if context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_SUPPRESS_PLAIN):
-            lease.counted = False
-            return
-        span_context = get_current_span(context).get_span_context()
-        if span_context.is_valid:
-            lease.observed = span_context
+    The API's own function for it takes four calls; the context variable behind it takes one. Where a
+    runtime context of another kind is configured, the API's function it is.
+    """
+    runtime = getattr(context_api, "_RUNTIME_CONTEXT", None)
+    variable = getattr(runtime, "_current_context", None)
+    get: Callable[[], object] | None = getattr(variable, "get", None)
+    if get is None:
+        return get_current
+    return get
 
 
 class DurationObserver(PoolObserver):
-    """Turns finished acquires, set-ups and leases into histogram values."""
+    """Turns acquires, set-ups and leases into histogram values."""
 
     def __init__(
         self,
-        buffer: RecordingBuffer,
+        outbox: Outbox,
         instruments: MeterInstruments,
         *,
         full: bool,
         model_attributes: bool,
         time_in_queue: bool,
     ) -> None:
-        self._append = buffer.append
+        self._outbox = outbox
+        self._instruments = instruments
+        self.drain = Drain(outbox, self.tell)
         self._full = full
         self._model_attributes = model_attributes
         self._acquire = _Histogram(instruments, semconv.ACQUIRE_DURATION)
         self._lease = _Histogram(instruments, semconv.LEASE_DURATION)
         self._create = _Histogram(instruments, semconv.CONNECTION_CREATE_DURATION)
-        self._plain = not (full or model_attributes)
         self._in_queue = (
             _Histogram(instruments, semconv.REQUEST_TIME_IN_QUEUE) if time_in_queue else None
         )
@@ -72,117 +67,135 @@ class DurationObserver(PoolObserver):
             self._lifetime = _Histogram(instruments, semconv.CONNECTION_DURATION)
             self._served = _Histogram(instruments, semconv.CONNECTION_REQUESTS)
 
-    def lease_acquired(self, lease: Lease) -> None:
-        if not lease.counted:
+    # On the request's path
+
+    def lease_queued(self, lease: Lease) -> None:
+        context = get_current()
+        if context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_SUPPRESS_PLAIN):
+            lease.counted = False
             return
+        span_context = get_current_span(context).get_span_context()
+        if span_context.is_valid:
+            lease.observed = span_context
+
+    def outbox_filling(self) -> None:
+        self.drain.some()
+
+    # From the outbox
+
+    def tell(self, lease: Lease) -> None:
+        """Record what is new of a lease: its acquire once it is answered or over, then its end."""
+        if not lease.acquire_told:
+            lease.acquire_told = True
+            if self._instruments.active:
+                self._tell_acquire(lease)
+        if lease.ended and not lease.end_told:
+            lease.end_told = True
+            lease.account()
+            if lease.acquired_at and self._instruments.active:
+                self._tell_end(lease)
+
+    def _tell_acquire(self, lease: Lease) -> None:
         origin = lease.origin
-        attributes = (origin.attributes or of_origin(origin)).base
-        if self._model_attributes:
-            attributes = self._acquire.attributes.of(origin, **_call(lease))
+        error = None
+        if not lease.acquired_at:
+            error = lease.error if lease.error in _ACQUIRE_ERRORS else semconv.OTHER
+        if error is None and not self._model_attributes:
+            attributes = (origin.attributes or of_origin(origin)).base
+        else:
+            further = _call(lease) if self._model_attributes else {}
+            attributes = self._acquire.attributes.of(origin, error=error, **further)
         waited = lease.acquire_time / 1e9
-        self._append(self._acquire.histogram, waited, attributes, lease.observed)
+        record(self._acquire.histogram, waited, attributes, lease.observed)
         if self._in_queue is not None and lease.waited:
             attributes = self._in_queue.attributes.of(origin)
-            self._append(self._in_queue.histogram, waited, attributes, lease.observed)
+            record(self._in_queue.histogram, waited, attributes, lease.observed)
+        if self._full and lease.answered_at:
+            self._tell_answer(lease)
 
-    def lease_answered(self, lease: Lease) -> None:
-        if not self._full or not lease.counted:
-            return
+    def _tell_answer(self, lease: Lease) -> None:
         connection = lease.connection
         established_at = connection.established_at if connection is not None else 0
         sent_at = lease.stream_sent_at or max(lease.acquired_at, established_at)
-        self._append(
+        record(
             self._response_wait.histogram,
             (lease.answered_at - sent_at) / 1e9,
             self._response_wait.attributes.of(lease.origin),
             lease.observed,
         )
-        if lease.stream_queued_at:
-            self._append(
+        if lease.stream_sent_at:
+            record(
                 self._stream.histogram,
                 (lease.stream_sent_at - lease.stream_queued_at) / 1e9,
                 self._stream.attributes.of(lease.origin, protocol="2"),
                 lease.observed,
             )
 
-    def lease_released(self, lease: Lease) -> None:
-        if lease.counted:
-            self._record_lease(lease)
-
-    def lease_failed(self, lease: Lease) -> None:
-        if not lease.counted:
-            return
-        if lease.acquired_at:
-            self._record_lease(lease)
-            return
-        error = lease.error if lease.error in _ACQUIRE_ERRORS else semconv.OTHER
-        further = _call(lease) if self._model_attributes else {}
-        attributes = self._acquire.attributes.of(lease.origin, error=error, **further)
-        waited = lease.acquire_time / 1e9
-        self._append(self._acquire.histogram, waited, attributes, lease.observed)
-
-    def _record_lease(self, lease: Lease) -> None:
+    def _tell_end(self, lease: Lease) -> None:
         origin = lease.origin
-        if self._plain:
-            attributes = (origin.attributes or of_origin(origin)).base
-        else:
+        if self._full or self._model_attributes:
             further: dict[str, Any] = _call(lease) if self._model_attributes else {}
             if self._full:
                 further["streaming"] = lease.streaming
             attributes = self._lease.attributes.of(origin, **further)
+        else:
+            attributes = (origin.attributes or of_origin(origin)).base
         held = (lease.ended_at - lease.acquired_at) / 1e9
-        # A close has no context of its own: it may be the garbage collector's.
-        span_context = None if lease.unwinding else lease.observed
-        self._append(self._lease.histogram, held, attributes, span_context)
+        record(self._lease.histogram, held, attributes, lease.observed)
+
+    # Connections: few enough to be turned into records where they happen
 
     def connection_created(self, lease: Lease, connection: TrackedConnection) -> None:
         if not lease.counted:
             return
         began = connection.connect_started_at or connection.created_at
-        self._append(
-            self._create.histogram,
-            (connection.established_at - began) / 1e9,
+        self._put(
+            self._create,
+            connection.established_at - began,
             self._create.attributes.of(connection.origin),
-            lease.observed,
+            lease,
         )
         if self._full and connection.tls_ended_at:
-            self._record_tls(lease, connection, connection.tls_ended_at, None)
+            self._put_tls(lease, connection, connection.tls_ended_at, None)
 
     def connection_failed(self, lease: Lease, connection: TrackedConnection) -> None:
         if not lease.counted:
             return
-        self._append(
-            self._create.histogram,
-            (lease.failed_at - connection.connect_started_at) / 1e9,
+        self._put(
+            self._create,
+            lease.ended_at - connection.connect_started_at,
             self._create.attributes.of(connection.origin, error=lease.error),
-            lease.observed,
+            lease,
         )
         if self._full and connection.tls_started_at and not connection.tls_ended_at:
-            self._record_tls(lease, connection, lease.failed_at, lease.error)
+            self._put_tls(lease, connection, lease.ended_at, lease.error)
 
-    def _record_tls(
+    def _put_tls(
         self, lease: Lease, connection: TrackedConnection, ended_at: int, error: str | None
     ) -> None:
-        self._append(
-            self._tls.histogram,
-            (ended_at - connection.tls_started_at) / 1e9,
-            self._tls.attributes.of(connection.origin, error=error),
-            lease.observed,
-        )
+        attributes = self._tls.attributes.of(connection.origin, error=error)
+        self._put(self._tls, ended_at - connection.tls_started_at, attributes, lease)
 
-    def connection_closed(self, connection: TrackedConnection, reason: str) -> None:
+    def connection_closed(self, connection: TrackedConnection, reason: str) -> None:  # noqa: ARG002
         if not self._full:
             return
         origin = connection.origin
-        now = connection.tracker.registry.clock()
-        self._append(
-            self._lifetime.histogram,
-            (now - connection.established_at) / 1e9,
-            self._lifetime.attributes.of(origin, protocol=connection.protocol),
+        lived = connection.tracker.clock() - connection.established_at
+        attributes = self._lifetime.attributes.of(origin, protocol=connection.protocol)
+        self._put(self._lifetime, lived, attributes, None)
+        served = (
+            self._served.histogram,
+            connection.served,
+            self._served.attributes.of(origin),
             None,
         )
-        attributes = self._served.attributes.of(origin)
-        self._append(self._served.histogram, connection.served, attributes, None)
+        self._outbox.put(served)
+
+    def _put(
+        self, target: _Histogram, nanoseconds: int, attributes: dict[str, Any], lease: Lease | None
+    ) -> None:
+        example = lease.observed if lease is not None else None
+        self._outbox.put((target.histogram, nanoseconds / 1e9, attributes, example))
 
 
 class _Histogram:

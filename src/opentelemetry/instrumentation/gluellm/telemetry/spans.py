@@ -24,7 +24,7 @@ from ..pool.observer import PoolObserver
 from ..pool.tracker import TrackedConnection
 from . import semconv
 from .attributes import of_origin
-from .buffer import bare_context
+from .drain import bare_context
 
 _NOT_AN_ERROR = frozenset({"cancelled"})
 
@@ -36,16 +36,17 @@ class SpanObserver(PoolObserver):
         self._tracer = tracer
         self._minimum = int(minimum * 1e9)
 
-    def lease_acquired(self, lease: Lease) -> None:
-        if lease.waited and lease.counted and not lease.unwinding:
-            if lease.acquire_time >= self._minimum:
-                self._wait(lease, lease.entered_at, lease.acquired_at, None)
+    def lease_waited(self, lease: Lease) -> None:
+        if lease.unwinding:
+            return
+        if not lease.acquired_at:
+            self._wait(lease, lease.entered_at, lease.ended_at, lease.error)
+        elif lease.acquire_time >= self._minimum:
+            self._wait(lease, lease.entered_at, lease.acquired_at, None)
 
     def lease_answered(self, lease: Lease) -> None:
-        if not lease.counted:
-            return
         connection = lease.connection
-        if connection is not None and connection.lease is not lease:
+        if lease.fresh and connection is not None and connection.first_lease is not lease:
             self._shared_setup(lease, connection)
         if lease.observed is None:
             return
@@ -53,11 +54,6 @@ class SpanObserver(PoolObserver):
         if getattr(span, "kind", None) is SpanKind.CLIENT and span.is_recording():
             span.set_attribute(semconv.CONNECTION_REUSED, lease.reused)
             span.set_attribute(semconv.SPAN_ACQUIRE_DURATION, lease.acquire_time / 1e9)
-
-    def lease_failed(self, lease: Lease) -> None:
-        if lease.acquired_at or lease.unwinding or not lease.counted:
-            return
-        self._wait(lease, lease.entered_at, lease.failed_at, lease.error)
 
     def _wait(
         self,
@@ -69,7 +65,7 @@ class SpanObserver(PoolObserver):
     ) -> None:
         attributes = _attributes(lease)
         links = []
-        scene = lease.wait_scene
+        scene = lease.scene
         if setup is not None:
             links.append(Link(setup))
         elif scene is not None:
@@ -106,7 +102,7 @@ class SpanObserver(PoolObserver):
     def connection_failed(self, lease: Lease, connection: TrackedConnection) -> None:
         if lease.counted and not lease.unwinding:
             began = connection.connect_started_at
-            self._setup(lease, connection, began, lease.failed_at, lease.error)
+            self._setup(lease, connection, began, lease.ended_at, lease.error)
 
     def _setup(
         self,

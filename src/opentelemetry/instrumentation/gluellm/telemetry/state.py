@@ -7,17 +7,26 @@ from typing import Any
 
 from opentelemetry.metrics import Observation
 
-from ..pool.lease import PHASES
 from ..pool.ledger import OriginLedger, PoolLedger
 from ..pool.registry import PoolRegistry
 from ..pool.seams import Seams
-from ..pool.stats import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, NameState
+from ..pool.stats import (
+    ACTIVE_1,
+    ACTIVE_2,
+    CONNECTING,
+    IDLE_1,
+    IDLE_2,
+    NameState,
+    RunningRequests,
+    Tally,
+)
 from . import semconv
-from .attributes import OriginAttributes, of_origin, of_pool
-from .buffer import NO_SPAN, RecordingBuffer
+from .attributes import of_origin, of_pool
+from .drain import NO_SPAN, Drain
 from .semconv import Metric
 
 _NO_CONNECTIONS = [0, 0, 0, 0, 0]
+_NO_REQUESTS = RunningRequests()
 _PLACES = {
     ("1.1", "active"): ACTIVE_1,
     ("1.1", "idle"): IDLE_1,
@@ -45,21 +54,21 @@ class StateSource:
     def __init__(
         self,
         registry: PoolRegistry,
-        buffer: RecordingBuffer,
+        drain: Drain,
         seams: Callable[[], Iterable[Seams]],
         on_collect: Callable[[], None],
     ) -> None:
         self._registry = registry
-        self._buffer = buffer
+        self._drain = drain
         self._seams = seams
         self._on_collect = on_collect
 
     def collect(self) -> Observations:
-        """Record what waits in the buffer, then take one snapshot of everything."""
+        """Empty the outbox, then take one snapshot of everything."""
         found = _Points()
         registry = self._registry
         try:
-            self._buffer.drain()
+            self._drain.all()
             self._on_collect()
             now = registry.clock()
             states, counts = registry.state(now)
@@ -67,7 +76,7 @@ class StateSource:
             for ledger, state in states.items():
                 _add_pool(found, ledger, state, now)
                 for origin in tuple(ledger.origins.values()):
-                    _add_origin(found, origin, counts.origins.get(origin, _NO_CONNECTIONS), now)
+                    _add_origin(found, origin, counts, now)
         except Exception as error:
             registry.failures.caught("collection", error)
         self._add_process(found)
@@ -85,7 +94,7 @@ class StateSource:
             attributes = {semconv.INSTRUMENTATION_KIND: kind}
             found.add(semconv.INSTRUMENTATION_ERRORS, count, attributes)
         dropped = {semconv.INSTRUMENTATION_KIND: "buffer_full"}
-        found.add(semconv.INSTRUMENTATION_DROPPED, self._buffer.dropped, dropped)
+        found.add(semconv.INSTRUMENTATION_DROPPED, self._registry.outbox.dropped, dropped)
 
 
 class _Points:
@@ -134,7 +143,9 @@ def _add_pool(found: _Points, ledger: PoolLedger, state: NameState, now: int) ->
         add(semconv.POOL_DISCARDED, count, {**base, semconv.DISCARD_REASON: reason})
 
 
-def _add_origin(found: _Points, origin: OriginLedger, counts: list[int], now: int) -> None:
+def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) -> None:
+    counts = tally.origins.get(origin, _NO_CONNECTIONS)
+    running = tally.requests.get(origin, _NO_REQUESTS)
     attributes = of_origin(origin)
     base = attributes.base
     add = found.add
@@ -147,15 +158,15 @@ def _add_origin(found: _Points, origin: OriginLedger, counts: list[int], now: in
             )
     add(semconv.CONNECTION_CONNECTING, counts[CONNECTING], base)
     add(semconv.REUSE_FAILURES, origin.reuse_failures, base)
-    current = [max(count, 0) for count in origin.current]
-    add(semconv.ACTIVE_REQUESTS, sum(current), base)
-    for phase in range(len(PHASES)):
-        add(semconv.REQUEST_CURRENT, current[phase], attributes.phases[phase])
-        add(
-            semconv.REQUEST_TIME,
-            _time_in(origin, attributes, phase, now),
-            attributes.phases[phase],
-        )
+    add(semconv.ACTIVE_REQUESTS, sum(running.count), base)
+    reported = attributes.time_reported
+    for phase, of_phase in enumerate(attributes.phases):
+        count = running.count[phase]
+        add(semconv.REQUEST_CURRENT, count, of_phase)
+        spent = (origin.spent[phase] + count * now - running.since[phase]) / 1e9
+        # A counter must never fall, not by what another thread's request does between two lines.
+        reported[phase] = max(reported[phase], spent)
+        add(semconv.REQUEST_TIME, reported[phase], of_phase)
     requests = dict(origin.requests)
     for key in _BORN_AT_ZERO:
         requests.setdefault(key, 0)
@@ -163,9 +174,3 @@ def _add_origin(found: _Points, origin: OriginLedger, counts: list[int], now: in
         add(semconv.REQUESTS, count, attributes.of_request(key))
     for kind, count in origin.timeouts.items():
         add(semconv.TIMEOUTS, count, attributes.timeouts[kind])
-
-
-def _time_in(origin: OriginLedger, attributes: OriginAttributes, phase: int, now: int) -> float:
-    reported = attributes.time_reported
-    reported[phase] = max(reported[phase], origin.time_in(phase, now) / 1e9)
-    return reported[phase]

@@ -12,13 +12,14 @@ from types import ModuleType
 from typing import Any
 
 from ...patching import PatchSet, when_imported
+from ...pool.guard import Failures
 from ...pool.registry import Owner
 from ...pool.seams import Seams
 from ...pool.tracker import PoolTracker
 from ..base import Adapter, Surroundings
 from . import connections
 from .marks import CONNECTION, LEASE, OWNER, TRACKER, connection_of, give_defaults
-from .requests import EXCLUDED, RequestSeams, current_lease
+from .requests import EXCLUDED, RequestSeams
 from .responses import ResponseSeams
 
 # httpcore2 first: after httpx2.alias_httpx() both names mean the same classes.
@@ -109,7 +110,7 @@ class HttpcoreAdapter(Adapter):
         handle = "handle_async_request" if is_async else "handle_request"
 
         give_defaults(pool, TRACKER, OWNER)
-        give_defaults(pool_request, LEASE)
+        give_defaults(getattr(sys.modules[core], "Request", None), LEASE)
         give_defaults(http11, CONNECTION)
         give_defaults(http2, CONNECTION)
 
@@ -140,7 +141,6 @@ class HttpcoreAdapter(Adapter):
             seam("http2", http2, "_send_request_headers", responses.http2_send)
             seam("http2", http2, "_response_closed", responses.http2_response_closed)
             seam("http2", http2, "_receive_stream_event", read)
-        seam("close_reason", pool, "_assign_requests_to_connections", self._assign)
         seam("pool_close", pool, close, self._pool_close)
         seam("connection_setup", pool, "create_connection", self._create_connection)
         for other in (f"{prefix}HTTPProxy", f"{prefix}SOCKSProxy"):
@@ -149,7 +149,7 @@ class HttpcoreAdapter(Adapter):
             if proxy is not None and pool is not None and issubclass(proxy, pool):
                 seam("connection_setup", proxy, "create_connection", self._create_connection)
         seam("pool_owner", pool, "__init__", requests.pool_init)
-        seam("request", pool_request, "__init__", requests.pool_request_init)
+        found["close_reason"] = found.get("close_reason", True) and _has_close_state(http11)
         make = requests.handle_async_request if is_async else requests.handle_request
         if found["state"]:
             seam("request", pool, handle, make)
@@ -159,14 +159,14 @@ class HttpcoreAdapter(Adapter):
     # Replacements that know connections
 
     def _connection_init(self, original: Any) -> Any:
+        failures = self._failures()
+
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
             original(self_, *args, **kwargs)
-            lease = current_lease.get()
-            if lease is not None:
-                try:
-                    connections.established(self_, lease)
-                except Exception as error:
-                    lease.tracker.registry.failures.caught("httpcore.established", error)
+            try:
+                connections.established(self_, self_._network_stream)
+            except Exception as error:
+                failures.caught("httpcore.established", error)
 
         return __init__
 
@@ -195,21 +195,9 @@ class HttpcoreAdapter(Adapter):
 
         return create_connection
 
-    def _assign(self, original: Any) -> Any:
-        def assign_requests_to_connections(self_: Any) -> Any:
-            tracker = _tracker(self_)
-            if tracker is None:
-                return original(self_)
-            made = tracker.made
-            closing = original(self_)
-            if closing:
-                try:
-                    connections.mark_closing(self_, closing, tracker.made - made)
-                except Exception as error:
-                    tracker.registry.failures.caught("httpcore.closing", error)
-            return closing
-
-        return assign_requests_to_connections
+    def _failures(self) -> Failures:
+        assert self._surroundings is not None
+        return self._surroundings.registry.failures
 
     def _pool_close(self, original: Any) -> Any:
         def close(self_: Any) -> Any:
@@ -315,6 +303,14 @@ def _probe(core: Any, pool: Any) -> tuple[bool, bool]:
         and callable(getattr(connection, "is_closed", None))
     )
     return state, hasattr(connection, "_network_backend")
+
+
+def _has_close_state(http11: Any) -> bool:
+    try:
+        made = http11(origin=None, stream=None)
+    except Exception:
+        return False
+    return all(hasattr(made, name) for name in ("_expire_at", "_h11_state", "_network_stream"))
 
 
 def _module(name: str) -> ModuleType | None:

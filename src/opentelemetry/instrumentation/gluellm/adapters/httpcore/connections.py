@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from ...pool.lease import AWAITING_RESPONSE, Lease
-from ...pool.stats import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, ConnectionCounts
+from ...pool.stats import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, Tally
 from ...pool.tracker import PoolTracker, TrackedConnection
 from ..errors import error_type
 from .marks import CONNECTION, connection_of
@@ -36,8 +36,6 @@ def protocol_connection(connection: Any) -> Any | None:
 def created(connection: Any, origin: Any, tracker: PoolTracker) -> None:
     """The pool has made a connection object that is yet to be established."""
     made = _track(connection, origin, tracker)
-    tracker.made += 1
-    made.proxy_hops = int(hasattr(connection, "_connected"))
     time_setup(connection, made, secure=origin.scheme in (b"https", b"wss"))
 
 
@@ -84,23 +82,19 @@ def protocol_of(inner: Any) -> str:
     return "2" if hasattr(inner, "_h2_state") else "1.1"
 
 
-def established(inner: Any, lease: Lease) -> None:
-    """A protocol connection was built by the request that establishes its connection."""
-    connection = lease.connection
+def established(inner: Any, stream: Any) -> None:
+    """A protocol connection was built on a network stream."""
+    connection: TrackedConnection | None = connection_of(stream)
     if connection is None or connection.established_at:
         return
-    if connection.proxy_hops:
-        connection.proxy_hops -= 1
-        return
-    protocol = protocol_of(inner)
-    lease.tracker.established(lease, connection, protocol)
+    connection.tracker.established(connection, protocol_of(inner))
     _note(inner, connection)
 
 
 # State
 
 
-def read(pool: Any, tracker: PoolTracker, counts: ConnectionCounts) -> None:
+def read(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
     """Add a pool's connections to ``counts``.
 
     Runs in a metric callback: ``is_idle`` and ``is_closed`` only look at numbers, while
@@ -151,62 +145,14 @@ def _reconcile(pool: Any, tracker: PoolTracker) -> None:
 # Why a connection is closed
 
 
-def mark_closing(pool: Any, closing: list[Any], made: int) -> None:
-    """Note why the pool has picked these connections in one pass over its requests.
-
-    ``made`` is how many connections it created in that pass. A pass closes what has expired, then
-    what exceeds the idle limit, then what makes room for another origin, in this order.
-    """
-    undecided: list[TrackedConnection] = []
-    for connection in closing:
-        record: TrackedConnection | None = connection_of(connection)
-        if record is None:
-            continue
-        inner = protocol_connection(connection)
-        record.closing = _worn_out(inner) if inner is not None else "error"
-        if record.closing is None:
-            undecided.append(record)
-    over = len(undecided)
-    if undecided and made:
-        limit = pool._max_keepalive_connections
-        if _limit_counts_all(pool):
-            # httpcore 1.0: more connections than the idle limit leave no idle one to evict.
-            over = 0 if limit >= pool._max_connections else len(undecided)
-        else:
-            idle = sum(
-                1
-                for connection in pool._connections
-                if connection.is_idle() and not connection_of(connection).leases
-            )
-            over = max(0, len(undecided) + idle - limit)
-    for position, record in enumerate(undecided):
-        record.closing = "keepalive_limit" if position < over else "evicted"
-
-
-def _limit_counts_all(pool: Any) -> bool:
-    return type(pool).__module__.partition(".")[0] == "httpcore"
-
-
-def _worn_out(inner: Any) -> str | None:
-    if getattr(inner, "_connection_terminated", None) is not None:
-        return "goaway"
-    if getattr(inner, "_connection_error", False):
-        return "error"
-    expires = inner._expire_at
-    if expires is not None and time.monotonic() > expires:
-        return "keepalive_expired"
-    # The pool has just polled the socket in the same way.
-    if protocol_of(inner) == "1.1" and inner._network_stream.get_extra_info("is_readable"):
-        return "server_disconnect"
-    return None
-
-
 def close_reason(inner: Any, connection: TrackedConnection) -> str:
-    """Why a protocol connection closes itself at this moment."""
+    """Why a protocol connection is being closed at this moment."""
     if connection.closing is not None:
         return connection.closing
     if getattr(inner, "_connection_terminated", None) is not None:
         return "goaway"
+    if inner.is_idle():
+        return _pools_reason(inner, connection)
     lease = connection.lease
     if lease is not None and not lease.ended:
         error = lease.error or _passing_error(lease)
@@ -219,6 +165,38 @@ def close_reason(inner: Any, connection: TrackedConnection) -> str:
     if str(states.their_state) in ("SEND_BODY", "SEND_RESPONSE"):
         return "response_incomplete"
     return "connection_close"
+
+
+def _pools_reason(inner: Any, connection: TrackedConnection) -> str:
+    """Why the pool closes an idle connection.
+
+    A pass of the pool closes what has expired, then what exceeds the idle limit, then what makes
+    room for another origin. It is over when the connections that it picked are closed.
+    """
+    if getattr(inner, "_connection_error", False):
+        return "error"
+    expires = inner._expire_at
+    if expires is not None and time.monotonic() > expires:
+        return "keepalive_expired"
+    # The pool has just polled the socket in the same way.
+    if protocol_of(inner) == "1.1" and inner._network_stream.get_extra_info("is_readable"):
+        return "server_disconnect"
+    reference = connection.tracker.reference
+    pool = reference() if reference is not None else None
+    if pool is None:
+        return "garbage_collected"
+    limit = pool._max_keepalive_connections
+    if type(pool).__module__.partition(".")[0] == "httpcore" or not hasattr(inner, "can_multiplex"):
+        # httpcore 1.0 holds the idle limit against all connections: a pool that is full and has a
+        # lower limit has no idle connection left that could be evicted.
+        return "keepalive_limit" if limit < pool._max_connections else "evicted"
+    idle = sum(
+        1
+        for other in tuple(pool._connections)
+        if other.is_idle() and not connection_of(other).leases
+    )
+    # What exceeds the limit is closed down to the limit; an eviction goes below it.
+    return "keepalive_limit" if idle >= limit else "evicted"
 
 
 def _passing_error(lease: Lease) -> str | None:

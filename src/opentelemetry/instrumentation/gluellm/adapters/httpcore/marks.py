@@ -13,9 +13,10 @@ TRACKER = "_gluellm_tracker"
 OWNER = "_gluellm_owner"
 """On a pool: its Owner, where it was built inside an any-llm call or handed in by the user."""
 LEASE = "_gluellm_lease"
-"""On a request of a pool: its Lease."""
+"""On a request: its Lease."""
 CONNECTION = "_gluellm_connection"
-"""On a connection and on the protocol connection inside: its TrackedConnection."""
+"""On a connection, on the network stream that it gets, and on the protocol connection inside: its
+TrackedConnection."""
 
 
 def give_defaults(owner: type | None, *names: str) -> None:

@@ -7,8 +7,6 @@ The replacements are on the path of every request: they look up little and call 
 
 from __future__ import annotations
 
-import contextlib
-from contextvars import ContextVar, Token
 from typing import Any
 
 from ...pool.lease import Lease
@@ -17,13 +15,10 @@ from ...pool.tracker import PoolTracker
 from ..base import Surroundings
 from ..errors import error_type
 from . import connections
-from .marks import CONNECTION, LEASE, OWNER, TRACKER
+from .marks import CONNECTION, OWNER, TRACKER
 
 EXCLUDED = Owner("", None)
 """Owner of a pool that the user took out."""
-
-current_lease: ContextVar[Lease | None] = ContextVar("gluellm_current_lease", default=None)
-"""The lease whose request the running code is sending."""
 
 
 class RequestSeams:
@@ -87,8 +82,14 @@ class RequestSeams:
             call = self._surroundings.current_call()
             if call is not None and call.ended:
                 call = None
+            before = request._gluellm_lease
+            if before is not None and not before.ended:
+                # The same request object is under way already; its lease can't tell two apart.
+                return None
             url = request.url
-            return tracker.begin(tracker.origin(url.host, url.port, url.scheme), call)
+            lease = tracker.begin(tracker.origin(url.host, url.port, url.scheme), call)
+            request._gluellm_lease = lease
+            return lease
         except Exception as error:
             self._registry.failures.caught("httpcore.begin", error)
             return None
@@ -123,14 +124,11 @@ class RequestSeams:
             lease = begin(tracker, request)
             if lease is None:
                 return await original(self_, request)
-            token = current_lease.set(lease)
             try:
                 response = await original(self_, request)
             except BaseException as error:
                 failed(lease, error)
                 raise
-            finally:
-                leave(token)
             answered(lease, response)
             return response
 
@@ -153,46 +151,32 @@ class RequestSeams:
             lease = begin(tracker, request)
             if lease is None:
                 return original(self_, request)
-            token = current_lease.set(lease)
             try:
                 response = original(self_, request)
             except BaseException as error:
                 failed(lease, error)
                 raise
-            finally:
-                leave(token)
             answered(lease, response)
             return response
 
         return handle_request
 
-    # The pool's entry for the request
-
-    def pool_request_init(self, original: Any) -> Any:
-        """The pool takes the request into its list: from here on others may assign it."""
-
-        def __init__(self_: Any, request: Any) -> None:
-            original(self_, request)
-            lease = current_lease.get()
-            # A task that was started inside a request inherits the variable: its own requests to
-            # untracked pools are not this lease's.
-            if lease is not None and not lease.listed:
-                lease.listed = True
-                setattr(self_, LEASE, lease)
-
-        return __init__
+    # The queue
 
     def wait_for_connection(self, original: Any) -> Any:
         """Called after each pass over the queue; without a connection the request now waits."""
         failures = self._registry.failures
 
         def wait_for_connection(self_: Any, timeout: float | None = None) -> Any:
-            lease = self_._gluellm_lease
+            lease = self_.request._gluellm_lease
             if lease is not None:
                 try:
-                    lease.tracker.ledger.acquire_timeout = timeout
-                    if self_.connection is None:
-                        lease.tracker.waiting(lease)
+                    tracker = lease.tracker
+                    tracker.ledger.acquire_timeout = timeout
+                    if not lease.ticket:
+                        lease.ticket = id(self_)
+                    if self_.connection is None and lease.ticket == id(self_):
+                        tracker.waiting(lease)
                 except Exception as error:
                     failures.caught("httpcore.wait", error)
             return original(self_, timeout)
@@ -205,9 +189,14 @@ class RequestSeams:
 
         def assign_to_connection(self_: Any, connection: Any) -> None:
             original(self_, connection)
-            lease = self_._gluellm_lease
+            lease = self_.request._gluellm_lease
             if lease is not None and connection is not None:
                 try:
+                    ticket = id(self_)
+                    if lease.ticket != ticket:
+                        if lease.ticket:
+                            return
+                        lease.ticket = ticket
                     tracker = lease.tracker
                     tracked = getattr(connection, CONNECTION, None)
                     if tracked is None or tracked.tracker is not tracker:
@@ -224,18 +213,11 @@ class RequestSeams:
 
         def clear_connection(self_: Any) -> None:
             original(self_)
-            lease = self_._gluellm_lease
-            if lease is not None:
+            lease = self_.request._gluellm_lease
+            if lease is not None and lease.ticket == id(self_):
                 try:
                     lease.tracker.refused(lease)
                 except Exception as error:
                     failures.caught("httpcore.requeue", error)
 
         return clear_connection
-
-
-def leave(token: Token[Lease | None]) -> None:
-    """Take the lease out of the context variable again."""
-    # A coroutine that the garbage collector closes ends in another context than it began in.
-    with contextlib.suppress(ValueError):
-        current_lease.reset(token)

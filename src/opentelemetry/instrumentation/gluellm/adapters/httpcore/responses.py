@@ -9,7 +9,6 @@ from ...pool.lease import AWAITING_RESPONSE, READING, STREAM_QUEUED, UNREAD, Lea
 from ...pool.registry import PoolRegistry
 from ...pool.tracker import TrackedConnection
 from ..errors import error_type
-from .requests import current_lease
 
 
 class TimedRead:
@@ -26,19 +25,16 @@ class TimedRead:
         self.read = type(stream).read
         self.connection = connection
 
-    def reading(self) -> Lease | None:
-        """The lease whose body is read now; None while a head is awaited."""
-        lease = self.connection.lease
-        return lease if lease is not None and lease.phase == UNREAD and not lease.ended else None
-
 
 class _AsyncTimedRead(TimedRead):
     __slots__ = ()
 
     def __call__(self, max_bytes: int, timeout: float | None = None) -> Any:
         pending = self.read(self.stream(), max_bytes, timeout)
-        lease = self.reading()
-        return pending if lease is None else _read_body(lease, pending)
+        lease = self.connection.lease
+        if lease is None or lease.phase != UNREAD or lease.ended:
+            return pending
+        return _read_body(lease, pending)
 
 
 async def _read_body(lease: Lease, pending: Any) -> Any:
@@ -57,8 +53,8 @@ class _SyncTimedRead(TimedRead):
     __slots__ = ()
 
     def __call__(self, max_bytes: int, timeout: float | None = None) -> Any:
-        lease = self.reading()
-        if lease is None:
+        lease = self.connection.lease
+        if lease is None or lease.phase != UNREAD or lease.ended:
             return self.read(self.stream(), max_bytes, timeout)
         clock = lease.tracker.clock
         lease.enter(READING, clock())
@@ -103,8 +99,9 @@ class ResponseSeams:
         released = self._released
 
         async def aclose(self_: Any) -> None:
-            lease = self_._pool_request._gluellm_lease
-            if lease is None or self_._closed:
+            pool_request = self_._pool_request
+            lease = pool_request.request._gluellm_lease
+            if lease is None or self_._closed or lease.ticket != id(pool_request):
                 await original(self_)
                 return
             try:
@@ -119,8 +116,9 @@ class ResponseSeams:
         released = self._released
 
         def close(self_: Any) -> None:
-            lease = self_._pool_request._gluellm_lease
-            if lease is None or self_._closed:
+            pool_request = self_._pool_request
+            lease = pool_request.request._gluellm_lease
+            if lease is None or self_._closed or lease.ticket != id(pool_request):
                 original(self_)
                 return
             try:
@@ -137,7 +135,7 @@ class ResponseSeams:
         clock = self._registry.clock
 
         def handle(self_: Any, request: Any) -> Any:
-            lease = current_lease.get()
+            lease = request._gluellm_lease
             if lease is not None and lease.connection is self_._gluellm_connection:
                 lease.stream_queued_at = now = clock()
                 lease.enter(STREAM_QUEUED, now)
@@ -150,11 +148,9 @@ class ResponseSeams:
         clock = self._registry.clock
 
         def send_request_headers(self_: Any, request: Any, stream_id: int) -> Any:
-            lease = current_lease.get()
+            lease = request._gluellm_lease
             connection = self_._gluellm_connection
             if lease is not None and connection is not None and lease.connection is connection:
-                if connection.streams is None:
-                    connection.streams = {}
                 connection.streams[stream_id] = lease
                 lease.stream_sent_at = now = clock()
                 lease.enter(AWAITING_RESPONSE, now)

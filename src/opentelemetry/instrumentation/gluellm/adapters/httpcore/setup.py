@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from typing import Any, ClassVar
 
 from ...pool.tracker import TrackedConnection
+from .marks import CONNECTION
 
 
 def time_setup(connection: Any, record: TrackedConnection, *, secure: bool) -> None:
@@ -15,18 +17,21 @@ def time_setup(connection: Any, record: TrackedConnection, *, secure: bool) -> N
     holder = connection
     if not hasattr(holder, "_network_backend"):
         holder = connection._connection
-    backend = holder._network_backend
+    proxy = getattr(connection, "_proxy_origin", None)
+    handshakes = int(secure) + int(proxy is not None and proxy.scheme == b"https")
     timed = _AsyncBackend if hasattr(connection, "handle_async_request") else _SyncBackend
-    holder._network_backend = timed(backend, record, secure)
+    holder._network_backend = timed(holder._network_backend, record, handshakes)
 
 
 class _Timed:
-    __slots__ = ("_record", "_secure", "_target")
+    __slots__ = ("_handshakes", "_record", "_target")
+    _stream: ClassVar[type[_Timed]]
 
-    def __init__(self, target: Any, record: TrackedConnection, secure: bool) -> None:
+    def __init__(self, target: Any, record: TrackedConnection, handshakes: int) -> None:
         self._target = target
         self._record = record
-        self._secure = secure
+        self._handshakes = handshakes
+        """TLS handshakes that are yet to come: with a proxy, with the origin."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._target, name)
@@ -40,8 +45,17 @@ class _Timed:
         if host is not None and port is not None:
             record.peer = (host, port)
 
-    def _connected(self) -> None:
+    def _connected(self, stream: Any) -> Any:
         self._record.connect_ended_at = self._record.tracker.clock()
+        return self._handed_on(stream, self._handshakes)
+
+    def _handed_on(self, stream: Any, handshakes: int) -> Any:
+        if handshakes > 0:
+            return self._stream(stream, self._record, handshakes)
+        # So that the protocol connection that is built on the stream knows whose it is.
+        with contextlib.suppress(AttributeError):
+            setattr(stream, CONNECTION, self._record)
+        return stream
 
     def _securing(self) -> None:
         self._record.tls_started_at = self._record.tracker.clock()
@@ -55,8 +69,7 @@ class _Timed:
             record.tls_version = tls.version() if tls is not None else None
         except Exception as error:
             registry.failures.caught("httpcore.tls_version", error)
-        # That was the handshake with an https proxy; the one through the tunnel is yet to come.
-        return type(self)(stream, record, True) if record.proxy_hops else stream
+        return self._handed_on(stream, self._handshakes - 1)
 
 
 class _AsyncBackend(_Timed):
@@ -65,14 +78,12 @@ class _AsyncBackend(_Timed):
     async def connect_tcp(self, *args: Any, **kwargs: Any) -> Any:
         self._connecting(kwargs.get("host"), kwargs.get("port"))
         stream = await self._target.connect_tcp(*args, **kwargs)
-        self._connected()
-        return _AsyncStream(stream, self._record, True) if self._secure else stream
+        return self._connected(stream)
 
     async def connect_unix_socket(self, *args: Any, **kwargs: Any) -> Any:
         self._connecting(None, None)
         stream = await self._target.connect_unix_socket(*args, **kwargs)
-        self._connected()
-        return _AsyncStream(stream, self._record, True) if self._secure else stream
+        return self._connected(stream)
 
 
 class _SyncBackend(_Timed):
@@ -81,14 +92,12 @@ class _SyncBackend(_Timed):
     def connect_tcp(self, *args: Any, **kwargs: Any) -> Any:
         self._connecting(kwargs.get("host"), kwargs.get("port"))
         stream = self._target.connect_tcp(*args, **kwargs)
-        self._connected()
-        return _SyncStream(stream, self._record, True) if self._secure else stream
+        return self._connected(stream)
 
     def connect_unix_socket(self, *args: Any, **kwargs: Any) -> Any:
         self._connecting(None, None)
         stream = self._target.connect_unix_socket(*args, **kwargs)
-        self._connected()
-        return _SyncStream(stream, self._record, True) if self._secure else stream
+        return self._connected(stream)
 
 
 # A stream is wrapped only until its handshake: what start_tls hands back is the library's own.
@@ -110,3 +119,7 @@ class _SyncStream(_Timed):
         self._securing()
         stream = self._target.start_tls(*args, **kwargs)
         return self._secured(stream)
+
+
+_AsyncBackend._stream = _AsyncStream._stream = _AsyncStream
+_SyncBackend._stream = _SyncStream._stream = _SyncStream

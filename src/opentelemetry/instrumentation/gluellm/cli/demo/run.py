@@ -25,6 +25,8 @@ from .telemetry import Telemetry
 
 EXIT_OK, EXIT_DISAGREE, EXIT_INTERRUPTED = 0, 1, 130
 _SETTLE = 0.05
+"""Seconds in which the last steps of requests that are over come to their end."""
+_LONGEST_NOTE = 200
 _NAMES = {OPENAI: "openai", ANTHROPIC: "anthropic", GLUELLM: "openai"}
 """Names of the targets' pools: GlueLLM's gateway mode is the openai provider to any-llm."""
 
@@ -66,7 +68,11 @@ def run(scenario: str | None, seconds: float, port: int) -> int:
             telemetry.shutdown()
     for line in notes.lines():
         console.print(
-            f"[dim]logged meanwhile:[/dim] {printable(line, 240)}", highlight=False, soft_wrap=True
+            f"logged meanwhile: {printable(line, _LONGEST_NOTE)}",
+            style="dim",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
     return status
 

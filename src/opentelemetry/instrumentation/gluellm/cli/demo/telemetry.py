@@ -20,6 +20,9 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOIN
 _INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
 _EXPORT_INTERVAL = 5000.0
 """Milliseconds: a minute, the SDK's default, is longer than the demo."""
+_TIMEOUT_VARIABLE = "OTEL_EXPORTER_OTLP_TIMEOUT"
+_EXPORT_TIMEOUT = 2.0
+"""Seconds, retries included: an endpoint where nobody listens must not hold up the end."""
 _SHUTDOWN_TIMEOUT = 5000.0
 _SERVICE = "gluellm-pools-demo"
 
@@ -51,6 +54,8 @@ class Telemetry:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-        self.tracer_provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        timeout = None if os.environ.get(_TIMEOUT_VARIABLE) else _EXPORT_TIMEOUT
         interval = None if os.environ.get(_INTERVAL_VARIABLE) else _EXPORT_INTERVAL
-        return PeriodicExportingMetricReader(OTLPMetricExporter(), interval)
+        spans = OTLPSpanExporter(timeout=timeout)
+        self.tracer_provider.add_span_processor(BatchSpanProcessor(spans))
+        return PeriodicExportingMetricReader(OTLPMetricExporter(timeout=timeout), interval)

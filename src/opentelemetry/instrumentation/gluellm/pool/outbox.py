@@ -1,0 +1,43 @@
+"""What has happened and is yet to be told: a bounded queue between the request's path and the SDK.
+
+The path of a request, and a finalizer, only append here. Counters and histograms are fed from it
+when somebody collects, or at the entry of a request once it is more than half full.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .lease import Lease
+
+CAPACITY = 8192
+
+
+class Outbox:
+    """A queue of leases (answered or ended) and of whatever else observers put there.
+
+    Past its capacity nothing is kept: a lease's end is then counted at once, and only its
+    durations are lost and counted in ``dropped``.
+    """
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self.capacity = capacity
+        self.half = capacity // 2
+        self.items: deque[Any] = deque()
+        self.dropped = 0
+
+    def put(self, item: Any) -> None:
+        """Keep an observer's record. Reached by finalizers."""
+        if len(self.items) < self.capacity:
+            self.items.append(item)
+        else:
+            self.dropped += 1
+
+    def overflow(self, lease: Lease) -> None:
+        """Do without the durations of a lease. Reached by finalizers."""
+        self.dropped += 1
+        if lease.ended and not lease.end_told:
+            lease.end_told = True
+            lease.account()

@@ -1,0 +1,97 @@
+"""From the outbox into the SDK: when somebody collects, or when a request finds it half full."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+
+from ..pool.lease import Lease
+from ..pool.outbox import Outbox
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import SpanContext
+
+_AT_ENTRY = 64
+_BEFORE_YIELD = 50
+_LOCK_TIMEOUT = 1.0
+
+# An empty Context counts as none for the SDK, which then takes the one of whoever drains.
+NO_SPAN = trace.set_span_in_context(trace.INVALID_SPAN, Context())
+
+Record = tuple[Any, float, dict[str, Any], "SpanContext | None"]
+"""Histogram, value, attributes, and the span that the value is an example of."""
+
+
+def bare_context(span_context: SpanContext | None) -> Context:
+    """A context with nothing but a reference to a span.
+
+    Two thousand of a user's contexts held 147 MB where bare ones held 1.6 MB.
+    """
+    if span_context is None:
+        return NO_SPAN
+    return trace.set_span_in_context(trace.NonRecordingSpan(span_context), Context())
+
+
+def record(histogram: Any, value: float, attributes: dict[str, Any], example: Any) -> None:
+    """Give one value to the SDK, as an example of a span or of none."""
+    histogram.record(value, attributes, context=bare_context(example))
+
+
+class Drain:
+    """Empties the outbox, one thread at a time. Never called by a finalizer."""
+
+    def __init__(self, outbox: Outbox, tell: Callable[[Lease], None]) -> None:
+        self._outbox = outbox
+        self._tell = tell
+        self._lock = threading.Lock()
+
+    def some(self) -> None:
+        """Work off a little, unless somebody else is at it."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._work_off(_AT_ENTRY)
+            finally:
+                self._lock.release()
+
+    def all(self) -> None:
+        """Work off what is there now. What comes meanwhile is left for the next time."""
+        if self._lock.acquire(timeout=_LOCK_TIMEOUT):
+            try:
+                self._work_off(len(self._outbox.items))
+            finally:
+                self._lock.release()
+
+    def _work_off(self, most: int) -> None:
+        items = self._outbox.items
+        for count in range(1, most + 1):
+            try:
+                item = items.popleft()
+            except IndexError:
+                return
+            if type(item) is tuple:
+                record(*item)
+            else:
+                self._tell(item)
+            if count % _BEFORE_YIELD == 0:
+                # A full outbox takes tens of milliseconds; no event loop must wait for them.
+                time.sleep(0)
+
+    # Fork: no drain may span it, or the child inherits what the parent exports too.
+
+    def before_fork(self) -> None:
+        """Hold the drain until the fork is over."""
+        self._lock.acquire(timeout=_LOCK_TIMEOUT)
+
+    def after_fork_in_parent(self) -> None:
+        """Let drains go on."""
+        if self._lock.locked():
+            self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Renew the lock: its holder may be a thread that is not there."""
+        self._lock = threading.Lock()
