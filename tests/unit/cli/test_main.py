@@ -1,0 +1,76 @@
+"""The command's arguments: what is refused, and how it is said."""
+
+import importlib.util
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli import main as command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["demo", "--seconds", "1"], "a number of seconds from 6 to 3600"),
+        (["demo", "--seconds", "1e9"], "found '1e9'"),
+        (["demo", "--seconds", "nan"], "found 'nan'"),
+        (["demo", "--seconds", "soon"], "found 'soon'"),
+        (["demo", "--port", "70000"], "a port from 1 to 65533"),
+        (["demo", "--port", "http"], "found 'http'"),
+        (["watchdog"], "invalid choice"),
+        ([], "COMMAND"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, said, capsys):
+    """argparse's usage, with what was found and what is allowed; exit 2."""
+    with pytest.raises(SystemExit) as stop:
+        command.main(arguments)
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_an_unknown_scenario_is_answered_with_the_known_ones(capsys):
+    """Exit 2 and the list."""
+    assert command.main(["demo", "--scenario", "sunny"]) == 2
+    error = capsys.readouterr().err
+    assert "no scenario 'sunny'" in error
+    assert "healthy, saturated, slow, churn, failures, recovery" in error
+
+
+def test_list_names_every_scenario(capsys):
+    """One act a paragraph, in the story's order."""
+    assert command.main(["demo", "--list"]) == 0
+    out = capsys.readouterr().out
+    starts = [line.split()[0] for line in out.splitlines() if not line.startswith(" ")]
+    assert starts == ["healthy", "saturated", "slow", "churn", "failures", "recovery"]
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("module", ["rich", "any_llm", "openai", "anthropic", "opentelemetry.sdk"])
+def test_a_missing_extra_is_named(module, monkeypatch, capsys):
+    """What is missing, and the one command that brings it; exit 2."""
+    find = importlib.util.find_spec
+
+    def without(name: str, package: str | None = None):
+        return None if name == module else find(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without)
+    assert command.main(["demo"]) == 2
+    error = capsys.readouterr().err
+    assert module in error
+    assert "pip install 'opentelemetry-instrumentation-gluellm[demo]'" in error
+
+
+def test_the_exporter_is_needed_only_with_an_endpoint(monkeypatch):
+    """OTLP is optional until it is asked for."""
+    find = importlib.util.find_spec
+
+    def without(name: str, package: str | None = None):
+        if name.startswith("opentelemetry.exporter"):
+            raise ModuleNotFoundError(name)
+        return find(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without)
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
+    assert command.main(["demo", "--list"]) == 0
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    assert command.main(["demo", "--list"]) == 2

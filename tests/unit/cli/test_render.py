@@ -1,0 +1,110 @@
+"""What is drawn: it fits, tells the numbers, and holds no markup or escapes from outside."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from opentelemetry.instrumentation.gluellm.cli.histogram import Histogram
+from opentelemetry.instrumentation.gluellm.cli.render import view_blocks, view_lines
+from opentelemetry.instrumentation.gluellm.cli.view import PoolKey, PoolView, View
+
+BUSY = PoolView(
+    provider="openai",
+    active=3,
+    idle=1,
+    connecting=1,
+    maximum=10,
+    live=2,
+    by_phase={"queued": 12, "connecting": 1, "reading": 3, "unread": 0},
+    oldest_waiter=1.25,
+    opened=4,
+    set_ups=4,
+    seconds_by_phase={"queued": 7.5, "awaiting_response": 1.0, "reading": 1.5},
+    timeouts={"pool": 3, "read": 0},
+    requests=50,
+    errors={"pool_timeout": 3, "connection_error": 2},
+    acquired=44,
+    wait=Histogram((0.0, 1.0), (40, 7, 0)),
+)
+
+
+def drawn(view: View, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(view_blocks(view, width))
+    return console.file.getvalue()
+
+
+def view_of(pool: PoolView, name: str = "openai", library: str = "httpx2") -> View:
+    return View({PoolKey(name, library): pool})
+
+
+def test_a_block_tells_the_pools_numbers():
+    """Everything that the story points at is there."""
+    text = drawn(view_of(BUSY), 120)
+    for part in (
+        "openai/httpx2",
+        "provider openai",
+        "live pools 2",
+        "3 active, 1 idle, 1 connecting, max 10",
+        "12 queued, 1 connecting, 3 reading",
+        "oldest waiter 1.2 s",
+        "queued 75%  awaiting_response 10%  reading 15%",
+        "4 new, 40 reused",
+        "timeouts: pool 3",
+        "errors: connection_error 2",
+    ):
+        assert part in text
+    assert "unread" not in text
+
+
+def test_the_bar_is_as_long_as_the_maximum():
+    """24 cells for 10 connections: 7 active, 2 connecting, 2 idle, the rest free."""
+    assert f"{'█' * 7}{'▒' * 2}{'▓' * 2}{'·' * 13} 3 active" in drawn(view_of(BUSY))
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_no_line_is_wider_than_the_terminal(width):
+    """Long lines are cut, not wrapped, so that the blocks keep their height."""
+    lines = drawn(view_of(BUSY), width).splitlines()
+    assert len(lines) == 6
+    assert max(map(len, lines)) <= width
+
+
+def test_a_pool_without_bound_or_requests():
+    """No maximum, no wait: said so, not shown as 0."""
+    text = drawn(view_of(PoolView(live=1)))
+    assert "max none" in text
+    assert "p50 -  p95 -  p99 -" in text
+    assert "provider unknown" in text
+
+
+def test_no_pool_yet():
+    """An empty view is a sentence."""
+    assert "no pool has served a request yet" in drawn(View())
+
+
+def test_what_is_not_visible_is_said():
+    """Missing seams and own failures are lines of their own."""
+    view = View({}, ["httpx: acquire"], 3)
+    assert "not visible here: httpx: acquire" in drawn(view)
+    assert "failed or dropped records 3 times" in drawn(view)
+
+
+def test_escapes_and_markup_from_outside_stay_text():
+    """Names arrive with the metrics, later over the network."""
+    pool = PoolView(provider="\x1b[2J[bold]p[/]", requests=1, timeouts={"a\x1b]0;b\x07": 1}, live=1)
+    view = view_of(pool, "\x1b[31mn[red]", "l\r\n")
+    for text in (drawn(view, 120), "\n".join(view_lines(view))):
+        assert not any(ord(c) < 32 and c != "\n" for c in text)
+        assert "n[red]" in text
+    assert "[bold]p[/]" in drawn(view, 120)
+
+
+def test_a_line_for_each_pool_with_requests():
+    """Without a terminal a pool is one line, and an unused one none."""
+    view = View({PoolKey("a", "httpx"): PoolView(live=1), PoolKey("b", "httpx2"): BUSY})
+    (line,) = view_lines(view)
+    assert line.startswith("b/httpx2: active 3, idle 1, max 10 | 12 queued")
+    assert "wait (estimated) p50 0 s" in line
+    assert line.endswith("timeouts: pool 3 | pools: 2")

@@ -1,0 +1,45 @@
+"""Text for terminals."""
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.text import percent, printable, seconds
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("openai", "openai"),
+        ("a\x1b[31mred", "a\N{REPLACEMENT CHARACTER}[31mred"),
+        ("a\nb\tc", "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c"),
+        ("a\u202e", "a\N{REPLACEMENT CHARACTER}"),
+        ("\u200bb", "\N{REPLACEMENT CHARACTER}b"),
+        ("\x9bc", "\N{REPLACEMENT CHARACTER}c"),
+        (17, "17"),
+        ("x" * 41, "x" * 39 + "…"),
+        ("x" * 40, "x" * 40),
+    ],
+)
+def test_control_characters_never_reach_the_terminal(raw, shown):
+    """Escape sequences, line ends, direction marks and sheer length are taken out."""
+    assert printable(raw) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0, "0 s"),
+        (0.0004, "<0.001 s"),
+        (0.0432, "0.043 s"),
+        (0.512, "0.51 s"),
+        (1.26, "1.3 s"),
+        (600, "600 s"),
+    ],
+)
+def test_durations(value, shown):
+    """Two significant digits, and 0 only for exactly 0."""
+    assert seconds(value) == shown
+
+
+def test_shares():
+    """Whole percents."""
+    assert percent(0.754) == "75%"

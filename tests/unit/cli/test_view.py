@@ -1,0 +1,218 @@
+"""The view of exported metrics: what each number is read from, and what is left out."""
+
+import pytest
+from opentelemetry.metrics import Observation
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
+from opentelemetry.sdk.metrics.view import View as SdkView
+
+from opentelemetry.instrumentation.gluellm.cli.view import PoolKey, PoolView, View, read
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+
+POOL = {
+    semconv.PROVIDER_NAME: "openai",
+    semconv.POOL_NAME: "openai",
+    semconv.POOL_LIBRARY: "httpx2",
+}
+KEY = PoolKey("openai", "httpx2")
+
+
+class Source:
+    """A meter of the package's scope whose numbers a test sets."""
+
+    def __init__(self, scope: str = semconv.SCOPE_NAME, **options) -> None:
+        self.reader = InMemoryMetricReader()
+        self.meter = MeterProvider([self.reader], shutdown_on_exit=False, **options).get_meter(
+            scope
+        )
+        self.observations = {}
+        self.histograms = {}
+
+    def set(self, metric: semconv.Metric, value: float, **attributes: object) -> None:
+        """The metric's value for POOL and these attributes."""
+        self.set_raw(metric, value, {**POOL, **attributes})
+
+    def set_raw(self, metric: semconv.Metric, value: float, attributes: dict) -> None:
+        if metric.name not in self.observations:
+            self.observations[metric.name] = observations = {}
+            create = {
+                semconv.Instrument.OBSERVABLE_COUNTER: self.meter.create_observable_counter,
+                semconv.Instrument.OBSERVABLE_GAUGE: self.meter.create_observable_gauge,
+                semconv.Instrument.OBSERVABLE_UP_DOWN_COUNTER: (
+                    self.meter.create_observable_up_down_counter
+                ),
+            }[metric.instrument]
+            create(metric.name, [lambda _: list(observations.values())], metric.unit)
+        key = tuple(sorted(attributes.items()))
+        self.observations[metric.name][key] = Observation(value, attributes)
+
+    def record(self, metric: semconv.Metric, value: float, **attributes: object) -> None:
+        histogram = self.histograms.get(metric.name)
+        if histogram is None:
+            histogram = self.histograms[metric.name] = self.meter.create_histogram(
+                metric.name, metric.unit, explicit_bucket_boundaries_advisory=metric.buckets
+            )
+        histogram.record(value, {**POOL, **attributes})
+
+    def read(self) -> View:
+        return read(self.reader.get_metrics_data())
+
+
+def named(key: str, value: object) -> dict[str, object]:
+    return {key: value}
+
+
+def test_no_metrics_are_an_empty_view():
+    """Before anything was recorded there is nothing to show."""
+    assert read(None) == View()
+    assert Source().read() == View()
+
+
+def test_state_is_summed_over_origins_and_protocols():
+    """A row holds all origins of a pool name."""
+    source = Source()
+    for port, number in ((1, 2), (2, 3)):
+        for state, more in (("active", 0), ("idle", 1)):
+            attributes = {semconv.SERVER_PORT: port, semconv.CONNECTION_STATE: state}
+            source.set(semconv.OPEN_CONNECTIONS, number + more, **attributes)
+    source.set(semconv.CONNECTION_CONNECTING, 1)
+    source.set(semconv.CONNECTION_MAX, 10)
+    source.set(semconv.POOL_LIVE, 2)
+    pool = source.read().pools[KEY]
+    assert (pool.active, pool.idle, pool.connecting, pool.maximum, pool.live) == (5, 7, 1, 10, 2)
+    assert pool.provider == "openai"
+
+
+def test_an_unlimited_pool_has_no_maximum():
+    """The metric is left out then, and the view says None."""
+    source = Source()
+    source.set(semconv.POOL_LIVE, 1)
+    assert source.read().pools[KEY].maximum is None
+
+
+def test_pools_of_one_name_on_two_libraries_are_two_rows():
+    """The same provider may sit on either library."""
+    source = Source()
+    source.set(semconv.POOL_LIVE, 1)
+    source.set(semconv.POOL_LIVE, 1, **named(semconv.POOL_LIBRARY, "httpx"))
+    assert list(source.read().pools) == [PoolKey("openai", "httpx"), KEY]
+
+
+def test_requests_are_counted_with_their_failures():
+    """Errors and statuses of 400 and above are failures; what never left is not reached."""
+    source = Source()
+    source.set(semconv.REQUESTS, 10, **named(semconv.STATUS_CODE, 200))
+    source.set(semconv.REQUESTS, 3, **named(semconv.STATUS_CODE, 429))
+    source.set(semconv.REQUESTS, 2, **named(semconv.ERROR_TYPE, "pool_timeout"))
+    source.set(semconv.REQUESTS, 4, **named(semconv.ERROR_TYPE, "connection_error"))
+    source.set(
+        semconv.REQUESTS,
+        1,
+        **{semconv.ERROR_TYPE: "read_timeout", semconv.STATUS_CODE: 200},
+    )
+    pool = source.read().pools[KEY]
+    assert pool.requests == 20
+    assert pool.failed == 10
+    assert pool.reached == 14
+    assert pool.errors == {"pool_timeout": 2, "connection_error": 4, "read_timeout": 1}
+
+
+def test_phases_now_and_shares_of_time():
+    """Shares are of the time of all phases together."""
+    source = Source()
+    for phase, number, time in (("queued", 3, 6.0), ("reading", 1, 2.0)):
+        source.set(semconv.REQUEST_CURRENT, number, **named(semconv.REQUEST_PHASE, phase))
+        source.set(semconv.REQUEST_TIME, time, **named(semconv.REQUEST_PHASE, phase))
+        source.set(semconv.REQUEST_OLDEST_AGE, time / 2, **named(semconv.REQUEST_PHASE, phase))
+    pool = source.read().pools[KEY]
+    assert pool.by_phase == {"queued": 3, "reading": 1}
+    assert pool.share("queued") == 0.75
+    assert pool.share("queued", "reading") == 1.0
+    assert pool.oldest_waiter == 3.0
+    assert PoolView().share("queued") == 0.0
+
+
+def test_reused_is_what_was_acquired_without_a_set_up():
+    """Failed acquires and failed set-ups count as what they are."""
+    source = Source()
+    for _ in range(5):
+        source.record(semconv.ACQUIRE_DURATION, 0)
+    source.record(semconv.ACQUIRE_DURATION, 3, **named(semconv.ERROR_TYPE, "pool_timeout"))
+    source.record(semconv.CONNECTION_CREATE_DURATION, 0.01)
+    source.record(
+        semconv.CONNECTION_CREATE_DURATION, 0.01, **named(semconv.ERROR_TYPE, "connection_error")
+    )
+    source.set(semconv.CONNECTION_OPENED, 1)
+    pool = source.read().pools[KEY]
+    assert (pool.acquired, pool.set_ups, pool.reused, pool.opened) == (5, 2, 3, 1)
+    assert pool.wait.count == 6
+    assert pool.wait.longest == 3
+
+
+def test_since_gives_the_growth_of_counters_and_the_state_of_now():
+    """What an act did is the difference of two views; its quantiles too."""
+    source = Source()
+    source.set(semconv.REQUESTS, 10, **named(semconv.STATUS_CODE, 200))
+    source.set(semconv.TIMEOUTS, 1, **named(semconv.TIMEOUT_KIND, "read"))
+    source.set(semconv.POOL_LIVE, 1)
+    source.record(semconv.ACQUIRE_DURATION, 0)
+    before = source.read()
+    source.set(semconv.REQUESTS, 12, **named(semconv.STATUS_CODE, 200))
+    source.set(semconv.TIMEOUTS, 4, **named(semconv.TIMEOUT_KIND, "read"))
+    source.set(semconv.POOL_LIVE, 3)
+    for _ in range(4):
+        source.record(semconv.ACQUIRE_DURATION, 2.0)
+    pool = source.read().since(before).pools[KEY]
+    assert pool.requests == 2
+    assert pool.timeouts == {"read": 3}
+    assert pool.live == 3
+    assert pool.wait.count == 4
+    assert 1.0 < pool.wait.quantile(0.5).value <= 2.0
+
+
+def test_a_pool_that_came_later_is_whole_in_the_difference():
+    """A name without an earlier view began at 0."""
+    source = Source()
+    before = source.read()
+    source.set(semconv.REQUESTS, 2, **named(semconv.STATUS_CODE, 200))
+    assert source.read().since(before).pools[KEY].requests == 2
+
+
+def test_metrics_of_other_scopes_are_not_ours():
+    """http.client.* names belong to whoever emits them."""
+    source = Source(scope="some.other.library")
+    source.set(semconv.OPEN_CONNECTIONS, 3, **named(semconv.CONNECTION_STATE, "active"))
+    assert source.read() == View()
+
+
+def test_points_without_a_pool_name_are_skipped():
+    """A view of the user's may drop attributes; there is no row to show them in."""
+    source = Source()
+    source.set_raw(semconv.POOL_LIVE, 1, {"else": 1})
+    assert source.read().pools == {}
+
+
+def test_an_exponential_histogram_counts_but_has_no_quantiles():
+    """A view of the user's may change the aggregation."""
+    exponential = SdkView(
+        instrument_name=semconv.ACQUIRE_DURATION.name,
+        aggregation=ExponentialBucketHistogramAggregation(),
+    )
+    source = Source(views=[exponential])
+    source.record(semconv.ACQUIRE_DURATION, 1.0)
+    pool = source.read().pools[KEY]
+    assert pool.acquired == 1
+    assert pool.wait.quantile(0.5) is None
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_missing_seams_and_own_failures_are_told(missing):
+    """What can't be seen is said, not shown as 0."""
+    source = Source()
+    seam = {semconv.POOL_LIBRARY: "httpx", semconv.SEAM_NAME: "acquire"}
+    source.set_raw(semconv.SEAM, 1 - missing, seam)
+    source.set_raw(semconv.INSTRUMENTATION_DROPPED, 4, {semconv.INSTRUMENTATION_KIND: "buffer"})
+    view = source.read()
+    assert view.missing_seams == ["httpx: acquire"] * missing
+    assert view.own_failures == 4
