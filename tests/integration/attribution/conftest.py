@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 pytest.importorskip("any_llm")
-pytest.importorskip("openai", minversion="3.0")
+pytest.importorskip("openai")
 pytest.importorskip("anthropic")
 
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution

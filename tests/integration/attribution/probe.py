@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpcore
-import httpcore2
 import pytest
 
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
@@ -47,7 +46,11 @@ class Probe:
             await pool.aclose() if hasattr(pool, "aclose") else pool.close()
 
     def attach(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for module in (httpcore, httpcore2):
+        for name in ("httpcore", "httpcore2"):
+            try:
+                module = importlib.import_module(name)
+            except ImportError:
+                continue
             for pool in (module.AsyncConnectionPool, module.ConnectionPool):
                 self._attach(monkeypatch, module.__name__, pool)
 

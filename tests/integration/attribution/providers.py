@@ -6,12 +6,14 @@ from typing import Any
 
 import any_llm
 import httpx
-import httpx2
+import openai
 import pytest
 from any_llm.providers import registry
 from any_llm.types.rerank import RerankResponse
 
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+
+OPENAI_IS_ON_HTTPX2 = int(openai.__version__.split(".")[0]) >= 3
 
 # Serves what no provider on httpx2 that is installed with any-llm's openai extra serves.
 RERANKER = registry.OpenAICompatibleProviderConfig(
@@ -50,7 +52,11 @@ def create(provider: str, server: FakeProvider, **more: Any) -> Any:
 
 def http_client(provider: str) -> Any:
     """A client of the user's own, of the library that the provider's SDK is on."""
-    return httpx.AsyncClient() if provider == "anthropic" else httpx2.AsyncClient()
+    if provider == "anthropic" or not OPENAI_IS_ON_HTTPX2:
+        return httpx.AsyncClient()
+    import httpx2
+
+    return httpx2.AsyncClient()
 
 
 def create_lazy(provider: str, server: FakeProvider) -> Any:
@@ -76,6 +82,7 @@ def create_lazy(provider: str, server: FakeProvider) -> Any:
 
 
 __all__ = [
+    "OPENAI_IS_ON_HTTPX2",
     "arguments",
     "create",
     "create_lazy",

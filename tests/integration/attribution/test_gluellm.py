@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 
 PROGRAM = """
     import asyncio, sys
-    import httpcore, httpcore2
+    import importlib, importlib.util
     from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
     from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 
@@ -22,7 +22,8 @@ PROGRAM = """
     attribution = AnyLLMAttribution(lambda kind: print("error", kind))
     if when == "before":
         attribution.install()
-    for module in (httpcore, httpcore2):
+    names = [name for name in ("httpcore", "httpcore2") if importlib.util.find_spec(name)]
+    for module in map(importlib.import_module, names):
         def patch(pool, library, handle):
             async def probe(self, request):
                 call = current_call.get()
