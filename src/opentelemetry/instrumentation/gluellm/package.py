@@ -12,7 +12,7 @@ missing, and here each library is observed where it is installed. See
 _instruments_any: Final = (
     "httpx >= 0.27",
     "httpx2 >= 2.0",
-    "httpcore >= 1.0",
+    "httpcore >= 1.0.3",
     "httpcore2 >= 2.0",
 )
 """Any one of these is enough. The same list is the extra ``instruments-any``, which is what

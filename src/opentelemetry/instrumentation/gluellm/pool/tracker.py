@@ -262,6 +262,8 @@ class PoolTracker:
         if connection is not None:
             connection.served += 1
             connection.sent = True
+            # httpcore 1.0 assigns one idle connection to several requests; this one has it.
+            connection.lease = lease
             if not connection.established_at:
                 # Its network stream takes no notes, so this is the first that we hear of it.
                 self.established(connection, connection.protocol)
@@ -302,10 +304,9 @@ class PoolTracker:
         self._leave(lease, now)
         if connection is not None:
             if not connection.established_at:
-                if not connection.leases:
-                    self.connections.pop(connection, None)
                 if connection.connect_started_at and connection.first_lease is lease:
                     self.observer.connection_failed(lease, connection)
+                self._next_to_connect(connection)
             else:
                 connection.sent = True
             if error == "pool_timeout":
@@ -313,6 +314,18 @@ class PoolTracker:
                 lease.acquired_at = 0
         if lease.counted and (lease.waited or not lease.acquired_at):
             self.observer.lease_waited(lease)
+
+    def _next_to_connect(self, connection: TrackedConnection) -> None:
+        # On HTTP/2 others may have waited for the set-up that failed: the next of them tries.
+        connection.connect_started_at = connection.tls_started_at = connection.tls_ended_at = 0
+        connection.first_lease = None
+        if not connection.leases:
+            self.connections.pop(connection, None)
+            return
+        for lease in tuple(self.leases):
+            if lease.connection is connection:
+                connection.first_lease = lease
+                return
 
     def _leave(self, lease: Lease, now: int) -> None:
         self.leases.pop(lease, None)
@@ -362,28 +375,29 @@ class PoolTracker:
 
     def discard(self, reason: str) -> None:
         """The pool is ``closed`` or ``garbage_collected``. Reached by finalizers."""
-        if not self.open:
-            return
-        self.open = False
-        self.reference = None
-        registry = self.registry
-        registry.trackers.pop(self, None)
-        if self.leases:
-            registry.ending[self] = None
-        now = self.clock()
-        ledger = self.ledger
+        if self.open:
+            self.open = False
+            registry = self.registry
+            registry.trackers.pop(self, None)
+            if self.leases:
+                registry.ending[self] = None
+            ledger = self.ledger
+            ledger.live -= 1
+            if not ledger.live:
+                ledger.empty_since = self.clock()
+            ledger.discarded[reason] += 1
+            self.observer.pool_discarded(self, reason)
         if reason == "garbage_collected":
-            # No response can be alive that could still release its connection.
-            for lease in tuple(self.leases):
-                lease.unwinding = True
-                if lease.answered_at:
-                    self.released(lease)
-                else:
-                    self.failed(lease, "cancelled", unwinding=True)
-            for connection in tuple(self.connections):
-                connection.close("garbage_collected")
-        ledger.live -= 1
-        if not ledger.live:
-            ledger.empty_since = now
-        ledger.discarded[reason] += 1
-        self.observer.pool_discarded(self, reason)
+            self.reference = None
+            self._end_all()
+
+    def _end_all(self) -> None:
+        # No response is alive that could still give its connection back.
+        for lease in tuple(self.leases):
+            lease.unwinding = True
+            if lease.answered_at:
+                self.released(lease)
+            else:
+                self.failed(lease, "cancelled", unwinding=True)
+        for connection in tuple(self.connections):
+            connection.close("garbage_collected")

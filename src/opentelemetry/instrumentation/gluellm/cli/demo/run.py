@@ -166,7 +166,8 @@ class Demo:
         await asyncio.sleep(_SETTLE)
 
     def _screen(self, act: Act, where: str, duration: float) -> Screen:
-        kind = LiveScreen if self._console.is_terminal else PlainScreen
+        live = self._console.is_terminal and not self._console.is_dumb_terminal
+        kind = LiveScreen if live else PlainScreen
         return kind(self._console, act.name, act.line, where, duration)
 
     def _by_target(self, view: View) -> dict[str, PoolView]:
