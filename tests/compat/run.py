@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TESTS = ("tests/compat", "tests/integration/auto_instrument")
 
 ANY_LLM = "any-llm-sdk[openai,anthropic]>=1.40"
 HTTP_INSTRUMENTATION = "opentelemetry-instrumentation-httpx>=0.65b0"
@@ -40,6 +39,10 @@ class Environment:
     requirements: tuple[str, ...]
     absent: tuple[str, ...] = ()
     """Modules that must not be importable."""
+    tests: tuple[str, ...] = (
+        "tests/compat/test_environment.py",
+        "tests/integration/auto_instrument",
+    )
 
 
 ENVIRONMENTS = {
@@ -62,6 +65,20 @@ ENVIRONMENTS = {
     "openai-2": Environment(
         (ANY_LLM, "openai<3", HTTP_INSTRUMENTATION),
         absent=("gluellm", "httpx2"),
+    ),
+    "oldest-httpx": Environment(
+        ("httpx==0.27.0", "httpcore==1.0.3"),
+        absent=("any_llm", "httpx2", "httpcore2"),
+    ),
+    "oldest-httpx2": Environment(
+        ("httpx2==2.0.0", "httpcore2==2.0.0"),
+        absent=("any_llm", "httpx", "httpcore"),
+    ),
+    # The last whose pools are built otherwise: none of the seams is there.
+    "httpcore-without-seams": Environment(
+        ("httpx==0.27.0", "httpcore==1.0.2"),
+        absent=("any_llm", "httpx2", "httpcore2"),
+        tests=("tests/compat/test_seams.py",),
     ),
     "oldest-opentelemetry": Environment(
         (ANY_LLM, *opentelemetry("1.30.0", "0.51b0")),
@@ -97,7 +114,16 @@ def run(name: str, python: str) -> bool:
         check=True,
     )
     tests = subprocess.run(
-        [interpreter, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider", *TESTS],
+        [
+            interpreter,
+            "-m",
+            "pytest",
+            "-q",
+            "--noconftest",
+            "-p",
+            "no:cacheprovider",
+            *environment.tests,
+        ],
         cwd=ROOT,
         env={**os.environ, "GLUELLM_ABSENT": ",".join(environment.absent)},
         check=False,
