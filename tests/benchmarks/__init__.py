@@ -1,0 +1,1 @@
+"""What the instrumentation costs, beside its budgets: ``make bench``."""

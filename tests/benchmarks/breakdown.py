@@ -1,0 +1,98 @@
+"""Where the instructions of a request go: each seam and each observer's event taken out in turn.
+
+What a request costs less without one seam is what the seam costs. ``python -m benchmarks.breakdown``
+is what valgrind runs; ``make bench ARGS=--profile`` prints it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+
+from . import counting, internals
+from .instructions import load, requests
+from .workload import COMBINATIONS, OFF, OURS, Combination
+
+_EVENTS = ("lease_queued", "lease_acquired", "lease_answered", "lease_released")
+_LENGTHS = (20, 120)
+
+
+def measure(combination: Combination, *, timeout: float) -> dict[str, float]:
+    """Instructions of a request by what costs them; ``the request's seams`` is what is left."""
+    counts = counting.count(__name__, [str(combination)], timeout=timeout)[str(combination)]
+    whole = counts["ours"] - counts["off"]
+    parts = {
+        part: counts["ours"] - without
+        for part, without in counts.items()
+        if part not in {"ours", "off"}
+    }
+    parts["what is left: the request's own seam"] = whole - sum(parts.values())
+    return dict(sorted(parts.items(), key=lambda part: -part[1])) | {"all": whole}
+
+
+def _without_seam(name: str) -> Callable[[], None]:
+    def take_out() -> None:
+        for patch in internals.patches():
+            if _name(patch) == name:
+                patch.undo()
+
+    return take_out
+
+
+def _without_event(event: str) -> Callable[[], None]:
+    def take_out() -> None:
+        setattr(internals.installation().registry.observer, event, _nothing)
+
+    return take_out
+
+
+def _nothing(*args: Any) -> None:
+    pass
+
+
+def _name(patch: Any) -> str:
+    owner = patch.owner()
+    return f"{owner.__module__}.{owner.__qualname__}.{patch.name}"
+
+
+def _jobs(combination: Combination, seams: list[str]) -> Iterator[counting.Job]:
+    group = str(combination)
+
+    def job(variant: str, what: str, before: Callable[[], None] | None = None) -> counting.Job:
+        def work(length: int) -> None:
+            requests(combination, what, length, attributed=what == OURS, before=before)
+
+        return group, variant, work, _LENGTHS, 1
+
+    yield job("off", OFF)
+    yield job("ours", OURS)
+    for seam in seams:
+        yield job(seam, OURS, _without_seam(seam))
+    for event in _EVENTS:
+        yield job(f"observers of {event}", OURS, _without_event(event))
+
+
+def _main(name: str) -> None:
+    (combination,) = (each for each in COMBINATIONS if str(each) == name)
+    load([combination])
+    GlueLLMInstrumentor().instrument()
+    core = combination.library.replace("httpx", "httpcore")
+    asynchronous = combination.mode == "async"
+    seams = sorted(
+        _name(patch)
+        for patch in internals.patches()
+        if patch.owner().__module__.partition(".")[0] == core
+        and ("Async" in patch.owner().__qualname__) is asynchronous
+        # Without these nothing is tracked, so all the others would fall with them.
+        and patch.name not in {"handle_request", "handle_async_request", "__init__"}
+        and not any(other in _name(patch) for other in ("HTTP2", "HTTPProxy", "SOCKSProxy"))
+    )
+    GlueLLMInstrumentor().uninstrument()
+    counting.fork_each(_jobs(combination, seams))
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])

@@ -1,0 +1,95 @@
+"""Instruction counts by ``valgrind --tool=cachegrind``; they repeat to 0.1 %.
+
+One process loads everything and forks a child for each variant and run length; valgrind follows a
+fork and writes a count for each process. The difference of two lengths is what the further requests
+took, without start-up, warm-up or the fixed part of anything.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+Job = tuple[str, str, Callable[[int], None], tuple[int, int], int]
+"""Group, variant, what to run with a length, the short and the long length, and how many of what is
+counted one unit of length holds."""
+
+Counts = dict[str, dict[str, float]]
+"""Instructions by group, then by variant."""
+
+
+def available() -> bool:
+    """Whether valgrind is installed."""
+    return shutil.which("valgrind") is not None
+
+
+def count(module: str, arguments: Iterable[str], *, timeout: float) -> Counts:
+    """Run ``python -m module`` under valgrind, which calls :func:`fork_each`.
+
+    Raises RuntimeError where that fails, TimeoutExpired after ``timeout`` seconds.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [
+                "valgrind",
+                "--tool=cachegrind",
+                "--cache-sim=no",
+                f"--cachegrind-out-file={folder}/%p",
+                sys.executable,
+                "-m",
+                module,
+                *arguments,
+            ],
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+            check=False,
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{module} under valgrind: {done.stderr[-2000:]}")
+        found: Counts = {}
+        for line in done.stdout.splitlines():
+            group, variant, short, long, divisor = json.loads(line)
+            difference = _total(Path(folder, str(long))) - _total(Path(folder, str(short)))
+            found.setdefault(group, {})[variant] = difference / divisor
+        return found
+
+
+def _total(path: Path) -> int:
+    for line in path.read_text(errors="replace").splitlines():
+        if line.startswith("summary:"):
+            return int(line.split()[1])
+    raise ValueError(f"no summary in valgrind's output {path.name}")
+
+
+def fork_each(jobs: Iterable[Job]) -> None:
+    """Run every job at both of its lengths, each in a child, and exit."""
+    gc.collect()
+    gc.freeze()
+    for group, variant, work, lengths, units in jobs:
+        processes = [_fork(work, length) for length in lengths]
+        divisor = (lengths[1] - lengths[0]) * units
+        print(json.dumps([group, variant, *processes, divisor]), flush=True)
+    os._exit(0)
+
+
+def _fork(work: Callable[[int], None], length: int) -> int:
+    process = os.fork()
+    if not process:
+        # When the collector runs depends on all that was allocated before.
+        gc.disable()
+        work(length)
+        # Without the interpreter's own end, which frees what the requests left.
+        os._exit(0)
+    _, status = os.waitpid(process, 0)
+    if status:
+        raise SystemExit(f"a measured process ended with status {status}")
+    return process
