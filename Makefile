@@ -58,7 +58,7 @@ architecture: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest tests/architecture $(ARGS)
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/python tests/benchmarks $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py $(ARGS)
