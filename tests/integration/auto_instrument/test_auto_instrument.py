@@ -150,6 +150,24 @@ def test_wrong_variable_stops_nothing(provider: FakeProvider) -> None:
     assert errors.count("OTEL_PYTHON_GLUELLM_MAX_ORIGINS='many'") == 1
 
 
+@pytest.mark.parametrize("http_spans", ["false", "true"])
+def test_http_spans_are_left_to_the_loader(provider: FakeProvider, http_spans: str) -> None:
+    """It turns on what is installed, whatever our setting says: one CLIENT span a request."""
+    library = "httpx" if importlib.util.find_spec("httpx") else "httpx2"
+    console, errors = run(
+        "http_script.py",
+        provider.openai_url,
+        library,
+        OTEL_PYTHON_GLUELLM_SCOPE="all",
+        OTEL_PYTHON_GLUELLM_HTTP_SPANS=http_spans,
+    )
+    installed = importlib.util.find_spec("opentelemetry.instrumentation.httpx") is not None
+    clients = [span for span in console.spans if span["kind"] == "SpanKind.CLIENT"]
+    assert len(clients) == (3 if installed else 0)
+    assert console.requests() == 3
+    assert "Traceback" not in errors
+
+
 def test_it_can_be_turned_off_by_name(provider: FakeProvider) -> None:
     """The loader knows us as ``gluellm``."""
     library = "httpx2" if importlib.util.find_spec("httpx2") else "httpx"

@@ -1,0 +1,46 @@
+"""The documentation's whole programs, run as they stand against a fake provider."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
+
+ROOT = Path(__file__).parents[3]
+
+pytest.importorskip("any_llm")
+
+
+def programs(page: str) -> list[str]:
+    """The Python blocks of a page that make an any-llm call."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    return [block for block in blocks if "AnyLLM.create" in block]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md"])
+def test_example_runs_as_it_stands(page: str) -> None:
+    """What a reader copies works, and the one that prints metrics prints ours."""
+    (program,) = programs(page)
+    with FakeProviderThread() as provider:
+        finished = subprocess.run(
+            [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", program],
+            env={
+                **os.environ,
+                "OPENAI_API_KEY": "any",
+                "OPENAI_BASE_URL": provider.openai_url,
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stderr
+        assert provider.counts.completed == 1
+    if "ConsoleMetricExporter" in program:
+        assert '"gluellm.pool.acquire.duration"' in finished.stdout
