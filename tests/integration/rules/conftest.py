@@ -1,0 +1,107 @@
+"""Providers in memory, and the instrumentation on and off, for the rules that were learned."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from support.clients import Runner
+from support.libraries import Library
+from support.telemetry import Telemetry
+
+TESTS = Path(__file__).parents[2]
+SCRIPTS = Path(__file__).with_name("scripts")
+
+Instrument = Callable[..., Telemetry]
+
+
+@pytest.fixture(params=["httpx", "httpx2"])
+def library(request: pytest.FixtureRequest) -> Library:
+    """httpx on httpcore, httpx2 on httpcore2."""
+    return Library.load(request.param)
+
+
+@pytest.fixture(params=["sync", "asyncio"])
+def runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
+    """Threads for the sync pools, or an event loop for the async ones."""
+    with Runner.start(request.param) as runner:
+        yield runner
+
+
+@pytest.fixture
+def threads() -> Iterator[Runner]:
+    """Threads only, where sync and async are the same to the rule."""
+    with Runner.start("sync") as runner:
+        yield runner
+
+
+@pytest.fixture
+def providers() -> Iterator[Telemetry]:
+    """Providers in memory, with the instrumentation off; it is off again in the end."""
+    made = Telemetry()
+    yield made
+    if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
+        GlueLLMInstrumentor().uninstrument()
+    made.shutdown()
+
+
+@pytest.fixture
+def instrument(providers: Telemetry) -> Instrument:
+    """Turn the instrumentation on, for every pool unless the settings say otherwise."""
+
+    def turn_on(**settings: Any) -> Telemetry:
+        GlueLLMInstrumentor().instrument(
+            meter_provider=providers.meter_provider,
+            tracer_provider=providers.tracer_provider,
+            **{"scope": "all", **settings},
+        )
+        return providers
+
+    return turn_on
+
+
+@pytest.fixture
+def telemetry(instrument: Instrument) -> Telemetry:
+    """The instrumentation on for every pool."""
+    return instrument()
+
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run one of the scripts in a process of its own and return what it printed.
+
+    A hang is a failure after 30 s.
+    """
+
+    def run_script(name: str, *arguments: str, path: str = "", **environment: str) -> str:
+        places = [path, str(TESTS), os.environ.get("PYTHONPATH", "")]
+        variables = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(place for place in places if place),
+            **environment,
+        }
+        try:
+            finished = subprocess.run(
+                [sys.executable, str(SCRIPTS / name), *arguments],
+                env=variables,
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as hung:
+            raise AssertionError(f"{name} hangs: {hung.stdout!r} {hung.stderr!r}") from None
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        return finished.stdout
+
+    return run_script

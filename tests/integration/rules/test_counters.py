@@ -1,0 +1,142 @@
+"""Counters that alerts use are born at 0, and a gone pool reports 0 before its series vanish."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.script import Reply
+from support.telemetry import KEYS, Telemetry
+
+BORN_AT_ZERO = [
+    *((semconv.TIMEOUTS, {"kind": kind}) for kind in ("pool", "connect", "read", "write")),
+    *(
+        (semconv.REQUESTS, {"error": error, "status": None})
+        for error in (
+            "connect_timeout",
+            "name_resolution_error",
+            "connection_error",
+            "secure_connection_error",
+        )
+    ),
+    (semconv.REUSE_FAILURES, {}),
+    (semconv.REQUEUES, {}),
+    (semconv.POOL_DISCARDED, {"discard": "closed"}),
+    (semconv.POOL_DISCARDED, {"discard": "garbage_collected"}),
+]
+
+
+def test_counters_that_alerts_use_are_born_at_zero(
+    threads: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """increase() can't see a series that is born at 1: all are there before anything has failed."""
+    gate = server.gate()
+    pool = threads.pool(library)
+    server.reply("/", Reply(head_after=gate))
+    exchange = pool.send(server.url())
+    server.timeline.wait_for("request")
+    points = telemetry.collect()
+    for metric, where in BORN_AT_ZERO:
+        values = [
+            point.value
+            for point in points.get(metric.name, ())
+            if all(point.attributes.get(KEYS[name]) == value for name, value in where.items())
+        ]
+        assert values == [0], (metric.name, where)
+    gate.open()
+    exchange.head()
+    exchange.read()
+
+
+def test_dropped_records_are_born_at_zero(telemetry: Telemetry) -> None:
+    """Blindness of our own must be seen from its first record on, before any pool exists."""
+    assert [p.value for p in telemetry.points(semconv.INSTRUMENTATION_DROPPED)] == [0]
+
+
+class Ahead:
+    """The installation's clock, put forward."""
+
+    def __init__(self) -> None:
+        installation = GlueLLMInstrumentor._installation
+        assert installation is not None
+        self._registry = installation.registry
+        self._clock = installation.registry.clock
+        self.seconds = 0.0
+        self._registry.clock = lambda: self._clock() + int(self.seconds * 1e9)
+
+
+@pytest.mark.parametrize("end", ["closed", "garbage_collected"])
+def test_gone_pool_reports_zero_and_then_vanishes(
+    threads: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry, end: str
+) -> None:
+    """For ten minutes every gauge says 0, so that no dashboard keeps the last value."""
+    ahead = Ahead()
+    pool = threads.pool(library, max_connections=2)
+    pool.get(server.url())
+    before = telemetry.collect()
+    if end == "closed":
+        pool.close()
+    else:
+        pool.forget()
+        gc.collect()
+    gauges = {
+        metric.name
+        for metric in semconv.METRICS
+        if metric.instrument in (Instrument.OBSERVABLE_GAUGE, Instrument.OBSERVABLE_UP_DOWN_COUNTER)
+        and metric not in (semconv.SEAM, semconv.PEAK_ACTIVE, semconv.PEAK_QUEUED)
+    }
+    limits = {
+        semconv.CONNECTION_MAX.name,
+        semconv.CONNECTION_IDLE_MAX.name,
+        semconv.ACQUIRE_TIMEOUT.name,
+    }
+    for seconds in (0.0, 599.0):
+        ahead.seconds = seconds
+        points = telemetry.collect()
+        for name in (gauges & before.keys()) - limits:
+            assert [p.value for p in points[name]] == [0] * len(before[name]), name
+        assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {end: 1}
+    ahead.seconds = 601.0
+    points = telemetry.collect()
+    # What is left are the histograms, which the SDK keeps itself.
+    left = {
+        metric.name
+        for metric in semconv.METRICS
+        if metric.instrument is not Instrument.HISTOGRAM
+        and any(semconv.POOL_NAME in point.attributes for point in points.get(metric.name, ()))
+    }
+    assert left == set()
+
+
+def test_peak_is_kept_when_its_pool_is_gone(
+    threads: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """A pool per call is over before anybody collects, and was busy all the same."""
+    ahead = Ahead()
+    pool = threads.pool(library)
+    pool.get(server.url())
+    pool.close()
+    assert telemetry.value(semconv.PEAK_ACTIVE) == 1
+    ahead.seconds = 200.0
+    assert telemetry.value(semconv.PEAK_ACTIVE) == 0
+
+
+def test_name_that_comes_back_continues_its_counters(
+    threads: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """A series that vanished and returns must not fall back."""
+    ahead = Ahead()
+    for requests in (1, 2):
+        pool = threads.pool(library)
+        pool.get(server.url())
+        assert telemetry.by(semconv.REQUESTS, "status") == {200: requests}
+        pool.close()
+        ahead.seconds += 1000.0
+        assert telemetry.points(semconv.REQUESTS) == []

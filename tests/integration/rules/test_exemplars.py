@@ -1,0 +1,110 @@
+"""Exemplars point to the request that waited, whichever task assigned its connection."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.script import Reply
+from support.telemetry import Telemetry
+from support.waiting import wait_until
+
+from .conftest import Instrument
+
+
+def in_span(tracer: Any, name: str, work: Callable[[], Any]) -> tuple[threading.Thread, list[int]]:
+    """Do something in a thread, in a root span of its own; the list gets the trace id."""
+    trace_ids: list[int] = []
+
+    def run() -> None:
+        with tracer.start_as_current_span(name) as span:
+            trace_ids.append(span.get_span_context().trace_id)
+            work()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, trace_ids
+
+
+def exemplars(points: list[Any]) -> set[tuple[int, bool]]:
+    """Trace id and whether the value is more than nothing, of each exemplar."""
+    return {(e.trace_id, e.value > 0.01) for point in points for e in point.exemplars}
+
+
+def test_wait_is_an_example_of_the_request_that_waited(
+    library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """The holder's release assigns; somebody else's span collects; the waiter's trace is told."""
+    tracer = telemetry.tracer_provider.get_tracer("test")
+    gate = server.gate()
+    server.reply("/slow", Reply(end_after=gate))
+    pool = library.core.ConnectionPool(max_connections=1)
+    holder, held_by = in_span(tracer, "holder", lambda: pool.request("GET", server.url("/slow")))
+    server.timeline.wait_for("head")
+    waiter, waited_in = in_span(tracer, "waiter", lambda: pool.request("GET", server.url()))
+    wait_until(lambda: [request.is_queued() for request in pool._requests] == [False, True])
+    threading.Event().wait(0.03)
+    gate.open()
+    holder.join(10)
+    waiter.join(10)
+    with tracer.start_as_current_span("collector"):
+        points = telemetry.collect()
+    assert exemplars(points[semconv.ACQUIRE_DURATION.name]) == {
+        (held_by[0], False),
+        (waited_in[0], True),
+    }
+    leases = {trace for trace, _ in exemplars(points[semconv.LEASE_DURATION.name])}
+    assert leases <= {held_by[0], waited_in[0]}
+    assert leases
+    created = {trace for trace, _ in exemplars(points[semconv.CONNECTION_CREATE_DURATION.name])}
+    assert created == {held_by[0]}
+    pool.close()
+
+
+def test_value_without_a_span_is_an_example_of_nothing(
+    library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """Not of the span in which somebody collects, nor of one whose request drains."""
+    pool = library.core.ConnectionPool()
+    pool.request("GET", server.url())
+    tracer = telemetry.tracer_provider.get_tracer("test")
+    with tracer.start_as_current_span("collector"):
+        points = telemetry.collect()
+    assert {name for name, found in points.items() for point in found if point.exemplars} == set()
+    pool.close()
+
+
+def test_end_of_a_connection_is_an_example_of_nothing(
+    library: Library, server: HTTP1Server, instrument: Instrument
+) -> None:
+    """Who closes it, and in whose span, says nothing about it."""
+    telemetry = instrument(metrics="full")
+    tracer = telemetry.tracer_provider.get_tracer("test")
+    with tracer.start_as_current_span("request"):
+        pool = library.core.ConnectionPool()
+        pool.request("GET", server.url())
+        pool.close()
+    points = telemetry.collect()
+    assert exemplars(points[semconv.LEASE_DURATION.name])
+    assert exemplars(points[semconv.CONNECTION_DURATION.name]) == set()
+    assert exemplars(points[semconv.CONNECTION_REQUESTS.name]) == set()
+
+
+def test_span_that_is_not_sampled_is_no_example(
+    library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """A link to a trace that nobody keeps leads nowhere."""
+    tracer = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False).get_tracer("test")
+    pool = library.core.ConnectionPool()
+    with tracer.start_as_current_span("request"):
+        pool.request("GET", server.url())
+    points = telemetry.collect()
+    assert exemplars(points[semconv.LEASE_DURATION.name]) == set()
+    pool.close()

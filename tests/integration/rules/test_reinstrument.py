@@ -1,0 +1,159 @@
+"""Instrument, uninstrument, instrument on one provider: the data go on, and nothing comes twice."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.script import Reply
+from support.telemetry import Telemetry
+
+from .conftest import Instrument
+
+
+def test_data_continue_on_the_same_provider(
+    runner: Runner, library: Library, server: HTTP1Server, instrument: Instrument
+) -> None:
+    """A second installation reports, each series once, though the Meter keeps the old callbacks."""
+    telemetry = instrument()
+    pool = runner.pool(library)
+    pool.get(server.url())
+    assert telemetry.by(semconv.REQUESTS, "status") == {200: 1}
+    for round_ in (2, 3):
+        GlueLLMInstrumentor().uninstrument()
+        instrument()
+        pool.get(server.url())
+        points = telemetry.collect()
+        assert [p.value for p in points["gluellm.pool.live"]] == [1]
+        assert [p.value for p in points["http.client.active_requests"]] == [0]
+        (lease,) = points["gluellm.pool.lease.duration"]
+        assert lease.count == round_
+        for name, found in points.items():
+            sets = [frozenset(p.attributes.items()) for p in found]
+            assert len(sets) == len(set(sets)), name
+
+
+def test_nothing_is_reported_while_it_is_off(
+    threads: Runner, library: Library, server: HTTP1Server, instrument: Instrument
+) -> None:
+    """Requests in between count nowhere; state and counters are silent, not 0."""
+    telemetry = instrument()
+    pool = threads.pool(library)
+    pool.get(server.url())
+    telemetry.collect()
+    GlueLLMInstrumentor().uninstrument()
+    pool.get(server.url())
+    points = telemetry.collect()
+    histograms = {
+        metric.name
+        for metric in semconv.METRICS
+        if metric.instrument is semconv.Instrument.HISTOGRAM
+    }
+    assert points.keys() <= histograms  # what the SDK has accumulated itself
+    assert sum(p.count for p in points["gluellm.pool.lease.duration"]) == 1
+    instrument()
+    pool.get(server.url())
+    assert telemetry.value(semconv.REQUESTS) == 1
+    assert telemetry.count(semconv.LEASE_DURATION) == 2
+
+
+def test_what_was_measured_before_turning_off_still_goes_out(
+    threads: Runner, library: Library, server: HTTP1Server, instrument: Instrument
+) -> None:
+    """Values that wait to be recorded are recorded at uninstrument()."""
+    telemetry = instrument()
+    threads.pool(library).get(server.url())
+    GlueLLMInstrumentor().uninstrument()
+    assert telemetry.count(semconv.LEASE_DURATION) == 1
+    assert telemetry.count(semconv.ACQUIRE_DURATION) == 1
+
+
+def test_patches_are_the_identical_objects_afterwards(instrument: Instrument) -> None:
+    """Nothing of ours stays in the libraries' methods."""
+    modules: list[Any] = []
+    for name in ("httpx", "httpx2"):
+        core = Library.load(name).core
+        modules += [core.ConnectionPool, core.AsyncConnectionPool, core.HTTPProxy, core.SOCKSProxy]
+        modules += [core.HTTP11Connection, core.AsyncHTTP11Connection]
+        modules += [core.HTTP2Connection, core.AsyncHTTP2Connection]
+
+    def methods() -> dict[tuple[Any, str], Any]:
+        return {(m, key): value for m in modules for key, value in vars(m).items() if callable(value)}
+
+    before = methods()
+    instrument()
+    during = methods()
+    assert any(during[key] is not value for key, value in before.items())
+    GlueLLMInstrumentor().uninstrument()
+    after = methods()
+    assert after.keys() == before.keys()
+    assert [key for key, value in before.items() if after[key] is not value] == []
+
+
+def test_twice_is_harmless(
+    threads: Runner,
+    library: Library,
+    server: HTTP1Server,
+    instrument: Instrument,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The second instrument() changes nothing, nor does a second uninstrument()."""
+    telemetry = instrument()
+    with caplog.at_level(logging.ERROR):
+        instrument()
+    threads.pool(library).get(server.url())
+    assert telemetry.count(semconv.LEASE_DURATION) == 1
+    assert telemetry.value(semconv.POOL_OPENED) == 1
+    GlueLLMInstrumentor().uninstrument()
+    GlueLLMInstrumentor().uninstrument()
+
+
+def test_requests_under_way_while_it_is_turned_off_and_on(
+    runner: Runner, library: Library, server: HTTP1Server, instrument: Instrument
+) -> None:
+    """They go on undisturbed, and the new installation starts with a pool that fits."""
+    telemetry = instrument()
+    gate = server.gate()
+    pool = runner.pool(library, max_connections=1)
+    running = pool.send(server.reply("/slow", Reply(end_after=gate)))
+    running.head()
+    waiting = pool.send(server.url())
+    GlueLLMInstrumentor().uninstrument()
+    instrument()
+    gate.open()
+    assert running.read() == b"ok"
+    assert waiting.head() == 200
+    assert waiting.read() == b"ok"
+    pool.get(server.url())
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="active") == 0
+
+
+def test_two_providers_one_after_the_other(
+    threads: Runner, library: Library, server: HTTP1Server
+) -> None:
+    """Each installation tells its own provider, and the old one hears no more."""
+    first, second = Telemetry(), Telemetry()
+    pool = threads.pool(library)
+    for telemetry in (first, second):
+        GlueLLMInstrumentor().instrument(
+            scope="all",
+            meter_provider=telemetry.meter_provider,
+            tracer_provider=telemetry.tracer_provider,
+        )
+        pool.get(server.url())
+        telemetry.collect()
+        GlueLLMInstrumentor().uninstrument()
+    assert first.count(semconv.LEASE_DURATION) == 1
+    assert second.count(semconv.LEASE_DURATION) == 1
+    assert first.points(semconv.POOL_LIVE) == []
+    first.shutdown()
+    second.shutdown()
