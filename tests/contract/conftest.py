@@ -11,6 +11,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from support.clients import Runner
+from support.installation import instrument
 from support.libraries import Library
 from support.telemetry import Telemetry
 
@@ -58,13 +59,3 @@ def untouched() -> Iterator[Telemetry]:
     if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
         GlueLLMInstrumentor().uninstrument()
     telemetry.shutdown()
-
-
-def instrument(telemetry: Telemetry, **settings: object) -> None:
-    """Turn the instrumentation on for every pool."""
-    GlueLLMInstrumentor().instrument(
-        scope="all",
-        meter_provider=telemetry.meter_provider,
-        tracer_provider=telemetry.tracer_provider,
-        **settings,
-    )

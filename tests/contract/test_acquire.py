@@ -149,8 +149,12 @@ def test_one_idle_connection_for_two_waiters(
     wait_until(lambda: telemetry.value(semconv.REQUEUES) == library.assigns_twice)
     wait_until(lambda: any(waiter.answered for waiter in waiters))
     winner, loser = sorted(waiters, key=lambda waiter: not waiter.answered)
+    winner.head()
+    body = winner.begin_read()
+    # The connection was assigned to the loser last; what is read is the winner's all the same.
+    wait_until(lambda: telemetry.current("reading") == 1, "the winner is reading")
     gates[1].open()
-    winner.read()
+    body.result(5)
     loser.head()
     gates[2].open()
     loser.read()

@@ -85,9 +85,12 @@ class PoolUnderTest:
         return sum(request.is_queued() for request in list(self.core._requests))
 
     def send(
-        self, url: str, *, method: str = "GET", headers: Headers = (), **timeouts: Any
+        self, url: str, *, body: bytes = b"", headers: Headers = (), **timeouts: Any
     ) -> Exchange:
-        """Start a request; ``pool=``, ``connect=``, ``read=`` and ``write=`` are its timeouts."""
+        """Start a GET, or a POST of a body.
+
+        ``pool=``, ``connect=``, ``read=`` and ``write=`` are its timeouts.
+        """
         raise NotImplementedError
 
     def get(self, url: str, *, headers: Headers = (), **timeouts: Any) -> Exchange:
@@ -116,9 +119,9 @@ class SyncPool(PoolUnderTest):
     """``ConnectionPool``."""
 
     def send(
-        self, url: str, *, method: str = "GET", headers: Headers = (), **timeouts: Any
+        self, url: str, *, body: bytes = b"", headers: Headers = (), **timeouts: Any
     ) -> Exchange:
-        raw, request = self.raw, self.library.request(url, method, headers, timeouts)
+        raw, request = self.raw, self.library.request(url, body, headers, timeouts)
 
         def opening() -> Opened:
             response = raw.handle_request(request)
@@ -135,12 +138,13 @@ class SyncClient(PoolUnderTest):
         return self.raw._transport._pool
 
     def send(
-        self, url: str, *, method: str = "GET", headers: Headers = (), **timeouts: Any
+        self, url: str, *, body: bytes = b"", headers: Headers = (), **timeouts: Any
     ) -> Exchange:
         raw, timeout = self.raw, self.library.timeout(timeouts)
 
         def opening() -> Opened:
-            request = raw.build_request(method, url, headers=headers, timeout=timeout)
+            method = "POST" if body else "GET"
+            request = raw.build_request(method, url, content=body, headers=headers, timeout=timeout)
             response = raw.send(request, stream=True)
             return Opened(response.status_code, response.iter_raw(), response.close)
 
@@ -161,9 +165,9 @@ class AsyncPool(_Async):
     """``AsyncConnectionPool``."""
 
     def send(
-        self, url: str, *, method: str = "GET", headers: Headers = (), **timeouts: Any
+        self, url: str, *, body: bytes = b"", headers: Headers = (), **timeouts: Any
     ) -> Exchange:
-        raw, request = self.raw, self.library.request(url, method, headers, timeouts)
+        raw, request = self.raw, self.library.request(url, body, headers, timeouts)
 
         async def opening() -> Opened:
             response = await raw.handle_async_request(request)
@@ -180,12 +184,13 @@ class AsyncClient(_Async):
         return self.raw._transport._pool
 
     def send(
-        self, url: str, *, method: str = "GET", headers: Headers = (), **timeouts: Any
+        self, url: str, *, body: bytes = b"", headers: Headers = (), **timeouts: Any
     ) -> Exchange:
         raw, timeout = self.raw, self.library.timeout(timeouts)
 
         async def opening() -> Opened:
-            request = raw.build_request(method, url, headers=headers, timeout=timeout)
+            method = "POST" if body else "GET"
+            request = raw.build_request(method, url, content=body, headers=headers, timeout=timeout)
             response = await raw.send(request, stream=True)
             return Opened(response.status_code, response.aiter_raw(), response.aclose)
 

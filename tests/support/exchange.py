@@ -7,6 +7,7 @@ task of its own on an event loop in the background, so one body serves sync and 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import queue
 import threading
 import time
@@ -103,7 +104,8 @@ class ThreadExchange(Exchange):
     def __init__(self, opening: Callable[[], Opened]) -> None:
         super().__init__()
         self._steps: queue.SimpleQueue[tuple[str, Future[Any]]] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, args=(opening,), daemon=True)
+        context = contextvars.copy_context()  # the test's current span, as for a task
+        self._thread = threading.Thread(target=context.run, args=(self._run, opening), daemon=True)
         self._thread.start()
 
     def _step(self, what: str) -> Future[Any]:

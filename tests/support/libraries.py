@@ -34,16 +34,19 @@ class Library:
     def request(
         self,
         url: str,
-        method: str = "GET",
+        body: bytes = b"",
         headers: tuple[tuple[str, str], ...] = (),
         timeouts: Timeouts | None = None,
     ) -> Any:
-        """A request for a pool. Without ``pool.request()`` nothing adds the Host header."""
-        host = url.split("/")[2]
+        """A request for a pool. Without ``pool.request()`` nothing adds the usual headers."""
+        usual = [("Host", url.split("/")[2])]
+        if body:
+            usual.append(("Content-Length", str(len(body))))
         return self.core.Request(
-            method,
+            "POST" if body else "GET",
             url,
-            headers=[("Host", host), *headers],
+            headers=[*usual, *headers],
+            content=body,
             extensions={"timeout": dict(timeouts or {})},
         )
 

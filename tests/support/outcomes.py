@@ -33,6 +33,8 @@ class Row:
     status: int | None = None
     error: str | None = OK
     timeout: str | None = None
+    left: bool = True
+    """Whether it was seen to leave the pool."""
 
 
 def reused(status: int = 200) -> Row:
@@ -85,7 +87,7 @@ def assert_rows(telemetry: Telemetry, *rows: Row) -> None:
         expected.acquire[row.acquire] += 1
         expected.create[row.create] += row.created
         expected.lease += row.lease
-        expected.requests[row.status, row.error] += 1
+        expected.requests[row.status, row.error] += row.left
         expected.timeouts[row.timeout] += row.timeout is not None
     told = _Totals(
         Counter(telemetry.by(semconv.ACQUIRE_DURATION, "error")),
@@ -95,7 +97,8 @@ def assert_rows(telemetry: Telemetry, *rows: Row) -> None:
         Counter(telemetry.by(semconv.TIMEOUTS, "kind")),
     )
     for name in ("acquire", "create", "requests", "timeouts"):
-        assert dict(getattr(told, name)) == dict(+getattr(expected, name)), name
+        got, wanted = dict(getattr(told, name)), dict(+getattr(expected, name))
+        assert got == wanted, f"{name}: told {got}, expected {wanted}"
     assert told.lease == expected.lease, "lease"
 
 

@@ -1,0 +1,152 @@
+"""Requests that are under way when the instrumentation comes or goes."""
+
+from __future__ import annotations
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.installation import instrument
+from support.libraries import Library
+from support.outcomes import Row, assert_near, assert_rows, assert_settled, new, reused
+from support.script import Reply
+from support.telemetry import Telemetry
+from support.waiting import wait_until
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+def test_in_flight_at_instrument(
+    runner: Runner, library: Library, server: HTTP1Server, untouched: Telemetry
+) -> None:
+    """Requests that began before go on undisturbed and unseen; the pool's next ones are seen.
+
+    They may be assigned their connection, be read and be closed after it: nothing goes negative.
+    """
+    pool = runner.pool(library, max_connections=1)
+    gates = [server.gate(), server.gate()]
+    reading = pool.send(server.reply("/held", *(Reply(end_after=gate) for gate in gates)))
+    reading.head()
+    queued = pool.send(server.url("/held"))
+    wait_until(lambda: pool.queued == 1)
+    instrument(untouched)
+    seen = pool.send(server.url("/seen"))
+    wait_until(lambda: untouched.current("queued") == 1)
+    # Either of the two may be assigned the connection first.
+    bodies = [queued.begin_read(), seen.begin_read()]
+    for gate in gates:
+        gate.open()
+    assert reading.read() == b"ok"
+    assert [body.result(5) for body in bodies] == [b"ok", b"ok"]
+    assert_settled(untouched, [seen], reused())
+    assert untouched.phases()["queued"] > 0
+    assert untouched.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
+    assert untouched.value(semconv.POOL_OPENED) == 1
+
+
+def test_pool_from_before_instrument_is_counted_from_its_next_request(
+    runner: Runner, library: Library, server: HTTP1Server, untouched: Telemetry
+) -> None:
+    """A client that exists already: its idle connection is there, though nobody saw it opened."""
+    pool = runner.pool(library)
+    pool.get(server.url())
+    instrument(untouched)
+    assert untouched.value(semconv.POOL_LIVE) == 0
+    exchange = pool.get(server.url())
+    assert_settled(untouched, [exchange], reused())
+    assert untouched.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
+    assert untouched.value(semconv.CONNECTION_OPENED) == 0
+    pool.close()
+    assert untouched.value(semconv.OPEN_CONNECTIONS) == 0
+    assert untouched.value(semconv.POOL_LIVE) == 0
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+def test_in_flight_at_uninstrument(
+    runner: Runner, library: Library, server: HTTP1Server, untouched: Telemetry
+) -> None:
+    """Requests go on undisturbed, whichever phase they are in, and nothing is told any more."""
+    instrument(untouched)
+    pool = runner.pool(library, max_connections=2)
+    gate = server.gate()
+    reading = pool.send(server.reply("/read", Reply(end_after=gate)))
+    reading.head()
+    body = reading.begin_read()
+    waiting = pool.send(server.reply("/wait", Reply(head_after=gate)))
+    server.timeline.wait_for("request", "/wait")
+    queued = pool.send(server.url("/queued"))
+    wait_until(lambda: untouched.current("queued") == 1)
+    GlueLLMInstrumentor().uninstrument()
+    assert untouched.points(semconv.ACTIVE_REQUESTS) == []
+    assert untouched.points(semconv.POOL_LIVE) == []
+    gate.open()
+    assert body.result(5) == b"ok"
+    for exchange in (waiting, queued):
+        assert exchange.head() == 200
+        assert exchange.read() == b"ok"
+    assert untouched.points(semconv.REQUESTS) == []
+    assert untouched.count(semconv.LEASE_DURATION) == 0
+    assert pool.get(server.url("/after")).duration > 0
+    assert untouched.points(semconv.REQUESTS) == []
+
+
+def test_in_flight_over_a_second_instrument(
+    runner: Runner, library: Library, server: HTTP1Server, untouched: Telemetry
+) -> None:
+    """Off and on again on the same providers: the old request's end is unseen, new ones count once.
+
+    What the old one did before, its acquire and its connection's set-up, was told already.
+    """
+    instrument(untouched)
+    pool = runner.pool(library, max_connections=1)
+    gate = server.gate()
+    old = pool.send(server.reply("/old", Reply(end_after=gate)))
+    old.head()
+    GlueLLMInstrumentor().uninstrument()
+    instrument(untouched)
+    queued = pool.send(server.url("/new"))
+    wait_until(lambda: untouched.current("queued") == 1)
+    gate.open()
+    assert old.read() == b"ok"
+    queued.head()
+    queued.read()
+    last = pool.get(server.url("/last"))
+    before_its_end = Row(created=True, lease=False, left=False)
+    assert_rows(untouched, reused(), reused(), before_its_end)
+    assert untouched.value(semconv.ACTIVE_REQUESTS) == 0
+    whole = sum(untouched.phases().values())
+    assert_near(whole, queued.duration + last.duration)
+    assert untouched.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
+
+
+def test_instrument_twice_counts_once(
+    runner: Runner, library: Library, server: HTTP1Server, untouched: Telemetry
+) -> None:
+    """A second ``instrument()`` is harmless."""
+    instrument(untouched)
+    instrument(untouched)
+    pool = runner.pool(library)
+    pool.get(server.url())
+    assert_rows(untouched, new())
+
+
+def test_uninstrument_restores_the_library(library: Library, untouched: Telemetry) -> None:
+    """The identical functions are back."""
+
+    def functions() -> list[object]:
+        core = library.core
+        return [
+            vars(owner)[name]
+            for owner in (core.ConnectionPool, core.AsyncConnectionPool)
+            for name in sorted(vars(owner))
+            if callable(vars(owner)[name])
+        ]
+
+    before = functions()
+    instrument(untouched)
+    assert any(a is not b for a, b in zip(before, functions(), strict=True))
+    GlueLLMInstrumentor().uninstrument()
+    after = functions()
+    assert len(before) == len(after)
+    assert all(a is b for a, b in zip(before, after, strict=True))

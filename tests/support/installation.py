@@ -1,0 +1,19 @@
+"""Turning the instrumentation on, through its public interface."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+
+from .telemetry import Telemetry
+
+
+def instrument(telemetry: Telemetry, **settings: Any) -> None:
+    """Observe every pool of the process, and tell it to these providers."""
+    GlueLLMInstrumentor().instrument(
+        scope="all",
+        meter_provider=telemetry.meter_provider,
+        tracer_provider=telemetry.tracer_provider,
+        **settings,
+    )
