@@ -16,12 +16,15 @@ from .histogram import Histogram
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
 
-UNREACHED = frozenset({"pool_timeout", "connect_timeout", "name_resolution_error"}) | {
-    "connection_error",
-    "secure_connection_error",
-    "too_many_open_files",
-    "no_local_ports",
-}
+UNREACHED = (
+    semconv.ErrorType.POOL_TIMEOUT,
+    semconv.ErrorType.CONNECT_TIMEOUT,
+    semconv.ErrorType.NAME_RESOLUTION_ERROR,
+    semconv.ErrorType.CONNECTION_ERROR,
+    semconv.ErrorType.SECURE_CONNECTION_ERROR,
+    semconv.ErrorType.TOO_MANY_OPEN_FILES,
+    semconv.ErrorType.NO_LOCAL_PORTS,
+)
 """Values of ``error.type`` of requests that never got as far as the provider."""
 
 
