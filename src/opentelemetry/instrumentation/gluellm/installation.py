@@ -1,4 +1,4 @@
-"""One installation: observers, registry, adapters and attribution, wired together and taken apart."""
+"""One installation: observers, registry, adapters and attribution, wired up and taken apart."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import weakref
 
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
-
-from opentelemetry import metrics, trace
 
 from .adapters.base import Adapter, Surroundings
 from .adapters.httpcore import HttpcoreAdapter
@@ -21,12 +19,11 @@ from .pool.outbox import Outbox
 from .pool.registry import PoolRegistry
 from .pool.seams import Seams
 from .pool.stats import PoolStats
-from .telemetry import logs, semconv
-from .telemetry.instruments import instruments_of
-from .telemetry.metrics import DurationObserver, entry_context
-from .telemetry.spans import SpanObserver
+from .telemetry import instruments, logs
+from .telemetry.entry import EntryObserver, entry_context
+from .telemetry.metrics import DurationObserver
+from .telemetry.spans import SpanObserver, tracer_of
 from .telemetry.state import StateSource
-from .version import __version__
 
 
 class Installation:
@@ -44,13 +41,7 @@ class Installation:
         """Whether only clients that were handed in are observed."""
         self._failures = Failures()
         outbox = Outbox()
-        meter = metrics.get_meter(
-            semconv.SCOPE_NAME, __version__, meter_provider, semconv.SCHEMA_URL
-        )
-        tracer = trace.get_tracer(
-            semconv.SCOPE_NAME, __version__, tracer_provider, semconv.SCHEMA_URL
-        )
-        self._instruments = instruments_of(meter)
+        self._instruments = instruments.of_provider(meter_provider)
         durations = DurationObserver(
             outbox,
             self._instruments,
@@ -60,8 +51,11 @@ class Installation:
         )
         self._drain = durations.drain
         self.registry = PoolRegistry(
-            # Durations first: it notes the span that the others refer to.
-            (durations, SpanObserver(tracer, config.span_min_duration)),
+            (
+                EntryObserver(),
+                durations,
+                SpanObserver(tracer_of(tracer_provider), config.span_min_duration),
+            ),
             max_origins=config.max_origins,
             peak_window=config.peak_window,
             failures=self._failures,

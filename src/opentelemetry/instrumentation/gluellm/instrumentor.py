@@ -63,7 +63,7 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                     tracer_provider=tracer_provider, meter_provider=meter_provider
                 )
 
-    def _uninstrument(self, **kwargs: Any) -> None:
+    def _uninstrument(self, **_: Any) -> None:
         cls = GlueLLMInstrumentor
         with cls._lock:
             http_spans, cls._http_spans = cls._http_spans, None
@@ -84,9 +84,9 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     ) -> None:
         """Observe the pools of one client, under ``pool_name``, whatever the scope is.
 
-        ``client`` is a Client or AsyncClient of httpx or httpx2, an SDK's client that holds one, or a
-        pool of httpcore or httpcore2. Without ``pool_name`` the pool goes by its library's name.
-        Works with and without ``instrument()``; the providers count only without.
+        ``client`` is a Client or AsyncClient of httpx or httpx2, an SDK's client that holds one,
+        or a pool of httpcore or httpcore2. Without ``pool_name`` the pool goes by its library's
+        name. Works with and without ``instrument()``; the providers count only without.
 
         Raises TypeError for any other client, ValueError for a name that is empty, longer than 64
         characters or not printable.
@@ -132,3 +132,7 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
 def _library_of(pool: Any) -> str:
     return "httpx2" if type(pool).__module__.startswith("httpcore2") else "httpx"
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= _MAX_NAME and name.isprintable()

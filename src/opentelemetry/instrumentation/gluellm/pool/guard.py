@@ -57,15 +57,7 @@ def _relay(
     if not listeners:
         return _nobody_listens
     if len(listeners) == 1:
-        (listener,) = listeners
-
-        def tell(*args: Any) -> None:
-            try:
-                listener(*args)
-            except Exception as error:
-                failures.caught(f"observer.{event}", error)
-
-        return tell
+        return _guarded(event, listeners[0], failures)
 
     tellers = [_relay(event, [listener], failures) for listener in listeners]
 
@@ -74,6 +66,30 @@ def _relay(
             tell(*args)
 
     return tell_all
+
+
+def _guarded(event: str, listener: Callable[..., None], failures: Failures) -> Callable[..., None]:
+    # By arity, since an event can be on the path of a request, where *args would cost a call more.
+    def tell(subject: Any) -> None:
+        try:
+            listener(subject)
+        except Exception as error:
+            failures.caught(f"observer.{event}", error)
+
+    def tell_two(subject: Any, further: Any) -> None:
+        try:
+            listener(subject, further)
+        except Exception as error:
+            failures.caught(f"observer.{event}", error)
+
+    def tell_none() -> None:
+        try:
+            listener()
+        except Exception as error:
+            failures.caught(f"observer.{event}", error)
+
+    arguments = vars(PoolObserver)[event].__code__.co_argcount - 1
+    return (tell_none, tell, tell_two)[arguments]
 
 
 def _nobody_listens(*args: Any) -> None:

@@ -35,6 +35,7 @@ class Call:
         self.model = model
         self.operation = operation
         self.ended = False
+        """From then on it has ``ended_at``."""
         self.requests = 0
 
 
@@ -63,48 +64,77 @@ class Lease:
     It holds plain numbers and references to such: a finalizer may end a lease at any place of any
     thread. It refers to no library object, so it keeps no pool, connection or response alive.
 
-    Most of its values stay at their defaults, so the defaults are the class's: making a lease then
-    costs a handful of assignments.
+    What every request touches is in slots. The rest stays at the defaults of the class for most
+    leases, and costs nothing until it is set: CPython 3.11 to 3.13 specialize the access to slots,
+    but not to an attribute that hides one of its class.
     """
 
-    tracker: PoolTracker
-    origin: OriginLedger
-    entered_at: int
-    phase_since: int
+    __slots__ = (
+        "__dict__",
+        "acquired_at",
+        "answered_at",
+        "call",
+        "connection",
+        "counted",
+        "ended",
+        "ended_at",
+        "entered_at",
+        "error",
+        "fresh",
+        "observed",
+        "origin",
+        "phase",
+        "phase_since",
+        "reused",
+        "status",
+        "ticket",
+        "told",
+        "tracker",
+        "waited",
+    )
 
-    phase = QUEUED
-    ticket = 0
-    """Identity of the pool's own object for the request; 0 until the pool has taken it in."""
-    waited = False
-    """Whether it ever stood in the queue: an immediate acquire took exactly 0."""
     standing = False
     """Whether it stands in the queue now."""
-    acquired_at = 0
-    """When the last assignment was made; 0 again after one that was refused."""
-    answered_at = 0
-    ended_at = 0
     stream_queued_at = 0
     stream_sent_at = 0
-    call: Call | None = None
     resend = False
     """Whether it is a further request of the same any-llm call."""
-    connection: TrackedConnection | None = None
-    reused = False
-    fresh = False
-    """Whether its connection was still being established when it was assigned."""
-    status = 0
-    error: str | None = None
     streaming = False
-    ended = False
-    counted = True
-    """False for a suppressed request: it counts in the state, not in counters and durations."""
     unwinding = False
     """Whether it ends inside a finalizer, where an observer may only change plain numbers."""
     scene: WaitScene | None = None
-    observed: Any = None
-    """The observer's own note, a span context for instance."""
-    acquire_told = False
-    end_told = False
+    in_client_span = False
+    """Whether the observer wants to hear of its answer."""
+
+    def __init__(
+        self, tracker: PoolTracker, origin: OriginLedger, call: Call | None, now: int
+    ) -> None:
+        self.tracker = tracker
+        self.origin = origin
+        self.call = call
+        self.entered_at = self.phase_since = now
+        self.phase = QUEUED
+        self.ticket = 0
+        """Identity of the pool's own object for the request; 0 until the pool has taken it in."""
+        self.waited = False
+        """Whether it ever stood in the queue: an immediate acquire took exactly 0."""
+        self.acquired_at = 0
+        """When the last assignment was made; 0 again after one that was refused."""
+        self.connection: TrackedConnection | None = None
+        self.reused = False
+        self.fresh = False
+        """Whether its connection was still being established when it was assigned."""
+        self.answered_at = 0
+        self.status = 0
+        self.error: str | None = None
+        self.ended = False
+        """From then on it has ``ended_at``."""
+        self.counted = True
+        """False for a suppressed request: it counts in the state, not in counters and durations."""
+        self.observed: Any = None
+        """The observer's own note, a span context for instance."""
+        self.told = 0
+        """How much of it has been taken from the outbox: 1 its acquire, 2 its end."""
 
     def enter(self, phase: int, now: int) -> None:
         """Leave the phase it is in and enter ``phase``. An ended lease stays as it is."""

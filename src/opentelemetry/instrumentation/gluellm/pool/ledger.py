@@ -17,15 +17,16 @@ _SLICES = 5
 class Peak:
     """The highest value within a window, kept in slices.
 
-    Reading changes nothing, so several readers with different intervals see the same. With the
-    slice that is being filled, at least one whole window is covered at any time.
+    Reading changes nothing, so several readers with different intervals see the same. Slices are
+    turned when the value rises and when it is read. A fall in between leaves the slice before with
+    what it had, so one slice more than the window needs is kept, besides the one being filled.
     """
 
     __slots__ = ("_slices", "_width", "end", "high", "value")
 
     def __init__(self, window: int, now: int) -> None:
         self._width = max(window // _SLICES, 1)
-        self._slices = [0] * _SLICES
+        self._slices = [0] * (_SLICES + 1)
         self.end = now + self._width
         """When the slice that is being filled ends."""
         self.high = 0
@@ -50,8 +51,8 @@ class Peak:
         """Begin the slice that ``now`` lies in."""
         turns = (now - self.end) // self._width + 1
         # The slice that ended had its high; where nothing changed since, the value held all along.
-        held = [self.value] * min(turns - 1, _SLICES)
-        self._slices = (held + [self.high] + self._slices)[:_SLICES]
+        held = [self.value] * min(turns - 1, _SLICES + 1)
+        self._slices = [*held, self.high, *self._slices][: _SLICES + 1]
         self.high = self.value
         self.end += turns * self._width
 

@@ -14,7 +14,7 @@ class PoolObserver:
 
     Most requests are told nowhere on their way: what has ended stands in the outbox.
 
-    Unless a method says otherwise it is called in the request's own task or thread and outside the
+    Unless a method says otherwise it is called in the request's own task or thread, outside the
     pool's lock. ``lease.unwinding`` tells that a finalizer is at work: then, and in the methods that
     say so, only plain numbers may change and a deque may grow.
     """
@@ -25,8 +25,11 @@ class PoolObserver:
     def pool_discarded(self, pool: PoolTracker, reason: str) -> None:
         """A pool is ``closed`` or ``garbage_collected``. Reached by finalizers."""
 
-    def lease_queued(self, lease: Lease) -> None:
-        """A request has entered the pool; only told when ``PoolRegistry.entry_context`` says so."""
+    def lease_queued(self, lease: Lease, context: object) -> None:
+        """A request has entered the pool: told where ``PoolRegistry.entry_context`` is not empty.
+
+        The context is the user's own and must not be kept.
+        """
 
     def lease_requeued(self, lease: Lease) -> None:
         """The assigned connection turned out unusable; the request queues again."""
@@ -39,7 +42,7 @@ class PoolObserver:
         """
 
     def lease_answered(self, lease: Lease) -> None:
-        """The response's head has come; only told of a lease with a note or a fresh connection."""
+        """The response's head has come: told on a fresh connection, or if ``in_client_span``."""
 
     def outbox_filling(self) -> None:
         """The outbox is more than half full and a request enters: time to help."""

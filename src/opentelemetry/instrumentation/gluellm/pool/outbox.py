@@ -26,6 +26,8 @@ class Outbox:
         self.capacity = capacity
         self.half = capacity // 2
         self.items: deque[Any] = deque()
+        self.filling = False
+        """Whether whoever enters should help to empty it."""
         self.dropped = 0
 
     def put(self, item: Any) -> None:
@@ -35,9 +37,18 @@ class Outbox:
         else:
             self.dropped += 1
 
-    def overflow(self, lease: Lease) -> None:
-        """Do without the durations of a lease. Reached by finalizers."""
+    def press(self, lease: Lease) -> None:
+        """Keep a lease where there is room, and ask for help when it gets tight.
+
+        Reached by finalizers.
+        """
+        length = len(self.items)
+        if length >= self.half:
+            self.filling = True
+        if length < self.capacity:
+            self.items.append(lease)
+            return
         self.dropped += 1
-        if lease.ended and not lease.end_told:
-            lease.end_told = True
+        if lease.ended and lease.told < 2:
+            lease.told = 2
             lease.account()

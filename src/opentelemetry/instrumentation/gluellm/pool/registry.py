@@ -19,10 +19,10 @@ from .stats import (
     CONNECTING,
     IDLE_1,
     IDLE_2,
-    Tally,
     NameState,
     OriginStats,
     PoolStats,
+    Tally,
 )
 from .tracker import PoolTracker
 
@@ -30,8 +30,8 @@ OTHER = "_OTHER"
 MAX_NAMES = 50
 """Pool names of a process; all further ones are ``_OTHER``."""
 MAX_ORIGIN_LEDGERS = 180
-"""Pairs of pool name and origin. With one ``_OTHER`` for each name they make 230, and the six phases
-of each 1 380 attribute sets."""
+"""Pairs of pool name and origin. With one ``_OTHER`` for each name they make 230, and the six
+phases of each 1 380 attribute sets."""
 MAX_OUTCOMES = 1_200
 """Distinct pairs of origin and way of leaving the pool, each a series."""
 _DEFAULT_PORTS = {b"http": 80, b"ws": 80, b"https": 443, b"wss": 443}
@@ -56,8 +56,8 @@ class Owner:
 class PoolRegistry:
     """Names pools and origins within bounds, and reads the state of all pools at once.
 
-    ``max_origins`` bounds the origins that the process tells apart, ``peak_window`` (seconds) is what
-    the peaks cover, ``clock`` gives monotonic nanoseconds.
+    ``max_origins`` bounds the origins that the process tells apart, ``peak_window`` (seconds) is
+    what the peaks cover, ``clock`` gives monotonic nanoseconds.
     """
 
     def __init__(

@@ -45,7 +45,6 @@ class TrackedConnection:
         "origin",
         "peer",
         "protocol",
-        "sent",
         "served",
         "streams",
         "tls_ended_at",
@@ -73,7 +72,7 @@ class TrackedConnection:
         self.streams: dict[int, Lease] | None = None
         """HTTP/2: leases by stream."""
         self.served = 0
-        self.sent = False
+        """Requests that were answered on it."""
         self.closing: str | None = None
         """Why it is about to be closed, where the pool has decided so."""
         self.observed: Any = None
@@ -106,15 +105,15 @@ def _pool_is_gone(reference: weakref.ref[Any]) -> None:
 class PoolTracker:
     """Follows one pool. Holds it weakly, and is held by it and by the registry.
 
-    Methods take the steps of a request in the order of its way. Those that assign or end a lease can
-    be reached by a finalizer and under the pool's lock, so they only do arithmetic and tell the
-    observers that promise to do no more.
+    Those methods that assign or end a lease can be reached by a finalizer and under the pool's
+    lock, so they only do arithmetic and tell the observers that promise to do no more.
     """
 
     __slots__ = (
-        "_raw_origins",
+        "_origins",
         "clock",
         "connections",
+        "entry_context",
         "leases",
         "ledger",
         "items",
@@ -139,6 +138,7 @@ class PoolTracker:
         self.observer = registry.observer
         self.outbox = registry.outbox
         self.items = registry.outbox.items
+        self.entry_context = registry.entry_context
         self.ledger = ledger
         self.read = read
         self.maximum: int | None = None
@@ -148,7 +148,7 @@ class PoolTracker:
         # Dicts as ordered sets: the leases that came first are the longest-held ones.
         self.leases: dict[Lease, None] = {}
         self.connections: dict[TrackedConnection, None] = {}
-        self._raw_origins: dict[tuple[bytes, int | None, bytes], OriginLedger] = {}
+        self._origins: dict[tuple[bytes, int | None, bytes], OriginLedger] = {}
         reference = _PoolReference(pool, _pool_is_gone)
         reference.tracker = self
         self.reference: _PoolReference | None = reference
@@ -156,31 +156,33 @@ class PoolTracker:
     def origin(self, host: bytes, port: int | None, scheme: bytes) -> OriginLedger:
         """The ledger of an origin as asked for."""
         key = (host, port, scheme)
-        found = self._raw_origins.get(key)
+        found = self._origins.get(key)
         if found is None:
             found = self.registry.origin(self.ledger, host, port, scheme)
-            if len(self._raw_origins) < self.registry.max_origins:
-                self._raw_origins[key] = found
+            if len(self._origins) < self.registry.max_origins:
+                self._origins[key] = found
         return found
 
     # A request's way
 
-    def begin(self, origin: OriginLedger, call: Call | None) -> Lease:
-        """A request enters the pool."""
-        lease = Lease()
-        lease.tracker = self
-        lease.origin = origin
-        lease.entered_at = lease.phase_since = self.clock()
+    # The next four are on the path of every request, so they call as little as they can: the steps
+    # that are the same are written out.
+
+    def begin(
+        self, host: bytes, port: int | None, scheme: bytes, call: Call | None = None
+    ) -> Lease:
+        """A request for an origin enters the pool."""
+        origin = self._origins.get((host, port, scheme)) or self.origin(host, port, scheme)
+        lease = Lease(self, origin, call, self.clock())
         if call is not None:
-            lease.call = call
             call.requests += 1
             if call.requests > 1:
                 lease.resend = True
         self.leases[lease] = None
-        registry = self.registry
-        if registry.entry_context():
-            self.observer.lease_queued(lease)
-        if len(self.items) > self.outbox.half:
+        context = self.entry_context()
+        if context:
+            self.observer.lease_queued(lease, context)
+        if self.outbox.filling:
             self.observer.outbox_filling()
         return lease
 
@@ -198,38 +200,98 @@ class PoolTracker:
         """A connection is assigned, tentatively. Under the pool's lock, in any task."""
         if lease.ended:
             return
-        # An immediate acquire took exactly no time.
-        now = self.clock() if lease.waited else lease.phase_since
-        if lease.standing:
-            lease.standing = False
-            self.ledger.queued.change(-1, now)
+        if lease.waited:
+            now = self.clock()
+            lease.origin.spent[QUEUED] += now - lease.phase_since
+            lease.phase_since = now
+            if lease.standing:
+                lease.standing = False
+                self.ledger.queued.change(-1, now)
+        else:
+            # An immediate acquire took exactly no time.
+            now = lease.entered_at
         lease.acquired_at = now
         lease.connection = connection
         connection.lease = lease
-        connection.leases += 1
-        if connection.leases == 1:
+        if connection.leases:
+            connection.leases += 1
+        else:
+            connection.leases = 1
             active = self.ledger.active
             if now >= active.end:
                 active.turn(now)
             active.value = value = active.value + 1
             if value > active.high:
                 active.high = value
-        lease.origin.spent[QUEUED] += now - lease.phase_since
-        lease.phase_since = now
-        if connection.established_at:
-            lease.reused = connection.sent
-            lease.phase = AWAITING_RESPONSE if connection.streams is None else STREAM_QUEUED
+        if not connection.established_at:
+            self._assigned_fresh(lease, connection)
         else:
-            lease.reused = False
-            lease.fresh = True
-            lease.phase = CONNECTING
-            if connection.first_lease is None:
-                connection.first_lease = lease
+            lease.phase = AWAITING_RESPONSE if connection.streams is None else STREAM_QUEUED
+            if connection.served:
+                lease.reused = True
+
+    def answered(self, lease: Lease, status: int) -> None:
+        """The response's head has come; nobody reads the body yet."""
+        lease.answered_at = now = self.clock()
+        lease.status = status
+        lease.origin.spent[lease.phase] += now - lease.phase_since
+        lease.phase_since = now
+        lease.phase = UNREAD
+        connection = lease.connection
+        if connection is not None:
+            connection.served += 1
+            # httpcore 1.0 assigns one idle connection to several requests; this one has it.
+            connection.lease = lease
+        if lease.counted:
+            items = self.items
+            if len(items) < self.outbox.half:
+                items.append(lease)
+            else:
+                self.outbox.press(lease)
+            if lease.waited or lease.fresh or lease.in_client_span:
+                self._tell_answered(lease)
+
+    def released(self, lease: Lease) -> None:
+        """The response is closed. Reached by finalizers."""
+        if lease.ended:
+            return
+        lease.ended = True
+        lease.ended_at = now = self.clock()
+        lease.origin.spent[lease.phase] += now - lease.phase_since
+        self.leases.pop(lease, None)
+        connection = lease.connection
+        if connection is not None and connection.leases:
+            connection.leases -= 1
+            if not connection.leases:
+                self.ledger.active.value -= 1
+        if lease.counted:
+            items = self.items
+            if len(items) < self.outbox.half:
+                items.append(lease)
+            else:
+                self.outbox.press(lease)
+
+    def _assigned_fresh(self, lease: Lease, connection: TrackedConnection) -> None:
+        lease.reused = False
+        lease.fresh = True
+        lease.phase = CONNECTING
+        if connection.first_lease is None:
+            connection.first_lease = lease
+
+    def _tell_answered(self, lease: Lease) -> None:
+        connection = lease.connection
+        if connection is not None and not connection.established_at:
+            # Its network stream takes no notes, so this is the first that we hear of it.
+            self.established(connection, connection.protocol)
+        if lease.waited:
+            self.observer.lease_waited(lease)
+        if lease.fresh or lease.in_client_span:
+            self.observer.lease_answered(lease)
 
     def refused(self, lease: Lease) -> None:
         """The assigned connection was no longer available: back to the queue."""
         now = self.clock()
-        self._give_back(lease, now)
+        self._give_back(lease)
         lease.waited = True
         lease.acquired_at = 0
         lease.connection = None
@@ -255,40 +317,6 @@ class PoolTracker:
         if connection.first_lease is not None:
             self.observer.connection_created(connection.first_lease, connection)
 
-    def answered(self, lease: Lease, status: int) -> None:
-        """The response's head has come; nobody reads the body yet."""
-        now = self.clock()
-        connection = lease.connection
-        if connection is not None:
-            connection.served += 1
-            connection.sent = True
-            # httpcore 1.0 assigns one idle connection to several requests; this one has it.
-            connection.lease = lease
-            if not connection.established_at:
-                # Its network stream takes no notes, so this is the first that we hear of it.
-                self.established(connection, connection.protocol)
-        lease.status = status
-        lease.answered_at = now
-        lease.origin.spent[lease.phase] += now - lease.phase_since
-        lease.phase = UNREAD
-        lease.phase_since = now
-        if lease.counted:
-            if len(self.items) < self.outbox.capacity:
-                self.items.append(lease)
-            if lease.waited:
-                self.observer.lease_waited(lease)
-            if lease.observed is not None or lease.fresh:
-                self.observer.lease_answered(lease)
-
-    def released(self, lease: Lease) -> None:
-        """The response is closed. Reached by finalizers."""
-        if lease.ended:
-            return
-        lease.ended = True
-        lease.ended_at = now = self.clock()
-        lease.origin.spent[lease.phase] += now - lease.phase_since
-        self._leave(lease, now)
-
     def failed(self, lease: Lease, error: str, *, unwinding: bool = False) -> None:
         """The request ended without a response. Reached by finalizers when ``unwinding``."""
         now = self.clock()
@@ -307,8 +335,6 @@ class PoolTracker:
                 if connection.connect_started_at and connection.first_lease is lease:
                     self.observer.connection_failed(lease, connection)
                 self._next_to_connect(connection)
-            else:
-                connection.sent = True
             if error == "pool_timeout":
                 # It gave up while a connection was being handed to it: it never acquired one.
                 lease.acquired_at = 0
@@ -332,23 +358,16 @@ class PoolTracker:
         if lease.standing:
             lease.standing = False
             self.ledger.queued.change(-1, now)
-        self._give_back(lease, now)
+        self._give_back(lease)
         if lease.counted:
-            if len(self.items) < self.outbox.capacity:
-                self.items.append(lease)
-            else:
-                self.outbox.overflow(lease)
+            self.outbox.press(lease)
 
-    def _give_back(self, lease: Lease, now: int) -> None:
+    def _give_back(self, lease: Lease) -> None:
         connection = lease.connection
-        if connection is None or not connection.leases:
-            return
-        connection.leases -= 1
-        if not connection.leases:
-            active = self.ledger.active
-            if now >= active.end:
-                active.turn(now)
-            active.value -= 1
+        if connection is not None and connection.leases:
+            connection.leases -= 1
+            if not connection.leases:
+                self.ledger.active.value -= 1
 
     def _scene(self, now: int) -> WaitScene | None:
         try:

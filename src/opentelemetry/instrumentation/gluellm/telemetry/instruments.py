@@ -1,6 +1,6 @@
 """The instruments of one Meter: one set of callbacks for the life of the process.
 
-A Meter keeps its callbacks for as long as it lives, and a second ``create_observable_*`` of the same
+A Meter keeps its callbacks as long as it lives, and a second ``create_observable_*`` of the same
 name hands back the old instrument and discards the new callback. So the callbacks dispatch, weakly,
 to whichever source is installed now, and yield nothing while there is none.
 """
@@ -12,8 +12,16 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from opentelemetry.metrics import CallbackOptions, Meter, NoOpMeter, Observation
+from opentelemetry.metrics import (
+    CallbackOptions,
+    Meter,
+    MeterProvider,
+    NoOpMeter,
+    Observation,
+    get_meter,
+)
 
+from ..version import __version__
 from . import semconv
 from .semconv import Instrument, Metric
 
@@ -83,9 +91,9 @@ class MeterInstruments:
     def _callback(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
         first = name == self._observable[0]
 
-        def observe(options: CallbackOptions) -> Iterable[Observation]:
-            # A collection runs in one thread, instrument by instrument in the order of creation: the
-            # first takes the snapshot, the others read it, and two readers don't share one.
+        def observe(_: CallbackOptions) -> Iterable[Observation]:
+            # A collection runs in one thread, instrument by instrument in the order of creation:
+            # the first takes the snapshot, the others read it, and two readers don't share one.
             current: dict[str, list[Observation]] | None
             current = None if first else getattr(self._collection, "observations", None)
             if current is None:
@@ -98,6 +106,11 @@ class MeterInstruments:
 
 
 _known: weakref.WeakSet[MeterInstruments] = weakref.WeakSet()
+
+
+def of_provider(provider: MeterProvider | None) -> MeterInstruments:
+    """The one set of instruments of a provider, of the global one where none is given."""
+    return instruments_of(get_meter(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL))
 
 
 def instruments_of(meter: Meter) -> MeterInstruments:

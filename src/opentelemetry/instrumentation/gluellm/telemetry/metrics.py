@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from opentelemetry import context as context_api
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_current
-from opentelemetry.trace import get_current_span
+from opentelemetry.context import Context
 
 from ..pool.lease import Lease
 from ..pool.observer import PoolObserver
@@ -15,26 +12,10 @@ from ..pool.outbox import Outbox
 from ..pool.tracker import TrackedConnection
 from . import semconv
 from .attributes import HistogramAttributes, of_origin
-from .drain import Drain, record
+from .drain import NO_SPAN, Drain, bare_context
 from .instruments import MeterInstruments
 
-# Set beside the other one "for backward compatibility" by opentelemetry-instrumentation.
-_SUPPRESS_PLAIN = "suppress_instrumentation"
 _ACQUIRE_ERRORS = frozenset({"pool_timeout", "cancelled"})
-
-
-def entry_context() -> Callable[[], object]:
-    """Gives the running code's context, which is empty for most requests of an untraced program.
-
-    The API's own function for it takes four calls; the context variable behind it takes one. Where a
-    runtime context of another kind is configured, the API's function it is.
-    """
-    runtime = getattr(context_api, "_RUNTIME_CONTEXT", None)
-    variable = getattr(runtime, "_current_context", None)
-    get: Callable[[], object] | None = getattr(variable, "get", None)
-    if get is None:
-        return get_current
-    return get
 
 
 class DurationObserver(PoolObserver):
@@ -69,15 +50,6 @@ class DurationObserver(PoolObserver):
 
     # On the request's path
 
-    def lease_queued(self, lease: Lease) -> None:
-        context = get_current()
-        if context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_SUPPRESS_PLAIN):
-            lease.counted = False
-            return
-        span_context = get_current_span(context).get_span_context()
-        if span_context.is_valid:
-            lease.observed = span_context
-
     def outbox_filling(self) -> None:
         self.drain.some()
 
@@ -85,17 +57,22 @@ class DurationObserver(PoolObserver):
 
     def tell(self, lease: Lease) -> None:
         """Record what is new of a lease: its acquire once it is answered or over, then its end."""
-        if not lease.acquire_told:
-            lease.acquire_told = True
-            if self._instruments.active:
-                self._tell_acquire(lease)
-        if lease.ended and not lease.end_told:
-            lease.end_told = True
+        active = self._instruments.active
+        ended = lease.ended
+        told = lease.told
+        # One context for both records: it costs as much as an attribute does.
+        context = bare_context(lease.observed) if active else NO_SPAN
+        if not told:
+            lease.told = 1
+            if active:
+                self._tell_acquire(lease, context)
+        if ended and told < 2:
+            lease.told = 2
             lease.account()
-            if lease.acquired_at and self._instruments.active:
-                self._tell_end(lease)
+            if active and lease.acquired_at:
+                self._tell_end(lease, context)
 
-    def _tell_acquire(self, lease: Lease) -> None:
+    def _tell_acquire(self, lease: Lease, context: Context) -> None:
         origin = lease.origin
         error = None
         if not lease.acquired_at:
@@ -106,32 +83,30 @@ class DurationObserver(PoolObserver):
             further = _call(lease) if self._model_attributes else {}
             attributes = self._acquire.attributes.of(origin, error=error, **further)
         waited = lease.acquire_time / 1e9
-        record(self._acquire.histogram, waited, attributes, lease.observed)
+        self._acquire.record(waited, attributes, context)
         if self._in_queue is not None and lease.waited:
             attributes = self._in_queue.attributes.of(origin)
-            record(self._in_queue.histogram, waited, attributes, lease.observed)
+            self._in_queue.record(waited, attributes, context)
         if self._full and lease.answered_at:
-            self._tell_answer(lease)
+            self._tell_answer(lease, context)
 
-    def _tell_answer(self, lease: Lease) -> None:
+    def _tell_answer(self, lease: Lease, context: Context) -> None:
         connection = lease.connection
         established_at = connection.established_at if connection is not None else 0
         sent_at = lease.stream_sent_at or max(lease.acquired_at, established_at)
-        record(
-            self._response_wait.histogram,
+        self._response_wait.record(
             (lease.answered_at - sent_at) / 1e9,
             self._response_wait.attributes.of(lease.origin),
-            lease.observed,
+            context,
         )
         if lease.stream_sent_at:
-            record(
-                self._stream.histogram,
+            self._stream.record(
                 (lease.stream_sent_at - lease.stream_queued_at) / 1e9,
                 self._stream.attributes.of(lease.origin, protocol="2"),
-                lease.observed,
+                context,
             )
 
-    def _tell_end(self, lease: Lease) -> None:
+    def _tell_end(self, lease: Lease, context: Context) -> None:
         origin = lease.origin
         if self._full or self._model_attributes:
             further: dict[str, Any] = _call(lease) if self._model_attributes else {}
@@ -141,7 +116,7 @@ class DurationObserver(PoolObserver):
         else:
             attributes = (origin.attributes or of_origin(origin)).base
         held = (lease.ended_at - lease.acquired_at) / 1e9
-        record(self._lease.histogram, held, attributes, lease.observed)
+        self._lease.record(held, attributes, context)
 
     # Connections: few enough to be turned into records where they happen
 
@@ -199,10 +174,11 @@ class DurationObserver(PoolObserver):
 
 
 class _Histogram:
-    __slots__ = ("attributes", "histogram")
+    __slots__ = ("attributes", "histogram", "record")
 
     def __init__(self, instruments: MeterInstruments, metric: semconv.Metric) -> None:
         self.histogram = instruments.histogram(metric)
+        self.record = self.histogram.record
         self.attributes = HistogramAttributes(metric.name)
 
 

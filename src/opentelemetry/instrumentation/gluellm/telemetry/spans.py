@@ -16,17 +16,25 @@ from opentelemetry.trace import (
     Status,
     StatusCode,
     Tracer,
+    TracerProvider,
     get_current_span,
+    get_tracer,
 )
 
 from ..pool.lease import PHASES, Lease
 from ..pool.observer import PoolObserver
 from ..pool.tracker import TrackedConnection
+from ..version import __version__
 from . import semconv
 from .attributes import of_origin
 from .drain import bare_context
 
 _NOT_AN_ERROR = frozenset({"cancelled"})
+
+
+def tracer_of(provider: TracerProvider | None) -> Tracer:
+    """Our tracer of a provider, of the global one where none is given."""
+    return get_tracer(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL)
 
 
 class SpanObserver(PoolObserver):
@@ -48,10 +56,10 @@ class SpanObserver(PoolObserver):
         connection = lease.connection
         if lease.fresh and connection is not None and connection.first_lease is not lease:
             self._shared_setup(lease, connection)
-        if lease.observed is None:
+        if not lease.in_client_span:
             return
         span = get_current_span()
-        if getattr(span, "kind", None) is SpanKind.CLIENT and span.is_recording():
+        if span.is_recording():
             span.set_attribute(semconv.CONNECTION_REUSED, lease.reused)
             span.set_attribute(semconv.SPAN_ACQUIRE_DURATION, lease.acquire_time / 1e9)
 
@@ -77,7 +85,9 @@ class SpanObserver(PoolObserver):
             if scene.oldest_age:
                 attributes[semconv.SPAN_OLDEST_LEASE_AGE] = scene.oldest_age / 1e9
                 attributes[semconv.SPAN_OLDEST_LEASE_PHASE] = PHASES[scene.oldest_phase]
-            links += [Link(holder) for holder in scene.holders if holder is not None]
+            links += [
+                Link(holder) for holder in scene.holders if holder is not None and holder.is_valid
+            ]
         self._span(
             semconv.SPAN_WAIT.format(address=lease.origin.address, port=lease.origin.port),
             lease.observed,

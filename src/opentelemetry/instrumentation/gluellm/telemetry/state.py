@@ -35,7 +35,7 @@ _PLACES = {
 }
 # Ways to fail that alerts ask for: their series are there with 0 from the pool's first request on,
 # since increase() can't see a series that is born at 1.
-_BORN_AT_ZERO = tuple(
+_BORN_AT_ZERO: tuple[tuple[int, str | None, bool], ...] = tuple(
     (0, error, False)
     for error in (
         "connect_timeout",

@@ -48,7 +48,7 @@ def tracked(connection: Any, tracker: PoolTracker) -> TrackedConnection:
         inner = protocol_connection(connection)
         if inner is not None:
             known.established_at = tracker.clock()
-            known.sent = True
+            known.served = 1
             known.protocol = protocol_of(inner)
             known.origin.protocols.add(known.protocol)
             _note(inner, known)

@@ -7,6 +7,7 @@ The replacements are on the path of every request: they look up little and call 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ...pool.lease import Lease
@@ -77,22 +78,27 @@ class RequestSeams:
 
     # One request
 
-    def _begin(self, tracker: PoolTracker, request: Any) -> Lease | None:
-        try:
-            call = self._surroundings.current_call()
-            if call is not None and call.ended:
-                call = None
-            before = request._gluellm_lease
-            if before is not None and not before.ended:
-                # The same request object is under way already; its lease can't tell two apart.
+    def _begin(self) -> Callable[[PoolTracker, Any], Lease | None]:
+        current_call = self._surroundings.current_call
+        failures = self._registry.failures
+
+        def begin(tracker: PoolTracker, request: Any) -> Lease | None:
+            try:
+                before = request._gluellm_lease
+                if before is not None and not before.ended:
+                    # The same request object is under way already; one lease can't tell for both.
+                    return None
+                call = current_call()
+                if call is not None and call.ended:
+                    call = None
+                url = request.url
+                request._gluellm_lease = lease = tracker.begin(url.host, url.port, url.scheme, call)
+            except Exception as error:
+                failures.caught("httpcore.begin", error)
                 return None
-            url = request.url
-            lease = tracker.begin(tracker.origin(url.host, url.port, url.scheme), call)
-            request._gluellm_lease = lease
             return lease
-        except Exception as error:
-            self._registry.failures.caught("httpcore.begin", error)
-            return None
+
+        return begin
 
     def _failed(self, lease: Lease, error: BaseException) -> None:
         try:
@@ -101,17 +107,12 @@ class RequestSeams:
         except Exception as own:
             self._registry.failures.caught("httpcore.failed", own)
 
-    def _answered(self, lease: Lease, response: Any) -> None:
-        try:
-            lease.tracker.answered(lease, response.status)
-        except Exception as error:
-            self._registry.failures.caught("httpcore.answered", error)
-
     def handle_async_request(self, original: Any) -> Any:
         """One request, from entering the pool to the response's head."""
-        enter, begin, failed, answered = self._enter, self._begin, self._failed, self._answered
+        enter, begin, failed = self._enter, self._begin(), self._failed
         current_call = self._surroundings.current_call
         everything = self._surroundings.everything
+        failures = self._registry.failures
 
         async def handle_async_request(self_: Any, request: Any) -> Any:
             tracker = self_._gluellm_tracker
@@ -129,16 +130,20 @@ class RequestSeams:
             except BaseException as error:
                 failed(lease, error)
                 raise
-            answered(lease, response)
+            try:
+                tracker.answered(lease, response.status)
+            except Exception as error:
+                failures.caught("httpcore.answered", error)
             return response
 
         return handle_async_request
 
     def handle_request(self, original: Any) -> Any:
         """The same for a sync pool."""
-        enter, begin, failed, answered = self._enter, self._begin, self._failed, self._answered
+        enter, begin, failed = self._enter, self._begin(), self._failed
         current_call = self._surroundings.current_call
         everything = self._surroundings.everything
+        failures = self._registry.failures
 
         def handle_request(self_: Any, request: Any) -> Any:
             tracker = self_._gluellm_tracker
@@ -156,7 +161,10 @@ class RequestSeams:
             except BaseException as error:
                 failed(lease, error)
                 raise
-            answered(lease, response)
+            try:
+                tracker.answered(lease, response.status)
+            except Exception as error:
+                failures.caught("httpcore.answered", error)
             return response
 
         return handle_request

@@ -1,4 +1,4 @@
-"""Responses of httpcore and httpcore2: reading, streams of HTTP/2, and giving the connection back."""
+"""Responses of httpcore and httpcore2: reading, HTTP/2 streams, giving the connection back."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class _SyncTimedRead(TimedRead):
 def time_reads(inner: Any, connection: TrackedConnection) -> None:
     """Let an HTTP/1.1 connection note when it reads a body.
 
-    On HTTP/2 one stream reads for all, so there the stream's own method tells instead. A stream that
-    takes no attributes is left alone: its bodies count as unread.
+    On HTTP/2 one stream reads for all, so there the stream's own method tells instead. A network
+    stream that takes no attributes is left alone: its bodies count as unread.
     """
     stream = inner._network_stream
     present = getattr(stream, "read", None)
@@ -88,15 +88,9 @@ class ResponseSeams:
     def __init__(self, registry: PoolRegistry) -> None:
         self._registry = registry
 
-    def _released(self, lease: Lease) -> None:
-        try:
-            lease.tracker.released(lease)
-        except Exception as error:
-            self._registry.failures.caught("httpcore.release", error)
-
     def async_close(self, original: Any) -> Any:
         """The response is closed: once, whatever the closing itself meets."""
-        released = self._released
+        failures = self._registry.failures
 
         async def aclose(self_: Any) -> None:
             pool_request = self_._pool_request
@@ -107,13 +101,16 @@ class ResponseSeams:
             try:
                 await original(self_)
             finally:
-                released(lease)
+                try:
+                    lease.tracker.released(lease)
+                except Exception as error:
+                    failures.caught("httpcore.release", error)
 
         return aclose
 
     def sync_close(self, original: Any) -> Any:
         """The same for a sync response."""
-        released = self._released
+        failures = self._registry.failures
 
         def close(self_: Any) -> None:
             pool_request = self_._pool_request
@@ -124,7 +121,10 @@ class ResponseSeams:
             try:
                 original(self_)
             finally:
-                released(lease)
+                try:
+                    lease.tracker.released(lease)
+                except Exception as error:
+                    failures.caught("httpcore.release", error)
 
         return close
 

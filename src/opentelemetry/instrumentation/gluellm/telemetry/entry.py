@@ -1,0 +1,47 @@
+"""What of a request's own context is noted when it enters a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, get_current
+from opentelemetry.trace import SpanKind
+from opentelemetry.trace.propagation import _SPAN_KEY
+
+from opentelemetry import context as context_api
+
+from ..pool.lease import Lease
+from ..pool.observer import PoolObserver
+
+# Set beside the other one "for backward compatibility" by opentelemetry-instrumentation.
+_SUPPRESS_PLAIN = "suppress_instrumentation"
+_CLIENT = SpanKind.CLIENT
+
+
+def entry_context() -> Callable[[], object]:
+    """Gives the running code's context, which is empty for most requests of an untraced program.
+
+    The API's own function for it takes four calls, the context variable behind it one. Where a
+    runtime context of another kind is configured, it is the API's function.
+    """
+    runtime = getattr(context_api, "_RUNTIME_CONTEXT", None)
+    variable = getattr(runtime, "_current_context", None)
+    get: Callable[[], object] | None = getattr(variable, "get", None)
+    return get_current if get is None else get
+
+
+class EntryObserver(PoolObserver):
+    """Notes the span that a request belongs to, and whether it is suppressed. Keeps no context."""
+
+    def lease_queued(self, lease: Lease, context: object) -> None:
+        if not isinstance(context, Context):
+            return
+        if _SUPPRESS_INSTRUMENTATION_KEY in context or _SUPPRESS_PLAIN in context:
+            suppressed = context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_SUPPRESS_PLAIN)
+            lease.counted = not suppressed
+        span: Any = context.get(_SPAN_KEY)
+        if span is not None:
+            lease.observed = span.get_span_context()
+            if getattr(span, "kind", None) is _CLIENT:
+                lease.in_client_span = True
