@@ -109,7 +109,7 @@ def test_ctrl_c_ends_with_the_table():
     out, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
     assert "counted by" in out
-    assert "Interrupted." in out
+    assert "\nInterrupted. " in out
     assert err == ""
 
 
