@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import ssl
@@ -64,10 +65,11 @@ class Sets:
 
 def request(library: Library, pool: Any, url: str) -> None:
     """One request, whatever comes of it."""
-    try:
+    core = library.core
+    with contextlib.suppress(
+        core.TimeoutException, core.NetworkError, core.ProtocolError, core.UnsupportedProtocol
+    ):
         pool.request("GET", url, extensions={"timeout": {"pool": 0.001}})
-    except Exception as error:
-        assert type(error).__module__.startswith("httpcore"), error
 
 
 @pytest.mark.parametrize("metrics", ["lean", "full"])

@@ -32,7 +32,11 @@ def test_forked_child_starts_empty_and_counts_inherited_pools_anew(
     """No record, no pool, no request until its own first one, whose pool is then one of its own."""
     child, parent = forked
     before, after = child["before"], child["after"]
-    for name in (semconv.LEASE_DURATION, semconv.ACQUIRE_DURATION, semconv.CONNECTION_CREATE_DURATION):
+    for name in (
+        semconv.LEASE_DURATION,
+        semconv.ACQUIRE_DURATION,
+        semconv.CONNECTION_CREATE_DURATION,
+    ):
         assert name.name not in before
     for metric in (semconv.POOL_LIVE, semconv.ACTIVE_REQUESTS, semconv.REQUESTS):
         assert metric.name not in before

@@ -85,7 +85,9 @@ def test_patches_are_the_identical_objects_afterwards(instrument: Instrument) ->
         modules += [core.HTTP2Connection, core.AsyncHTTP2Connection]
 
     def methods() -> dict[tuple[Any, str], Any]:
-        return {(m, key): value for m in modules for key, value in vars(m).items() if callable(value)}
+        return {
+            (m, key): value for m in modules for key, value in vars(m).items() if callable(value)
+        }
 
     before = methods()
     instrument()

@@ -133,7 +133,7 @@ def pool_and_response_dropped() -> None:
 
 
 async def requests_dropped() -> None:
-    """One awaits its head, one is queued behind it; their coroutines are closed by the collector."""
+    """One awaits its head, one is queued behind it; the collector closes their coroutines."""
     pool = core.AsyncConnectionPool(max_connections=1)
     request = core.Request("GET", silent, headers=[("Host", "test")])
     coroutines = [pool.handle_async_request(request) for _ in range(2)]

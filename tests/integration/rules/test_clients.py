@@ -1,0 +1,273 @@
+"""Single clients, and clients that were there before the instrumentation."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.attribution.context import current_call
+from opentelemetry.instrumentation.gluellm.pool.lease import Call
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.script import Reply
+from support.telemetry import Telemetry
+
+from .conftest import Instrument
+
+
+@pytest.fixture
+def only_clients(providers: Telemetry) -> Any:
+    """instrument_client() alone, told to these providers."""
+
+    def turn_on(client: Any, pool_name: str | None = None) -> Telemetry:
+        GlueLLMInstrumentor.instrument_client(
+            client,
+            pool_name,
+            meter_provider=providers.meter_provider,
+            tracer_provider=providers.tracer_provider,
+        )
+        return providers
+
+    yield turn_on
+    installation = GlueLLMInstrumentor._installation
+    if installation is not None:
+        GlueLLMInstrumentor._installation = None
+        installation.uninstall()
+    gc.collect()
+
+
+# One client
+
+
+def test_client_is_observed_under_the_users_name(
+    runner: Runner, library: Library, server: HTTP1Server, only_clients: Any
+) -> None:
+    """Without instrument(): this client's pool, and no other."""
+    mine, other = runner.client(library), runner.client(library)
+    telemetry = only_clients(mine.raw, "search")
+    mine.get(server.url())
+    other.get(server.url())
+    assert telemetry.by(semconv.REQUESTS, "name", "library") == {("search", library.name): 1}
+    assert telemetry.points(semconv.POOL_LIVE, provider="search") == []
+    assert telemetry.value(semconv.POOL_LIVE) == 1
+
+
+def test_client_without_a_name_goes_by_its_library(
+    threads: Runner, library: Library, server: HTTP1Server, only_clients: Any
+) -> None:
+    """As pools outside any-llm do."""
+    client = threads.client(library)
+    telemetry = only_clients(client.raw)
+    client.get(server.url())
+    assert telemetry.by(semconv.REQUESTS, "name") == {library.name: 1}
+
+
+def test_bare_pool_is_a_client(
+    threads: Runner, library: Library, server: HTTP1Server, only_clients: Any
+) -> None:
+    """Of httpcore or httpcore2, used without httpx."""
+    pool = threads.pool(library)
+    telemetry = only_clients(pool.raw, "bare")
+    pool.get(server.url())
+    assert telemetry.by(semconv.REQUESTS, "name") == {"bare": 1}
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        lambda: openai.OpenAI(api_key="k", base_url="http://127.0.0.1:9"),
+        lambda: openai.AsyncOpenAI(api_key="k", base_url="http://127.0.0.1:9"),
+        lambda: anthropic.Anthropic(api_key="k", base_url="http://127.0.0.1:9"),
+        lambda: anthropic.AsyncAnthropic(api_key="k", base_url="http://127.0.0.1:9"),
+    ],
+)
+def test_sdk_client_is_accepted(client: Any, only_clients: Any) -> None:
+    """What people have in hand is the SDK's client, which holds one of httpx."""
+    made = client()
+    only_clients(made, "sdk")
+    GlueLLMInstrumentor.uninstrument_client(made)
+    assert GlueLLMInstrumentor._installation is None
+
+
+def test_pools_of_proxies_are_the_clients_too(
+    library: Library, server: HTTP1Server, only_clients: Any
+) -> None:
+    """With a proxy the pool in use is the one of a mount, not of the transport."""
+    with library.client.Client(trust_env=False, proxy=server.origin) as client:
+        telemetry = only_clients(client, "proxied")
+        assert client.get("http://api.test/").status_code == 200
+        assert telemetry.by(semconv.REQUESTS, "name", "address") == {("proxied", "api.test"): 1}
+
+
+def test_client_in_use_is_observed_from_its_next_request_on(
+    threads: Runner, library: Library, server: HTTP1Server, only_clients: Any
+) -> None:
+    """What is under way goes on undisturbed and is not counted."""
+    gate = server.gate()
+    client = threads.client(library)
+    running = client.send(server.reply("/slow", Reply(end_after=gate)))
+    running.head()
+    telemetry = only_clients(client.raw, "late")
+    client.get(server.url())
+    gate.open()
+    running.read()
+    assert telemetry.by(semconv.REQUESTS, "name") == {"late": 1}
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 2
+
+
+def test_uninstrumented_client_is_observed_no_longer(
+    runner: Runner, library: Library, server: HTTP1Server, only_clients: Any
+) -> None:
+    """The others are; with the last one the whole instrumentation is off. Twice is harmless."""
+    first, second = runner.client(library), runner.client(library)
+    telemetry = only_clients(first.raw, "first")
+    only_clients(second.raw, "second")
+    for client in (first, second):
+        client.get(server.url())
+    GlueLLMInstrumentor.uninstrument_client(first.raw)
+    GlueLLMInstrumentor.uninstrument_client(first.raw)
+    for client in (first, second):
+        client.get(server.url())
+    assert telemetry.by(semconv.REQUESTS, "name") == {"first": 1, "second": 2}
+    assert telemetry.value(semconv.POOL_LIVE) == 1
+    original = library.core.ConnectionPool.handle_request
+    GlueLLMInstrumentor.uninstrument_client(second.raw)
+    assert library.core.ConnectionPool.handle_request is not original
+    second.get(server.url())
+    assert telemetry.points(semconv.REQUESTS) == []
+
+
+def test_client_can_be_instrumented_again(
+    threads: Runner, library: Library, server: HTTP1Server, only_clients: Any
+) -> None:
+    """Under another name, too."""
+    client = threads.client(library)
+    telemetry = only_clients(client.raw, "first")
+    client.get(server.url())
+    GlueLLMInstrumentor.uninstrument_client(client.raw)
+    only_clients(client.raw, "second")
+    client.get(server.url())
+    assert telemetry.by(semconv.REQUESTS, "name") == {"second": 1}
+
+
+def test_users_name_wins_over_the_scope(
+    threads: Runner, library: Library, server: HTTP1Server, instrument: Instrument
+) -> None:
+    """Beside instrument(): a client of one's own has its own name, all others have theirs."""
+    telemetry = instrument()
+    mine, other = threads.client(library), threads.client(library)
+    GlueLLMInstrumentor.instrument_client(mine.raw, "mine")
+    mine.get(server.url())
+    other.get(server.url())
+    assert telemetry.by(semconv.REQUESTS, "name") == {"mine": 1, library.name: 1}
+
+
+def test_client_that_was_taken_out_is_observed_by_nobody(
+    threads: Runner, library: Library, server: HTTP1Server, instrument: Instrument
+) -> None:
+    """uninstrument_client() beside instrument(): not even inside an any-llm call."""
+    telemetry = instrument()
+    client = threads.client(library)
+    client.get(server.url())
+    GlueLLMInstrumentor.uninstrument_client(client.raw)
+    client.get(server.url())
+    token = current_call.set(Call("openai"))
+    client.raw.get(server.url())
+    current_call.reset(token)
+    assert telemetry.value(semconv.REQUESTS) == 1
+    assert telemetry.value(semconv.POOL_LIVE) == 0
+
+
+def test_clients_keep_their_names_when_the_whole_is_instrumented(
+    threads: Runner,
+    library: Library,
+    server: HTTP1Server,
+    only_clients: Any,
+    instrument: Instrument,
+) -> None:
+    """instrument_client() first, instrument() later."""
+    mine, other = threads.client(library), threads.client(library)
+    telemetry = only_clients(mine.raw, "mine")
+    mine.get(server.url())
+    instrument()
+    mine.get(server.url())
+    other.get(server.url())
+    assert telemetry.value(semconv.REQUESTS, name="mine") == 1
+    assert telemetry.value(semconv.REQUESTS, name=library.name) == 1
+    assert telemetry.count(semconv.LEASE_DURATION, name="mine") == 2
+
+
+def test_instrumented_client_is_not_kept_alive(
+    library: Library, server: HTTP1Server, only_clients: Any
+) -> None:
+    """Naming a client is no reason to hold it."""
+    client = library.client.Client(trust_env=False)
+    telemetry = only_clients(client, "short")
+    client.get(server.url())
+    client.close()
+    pool = client._transport._pool
+    reference = weakref.ref(pool)
+    del client, pool
+    gc.collect()
+    assert reference() is None
+    assert telemetry.value(semconv.POOL_DISCARDED) == 1
+
+
+# Clients that exist already
+
+
+def test_clients_that_exist_already_are_covered(
+    runner: Runner, library: Library, server: HTTP1Server, instrument: Instrument
+) -> None:
+    """Used before instrument() or not: from the next request on, with the connections they have."""
+    used, unused = runner.client(library), runner.client(library)
+    used.get(server.url())
+    telemetry = instrument()
+    used.get(server.url())
+    unused.get(server.url())
+    assert telemetry.value(semconv.REQUESTS) == 2
+    assert telemetry.value(semconv.POOL_LIVE) == 2
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 2
+    # The connection of the first was there before.
+    assert telemetry.value(semconv.CONNECTION_OPENED) == 1
+
+
+def test_scope_any_llm_leaves_other_pools_alone(
+    runner: Runner, library: Library, server: HTTP1Server, instrument: Instrument
+) -> None:
+    """Only what is built inside or used by an any-llm call; from its first such use on."""
+    telemetry = instrument(scope="any_llm")
+    pool = runner.client(library)
+    pool.get(server.url())
+    assert telemetry.points(semconv.POOL_LIVE) == []
+    assert telemetry.points(semconv.REQUESTS) == []
+
+
+def test_one_request_object_sent_twice_at_once(
+    library: Library, server: HTTP1Server, instrument: Instrument, threads: Runner
+) -> None:
+    """Nothing forbids it: each sending is a request of its own."""
+    telemetry = instrument()
+    pool = library.core.ConnectionPool()
+    request = library.request(server.url())
+    first = pool.handle_request(request)
+    second = pool.handle_request(request)
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 2
+    for response in (first, second):
+        response.read()
+        response.close()
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+    assert telemetry.by(semconv.REQUESTS, "status") == {200: 2}
+    assert telemetry.count(semconv.LEASE_DURATION) == 2
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 2
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="active") == 0
+    pool.close()

@@ -1,0 +1,234 @@
+"""Values are visible in the very collection that follows them, whoever reads and however."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import (
+    Counter,
+    Histogram,
+    MeterProvider,
+    ObservableCounter,
+    UpDownCounter,
+)
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    ConsoleMetricExporter,
+    InMemoryMetricReader,
+    MetricExporter,
+    MetricExportResult,
+    MetricReader,
+    MetricsData,
+    PeriodicExportingMetricReader,
+)
+from opentelemetry.sdk.metrics.view import (
+    DropAggregation,
+    ExplicitBucketHistogramAggregation,
+    ExponentialBucketHistogramAggregation,
+    View,
+)
+from prometheus_client import CollectorRegistry
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.http1 import HTTP1Server
+from support.libraries import Library
+
+DELTA = dict.fromkeys((Counter, Histogram, ObservableCounter), AggregationTemporality.DELTA)
+Observe = Callable[..., None]
+
+
+@pytest.fixture
+def observe() -> Iterator[Observe]:
+    """Turn the instrumentation on with readers and views of a test's own."""
+    made: list[MeterProvider] = []
+
+    def turn_on(*readers: MetricReader, views: tuple[View, ...] = ()) -> None:
+        provider = MeterProvider(metric_readers=readers, views=views, shutdown_on_exit=False)
+        made.append(provider)
+        GlueLLMInstrumentor().instrument(scope="all", meter_provider=provider)
+
+    yield turn_on
+    GlueLLMInstrumentor().uninstrument()
+    for provider in made:
+        provider.shutdown()
+
+
+def points(data: MetricsData | None) -> dict[str, list[Any]]:
+    """The data points of one collection by metric."""
+    return {
+        metric.name: list(metric.data.data_points)
+        for resource in (data.resource_metrics if data else ())
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+
+
+def leases(found: dict[str, list[Any]]) -> int:
+    """How many leases have a duration."""
+    return sum(point.count for point in found.get(semconv.LEASE_DURATION.name, ()))
+
+
+def requests(found: dict[str, list[Any]]) -> int:
+    """How many requests have left a pool."""
+    return sum(point.value for point in found.get(semconv.REQUESTS.name, ()))
+
+
+def test_cumulative_and_delta_readers_each_see_everything_once(
+    library: Library, server: HTTP1Server, observe: Observe
+) -> None:
+    """Whichever comes first drains the buffer; both have the values in that collection."""
+    cumulative = InMemoryMetricReader()
+    delta = InMemoryMetricReader(preferred_temporality=DELTA)
+    observe(cumulative, delta)
+    pool = library.core.ConnectionPool()
+    expected = 0
+    for readers in ((cumulative, delta), (delta, cumulative), (cumulative, delta)):
+        pool.request("GET", server.url())
+        pool.request("GET", server.url())
+        expected += 2
+        for reader in readers:
+            found = points(reader.get_metrics_data())
+            wanted = expected if reader is cumulative else 2
+            assert (leases(found), requests(found)) == (wanted, wanted)
+            assert found[semconv.POOL_LIVE.name][0].value == 1
+            assert found[semconv.OPEN_CONNECTIONS.name]
+    assert leases(points(delta.get_metrics_data())) == 0
+    pool.close()
+
+
+def test_up_and_down_counters_stay_whole_with_delta(
+    library: Library, server: HTTP1Server, observe: Observe
+) -> None:
+    """What is there now is told as it is: a difference of nothing would look like an empty pool."""
+    delta = InMemoryMetricReader(preferred_temporality={**DELTA, UpDownCounter: DELTA[Counter]})
+    observe(delta)
+    pool = library.core.ConnectionPool()
+    pool.request("GET", server.url())
+    for _ in range(3):
+        found = points(delta.get_metrics_data())
+        assert [p.value for p in found[semconv.POOL_LIVE.name]] == [1]
+        assert sum(p.value for p in found[semconv.OPEN_CONNECTIONS.name]) == 1
+    pool.close()
+
+
+def test_scrape_sees_the_values_of_its_own_collection(
+    library: Library, server: HTTP1Server, observe: Observe
+) -> None:
+    """The Prometheus reader collects when somebody asks."""
+    reader = PrometheusMetricReader()
+    registry = CollectorRegistry()
+    registry.register(reader._collector)
+    observe(reader)
+    pool = library.core.ConnectionPool()
+
+    def scraped(name: str) -> float:
+        return sum(
+            sample.value
+            for metric in registry.collect()
+            for sample in metric.samples
+            if sample.name == name
+        )
+
+    for number in (1, 2, 3):
+        pool.request("GET", server.url())
+        assert scraped("gluellm_pool_lease_duration_seconds_count") == number
+    assert scraped("gluellm_pool_requests_total") == 3
+    assert scraped("gluellm_pool_live") == 1
+    pool.close()
+
+
+def test_views_hold(library: Library, server: HTTP1Server, observe: Observe) -> None:
+    """Renamed, other buckets, exponential, fewer attributes, dropped: as the user wants it."""
+    reader = InMemoryMetricReader()
+    observe(
+        reader,
+        views=(
+            View(
+                instrument_name=semconv.LEASE_DURATION.name,
+                name="held",
+                attribute_keys={semconv.POOL_NAME},
+                aggregation=ExplicitBucketHistogramAggregation((1.0,)),
+            ),
+            View(
+                instrument_name=semconv.ACQUIRE_DURATION.name,
+                aggregation=ExponentialBucketHistogramAggregation(),
+            ),
+            View(instrument_name=semconv.OPEN_CONNECTIONS.name, aggregation=DropAggregation()),
+            View(instrument_name=semconv.REQUEST_CURRENT.name, attribute_keys=set()),
+        ),
+    )
+    pool = library.core.ConnectionPool()
+    pool.request("GET", server.url())
+    pool.request("GET", server.url())
+    found = points(reader.get_metrics_data())
+    (held,) = found["held"]
+    assert (held.count, held.bucket_counts, held.explicit_bounds) == (2, (2, 0), (1.0,))
+    assert dict(held.attributes) == {semconv.POOL_NAME: library.name}
+    (acquired,) = found[semconv.ACQUIRE_DURATION.name]
+    assert (acquired.count, acquired.zero_count) == (2, 2)
+    # The first instrument's callback takes the snapshot; dropping it must not cost the others.
+    assert semconv.OPEN_CONNECTIONS.name not in found
+    assert [p.value for p in found[semconv.REQUEST_CURRENT.name]] == [0]
+    assert requests(found) == 2
+    pool.close()
+
+
+def test_periodic_reader_exports_the_last_values_at_shutdown(
+    library: Library, server: HTTP1Server, observe: Observe
+) -> None:
+    """A short program ends before the first interval is over."""
+
+    class Keeping(MetricExporter):
+        def __init__(self) -> None:
+            super().__init__()
+            self.exported: list[MetricsData] = []
+
+        def export(self, metrics_data: MetricsData, *args: Any, **kw: Any) -> MetricExportResult:
+            self.exported.append(metrics_data)
+            return MetricExportResult.SUCCESS
+
+        def force_flush(self, timeout_millis: float = 10_000) -> bool:
+            return True
+
+        def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+            pass
+
+    exporter = Keeping()
+    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=3_600_000)
+    observe(reader)
+    pool = library.core.ConnectionPool()
+    pool.request("GET", server.url())
+    reader.shutdown()
+    assert leases(points(exporter.exported[-1])) == 1
+    pool.close()
+
+
+def test_points_have_no_value_that_an_exporter_cannot_write(
+    library: Library, server: HTTP1Server, observe: Observe
+) -> None:
+    """Every point of every metric as JSON, as the console exporter prints it."""
+    printed: list[str] = []
+
+    class Paper:
+        def write(self, text: str) -> None:
+            printed.append(text)
+
+        def flush(self) -> None:
+            pass
+
+    reader = PeriodicExportingMetricReader(
+        ConsoleMetricExporter(out=Paper()),  # type: ignore[arg-type]
+        export_interval_millis=3_600_000,
+    )
+    observe(reader)
+    pool = library.core.ConnectionPool()
+    pool.request("GET", server.url())
+    assert reader.force_flush()
+    text = "".join(printed)
+    for metric in (semconv.POOL_LIVE, semconv.LEASE_DURATION, semconv.SEAM, semconv.REQUEST_TIME):
+        assert f'"{metric.name}"' in text
+    pool.close()

@@ -1,0 +1,204 @@
+"""What the instrumentor does with bad input: a clear error, and nothing is left behind."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import httpcore
+import httpcore2
+import httpx
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, config
+from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
+
+POOLS = [
+    httpcore.ConnectionPool,
+    httpcore.AsyncConnectionPool,
+    httpcore2.ConnectionPool,
+    httpcore2.AsyncConnectionPool,
+]
+LOGGER = "opentelemetry.instrumentation.gluellm"
+
+
+def methods() -> list[Any]:
+    """The pools' methods, one after the other."""
+    return [value for pool in POOLS for value in vars(pool).values() if callable(value)]
+
+
+@pytest.fixture(autouse=True)
+def off() -> Iterator[None]:
+    """The instrumentation is off after a test."""
+    yield
+    if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
+        GlueLLMInstrumentor().uninstrument()
+    installation = GlueLLMInstrumentor._installation
+    if installation is not None:
+        GlueLLMInstrumentor._installation = None
+        installation.uninstall()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "allowed"),
+    [
+        ("scope", "everything", '"any_llm" or "all"'),
+        ("http_spans", "yes", "True or False"),
+        ("metrics", None, '"lean" or "full"'),
+        ("span_min_duration", -1, "at least 0"),
+        ("max_origins", 100_000, "from 1 to 200"),
+        ("peak_window", float("inf"), "above 0"),
+    ],
+)
+def test_wrong_setting_raises_and_installs_nothing(
+    setting: str, value: object, allowed: str
+) -> None:
+    """The message names the setting, the value and what is allowed."""
+    before = methods()
+    with pytest.raises(ValueError) as raised:
+        GlueLLMInstrumentor().instrument(**{setting: value})
+    for part in (setting, repr(value), allowed):
+        assert part in str(raised.value)
+    assert methods() == before
+    assert GlueLLMInstrumentor._installation is None
+    assert not GlueLLMInstrumentor().is_instrumented_by_opentelemetry
+
+
+def test_unknown_setting_raises_and_installs_nothing() -> None:
+    """A misspelt one would otherwise be off without a word."""
+    before = methods()
+    with pytest.raises(TypeError, match="max_origin'"):
+        GlueLLMInstrumentor().instrument(max_origin=5)
+    assert methods() == before
+
+
+def test_instrument_works_after_a_mistake() -> None:
+    """The next call with a right value is as the first."""
+    with pytest.raises(ValueError):
+        GlueLLMInstrumentor().instrument(scope="none")
+    GlueLLMInstrumentor().instrument(scope="all")
+    assert GlueLLMInstrumentor._installation is not None
+    GlueLLMInstrumentor().uninstrument()
+    assert GlueLLMInstrumentor._installation is None
+
+
+def test_wrong_environment_variable_is_told_once_and_the_default_holds(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It must not keep a program from starting."""
+    monkeypatch.setattr(config, "_warned", set())
+    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", "many")
+    with caplog.at_level(logging.WARNING, logger=LOGGER):
+        for _ in range(2):
+            GlueLLMInstrumentor().instrument()
+            installation = GlueLLMInstrumentor._installation
+            assert installation is not None
+            assert installation.registry.max_origins == 20
+            GlueLLMInstrumentor().uninstrument()
+    (record,) = caplog.records
+    message = record.getMessage()
+    for part in ("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", "'many'", "from 1 to 200", "20"):
+        assert part in message
+
+
+@pytest.mark.parametrize("wrong", ["meter_provider", "tracer_provider"])
+def test_provider_that_is_none_of_a_kind_leaves_nothing_behind(wrong: str) -> None:
+    """A string or a Meter in its place raises, and nothing is patched."""
+    before = methods()
+    with pytest.raises(Exception) as raised:
+        GlueLLMInstrumentor().instrument(**{wrong: "http://collector:4317"})
+    assert isinstance(raised.value, (AttributeError, TypeError, ValueError))
+    assert methods() == before
+    assert not GlueLLMInstrumentor().is_instrumented_by_opentelemetry
+
+
+def test_failure_while_installing_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half an installation would patch without telling anybody."""
+    from opentelemetry.instrumentation.gluellm import installation
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError
+
+    before = methods()
+    monkeypatch.setattr(installation.AnyLLMAttribution, "install", fail)
+    with pytest.raises(RuntimeError):
+        GlueLLMInstrumentor().instrument(scope="all")
+    assert [a is b for a, b in zip(methods(), before, strict=True)] == [True] * len(before)
+    assert GlueLLMInstrumentor._installation is None
+
+
+def test_uninstrument_without_instrument_is_harmless() -> None:
+    """The base class logs that there was nothing to do."""
+    GlueLLMInstrumentor().uninstrument()
+    assert GlueLLMInstrumentor._installation is None
+
+
+def test_nothing_is_required() -> None:
+    """A dependency that is demanded and missing would turn the whole off without a word."""
+    assert tuple(GlueLLMInstrumentor().instrumentation_dependencies()) == ()
+
+
+# Single clients
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, "two\nlines", "tab\t", "\x00", 5, b"bytes"])
+def test_wrong_pool_name_raises_and_installs_nothing(name: Any) -> None:
+    """A label must be short and printable."""
+    before = methods()
+    with httpx.Client() as client, pytest.raises(ValueError, match="pool_name="):
+        GlueLLMInstrumentor.instrument_client(client, name)
+    assert methods() == before
+    assert GlueLLMInstrumentor._installation is None
+
+
+@pytest.mark.parametrize("name", ["x", "x" * 64, "search backend", "Übersetzung"])
+def test_printable_pool_name_is_taken(name: str) -> None:
+    """Up to 64 characters of any language."""
+    with httpx.Client() as client:
+        GlueLLMInstrumentor.instrument_client(client, name)
+        GlueLLMInstrumentor.uninstrument_client(client)
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        None,
+        "openai",
+        object(),
+        httpx,
+        httpx.Client,
+        httpx.Client(transport=httpx.MockTransport(str)),
+    ],
+)
+def test_what_is_no_client_raises_and_installs_nothing(client: Any) -> None:
+    """The message says what is expected."""
+    before = methods()
+    for method in (
+        GlueLLMInstrumentor.instrument_client,
+        GlueLLMInstrumentor.uninstrument_client,
+    ):
+        with pytest.raises(TypeError, match="expected an httpx or httpx2 Client"):
+            method(client)
+    assert methods() == before
+    assert GlueLLMInstrumentor._installation is None
+
+
+def test_client_that_was_never_instrumented_can_be_taken_out() -> None:
+    """Harmless, and nothing is installed for it."""
+    with httpx.Client() as client:
+        GlueLLMInstrumentor.uninstrument_client(client)
+    assert GlueLLMInstrumentor._installation is None
+
+
+def test_wrong_setting_leaves_instrumented_clients_alone() -> None:
+    """instrument_client() was there first: a mistake in instrument() must not take it away."""
+    with httpx.Client() as client:
+        GlueLLMInstrumentor.instrument_client(client, "mine")
+        before = GlueLLMInstrumentor._installation
+        with pytest.raises(ValueError):
+            GlueLLMInstrumentor().instrument(scope="none")
+        assert GlueLLMInstrumentor._installation is before
+        assert before is not None
+        assert isinstance(before.registry, PoolRegistry)
+        GlueLLMInstrumentor.uninstrument_client(client)
