@@ -31,6 +31,7 @@ class TrackedConnection:
     """A connection of a pool. It refers to no library object."""
 
     __slots__ = (
+        "active",
         "closed",
         "closing",
         "connect_ended_at",
@@ -65,6 +66,9 @@ class TrackedConnection:
         self.peer: tuple[str, int] | None = None
         self.protocol = "1.1"
         self.leases = 0
+        self.active = False
+        """Whether it counts as active or connecting: from its assignment until it is given back, is
+        closed, or could not be established, whichever comes first."""
         self.first_lease: Lease | None = None
         """The lease whose request establishes it."""
         self.lease: Lease | None = None
@@ -85,11 +89,27 @@ class TrackedConnection:
         if self.closed:
             return
         self.closed = True
+        self.deactivate()
         tracker = self.tracker
         tracker.connections.pop(self, None)
         if self.established_at:
             tracker.ledger.connection_closed(reason)
             tracker.observer.connection_closed(self, reason)
+
+    def activate(self, now: int) -> None:
+        """Count it as active or connecting."""
+        if not self.active:
+            self.active = True
+            self.tracker.ledger.active.change(1, now)
+
+    def deactivate(self) -> None:
+        """Count it no longer. The pool may replace it before the request that held it is over.
+
+        Reached by finalizers.
+        """
+        if self.active:
+            self.active = False
+            self.tracker.ledger.active.value -= 1
 
 
 class _PoolReference(weakref.ref[Any]):
@@ -213,10 +233,9 @@ class PoolTracker:
         lease.acquired_at = now
         lease.connection = connection
         connection.lease = lease
-        if connection.leases:
-            connection.leases += 1
-        else:
-            connection.leases = 1
+        connection.leases += 1
+        if not connection.active:
+            connection.active = True
             active = self.ledger.active
             if now >= active.end:
                 active.turn(now)
@@ -262,7 +281,8 @@ class PoolTracker:
         connection = lease.connection
         if connection is not None and connection.leases:
             connection.leases -= 1
-            if not connection.leases:
+            if connection.active and not connection.leases:
+                connection.active = False
                 self.ledger.active.value -= 1
         if lease.counted:
             items = self.items
@@ -367,12 +387,12 @@ class PoolTracker:
         if connection is not None and connection.leases:
             connection.leases -= 1
             if not connection.leases:
-                self.ledger.active.value -= 1
+                connection.deactivate()
 
     def _scene(self, now: int) -> WaitScene | None:
         try:
             first = tuple(islice(self.leases, _LOOKED_AT))
-            active = sum(1 for connection in self.connections if connection.leases)
+            active = sum(1 for connection in self.connections if connection.active)
         except RuntimeError:
             # Another thread's request changed the dict meanwhile: no scene is better than a lock.
             return None

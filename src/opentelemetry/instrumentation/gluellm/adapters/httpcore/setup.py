@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ...pool.tracker import TrackedConnection
@@ -42,8 +43,19 @@ class _Timed:
         # A retried connect is one set-up: it began with the first try.
         record.connect_started_at = record.connect_started_at or now
         record.connect_ended_at = 0
+        if record.leases:
+            record.activate(now)
         if host is not None and port is not None:
             record.peer = (host, port)
+
+    @contextlib.contextmanager
+    def _giving_up(self) -> Iterator[None]:
+        # The pool makes room for the next request before the one that fails hears of it.
+        try:
+            yield
+        except BaseException:
+            self._record.deactivate()
+            raise
 
     def _connected(self, stream: Any) -> Any:
         self._record.connect_ended_at = self._record.tracker.clock()
@@ -77,12 +89,14 @@ class _AsyncBackend(_Timed):
 
     async def connect_tcp(self, *args: Any, **kwargs: Any) -> Any:
         self._connecting(kwargs.get("host"), kwargs.get("port"))
-        stream = await self._target.connect_tcp(*args, **kwargs)
+        with self._giving_up():
+            stream = await self._target.connect_tcp(*args, **kwargs)
         return self._connected(stream)
 
     async def connect_unix_socket(self, *args: Any, **kwargs: Any) -> Any:
         self._connecting(None, None)
-        stream = await self._target.connect_unix_socket(*args, **kwargs)
+        with self._giving_up():
+            stream = await self._target.connect_unix_socket(*args, **kwargs)
         return self._connected(stream)
 
 
@@ -91,12 +105,14 @@ class _SyncBackend(_Timed):
 
     def connect_tcp(self, *args: Any, **kwargs: Any) -> Any:
         self._connecting(kwargs.get("host"), kwargs.get("port"))
-        stream = self._target.connect_tcp(*args, **kwargs)
+        with self._giving_up():
+            stream = self._target.connect_tcp(*args, **kwargs)
         return self._connected(stream)
 
     def connect_unix_socket(self, *args: Any, **kwargs: Any) -> Any:
         self._connecting(None, None)
-        stream = self._target.connect_unix_socket(*args, **kwargs)
+        with self._giving_up():
+            stream = self._target.connect_unix_socket(*args, **kwargs)
         return self._connected(stream)
 
 
@@ -108,7 +124,8 @@ class _AsyncStream(_Timed):
 
     async def start_tls(self, *args: Any, **kwargs: Any) -> Any:
         self._securing()
-        stream = await self._target.start_tls(*args, **kwargs)
+        with self._giving_up():
+            stream = await self._target.start_tls(*args, **kwargs)
         return self._secured(stream)
 
 
@@ -117,7 +134,8 @@ class _SyncStream(_Timed):
 
     def start_tls(self, *args: Any, **kwargs: Any) -> Any:
         self._securing()
-        stream = self._target.start_tls(*args, **kwargs)
+        with self._giving_up():
+            stream = self._target.start_tls(*args, **kwargs)
         return self._secured(stream)
 
 
