@@ -191,9 +191,7 @@ class Demo:
         say(closing_table(rows, min(self._console.width, 120)))
         say("Waits are estimated from the histogram's buckets.", style="dim")
         if interrupted:
-            say(
-                "Interrupted. What was under way is cancelled, and may not have reached its provider."
-            )
+            say("Interrupted. What was under way is cancelled, and may never have arrived.")
             return EXIT_INTERRUPTED
         wrong = disagreements(rows)
         for line in wrong:
