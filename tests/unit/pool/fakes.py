@@ -7,7 +7,7 @@ from typing import Any
 from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
 from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
 from opentelemetry.instrumentation.gluellm.pool.registry import Owner, PoolRegistry
-from opentelemetry.instrumentation.gluellm.pool.stats import ACTIVE_1, IDLE_1, ConnectionCounts
+from opentelemetry.instrumentation.gluellm.pool.stats import ACTIVE_1, IDLE_1, Tally
 from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker, TrackedConnection
 
 SECOND = 10**9
@@ -37,7 +37,7 @@ class FakePool:
         self.idle: dict[Any, int] = {}
 
 
-def read(pool: FakePool, tracker: PoolTracker, counts: ConnectionCounts) -> None:
+def read(pool: FakePool, tracker: PoolTracker, counts: Tally) -> None:
     """Add a fake pool's connections to a count."""
     for place, connections in ((ACTIVE_1, pool.active), (IDLE_1, pool.idle)):
         for origin, number in connections.items():
@@ -71,20 +71,17 @@ class Recorder(PoolObserver):
     def lease_queued(self, *arguments: Any) -> None:
         self.events.append(("lease_queued", arguments))
 
-    def lease_acquired(self, *arguments: Any) -> None:
-        self.events.append(("lease_acquired", arguments))
-
     def lease_requeued(self, *arguments: Any) -> None:
         self.events.append(("lease_requeued", arguments))
 
     def lease_answered(self, *arguments: Any) -> None:
         self.events.append(("lease_answered", arguments))
 
-    def lease_released(self, *arguments: Any) -> None:
-        self.events.append(("lease_released", arguments))
+    def lease_waited(self, *arguments: Any) -> None:
+        self.events.append(("lease_waited", arguments))
 
-    def lease_failed(self, *arguments: Any) -> None:
-        self.events.append(("lease_failed", arguments))
+    def outbox_filling(self, *arguments: Any) -> None:
+        self.events.append(("outbox_filling", arguments))
 
     def connection_created(self, *arguments: Any) -> None:
         self.events.append(("connection_created", arguments))
@@ -114,8 +111,8 @@ class Scene:
 
     def enter(self, call: Call | None = None) -> Lease:
         """A request that the pool has taken into its list."""
-        lease = self.tracker.begin(self.origin, call)
-        lease.listed = True
+        lease: Lease = self.tracker.begin(b"api.test", None, b"https", call)
+        lease.ticket = id(lease)
         return lease
 
     def connection(self, *, established: bool = False, protocol: str = "1.1") -> TrackedConnection:
@@ -123,8 +120,8 @@ class Scene:
         made = TrackedConnection(self.tracker, self.origin, self.clock())
         self.tracker.connections[made] = None
         if established:
-            self.tracker.established(None, made, protocol)
-            made.sent = True
+            self.tracker.established(made, protocol)
+            made.served = 1
         return made
 
     def acquire(self, connection: TrackedConnection | None = None) -> Lease:
@@ -132,3 +129,32 @@ class Scene:
         lease = self.enter()
         self.tracker.assigned(lease, connection or self.connection(established=True))
         return lease
+
+    def work_off(self) -> list[Lease]:
+        """Take the leases from the outbox and count those that have ended, as a drain does."""
+        taken = []
+        items = self.registry.outbox.items
+        while items:
+            lease = items.popleft()
+            taken.append(lease)
+            if lease.ended and lease.told < 2:
+                lease.told = 2
+                lease.account()
+        return taken
+
+    def current(self, origin: Any = None) -> list[int]:
+        """Requests in each phase now."""
+        _, tally = self.registry.state(self.clock())
+        running = tally.requests.get(origin or self.origin)
+        return running.count if running is not None else [0] * 6
+
+    def times(self) -> list[int]:
+        """Nanoseconds in each phase, of finished and running requests together."""
+        _, tally = self.registry.state(self.clock())
+        running = tally.running(self.origin)
+        return [
+            spent + count * self.clock() - since
+            for spent, count, since in zip(
+                self.origin.spent, running.count, running.since, strict=True
+            )
+        ]

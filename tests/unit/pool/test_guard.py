@@ -63,11 +63,11 @@ def test_guard_does_not_swallow_what_is_no_failure() -> None:
     """KeyboardInterrupt and cancellation are the host's."""
 
     class Interrupted(PoolObserver):
-        def lease_queued(self, lease: object) -> None:
+        def lease_requeued(self, lease: object) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Guard((Interrupted(),), Failures()).lease_queued(object())  # type: ignore[arg-type]
+        Guard((Interrupted(),), Failures()).lease_requeued(object())  # type: ignore[arg-type]
 
 
 def test_failures_are_reported_once_per_kind() -> None:
@@ -91,24 +91,24 @@ def test_report_of_a_failure_has_no_message() -> None:
 
 def test_request_goes_its_way_past_a_broken_observer() -> None:
     """All counts are right, though the observer raises at each event."""
-    scene = Scene(Broken())
+    scene = Scene(Broken(), entry_context=object)
     lease = scene.enter()
     connection = scene.connection()
     scene.tracker.waiting(lease)
     scene.tracker.assigned(lease, connection)
-    scene.tracker.established(lease, connection, "1.1")
+    scene.tracker.established(connection, "1.1")
     scene.tracker.answered(lease, 200)
     scene.tracker.released(lease)
     connection.close("pool_closed")
     scene.tracker.discard("closed")
+    scene.work_off()
     assert scene.origin.requests == {(200, None, False): 1}
     assert scene.ledger.closed == {"pool_closed": 1}
     assert scene.registry.failures.counts == {
         "observer.lease_queued": 1,
         "observer.connection_created": 1,
-        "observer.lease_acquired": 1,
+        "observer.lease_waited": 1,
         "observer.lease_answered": 1,
-        "observer.lease_released": 1,
         "observer.connection_closed": 1,
         "observer.pool_discarded": 1,
         "observer.pool_opened": 1,

@@ -154,7 +154,7 @@ def test_origins_that_a_tracker_remembers_are_bounded() -> None:
     scene = Scene(max_origins=4)
     for number in range(500):
         scene.tracker.origin(b"host-%d" % number, 80, b"http")
-    assert len(scene.tracker._raw_origins) <= 4
+    assert len(scene.tracker._origins) <= 4
 
 
 # State
@@ -197,7 +197,7 @@ def test_state_tells_the_oldest_of_each_phase() -> None:
     scene = Scene()
     second_pool = FakePool()
     second = scene.track(second_pool)
-    old = second.begin(scene.origin, None)
+    old = second.begin(b"api.test", None, b"https")
     scene.clock.advance(5)
     scene.enter()
     reading = scene.enter()
