@@ -8,8 +8,10 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
+from support.deaf import MORE_THAN_BUFFERS, DeafServer
 from support.http1 import HTTP1Server
 from support.libraries import Library
+from support.listener import Listen
 from support.outcomes import assert_near, assert_phases, assert_settled, failed, new
 from support.script import Failure, Reply
 from support.telemetry import Telemetry
@@ -113,6 +115,20 @@ def test_read_timeout_in_the_body(
         exchange.read()
     assert_settled(telemetry, [exchange], failed("read_timeout", status=200))
     assert_phases(telemetry, reading=0.15)
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"error": 1}
+
+
+def test_write_timeout(
+    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry
+) -> None:
+    """A body that the server doesn't take: being sent is awaiting the response."""
+    deaf = listen(DeafServer)
+    pool = runner.pool(library)
+    exchange = pool.send(deaf.url(), body=bytes(MORE_THAN_BUFFERS), write=0.15)
+    assert isinstance(exchange.failure(), library.core.WriteTimeout)
+    assert_settled(telemetry, [exchange], failed("write_timeout"))
+    assert_near(telemetry.phases()["awaiting_response"], exchange.duration)
+    assert exchange.duration >= 0.15
     assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"error": 1}
 
 

@@ -11,6 +11,7 @@ import anyio.from_thread
 
 from .exchange import Exchange, Opened, TaskExchange, ThreadExchange
 from .libraries import Library
+from .waiting import PATIENCE
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -38,6 +39,8 @@ class Runner:
             finally:
                 for pool in runner.pools:
                     pool.close()
+                if portal is not None:  # what a failed test left hanging ends with it
+                    portal.start_task_soon(portal.stop, True)
 
     def pool(self, library: Library, **settings: Any) -> PoolUnderTest:
         """A bare pool; settings as ``httpcore.ConnectionPool`` takes them."""
@@ -158,7 +161,7 @@ class _Async(PoolUnderTest):
         self._portal, self._mode = runner.portal, runner.mode
 
     def _close(self) -> None:
-        self._portal.call(self.raw.aclose)
+        self._portal.start_task_soon(self.raw.aclose).result(PATIENCE)
 
 
 class AsyncPool(_Async):

@@ -1,0 +1,137 @@
+"""Whole clients of httpx and httpx2: what holds for bare pools holds for the pools in them."""
+
+from __future__ import annotations
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.listener import Listen
+from support.network import UNRESOLVABLE
+from support.outcomes import (
+    assert_near,
+    assert_phases,
+    assert_settled,
+    connect_failed,
+    failed,
+    new,
+    pool_timeout,
+    reused,
+)
+from support.proxies import HTTPProxy
+from support.script import Failure, Reply
+from support.telemetry import Telemetry
+from support.waiting import wait_until
+
+
+def test_client_with_limits(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """A full client makes its requests wait, and lets one of them wait too long."""
+    limits = library.client.Limits(max_connections=1, max_keepalive_connections=1)
+    client = runner.client(library, limits=limits)
+    gate = server.gate()
+    holder = client.send(server.reply("/held", Reply(end_after=gate)))
+    holder.head()
+    late = client.send(server.url(), pool=0.1)
+    assert isinstance(late.failure(), library.client.PoolTimeout)
+    waiter = client.send(server.url(), pool=30)
+    wait_until(lambda: telemetry.current("queued") == 1)
+    assert telemetry.value(semconv.CONNECTION_MAX) == 1
+    assert telemetry.value(semconv.CONNECTION_IDLE_MAX) == 1
+    gate.open()
+    holder.read()
+    waiter.head()
+    waiter.read()
+    assert_settled(telemetry, [holder, late, waiter], new(), pool_timeout(), reused())
+    waited = server.timeline.at("body_end", "/held") - waiter.entered
+    assert_near(telemetry.total(semconv.ACQUIRE_DURATION, error=None), waited)
+    assert telemetry.value(semconv.ACQUIRE_TIMEOUT) == 30
+    client.close()
+    assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"closed": 1}
+
+
+def test_client_that_fails(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """httpx wraps httpcore's errors; their names here are the same."""
+    client = runner.client(library)
+    never = server.gate()
+    unresolved = client.send(UNRESOLVABLE)
+    assert isinstance(unresolved.failure(), library.client.ConnectError)
+    silent = client.send(server.reply("/silent", Reply(head_after=never)), read=0.1)
+    assert isinstance(silent.failure(), library.client.ReadTimeout)
+    reset = client.send(server.reply("/reset", Reply(failure=Failure.RESET_IN_BODY)))
+    reset.head()
+    with pytest.raises(library.client.ReadError):
+        reset.read()
+    assert_settled(
+        telemetry,
+        [unresolved, silent, reset],
+        connect_failed("name_resolution_error"),
+        failed("read_timeout"),
+        failed("read_error", status=200),
+    )
+
+
+def test_streaming_client(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """A stream's silence is the provider's; the pause of its reader is the application's."""
+    client = runner.client(library)
+    gate = server.gate()
+    stream = client.send(server.reply("/", Reply(chunks=((0.0, b"a"), (0.15, b"b"), (gate, b"c")))))
+    stream.head()
+    assert stream.chunk() == b"a"
+    assert stream.chunk() == b"b"
+    wait_until(lambda: telemetry.current("unread") == 1)
+    gate.open()
+    assert stream.read() == b"c"
+    assert_settled(telemetry, [stream], new())
+    chunks = [server.timeline.at("chunk", nth=n) for n in range(2)]
+    assert_phases(telemetry, reading=chunks[1] - chunks[0])
+
+
+def test_proxy_of_a_client(
+    runner: Runner, library: Library, listen: Listen, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """With a proxy the pool in use is another one of the client's: it is the one that counts."""
+    proxy = listen(HTTPProxy)
+    client = runner.client(library, mounts={"http://": _transport(runner, library, proxy.origin)})
+    first = client.get(server.url())
+    second = client.get(server.url())
+    assert_settled(telemetry, [first, second], new(), reused())
+    assert telemetry.value(semconv.POOL_LIVE) == 1
+    assert proxy.timeline.count("forward") == 1
+    client.close()
+    assert telemetry.value(semconv.POOL_LIVE) == 0
+
+
+def test_body_is_sent_and_statuses_come_back(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """A request with a body is one request, whatever the answer."""
+    client = runner.client(library)
+    exchange = client.send(server.reply("/", Reply(status=429)), body=b"{}")
+    assert exchange.head() == 429
+    exchange.read()
+    assert_settled(telemetry, [exchange], new(status=429))
+
+
+def test_redirect_is_two_requests(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """The pool sees what went over the wire."""
+    client = runner.client(library, follow_redirects=True)
+    server.reply("/old", Reply(status=302, headers=(("Location", "/new"),)))
+    client.get(server.url("/old"))
+    assert telemetry.by(semconv.REQUESTS, "status", "error") == {(302, None): 1, (200, None): 1}
+    assert telemetry.count(semconv.LEASE_DURATION) == 2
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+
+
+def _transport(runner: Runner, library: Library, proxy: str) -> object:
+    kind = "HTTPTransport" if runner.portal is None else "AsyncHTTPTransport"
+    return getattr(library.client, kind)(proxy=proxy)

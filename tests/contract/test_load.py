@@ -1,0 +1,79 @@
+"""Many requests at once, ending in every way: the numbers still agree with what the load did."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import Runner
+from support.exchange import Exchange
+from support.http1 import HTTP1Server
+from support.http2 import HTTP2Server
+from support.libraries import Library
+from support.listener import Listen
+from support.script import Failure, Reply
+from support.telemetry import Telemetry
+from support.waiting import wait_until
+
+ROUNDS = 6
+AT_ONCE = 16
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+def test_numbers_agree_under_load(
+    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry, http2: bool
+) -> None:
+    """Served, reset, timed out in the queue and in reading, cancelled: all are told, once each."""
+    server: HTTP1Server | HTTP2Server = (
+        listen(HTTP2Server, max_streams=4) if http2 else listen(HTTP1Server)
+    )
+    never = server.gate()
+    ok = server.reply("/ok", Reply(head_after=0.01, end_after=0.01))
+    reset = server.reply("/reset", Reply(failure=Failure.RESET_IN_BODY))
+    hang = server.reply("/hang", Reply(head_after=never))
+    pool = runner.pool(library, max_connections=3, http1=not http2, http2=http2)
+    chance = random.Random(7)
+    exchanges: list[Exchange] = []
+    for _ in range(ROUNDS):
+        batch = []
+        for _ in range(AT_ONCE):
+            dice = chance.random()
+            if dice < 0.7:
+                batch.append(pool.send(ok, pool=0.05 if dice < 0.1 else 30))
+            elif dice < 0.85:
+                batch.append(pool.send(reset))
+            else:
+                batch.append(pool.send(hang, read=0.03))
+        for exchange in batch:
+            exchange.begin_read()
+        if runner.mode != "sync":
+            for exchange in chance.sample(batch, 3):
+                exchange.cancel()
+        for exchange in batch:
+            exchange.wait()
+        exchanges += batch
+    wait_until(lambda: telemetry.value(semconv.ACTIVE_REQUESTS) == 0)
+    assert all(telemetry.current(phase) == 0 for phase in semconv.PHASES)
+    assert telemetry.value(semconv.REQUESTS) == len(exchanges)
+    assert telemetry.count(semconv.ACQUIRE_DURATION) == len(exchanges)
+    never_acquired = telemetry.count(semconv.ACQUIRE_DURATION) - telemetry.count(
+        semconv.ACQUIRE_DURATION, error=None
+    )
+    assert telemetry.count(semconv.LEASE_DURATION) == len(exchanges) - never_acquired
+    answered = Counter(exchange.answered > 0 for exchange in exchanges)
+    statuses = telemetry.by(semconv.REQUESTS, "status")
+    assert statuses.get(200, 0) == answered[True]
+    assert statuses.get(None, 0) == answered[False]
+    whole = sum(telemetry.phases().values())
+    assert whole == pytest.approx(sum(e.duration for e in exchanges), rel=0.1)
+    created = telemetry.count(semconv.CONNECTION_CREATE_DURATION, error=None)
+    assert telemetry.value(semconv.CONNECTION_OPENED) == created
+    assert telemetry.value(semconv.PEAK_ACTIVE) <= 3
+    pool.close()
+    assert telemetry.value(semconv.CONNECTION_CLOSED) == created
+    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
+    assert telemetry.value(semconv.CONNECTION_CONNECTING) == 0
+    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0

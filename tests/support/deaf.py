@@ -1,0 +1,22 @@
+"""A server that accepts and never reads: what is sent to it piles up."""
+
+from __future__ import annotations
+
+import asyncio
+
+from .listener import Listener
+from .waiting import PATIENCE
+
+MORE_THAN_BUFFERS = 16 * 1024 * 1024
+"""Bytes of a body that no pair of socket buffers on loopback takes in."""
+
+
+class DeafServer(Listener):
+    """Holds its connections open without reading a byte."""
+
+    async def serve(
+        self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Stop reading, and wait for the end of the test."""
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.sleep(PATIENCE)
