@@ -68,7 +68,7 @@ def requests(
             if what == OURS and attributed:
                 if providers is None:
                     # Nobody collects, so the buffer fills until requests drain it themselves.
-                    _fill_to_half()
+                    internals.fill(list(internals.waiting()), internals.capacity() // 2 + 1)
                     await client.send(2, attributed=True)
                 else:
                     internals.drain()
@@ -77,12 +77,6 @@ def requests(
                 internals.drain()
 
     run(main)
-
-
-def _fill_to_half() -> None:
-    waiting = internals.waiting()
-    if waiting:
-        waiting.extend([waiting[-1]] * (internals.capacity() // 2 + 1 - len(waiting)))
 
 
 def _streams(combination: Combination, what: str, length: int) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 
 
 def installation() -> Any:
@@ -16,32 +18,41 @@ def installation() -> Any:
 
 def drain() -> None:
     """Give the SDK what waits in the outbox, as a collection does first."""
-    found = installation()
-    if hasattr(found, "_drain"):
-        found._drain.all()
-    else:
-        found._buffer.drain()
+    installation()._drain.all()
+
+
+def outbox() -> Any:
+    """What is yet to be told."""
+    return installation().registry.outbox
 
 
 def waiting() -> Any:
-    """The deque of what is yet to be told."""
-    found = installation()
-    return found.registry.outbox.items if hasattr(found, "_drain") else found._buffer._records
+    """The deque of the outbox."""
+    return outbox().items
 
 
 def capacity() -> int:
     """How many items the outbox holds at most."""
-    found = installation()
-    if hasattr(found, "_drain"):
-        return int(found.registry.outbox.capacity)
-    return int(found._buffer._capacity)
+    return int(outbox().capacity)
 
 
-def dropped() -> int:
-    """How many items found the outbox full."""
-    found = installation()
-    source = found.registry.outbox if hasattr(found, "_drain") else found._buffer
-    return int(source.dropped)
+def fill(items: list[Any], count: int) -> None:
+    """Let the outbox hold ``count`` items like these, none of them told yet."""
+    deque = waiting()
+    while items and len(deque) < count:
+        copies: dict[int, Any] = {}
+        # A lease can be in there twice, for its answer and for its end.
+        for item in items[: count - len(deque)]:
+            if id(item) not in copies:
+                copies[id(item)] = _untold(item)
+            deque.append(copies[id(item)])
+
+
+def _untold(item: Any) -> Any:
+    if isinstance(item, Lease):
+        item = copy.copy(item)
+        item.told = 0
+    return item
 
 
 def patches() -> list[Any]:
