@@ -1,0 +1,97 @@
+"""The queue between the request's path and the SDK: bounded, and no request is lost in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.pool.outbox import Outbox
+from unit.pool.fakes import Scene
+
+
+def scene(capacity: int) -> Scene:
+    """A pool with a small outbox."""
+    return Scene(outbox=Outbox(capacity))
+
+
+def request(scene: Scene, status: int = 200) -> None:
+    """One that goes well on an idle connection."""
+    lease = scene.acquire(next(iter(scene.tracker.connections), None))
+    scene.tracker.answered(lease, status)
+    scene.tracker.released(lease)
+
+
+def test_outbox_is_bounded_and_counts_what_it_drops() -> None:
+    """What comes when it is full is dropped: the oldest stay, memory doesn't grow."""
+    outbox = Outbox(10)
+    for number in range(25):
+        outbox.put(number)
+    assert list(outbox.items) == list(range(10))
+    assert outbox.dropped == 15
+
+
+def test_requests_keep_it_within_its_bound() -> None:
+    """Each puts itself there twice, answered and ended."""
+    made = scene(10)
+    for _ in range(50):
+        request(made)
+    outbox = made.registry.outbox
+    assert len(outbox.items) == 10
+    assert outbox.dropped == 90
+
+
+def test_no_request_is_lost_beyond_the_bound() -> None:
+    """Its durations are; that it was, and how it ended, still counts."""
+    made = scene(10)
+    for _ in range(50):
+        request(made)
+    for _ in range(5):
+        late = made.enter()
+        made.tracker.waiting(late)
+        made.tracker.failed(late, "pool_timeout")
+    made.work_off()
+    assert made.origin.requests == {(200, None, False): 50, (0, "pool_timeout", False): 5}
+    assert made.origin.timeouts["pool"] == 5
+
+
+def test_request_counts_once_when_only_its_end_found_no_room() -> None:
+    """Answered while there was room, ended when there was none."""
+    made = scene(1)
+    request(made)
+    taken = made.work_off()
+    assert len(taken) == 1
+    assert made.registry.outbox.dropped == 1
+    assert made.origin.requests == {(200, None, False): 1}
+
+
+@pytest.mark.parametrize(("requests", "expected"), [(2, False), (3, True), (20, True)])
+def test_entering_request_is_asked_to_help_once_it_is_half_full(
+    requests: int, expected: bool
+) -> None:
+    """Until then it does nothing but append."""
+    made = scene(10)
+    for _ in range(requests):
+        request(made)
+    assert made.registry.outbox.filling is expected
+    made.recorder.events.clear()
+    made.enter()
+    assert made.recorder.names == ["outbox_filling"] * expected
+
+
+def test_suppressed_request_is_not_there() -> None:
+    """It counts in the state only."""
+    made = scene(10)
+    lease = made.acquire()
+    lease.counted = False
+    made.tracker.answered(lease, 200)
+    made.tracker.released(lease)
+    assert not made.registry.outbox.items
+
+
+def test_leases_there_keep_no_pool_alive() -> None:
+    """A pool may be gone long before somebody collects."""
+    made = scene(10)
+    request(made)
+    made.pool = None
+    assert made.ledger.discarded["garbage_collected"] == 1
+    assert len(made.work_off()) == 2
+    assert made.origin.requests == {(200, None, False): 1}

@@ -1,0 +1,245 @@
+"""From the outbox into the SDK: in order, a little at a time, with nothing of a user's context."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    NonRecordingSpan,
+    SpanContext,
+    TraceFlags,
+    get_current_span,
+    set_span_in_context,
+)
+
+from opentelemetry import context
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease
+from opentelemetry.instrumentation.gluellm.pool.outbox import Outbox
+from opentelemetry.instrumentation.gluellm.telemetry import drain as drain_module
+from opentelemetry.instrumentation.gluellm.telemetry.drain import Drain, bare_context
+from unit.pool.fakes import Scene
+
+SPAN = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+
+
+class Histogram:
+    """Takes the place of the SDK's, and keeps what it gets."""
+
+    def __init__(self, before: Callable[[], object] = bool) -> None:
+        self.records: list[tuple[float, dict[str, Any], Any]] = []
+        self._before = before
+
+    @property
+    def values(self) -> list[float]:
+        """What was recorded, in order."""
+        return [value for value, _, _ in self.records]
+
+    def record(self, value: float, attributes: dict[str, Any], context: Any = None) -> None:
+        """Keep it."""
+        self._before()
+        self.records.append((value, attributes, context))
+
+
+class Filled:
+    """An outbox with values 0, 1, 2, ... and the drain that empties it."""
+
+    def __init__(self, histogram: Histogram, number: int, capacity: int = 8192) -> None:
+        self.outbox = Outbox(capacity)
+        self.leases: list[Lease] = []
+        self.drain = Drain(self.outbox, self.leases.append)
+        for value in range(number):
+            self.put(histogram, value)
+
+    def put(self, histogram: Histogram, value: float, example: Any = None) -> None:
+        """One more value."""
+        self.outbox.put((histogram, float(value), {}, example))
+
+
+def test_items_are_worked_off_in_order() -> None:
+    """The first comes first; leases go to whoever tells of them."""
+    first, second = Histogram(), Histogram()
+    filled = Filled(first, 0)
+    lease = Scene().enter()
+    filled.put(first, 1)
+    filled.put(second, 2)
+    filled.outbox.press(lease)
+    filled.put(first, 3)
+    filled.drain.all()
+    assert (first.values, second.values, filled.leases) == ([1.0, 3.0], [2.0], [lease])
+    assert not filled.outbox.items
+
+
+def test_what_comes_meanwhile_is_left_for_the_next_time() -> None:
+    """Otherwise requests that come faster than they are recorded would hold a collection up."""
+    filled: Filled
+
+    def grow() -> None:
+        filled.put(histogram, 100)
+
+    histogram = Histogram(before=grow)
+    filled = Filled(histogram, 3)
+    filled.drain.all()
+    assert histogram.values == [0.0, 1.0, 2.0]
+    assert len(filled.outbox.items) == 3
+
+
+def test_entering_request_works_off_a_little() -> None:
+    """At most 64 items: the request that happens to come must not pay for all."""
+    histogram = Histogram()
+    Filled(histogram, 500).drain.some()
+    assert len(histogram.records) == 64
+
+
+def test_outbox_asks_for_help_until_it_is_less_than_half_full() -> None:
+    """Request by request, and then no more."""
+    histogram = Histogram()
+    filled = Filled(histogram, 190, capacity=200)
+    filled.outbox.filling = True
+    filled.drain.some()
+    assert filled.outbox.filling
+    filled.drain.some()
+    assert not filled.outbox.filling
+
+
+def test_entering_request_waits_for_nobody() -> None:
+    """While somebody else is at it, it just goes on."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        inside.set()
+        go_on.wait(10)
+
+    histogram = Histogram(before=slow)
+    filled = Filled(histogram, 200)
+    drainer = threading.Thread(target=filled.drain.all)
+    drainer.start()
+    assert inside.wait(10)
+    filled.drain.some()
+    assert len(histogram.records) == 0
+    go_on.set()
+    drainer.join(10)
+    assert len(histogram.records) == 200
+
+
+def test_record_that_raises_costs_itself_only() -> None:
+    """A view's own reservoir or aggregation can raise: what stands behind is not lost."""
+
+    def fail() -> None:
+        raise RuntimeError
+
+    good = Histogram()
+    filled = Filled(Histogram(before=fail), 2)
+    filled.put(good, 1)
+    for _ in range(3):
+        try:
+            filled.drain.all()
+        except RuntimeError:
+            continue
+    assert good.values == [1.0]
+    filled.drain.some()  # nobody holds the lock any more
+
+
+def test_long_drain_yields_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full outbox takes tens of milliseconds, which an event loop must not wait for."""
+    yields: list[float] = []
+    monkeypatch.setattr(drain_module.time, "sleep", yields.append)
+    Filled(Histogram(), 520).drain.all()
+    assert yields == [0] * 10
+
+
+# Contexts
+
+
+def test_value_is_recorded_in_a_context_of_its_span_alone() -> None:
+    """What the SDK needs for an exemplar, and nothing else of anybody's context."""
+    histogram = Histogram()
+    filled = Filled(histogram, 0)
+    filled.put(histogram, 1, SPAN)
+    token = context.attach(context.set_value("secret", "baggage"))
+    try:
+        filled.drain.all()
+    finally:
+        context.detach(token)
+    (record,) = histogram.records
+    assert get_current_span(record[2]).get_span_context() is SPAN
+    assert isinstance(get_current_span(record[2]), NonRecordingSpan)
+    assert len(record[2]) == 1
+
+
+@pytest.mark.parametrize("example", [None, INVALID_SPAN_CONTEXT])
+def test_value_without_a_span_does_not_get_the_drainers(example: Any) -> None:
+    """The SDK takes the current context for an empty one: the drainer's span is no example."""
+    histogram = Histogram()
+    filled = Filled(histogram, 0)
+    filled.put(histogram, 1, example)
+    token = context.attach(set_span_in_context(NonRecordingSpan(SPAN)))
+    try:
+        filled.drain.all()
+        (record,) = histogram.records
+        assert record[2]  # an empty one counts as none
+        assert get_current_span(record[2]).get_span_context() == INVALID_SPAN_CONTEXT
+    finally:
+        context.detach(token)
+    assert len(bare_context(example)) == 1
+
+
+# Fork
+
+
+def test_no_drain_spans_a_fork() -> None:
+    """It is held off from before the fork until the parent goes on, with all of its records."""
+    histogram = Histogram()
+    filled = Filled(histogram, 3)
+    filled.drain.before_fork()
+    filled.drain.some()
+    assert histogram.records == []
+    filled.drain.after_fork_in_parent()
+    filled.drain.all()
+    assert histogram.values == [0.0, 1.0, 2.0]
+
+
+def test_forked_child_can_drain_though_the_lock_was_held() -> None:
+    """Its holder may be a thread that is not there."""
+    histogram = Histogram()
+    filled = Filled(histogram, 3)
+    filled.drain.before_fork()
+    filled.drain.after_fork_in_child()
+    filled.drain.all()
+    assert histogram.values == [0.0, 1.0, 2.0]
+
+
+def test_fork_that_could_not_hold_the_drain_leaves_it_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A drain that takes longer than the fork waits must not find its lock released by others."""
+    monkeypatch.setattr(drain_module, "_LOCK_TIMEOUT", 0.01)
+    inside, go_on = threading.Event(), threading.Event()
+    failed: list[BaseException] = []
+
+    def slow() -> None:
+        inside.set()
+        go_on.wait(10)
+
+    histogram = Histogram(before=slow)
+    filled = Filled(histogram, 2)
+
+    def work() -> None:
+        try:
+            filled.drain.all()
+        except BaseException as error:
+            failed.append(error)
+
+    drainer = threading.Thread(target=work)
+    drainer.start()
+    assert inside.wait(10)
+    filled.drain.before_fork()
+    filled.drain.after_fork_in_parent()
+    still_held = not filled.drain._lock.acquire(blocking=False)
+    go_on.set()
+    drainer.join(10)
+    assert failed == []
+    assert still_held

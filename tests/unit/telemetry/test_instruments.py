@@ -1,0 +1,188 @@
+"""One set of instruments for each Meter, whose callbacks ask whoever is installed now."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+import opentelemetry.metrics._internal as metrics_internal
+import pytest
+from opentelemetry.metrics import Observation
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.util._once import Once
+
+from opentelemetry import metrics
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.instruments import instruments_of
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument
+
+OBSERVED = [
+    metric.name
+    for metric in semconv.METRICS
+    if metric.instrument is not Instrument.HISTOGRAM and not metric.planned
+]
+
+
+class Source:
+    """Gives one observation for every metric, and counts how often it is asked."""
+
+    def __init__(self, value: int = 1) -> None:
+        self.value = value
+        self.collections = 0
+
+    def collect(self) -> dict[str, list[Observation]]:
+        self.collections += 1
+        return {name: [Observation(self.value, {"number": self.collections})] for name in OBSERVED}
+
+
+class Provider:
+    """A meter provider in memory."""
+
+    def __init__(self, readers: int = 1) -> None:
+        self.readers = [InMemoryMetricReader() for _ in range(readers)]
+        self.provider = MeterProvider(metric_readers=self.readers, shutdown_on_exit=False)
+        self.meter = self.provider.get_meter("test")
+
+    def collect(self, reader: int = 0) -> dict[str, list[Any]]:
+        """The points of one collection by metric."""
+        data = self.readers[reader].get_metrics_data()
+        return {
+            metric.name: list(metric.data.data_points)
+            for resource in (data.resource_metrics if data else ())
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        }
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    """A provider with one reader."""
+    made = Provider()
+    yield made
+    made.provider.shutdown()
+
+
+def test_every_metric_of_the_contract_is_observed(provider: Provider) -> None:
+    """With its unit and its description, once."""
+    source = Source()
+    instruments_of(provider.meter).connect(source)
+    data = provider.readers[0].get_metrics_data()
+    assert data is not None
+    ((metrics_found,),) = (
+        [scope.metrics for scope in resource.scope_metrics] for resource in data.resource_metrics
+    )
+    contract = {metric.name: metric for metric in semconv.METRICS}
+    assert sorted(metric.name for metric in metrics_found) == sorted(OBSERVED)
+    for metric in metrics_found:
+        assert metric.unit == contract[metric.name].unit
+        assert metric.description == contract[metric.name].description
+
+
+def test_one_snapshot_serves_a_whole_collection(provider: Provider) -> None:
+    """The first callback takes it, the others read it, so gauges can't contradict each other."""
+    source = Source()
+    instruments_of(provider.meter).connect(source)
+    for collection in (1, 2, 3):
+        points = provider.collect()
+        numbers = {point.attributes["number"] for found in points.values() for point in found}
+        # Asynchronous counters of earlier sets don't come back: a set that is not observed is gone.
+        assert numbers == {collection}
+    assert source.collections == 3
+
+
+def test_two_readers_take_a_snapshot_each() -> None:
+    """Neither sees the other's."""
+    provider = Provider(readers=2)
+    source = Source()
+    instruments_of(provider.meter).connect(source)
+    first, second = provider.collect(0), provider.collect(1)
+    assert source.collections == 2
+    assert {p.attributes["number"] for found in first.values() for p in found} == {1}
+    assert {p.attributes["number"] for found in second.values() for p in found} == {2}
+    provider.provider.shutdown()
+
+
+def test_meter_has_one_set_of_instruments(provider: Provider) -> None:
+    """A second create_observable_* would hand back the old one and drop the new callback."""
+    first = instruments_of(provider.meter)
+    assert instruments_of(provider.meter) is first
+    assert instruments_of(provider.provider.get_meter("test")) is first
+    assert instruments_of(provider.provider.get_meter("other")) is not first
+    assert first.histogram(semconv.ACQUIRE_DURATION) is first.histogram(semconv.ACQUIRE_DURATION)
+
+
+def test_instruments_that_change_hands_observe_once(
+    provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Connected, let go, connected to another: each point once, from the one that is there."""
+    instruments = instruments_of(provider.meter)
+    old, new = Source(1), Source(2)
+    instruments.connect(old)
+    provider.collect()
+    instruments.disconnect()
+    assert provider.collect() == {}
+    instruments.connect(new)
+    points = provider.collect()
+    assert sorted(points) == sorted(OBSERVED)
+    assert all([point.value for point in found] == [2] for found in points.values())
+    assert old.collections == 1
+    assert "already been created" not in caplog.text
+
+
+def test_source_is_held_weakly(provider: Provider) -> None:
+    """A Meter keeps its callbacks for its life; what they ask may go before."""
+    instruments = instruments_of(provider.meter)
+    source = Source()
+    instruments.connect(source)
+    del source
+    gc.collect()
+    assert provider.collect() == {}
+
+
+def test_histogram_has_the_contracts_buckets(provider: Provider) -> None:
+    """As an advice, which a user's view overrides."""
+    instruments_of(provider.meter).histogram(semconv.ACQUIRE_DURATION).record(0.0)
+    (point,) = provider.collect()["gluellm.pool.acquire.duration"]
+    assert point.explicit_bounds == semconv.ACQUIRE_DURATION.buckets
+    assert point.bucket_counts[0] == 1
+
+
+@pytest.fixture
+def no_global_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API as it is before an SDK is set."""
+    monkeypatch.setattr(metrics_internal, "_METER_PROVIDER", None)
+    monkeypatch.setattr(metrics_internal, "_METER_PROVIDER_SET_ONCE", Once())
+    monkeypatch.setattr(
+        metrics_internal, "_PROXY_METER_PROVIDER", metrics_internal._ProxyMeterProvider()
+    )
+
+
+@pytest.mark.usefixtures("no_global_provider")
+def test_instruments_made_before_the_sdk_is_set_work_in_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """instrument() may come first: proxies become the real Meter's, once."""
+    before = instruments_of(metrics.get_meter("test"))
+    source = Source()
+    before.connect(source)
+    histogram = before.histogram(semconv.LEASE_DURATION)
+    assert instruments_of(metrics.get_meter("test")) is before
+    provider = Provider()
+    metrics.set_meter_provider(provider.provider)
+    histogram.record(1.0)
+    points = provider.collect()
+    assert sorted(points) == sorted([*OBSERVED, "gluellm.pool.lease.duration"])
+    assert all(len(found) == 1 for found in points.values())
+    # And whoever asks from now on gets the same ones, though by the real Meter.
+    after = instruments_of(metrics.get_meter("test"))
+    assert after is before
+    before.disconnect()
+    second = Source(2)
+    after.connect(second)
+    points = provider.collect()
+    assert all(points[name][0].value == 2 for name in OBSERVED)
+    assert all(len(points[name]) == 1 for name in OBSERVED)
+    assert "already been created" not in caplog.text
+    provider.provider.shutdown()
