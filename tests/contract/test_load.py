@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.clients import Runner
+from support.clients import PoolUnderTest, Runner
 from support.exchange import Exchange
 from support.http1 import HTTP1Server
 from support.http2 import HTTP2Server
@@ -22,19 +22,32 @@ ROUNDS = 6
 AT_ONCE = 16
 
 
-@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+@pytest.mark.modes("sync", "asyncio", "trio")
 def test_numbers_agree_under_load(
-    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry, http2: bool
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
 ) -> None:
     """Served, reset, timed out in the queue and in reading, cancelled: all are told, once each."""
-    server: HTTP1Server | HTTP2Server = (
-        listen(HTTP2Server, max_streams=4) if http2 else listen(HTTP1Server)
-    )
+    check_load(runner.pool(library, max_connections=3), server, runner, telemetry)
+
+
+# Not sync: httpcore2 2.16.2 locks up by itself when threads time out on a shared connection.
+@pytest.mark.modes("asyncio", "trio")
+def test_numbers_agree_under_load_on_http2(
+    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry
+) -> None:
+    """The same with streams that share connections."""
+    pool = runner.pool(library, max_connections=3, http1=False, http2=True)
+    check_load(pool, listen(HTTP2Server, max_streams=4), runner, telemetry)
+
+
+def check_load(
+    pool: PoolUnderTest, server: HTTP1Server | HTTP2Server, runner: Runner, telemetry: Telemetry
+) -> None:
+    """Run a load on a pool of three connections, and compare the metrics with what became of it."""
     never = server.gate()
     ok = server.reply("/ok", Reply(head_after=0.01, end_after=0.01))
     reset = server.reply("/reset", Reply(failure=Failure.RESET_IN_BODY))
     hang = server.reply("/hang", Reply(head_after=never))
-    pool = runner.pool(library, max_connections=3, http1=not http2, http2=http2)
     chance = random.Random(7)
     exchanges: list[Exchange] = []
     for _ in range(ROUNDS):
