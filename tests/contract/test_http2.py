@@ -299,6 +299,22 @@ def test_connection_lost_under_two_streams(
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
 
 
+def test_idle_connection_that_the_server_closed(
+    runner: Runner, library: Library, server: HTTP2Server, telemetry: Telemetry
+) -> None:
+    """httpcore doesn't look at an idle HTTP/2 socket: the next request fails on it."""
+    pool = http2_pool(runner, library)
+    first = pool.get(server.url())
+    server.hang_up()
+    server.timeline.wait_for("close")
+    second = pool.send(server.url())
+    # Whether the peer's FIN or its RST is met first is the kernel's choice.
+    errors = {"RemoteProtocolError": "protocol_error", "ReadError": "read_error"}
+    error = errors[type(second.failure()).__name__]
+    assert_settled(telemetry, [first, second], new(), failed(error, created=False))
+    assert telemetry.value(semconv.REUSE_FAILURES) == 1
+
+
 def test_stream_closed_before_its_end(
     runner: Runner, library: Library, server: HTTP2Server, telemetry: Telemetry
 ) -> None:

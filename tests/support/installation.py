@@ -10,9 +10,9 @@ from .telemetry import Telemetry
 
 
 def instrument(telemetry: Telemetry, **settings: Any) -> None:
-    """Observe every pool of the process, and tell it to these providers."""
+    """Observe every pool of the process, unless told otherwise, for these providers."""
+    settings.setdefault("scope", "all")
     GlueLLMInstrumentor().instrument(
-        scope="all",
         meter_provider=telemetry.meter_provider,
         tracer_provider=telemetry.tracer_provider,
         **settings,

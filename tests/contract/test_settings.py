@@ -1,0 +1,168 @@
+"""What the settings of ``instrument()`` change: scope, origins, the full set of metrics."""
+
+from __future__ import annotations
+
+import time
+
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.http2 import HTTP2Server
+from support.installation import instrument
+from support.libraries import Library
+from support.listener import Listen
+from support.network import Certificates
+from support.outcomes import assert_near, assert_rows, new, reused
+from support.script import Reply
+from support.telemetry import Telemetry
+from support.waiting import wait_until
+
+
+def test_pools_outside_any_llm_are_out_of_the_default_scope(
+    runner: Runner, library: Library, server: HTTP1Server, untouched: Telemetry
+) -> None:
+    """With ``scope="any_llm"`` a pool that no any-llm call touches leaves no trace."""
+    instrument(untouched, scope="any_llm")
+    runner.pool(library).get(server.url())
+    assert_rows(untouched)
+    assert untouched.points(semconv.POOL_OPENED) == []
+    assert untouched.points(semconv.OPEN_CONNECTIONS) == []
+
+
+def test_single_client_has_the_name_that_it_was_given(
+    runner: Runner, library: Library, server: HTTP1Server, untouched: Telemetry
+) -> None:
+    """``instrument_client()`` observes one client whatever the scope, until it is taken back."""
+    instrument(untouched, scope="any_llm")
+    client, other = runner.client(library), runner.client(library)
+    GlueLLMInstrumentor().instrument_client(client.raw, pool_name="mine")
+    client.get(server.url())
+    other.get(server.url())
+    assert_rows(untouched, new())
+    assert untouched.count(semconv.ACQUIRE_DURATION, name="mine", library=library.name) == 1
+    GlueLLMInstrumentor().uninstrument_client(client.raw)
+    client.get(server.url())
+    assert_rows(untouched, new())
+    assert untouched.value(semconv.POOL_LIVE) == 0
+
+
+def test_suppressed_requests_are_state_only(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """An exporter's own request holds a connection, so it is seen there and nowhere else."""
+    pool = runner.pool(library)
+    gate = server.gate()
+    with suppress_instrumentation():
+        exchange = pool.send(server.reply("/", Reply(head_after=gate)))
+    wait_until(lambda: telemetry.current("awaiting_response") == 1)
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="active") == 1
+    gate.open()
+    exchange.head()
+    exchange.read()
+    assert_rows(telemetry)
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+    assert telemetry.spans() == []
+    pool.get(server.url("/seen"))
+    assert_rows(telemetry, reused())
+
+
+def test_origins_beyond_the_bound_share_one(
+    runner: Runner, library: Library, listen: Listen, untouched: Telemetry
+) -> None:
+    """Beyond ``max_origins`` the address is ``_OTHER`` and there is no port."""
+    instrument(untouched, max_origins=1)
+    pool = runner.pool(library)
+    first, *others = (listen(HTTP1Server) for _ in range(3))
+    for server in (first, *others):
+        pool.get(server.url())
+    assert_rows(untouched, new(), new(), new())
+    assert untouched.by(semconv.LEASE_DURATION, "address", "port") == {
+        ("127.0.0.1", first.port): 1,
+        (semconv.OTHER, None): 2,
+    }
+    assert untouched.value(semconv.OPEN_CONNECTIONS, address=semconv.OTHER) == 2
+
+
+def test_full_metrics_of_a_connection(
+    runner: Runner,
+    library: Library,
+    listen: Listen,
+    certificates: Certificates,
+    untouched: Telemetry,
+) -> None:
+    """Its handshake, its life and its requests, and how long each response was waited for."""
+    instrument(untouched, metrics="full")
+    server = listen(HTTP1Server, tls=certificates.server(), setup_after=0.15)
+    server.reply("/", Reply(head_after=0.1))
+    pool = runner.pool(library, ssl_context=certificates.client())
+    pool.get(server.url())
+    last = pool.get(server.url())
+    pool.close()
+    closed = time.monotonic()
+    timeline = server.timeline
+    heads = sum(timeline.at("head", nth=n) - timeline.at("request", nth=n) for n in (0, 1))
+    assert untouched.count(semconv.RESPONSE_WAIT_DURATION) == 2
+    assert_near(untouched.total(semconv.RESPONSE_WAIT_DURATION), heads)
+    assert untouched.count(semconv.CONNECTION_TLS_DURATION) == 1
+    handshake = timeline.at("secured") - timeline.at("accept")
+    assert_near(untouched.total(semconv.CONNECTION_TLS_DURATION), handshake)
+    assert untouched.count(semconv.CONNECTION_DURATION, version="1.1") == 1
+    assert_near(untouched.total(semconv.CONNECTION_DURATION), closed - timeline.at("secured"))
+    assert untouched.total(semconv.CONNECTION_REQUESTS) == 2
+    assert untouched.count(semconv.CONNECTION_REQUESTS) == 1
+    assert last.duration >= 0.1
+
+
+def test_full_metrics_of_a_stream(
+    runner: Runner, library: Library, listen: Listen, untouched: Telemetry
+) -> None:
+    """How long a request waited for its HTTP/2 stream."""
+    instrument(untouched, metrics="full")
+    server = listen(HTTP2Server, max_streams=1)
+    pool = runner.pool(library, http1=False, http2=True)
+    pool.get(server.url())
+    holder = pool.send(server.reply("/held", Reply(head_after=0.15)))
+    server.timeline.wait_for("request", "/held")
+    waiter = pool.send(server.url("/waiter"))
+    for exchange in (holder, waiter):
+        exchange.head()
+        exchange.read()
+    assert untouched.count(semconv.STREAM_ACQUIRE_DURATION, version="2") == 3
+    waited = server.timeline.at("body_end", "/held") - waiter.entered
+    assert_near(untouched.total(semconv.STREAM_ACQUIRE_DURATION), waited)
+
+
+def test_time_in_queue_is_of_waiters_only(
+    runner: Runner, library: Library, server: HTTP1Server, untouched: Telemetry
+) -> None:
+    """The alias keeps .NET's meaning: an immediate acquire is no value there."""
+    instrument(untouched, time_in_queue=True)
+    pool = runner.pool(library, max_connections=1)
+    gate = server.gate()
+    holder = pool.send(server.reply("/held", Reply(end_after=gate)))
+    holder.head()
+    waiter = pool.send(server.url())
+    wait_until(lambda: pool.queued == 1 and time.monotonic() > waiter.entered + 0.1)
+    gate.open()
+    holder.read()
+    waiter.head()
+    waiter.read()
+    assert untouched.count(semconv.ACQUIRE_DURATION) == 2
+    assert untouched.count(semconv.REQUEST_TIME_IN_QUEUE) == 1
+    waited = server.timeline.at("body_end", "/held") - waiter.entered
+    assert_near(untouched.total(semconv.REQUEST_TIME_IN_QUEUE), waited)
+
+
+def test_lean_metrics_are_lean(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """What belongs to the full set, or to a setting of its own, is not there by default."""
+    runner.pool(library).get(server.url())
+    told = telemetry.collect()
+    beyond = [m.name for m in semconv.METRICS if m.full or m.setting or m.planned]
+    assert [name for name in beyond if told.get(name)] == []
+    unknown = set(told) - {metric.name for metric in semconv.METRICS}
+    assert unknown == set()
