@@ -15,6 +15,7 @@ from support.outcomes import (
     assert_phases,
     assert_settled,
     cancelled_in_queue,
+    failed,
     new,
     pool_timeout,
     reused,
@@ -165,3 +166,24 @@ def test_one_idle_connection_for_two_waiters(
     assert_near(telemetry.total(semconv.ACQUIRE_DURATION), waited, slack=0.1)
     assert_near(telemetry.phases()["queued"], waited, slack=0.1)
     assert server.timeline.count("accept") == 1
+
+
+def test_two_waiters_whose_connection_stays_silent(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """Assigned twice or not, each times out on a connection of its own, closed by an error."""
+    pool = runner.pool(library, max_connections=1)
+    gate, never = server.gate(), server.gate()
+    holder = pool.send(server.reply("/held", Reply(end_after=gate)))
+    holder.head()
+    url = server.reply("/silent", Reply(head_after=never))
+    waiters = [pool.send(url, read=0.1) for _ in range(2)]
+    wait_until(lambda: pool.queued == 2)
+    gate.open()
+    holder.read()
+    for waiter in waiters:
+        assert isinstance(waiter.failure(), library.core.ReadTimeout)
+    on_reused, on_new = failed("read_timeout", created=False), failed("read_timeout")
+    assert_settled(telemetry, [holder, *waiters], new(), on_reused, on_new)
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"error": 2}
+    assert telemetry.value(semconv.REUSE_FAILURES) == 0

@@ -12,12 +12,10 @@ from support.clients import PoolUnderTest, Runner
 from support.http2 import HTTP2Server
 from support.libraries import Library
 from support.listener import Listen
-from support.network import Certificates
 from support.outcomes import (
     assert_near,
     assert_phases,
     assert_settled,
-    connect_failed,
     failed,
     new,
     reused,
@@ -70,59 +68,6 @@ def test_phases_of_a_stream(
     assert telemetry.total(semconv.ACQUIRE_DURATION) == 0
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle", version="2") == 1
     assert telemetry.value(semconv.CONNECTION_OPENED) == 1
-
-
-def test_set_up_is_shared(
-    runner: Runner,
-    library: Library,
-    listen: Listen,
-    certificates: Certificates,
-    telemetry: Telemetry,
-) -> None:
-    """Requests that wait for one set-up are all connecting; it is measured once."""
-    server = listen(HTTP2Server, tls=certificates.server("h2"), setup_after=0.2)
-    pool = http2_pool(runner, library, ssl_context=certificates.client())
-    first = pool.send(server.url())
-    server.timeline.wait_for("accept")
-    second = pool.send(server.url())
-    wait_until(lambda: telemetry.current("connecting") == 2)
-    assert telemetry.value(semconv.CONNECTION_CONNECTING) == 1
-    for exchange in (first, second):
-        exchange.head()
-        exchange.read()
-    assert_settled(telemetry, [first, second], new(), reused())
-    secured = server.timeline.at("secured")
-    waited = (secured - first.entered) + (secured - second.entered)
-    assert_near(telemetry.phases()["connecting"], waited, slack=0.1)
-    assert_near(telemetry.total(semconv.CONNECTION_CREATE_DURATION), secured - first.entered)
-    assert telemetry.total(semconv.ACQUIRE_DURATION) == 0
-    assert server.timeline.count("accept") == 1
-
-
-# httpcore drops such a connection from its list when the first set-up fails, and never closes it.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_set_up_that_fails_for_one_and_works_for_the_next(
-    runner: Runner,
-    library: Library,
-    listen: Listen,
-    certificates: Certificates,
-    telemetry: Telemetry,
-) -> None:
-    """The request that waited sets the connection up itself: two set-ups, two outcomes."""
-    server = listen(HTTP2Server, tls=certificates.server("h2"), setup_after=0.25)
-    pool = http2_pool(runner, library, ssl_context=certificates.client())
-    hasty = pool.send(server.url(), connect=0.1)
-    server.timeline.wait_for("accept")
-    patient = pool.send(server.url(), connect=5)
-    assert isinstance(hasty.failure(), library.core.ConnectTimeout)
-    patient.head()
-    patient.read()
-    assert server.timeline.count("accept") == 2
-    assert_settled(telemetry, [hasty, patient], connect_failed("connect_timeout"), new())
-    assert_near(telemetry.total(semconv.CONNECTION_CREATE_DURATION, error="connect_timeout"), 0.1)
-    succeeded = telemetry.total(semconv.CONNECTION_CREATE_DURATION, error=None)
-    assert_near(succeeded, server.timeline.at("secured") - hasty.left)
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")

@@ -66,6 +66,25 @@ def test_pool_closed_under_a_request(
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
 
 
+def test_pool_closed_under_a_waiter(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """httpcore still serves who is queued, on a new connection: it is a request as any other."""
+    gate = server.gate()
+    pool = runner.pool(library, max_connections=1)
+    holder = pool.send(server.reply("/held", Reply(end_after=gate)))
+    holder.head()
+    waiter = pool.send(server.url("/queued"))
+    wait_until(lambda: pool.queued == 1)
+    pool.raw.close() if runner.portal is None else runner.portal.call(pool.raw.aclose)
+    holder.close()
+    waiter.head()
+    waiter.read()
+    assert_settled(telemetry, [holder, waiter], new(), new())
+    assert telemetry.value(semconv.CONNECTION_OPENED) == 2
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"pool_closed": 1}
+
+
 @pytest.mark.modes("sync", "asyncio", "trio")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -1,0 +1,175 @@
+"""HTTP/2 lets several requests wait for one connection to be set up: what if that goes wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.http2 import HTTP2Server
+from support.libraries import Library
+from support.listener import Listen
+from support.network import Certificates
+from support.outcomes import assert_near, assert_settled, connect_failed, failed, new, reused
+from support.script import Reply
+from support.telemetry import Telemetry
+from support.waiting import wait_until
+
+
+def test_set_up_is_shared(
+    runner: Runner,
+    library: Library,
+    listen: Listen,
+    certificates: Certificates,
+    telemetry: Telemetry,
+) -> None:
+    """Requests that wait for one set-up are all connecting; it is measured once."""
+    server = listen(HTTP2Server, tls=certificates.server("h2"), setup_after=0.2)
+    pool = runner.pool(library, http1=False, http2=True, ssl_context=certificates.client())
+    first = pool.send(server.url())
+    server.timeline.wait_for("accept")
+    others = [pool.send(server.url()) for _ in range(2)]
+    wait_until(lambda: telemetry.current("connecting") == 3)
+    assert telemetry.value(semconv.CONNECTION_CONNECTING) == 1
+    for exchange in (first, *others):
+        exchange.head()
+        exchange.read()
+    assert_settled(telemetry, [first, *others], new(), reused(), reused())
+    secured = server.timeline.at("secured")
+    waited = sum(secured - exchange.entered for exchange in (first, *others))
+    assert_near(telemetry.phases()["connecting"], waited, slack=0.1)
+    assert_near(telemetry.total(semconv.CONNECTION_CREATE_DURATION), secured - first.entered)
+    assert telemetry.total(semconv.ACQUIRE_DURATION) == 0
+    assert server.timeline.count("accept") == 1
+
+
+# httpcore drops such a connection from its list when the first set-up fails, and never closes it.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_set_up_that_fails_for_one_and_works_for_the_next(
+    runner: Runner,
+    library: Library,
+    listen: Listen,
+    certificates: Certificates,
+    telemetry: Telemetry,
+) -> None:
+    """The request that waited sets the connection up itself: two set-ups, two outcomes."""
+    server = listen(HTTP2Server, tls=certificates.server("h2"), setup_after=0.25)
+    pool = runner.pool(library, http1=False, http2=True, ssl_context=certificates.client())
+    hasty = pool.send(server.url(), connect=0.1)
+    server.timeline.wait_for("accept")
+    patient = pool.send(server.url(), connect=5)
+    assert isinstance(hasty.failure(), library.core.ConnectTimeout)
+    patient.head()
+    patient.read()
+    assert server.timeline.count("accept") == 2
+    assert_settled(telemetry, [hasty, patient], connect_failed("connect_timeout"), new())
+    assert_near(telemetry.total(semconv.CONNECTION_CREATE_DURATION, error="connect_timeout"), 0.1)
+    succeeded = telemetry.total(semconv.CONNECTION_CREATE_DURATION, error=None)
+    assert_near(succeeded, server.timeline.at("secured") - hasty.left)
+
+
+def test_set_up_that_fails_for_all(
+    runner: Runner,
+    library: Library,
+    listen: Listen,
+    certificates: Certificates,
+    telemetry: Telemetry,
+) -> None:
+    """Each request tries by itself when the one before it has failed, and each is told."""
+    server = listen(HTTP2Server, tls=certificates.server("h2"), setup_after=0.1)
+    distrusting = certificates.distrusting_client()
+    pool = runner.pool(library, http1=False, http2=True, ssl_context=distrusting)
+    first = pool.send(server.url())
+    server.timeline.wait_for("accept")
+    second = pool.send(server.url())
+    for exchange in (first, second):
+        assert isinstance(exchange.failure(), library.core.ConnectError)
+    assert server.timeline.count("accept") == 2
+    row = connect_failed("secure_connection_error")
+    assert_settled(telemetry, [first, second], row, row)
+    assert telemetry.value(semconv.CONNECTION_CONNECTING) == 0
+
+
+@pytest.mark.modes("asyncio", "trio")
+@pytest.mark.parametrize("succeeds", [True, False], ids=["succeeds", "fails"])
+def test_one_who_waits_for_the_set_up_is_cancelled(
+    runner: Runner,
+    library: Library,
+    listen: Listen,
+    certificates: Certificates,
+    telemetry: Telemetry,
+    succeeds: bool,
+) -> None:
+    """The set-up goes on for the one who began it, and its outcome is told all the same."""
+    server = listen(HTTP2Server, tls=certificates.server("h2"), setup_after=0.2)
+    context = certificates.client() if succeeds else certificates.distrusting_client()
+    pool = runner.pool(library, http1=False, http2=True, ssl_context=context)
+    first = pool.send(server.url())
+    server.timeline.wait_for("accept")
+    second = pool.send(server.url())
+    wait_until(lambda: telemetry.current("connecting") == 2)
+    second.cancel()
+    if succeeds:
+        first.head()
+        first.read()
+    else:
+        first.failure()
+    row = new() if succeeds else connect_failed("secure_connection_error")
+    assert_settled(telemetry, [first, second], row, failed("cancelled", created=False))
+    assert_near(telemetry.total(semconv.CONNECTION_CREATE_DURATION), 0.2)
+    assert telemetry.value(semconv.CONNECTION_CONNECTING) == 0
+
+
+@pytest.mark.modes("asyncio", "trio")
+def test_the_one_who_sets_up_is_cancelled(
+    runner: Runner,
+    library: Library,
+    listen: Listen,
+    certificates: Certificates,
+    telemetry: Telemetry,
+) -> None:
+    """The next one sets the connection up anew."""
+    server = listen(HTTP2Server, tls=certificates.server("h2"), setup_after=0.15)
+    pool = runner.pool(library, http1=False, http2=True, ssl_context=certificates.client())
+    first = pool.send(server.url())
+    server.timeline.wait_for("accept")
+    second = pool.send(server.url())
+    wait_until(lambda: telemetry.current("connecting") == 2)
+    first.cancel()
+    second.head()
+    second.read()
+    assert server.timeline.count("accept") == 2
+    assert_settled(telemetry, [first, second], connect_failed("cancelled"), new())
+    succeeded = telemetry.total(semconv.CONNECTION_CREATE_DURATION, error=None)
+    assert_near(succeeded, server.timeline.at("secured") - first.left)
+
+
+def test_server_that_speaks_only_http1(
+    runner: Runner,
+    library: Library,
+    listen: Listen,
+    certificates: Certificates,
+    telemetry: Telemetry,
+) -> None:
+    """Who hoped for a stream of a connection that became HTTP/1.1 queues again for another."""
+    server = listen(HTTP1Server, tls=certificates.server(), setup_after=0.15)
+    gate = server.gate()
+    url = server.reply("/", Reply(head_after=gate))
+    pool = runner.pool(library, http2=True, ssl_context=certificates.client())
+    first = pool.send(url)
+    server.timeline.wait_for("accept")
+    second = pool.send(url)
+    server.timeline.wait_for("request", count=2)
+    assert telemetry.value(semconv.REQUEUES) == 1
+    assert telemetry.current("awaiting_response") == 2
+    gate.open()
+    for exchange in (first, second):
+        exchange.head()
+        exchange.read()
+    assert_settled(telemetry, [first, second], new(), new())
+    # Up to the assignment that was not refused.
+    refused = server.timeline.at("secured", nth=0) - second.entered
+    assert_near(telemetry.total(semconv.ACQUIRE_DURATION), refused)
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, version="1.1", state="idle") == 2
