@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import Any
 
@@ -159,3 +160,37 @@ def test_two_providers_one_after_the_other(
     assert first.points(semconv.POOL_LIVE) == []
     first.shutdown()
     second.shutdown()
+
+
+def test_wrapper_of_somebody_else_on_top_of_ours(
+    threads: Runner,
+    library: Library,
+    server: HTTP1Server,
+    instrument: Instrument,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ours can't be taken out from below it: it passes requests through, and never counts twice."""
+    telemetry = instrument()
+    pools = library.core.ConnectionPool
+    ours = pools.handle_request
+    calls = []
+
+    @functools.wraps(ours)
+    def theirs(self: Any, request: Any) -> Any:
+        calls.append(request)
+        return ours(self, request)
+
+    pool = threads.pool(library)
+    monkeypatch.setattr(pools, "handle_request", theirs)
+    pool.get(server.url())
+    GlueLLMInstrumentor().uninstrument()
+    assert pools.handle_request is theirs
+    pool.get(server.url())
+    assert telemetry.points(semconv.REQUESTS) == []
+    instrument()
+    pool.get(server.url())
+    assert telemetry.value(semconv.REQUESTS) == 1
+    assert telemetry.count(semconv.LEASE_DURATION) == 2
+    assert len(calls) == 3
+    GlueLLMInstrumentor().uninstrument()
+    assert pools.handle_request is theirs

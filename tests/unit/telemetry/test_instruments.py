@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.util._once import Once
 
 from opentelemetry import metrics
+from opentelemetry.instrumentation.gluellm.telemetry import instruments as instruments_module
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.instruments import instruments_of
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument
@@ -128,7 +130,7 @@ def test_instruments_that_change_hands_observe_once(
     assert sorted(points) == sorted(OBSERVED)
     assert all([point.value for point in found] == [2] for found in points.values())
     assert old.collections == 1
-    assert "already been created" not in caplog.text
+    assert caplog.records == []  # the SDK warns of an instrument that is created twice
 
 
 def test_source_is_held_weakly(provider: Provider) -> None:
@@ -157,6 +159,7 @@ def no_global_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         metrics_internal, "_PROXY_METER_PROVIDER", metrics_internal._ProxyMeterProvider()
     )
+    monkeypatch.setattr(instruments_module, "_known", weakref.WeakSet())
 
 
 @pytest.mark.usefixtures("no_global_provider")
@@ -184,5 +187,5 @@ def test_instruments_made_before_the_sdk_is_set_work_in_it(
     points = provider.collect()
     assert all(points[name][0].value == 2 for name in OBSERVED)
     assert all(len(points[name]) == 1 for name in OBSERVED)
-    assert "already been created" not in caplog.text
+    assert caplog.records == []  # the SDK warns of an instrument that is created twice
     provider.provider.shutdown()

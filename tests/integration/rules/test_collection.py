@@ -1,0 +1,152 @@
+"""What a collection may do: look at numbers. No socket, no lock of a pool, no new instrument."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import Meter
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.telemetry import Telemetry
+from support.waiting import wait_until
+
+
+def in_time(work: Any) -> Any:
+    """Do something in a thread that must not hang."""
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(work()), daemon=True)
+    thread.start()
+    thread.join(5)
+    assert results, "it waits for a lock"
+    return results[0]
+
+
+def test_collection_touches_no_socket(
+    runner: Runner,
+    library: Library,
+    server: HTTP1Server,
+    telemetry: Telemetry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """has_expired() and is_readable poll one, for each of a thousand idle connections."""
+    pool = runner.pool(library)
+    pool.get(server.url())
+    touched: list[str] = []
+    (connection,) = pool.connections
+    inner = connection._connection
+    for owner in (type(connection), type(inner)):
+        monkeypatch.setattr(owner, "has_expired", lambda self: touched.append("has_expired"))
+    stream = type(inner._network_stream)
+    original = stream.get_extra_info
+
+    def get_extra_info(self: Any, info: str) -> Any:
+        touched.append(info)
+        return original(self, info)
+
+    monkeypatch.setattr(stream, "get_extra_info", get_extra_info)
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
+    assert GlueLLMInstrumentor._installation is not None
+    assert len(GlueLLMInstrumentor._installation.stats()) == 1
+    assert touched == []
+
+
+def test_collection_does_not_wait_for_a_pools_lock(
+    library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """A thread may hold it for long, also the very one that collects."""
+    pool = library.core.ConnectionPool()
+    pool.request("GET", server.url())
+    with pool._optional_thread_lock:
+        assert in_time(lambda: telemetry.value(semconv.POOL_LIVE)) == 1
+        installation = GlueLLMInstrumentor._installation
+        assert installation is not None
+        assert in_time(installation.stats)[0].idle == 1
+    pool.close()
+
+
+def test_response_closes_without_waiting_for_a_collection(
+    library: Library, server: HTTP1Server, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests go on while somebody collects, or is stuck in it."""
+    installation = GlueLLMInstrumentor._installation
+    assert installation is not None
+    inside, go_on = threading.Event(), threading.Event()
+    state = installation.registry.state
+
+    def slow(now: int) -> Any:
+        inside.set()
+        go_on.wait(10)
+        return state(now)
+
+    pool = library.core.ConnectionPool()
+    pool.request("GET", server.url())
+    monkeypatch.setattr(installation.registry, "state", slow)
+    collector = threading.Thread(target=telemetry.collect)
+    collector.start()
+    assert inside.wait(5)
+    assert in_time(lambda: pool.request("GET", server.url())).status == 200
+    go_on.set()
+    collector.join(10)
+    pool.close()
+
+
+def test_collection_creates_no_instrument(
+    threads: Runner,
+    library: Library,
+    server: HTTP1Server,
+    telemetry: Telemetry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The SDK holds its locks there. All are made by instrument()."""
+    created: list[str] = []
+    for method in vars(Meter):
+        if method.startswith("create_"):
+            monkeypatch.setattr(Meter, method, lambda self, name, **_: created.append(name))
+    pool = threads.pool(library, max_connections=1)
+    pool.get(server.url())
+    held = pool.send(server.url())
+    held.head()
+    pool.send(server.url(), pool=0.01).failure()
+    held.close()
+    threads.pool(library).send("http://127.0.0.1:9").failure()
+    telemetry.collect()
+    pool.close()
+    telemetry.collect()
+    assert created == []
+
+
+def test_time_by_phase_never_falls_while_requests_run(
+    threads: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """A counter that falls looks like a restart: collected again and again under load."""
+    pool = threads.pool(library, max_connections=2)
+    stop = threading.Event()
+
+    def load() -> None:
+        while not stop.is_set():
+            pool.get(server.url())
+
+    workers = [threading.Thread(target=load) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    before = dict.fromkeys(semconv.PHASES, 0.0)
+    try:
+        for _ in range(60):
+            now = telemetry.phases()
+            assert all(now[phase] >= before[phase] for phase in now)
+            before = now
+            assert telemetry.value(semconv.OPEN_CONNECTIONS) <= 2
+            assert telemetry.value(semconv.ACTIVE_REQUESTS) <= 4
+    finally:
+        stop.set()
+        for worker in workers:
+            worker.join(10)
+    wait_until(lambda: telemetry.value(semconv.ACTIVE_REQUESTS) == 0)
+    after = telemetry.phases()
+    assert all(after[phase] >= before[phase] for phase in after)
