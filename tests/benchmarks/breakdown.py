@@ -1,7 +1,7 @@
 """Where the instructions of a request go: each seam and each observer's event taken out in turn.
 
-What a request costs less without one seam is what the seam costs. ``python -m benchmarks.breakdown``
-is what valgrind runs; ``make bench ARGS=--profile`` prints it.
+What a request costs less without one seam is what the seam costs. ``make bench ARGS=--profile``
+prints it; ``python -m benchmarks.breakdown`` is what valgrind runs.
 """
 
 from __future__ import annotations

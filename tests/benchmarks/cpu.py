@@ -1,9 +1,10 @@
 """CPU time per request: with and without, in turn; medians over rounds.
 
 Every block of requests runs in a child that is forked for it from one warm process. Two processes
-that start for themselves differ by more than what is measured, by where their memory happens to lie;
-and one process that turns the instrumentation on and off wears out the interpreter's caches of the
-classes that are patched. Wall time on a shared machine is noise, so it is the child's own CPU time.
+that start for themselves differ by more than what is measured, by where their memory happens to
+lie; and one process that turns the instrumentation on and off wears out the interpreter's caches of
+the classes that are patched. Wall time on a shared machine is noise, so it is the child's own CPU
+time.
 
 ``python -m benchmarks.cpu`` prints one combination's numbers as JSON.
 """
@@ -176,7 +177,9 @@ def _outside(combination: Combination) -> Took:
 
     rounds = _rounds((OFF, OURS), block)
     return {
-        "outside": statistics.median(took[OURS]["request"] - took[OFF]["request"] for took in rounds)
+        "outside": statistics.median(
+            took[OURS]["request"] - took[OFF]["request"] for took in rounds
+        )
     }
 
 

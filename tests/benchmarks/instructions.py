@@ -22,7 +22,7 @@ from .workload import (
 )
 
 WARM_UP = 40
-_LENGTHS = (20, 120)
+_LENGTHS = (20, 220)
 _STREAM_LENGTHS = (1, 4)
 
 

@@ -1,8 +1,8 @@
 """The request that is measured, and what is turned on while it is.
 
 A real client of httpx or httpx2 sends a chat completion through its real pool over a scripted
-network. The program around it has a current span, as traced programs do, so that exemplars cost what
-they cost there.
+network. The program around it has a current span, as traced programs do, so that exemplars cost
+what they cost there.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-from opentelemetry.instrumentation.gluellm.pool.lease import Call
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.attribution.context import current_call
+from opentelemetry.instrumentation.gluellm.pool.lease import Call
 
 from .network import Answer, AsyncBackend, Backend, answer, streamed
 

@@ -1,0 +1,77 @@
+"""``make bench``: the table of budgets with what was measured."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from . import sources
+from .rows import BUDGETS, Row, rows
+from .workload import COMBINATIONS
+
+_VERDICTS = {True: "met", False: "NOT MET", None: "-"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print. 0, or with ``--check`` 1 where a ratio of instructions is over budget."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=tuple(BUDGETS),
+        help="measure these rows only; can be given several times",
+    )
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="also tell which seam costs how many instructions",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="exit with 1 when a budget of instructions is missed (needs valgrind)",
+    )
+    options = parser.parse_args(arguments)
+    began = time.monotonic()
+    measured = list(rows(options.only or BUDGETS))
+    _print_table(measured)
+    if options.profile:
+        _print_profile()
+    print(
+        f"\nYardstick: what opentelemetry-instrumentation-httpx adds to the same request, which has"
+        f" a current span.\nMeasured in {time.monotonic() - began:.0f} s."
+    )
+    missed = [row for row in measured if row.gates and row.met is not True]
+    return int(options.check and bool(missed))
+
+
+def _print_table(measured: Sequence[Row]) -> None:
+    lines = [("what", "budget", "measured", "")]
+    lines += [(row.what, row.budget, row.measured, _VERDICTS[row.met]) for row in measured]
+    widths = [max(len(line[column]) for line in lines) for column in range(3)]
+    for number, (what, budget, value, verdict) in enumerate(lines):
+        print(
+            f"{what:<{widths[0]}}  {budget:>{widths[1]}}  {value:>{widths[2]}}  {verdict}".rstrip()
+        )
+        if not number:
+            print("-" * (sum(widths) + 4 + 9))
+    print("\nThe worst of the client libraries is what counts. Each:")
+    for row in measured:
+        if row.detail:
+            print(f"  {row.what}: {row.detail}")
+
+
+def _print_profile() -> None:
+    for combination in COMBINATIONS[:2]:
+        print(f"\nInstructions of the request path, {combination}, by what costs them:")
+        try:
+            for part, count in sources.profile(combination).items():
+                print(f"  {count:9.0f}  {part}")
+        except sources.UnavailableError as reason:
+            print(f"  not measured: {reason}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""What stays in memory: of pools that are gone, of requests, and of what waits in the outbox.
+
+``python -m benchmarks.memory`` and a part's name print the numbers as JSON.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import tracemalloc
+from pathlib import Path
+
+import httpcore
+
+from . import internals
+from .collection import send, used_pools
+from .workload import COMBINATIONS, OFF, OURS, Client, Combination, Instrumentation, Sdk, run
+
+_POOLS, _SETTLED = 100_000, 20_000
+_BETWEEN_COLLECTIONS = 2_000
+_REQUESTS, _STREAMS = 500, 20
+
+
+def _resident() -> int:
+    """Bytes that the process holds in memory; 0 where the system doesn't tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * 4096
+
+
+def _pools() -> dict[str, float]:
+    """Memory blocks and bytes that 100 000 pools leave, from the 20 000th on."""
+    sdk = Sdk()
+    Instrumentation("httpx", sdk).turn(OURS)
+    blocks = resident = 0
+    for made in range(0, _POOLS, _BETWEEN_COLLECTIONS):
+        # Half of them are closed by nobody.
+        for number, pool in enumerate(used_pools(_BETWEEN_COLLECTIONS)):
+            if number % 2:
+                pool.close()
+        del pool
+        sdk.reader.get_metrics_data()
+        if made == _SETTLED:
+            gc.collect()
+            blocks, resident = sys.getallocatedblocks(), _resident()
+    gc.collect()
+    further = _POOLS - _SETTLED
+    return {
+        "blocks per pool": (sys.getallocatedblocks() - blocks) / further,
+        "growth in MB": (_resident() - resident) / 1e6,
+        "trackers": len(internals.installation().registry.trackers),
+    }
+
+
+def _garbage() -> dict[str, float]:
+    """Objects that only the cyclic garbage collector frees, per request, ours less without."""
+    found = {}
+    for combination in COMBINATIONS:
+        garbage = {what: _collected(combination, what) for what in (OFF, OURS)}
+        found[str(combination)] = garbage[OURS] - garbage[OFF]
+    return found
+
+
+def _collected(combination: Combination, what: str) -> float:
+    collected = 0
+
+    async def main() -> None:
+        nonlocal collected
+        sdk = Sdk()
+        instrumentation = Instrumentation(combination.library, sdk)
+        instrumentation.turn(what)
+        plain, streaming = Client(combination), Client.streaming(combination)
+        await plain.send(10, attributed=what == OURS)
+        await streaming.stream(2, attributed=what == OURS)
+        sdk.reader.get_metrics_data()
+        gc.collect()
+        gc.disable()
+        await plain.send(_REQUESTS, attributed=what == OURS)
+        await streaming.stream(_STREAMS, attributed=what == OURS)
+        sdk.reader.get_metrics_data()
+        collected = gc.collect()
+        gc.enable()
+        instrumentation.turn(OFF)
+
+    run(main)
+    return collected / (_REQUESTS + _STREAMS)
+
+
+def _records() -> dict[str, float]:
+    """Bytes that one record takes in the outbox, each lease with a span context of its own."""
+    sdk = Sdk()
+    Instrumentation("httpx", sdk).turn(OURS)
+    (pool,) = used_pools(1)
+    request = httpcore.Request("GET", "http://api.openai.com/", headers=[("Host", "any")])
+    internals.drain()
+    for _ in range(3):
+        send(pool, request)
+    internals.drain()
+    outbox = internals.outbox()
+    count = outbox.capacity // 4
+    gc.collect()
+    tracemalloc.start()
+    for _ in range(count // 2):
+        with sdk.span():
+            send(pool, request)
+    gc.collect()
+    with_them, _ = tracemalloc.get_traced_memory()
+    items = len(outbox.items)
+    outbox.items.clear()
+    gc.collect()
+    without, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return {"bytes per record": (with_them - without) / items}
+
+
+def _bound() -> dict[str, float]:
+    """How many items the outbox holds after twice as many came, with nobody collecting."""
+    sdk = Sdk()
+    Instrumentation("httpx", sdk).turn(OURS)
+    outbox = internals.outbox()
+    for _ in range(2 * outbox.capacity):
+        outbox.put((None, 0.0, {}, None))
+    found = {
+        "capacity": outbox.capacity,
+        "held": len(outbox.items),
+        "dropped": outbox.dropped,
+    }
+    outbox.items.clear()
+    return found
+
+
+_PARTS = {"pools": _pools, "garbage": _garbage, "records": _records, "bound": _bound}
+
+if __name__ == "__main__":
+    print(json.dumps(_PARTS[sys.argv[1]]()))

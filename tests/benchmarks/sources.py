@@ -1,0 +1,88 @@
+"""The measurements, each in a process of its own, made when the first row asks for it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from . import breakdown, counting, instructions
+from .workload import COMBINATIONS, Combination
+
+_TIMEOUT = 240.0
+_PACKAGE = __package__ or ""
+
+
+class UnavailableError(Exception):
+    """A measurement that can't be made here; its message says why."""
+
+
+@functools.cache
+def _run(module: str, argument: str = "") -> dict[str, float]:
+    command = [sys.executable, "-m", f"{_PACKAGE}.{module}", *([argument] if argument else [])]
+    print(f"measuring: {module} {argument}", file=sys.stderr, flush=True)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UnavailableError(f"{module} {argument} took longer than {_TIMEOUT:.0f} s") from error
+    if done.returncode:
+        raise UnavailableError(f"{module} {argument} failed: {done.stderr.strip()[-500:]}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def _valgrind() -> None:
+    if not counting.available():
+        raise UnavailableError("valgrind is not installed")
+
+
+@functools.cache
+def instruction_counts() -> counting.Counts:
+    """Of all combinations, by two processes at a time."""
+    _valgrind()
+    print("measuring: instructions, under valgrind", file=sys.stderr, flush=True)
+
+    def measure(combination: Combination) -> counting.Counts:
+        return instructions.measure([combination], timeout=_TIMEOUT)
+
+    found: counting.Counts = {}
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            for counts in pool.map(measure, COMBINATIONS):
+                found.update(counts)
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        raise UnavailableError(str(error)) from error
+    return found
+
+
+def profile(combination: Combination) -> dict[str, float]:
+    """Instructions of the request path by seam and event."""
+    _valgrind()
+    try:
+        return breakdown.measure(combination, timeout=_TIMEOUT)
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        raise UnavailableError(str(error)) from error
+
+
+def cpu_times() -> dict[str, dict[str, float]]:
+    """Of the async combinations, which is what any-llm runs on."""
+    chosen = [each for each in COMBINATIONS if each.mode == "async"]
+    return {str(each): _run("cpu", str(each)) for each in chosen}
+
+
+def collection(part: str) -> dict[str, float]:
+    """One part of ``collection.py``."""
+    return _run("collection", part)
+
+
+def memory(part: str) -> dict[str, float]:
+    """One part of ``memory.py``."""
+    return _run("memory", part)
+
+
+def series() -> dict[str, float]:
+    """Series and points of a provider."""
+    return _run("series")
