@@ -108,7 +108,6 @@ def test_bare_error_of_the_system_has_its_type(error: Exception, expected: str) 
     "error",
     [
         asyncio.CancelledError(),
-        trio.Cancelled._create(source="unknown"),
         GeneratorExit(),
         KeyboardInterrupt(),
         BaseExceptionGroup("", [asyncio.CancelledError()]),
@@ -118,6 +117,23 @@ def test_bare_error_of_the_system_has_its_type(error: Exception, expected: str) 
 def test_what_ends_a_request_from_outside_is_cancelled(error: BaseException) -> None:
     """Cancelled by asyncio or trio, closed by the collector, interrupted by a person."""
     assert error_type(error) == "cancelled"
+
+
+def test_cancellation_by_trio_is_cancelled() -> None:
+    """Its exception has no public constructor."""
+    told: list[str] = []
+
+    async def main() -> None:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await trio.lowlevel.checkpoint()
+            except BaseException as error:
+                told.append(error_type(error))
+                raise
+
+    trio.run(main)
+    assert told == ["cancelled"]
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), RuntimeError("Event loop is closed")])
