@@ -10,7 +10,10 @@ from support.clients import Runner
 from support.http1 import HTTP1Server
 from support.installation import instrument
 from support.libraries import Library
+from support.listener import Listen
+from support.network import Certificates
 from support.outcomes import Row, assert_near, assert_rows, assert_settled, new, reused
+from support.proxies import HTTPProxy
 from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import wait_until
@@ -60,6 +63,35 @@ def test_pool_from_before_instrument_is_counted_from_its_next_request(
     pool.close()
     assert untouched.value(semconv.OPEN_CONNECTIONS) == 0
     assert untouched.value(semconv.POOL_LIVE) == 0
+
+
+def test_set_up_in_flight_at_instrument(
+    runner: Runner,
+    library: Library,
+    listen: Listen,
+    certificates: Certificates,
+    untouched: Telemetry,
+) -> None:
+    """A tunnel that is half made is connecting, though the proxy is connected already."""
+    proxy = listen(HTTPProxy)
+    proxy.tunnel_after = 0.3
+    server = listen(HTTP1Server, tls=certificates.server())
+    through = library.core.Proxy(proxy.origin)
+    trusting = certificates.client()
+    pool = runner.pool(library, proxy=through, ssl_context=trusting, max_connections=1)
+    unseen = pool.send(server.url("/unseen"))
+    proxy.timeline.wait_for("connect")
+    instrument(untouched)
+    seen = pool.send(server.url("/seen"))
+    wait_until(lambda: untouched.current("queued") == 1)
+    assert untouched.value(semconv.CONNECTION_CONNECTING) == 1
+    assert untouched.value(semconv.OPEN_CONNECTIONS) == 0
+    for exchange in (unseen, seen):
+        exchange.head()
+        exchange.read()
+    assert_settled(untouched, [seen], reused())
+    assert untouched.value(semconv.CONNECTION_CONNECTING) == 0
+    assert untouched.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")

@@ -121,8 +121,10 @@ def assert_settled(telemetry: Telemetry, exchanges: Iterable[Exchange], *rows: R
     assert_near(whole, sum(exchange.duration for exchange in exchanges), slack=len(rows) * SLACK)
     acquired = telemetry.total(semconv.ACQUIRE_DURATION)
     leased = telemetry.total(semconv.LEASE_DURATION)
-    # An immediate acquire is exactly 0, though the pool took some microseconds to make it.
-    assert whole == pytest.approx(acquired + leased, abs=0.005 * len(rows))
+    # An immediate acquire is exactly 0, though the pool took some microseconds to make it, and some
+    # milliseconds where another thread had the interpreter meanwhile.
+    parts = f"phases {phases}, acquire {acquired}, lease {leased}"
+    assert whole == pytest.approx(acquired + leased, abs=0.02 * len(rows)), parts
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
     assert telemetry.value(semconv.INSTRUMENTATION_DROPPED) == 0
 
