@@ -45,6 +45,7 @@ class Installation:
         durations = DurationObserver(
             outbox,
             self._instruments,
+            self._failures,
             full=config.metrics == "full",
             model_attributes=config.model_attributes,
             time_in_queue=config.time_in_queue,

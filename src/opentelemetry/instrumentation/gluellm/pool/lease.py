@@ -103,6 +103,8 @@ class Lease:
     unwinding = False
     """Whether it ends inside a finalizer, where an observer may only change plain numbers."""
     scene: WaitScene | None = None
+    previous: Lease | None = None
+    """The lease that the same request object has besides, where it is under way twice."""
     in_client_span = False
     """Whether the observer wants to hear of its answer."""
 
@@ -115,7 +117,7 @@ class Lease:
         self.entered_at = self.phase_since = now
         self.phase = QUEUED
         self.ticket = 0
-        """Identity of the pool's own object for the request; 0 until the pool has taken it in."""
+        """Identity of the pool's own object for the request; 0 until that is known."""
         self.waited = False
         """Whether it ever stood in the queue: an immediate acquire took exactly 0."""
         self.acquired_at = 0
@@ -159,7 +161,8 @@ class Lease:
         """Nanoseconds in the queue until the last assignment, or the end where there was none."""
         if not self.waited:
             return 0
-        return (self.acquired_at or self.ended_at) - self.entered_at
+        until = self.acquired_at or (self.ended_at if self.ended else self.entered_at)
+        return until - self.entered_at
 
     def account(self) -> None:
         """Count its end: its outcome, a timeout, a failure on a reused connection."""

@@ -12,6 +12,17 @@ from typing import Any
 from .lease import PHASES
 
 _SLICES = 5
+# Ways to fail that alerts ask for: their series are there with 0 from the pool's first request on,
+# since increase() can't see a series that is born at 1.
+_BORN_AT_ZERO: tuple[tuple[int, str | None, bool], ...] = tuple(
+    (0, error, False)
+    for error in (
+        "connect_timeout",
+        "name_resolution_error",
+        "connection_error",
+        "secure_connection_error",
+    )
+)
 
 
 class Peak:
@@ -65,6 +76,13 @@ class Bound:
     def __init__(self, left: int) -> None:
         self.left = left
 
+    def take(self, number: int) -> bool:
+        """Make room for so many; False, and nothing taken, where there is too little left."""
+        if self.left < number:
+            return False
+        self.left -= number
+        return True
+
 
 class OriginLedger:
     """What one pool name did towards one origin."""
@@ -89,6 +107,8 @@ class OriginLedger:
         """Nanoseconds in each phase that leases have left. Whole numbers: sums don't drift."""
         self.requests: dict[tuple[int, str | None, bool], int] = {}
         """Requests that left the pool, by status (0: none), error type and resend."""
+        if pool.outcomes.take(len(_BORN_AT_ZERO)):
+            self.requests = dict.fromkeys(_BORN_AT_ZERO, 0)
         self.timeouts = {"pool": 0, "connect": 0, "read": 0, "write": 0}
         self.reuse_failures = 0
         self.protocols: set[str] = set()
@@ -100,10 +120,7 @@ class OriginLedger:
         """Count a request that left the pool."""
         key = (status, error, resend)
         if key not in self.requests:
-            bound = self.pool.outcomes
-            if bound.left > 0:
-                bound.left -= 1
-            else:
+            if not self.pool.outcomes.take(1):
                 key = (0, "_OTHER", False)
             self.requests.setdefault(key, 0)
         self.requests[key] += 1

@@ -41,6 +41,11 @@ _HOST = re.compile(r"[a-z0-9._:\-]{1,253}")
 _GONE_NAME_REPORTED = 600 * 10**9
 
 
+def is_host(text: str) -> bool:
+    """Whether text is what a host of a URL can be, and so may be told."""
+    return _HOST.fullmatch(text) is not None
+
+
 def _no_context() -> object:
     return None
 
@@ -126,7 +131,7 @@ class PoolRegistry:
         address = host.decode("ascii", "replace").lower()
         key: tuple[str, int | None] = (address, port or _DEFAULT_PORTS.get(scheme))
         if key not in self._origins:
-            if len(self._origins) >= self.max_origins or not _HOST.fullmatch(address):
+            if len(self._origins) >= self.max_origins or not is_host(address):
                 key = (OTHER, None)
             else:
                 self._origins.add(key)

@@ -344,22 +344,26 @@ class PoolTracker:
             return
         lease.error = error
         lease.unwinding = unwinding
-        if not lease.ticket:
-            # Refused for its URL's scheme before the pool took it in: it never was there.
-            self.leases.pop(lease, None)
-            return
         connection = lease.connection
         self._leave(lease, now)
         if connection is not None:
             if not connection.established_at:
-                if connection.connect_started_at and connection.first_lease is lease:
-                    self.observer.connection_failed(lease, connection)
-                self._next_to_connect(connection)
+                if connection.first_lease is lease:
+                    if connection.connect_started_at:
+                        self.observer.connection_failed(lease, connection)
+                    self._next_to_connect(connection)
+                elif not connection.leases:
+                    self.connections.pop(connection, None)
             if error == "pool_timeout":
                 # It gave up while a connection was being handed to it: it never acquired one.
                 lease.acquired_at = 0
         if lease.counted and (lease.waited or not lease.acquired_at):
             self.observer.lease_waited(lease)
+
+    def withdraw(self, lease: Lease) -> None:
+        """The pool has refused to take the request in, for its URL's scheme: it never was there."""
+        lease.end(self.clock())
+        self.leases.pop(lease, None)
 
     def _next_to_connect(self, connection: TrackedConnection) -> None:
         # On HTTP/2 others may have waited for the set-up that failed: the next of them tries.

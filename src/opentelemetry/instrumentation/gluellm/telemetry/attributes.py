@@ -13,8 +13,9 @@ from ..pool.lease import PHASES
 from ..pool.ledger import OriginLedger, PoolLedger
 from . import semconv
 
-MAX_SETS = 1_400
-"""Attribute sets of one histogram for the life of the process."""
+MAX_SETS = 1_000
+"""Attribute sets of one histogram for the life of the process, besides at most two plain ones for
+each of the 230 origin ledgers."""
 
 Attributes = dict[str, Any]
 

@@ -11,6 +11,7 @@ from opentelemetry.context import Context
 
 from opentelemetry import trace
 
+from ..pool.guard import Failures
 from ..pool.lease import Lease
 from ..pool.outbox import Outbox
 
@@ -46,9 +47,11 @@ def record(histogram: Any, value: float, attributes: dict[str, Any], example: An
 class Drain:
     """Empties the outbox, one thread at a time. Never called by a finalizer."""
 
-    def __init__(self, outbox: Outbox, tell: Callable[[Lease], None]) -> None:
+    def __init__(self, outbox: Outbox, tell: Callable[[Lease], None], failures: Failures) -> None:
         self._outbox = outbox
         self._tell = tell
+        self._failures = failures
+        self._held_for_fork = False
         self._lock = threading.Lock()
 
     def some(self) -> None:
@@ -76,10 +79,14 @@ class Drain:
                 item = items.popleft()
             except IndexError:
                 return
-            if type(item) is tuple:
-                record(*item)
-            else:
-                self._tell(item)
+            try:
+                if type(item) is tuple:
+                    record(*item)
+                else:
+                    self._tell(item)
+            except Exception as error:
+                # A view's own aggregation, for instance. The rest is none the worse for it.
+                self._failures.caught("record", error)
             if count % _BEFORE_YIELD == 0:
                 # A full outbox takes tens of milliseconds; no event loop must wait for them.
                 time.sleep(0)
@@ -88,13 +95,15 @@ class Drain:
 
     def before_fork(self) -> None:
         """Hold the drain until the fork is over."""
-        self._lock.acquire(timeout=_LOCK_TIMEOUT)
+        self._held_for_fork = self._lock.acquire(timeout=_LOCK_TIMEOUT)
 
     def after_fork_in_parent(self) -> None:
         """Let drains go on."""
-        if self._lock.locked():
+        if self._held_for_fork:
+            self._held_for_fork = False
             self._lock.release()
 
     def after_fork_in_child(self) -> None:
         """Renew the lock: its holder may be a thread that is not there."""
         self._lock = threading.Lock()
+        self._held_for_fork = False

@@ -89,7 +89,7 @@ class SpanObserver(PoolObserver):
                 Link(holder) for holder in scene.holders if holder is not None and holder.is_valid
             ]
         self._span(
-            semconv.SPAN_WAIT.format(address=lease.origin.address, port=lease.origin.port),
+            _name(semconv.SPAN_WAIT, lease.origin.address, lease.origin.port),
             lease.observed,
             (began, ended),
             attributes,
@@ -125,7 +125,7 @@ class SpanObserver(PoolObserver):
         origin = connection.origin
         attributes = _attributes(lease)
         parent = self._tracer.start_span(
-            semconv.SPAN_SETUP.format(address=origin.address, port=origin.port),
+            _name(semconv.SPAN_SETUP, origin.address, origin.port),
             context=bare_context(lease.observed),
             kind=SpanKind.INTERNAL,
             attributes=attributes,
@@ -137,7 +137,7 @@ class SpanObserver(PoolObserver):
         if connection.connect_started_at and own.is_valid:
             address, port = connection.peer or (origin.address, origin.port)
             self._span(
-                semconv.SPAN_CONNECT.format(address=address, port=port),
+                _name(semconv.SPAN_CONNECT, address, port),
                 own,
                 (began, connected or ended),
                 {},
@@ -177,6 +177,11 @@ class SpanObserver(PoolObserver):
             start_time=_epoch(times[0]),
         )
         _finish(span, times[1], error)
+
+
+def _name(template: str, address: str, port: int | None) -> str:
+    # Origins beyond the bound have no port.
+    return template.format(address=address, port=port).removesuffix(":None")
 
 
 def _finish(span: Span, ended: int, error: str | None) -> None:

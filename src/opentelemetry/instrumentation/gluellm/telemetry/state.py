@@ -33,17 +33,6 @@ _PLACES = {
     ("2", "active"): ACTIVE_2,
     ("2", "idle"): IDLE_2,
 }
-# Ways to fail that alerts ask for: their series are there with 0 from the pool's first request on,
-# since increase() can't see a series that is born at 1.
-_BORN_AT_ZERO: tuple[tuple[int, str | None, bool], ...] = tuple(
-    (0, error, False)
-    for error in (
-        "connect_timeout",
-        "name_resolution_error",
-        "connection_error",
-        "secure_connection_error",
-    )
-)
 
 Observations = dict[str, list[Observation]]
 
@@ -167,10 +156,7 @@ def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) ->
         # A counter must never fall, not by what another thread's request does between two lines.
         reported[phase] = max(reported[phase], spent)
         add(semconv.REQUEST_TIME, reported[phase], of_phase)
-    requests = dict(origin.requests)
-    for key in _BORN_AT_ZERO:
-        requests.setdefault(key, 0)
-    for key, count in requests.items():
+    for key, count in tuple(origin.requests.items()):
         add(semconv.REQUESTS, count, attributes.of_request(key))
     for kind, count in origin.timeouts.items():
         add(semconv.TIMEOUTS, count, attributes.timeouts[kind])

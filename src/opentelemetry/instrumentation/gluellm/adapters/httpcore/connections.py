@@ -33,10 +33,11 @@ def protocol_connection(connection: Any) -> Any | None:
     return inner
 
 
-def created(connection: Any, origin: Any, tracker: PoolTracker) -> None:
+def created(connection: Any, origin: Any, tracker: PoolTracker, *, timed: bool) -> None:
     """The pool has made a connection object that is yet to be established."""
     made = _track(connection, origin, tracker)
-    time_setup(connection, made, secure=origin.scheme in (b"https", b"wss"))
+    if timed:
+        time_setup(connection, made, secure=origin.scheme in (b"https", b"wss"))
 
 
 def tracked(connection: Any, tracker: PoolTracker) -> TrackedConnection:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...pool.lease import Lease
+
 TRACKER = "_gluellm_tracker"
 """On a pool: its PoolTracker, once it is tracked."""
 OWNER = "_gluellm_owner"
@@ -29,3 +31,19 @@ def give_defaults(owner: type | None, *names: str) -> None:
 def connection_of(connection: Any) -> Any:
     """The note on a connection whose class may be unknown to us."""
     return getattr(connection, CONNECTION, None)
+
+
+def lease_of(pool_request: Any) -> Lease | None:
+    """The lease of a pool's own object for a request.
+
+    A request object can be under way twice at once; then the leases are told apart by which of the
+    pool's objects they were first seen with.
+    """
+    ticket = id(pool_request)
+    lease: Lease | None = pool_request.request._gluellm_lease
+    while lease is not None and lease.ticket != ticket:
+        if not lease.ticket:
+            lease.ticket = ticket
+            break
+        lease = lease.previous
+    return lease

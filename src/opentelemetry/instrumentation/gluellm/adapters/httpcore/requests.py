@@ -16,7 +16,7 @@ from ...pool.tracker import PoolTracker
 from ..base import Surroundings
 from ..errors import error_type
 from . import connections
-from .marks import CONNECTION, OWNER, TRACKER
+from .marks import CONNECTION, OWNER, TRACKER, lease_of
 
 EXCLUDED = Owner("", None)
 """Owner of a pool that the user took out."""
@@ -85,14 +85,13 @@ class RequestSeams:
         def begin(tracker: PoolTracker, request: Any) -> Lease | None:
             try:
                 before = request._gluellm_lease
-                if before is not None and not before.ended:
-                    # The same request object is under way already; one lease can't tell for both.
-                    return None
                 call = current_call()
                 if call is not None and call.ended:
                     call = None
                 url = request.url
                 request._gluellm_lease = lease = tracker.begin(url.host, url.port, url.scheme, call)
+                if before is not None and not before.ended:
+                    lease.previous = before
             except Exception as error:
                 failures.caught("httpcore.begin", error)
                 return None
@@ -102,6 +101,9 @@ class RequestSeams:
 
     def _failed(self, lease: Lease, error: BaseException) -> None:
         try:
+            if type(error).__name__ == "UnsupportedProtocol":
+                lease.tracker.withdraw(lease)
+                return
             unwinding = isinstance(error, GeneratorExit)
             lease.tracker.failed(lease, error_type(error), unwinding=unwinding)
         except Exception as own:
@@ -176,17 +178,17 @@ class RequestSeams:
         failures = self._registry.failures
 
         def wait_for_connection(self_: Any, timeout: float | None = None) -> Any:
-            lease = self_.request._gluellm_lease
-            if lease is not None:
-                try:
+            try:
+                lease = self_.request._gluellm_lease
+                if lease is not None:
                     tracker = lease.tracker
                     tracker.ledger.acquire_timeout = timeout
-                    if not lease.ticket:
-                        lease.ticket = id(self_)
-                    if self_.connection is None and lease.ticket == id(self_):
-                        tracker.waiting(lease)
-                except Exception as error:
-                    failures.caught("httpcore.wait", error)
+                    if self_.connection is None:
+                        lease = lease_of(self_)
+                        if lease is not None:
+                            tracker.waiting(lease)
+            except Exception as error:
+                failures.caught("httpcore.wait", error)
             return original(self_, timeout)
 
         return wait_for_connection
@@ -197,21 +199,21 @@ class RequestSeams:
 
         def assign_to_connection(self_: Any, connection: Any) -> None:
             original(self_, connection)
-            lease = self_.request._gluellm_lease
-            if lease is not None and connection is not None:
-                try:
-                    ticket = id(self_)
-                    if lease.ticket != ticket:
-                        if lease.ticket:
-                            return
-                        lease.ticket = ticket
-                    tracker = lease.tracker
-                    tracked = getattr(connection, CONNECTION, None)
-                    if tracked is None or tracked.tracker is not tracker:
-                        tracked = connections.tracked(connection, tracker)
-                    tracker.assigned(lease, tracked)
-                except Exception as error:
-                    failures.caught("httpcore.assign", error)
+            try:
+                lease = self_.request._gluellm_lease
+                if lease is None or connection is None:
+                    return
+                if lease.ticket != id(self_):
+                    lease = lease_of(self_)
+                    if lease is None:
+                        return
+                tracker = lease.tracker
+                tracked = getattr(connection, CONNECTION, None)
+                if tracked is None or tracked.tracker is not tracker:
+                    tracked = connections.tracked(connection, tracker)
+                tracker.assigned(lease, tracked)
+            except Exception as error:
+                failures.caught("httpcore.assign", error)
 
         return assign_to_connection
 
@@ -221,11 +223,11 @@ class RequestSeams:
 
         def clear_connection(self_: Any) -> None:
             original(self_)
-            lease = self_.request._gluellm_lease
-            if lease is not None and lease.ticket == id(self_):
-                try:
+            try:
+                lease = lease_of(self_)
+                if lease is not None:
                     lease.tracker.refused(lease)
-                except Exception as error:
-                    failures.caught("httpcore.requeue", error)
+            except Exception as error:
+                failures.caught("httpcore.requeue", error)
 
         return clear_connection

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from ...pool.lease import AWAITING_RESPONSE, READING, STREAM_QUEUED, UNREAD, Lease
 from ...pool.registry import PoolRegistry
 from ...pool.tracker import TrackedConnection
 from ..errors import error_type
+from .marks import LEASE, lease_of
 
 
 class TimedRead:
@@ -88,14 +90,32 @@ class ResponseSeams:
     def __init__(self, registry: PoolRegistry) -> None:
         self._registry = registry
 
+    def _open_lease(self) -> Callable[[Any], Lease | None]:
+        failures = self._registry.failures
+
+        def open_lease(stream: Any) -> Lease | None:
+            try:
+                pool_request = stream._pool_request
+                lease: Lease | None = pool_request.request._gluellm_lease
+                if lease is None or stream._closed:
+                    return None
+                if lease.ticket == id(pool_request):
+                    return lease
+                return lease_of(pool_request)
+            except Exception as error:
+                failures.caught("httpcore.release", error)
+                return None
+
+        return open_lease
+
     def async_close(self, original: Any) -> Any:
         """The response is closed: once, whatever the closing itself meets."""
         failures = self._registry.failures
+        open_lease = self._open_lease()
 
         async def aclose(self_: Any) -> None:
-            pool_request = self_._pool_request
-            lease = pool_request.request._gluellm_lease
-            if lease is None or self_._closed or lease.ticket != id(pool_request):
+            lease = open_lease(self_)
+            if lease is None:
                 await original(self_)
                 return
             try:
@@ -111,11 +131,11 @@ class ResponseSeams:
     def sync_close(self, original: Any) -> Any:
         """The same for a sync response."""
         failures = self._registry.failures
+        open_lease = self._open_lease()
 
         def close(self_: Any) -> None:
-            pool_request = self_._pool_request
-            lease = pool_request.request._gluellm_lease
-            if lease is None or self_._closed or lease.ticket != id(pool_request):
+            lease = open_lease(self_)
+            if lease is None:
                 original(self_)
                 return
             try:
@@ -135,7 +155,7 @@ class ResponseSeams:
         clock = self._registry.clock
 
         def handle(self_: Any, request: Any) -> Any:
-            lease = request._gluellm_lease
+            lease = getattr(request, LEASE, None)
             if lease is not None and lease.connection is self_._gluellm_connection:
                 lease.stream_queued_at = now = clock()
                 lease.enter(STREAM_QUEUED, now)
@@ -148,9 +168,11 @@ class ResponseSeams:
         clock = self._registry.clock
 
         def send_request_headers(self_: Any, request: Any, stream_id: int) -> Any:
-            lease = request._gluellm_lease
+            lease = getattr(request, LEASE, None)
             connection = self_._gluellm_connection
             if lease is not None and connection is not None and lease.connection is connection:
+                if connection.streams is None:
+                    connection.streams = {}
                 connection.streams[stream_id] = lease
                 lease.stream_sent_at = now = clock()
                 lease.enter(AWAITING_RESPONSE, now)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from ...pool.registry import is_host
 from ...pool.tracker import TrackedConnection
 from .marks import CONNECTION
 
@@ -45,7 +46,7 @@ class _Timed:
         record.connect_ended_at = 0
         if record.leases:
             record.activate(now)
-        if host is not None and port is not None:
+        if host is not None and port is not None and is_host(host.lower()):
             record.peer = (host, port)
 
     @contextlib.contextmanager
