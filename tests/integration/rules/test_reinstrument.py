@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -162,12 +163,18 @@ def test_two_providers_one_after_the_other(
     second.shutdown()
 
 
+@pytest.fixture
+def untouched_pools(library: Library) -> Iterator[None]:
+    """The pools' methods are the library's own again, whoever wrapped them."""
+    pools = library.core.ConnectionPool
+    original = pools.handle_request
+    yield
+    pools.handle_request = original
+
+
+@pytest.mark.usefixtures("untouched_pools")
 def test_wrapper_of_somebody_else_on_top_of_ours(
-    threads: Runner,
-    library: Library,
-    server: HTTP1Server,
-    instrument: Instrument,
-    monkeypatch: pytest.MonkeyPatch,
+    threads: Runner, library: Library, server: HTTP1Server, instrument: Instrument
 ) -> None:
     """Ours can't be taken out from below it: it passes requests through, and never counts twice."""
     telemetry = instrument()
@@ -181,7 +188,7 @@ def test_wrapper_of_somebody_else_on_top_of_ours(
         return ours(self, request)
 
     pool = threads.pool(library)
-    monkeypatch.setattr(pools, "handle_request", theirs)
+    pools.handle_request = theirs
     pool.get(server.url())
     GlueLLMInstrumentor().uninstrument()
     assert pools.handle_request is theirs
@@ -190,7 +197,9 @@ def test_wrapper_of_somebody_else_on_top_of_ours(
     instrument()
     pool.get(server.url())
     assert telemetry.value(semconv.REQUESTS) == 1
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
     assert telemetry.count(semconv.LEASE_DURATION) == 2
+    assert telemetry.count(semconv.ACQUIRE_DURATION) == 2
     assert len(calls) == 3
     GlueLLMInstrumentor().uninstrument()
     assert pools.handle_request is theirs

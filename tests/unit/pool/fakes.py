@@ -142,6 +142,11 @@ class Scene:
                 lease.account()
         return taken
 
+    def requests(self) -> dict[tuple[int, str | None, bool], int]:
+        """Requests that left the pool, by how; the outbox is worked off for it."""
+        self.work_off()
+        return {way: number for way, number in self.origin.requests.items() if number}
+
     def current(self, origin: Any = None) -> list[int]:
         """Requests in each phase now."""
         _, tally = self.registry.state(self.clock())

@@ -102,7 +102,7 @@ def test_request_goes_its_way_past_a_broken_observer() -> None:
     connection.close("pool_closed")
     scene.tracker.discard("closed")
     scene.work_off()
-    assert scene.origin.requests == {(200, None, False): 1}
+    assert scene.requests() == {(200, None, False): 1}
     assert scene.ledger.closed == {"pool_closed": 1}
     assert scene.registry.failures.counts == {
         "observer.lease_queued": 1,

@@ -169,11 +169,23 @@ def test_requests_count_by_the_way_they_left() -> None:
     origin.left(200, None, False)
     origin.left(200, None, True)
     origin.left(0, "pool_timeout", False)
-    assert origin.requests == {
+    assert {way: number for way, number in origin.requests.items() if number} == {
         (200, None, False): 2,
         (200, None, True): 1,
         (0, "pool_timeout", False): 1,
     }
+
+
+def test_failures_to_connect_are_born_at_zero_within_the_bound() -> None:
+    """An alert can't see a series that is born at 1; nor may those of all origins overflow."""
+    bound = Bound(6)
+    ledger = PoolLedger("a", None, "httpx", window=WINDOW, now=0, outcomes=bound)
+    first, second = (OriginLedger(ledger, host, 443) for host in ("a.test", "b.test"))
+    assert set(first.requests.values()) == {0}
+    assert (0, "connect_timeout", False) in first.requests
+    assert second.requests == {}
+    first.left(0, "connect_timeout", False)
+    assert bound.left == 2
 
 
 def test_ways_to_leave_are_bounded_over_all_ledgers() -> None:

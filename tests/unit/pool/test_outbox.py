@@ -49,7 +49,7 @@ def test_no_request_is_lost_beyond_the_bound() -> None:
         made.tracker.waiting(late)
         made.tracker.failed(late, "pool_timeout")
     made.work_off()
-    assert made.origin.requests == {(200, None, False): 50, (0, "pool_timeout", False): 5}
+    assert made.requests() == {(200, None, False): 50, (0, "pool_timeout", False): 5}
     assert made.origin.timeouts["pool"] == 5
 
 
@@ -60,7 +60,7 @@ def test_request_counts_once_when_only_its_end_found_no_room() -> None:
     taken = made.work_off()
     assert len(taken) == 1
     assert made.registry.outbox.dropped == 1
-    assert made.origin.requests == {(200, None, False): 1}
+    assert made.requests() == {(200, None, False): 1}
 
 
 @pytest.mark.parametrize(("requests", "expected"), [(2, False), (3, True), (20, True)])
@@ -94,4 +94,4 @@ def test_leases_there_keep_no_pool_alive() -> None:
     made.pool = None
     assert made.ledger.discarded["garbage_collected"] == 1
     assert len(made.work_off()) == 2
-    assert made.origin.requests == {(200, None, False): 1}
+    assert made.requests() == {(200, None, False): 1}

@@ -327,4 +327,4 @@ def test_forgetful_registry_starts_anew() -> None:
     assert tracker.ledger is not scene.ledger
     assert tracker.ledger.pools_opened == 1
     assert tracker.origin(b"third", 80, b"http").address == "third"
-    assert tracker.origin(b"third", 80, b"http").requests == {}
+    assert set(tracker.origin(b"third", 80, b"http").requests.values()) <= {0}

@@ -32,12 +32,6 @@ def settled(scene: Scene) -> None:
     assert not scene.tracker.leases
 
 
-def requests(scene: Scene) -> dict[tuple[int, str | None, bool], int]:
-    """Requests that left the pool, once the outbox is worked off."""
-    scene.work_off()
-    return scene.origin.requests
-
-
 # The way that ends well
 
 
@@ -59,7 +53,7 @@ def test_request_on_a_new_connection(scene: Scene) -> None:
     scene.tracker.released(lease)
     assert phases == [QUEUED, CONNECTING, AWAITING_RESPONSE, UNREAD]
     assert [time / SECOND for time in scene.times()] == [0, 0.1, 0, 0.2, 0, 0.3]
-    assert requests(scene) == {(200, None, False): 1}
+    assert scene.requests() == {(200, None, False): 1}
     assert scene.ledger.opened == 1
     assert not lease.reused
     settled(scene)
@@ -142,7 +136,7 @@ def test_further_request_of_a_call_is_a_resend(scene: Scene) -> None:
         scene.tracker.assigned(lease, scene.connection(established=True))
         scene.tracker.answered(lease, 503)
         scene.tracker.released(lease)
-    assert requests(scene) == {(503, None, False): 1, (503, None, True): 2}
+    assert scene.requests() == {(503, None, False): 1, (503, None, True): 2}
     assert call.requests == 3
 
 
@@ -226,7 +220,7 @@ def test_request_that_fails_in_the_queue_leaves_it(scene: Scene, error: str) -> 
     scene.clock.advance(1)
     scene.tracker.failed(lease, error)
     assert lease.acquire_time == SECOND
-    assert requests(scene) == {(0, error, False): 1}
+    assert scene.requests() == {(0, error, False): 1}
     assert lease.acquired_at == 0
     assert scene.recorder.told("lease_waited") == [(lease,)]
     settled(scene)
@@ -244,12 +238,12 @@ def test_timeouts_count_by_kind(scene: Scene, kind: str) -> None:
     }
 
 
-def test_request_refused_before_it_was_listed_leaves_no_trace(scene: Scene) -> None:
+def test_request_that_the_pool_did_not_take_in_leaves_no_trace(scene: Scene) -> None:
     """A URL whose scheme the pool doesn't know never was in the pool."""
     lease = scene.tracker.begin(b"api.test", None, b"https")
     scene.clock.advance(1)
-    scene.tracker.failed(lease, "_OTHER")
-    assert requests(scene) == {}
+    scene.tracker.withdraw(lease)
+    assert scene.requests() == {}
     assert scene.recorder.names == ["pool_opened"]
     settled(scene)
 
@@ -265,7 +259,7 @@ def test_failed_connect_is_told_once_and_its_connection_goes(scene: Scene) -> No
     connection.close("error")
     assert scene.recorder.names == ["pool_opened", "connection_failed"]
     assert lease.acquired_at
-    assert requests(scene) == {(0, "connection_error", False): 1}
+    assert scene.requests() == {(0, "connection_error", False): 1}
     assert scene.ledger.opened == 0
     assert scene.ledger.closed == {}
     assert connection not in scene.tracker.connections
@@ -296,7 +290,7 @@ def test_failure_after_the_head_has_status_and_error(scene: Scene) -> None:
     scene.tracker.answered(lease, 200)
     lease.error = "read_error"
     scene.tracker.released(lease)
-    assert requests(scene) == {(200, "read_error", False): 1}
+    assert scene.requests() == {(200, "read_error", False): 1}
     assert scene.origin.reuse_failures == 0  # bytes had come
 
 
@@ -346,7 +340,7 @@ def test_lease_that_ends_twice_counts_once(scene: Scene, first: str, second: str
     taken = scene.work_off()
     assert taken == [lease, lease]  # answered and ended
     error = "read_error" if first == "failed" else None
-    assert scene.origin.requests == {(200, error, False): 1}
+    assert scene.requests() == {(200, error, False): 1}
     settled(scene)
 
 
@@ -381,7 +375,7 @@ def test_suppressed_request_counts_in_the_state_only() -> None:
     scene.tracker.waiting(timed_out)
     scene.tracker.failed(timed_out, "pool_timeout")
     assert scene.work_off() == []
-    assert scene.origin.requests == {}
+    assert scene.requests() == {}
     assert scene.origin.timeouts["pool"] == 0
     assert scene.origin.reuse_failures == 0
     assert scene.recorder.names == ["pool_opened"]
@@ -454,7 +448,7 @@ def test_request_outlives_the_pool_that_was_closed_under_it(scene: Scene) -> Non
     scene.tracker.discard("closed")
     assert scene.current()[UNREAD] == 1
     scene.tracker.released(lease)
-    assert requests(scene) == {(200, None, False): 1}
+    assert scene.requests() == {(200, None, False): 1}
     settled(scene)
 
 
@@ -469,7 +463,7 @@ def test_garbage_collected_pool_ends_what_was_in_it(scene: Scene) -> None:
     scene.connection()
     scene.pool = None
     gc.collect()
-    assert requests(scene) == {(200, None, False): 1, (0, "cancelled", False): 2}
+    assert scene.requests() == {(200, None, False): 1, (0, "cancelled", False): 2}
     assert scene.ledger.closed == {"garbage_collected": 3}
     assert not scene.tracker.connections
     assert scene.ledger.discarded == {"closed": 0, "garbage_collected": 1}
