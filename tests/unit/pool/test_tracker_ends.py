@@ -1,0 +1,271 @@
+"""How requests fail and pools end, with a fake pool on a fake clock."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.pool.lease import (
+    AWAITING_RESPONSE,
+    UNREAD,
+)
+from unit.pool.fakes import SECOND, Scene
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """One pool."""
+    return Scene()
+
+
+def settled(scene: Scene) -> None:
+    """Nothing runs, stands in a queue or holds a connection any more."""
+    assert scene.current() == [0] * 6
+    assert scene.ledger.queued.value == 0
+    assert scene.ledger.active.value == 0
+    assert not scene.tracker.leases
+
+
+# Failures
+
+
+@pytest.mark.parametrize("error", ["pool_timeout", "cancelled", "_OTHER"])
+def test_request_that_fails_in_the_queue_leaves_it(scene: Scene, error: str) -> None:
+    """Nobody stands there for it any more, and it acquired nothing."""
+    lease = scene.enter()
+    scene.tracker.waiting(lease)
+    scene.clock.advance(1)
+    scene.tracker.failed(lease, error)
+    assert lease.acquire_time == SECOND
+    assert scene.requests() == {(0, error, False): 1}
+    assert lease.acquired_at == 0
+    assert scene.recorder.told("lease_waited") == [(lease,)]
+    settled(scene)
+
+
+@pytest.mark.parametrize("kind", ["pool", "connect", "read", "write"])
+def test_timeouts_count_by_kind(scene: Scene, kind: str) -> None:
+    """Each kind of timeout is one more of that kind, and of no other."""
+    lease = scene.enter()
+    scene.tracker.failed(lease, f"{kind}_timeout")
+    scene.work_off()
+    assert scene.origin.timeouts == {
+        **dict.fromkeys(("pool", "connect", "read", "write"), 0),
+        kind: 1,
+    }
+
+
+def test_request_that_the_pool_did_not_take_in_leaves_no_trace(scene: Scene) -> None:
+    """A URL whose scheme the pool doesn't know never was in the pool."""
+    lease = scene.tracker.begin(b"api.test", None, b"https")
+    scene.clock.advance(1)
+    scene.tracker.withdraw(lease)
+    assert scene.requests() == {}
+    assert scene.recorder.names == ["pool_opened"]
+    settled(scene)
+
+
+def test_failed_connect_is_told_once_and_its_connection_goes(scene: Scene) -> None:
+    """It was acquired and held, but never opened, so it isn't closed either."""
+    lease = scene.enter()
+    connection = scene.connection()
+    scene.tracker.assigned(lease, connection)
+    connection.connect_started_at = scene.clock()
+    scene.clock.advance(1)
+    scene.tracker.failed(lease, "connection_error")
+    connection.close("error")
+    assert scene.recorder.names == ["pool_opened", "connection_failed"]
+    assert lease.acquired_at
+    assert scene.requests() == {(0, "connection_error", False): 1}
+    assert scene.ledger.opened == 0
+    assert scene.ledger.closed == {}
+    assert connection not in scene.tracker.connections
+    settled(scene)
+
+
+def test_failed_connect_that_two_requests_wait_for_is_the_first_ones(scene: Scene) -> None:
+    """HTTP/2: the one that was trying fails, and then the other tries, once each."""
+    connection = scene.connection()
+    first, second = scene.enter(), scene.enter()
+    scene.tracker.assigned(first, connection)
+    scene.tracker.assigned(second, connection)
+    connection.connect_started_at = scene.clock()
+    scene.tracker.failed(first, "connect_timeout")
+    assert scene.recorder.told("connection_failed") == [(first, connection)]
+    assert scene.ledger.active.value == 1
+    scene.tracker.failed(second, "cancelled")  # it had not begun to connect
+    assert scene.recorder.told("connection_failed") == [(first, connection)]
+    scene.work_off()
+    assert scene.origin.timeouts["connect"] == 1
+    assert connection not in scene.tracker.connections
+    settled(scene)
+
+
+def test_failure_after_the_head_has_status_and_error(scene: Scene) -> None:
+    """A stream that breaks off: the status came, and so did the error."""
+    lease = scene.acquire()
+    scene.tracker.answered(lease, 200)
+    lease.error = "read_error"
+    scene.tracker.released(lease)
+    assert scene.requests() == {(200, "read_error", False): 1}
+    assert scene.origin.reuse_failures == 0  # bytes had come
+
+
+@pytest.mark.parametrize(
+    ("error", "counts"),
+    [
+        ("read_error", 1),
+        ("write_error", 1),
+        ("protocol_error", 1),
+        ("read_timeout", 0),
+        ("cancelled", 0),
+    ],
+)
+def test_failure_on_a_reused_connection(scene: Scene, error: str, counts: int) -> None:
+    """What a load balancer does that drops idle connections; a slow provider is something else."""
+    lease = scene.acquire()
+    scene.tracker.failed(lease, error)
+    scene.work_off()
+    assert scene.origin.reuse_failures == counts
+
+
+def test_failure_on_a_new_connection_is_no_reuse_failure(scene: Scene) -> None:
+    """It never was idle."""
+    connection = scene.connection()
+    lease = scene.enter()
+    scene.tracker.assigned(lease, connection)
+    scene.tracker.established(connection, "1.1")
+    scene.tracker.failed(lease, "read_error")
+    scene.work_off()
+    assert scene.origin.reuse_failures == 0
+
+
+# Ends that come twice, or late
+
+
+@pytest.mark.parametrize("first", ["released", "failed"])
+@pytest.mark.parametrize("second", ["released", "failed"])
+def test_lease_that_ends_twice_counts_once(scene: Scene, first: str, second: str) -> None:
+    """A response that is closed after its reader failed, or by a finalizer once more."""
+    lease = scene.acquire()
+    scene.tracker.answered(lease, 200)
+    for end in (first, second):
+        if end == "released":
+            scene.tracker.released(lease)
+        else:
+            scene.tracker.failed(lease, "read_error")
+    taken = scene.work_off()
+    assert taken == [lease, lease]  # answered and ended
+    error = "read_error" if first == "failed" else None
+    assert scene.requests() == {(200, error, False): 1}
+    settled(scene)
+
+
+def test_assignment_to_a_request_that_has_gone_takes_nothing(scene: Scene) -> None:
+    """Cancelled while another task was assigning: its connection isn't active for it."""
+    lease = scene.enter()
+    scene.tracker.failed(lease, "cancelled")
+    scene.tracker.assigned(lease, scene.connection(established=True))
+    assert lease.connection is None
+    settled(scene)
+
+
+def test_connection_closes_once(scene: Scene) -> None:
+    """With the reason that came first."""
+    connection = scene.connection(established=True)
+    connection.close("evicted")
+    connection.close("pool_closed")
+    assert scene.ledger.closed == {"evicted": 1}
+    assert [arguments[1] for arguments in scene.recorder.told("connection_closed")] == ["evicted"]
+
+
+def test_suppressed_request_counts_in_the_state_only() -> None:
+    """It holds a connection like any other; counters and durations leave it out."""
+    scene = Scene()
+    lease = scene.acquire()
+    lease.counted = False
+    assert scene.current()[AWAITING_RESPONSE] == 1
+    assert scene.ledger.active.value == 1
+    scene.tracker.failed(lease, "read_error")
+    timed_out = scene.enter()
+    timed_out.counted = False
+    scene.tracker.waiting(timed_out)
+    scene.tracker.failed(timed_out, "pool_timeout")
+    assert scene.work_off() == []
+    assert scene.requests() == {}
+    assert scene.origin.timeouts["pool"] == 0
+    assert scene.origin.reuse_failures == 0
+    assert scene.recorder.names == ["pool_opened"]
+    settled(scene)
+
+
+# The pool's end
+
+
+def test_closed_pool_is_discarded_once(scene: Scene) -> None:
+    """Closing twice, or a collector that comes after, is one pool gone."""
+    scene.tracker.discard("closed")
+    scene.tracker.discard("garbage_collected")
+    scene.pool = None
+    gc.collect()
+    assert scene.ledger.discarded == {"closed": 1, "garbage_collected": 0}
+    assert scene.ledger.live == 0
+    assert scene.ledger.empty_since == scene.clock()
+    assert scene.recorder.told("pool_discarded") == [(scene.tracker, "closed")]
+
+
+def test_request_outlives_the_pool_that_was_closed_under_it(scene: Scene) -> None:
+    """It still leaves its phase and counts when it ends."""
+    lease = scene.acquire()
+    scene.tracker.answered(lease, 200)
+    scene.tracker.discard("closed")
+    assert scene.current()[UNREAD] == 1
+    scene.tracker.released(lease)
+    assert scene.requests() == {(200, None, False): 1}
+    settled(scene)
+
+
+def test_garbage_collected_pool_ends_what_was_in_it(scene: Scene) -> None:
+    """Nobody can close a response of a pool that is gone: leases end, connections are closed."""
+    answered = scene.acquire()
+    scene.tracker.answered(answered, 200)
+    pending = scene.acquire()
+    queued = scene.enter()
+    scene.tracker.waiting(queued)
+    scene.connection(established=True)
+    scene.connection()
+    scene.pool = None
+    gc.collect()
+    assert scene.requests() == {(200, None, False): 1, (0, "cancelled", False): 2}
+    assert scene.ledger.closed == {"garbage_collected": 3}
+    assert not scene.tracker.connections
+    assert scene.ledger.discarded == {"closed": 0, "garbage_collected": 1}
+    assert all(lease.unwinding for lease in (answered, pending, queued))
+    settled(scene)
+
+
+def test_response_of_a_collected_pool_may_still_be_closed(scene: Scene) -> None:
+    """A finalizer of the response that comes after the pool's changes nothing."""
+    lease = scene.acquire()
+    scene.tracker.answered(lease, 200)
+    scene.pool = None
+    gc.collect()
+    events = list(scene.recorder.events)
+    scene.tracker.released(lease)
+    lease_connection = lease.connection
+    assert lease_connection is not None
+    lease_connection.close("pool_closed")
+    assert scene.recorder.events == events
+    settled(scene)
+
+
+def test_dropped_response_of_a_closed_pool_ends_with_the_collector(scene: Scene) -> None:
+    """Closed with a response still open that nobody closes: it must not count for ever."""
+    lease = scene.acquire()
+    scene.tracker.answered(lease, 200)
+    scene.tracker.discard("closed")
+    del lease
+    scene.pool = None
+    gc.collect()
+    settled(scene)
