@@ -26,7 +26,7 @@ class PoolObserver:
         """A pool is ``closed`` or ``garbage_collected``. Reached by finalizers."""
 
     def lease_queued(self, lease: Lease, context: object) -> None:
-        """A request has entered the pool: told where ``entry_context`` of the registry has any.
+        """A request has entered the pool: told where ``entry_context`` gives one.
 
         The context is the user's own and must not be kept.
         """

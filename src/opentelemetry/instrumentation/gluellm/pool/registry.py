@@ -76,6 +76,8 @@ class PoolRegistry:
         outbox: Outbox | None = None,
         entry_context: Callable[[], object] = _no_context,
     ) -> None:
+        self.open = True
+        """False once its installation is undone: what is left of it then passes everything on."""
         self.clock = clock
         self.max_origins = max_origins
         self.failures = failures or Failures()
@@ -245,6 +247,10 @@ class PoolRegistry:
 
     def close(self) -> None:
         """Let go of every pool; what still happens in them is no longer told."""
+        self.open = False
+        self._let_go()
+
+    def _let_go(self) -> None:
         for tracker in (*self.trackers, *self.ending):
             tracker.open = False
             tracker.reference = None
@@ -255,7 +261,7 @@ class PoolRegistry:
 
     def forget(self) -> None:
         """Start anew, as a forked child has to: what the parent counted is the parent's."""
-        self.close()
+        self._let_go()
         self.ledgers.clear()
         self.outbox.items.clear()
         self.outbox.dropped = 0

@@ -32,6 +32,7 @@ class TrackedConnection:
 
     __slots__ = (
         "active",
+        "adopted",
         "closed",
         "closing",
         "connect_ended_at",
@@ -58,6 +59,8 @@ class TrackedConnection:
         self.tracker = tracker
         self.origin = origin
         self.created_at = now
+        self.adopted = False
+        """Whether it was there before us: then nothing is told of its set-up."""
         self.established_at = 0
         """0 while it is being established."""
         self.connect_started_at = self.connect_ended_at = 0
@@ -303,7 +306,7 @@ class PoolTracker:
         if connection is not None and not connection.established_at:
             # Its network stream takes no notes, so this is the first that we hear of it.
             self.established(connection, connection.protocol)
-        if lease.waited:
+        if lease.waited and lease.acquired_at:
             self.observer.lease_waited(lease)
         if lease.fresh or lease.in_client_span:
             self.observer.lease_answered(lease)
@@ -311,10 +314,17 @@ class PoolTracker:
     def refused(self, lease: Lease) -> None:
         """The assigned connection was no longer available: back to the queue."""
         now = self.clock()
+        connection = lease.connection
         self._give_back(lease)
         lease.waited = True
         lease.acquired_at = 0
         lease.connection = None
+        if connection is not None and connection.lease is lease:
+            # httpcore 1.0 assigns one idle connection to several requests: another one has it. The
+            # leases that hold connections stand before those that queue.
+            connection.lease = next(
+                (other for other in tuple(self.leases) if other.connection is connection), None
+            )
         lease.enter(QUEUED, now)
         self.ledger.requeues += 1
         self.observer.lease_requeued(lease)

@@ -17,8 +17,8 @@ from .drain import NO_SPAN, Drain, bare_context
 from .instruments import MeterInstruments
 
 _ACQUIRE_ERRORS = frozenset({"pool_timeout", "cancelled"})
-# Each error type is 13 series of the create histogram for each origin. These two are told apart from
-# other failures to connect in gluellm.pool.requests, where each is one.
+# Each error type is 13 series of the create histogram for each origin. These two are told apart
+# from other failures to connect in gluellm.pool.requests, where each is one.
 _ALSO_CONNECTION_ERRORS = frozenset({"too_many_open_files", "no_local_ports"})
 
 

@@ -46,11 +46,15 @@ def tracked(connection: Any, tracker: PoolTracker) -> TrackedConnection:
     if known is None or known.tracker is not tracker:
         origin = getattr(connection, "_remote_origin", None) or connection._origin
         known = _track(connection, origin, tracker)
+        known.adopted = True
+    if known.adopted and not known.established_at:
         inner = protocol_connection(connection)
         if inner is not None:
             known.established_at = tracker.clock()
             known.served = 1
             known.protocol = protocol_of(inner)
+            if known.protocol == "2":
+                known.streams = {}
             known.origin.protocols.add(known.protocol)
             _note(inner, known)
     return known
@@ -105,7 +109,7 @@ def read(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
     busy = seen = 0
     for connection in tuple(pool._connections):
         record = getattr(connection, CONNECTION, None)
-        if record is None or record.tracker is not tracker:
+        if record is None or record.tracker is not tracker or record.adopted:
             record = tracked(connection, tracker)
         seen += 1
         if not record.established_at:

@@ -114,11 +114,12 @@ class RequestSeams:
         enter, begin, failed = self._enter, self._begin(), self._failed
         current_call = self._surroundings.current_call
         everything = self._surroundings.everything
-        failures = self._registry.failures
+        registry = self._registry
+        failures = registry.failures
 
         async def handle_async_request(self_: Any, request: Any) -> Any:
             tracker = self_._gluellm_tracker
-            if tracker is None or not tracker.open:
+            if tracker is None or not tracker.open or not registry.open:
                 if not everything and self_._gluellm_owner is None and current_call() is None:
                     return await original(self_, request)
                 tracker = enter(self_, request)
@@ -145,11 +146,12 @@ class RequestSeams:
         enter, begin, failed = self._enter, self._begin(), self._failed
         current_call = self._surroundings.current_call
         everything = self._surroundings.everything
-        failures = self._registry.failures
+        registry = self._registry
+        failures = registry.failures
 
         def handle_request(self_: Any, request: Any) -> Any:
             tracker = self_._gluellm_tracker
-            if tracker is None or not tracker.open:
+            if tracker is None or not tracker.open or not registry.open:
                 if not everything and self_._gluellm_owner is None and current_call() is None:
                     return original(self_, request)
                 tracker = enter(self_, request)
@@ -175,12 +177,13 @@ class RequestSeams:
 
     def wait_for_connection(self, original: Any) -> Any:
         """Called after each pass over the queue; without a connection the request now waits."""
-        failures = self._registry.failures
+        registry = self._registry
+        failures = registry.failures
 
         def wait_for_connection(self_: Any, timeout: float | None = None) -> Any:
             try:
                 lease = self_.request._gluellm_lease
-                if lease is not None:
+                if lease is not None and registry.open:
                     tracker = lease.tracker
                     tracker.ledger.acquire_timeout = timeout
                     if self_.connection is None:
@@ -195,13 +198,14 @@ class RequestSeams:
 
     def assign_to_connection(self, original: Any) -> Any:
         """A connection is assigned: under the pool's lock, in whichever task made the pass."""
-        failures = self._registry.failures
+        registry = self._registry
+        failures = registry.failures
 
         def assign_to_connection(self_: Any, connection: Any) -> None:
             original(self_, connection)
             try:
                 lease = self_.request._gluellm_lease
-                if lease is None or connection is None:
+                if lease is None or connection is None or not registry.open:
                     return
                 if lease.ticket != id(self_):
                     lease = lease_of(self_)
@@ -209,7 +213,7 @@ class RequestSeams:
                         return
                 tracker = lease.tracker
                 tracked = getattr(connection, CONNECTION, None)
-                if tracked is None or tracked.tracker is not tracker:
+                if tracked is None or tracked.tracker is not tracker or tracked.adopted:
                     tracked = connections.tracked(connection, tracker)
                 tracker.assigned(lease, tracked)
             except Exception as error:
@@ -219,13 +223,14 @@ class RequestSeams:
 
     def clear_connection(self, original: Any) -> Any:
         """The assigned connection was no longer available."""
-        failures = self._registry.failures
+        registry = self._registry
+        failures = registry.failures
 
         def clear_connection(self_: Any) -> None:
             original(self_)
             try:
                 lease = lease_of(self_)
-                if lease is not None:
+                if lease is not None and registry.open:
                     lease.tracker.refused(lease)
             except Exception as error:
                 failures.caught("httpcore.requeue", error)

@@ -91,13 +91,14 @@ class ResponseSeams:
         self._registry = registry
 
     def _open_lease(self) -> Callable[[Any], Lease | None]:
-        failures = self._registry.failures
+        registry = self._registry
+        failures = registry.failures
 
         def open_lease(stream: Any) -> Lease | None:
             try:
                 pool_request = stream._pool_request
                 lease: Lease | None = pool_request.request._gluellm_lease
-                if lease is None or stream._closed:
+                if lease is None or stream._closed or not registry.open:
                     return None
                 if lease.ticket == id(pool_request):
                     return lease
@@ -156,7 +157,8 @@ class ResponseSeams:
 
         def handle(self_: Any, request: Any) -> Any:
             lease = getattr(request, LEASE, None)
-            if lease is not None and lease.connection is self_._gluellm_connection:
+            known = self_._gluellm_connection
+            if known is not None and lease is not None and lease.connection is known:
                 lease.stream_queued_at = now = clock()
                 lease.enter(STREAM_QUEUED, now)
             return original(self_, request)
