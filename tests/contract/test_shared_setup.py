@@ -44,6 +44,32 @@ def test_set_up_is_shared(
     assert server.timeline.count("accept") == 1
 
 
+def test_after_the_set_up_they_wait_for_a_stream(
+    runner: Runner,
+    library: Library,
+    listen: Listen,
+    certificates: Certificates,
+    telemetry: Telemetry,
+) -> None:
+    """All that were connecting leave that phase together, also where one stream is all there is."""
+    server = listen(HTTP2Server, tls=certificates.server("h2"), setup_after=0.1, max_streams=1)
+    gate = server.gate()
+    url = server.reply("/", Reply(head_after=gate))
+    pool = runner.pool(library, http1=False, http2=True, ssl_context=certificates.client())
+    exchanges = [pool.send(url)]
+    server.timeline.wait_for("accept")
+    exchanges += [pool.send(url) for _ in range(3)]
+    wait_until(lambda: telemetry.current("connecting") == 4)
+    server.timeline.wait_for("request")
+    wait_until(lambda: telemetry.current("stream_queued") == 3)
+    assert telemetry.current("connecting") == 0
+    assert telemetry.current("awaiting_response") == 1
+    bodies = [exchange.begin_read() for exchange in exchanges]
+    gate.open()
+    assert [body.result(5) for body in bodies] == [b"ok"] * 4
+    assert_settled(telemetry, exchanges, new(), reused(), reused(), reused())
+
+
 # httpcore drops such a connection from its list when the first set-up fails, and never closes it.
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
