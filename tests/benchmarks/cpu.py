@@ -1,16 +1,18 @@
 """CPU time per request: with and without, in turn; medians over rounds.
 
-Every block of requests runs in a child that is forked for it from one warm process. Two processes
-that start for themselves differ by more than what is measured, by where their memory happens to
-lie; and one process that turns the instrumentation on and off wears out the interpreter's caches of
-the classes that are patched. Wall time on a shared machine is noise, so it is the child's own CPU
-time.
+Each state has a process, forked from one that has loaded everything and warmed up by itself; they
+run their blocks of requests in turn. Processes that start for themselves differ by more than what
+is measured, by where their memory happens to lie, and even forks do by a little, so there are
+several generations. One process that turned the instrumentation on and off would wear out the
+interpreter's caches of the classes that are patched. Wall time on a shared machine is noise, so it
+is the process' own CPU time.
 
 ``python -m benchmarks.cpu`` prints one combination's numbers as JSON.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib
 import json
@@ -18,7 +20,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from . import internals
@@ -34,16 +36,21 @@ from .workload import (
     Combination,
     Instrumentation,
     Sdk,
-    run,
 )
 
-_ROUNDS = 40
-_BLOCK, _WARM_UP = 150, 60
-_STREAM_BLOCK = 5
-_POOL_BLOCK = 1000
+_GENERATIONS, _ROUNDS = 5, 12
+_BLOCK, _WARM_UP = 100, 400
+_STREAM_BLOCK, _STREAM_WARM_UP = 5, 10
+_POOL_BLOCK, _POOL_WARM_UP = 500, 2000
+
+_RUN, _END = b"r", b"e"
 
 Took = dict[str, float]
 """Microseconds."""
+
+Block = Callable[[], Awaitable[Took]]
+Prepare = Callable[[str], Awaitable[Block]]
+"""Sets a state up, warms up, and gives what is to be measured."""
 
 
 def measure(combination: Combination) -> Took:
@@ -51,30 +58,58 @@ def measure(combination: Combination) -> Took:
     return {**_requests(combination), **_chunks(combination), **_outside(combination)}
 
 
-def _forked(work: Callable[[], Took]) -> Took:
-    """What ``work`` gives in a child."""
-    reading, writing = os.pipe()
-    process = os.fork()
-    if not process:
-        with os.fdopen(writing, "w") as pipe:
-            json.dump(work(), pipe)
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        text = pipe.read()
-    os.waitpid(process, 0)
-    return dict(json.loads(text))
+class _Worker:
+    """A forked process that runs blocks when told to."""
+
+    def __init__(self, library: str, prepare: Prepare, what: str) -> None:
+        self._orders, self._answers = os.pipe(), os.pipe()
+        self._process = os.fork()
+        if not self._process:
+            os.close(self._orders[1])
+            asyncio.run(self._work(library, prepare, what))
+            os._exit(0)
+        os.close(self._orders[0])
+        os.close(self._answers[1])
+        self._reading = os.fdopen(self._answers[0])
+        self._reading.readline()
+
+    async def _work(self, library: str, prepare: Prepare, what: str) -> None:
+        sdk = Sdk()
+        with sdk.span(), os.fdopen(self._answers[1], "w", buffering=1) as writing:
+            Instrumentation(library, sdk).turn(what)
+            block = await prepare(what)
+            writing.write("ready\n")
+            while os.read(self._orders[0], 1) == _RUN:
+                gc.collect()
+                writing.write(json.dumps(await block()) + "\n")
+
+    def block(self) -> Took:
+        """Let it run one block."""
+        os.write(self._orders[1], _RUN)
+        return dict(json.loads(self._reading.readline()))
+
+    def end(self) -> None:
+        """Let it go, and wait until it is gone."""
+        # The workers that were forked later hold this pipe too: closing it ends nothing.
+        os.write(self._orders[1], _END)
+        os.close(self._orders[1])
+        self._reading.close()
+        os.waitpid(self._process, 0)
 
 
-def _rounds(states: tuple[str, ...], work: Callable[[str], Took]) -> list[dict[str, Took]]:
+def _rounds(library: str, states: tuple[str, ...], prepare: Prepare) -> list[dict[str, Took]]:
     gc.collect()
     gc.freeze()
     found = []
-    for number in range(_ROUNDS):
-        shift = number % len(states)
-        # Each state comes first, second and last equally often.
-        order = states[shift:] + states[:shift]
-        found.append({what: _forked(lambda what=what: work(what)) for what in order})  # type: ignore[misc]
+    for _ in range(_GENERATIONS):
+        workers = {what: _Worker(library, prepare, what) for what in states}
+        for number in range(_ROUNDS):
+            # Each state comes first, second and last equally often.
+            shift = number % len(states)
+            order = states[shift:] + states[:shift]
+            found.append({what: workers[what].block() for what in order})
+        for worker in workers.values():
+            worker.end()
     return found
 
 
@@ -90,28 +125,25 @@ class _Stopwatch:
 
 
 def _requests(combination: Combination) -> Took:
-    def block(what: str) -> Took:
-        took: Took = {"drain": 0.0}
+    async def prepare(what: str) -> Block:
+        client = Client(combination)
+        ours = what == OURS
+        await client.send(_WARM_UP, attributed=ours)
 
-        async def main() -> None:
-            sdk = Sdk()
-            client = Client(combination)
-            Instrumentation(combination.library, sdk).turn(what)
-            with sdk.span():
-                await client.send(_WARM_UP, attributed=what == OURS)
-                if what == OURS:
-                    internals.drain()
-                watch = _Stopwatch()
-                await client.send(_BLOCK, attributed=what == OURS)
-                took["requests"] = watch.lap() / _BLOCK
-                if what == OURS:
-                    internals.drain()
-                    took["drain"] = watch.lap() / _BLOCK
+        async def block() -> Took:
+            await client.send(5, attributed=ours)
+            if ours:
+                internals.drain()
+            watch = _Stopwatch()
+            await client.send(_BLOCK, attributed=ours)
+            requests = watch.lap()
+            if ours:
+                internals.drain()
+            return {"requests": requests / _BLOCK, "drain": watch.lap() / _BLOCK}
 
-        run(main)
-        return took
+        return block
 
-    rounds = _rounds((OFF, HTTPX, OURS), block)
+    rounds = _rounds(combination.library, (OFF, HTTPX, OURS), prepare)
     yardstick = [took[HTTPX]["requests"] - took[OFF]["requests"] for took in rounds]
     path = [took[OURS]["requests"] - took[OFF]["requests"] for took in rounds]
     drain = [took[OURS]["drain"] for took in rounds]
@@ -131,23 +163,19 @@ def _median_ratio(parts: list[float], wholes: list[float]) -> float:
 
 
 def _chunks(combination: Combination) -> Took:
-    def block(what: str) -> Took:
-        took: Took = {}
+    async def prepare(what: str) -> Block:
+        client = Client.streaming(combination)
+        await client.stream(_STREAM_WARM_UP, attributed=what == OURS)
 
-        async def main() -> None:
-            sdk = Sdk()
-            client = Client.streaming(combination)
-            Instrumentation(combination.library, sdk).turn(what)
-            with sdk.span():
-                await client.stream(2, attributed=what == OURS)
-                watch = _Stopwatch()
-                await client.stream(_STREAM_BLOCK, attributed=what == OURS)
-                took["chunk"] = watch.lap() / _STREAM_BLOCK / CHUNKS
+        async def block() -> Took:
+            await client.stream(1, attributed=what == OURS)
+            watch = _Stopwatch()
+            await client.stream(_STREAM_BLOCK, attributed=what == OURS)
+            return {"chunk": watch.lap() / _STREAM_BLOCK / CHUNKS}
 
-        run(main)
-        return took
+        return block
 
-    rounds = _rounds((OFF, OURS), block)
+    rounds = _rounds(combination.library, (OFF, OURS), prepare)
     return {
         "chunk": statistics.median(took[OURS]["chunk"] - took[OFF]["chunk"] for took in rounds),
         "plain chunk": statistics.median(took[OFF]["chunk"] for took in rounds),
@@ -158,10 +186,9 @@ def _outside(combination: Combination) -> Took:
     """A pool that no any-llm call uses, without a client around it, whose time would drown it."""
     core: Any = importlib.import_module(combination.library.replace("httpx", "httpcore"))
 
-    def block(what: str) -> Took:
+    async def prepare(what: str) -> Block:
         pool = core.ConnectionPool(network_backend=Backend(answer(b"{}")))
         request = core.Request("GET", "http://api.openai.com/", headers=[("Host", "any")])
-        Instrumentation(combination.library, Sdk()).turn(what)
 
         def send(count: int) -> None:
             for _ in range(count):
@@ -170,12 +197,17 @@ def _outside(combination: Combination) -> Took:
                     pass
                 response.close()
 
-        send(_WARM_UP)
-        watch = _Stopwatch()
-        send(_POOL_BLOCK)
-        return {"request": watch.lap() / _POOL_BLOCK}
+        send(_POOL_WARM_UP)
 
-    rounds = _rounds((OFF, OURS), block)
+        async def block() -> Took:
+            send(20)
+            watch = _Stopwatch()
+            send(_POOL_BLOCK)
+            return {"request": watch.lap() / _POOL_BLOCK}
+
+        return block
+
+    rounds = _rounds(combination.library, (OFF, OURS), prepare)
     return {
         "outside": statistics.median(
             took[OURS]["request"] - took[OFF]["request"] for took in rounds
