@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 
@@ -56,3 +57,16 @@ class Network:
 
     def sleep(self, seconds: float) -> None:
         pass
+
+
+class SilentNetwork:
+    """An async network backend on which no connection is ever established."""
+
+    async def connect_tcp(self, *args: Any, **kwargs: Any) -> Any:
+        await asyncio.Event().wait()
+
+    async def connect_unix_socket(self, *args: Any, **kwargs: Any) -> Any:
+        await asyncio.Event().wait()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import socket
@@ -24,7 +25,7 @@ from support.libraries import Library
 from support.telemetry import Telemetry
 
 from .conftest import Instrument
-from .network import Network
+from .network import Network, SilentNetwork
 
 MOST_SETS = 1500
 HEALTHY = 110
@@ -192,6 +193,19 @@ def healthy(library: Library, network: Network) -> Any:
     return pool
 
 
+async def cancelled(library: Library, url: str) -> None:
+    """Two requests that are cancelled: one while it connects, one while it is queued."""
+    async with library.core.AsyncConnectionPool(
+        network_backend=SilentNetwork(), max_connections=1
+    ) as pool:
+        tasks = [asyncio.ensure_future(pool.request("GET", url)) for _ in range(2)]
+        while len(pool._requests) < 2:
+            await asyncio.sleep(0)
+        for task in reversed(tasks):  # the queued one first, or it gets the other's place
+            task.cancel()
+            await asyncio.wait([task])
+
+
 def test_healthy_provider_is_within_its_series(library: Library, budget: Budget) -> None:
     """One provider with one origin: at most 110 series."""
     pool = healthy(library, Network())
@@ -238,6 +252,7 @@ def test_provider_is_within_its_series_after_every_failure(
     for connection in pool.connections:
         connection._connection._expire_at = 0.0
     request(library, pool, url + "200")
+    asyncio.run(cancelled(library, url + "200"))
     current_call.reset(token)
     pool.close()
     series, points = budget.series(), budget.points()

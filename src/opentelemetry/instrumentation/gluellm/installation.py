@@ -73,6 +73,7 @@ class Installation:
             registry=self.registry,
             current_call=_no_call if clients_only else current_call.get,
             provider_for_host=provider_for_host,
+            tell_streaming=config.metrics == "full",
             everything=config.scope == "all" and not clients_only,
         )
         self._attribution = None if clients_only else AnyLLMAttribution(self._failed)

@@ -19,6 +19,8 @@ class Surroundings:
     current_call: Callable[[], Call | None]
     """The any-llm call of the running code, ended or not."""
     provider_for_host: Callable[[str], str | None]
+    tell_streaming: bool = False
+    """Whether to note which responses are event streams."""
     everything: bool = False
     """Whether pools count that no any-llm call builds or uses."""
 

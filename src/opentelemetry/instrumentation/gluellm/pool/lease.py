@@ -100,6 +100,7 @@ class Lease:
     resend = False
     """Whether it is a further request of the same any-llm call."""
     streaming = False
+    """Whether the response is an event stream; only noted where that is told."""
     unwinding = False
     """Whether it ends inside a finalizer, where an observer may only change plain numbers."""
     scene: WaitScene | None = None

@@ -15,8 +15,8 @@ class PoolObserver:
     Most requests are told nowhere on their way: what has ended stands in the outbox.
 
     Unless a method says otherwise it is called in the request's own task or thread, outside the
-    pool's lock. ``lease.unwinding`` tells that a finalizer is at work: then, and in the methods that
-    say so, only plain numbers may change and a deque may grow.
+    pool's lock. ``lease.unwinding`` tells that a finalizer is at work: then, and in the methods
+    that say so, only plain numbers may change and a deque may grow.
     """
 
     def pool_opened(self, pool: PoolTracker) -> None:
@@ -26,7 +26,7 @@ class PoolObserver:
         """A pool is ``closed`` or ``garbage_collected``. Reached by finalizers."""
 
     def lease_queued(self, lease: Lease, context: object) -> None:
-        """A request has entered the pool: told where ``entry_context`` gives one.
+        """A request has entered the pool; told if ``entry_context`` gives something for it.
 
         The context is the user's own and must not be kept.
         """

@@ -114,6 +114,7 @@ class RequestSeams:
         enter, begin, failed = self._enter, self._begin(), self._failed
         current_call = self._surroundings.current_call
         everything = self._surroundings.everything
+        tell_streaming = self._surroundings.tell_streaming
         registry = self._registry
         failures = registry.failures
 
@@ -134,6 +135,8 @@ class RequestSeams:
                 failed(lease, error)
                 raise
             try:
+                if tell_streaming:
+                    lease.streaming = _is_event_stream(response.headers)
                 tracker.answered(lease, response.status)
             except Exception as error:
                 failures.caught("httpcore.answered", error)
@@ -146,6 +149,7 @@ class RequestSeams:
         enter, begin, failed = self._enter, self._begin(), self._failed
         current_call = self._surroundings.current_call
         everything = self._surroundings.everything
+        tell_streaming = self._surroundings.tell_streaming
         registry = self._registry
         failures = registry.failures
 
@@ -166,6 +170,8 @@ class RequestSeams:
                 failed(lease, error)
                 raise
             try:
+                if tell_streaming:
+                    lease.streaming = _is_event_stream(response.headers)
                 tracker.answered(lease, response.status)
             except Exception as error:
                 failures.caught("httpcore.answered", error)
@@ -207,7 +213,10 @@ class RequestSeams:
                 lease = self_.request._gluellm_lease
                 if lease is None or connection is None or not registry.open:
                     return
-                if lease.ticket != id(self_):
+                ticket = id(self_)
+                if not lease.ticket:
+                    lease.ticket = ticket
+                elif lease.ticket != ticket:
                     lease = lease_of(self_)
                     if lease is None:
                         return
@@ -236,3 +245,11 @@ class RequestSeams:
                 failures.caught("httpcore.requeue", error)
 
         return clear_connection
+
+
+def _is_event_stream(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether a response is streamed, as LLM providers do it: as server-sent events."""
+    return any(
+        name.lower() == b"content-type" and value.lower().startswith(b"text/event-stream")
+        for name, value in headers
+    )

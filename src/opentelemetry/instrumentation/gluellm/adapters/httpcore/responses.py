@@ -12,12 +12,14 @@ from ...pool.tracker import TrackedConnection
 from ..errors import error_type
 from .marks import LEASE, lease_of
 
+_TIMED = "_gluellm_timed_read"
+
 
 class TimedRead:
     """Stands for the ``read`` of one network stream, and notes when a body is being read.
 
-    It is set on the stream itself, so that whoever gets at the stream gets the library's own
-    object. It holds the stream weakly: a cycle would leave the socket to the garbage collector.
+    Its function is set on the stream itself, so that whoever gets at the stream gets the library's
+    own object. It holds the stream weakly: a cycle would leave the socket to the garbage collector.
     """
 
     __slots__ = ("connection", "read", "stream")
@@ -27,16 +29,36 @@ class TimedRead:
         self.read = type(stream).read
         self.connection = connection
 
+    def async_function(self) -> Any:
+        """What takes the place of an async ``read``."""
 
-class _AsyncTimedRead(TimedRead):
-    __slots__ = ()
+        def read(max_bytes: int, timeout: float | None = None) -> Any:
+            pending = self.read(self.stream(), max_bytes, timeout)
+            lease = self.connection.lease
+            if lease is None or lease.phase != UNREAD or lease.ended:
+                return pending
+            return _read_body(lease, pending)
 
-    def __call__(self, max_bytes: int, timeout: float | None = None) -> Any:
-        pending = self.read(self.stream(), max_bytes, timeout)
-        lease = self.connection.lease
-        if lease is None or lease.phase != UNREAD or lease.ended:
-            return pending
-        return _read_body(lease, pending)
+        return read
+
+    def sync_function(self) -> Any:
+        """What takes the place of a sync ``read``."""
+
+        def read(max_bytes: int, timeout: float | None = None) -> Any:
+            lease = self.connection.lease
+            if lease is None or lease.phase != UNREAD or lease.ended:
+                return self.read(self.stream(), max_bytes, timeout)
+            clock = lease.tracker.clock
+            lease.enter(READING, clock())
+            try:
+                return self.read(self.stream(), max_bytes, timeout)
+            except BaseException as error:
+                lease.error = error_type(error)
+                raise
+            finally:
+                lease.enter(UNREAD, clock())
+
+        return read
 
 
 async def _read_body(lease: Lease, pending: Any) -> Any:
@@ -51,24 +73,6 @@ async def _read_body(lease: Lease, pending: Any) -> Any:
         lease.enter(UNREAD, clock())
 
 
-class _SyncTimedRead(TimedRead):
-    __slots__ = ()
-
-    def __call__(self, max_bytes: int, timeout: float | None = None) -> Any:
-        lease = self.connection.lease
-        if lease is None or lease.phase != UNREAD or lease.ended:
-            return self.read(self.stream(), max_bytes, timeout)
-        clock = lease.tracker.clock
-        lease.enter(READING, clock())
-        try:
-            return self.read(self.stream(), max_bytes, timeout)
-        except BaseException as error:
-            lease.error = error_type(error)
-            raise
-        finally:
-            lease.enter(UNREAD, clock())
-
-
 def time_reads(inner: Any, connection: TrackedConnection) -> None:
     """Let an HTTP/1.1 connection note when it reads a body.
 
@@ -77,11 +81,15 @@ def time_reads(inner: Any, connection: TrackedConnection) -> None:
     """
     stream = inner._network_stream
     present = getattr(stream, "read", None)
-    if isinstance(present, TimedRead):
-        present.connection = connection
+    timed: TimedRead | None = getattr(present, _TIMED, None)
+    if timed is not None:
+        timed.connection = connection
     elif getattr(present, "__func__", None) is type(stream).read:
-        timed = _AsyncTimedRead if hasattr(inner, "handle_async_request") else _SyncTimedRead
-        stream.read = timed(stream, connection)
+        timed = TimedRead(stream, connection)
+        is_async = hasattr(inner, "handle_async_request")
+        function = timed.async_function() if is_async else timed.sync_function()
+        setattr(function, _TIMED, timed)
+        stream.read = function
 
 
 class ResponseSeams:

@@ -1,0 +1,70 @@
+"""What is told by opt-in only: the attribute that tells streamed answers, the model."""
+
+from __future__ import annotations
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.attribution.context import current_call
+from opentelemetry.instrumentation.gluellm.pool.lease import Call
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.script import Reply
+from support.telemetry import Telemetry
+
+from .conftest import Instrument
+
+EVENTS = (("content-type", "text/event-stream; charset=utf-8"),)
+
+
+def _streaming(telemetry: Telemetry) -> dict[object, int]:
+    points = telemetry.points(semconv.LEASE_DURATION)
+    return {point.attributes.get(semconv.RESPONSE_STREAMING): point.count for point in points}
+
+
+def test_streamed_answers_are_told_apart(
+    runner: Runner, library: Library, server: HTTP1Server, instrument: Instrument
+) -> None:
+    """By the content type of server-sent events, and with metrics="full" only."""
+    telemetry = instrument(metrics="full")
+    pool = runner.pool(library)
+    pool.get(server.reply("/stream", Reply(headers=EVENTS)))
+    for _ in range(2):
+        pool.get(server.url())
+    assert _streaming(telemetry) == {True: 1, False: 2}
+    pool.close()
+
+
+def test_lean_metrics_do_not_tell_streamed_answers(
+    runner: Runner, library: Library, server: HTTP1Server, instrument: Instrument
+) -> None:
+    """The attribute doubles the series of the lease histogram, so it is left out by default."""
+    telemetry = instrument()
+    pool = runner.pool(library)
+    pool.get(server.reply("/stream", Reply(headers=EVENTS)))
+    assert _streaming(telemetry) == {None: 1}
+    pool.close()
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_model_and_operation_are_told_by_setting(
+    library: Library, server: HTTP1Server, instrument: Instrument, told: bool
+) -> None:
+    """On the acquire and lease histograms; nothing else has them as attributes of a metric."""
+    telemetry = instrument(model_attributes=told)
+    pool = library.core.ConnectionPool()
+    token = current_call.set(Call("openai", "m-1", "chat"))
+    try:
+        pool.request("GET", server.url())
+    finally:
+        current_call.reset(token)
+    keys = {semconv.REQUEST_MODEL, semconv.OPERATION_NAME}
+    for name, points in telemetry.collect().items():
+        wanted = keys if told and name in _WITH_MODEL else set()
+        for point in points:
+            assert keys & set(point.attributes) == wanted, name
+    pool.close()
+
+
+_WITH_MODEL = {semconv.ACQUIRE_DURATION.name, semconv.LEASE_DURATION.name}
