@@ -9,6 +9,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import config
 from opentelemetry.instrumentation.gluellm.config import SETTINGS, Config
+from opentelemetry.instrumentation.gluellm.instrumentor import Settings
 
 LOGGER = "opentelemetry.instrumentation.gluellm"
 
@@ -186,3 +187,14 @@ def test_peak_window_spans_a_collection(
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", milliseconds)
     assert Config.read().peak_window == seconds
     assert Config.read(peak_window=5.0).peak_window == 5.0
+
+
+def test_signature_of_instrument_has_every_setting() -> None:
+    """So that type checkers know the settings that exist, with none forgotten and none left over."""
+    passed_on = {
+        "tracer_provider",
+        "meter_provider",
+        "skip_dep_check",
+        "raise_exception_on_conflict",
+    }
+    assert Settings.__annotations__.keys() - passed_on == {setting.name for setting in SETTINGS}

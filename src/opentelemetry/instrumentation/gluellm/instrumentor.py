@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.metrics import MeterProvider
@@ -18,6 +18,23 @@ from .package import _instruments
 from .pool.registry import Owner
 
 _MAX_NAME = 64
+
+
+class Settings(TypedDict, total=False):
+    """Keyword arguments of ``instrument()``; ``config.py`` says what each is and may be."""
+
+    tracer_provider: TracerProvider | None
+    meter_provider: MeterProvider | None
+    scope: Literal["any_llm", "all"]
+    http_spans: bool
+    metrics: Literal["lean", "full"]
+    span_min_duration: float
+    max_origins: int
+    peak_window: float
+    model_attributes: bool
+    time_in_queue: bool
+    skip_dep_check: bool
+    raise_exception_on_conflict: bool
 
 
 class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
@@ -37,6 +54,10 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     _installation: Installation | None = None
     _http_spans: HttpSpans | None = None
     _lock = threading.RLock()
+
+    def instrument(self, **kwargs: Unpack[Settings]) -> None:
+        """Observe the pools from now on, those that exist already included. Twice is harmless."""
+        super().instrument(**kwargs)
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """Nothing is required: each library is observed where it is there."""
