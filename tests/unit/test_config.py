@@ -190,7 +190,7 @@ def test_peak_window_spans_a_collection(
 
 
 def test_signature_of_instrument_has_every_setting() -> None:
-    """So that type checkers know the settings that exist, with none forgotten and none left over."""
+    """Type checkers know all the settings that exist, and none that does not."""
     passed_on = {
         "tracer_provider",
         "meter_provider",
