@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from . import sources
+from . import counting, sources
 from .rows import BUDGETS, Row, rows
 from .workload import COMBINATIONS
 
@@ -43,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"\nYardstick: what opentelemetry-instrumentation-httpx adds to the same request, which has"
         f" a current span.\nMeasured in {time.monotonic() - began:.0f} s."
     )
-    missed = [row for row in measured if row.gates and row.met is not True]
+    # Where valgrind is there, a count that failed is no pass.
+    passing = (True,) if counting.available() else (True, None)
+    missed = [row for row in measured if row.gates and row.met not in passing]
     return int(options.check and bool(missed))
 
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
 
 from . import counting, internals
 from .instructions import load, requests
 from .workload import COMBINATIONS, OFF, OURS, Combination
 
-_EVENTS = ("lease_queued", "lease_acquired", "lease_answered", "lease_released")
+_EVENTS = tuple(event for event in vars(PoolObserver) if event.startswith("lease_"))
 _LENGTHS = (20, 120)
 
 
