@@ -22,6 +22,10 @@ OK = None
 """The error type of what went well: none."""
 
 
+_TOLD_BY_CREATE = {"connect_timeout", "secure_connection_error", "cancelled"}
+"""Error types that the create histogram tells apart; all others are a connection_error there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """Which metrics got a value for one request, with which ``error.type`` or status."""
@@ -59,7 +63,8 @@ def cancelled_in_queue() -> Row:
 
 def connect_failed(error: str) -> Row:
     """Its connection could not be established."""
-    return Row(created=True, create=error, error=error, timeout=_timeout(error))
+    create = error if error in _TOLD_BY_CREATE else "connection_error"
+    return Row(created=True, create=create, error=error, timeout=_timeout(error))
 
 
 def failed(error: str, *, created: bool = True, status: int | None = None) -> Row:

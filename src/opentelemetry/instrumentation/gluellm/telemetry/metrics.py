@@ -17,9 +17,9 @@ from .drain import NO_SPAN, Drain, bare_context
 from .instruments import MeterInstruments
 
 _ACQUIRE_ERRORS = frozenset({"pool_timeout", "cancelled"})
-# Each error type is 13 series of the create histogram for each origin. These two are told apart
-# from other failures to connect in gluellm.pool.requests, where each is one.
-_ALSO_CONNECTION_ERRORS = frozenset({"too_many_open_files", "no_local_ports"})
+# Each error type is 13 series of the create histogram for each origin, so only these are told apart
+# there; the rest is a connection_error. gluellm.pool.requests tells all, where each is one series.
+_CREATE_ERRORS = frozenset({"connect_timeout", "secure_connection_error", "cancelled"})
 
 
 class DurationObserver(PoolObserver):
@@ -195,5 +195,5 @@ def _call(lease: Lease) -> dict[str, Any]:
     return {"model": call.model, "operation": call.operation}
 
 
-def _create_error(error: str | None) -> str | None:
-    return "connection_error" if error in _ALSO_CONNECTION_ERRORS else error
+def _create_error(error: str | None) -> str:
+    return error if error in _CREATE_ERRORS else "connection_error"

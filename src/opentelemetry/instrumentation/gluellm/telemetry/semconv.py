@@ -341,7 +341,10 @@ CONNECTION_CREATE_DURATION: Final = Metric(
     "gluellm.pool.connection.create.duration",
     _HISTOGRAM,
     "s",
-    "Time to establish a connection: TCP, TLS and proxy.",
+    (
+        "Time to establish a connection: TCP, TLS and proxy. Of failures, connect_timeout, "
+        "secure_connection_error and cancelled are told apart; the rest is a connection_error."
+    ),
     (*LEVEL_ORIGIN, ERROR_TYPE),
     _CREATE_BUCKETS,
 )

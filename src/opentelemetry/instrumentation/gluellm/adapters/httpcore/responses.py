@@ -117,30 +117,41 @@ class ResponseSeams:
 
         return open_lease
 
+    def _released(self) -> Callable[[Any, Lease], None]:
+        failures = self._registry.failures
+
+        def released(stream: Any, lease: Lease) -> None:
+            try:
+                lease.tracker.released(lease)
+                request = stream._pool_request.request
+                if request._gluellm_lease is lease:
+                    # httpcore 1.0 leaves its requests to the garbage collector; not our lease too.
+                    request._gluellm_lease = lease.previous
+            except Exception as error:
+                failures.caught("httpcore.release", error)
+
+        return released
+
     def async_close(self, original: Any) -> Any:
         """The response is closed: once, whatever the closing itself meets."""
-        failures = self._registry.failures
-        open_lease = self._open_lease()
+        open_lease, released = self._open_lease(), self._released()
 
-        async def aclose(self_: Any) -> None:
-            lease = open_lease(self_)
-            if lease is None:
-                await original(self_)
-                return
+        async def close(stream: Any, lease: Lease, closing: Any) -> None:
             try:
-                await original(self_)
+                await closing
             finally:
-                try:
-                    lease.tracker.released(lease)
-                except Exception as error:
-                    failures.caught("httpcore.release", error)
+                released(stream, lease)
+
+        def aclose(self_: Any) -> Any:
+            lease = open_lease(self_)
+            closing = original(self_)
+            return closing if lease is None else close(self_, lease, closing)
 
         return aclose
 
     def sync_close(self, original: Any) -> Any:
         """The same for a sync response."""
-        failures = self._registry.failures
-        open_lease = self._open_lease()
+        open_lease, released = self._open_lease(), self._released()
 
         def close(self_: Any) -> None:
             lease = open_lease(self_)
@@ -150,10 +161,7 @@ class ResponseSeams:
             try:
                 original(self_)
             finally:
-                try:
-                    lease.tracker.released(lease)
-                except Exception as error:
-                    failures.caught("httpcore.release", error)
+                released(self_, lease)
 
         return close
 
