@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
 from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
 from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
 from opentelemetry.instrumentation.gluellm.pool.registry import Owner, PoolRegistry
 from opentelemetry.instrumentation.gluellm.pool.stats import ACTIVE_1, IDLE_1, Tally
-from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker, TrackedConnection
+from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
 
 SECOND = 10**9
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .connection import TrackedConnection
     from .ledger import OriginLedger
-    from .tracker import PoolTracker, TrackedConnection
+    from .tracker import PoolTracker
 
 QUEUED, CONNECTING, STREAM_QUEUED, AWAITING_RESPONSE, READING, UNREAD = range(6)
 

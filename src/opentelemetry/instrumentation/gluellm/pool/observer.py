@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .connection import TrackedConnection
     from .lease import Lease
-    from .tracker import PoolTracker, TrackedConnection
+    from .tracker import PoolTracker
 
 
 class PoolObserver:

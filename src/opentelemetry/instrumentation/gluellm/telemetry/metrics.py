@@ -6,11 +6,11 @@ from typing import Any
 
 from opentelemetry.context import Context
 
+from ..pool.connection import TrackedConnection
 from ..pool.guard import Failures
 from ..pool.lease import Lease
 from ..pool.observer import PoolObserver
 from ..pool.outbox import Outbox
-from ..pool.tracker import TrackedConnection
 from . import semconv
 from .attributes import HistogramAttributes, of_origin
 from .drain import NO_SPAN, Drain, bare_context

@@ -21,9 +21,9 @@ from opentelemetry.trace import (
     get_tracer,
 )
 
+from ..pool.connection import TrackedConnection
 from ..pool.lease import PHASES, Lease
 from ..pool.observer import PoolObserver
-from ..pool.tracker import TrackedConnection
 from ..version import __version__
 from . import semconv
 from .attributes import of_origin

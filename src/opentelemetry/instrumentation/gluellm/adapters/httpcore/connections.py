@@ -10,9 +10,10 @@ import sys
 import time
 from typing import Any
 
+from ...pool.connection import TrackedConnection
 from ...pool.lease import AWAITING_RESPONSE, Lease
 from ...pool.stats import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, Tally
-from ...pool.tracker import PoolTracker, TrackedConnection
+from ...pool.tracker import PoolTracker
 from ..errors import error_type
 from .marks import CONNECTION, connection_of
 from .responses import time_reads

@@ -6,9 +6,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from ...pool.connection import TrackedConnection
 from ...pool.lease import AWAITING_RESPONSE, READING, STREAM_QUEUED, UNREAD, Lease
 from ...pool.registry import PoolRegistry
-from ...pool.tracker import TrackedConnection
 from ..errors import error_type
 from .marks import LEASE, lease_of
 

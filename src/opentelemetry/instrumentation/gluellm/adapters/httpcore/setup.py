@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from ...pool.connection import TrackedConnection
 from ...pool.registry import is_host
-from ...pool.tracker import TrackedConnection
 from .marks import CONNECTION
 
 

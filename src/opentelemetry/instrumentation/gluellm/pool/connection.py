@@ -1,0 +1,98 @@
+"""What is kept of one connection while it lives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .lease import Lease
+    from .ledger import OriginLedger
+    from .tracker import PoolTracker
+
+
+class TrackedConnection:
+    """A connection of a pool. It refers to no library object."""
+
+    __slots__ = (
+        "active",
+        "adopted",
+        "closed",
+        "closing",
+        "connect_ended_at",
+        "connect_started_at",
+        "created_at",
+        "established_at",
+        "first_lease",
+        "lease",
+        "leases",
+        "missing",
+        "observed",
+        "origin",
+        "peer",
+        "protocol",
+        "served",
+        "streams",
+        "tls_ended_at",
+        "tls_started_at",
+        "tls_version",
+        "tracker",
+    )
+
+    def __init__(self, tracker: PoolTracker, origin: OriginLedger, now: int) -> None:
+        self.tracker = tracker
+        self.origin = origin
+        self.created_at = now
+        self.adopted = False
+        """Whether it was there before us: then nothing is told of its set-up."""
+        self.established_at = 0
+        """0 while it is being established."""
+        self.connect_started_at = self.connect_ended_at = 0
+        self.tls_started_at = self.tls_ended_at = 0
+        self.tls_version: str | None = None
+        self.peer: tuple[str, int] | None = None
+        self.protocol = "1.1"
+        self.leases = 0
+        self.active = False
+        """Whether it counts as active or connecting: from its assignment until it is given back, is
+        closed, or could not be established, whichever comes first."""
+        self.first_lease: Lease | None = None
+        """The lease whose request establishes it."""
+        self.lease: Lease | None = None
+        """The lease that was assigned last: on HTTP/1.1 the only one."""
+        self.streams: dict[int, Lease] | None = None
+        """HTTP/2: leases by stream."""
+        self.served = 0
+        """Requests that were answered on it."""
+        self.closing: str | None = None
+        """Why it is about to be closed, where the pool has decided so."""
+        self.observed: Any = None
+        """The observer's own note, its set-up span for instance."""
+        self.closed = False
+        self.missing = False
+
+    def close(self, reason: str) -> None:
+        """Count it as closed, once. Reached by finalizers."""
+        if self.closed:
+            return
+        self.closed = True
+        self.deactivate()
+        tracker = self.tracker
+        tracker.connections.pop(self, None)
+        if self.established_at:
+            tracker.ledger.connection_closed(reason)
+            tracker.observer.connection_closed(self, reason)
+
+    def activate(self, now: int) -> None:
+        """Count it as active or connecting."""
+        if not self.active:
+            self.active = True
+            self.tracker.ledger.active.change(1, now)
+
+    def deactivate(self) -> None:
+        """Count it no longer. The pool may replace it before the request that held it is over.
+
+        Reached by finalizers.
+        """
+        if self.active:
+            self.active = False
+            self.tracker.ledger.active.value -= 1
