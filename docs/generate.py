@@ -44,9 +44,16 @@ and the phases sum to its whole time.
 | `reading` | with a read of its body in flight: the provider is at work, however silent | the provider |
 | `unread` | with its head received and nobody reading: the application holds the connection | the application |
 
-How to read them, by the rate of `gluellm.pool.request.time` per phase: `queued` grows and lease
-times stay flat, the pool is too small; `awaiting_response` or `reading` grows, the provider is
-slow; `unread` grows and never drains, something holds responses that nobody reads.
+How to read them, by the rate of `gluellm.pool.request.time` and by `gluellm.pool.request.oldest_age`
+per phase. Requests in `unread`, `awaiting_response` and `reading` hold connections, so look at these
+first:
+
+- `unread` grows and its oldest age never falls: something holds responses that nobody reads.
+- `awaiting_response` or `reading` grows: the provider is slow.
+- `queued` grows while these three are young and flat: the pool is too small.
+
+`gluellm.pool.lease.duration` can't tell the first from the last: it is recorded when a lease ends and
+never shows running ones, so with streams that nobody closes it stays flat.
 
 In the tables below, **P** stands for the attributes {pool}, and **O** for these and {origin}.
 """
@@ -84,7 +91,7 @@ Kind INTERNAL, made when they end, with their true start time.
 | `{tls}` | within the set-up, with TLS | the set-up |
 
 The wait span carries what explains the wait, taken when it began: {explains}. It links to the spans
-of up to three requests that held connections longest. A wait that ended in a pool timeout has
+of up to three requests that held connections longest, of those that had a span. A wait that ended in a pool timeout has
 status ERROR; a cancelled one is UNSET. A current span of kind CLIENT gets `{reused}` and
 `{acquire}`.
 """
