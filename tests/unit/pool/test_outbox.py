@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm.pool.books import Books
 from opentelemetry.instrumentation.gluellm.pool.outbox import Outbox
 from unit.pool.fakes import Scene
 
 
 def scene(capacity: int) -> Scene:
     """A pool with a small outbox."""
-    return Scene(outbox=Outbox(capacity))
+    return Scene(books=Books(Outbox(capacity)))
 
 
 def request(scene: Scene, status: int = 200) -> None:

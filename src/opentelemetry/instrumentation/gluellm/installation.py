@@ -14,8 +14,6 @@ from .attribution.any_llm import AnyLLMAttribution
 from .attribution.context import current_call
 from .attribution.hosts import provider_for_host
 from .config import Config
-from .pool.guard import Failures
-from .pool.outbox import Outbox
 from .pool.registry import PoolRegistry
 from .pool.seams import Seams
 from .pool.stats import PoolStats
@@ -39,13 +37,13 @@ class Installation:
     ) -> None:
         self.clients_only = clients_only
         """Whether only clients that were handed in are observed."""
-        self._failures = Failures()
-        outbox = Outbox()
         self._instruments = instruments.of_provider(meter_provider)
+        books = self._instruments.books
+        self._failures = books.failures
         durations = DurationObserver(
-            outbox,
+            books.outbox,
             self._instruments,
-            self._failures,
+            books.failures,
             full=config.metrics == "full",
             model_attributes=config.model_attributes,
             time_in_queue=config.time_in_queue,
@@ -59,8 +57,7 @@ class Installation:
             ),
             max_origins=config.max_origins,
             peak_window=config.peak_window,
-            failures=self._failures,
-            outbox=outbox,
+            books=books,
             entry_context=entry_context(),
         )
         self._source = StateSource(

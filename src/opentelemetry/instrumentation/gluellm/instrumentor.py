@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Collection
 from typing import Any, Literal, TypedDict, Unpack
@@ -59,13 +60,21 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         """Observe the pools from now on, those that exist already included. Twice is harmless."""
         super().instrument(**kwargs)
 
+    def uninstrument(self, **kwargs: Any) -> None:
+        """Observe nothing any more, single clients included. Requests in flight go on."""
+        installation = GlueLLMInstrumentor._installation
+        if installation is not None and installation.clients_only:
+            self._uninstrument()
+        else:
+            super().uninstrument(**kwargs)
+
     def instrumentation_dependencies(self) -> Collection[str]:
         """Nothing is required: each library is observed where it is there."""
         return _instruments
 
     def _instrument(self, **kwargs: Any) -> None:
-        tracer_provider: TracerProvider | None = kwargs.pop("tracer_provider", None)
-        meter_provider: MeterProvider | None = kwargs.pop("meter_provider", None)
+        tracer_provider = _provider("tracer_provider", "get_tracer", kwargs)
+        meter_provider = _provider("meter_provider", "get_meter", kwargs)
         config = Config.read(**kwargs)
         cls = GlueLLMInstrumentor
         with cls._lock:
@@ -151,8 +160,24 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 installation.uninstall()
 
 
+def _renew_lock() -> None:
+    # In a forked child its holder may be a thread that is not there.
+    GlueLLMInstrumentor._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 def _library_of(pool: Any) -> str:
     return "httpx2" if type(pool).__module__.startswith("httpcore2") else "httpx"
+
+
+def _provider(name: str, method: str, kwargs: dict[str, Any]) -> Any:
+    provider = kwargs.pop(name, None)
+    if provider is not None and not callable(getattr(provider, method, None)):
+        raise ValueError(f"{name}={provider!r}: allowed is a provider of OpenTelemetry, or None")
+    return provider
 
 
 def _is_name(name: object) -> bool:

@@ -28,11 +28,20 @@ _DEPTH = 8
 
 
 def error_type(error: BaseException) -> str:
-    """The contract's name for an exception that came out of a pool.
+    """The contract's name for an exception that came out of a pool. Never raises.
 
     Causes are looked at for failures to connect only: httpcore raises one ``ConnectError`` for a
     name that does not resolve, a refused connection and a certificate that does not verify.
     """
+    try:
+        return _error_type(error)
+    except Exception:
+        # It is called while the host's exception is on its way, and that can be of any make: with
+        # an errno that is a list, for instance.
+        return "_OTHER"
+
+
+def _error_type(error: BaseException) -> str:
     if not isinstance(error, Exception):
         # asyncio.CancelledError, trio.Cancelled, GeneratorExit, KeyboardInterrupt.
         return "cancelled"

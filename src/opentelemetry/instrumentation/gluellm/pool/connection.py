@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .copies import nothing
+
 if TYPE_CHECKING:
     from .lease import Lease
     from .ledger import OriginLedger
@@ -70,6 +72,9 @@ class TrackedConnection:
         self.closed = False
         self.missing = False
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return nothing, ()
+
     def close(self, reason: str) -> None:
         """Count it as closed, once. Reached by finalizers."""
         if self.closed:
@@ -78,6 +83,8 @@ class TrackedConnection:
         self.deactivate()
         tracker = self.tracker
         tracker.connections.pop(self, None)
+        # No cycle is left to the garbage collector.
+        self.first_lease = self.lease = None
         if self.established_at:
             tracker.ledger.connection_closed(reason)
             tracker.observer.connection_closed(self, reason)

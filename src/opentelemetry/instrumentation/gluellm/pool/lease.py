@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .copies import nothing
+
 if TYPE_CHECKING:
     from .connection import TrackedConnection
     from .ledger import OriginLedger
@@ -139,6 +141,9 @@ class Lease:
         """The observer's own note, a span context for instance."""
         self.told = 0
         """How much of it has been taken from the outbox: 1 its acquire, 2 its end."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return nothing, ()
 
     def enter(self, phase: int, now: int) -> None:
         """Leave the phase it is in and enter ``phase``. An ended lease stays as it is."""

@@ -164,10 +164,7 @@ class PoolLedger:
         """any-llm's key of the provider; None when unknown."""
         self.library = library
         self.origins: dict[tuple[str, int | None], OriginLedger] = {}
-        self.active = Peak(window, now)
-        """Connections active or being established."""
-        self.queued = Peak(window, now)
-        """Requests that stand in a queue."""
+        self.watch(window, now)
         self.opened = 0
         self.closed: dict[str, int] = {}
         self.requeues = 0
@@ -179,6 +176,20 @@ class PoolLedger:
         self.empty_since: int | None = None
         """When the last pool of this name was gone; None while there is one."""
         self.attributes: Any = None
+
+    def watch(self, window: int, now: int) -> None:
+        """Begin the peaks anew, over a window of so many nanoseconds."""
+        self.active = Peak(window, now)
+        """Connections active or being established."""
+        self.queued = Peak(window, now)
+        """Requests that stand in a queue."""
+
+    def abandon(self, now: int) -> None:
+        """Follow none of its pools any more; what was counted stays."""
+        self.live = 0
+        self.active.value = self.queued.value = 0
+        if self.empty_since is None:
+            self.empty_since = now
 
     def connection_closed(self, reason: str) -> None:
         """Count a closed connection."""

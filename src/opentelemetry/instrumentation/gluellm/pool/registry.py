@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .guard import Failures, Guard
+from .books import Books
+from .copies import copied
+from .guard import Guard
 from .lease import PHASES, QUEUED, Lease
-from .ledger import Bound, OriginLedger, PoolLedger
+from .ledger import OriginLedger, PoolLedger
 from .observer import PoolObserver
-from .outbox import Outbox
 from .stats import (
     ACTIVE_1,
     ACTIVE_2,
@@ -32,8 +34,6 @@ MAX_NAMES = 50
 MAX_ORIGIN_LEDGERS = 180
 """Pairs of pool name and origin. With one ``_OTHER`` for each name they make 230, and the six
 phases of each 1 380 attribute sets."""
-MAX_OUTCOMES = 1_200
-"""Distinct pairs of origin and way of leaving the pool, each a series."""
 _DEFAULT_PORTS = {b"http": 80, b"ws": 80, b"https": 443, b"wss": 443}
 # What a host of a URL can be once it is encoded (RFC 3986, RFC 1035). Anything else would be text
 # of unknown source in a label.
@@ -72,27 +72,29 @@ class PoolRegistry:
         max_origins: int = 20,
         peak_window: float = 75.0,
         clock: Callable[[], int] = time.monotonic_ns,
-        failures: Failures | None = None,
-        outbox: Outbox | None = None,
+        books: Books | None = None,
         entry_context: Callable[[], object] = _no_context,
     ) -> None:
         self.open = True
         """False once its installation is undone: what is left of it then passes everything on."""
         self.clock = clock
         self.max_origins = max_origins
-        self.failures = failures or Failures()
-        self.outbox = outbox or Outbox()
+        self._books = books or Books()
+        self.failures = self._books.failures
+        self.lock = threading.RLock()
+        """Held while a pool's tracking begins, and for nothing else: two threads can send the
+        first request of one pool at once."""
+        self.outbox = self._books.outbox
         self.entry_context = entry_context
         """Whether there is something about a request that enters that an observer has to note."""
         self.observer: PoolObserver = Guard(observers, self.failures)
         self.trackers: dict[PoolTracker, None] = {}
         self.ending: dict[PoolTracker, None] = {}
         """Pools that are closed while requests of theirs are still under way."""
-        self.ledgers: dict[tuple[str, str | None, str], PoolLedger] = {}
+        self.ledgers = self._books.ledgers
         self._window = int(peak_window * 1e9)
-        self._outcomes = Bound(MAX_OUTCOMES)
-        self._origins: set[tuple[str, int | None]] = set()
-        self._origin_ledgers = 0
+        for ledger in self.ledgers.values():
+            ledger.watch(self._window, clock())
 
     # Names
 
@@ -122,7 +124,9 @@ class PoolRegistry:
         if ledger is None:
             ledger = self.ledgers.setdefault(
                 key,
-                PoolLedger(*key, window=self._window, now=self.clock(), outcomes=self._outcomes),
+                PoolLedger(
+                    *key, window=self._window, now=self.clock(), outcomes=self._books.outcomes
+                ),
             )
         return ledger
 
@@ -132,17 +136,17 @@ class PoolRegistry:
         """The ledger of an origin, ``_OTHER`` for all beyond the bound."""
         address = host.decode("ascii", "replace").lower()
         key: tuple[str, int | None] = (address, port or _DEFAULT_PORTS.get(scheme))
-        if key not in self._origins:
-            if len(self._origins) >= self.max_origins or not is_host(address):
+        if key not in self._books.origins:
+            if len(self._books.origins) >= self.max_origins or not is_host(address):
                 key = (OTHER, None)
             else:
-                self._origins.add(key)
+                self._books.origins.add(key)
         found = ledger.origins.get(key)
-        if found is None and self._origin_ledgers >= MAX_ORIGIN_LEDGERS:
+        if found is None and self._books.origin_ledgers >= MAX_ORIGIN_LEDGERS:
             key = (OTHER, None)
             found = ledger.origins.get(key)
         if found is None:
-            self._origin_ledgers += 1
+            self._books.origin_ledgers += 1
             found = ledger.origins.setdefault(key, OriginLedger(ledger, *key))
         return found
 
@@ -152,24 +156,31 @@ class PoolRegistry:
         """The ledgers to report: a name whose last pool is gone stays for ten minutes."""
         return [
             ledger
-            for ledger in tuple(self.ledgers.values())
-            if ledger.empty_since is None or now - ledger.empty_since < _GONE_NAME_REPORTED
+            for ledger in copied(self.ledgers.values)
+            if ledger.live
+            or ledger.empty_since is None
+            or now - ledger.empty_since < _GONE_NAME_REPORTED
         ]
 
     def state(self, now: int) -> tuple[dict[PoolLedger, NameState], Tally]:
         """The state of all pools, summed up by name and origin in one pass."""
         states = {ledger: NameState(ledger) for ledger in self.reported(now)}
         counts = Tally()
-        for tracker in tuple(self.trackers):
+        # Before the running leases: one that ends meanwhile is then missing in this reading, where
+        # it would otherwise count twice.
+        for ledger in states:
+            for origin in copied(ledger.origins.values):
+                counts.spent[origin] = tuple(origin.spent)
+        for tracker in copied(self.trackers.keys):
             state = states.get(tracker.ledger)
             if state is not None:
                 self._add(tracker, state, counts)
-        for tracker in tuple(self.ending):
+        for tracker in copied(self.ending.keys):
             state = states.get(tracker.ledger)
             if not tracker.leases:
                 self.ending.pop(tracker, None)
             elif state is not None:
-                _add_leases(tuple(tracker.leases), state, counts)
+                _add_leases(copied(tracker.leases.keys), state, counts)
         for state in states.values():
             if not state.ledger.live:
                 state.maximum = state.idle_maximum = None
@@ -200,12 +211,12 @@ class PoolRegistry:
         elif state.idle_maximum is not None:
             state.idle_maximum += counts.idle_maximum
         if tracker.leases:
-            _add_leases(tuple(tracker.leases), state, counts)
+            _add_leases(copied(tracker.leases.keys), state, counts)
 
     def stats(self) -> list[PoolStats]:
         """A frozen snapshot of every live pool."""
         found = []
-        for tracker in tuple(self.trackers):
+        for tracker in copied(self.trackers.keys):
             now = self.clock()
             state = NameState(tracker.ledger)
             counts = Tally()
@@ -251,23 +262,25 @@ class PoolRegistry:
         self._let_go()
 
     def _let_go(self) -> None:
-        for tracker in (*self.trackers, *self.ending):
+        for tracker in (*copied(self.trackers.keys), *copied(self.ending.keys)):
             tracker.open = False
             tracker.reference = None
+            for lease in copied(tracker.leases.keys):
+                # It may end yet, and is nobody's then.
+                lease.counted = False
             tracker.leases.clear()
             tracker.connections.clear()
         self.trackers.clear()
         self.ending.clear()
+        now = self.clock()
+        for ledger in copied(self.ledgers.values):
+            ledger.abandon(now)
 
     def forget(self) -> None:
         """Start anew, as a forked child has to: what the parent counted is the parent's."""
+        self.lock = threading.RLock()
         self._let_go()
-        self.ledgers.clear()
-        self.outbox.items.clear()
-        self.outbox.dropped = 0
-        self._outcomes.left = MAX_OUTCOMES
-        self._origins.clear()
-        self._origin_ledgers = 0
+        self._books.clear()
 
 
 def _add_leases(leases: tuple[Lease, ...], state: NameState, counts: Tally) -> None:

@@ -29,11 +29,13 @@ class RunningRequests:
 class Tally:
     """Connections and requests by origin and state, summed over pools while they are read."""
 
-    __slots__ = ("busy", "idle_maximum", "maximum", "origins", "requests")
+    __slots__ = ("busy", "idle_maximum", "maximum", "origins", "requests", "spent")
 
     def __init__(self) -> None:
         self.origins: dict[OriginLedger, list[int]] = {}
         self.requests: dict[OriginLedger, RunningRequests] = {}
+        self.spent: dict[OriginLedger, tuple[int, ...]] = {}
+        """Nanoseconds in each phase that leases had left when the reading began."""
         self.busy = 0
         """Active or connecting ones of the pool that was read last."""
         self.maximum: int | None = None

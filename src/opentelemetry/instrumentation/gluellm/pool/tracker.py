@@ -7,6 +7,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from .copies import copied, nothing
 from .lease import (
     AWAITING_RESPONSE,
     CONNECTING,
@@ -98,6 +99,9 @@ class PoolTracker:
             if len(self._origins) < self.registry.max_origins:
                 self._origins[key] = found
         return found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return nothing, ()
 
     # A request's way
 
@@ -219,6 +223,10 @@ class PoolTracker:
         if connection is not None and not connection.established_at:
             # Its network stream takes no notes, so this is the first that we hear of it.
             self.established(connection, connection.protocol)
+        if lease.standing:
+            # Another thread assigned the connection while it was about to take its place.
+            lease.standing = False
+            self.ledger.queued.change(-1, lease.answered_at)
         if lease.waited and lease.acquired_at:
             self.observer.lease_waited(lease)
         if lease.fresh or lease.in_client_span:
@@ -236,7 +244,8 @@ class PoolTracker:
             # httpcore 1.0 assigns one idle connection to several requests: another one has it. The
             # leases that hold connections stand before those that queue.
             connection.lease = next(
-                (other for other in tuple(self.leases) if other.connection is connection), None
+                (other for other in copied(self.leases.keys) if other.connection is connection),
+                None,
             )
         lease.enter(QUEUED, now)
         self.ledger.requeues += 1
@@ -293,9 +302,10 @@ class PoolTracker:
         connection.connect_started_at = connection.tls_started_at = connection.tls_ended_at = 0
         connection.first_lease = None
         if not connection.leases:
+            connection.lease = None
             self.connections.pop(connection, None)
             return
-        for lease in tuple(self.leases):
+        for lease in copied(self.leases.keys):
             if lease.connection is connection:
                 connection.first_lease = lease
                 return
@@ -359,11 +369,11 @@ class PoolTracker:
 
     def _end_all(self) -> None:
         # No response is alive that could still give its connection back.
-        for lease in tuple(self.leases):
+        for lease in copied(self.leases.keys):
             lease.unwinding = True
             if lease.answered_at:
                 self.released(lease)
             else:
                 self.failed(lease, "cancelled", unwinding=True)
-        for connection in tuple(self.connections):
+        for connection in copied(self.connections.keys):
             connection.close("garbage_collected")

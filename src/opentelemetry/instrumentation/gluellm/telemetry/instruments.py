@@ -21,6 +21,7 @@ from opentelemetry.metrics import (
     get_meter,
 )
 
+from ..pool.books import Books
 from ..version import __version__
 from . import semconv
 from .semconv import Instrument, Metric
@@ -37,6 +38,7 @@ class MeterInstruments:
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
+        self.books = Books()
         self._source: Callable[[], Source | None] = _nothing
         self._collection = threading.local()
         self._histograms: dict[str, Any] = {}

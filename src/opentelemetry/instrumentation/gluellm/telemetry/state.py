@@ -7,6 +7,7 @@ from typing import Any
 
 from opentelemetry.metrics import Observation
 
+from ..pool.copies import copied
 from ..pool.ledger import OriginLedger, PoolLedger
 from ..pool.registry import PoolRegistry
 from ..pool.seams import Seams
@@ -64,7 +65,7 @@ class StateSource:
             now = registry.clock()
             for ledger, state in states.items():
                 _add_pool(found, ledger, state, now)
-                for origin in tuple(ledger.origins.values()):
+                for origin in copied(ledger.origins.values):
                     _add_origin(found, origin, counts, now)
         except Exception as error:
             registry.failures.caught("collection", error)
@@ -118,7 +119,7 @@ def _add_pool(found: _Points, ledger: PoolLedger, state: NameState, now: int) ->
     add(semconv.PEAK_ACTIVE, max(ledger.active.highest(now), state.busy), base)
     add(semconv.PEAK_QUEUED, ledger.queued.highest(now), base)
     add(semconv.CONNECTION_OPENED, ledger.opened, base)
-    for reason, count in tuple(ledger.closed.items()):
+    for reason, count in copied(ledger.closed.items):
         add(semconv.CONNECTION_CLOSED, count, {**base, semconv.CLOSE_REASON: reason})
     for phase, oldest in enumerate(state.oldest_since):
         age = max(now - oldest, 0) / 1e9 if oldest else 0.0
@@ -149,14 +150,15 @@ def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) ->
     add(semconv.REUSE_FAILURES, origin.reuse_failures, base)
     add(semconv.ACTIVE_REQUESTS, sum(running.count), base)
     reported = attributes.time_reported
+    left = tally.spent.get(origin) or tuple(origin.spent)
     for phase, of_phase in enumerate(attributes.phases):
         count = running.count[phase]
         add(semconv.REQUEST_CURRENT, count, of_phase)
-        spent = (origin.spent[phase] + count * now - running.since[phase]) / 1e9
+        spent = (left[phase] + count * now - running.since[phase]) / 1e9
         # A counter must never fall, not by what another thread's request does between two lines.
         reported[phase] = max(reported[phase], spent)
         add(semconv.REQUEST_TIME, reported[phase], of_phase)
-    for key, count in tuple(origin.requests.items()):
+    for key, count in copied(origin.requests.items):
         add(semconv.REQUESTS, count, attributes.of_request(key))
     for kind, count in origin.timeouts.items():
         add(semconv.TIMEOUTS, count, attributes.timeouts[kind])

@@ -148,7 +148,8 @@ class HttpcoreAdapter(Adapter):
             seam("http2", http2, "_send_request_headers", responses.http2_send)
             seam("http2", http2, "_response_closed", responses.http2_response_closed)
             seam("http2", http2, "_receive_stream_event", read)
-        seam("pool_close", pool, close, self._pool_close)
+        ended = self._async_pool_close if is_async else self._pool_close
+        seam("pool_close", pool, close, ended)
         timed = probed("connection_setup", probes.setup(core, pool))
         create = self._create_connection(timed)
         seam("connection_setup", pool, "create_connection", create)
@@ -211,20 +212,32 @@ class HttpcoreAdapter(Adapter):
         return self._surroundings.registry.failures
 
     def _pool_close(self, original: Any) -> Any:
-        def close(self_: Any) -> Any:
-            tracker = _tracker(self_)
-            if tracker is not None:
-                try:
-                    for connection in tuple(self_._connections):
-                        known = connection_of(connection)
-                        if known is not None:
-                            known.closing = "pool_closed"
-                    tracker.discard("closed")
-                except Exception as error:
-                    tracker.registry.failures.caught("httpcore.pool_close", error)
-            return original(self_)
+        def close(self_: Any) -> None:
+            _closing(self_)
+            original(self_)
 
         return close
+
+    def _async_pool_close(self, original: Any) -> Any:
+        async def aclose(self_: Any) -> None:
+            _closing(self_)
+            await original(self_)
+
+        return aclose
+
+
+def _closing(pool: Any) -> None:
+    tracker = _tracker(pool)
+    if tracker is None:
+        return
+    try:
+        for connection in tuple(pool._connections):
+            known = connection_of(connection)
+            if known is not None:
+                known.closing = "pool_closed"
+        tracker.discard("closed")
+    except Exception as error:
+        tracker.registry.failures.caught("httpcore.pool_close", error)
 
 
 def _tracker(pool: Any) -> PoolTracker | None:

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from ...pool.connection import TrackedConnection
+from ...pool.copies import copied
 from ...pool.lease import AWAITING_RESPONSE, Lease
 from ...pool.stats import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, Tally
 from ...pool.tracker import PoolTracker
@@ -139,7 +140,7 @@ def _reconcile(pool: Any, tracker: PoolTracker) -> None:
     # A connection that the pool dropped without closing it is gone with the garbage collector. One
     # that is just being closed is off the list too, so it takes two readings to tell.
     listed = {connection_of(connection) for connection in tuple(pool._connections)}
-    for record in tuple(tracker.connections):
+    for record in copied(tracker.connections.keys):
         if record in listed or record.leases:
             record.missing = False
         elif not record.missing:

@@ -50,14 +50,18 @@ class RequestSeams:
         if not self.active:
             return None
         try:
-            owner = self._owner(pool, request)
-            if owner is None:
-                return None
-            tracker = self._registry.track(
-                pool, connections.read, owner=owner, library=self._library
-            )
-            setattr(pool, TRACKER, tracker)
-            connections.adopt(pool, tracker)
+            with self._registry.lock:
+                tracker: PoolTracker | None = getattr(pool, TRACKER, None)
+                if tracker is not None and tracker.open and tracker.registry is self._registry:
+                    return tracker
+                owner = self._owner(pool, request)
+                if owner is None:
+                    return None
+                tracker = self._registry.track(
+                    pool, connections.read, owner=owner, library=self._library
+                )
+                connections.adopt(pool, tracker)
+                setattr(pool, TRACKER, tracker)
         except Exception as error:
             self._registry.failures.caught("httpcore.track", error)
             return None
@@ -120,7 +124,7 @@ class RequestSeams:
 
         async def handle_async_request(self_: Any, request: Any) -> Any:
             tracker = self_._gluellm_tracker
-            if tracker is None or not tracker.open or not registry.open:
+            if tracker is None or not tracker.open or tracker.registry is not registry:
                 if not everything and self_._gluellm_owner is None and current_call() is None:
                     return await original(self_, request)
                 tracker = enter(self_, request)
@@ -155,7 +159,7 @@ class RequestSeams:
 
         def handle_request(self_: Any, request: Any) -> Any:
             tracker = self_._gluellm_tracker
-            if tracker is None or not tracker.open or not registry.open:
+            if tracker is None or not tracker.open or tracker.registry is not registry:
                 if not everything and self_._gluellm_owner is None and current_call() is None:
                     return original(self_, request)
                 tracker = enter(self_, request)
@@ -189,7 +193,7 @@ class RequestSeams:
         def wait_for_connection(self_: Any, timeout: float | None = None) -> Any:
             try:
                 lease = self_.request._gluellm_lease
-                if lease is not None and registry.open:
+                if lease is not None and lease.tracker.registry is registry:
                     tracker = lease.tracker
                     tracker.ledger.acquire_timeout = timeout
                     if self_.connection is None:
@@ -211,7 +215,7 @@ class RequestSeams:
             original(self_, connection)
             try:
                 lease = self_.request._gluellm_lease
-                if lease is None or connection is None or not registry.open:
+                if lease is None or connection is None or lease.tracker.registry is not registry:
                     return
                 ticket = id(self_)
                 if not lease.ticket:
@@ -236,13 +240,14 @@ class RequestSeams:
         failures = registry.failures
 
         def clear_connection(self_: Any) -> None:
-            original(self_)
+            # Once it is cleared another thread can assign a new connection, so ours comes first.
             try:
                 lease = lease_of(self_)
-                if lease is not None and registry.open:
+                if lease is not None and lease.tracker.registry is registry:
                     lease.tracker.refused(lease)
             except Exception as error:
                 failures.caught("httpcore.requeue", error)
+            original(self_)
 
         return clear_connection
 

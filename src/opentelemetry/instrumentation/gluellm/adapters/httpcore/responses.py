@@ -106,7 +106,7 @@ class ResponseSeams:
             try:
                 pool_request = stream._pool_request
                 lease: Lease | None = pool_request.request._gluellm_lease
-                if lease is None or stream._closed or not registry.open:
+                if lease is None or stream._closed or lease.tracker.registry is not registry:
                     return None
                 if lease.ticket == id(pool_request):
                     return lease

@@ -1,0 +1,37 @@
+"""What is counted for as long as a Meter lives, over the installations that feed it one by one."""
+
+from __future__ import annotations
+
+from .guard import Failures
+from .ledger import Bound, PoolLedger
+from .outbox import Outbox
+
+MAX_OUTCOMES = 1_200
+"""Distinct pairs of origin and way of leaving the pool, each a series."""
+
+
+class Books:
+    """Ledgers, failures and the outbox.
+
+    The SDK's series go on when the instrumentation is taken off and put on again: a counter that
+    began at 0 then would have fallen, and a delta would be negative.
+    """
+
+    def __init__(self, outbox: Outbox | None = None) -> None:
+        self.ledgers: dict[tuple[str, str | None, str], PoolLedger] = {}
+        self.origins: set[tuple[str, int | None]] = set()
+        """The origins that are told apart."""
+        self.origin_ledgers = 0
+        self.outcomes = Bound(MAX_OUTCOMES)
+        self.failures = Failures()
+        self.outbox = outbox or Outbox()
+
+    def clear(self) -> None:
+        """Start anew, as a forked child has to: what the parent counted is the parent's."""
+        self.ledgers.clear()
+        self.origins.clear()
+        self.origin_ledgers = 0
+        self.outcomes.left = MAX_OUTCOMES
+        self.failures.counts.clear()
+        self.outbox.items.clear()
+        self.outbox.dropped = 0

@@ -1,0 +1,147 @@
+"""What the program sees of us beside its own requests: nothing, also where it does odd things."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import threading
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import Counter, MeterProvider, ObservableCounter
+from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.telemetry import semconv, state
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.script import Reply
+from support.telemetry import Telemetry
+from support.waiting import wait_until
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_request_that_is_under_way_can_be_copied(
+    library: Library, server: HTTP1Server, telemetry: Telemetry, copied: Any
+) -> None:
+    """A note of ours on it is no reason that it can't, and nobody's copy has it."""
+    pool = library.core.ConnectionPool()
+    request = library.core.Request("GET", server.url(), headers={"Host": "h"})
+    response = pool.handle_request(request)
+    copied(request)
+    response.read()
+    response.close()
+    pool.close()
+
+
+def test_exception_of_any_make_reaches_the_reader(
+    library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """An errno can be anything, also what can't be looked up."""
+    pool = library.core.ConnectionPool()
+    response = pool.handle_request(
+        library.core.Request(
+            "GET", server.reply("/slow", Reply(chunks=((0.2, b"ok"),))), headers={"Host": "h"}
+        )
+    )
+    odd = OSError([1], "theirs")
+
+    def fail(*_: Any, **__: Any) -> bytes:
+        raise odd
+
+    stream = response.extensions["network_stream"]
+    stream.read._gluellm_timed_read.read = fail
+    with pytest.raises(OSError, match="theirs") as caught:
+        response.read()
+    assert caught.value is odd
+    response.close()
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+    pool.close()
+
+
+def test_coroutine_functions_are_still_told_as_such(library: Library, telemetry: Telemetry) -> None:
+    """Of the public methods of an async pool, on every supported Python."""
+    pool = library.core.AsyncConnectionPool
+    assert inspect.iscoroutinefunction(pool.handle_async_request)
+    assert inspect.iscoroutinefunction(pool.aclose)
+
+
+def test_counters_never_fall_over_installations(library: Library, server: HTTP1Server) -> None:
+    """One provider, on and off and on: a delta reader would get a negative value otherwise."""
+    delta = {
+        Counter: AggregationTemporality.DELTA,
+        ObservableCounter: AggregationTemporality.DELTA,
+    }
+    reader = InMemoryMetricReader(preferred_temporality=delta)
+    provider = MeterProvider([reader])
+    got = []
+    for requests in (3, 1):
+        GlueLLMInstrumentor().instrument(meter_provider=provider, scope="all")
+        with library.core.ConnectionPool() as pool:
+            for _ in range(requests):
+                pool.request("GET", server.url())
+        data = reader.get_metrics_data()
+        assert data is not None
+        got.append(
+            sum(
+                point.value
+                for metric in data.resource_metrics[0].scope_metrics[0].metrics
+                if metric.name == semconv.REQUESTS.name
+                for point in metric.data.data_points
+            )
+        )
+        GlueLLMInstrumentor().uninstrument()
+    assert got == [3, 1]
+    provider.shutdown()
+
+
+def test_one_pool_has_one_tracker_whoever_comes_first(
+    library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """Several threads can send the first request of a pool at once."""
+    for _ in range(20):
+        pool = library.core.ConnectionPool(max_connections=8)
+        gate = threading.Barrier(8)
+
+        def go(pool: Any = pool, gate: threading.Barrier = gate) -> None:
+            gate.wait()
+            pool.request("GET", server.url())
+
+        threads = [threading.Thread(target=go, daemon=True) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert telemetry.value(semconv.POOL_LIVE) == 1
+        assert telemetry.value(semconv.CONNECTION_MAX) == 8
+        pool.close()
+
+
+def test_time_of_a_request_that_ends_during_a_collection_counts_once(
+    threads: Runner,
+    library: Library,
+    server: HTTP1Server,
+    telemetry: Telemetry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is running in the first half of the collection, and over in the second."""
+    gate = server.gate()
+    pool = threads.pool(library)
+    exchange = pool.send(server.reply("/held", Reply(head_after=gate)))
+    wait_until(lambda: telemetry.current("awaiting_response") == 1)
+    add_pool = state._add_pool
+
+    def meanwhile(*args: Any) -> None:
+        gate.open()
+        exchange.head()
+        exchange.read()
+        exchange.wait()
+        add_pool(*args)
+
+    monkeypatch.setattr(state, "_add_pool", meanwhile)
+    telemetry.collect()
+    monkeypatch.setattr(state, "_add_pool", add_pool)
+    assert sum(telemetry.phases().values()) <= exchange.duration
+    pool.close()
