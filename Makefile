@@ -11,10 +11,11 @@ ARGS ?=
 .PHONY: help demo test lint format types bench docs check-generated architecture clean
 
 help:
-	@echo "make demo             the pools of real any-llm calls, live, against a fake provider (about 45 s)"
+	@echo "make demo             the pools of real any-llm calls, live, against a fake provider (about 45 s, the first time also installs)"
 	@echo "make test             the tests"
 	@echo "make lint             ruff, and the directions of imports"
 	@echo "make types            mypy --strict, pyright"
+	@echo "make architecture     the directions of imports, and that the contract has one home"
 	@echo "make bench            what it costs, beside the budgets"
 	@echo "make docs             write the generated pages of docs/"
 	@echo "make check-generated  fail when they are out of date"

@@ -10,11 +10,20 @@ import difflib
 import sys
 from pathlib import Path
 
+from opentelemetry.instrumentation.gluellm.adapters.httpcore.adapter import _LOST as HTTP_SEAMS
+from opentelemetry.instrumentation.gluellm.attribution.any_llm import SEAMS as ANY_LLM_SEAMS
 from opentelemetry.instrumentation.gluellm.config import SETTINGS
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 
 DOCS = Path(__file__).parent
+ANY_LLM_LOST = {
+    "any_llm.init": "the provider of pools that a client builds when it is made",
+    "any_llm.calls": "provider, model and operation of calls through an `AnyLLM` object",
+    "any_llm.embedding": "the same of any-llm's embedding functions",
+    "any_llm.moderation": "the same of any-llm's moderation functions",
+    "any_llm.subclasses": "the same of providers whose classes are loaded later",
+}
 NOTICE = "<!-- Written by `make docs`; edit docs/generate.py or the code, not this page. -->\n"
 
 METRICS_INTRODUCTION = """
@@ -61,8 +70,15 @@ In the tables below, **P** stands for the attributes {pool}, and **O** for these
 METRICS_CLOSE = """
 ## Rules
 
-- The counters that alerts use are there with 0 from a pool's first request on, so that `increase()`
-  sees their first step.
+- These counters are there with 0 from a pool's first request on, so that `increase()` sees their
+  first step: `gluellm.pool.timeouts` of every kind, `gluellm.pool.reuse.failures`,
+  `gluellm.pool.requeues`, `gluellm.pool.connection.opened`, `gluellm.pool.opened`,
+  `gluellm.pool.discarded` of both reasons, and `gluellm.pool.requests` with the error types
+  `connect_timeout`, `name_resolution_error`, `connection_error` and `secure_connection_error`. Series
+  of another status, error type or close reason begin with the first that they count.
+- `gluellm.pool.connection.max` and `gluellm.pool.connection.idle.max` are sums over the pools of one
+  name, and left out when one of these has no limit: with a client per call they grow with the pools.
+  `gluellm.pool.occupancy.ratio` is that of the fullest single pool.
 - A pool name whose last pool is gone reports 0 for 10 minutes; then its series vanish.
 - Exemplars: acquire, create and lease durations carry the span context of the request that waited.
 - Histograms are recorded at collection. A periodic reader collects at shutdown; a reader that does
@@ -79,6 +95,14 @@ METRICS_CLOSE = """
 | read or write fails or times out | the wait | as it was | yes | `error.type`, with the status if a head came | `read`, `write`, if so |
 | cancelled later, or closed unread | the wait | as it was | yes | `cancelled`, or the status | - |
 
+## Seams
+
+The values of `gluellm.seam` on `gluellm.instrumentation.seam`, and what is lost where the gauge is 0.
+The first table is for `gluellm.pool.library` httpx and httpx2. The second is for any-llm, for which
+`gluellm.pool.library` is `any_llm` on this one metric; it is there once any-llm is imported.
+
+{seams}
+
 ## Spans
 
 Kind INTERNAL, made when they end, with their true start time.
@@ -86,13 +110,20 @@ Kind INTERNAL, made when they end, with their true start time.
 | span | when | parent |
 |---|---|---|
 | `{wait}` | the wait was at least `span_min_duration`, or failed | the current span when the request entered the pool |
+| the same name, a second kind | an HTTP/2 request waited that long for a connection that another request was establishing | the same |
 | `{setup}` | the set-up took at least that long, or failed | the same |
 | `{connect}` | within the set-up | the set-up |
 | `{tls}` | within the set-up, with TLS | the set-up |
 
+All but the last two carry the attributes of their origin (**O** above), and of the any-llm call
+`{model}` and `{operation}`, by default. The handshake carries `{tls_name}` and `{tls_version}`, where
+known. `socket connect` names the peer that was connected to: a proxy's address and port where there is
+one.
+
 The wait span carries what explains the wait, taken when it began: {explains}. It links to the spans
 of up to three requests that held connections longest, of those that had a span. A wait that ended in a pool timeout has
-status ERROR; a cancelled one is UNSET. A current span of kind CLIENT gets `{reused}` and
+status ERROR; a cancelled one is UNSET. The second kind carries nothing of this: it links to the span of
+the set-up that it waited for. A current span of kind CLIENT gets `{reused}` and
 `{acquire}`.
 """
 
@@ -106,6 +137,7 @@ at `instrument()`.
 A wrong argument raises a `ValueError` that names the setting, the value and what is allowed; a
 setting that doesn't exist raises a `TypeError`. A wrong variable is logged once as a warning (logger
 `opentelemetry.instrumentation.gluellm`), and the default holds. An empty variable counts as unset.
+Words are case-insensitive in variables (`ANY_LLM`, `True`), and not in arguments.
 
 | setting | variable | default | unit | allowed |
 |---|---|---|---|---|
@@ -162,6 +194,15 @@ def metric_table(title: str, introduction: str, metrics: list[Metric]) -> list[s
     return ["", f"## {title}", *text, "", *head, *map(metric_row, metrics)]
 
 
+def seam_tables() -> str:
+    """What each seam carries, for the HTTP libraries and for any-llm."""
+    tables = []
+    for lost in (HTTP_SEAMS, {name: ANY_LLM_LOST[name] for name in ANY_LLM_SEAMS}):
+        rows = [f"| {code(name)} | {text} |" for name, text in lost.items()]
+        tables.append("\n".join(["| seam | lost without it |", "|---|---|", *rows]))
+    return "\n\n".join(tables)
+
+
 def metrics_page() -> str:
     """docs/metrics.md."""
     usual = [m for m in semconv.METRICS if not (m.full or m.planned or m.setting)]
@@ -212,6 +253,11 @@ def metrics_page() -> str:
             setup=semconv.SPAN_SETUP.format(**names),
             connect=semconv.SPAN_CONNECT.format(**names),
             tls=semconv.SPAN_TLS.format(**names),
+            seams=seam_tables(),
+            model=semconv.REQUEST_MODEL,
+            operation=semconv.OPERATION_NAME,
+            tls_name=semconv.TLS_PROTOCOL_NAME,
+            tls_version=semconv.TLS_PROTOCOL_VERSION,
             explains=", ".join(map(code, explains)),
             reused=semconv.CONNECTION_REUSED,
             acquire=semconv.SPAN_ACQUIRE_DURATION,

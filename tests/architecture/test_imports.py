@@ -68,7 +68,7 @@ def test_there_are_modules_to_look_at() -> None:
 
 
 def test_layers_inside_the_package() -> None:
-    """instrumentor -> adapters, attribution, telemetry, diagnosis -> pool, and nothing sideways."""
+    """instrumentor -> adapters, attribution, telemetry -> pool, and nothing sideways."""
     command = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     pytest.importorskip("importlinter")
     run = subprocess.run(
