@@ -197,7 +197,8 @@ STORY = (
     Act(
         name="churn",
         line="A client per call on openai: as many pools and new connections as calls, none "
-        "reused; live pools grow until the garbage collector comes.",
+        "reused; live pools, and 'max' as the sum of their limits, grow until the garbage "
+        "collector comes.",
         traffic=(Traffic(OPENAI, 2, pause=0.1, client_per_call=True), Traffic(ANTHROPIC, 1)),
         behaviours={},
         evidence=_churn,

@@ -189,7 +189,11 @@ class Demo:
         say = self._console.print
         say()
         say(closing_table(rows, min(self._console.width, 120)))
-        say("Waits are estimated from the histogram's buckets.", style="dim")
+        say(
+            "Waits are estimates: interpolated inside the histogram's buckets, and no longer than the "
+            "longest recorded.",
+            style="dim",
+        )
         if interrupted:
             say("Interrupted. What was under way is cancelled, and may never have arrived.")
             return EXIT_INTERRUPTED
