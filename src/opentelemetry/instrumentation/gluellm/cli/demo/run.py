@@ -190,8 +190,8 @@ class Demo:
         say()
         say(closing_table(rows, min(self._console.width, 120)))
         say(
-            "Waits are estimates: interpolated inside the histogram's buckets, and no longer than the "
-            "longest recorded.",
+            "Waits are estimates: interpolated inside the histogram's buckets, and no longer "
+            "than the longest recorded.",
             style="dim",
         )
         if interrupted:
