@@ -15,7 +15,7 @@ from .exchange import Exchange
 from .telemetry import Telemetry
 from .waiting import wait_until
 
-SLACK = 0.06
+SLACK = 0.09
 """Seconds that a thread or task may come late on a busy machine."""
 
 OK = None
