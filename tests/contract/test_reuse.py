@@ -78,7 +78,7 @@ def test_server_closes_an_idle_connection(
     runner: Runner, library: Library, listen: Listen, telemetry: Telemetry, expiry: float | None
 ) -> None:
     """The peer's idle timeout is told apart from the pool's own."""
-    server = listen(HTTP1Server, idle_timeout=0.05)
+    server = listen(HTTP1Server, idle_timeout=0.4)
     pool = runner.pool(library, keepalive_expiry=expiry)
     first = pool.get(server.url())
     server.timeline.wait_for("close")
