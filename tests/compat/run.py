@@ -107,6 +107,7 @@ def run(name: str, python: str) -> bool:
             *install,
             str(ROOT),  # built and installed as users get it
             "pytest>=8.3",
+            "pytest-timeout>=2.3",
             "opentelemetry-sdk>=1.30",
             "opentelemetry-distro>=0.51b0",
             *environment.requirements,
