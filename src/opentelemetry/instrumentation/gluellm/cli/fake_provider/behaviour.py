@@ -14,6 +14,9 @@ class Behaviour:
     A streamed answer sends its head after ``head_delay`` and then one token every
     ``1 / token_rate``. An answer that is not streamed is sent whole once its last token is due, as
     real providers do: its head comes after ``head_delay + tokens / token_rate``.
+
+    Over HTTP/2 all of this holds for one stream, and the connection's other streams go on, but for
+    ``hang_up_after`` and ``drop_reused``: they end the connection and every stream on it.
     """
 
     head_delay: float = 0.0
@@ -28,15 +31,26 @@ class Behaviour:
     retry_after: float | None = None
     """Sent as ``retry-after`` with an error status."""
     reset_before_head: bool = False
-    """Reset the connection (TCP RST) where the head is due."""
+    """Reset the connection (TCP RST) where the head is due; over HTTP/2 the stream (RST_STREAM)."""
     reset_after: int | None = None
-    """Reset the connection (TCP RST) after that many tokens; not streamed: after half the body."""
+    """Reset the connection (TCP RST), over HTTP/2 the stream (RST_STREAM), after that many tokens;
+    not streamed: after half the body."""
     hang_up_after: int | None = None
-    """The same with an orderly end (TCP FIN), in the middle of the body all the same."""
+    """End the connection in order (TCP FIN), in the middle of the body all the same."""
     stall_after: int | None = None
-    """Fall silent after that many tokens, until the client leaves."""
+    """Fall silent after that many tokens, until the client leaves.
+
+    Over HTTP/2 until it resets the stream or leaves; the stream is open and counts until then.
+    """
     close: bool = False
-    """Answer with ``connection: close`` and close."""
+    """Answer with ``connection: close`` and close. Over HTTP/2: GOAWAY behind the answer, and close
+    when the other streams have theirs."""
+    drop_reused: bool = False
+    """Reset the connection (TCP RST) instead of answering if it carried a request before.
+
+    A load balancer does that which has forgotten an idle connection. The first request of a
+    connection is answered.
+    """
 
     def __post_init__(self) -> None:
         for name in ("head_delay", "jitter", "token_rate", "tokens"):
@@ -77,13 +91,18 @@ class Counts:
     completed: int = 0
     """Answers that were sent to their end."""
     resets: int = 0
-    """Connections that the provider reset or hung up in the middle of an answer, as told."""
+    """Requests whose answer the provider cut short as told, before or in the middle of it."""
     abandoned: int = 0
     """Requests whose client left before the answer was complete."""
     idle_closed: int = 0
     """Connections that the provider closed because they were idle for ``idle_timeout``."""
     used_connections: int = 0
     """Accepted connections that carried at least one request."""
+
+    open_streams: int = 0
+    """HTTP/2 streams that are open now: begun, and neither answered to the end nor reset."""
+    most_streams: int = 0
+    """The most HTTP/2 streams that were open at once on one connection."""
 
     @property
     def reused(self) -> int:

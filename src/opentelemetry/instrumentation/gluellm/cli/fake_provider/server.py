@@ -13,6 +13,7 @@ from typing import Self
 
 from .behaviour import Behaviour, Counts, ReceivedRequest
 from .connection import Connection
+from .http1 import HTTP1Connection
 
 _REMEMBERED = 10_000
 _HOST = "127.0.0.1"
@@ -28,7 +29,14 @@ class FakeProvider:
     Raises `PortInUseError` on entry when ``port`` is taken; port 0 takes any free one.
     ``idle_timeout`` is the time in seconds after which an idle connection is closed. ``replies``
     maps a method and a path to the body of further endpoints: bytes, or what JSON can express.
-    All public attributes may be changed at any time, from any thread.
+
+    With ``http2`` it speaks HTTP/2 only, to clients that know beforehand ("prior knowledge"; httpx
+    does with ``http1=False, http2=True``), and lets them open ``max_streams`` streams at once on a
+    connection. Raises ImportError if the library h2 is not installed, and ValueError if
+    ``max_streams`` is less than 1.
+
+    All public attributes may be changed at any time, from any thread; ``max_streams`` is told to
+    new connections.
     """
 
     def __init__(
@@ -39,7 +47,11 @@ class FakeProvider:
         ssl_context: ssl.SSLContext | None = None,
         idle_timeout: float = math.inf,
         replies: dict[tuple[str, str], object] | None = None,
+        http2: bool = False,
+        max_streams: int = 100,
     ) -> None:
+        if max_streams < 1:
+            raise ValueError(f"max_streams must be 1 or more, found {max_streams!r}")
         self.behaviour = behaviour or Behaviour()
         self.idle_timeout = idle_timeout
         self.replies = replies or {}
@@ -47,6 +59,8 @@ class FakeProvider:
         self.requests: deque[ReceivedRequest] = deque(maxlen=_REMEMBERED)
         """The last requests, oldest first."""
         self.port = port
+        self.max_streams = max_streams
+        self._connection_class = _http2_connection_class() if http2 else HTTP1Connection
         self._ssl_context = ssl_context
         self._script: deque[Behaviour] = deque()
         self._listener: asyncio.Server | None = None
@@ -140,7 +154,7 @@ class FakeProvider:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._accepted += 1
-        connection = Connection(self, self._accepted, reader, writer)
+        connection = self._connection_class(self, self._accepted, reader, writer)
         self.counts.connections += 1
         self.counts.open_connections += 1
         task = asyncio.current_task()
@@ -153,3 +167,14 @@ class FakeProvider:
         finally:
             self.counts.open_connections -= 1
             del self._connections[task]
+
+
+def _http2_connection_class() -> type[Connection]:
+    try:
+        from .http2 import HTTP2Connection
+    except ImportError as error:
+        raise ImportError(
+            "the fake provider needs the library h2 for HTTP/2, which is not installed. "
+            "Install it with: pip install 'h2>=4.1'"
+        ) from error
+    return HTTP2Connection

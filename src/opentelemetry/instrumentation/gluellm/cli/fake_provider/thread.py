@@ -32,6 +32,8 @@ class FakeProviderThread:
         ssl_context: ssl.SSLContext | None = None,
         idle_timeout: float = math.inf,
         replies: dict[tuple[str, str], object] | None = None,
+        http2: bool = False,
+        max_streams: int = 100,
     ) -> None:
         self.provider = FakeProvider(
             port=port,
@@ -39,6 +41,8 @@ class FakeProviderThread:
             ssl_context=ssl_context,
             idle_timeout=idle_timeout,
             replies=replies,
+            http2=http2,
+            max_streams=max_streams,
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="fake-provider", daemon=True)

@@ -1,0 +1,115 @@
+"""Answering as the behaviour says, whichever version of HTTP carries it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from .answer import Answer, Stream, Whole
+from .behaviour import Behaviour, Counts
+
+SETTLE = 0.01
+"""Seconds between the last byte and a reset, so that the client has read what was sent."""
+
+
+class Cut(Enum):
+    """How an answer is broken off."""
+
+    ANSWER_RESET = auto()
+    """RST_STREAM over HTTP/2. HTTP/1.1 has nothing but the connection to reset."""
+    CONNECTION_RESET = auto()
+    CONNECTION_END = auto()
+
+
+class CutError(Exception):
+    """The behaviour says to break off here."""
+
+    def __init__(self, cut: Cut) -> None:
+        self.cut = cut
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request that arrived: what is to be answered, and how."""
+
+    answer: Answer
+    behaviour: Behaviour
+    reused: bool
+    """Whether its connection had carried a request before."""
+
+
+class Wire(Protocol):
+    """The way back to the client, for one answer."""
+
+    async def head(self, status: int, headers: dict[str, str], length: int | None) -> None:
+        """Send the head. Without a length the body ends where `write` says so."""
+
+    async def write(self, data: bytes, *, end: bool = False) -> None:
+        """Send a part of the body; ``end`` marks the last one."""
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, for ever if told so. Does not return if the client leaves meanwhile."""
+
+
+async def respond(order: Order, wire: Wire, counts: Counts) -> None:
+    """Send the answer. Raises `CutError` where the behaviour says to break off."""
+    if order.reused and order.behaviour.drop_reused:
+        raise CutError(Cut.CONNECTION_RESET)
+    if isinstance(order.answer, Stream):
+        await _send_stream(order.answer, order.behaviour, wire, counts)
+    else:
+        await _send_whole(order.answer, order.behaviour, wire, counts)
+
+
+async def _send_whole(answer: Whole, behaviour: Behaviour, wire: Wire, counts: Counts) -> None:
+    delay = behaviour.head_delay
+    if behaviour.token_rate and answer.status < 400:
+        delay += behaviour.tokens / behaviour.token_rate
+    await _until_head(delay, behaviour, wire)
+    headers = {"content-type": "application/json"}
+    if behaviour.retry_after is not None and answer.status >= 400:
+        headers["retry-after"] = f"{behaviour.retry_after:g}"
+    counts.by_status[answer.status] += 1
+    await wire.head(answer.status, headers, len(answer.body))
+    cuts = (behaviour.reset_after, behaviour.hang_up_after, behaviour.stall_after)
+    if any(cut is not None for cut in cuts):
+        await wire.write(answer.body[: len(answer.body) // 2])
+        await _disturb(behaviour, wire, math.inf)
+    await wire.write(answer.body, end=True)
+
+
+async def _send_stream(answer: Stream, behaviour: Behaviour, wire: Wire, counts: Counts) -> None:
+    await _until_head(behaviour.head_delay, behaviour, wire)
+    counts.by_status[200] += 1
+    await wire.head(200, {"content-type": "text/event-stream"}, None)
+    await wire.write(answer.opening)
+    clock: Callable[[], float] = asyncio.get_running_loop().time
+    started = clock()
+    await _disturb(behaviour, wire, 0)
+    for sent, token in enumerate(answer.tokens, 1):
+        if behaviour.token_rate:
+            await wire.pause(started + sent / behaviour.token_rate - clock())
+        await wire.write(token)
+        await _disturb(behaviour, wire, sent)
+    await wire.write(answer.closing, end=True)
+
+
+async def _until_head(delay: float, behaviour: Behaviour, wire: Wire) -> None:
+    await wire.pause(delay + random.uniform(0, behaviour.jitter))
+    if behaviour.reset_before_head:
+        raise CutError(Cut.ANSWER_RESET)
+
+
+async def _disturb(behaviour: Behaviour, wire: Wire, sent: float) -> None:
+    """Do what the script says once that many tokens were sent."""
+    if behaviour.reset_after is not None and sent >= behaviour.reset_after:
+        raise CutError(Cut.ANSWER_RESET)
+    if behaviour.hang_up_after is not None and sent >= behaviour.hang_up_after:
+        raise CutError(Cut.CONNECTION_END)
+    if behaviour.stall_after is not None and sent >= behaviour.stall_after:
+        await wire.pause(math.inf)
