@@ -205,7 +205,7 @@ def seam_tables() -> str:
 
 def metrics_page() -> str:
     """docs/metrics.md."""
-    usual = [m for m in semconv.METRICS if not (m.full or m.planned or m.setting)]
+    usual = [m for m in semconv.METRICS if not (m.full or m.setting)]
     lines = [
         METRICS_INTRODUCTION.format(
             scope=semconv.SCOPE_NAME,
@@ -224,11 +224,6 @@ def metrics_page() -> str:
     for metric in semconv.METRICS:
         if metric.setting:
             lines += metric_table(f"With `{metric.setting}=True`", "", [metric])
-    lines += metric_table(
-        "Reserved",
-        "Names that are settled and not emitted yet.",
-        [m for m in semconv.METRICS if m.planned],
-    )
     lines += ["", "## Attributes", "", "| key | meaning | values |", "|---|---|---|"]
     for attribute in semconv.ATTRIBUTES:
         values = ", ".join(map(code, attribute.values))

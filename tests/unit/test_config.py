@@ -31,6 +31,15 @@ WRONG_VALUES = [
     ("peak_window", 0, "above 0"),
     ("model_attributes", None, "True or False"),
     ("time_in_queue", "0", "True or False"),
+    ("leak_threshold", 1.9, "at least 2"),
+    ("leak_threshold", -1, "or 0"),
+    ("leak_threshold", float("inf"), "finite"),
+    ("leak_threshold", "60", "a finite number"),
+    ("leak_threshold", None, "a finite number"),
+    ("leak_stacks", 1, "True or False"),
+    ("loop_lag", None, "True or False"),
+    ("snapshot_signal", "", "name of a signal"),
+    ("snapshot_signal", 12, "name of a signal"),
 ]
 
 ENVIRONMENT_VALUES = [
@@ -48,6 +57,11 @@ ENVIRONMENT_VALUES = [
     ("PEAK_WINDOW", "10", "peak_window", 10.0),
     ("MODEL_ATTRIBUTES", "1", "model_attributes", True),
     ("TIME_IN_QUEUE", "true", "time_in_queue", True),
+    ("LEAK_THRESHOLD", "0", "leak_threshold", 0.0),
+    ("LEAK_THRESHOLD", "2", "leak_threshold", 2.0),
+    ("LEAK_STACKS", "true", "leak_stacks", True),
+    ("LOOP_LAG", "false", "loop_lag", False),
+    ("SNAPSHOT_SIGNAL", "SIGUSR2", "snapshot_signal", "SIGUSR2"),
 ]
 
 WRONG_ENVIRONMENT = [
@@ -59,6 +73,8 @@ WRONG_ENVIRONMENT = [
     ("MAX_ORIGINS", "1.5"),
     ("MAX_ORIGINS", "1000"),
     ("PEAK_WINDOW", "-1"),
+    ("LEAK_THRESHOLD", "1"),
+    ("LEAK_THRESHOLD", "a minute"),
 ]
 
 
@@ -82,6 +98,10 @@ def test_defaults_are_the_documented_ones() -> None:
         peak_window=75.0,
         model_attributes=False,
         time_in_queue=False,
+        leak_threshold=60.0,
+        leak_stacks=False,
+        loop_lag=True,
+        snapshot_signal=None,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
 from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
 from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
+from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView, PoolView
 from opentelemetry.instrumentation.gluellm.pool.registry import Owner, PoolRegistry
 from opentelemetry.instrumentation.gluellm.pool.stats import ACTIVE_1, IDLE_1, Tally
 from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
@@ -36,16 +37,27 @@ class FakePool:
         self.idle_maximum = idle_maximum
         self.active: dict[Any, int] = {}
         self.idle: dict[Any, int] = {}
+        self.views: list[ConnectionView] = []
 
 
-def read(pool: FakePool, tracker: PoolTracker, counts: Tally) -> None:
-    """Add a fake pool's connections to a count."""
-    for place, connections in ((ACTIVE_1, pool.active), (IDLE_1, pool.idle)):
-        for origin, number in connections.items():
-            counts.of(origin)[place] += number
-    counts.busy = sum(pool.active.values())
-    counts.maximum = pool.maximum
-    counts.idle_maximum = pool.idle_maximum
+class Reader:
+    """Reads a fake pool, as an adapter reads a library's."""
+
+    def count(self, pool: FakePool, tracker: PoolTracker, counts: Tally) -> None:
+        """Add a fake pool's connections to a count."""
+        for place, connections in ((ACTIVE_1, pool.active), (IDLE_1, pool.idle)):
+            for origin, number in connections.items():
+                counts.of(origin)[place] += number
+        counts.busy = sum(pool.active.values())
+        counts.maximum = pool.maximum
+        counts.idle_maximum = pool.idle_maximum
+
+    def view(self, pool: FakePool, tracker: PoolTracker) -> PoolView:
+        """The connections that a test has put into ``pool.views``."""
+        return PoolView(pool.maximum, pool.idle_maximum, 5.0, False, tuple(pool.views))
+
+
+read = Reader()
 
 
 class Recorder(PoolObserver):
@@ -77,6 +89,24 @@ class Recorder(PoolObserver):
 
     def lease_answered(self, *arguments: Any) -> None:
         self.events.append(("lease_answered", arguments))
+
+    def lease_timed_out(self, *arguments: Any) -> None:
+        self.events.append(("lease_timed_out", arguments))
+
+    def watch_passed(self, *arguments: Any) -> None:
+        self.events.append(("watch_passed", arguments))
+
+    def leak_suspected(self, *arguments: Any) -> None:
+        self.events.append(("leak_suspected", arguments))
+
+    def leak_over(self, *arguments: Any) -> None:
+        self.events.append(("leak_over", arguments))
+
+    def requests_stuck(self, *arguments: Any) -> None:
+        self.events.append(("requests_stuck", arguments))
+
+    def clients_churned(self, *arguments: Any) -> None:
+        self.events.append(("clients_churned", arguments))
 
     def lease_waited(self, *arguments: Any) -> None:
         self.events.append(("lease_waited", arguments))

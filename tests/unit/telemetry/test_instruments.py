@@ -23,7 +23,7 @@ from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument
 OBSERVED = [
     metric.name
     for metric in semconv.METRICS
-    if metric.instrument is not Instrument.HISTOGRAM and not metric.planned
+    if metric.instrument is not Instrument.HISTOGRAM
 ]
 
 

@@ -13,7 +13,8 @@
 Metrics and spans go to the global OpenTelemetry providers unless others are handed in.
 """
 
-from .instrumentor import GlueLLMInstrumentor
+from .diagnosis.snapshot import Snapshot
+from .instrumentor import GlueLLMInstrumentor, snapshot
 from .version import __version__
 
-__all__ = ["GlueLLMInstrumentor", "__version__"]
+__all__ = ["GlueLLMInstrumentor", "Snapshot", "snapshot", "__version__"]

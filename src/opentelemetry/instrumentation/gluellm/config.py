@@ -76,6 +76,28 @@ def _seconds(*, zero: bool) -> Rule:
     )
 
 
+def _leak_threshold() -> Rule:
+    any_number = _seconds(zero=True)
+
+    def accepts(value: object) -> bool:
+        return any_number.accepts(value) and (value == 0 or float(cast("float", value)) >= 2)
+
+    return Rule(
+        "a finite number of at least 2, since an application may do other work between two reads, "
+        "or 0 to look for no leaks",
+        accepts,
+        float,
+    )
+
+
+def _name_or_none() -> Rule:
+    return Rule(
+        'None, or the name of a signal as in "SIGUSR2"',
+        lambda value: value is None or (isinstance(value, str) and bool(value)),
+        str,
+    )
+
+
 def _whole_number(low: int, high: int) -> Rule:
     def accepts(value: object) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
@@ -143,6 +165,34 @@ class Config:
         _boolean(),
         "Also emit `http.client.request.time_in_queue`, which counts as .NET does: only requests "
         "that had to wait.",
+    )
+
+    leak_threshold: float = _setting(
+        60.0,
+        _leak_threshold(),
+        "A response that nobody has read for this long is a suspected leak of its connection. A "
+        "read that waits for bytes is none, however long. 0 looks for no leaks; less than 2 is "
+        "refused, since an application may do other work between two reads.",
+        "s",
+    )
+    leak_stacks: bool = _setting(
+        False,
+        _boolean(),
+        "Note the whole stack of each call, not just the line of the application that made it, "
+        "and put it into leak warnings. Costs some ten microseconds a call.",
+    )
+    loop_lag: bool = _setting(
+        True,
+        _boolean(),
+        "Run a timer on event loops while requests are under way in them, to tell a blocked loop "
+        "from a slow pool or provider.",
+    )
+    snapshot_signal: str | None = _setting(
+        None,
+        _name_or_none(),
+        "Name of a signal, `SIGUSR2` for instance, on which the process writes a snapshot of its "
+        "pools and the findings to the log, and that `gluellm-pools doctor --pid` sends. Off by "
+        "default.",
     )
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import weakref
 
 from opentelemetry.metrics import MeterProvider
@@ -14,9 +15,15 @@ from .attribution.any_llm import AnyLLMAttribution
 from .attribution.context import current_call
 from .attribution.hosts import provider_for_host
 from .config import Config
+from .diagnosis.collect import collect
+from .diagnosis.notes import NoteObserver
+from .diagnosis.snapshot import Snapshot
+from .pool import place
+from .pool.loops import LoopLag
 from .pool.registry import PoolRegistry
 from .pool.seams import Seams
 from .pool.stats import PoolStats
+from .pool.watch import Watch
 from .telemetry import instruments, logs
 from .telemetry.entry import EntryObserver, entry_context
 from .telemetry.metrics import DurationObserver
@@ -54,17 +61,28 @@ class Installation:
                 EntryObserver(),
                 durations,
                 SpanObserver(tracer_of(tracer_provider), config.span_min_duration),
+                NoteObserver(),
+                logs.WatchObserver(),
             ),
             max_origins=config.max_origins,
             peak_window=config.peak_window,
             books=books,
             entry_context=entry_context(),
+            find_place=_find_whole if config.leak_stacks else place.find,
+            loop_lag=config.loop_lag,
+        )
+        self._began = time.monotonic_ns()
+        self._leak_threshold = config.leak_threshold
+        self._loop_lag = LoopLag(self.registry, config.peak_window) if config.loop_lag else None
+        self._watch = Watch(
+            self.registry, leak_threshold=config.leak_threshold, loop_lag=self._loop_lag
         )
         self._source = StateSource(
             self.registry,
             self._drain,
             self._seams,
             lambda: logs.warn_of_failures(self._failures),
+            self._loop_lag,
         )
         self._surroundings = Surroundings(
             registry=self.registry,
@@ -73,7 +91,11 @@ class Installation:
             tell_streaming=config.metrics == "full",
             everything=config.scope == "all" and not clients_only,
         )
-        self._attribution = None if clients_only else AnyLLMAttribution(self._failed)
+        self._attribution = (
+            None
+            if clients_only
+            else AnyLLMAttribution(self._failed, whole_stacks=config.leak_stacks)
+        )
         httpcore = HttpcoreAdapter()
         httpcore.on_seams = logs.warn_of_missing_seams
         self._adapters: tuple[Adapter, ...] = (httpcore,)
@@ -81,6 +103,7 @@ class Installation:
     def install(self) -> None:
         """Patch and connect. Undoes itself where that raises."""
         try:
+            self._watch.start()
             for adapter in self._adapters:
                 adapter.install(self._surroundings)
             if self._attribution is not None:
@@ -98,9 +121,19 @@ class Installation:
             self._attribution.uninstall()
         for adapter in reversed(self._adapters):
             adapter.uninstall()
+        self._watch.stop()
         self._drain.all()
         self._instruments.disconnect()
         self.registry.close()
+
+    def snapshot(self) -> Snapshot:
+        """Every live pool, what was counted so far, and the process."""
+        return collect(
+            self.registry,
+            began=self._began,
+            leak_threshold=self._leak_threshold,
+            loop_lag=self._loop_lag,
+        )
 
     def stats(self) -> list[PoolStats]:
         """A snapshot of every live pool."""
@@ -131,6 +164,7 @@ class Installation:
         """Start anew: what was counted is the parent's."""
         self._drain.after_fork_in_child()
         self.registry.forget()
+        self._watch.after_fork_in_child()
 
 
 _installations: weakref.WeakSet[Installation] = weakref.WeakSet()
@@ -158,6 +192,10 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_after_fork_in_parent,
         after_in_child=_after_fork_in_child,
     )
+
+
+def _find_whole() -> place.Place | None:
+    return place.find(whole=True)
 
 
 def _no_call() -> None:

@@ -13,6 +13,7 @@ from opentelemetry.trace import TracerProvider
 
 from .adapters.httpcore import any_owned, disown, own, pools_of
 from .config import Config
+from .diagnosis.snapshot import Snapshot
 from .http_spans import HttpSpans
 from .installation import Installation
 from .package import _instruments
@@ -34,6 +35,10 @@ class Settings(TypedDict, total=False):
     peak_window: float
     model_attributes: bool
     time_in_queue: bool
+    leak_threshold: float
+    leak_stacks: bool
+    loop_lag: bool
+    snapshot_signal: str | None
     skip_dep_check: bool
     raise_exception_on_conflict: bool
 
@@ -158,6 +163,21 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             if installation is not None and installation.clients_only and not any_owned():
                 base._installation = None
                 installation.uninstall()
+
+
+def snapshot() -> Snapshot:
+    """Every live pool with its connections and requests, and what was counted so far.
+
+    Takes no lock and touches no socket: it can be called from any thread and in a signal handler.
+    Raises RuntimeError when nothing is instrumented.
+    """
+    installation = GlueLLMInstrumentor._installation
+    if installation is None:
+        raise RuntimeError(
+            "nothing is instrumented, so there is nothing to take a snapshot of: call "
+            "GlueLLMInstrumentor().instrument() first"
+        )
+    return installation.snapshot()
 
 
 def _renew_lock() -> None:

@@ -45,6 +45,11 @@ class _Patch:
 _INHERITED = object()
 
 
+def is_patched(function: Any) -> bool:
+    """Whether a function is a replacement of ours, or wraps one."""
+    return isinstance(getattr(function, _MARK, None), _Patch)
+
+
 class PatchSet:
     """Patches that are undone together.
 

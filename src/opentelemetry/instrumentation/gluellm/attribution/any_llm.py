@@ -41,11 +41,15 @@ class AnyLLMAttribution:
 
     Takes effect when any-llm is imported, at once if it is already. ``on_error`` is called with the
     kind of a failure of ours that was caught (``attribution.install``, ``attribution.call``,
-    ``attribution.stream``); the host's call goes on as if it weren't instrumented.
+    ``attribution.stream``, ``attribution.place``); the host's call goes on as if it weren't
+    instrumented. ``whole_stacks`` notes the whole stack of each call's place.
     """
 
-    def __init__(self, on_error: Callable[[str], None] = _no_error) -> None:
+    def __init__(
+        self, on_error: Callable[[str], None] = _no_error, *, whole_stacks: bool = False
+    ) -> None:
         self._on_error = on_error
+        self._whole_stacks = whole_stacks
         self._lock = threading.RLock()
         self._module: Any = None
         self._hooked = False
@@ -61,7 +65,7 @@ class AnyLLMAttribution:
         with self._lock:
             if self._scope is not None:
                 return
-            self._scope = CallScope(self._on_error)
+            self._scope = CallScope(self._on_error, whole_stacks=self._whole_stacks)
             if self._hooked:
                 self._patch()
                 return

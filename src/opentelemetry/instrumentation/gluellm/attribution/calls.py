@@ -10,7 +10,9 @@ from contextlib import suppress
 from typing import Any
 
 from ..pool.lease import Call
+from ..pool.place import Place, find
 from .context import current_call
+from .correlation import correlation_id
 from .streams import AsyncOpening, leave, wrap_stream
 
 ModelOf = Callable[[tuple[Any, ...], dict[str, Any]], str | None]
@@ -67,14 +69,26 @@ class CallScope:
     attribution, and the failure is counted by ``on_error``.
     """
 
-    def __init__(self, on_error: Callable[[str], None]) -> None:
+    def __init__(self, on_error: Callable[[str], None], *, whole_stacks: bool = False) -> None:
         self.on = True
         self._on_error = on_error
+        self._whole_stacks = whole_stacks
 
     def failed(self, kind: str) -> None:
         """Count a failure of ours."""
         with suppress(Exception):
             self._on_error(kind)
+
+    def place(self) -> Place | None:
+        """Where the application is at this moment; None inside another any-llm call."""
+        try:
+            around = current_call.get()
+            if not self.on or (around is not None and not around.ended):
+                return None
+            return find(whole=self._whole_stacks)
+        except Exception:
+            self.failed("attribution.place")
+            return None
 
     def begin(
         self,
@@ -83,6 +97,7 @@ class CallScope:
         model_of: ModelOf,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        place: Place | None,
     ) -> Call | None:
         """The call that starts here; None inside another: the outermost any-llm call wins."""
         if not self.on:
@@ -91,7 +106,13 @@ class CallScope:
             around = current_call.get()
             if around is not None and not around.ended:
                 return None
-            return Call(provider_key(instance), model_of(args, kwargs), operation)
+            return Call(
+                provider_key(instance),
+                model_of(args, kwargs),
+                operation,
+                place,
+                correlation_id(),
+            )
         except Exception:
             self.failed("attribution.call")
             return None
@@ -114,7 +135,7 @@ class CallScope:
         """The constructor: it claims the pools that are built in it, and makes no request."""
 
         def __init__(instance: Any, /, *args: Any, **kwargs: Any) -> None:
-            call = self.begin(instance, None, _no_model, args, kwargs)
+            call = self.begin(instance, None, _no_model, args, kwargs, self.place())
             if call is None:
                 return original(instance, *args, **kwargs)  # type: ignore[no-any-return]
             token = current_call.set(call)
@@ -127,11 +148,17 @@ class CallScope:
         return __init__
 
     def around_coroutine(self, original: Any, operation: str) -> Any:
-        """A coroutine function of a provider."""
+        """A coroutine function of a provider.
+
+        The place is found when the coroutine is made, since it may run elsewhere: in a task, or on
+        the loop of any-llm's sync API, with no frame of its maker above it.
+        """
         model_of = model_reader(original)
 
-        async def attributed(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
-            call = self.begin(instance, operation, model_of, args, kwargs)
+        async def attribute(
+            instance: Any, place: Place | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+        ) -> Any:
+            call = self.begin(instance, operation, model_of, args, kwargs, place)
             if call is None:
                 return await original(instance, *args, **kwargs)
             token = current_call.set(call)
@@ -144,14 +171,28 @@ class CallScope:
                 leave(token)
             return self.finish(result, call)
 
-        return attributed
+        # What a coroutine is called in warnings and in a debugger.
+        attribute.__name__ = getattr(original, "__name__", "attribute")
+        attribute.__qualname__ = getattr(original, "__qualname__", "attribute")
+
+        def attributed(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return attribute(instance, self.place(), args, kwargs)
+
+        if hasattr(inspect, "markcoroutinefunction"):
+            return inspect.markcoroutinefunction(attributed)
+
+        # Python 3.11 knows a coroutine function only by its code.
+        async def attributed_311(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return await attribute(instance, self.place(), args, kwargs)
+
+        return attributed_311
 
     def around_function(self, original: Any, operation: str) -> Any:
         """A plain function: a sync call, or one that returns an awaitable, a stream, a manager."""
         model_of = model_reader(original)
 
         def attributed(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
-            call = self.begin(instance, operation, model_of, args, kwargs)
+            call = self.begin(instance, operation, model_of, args, kwargs, self.place())
             if call is None:
                 return original(instance, *args, **kwargs)
             token = current_call.set(call)

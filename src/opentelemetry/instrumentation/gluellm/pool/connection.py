@@ -30,8 +30,11 @@ class TrackedConnection:
         "missing",
         "observed",
         "origin",
+        "orphaned",
+        "orphans",
         "peer",
         "protocol",
+        "reads_told",
         "served",
         "streams",
         "tls_ended_at",
@@ -63,6 +66,12 @@ class TrackedConnection:
         """The lease that was assigned last: on HTTP/1.1 the only one."""
         self.streams: dict[int, Lease] | None = None
         """HTTP/2: leases by stream."""
+        self.orphans: dict[int, None] = {}
+        """HTTP/2: streams whose request is over and that the peer may still have open."""
+        self.reads_told = False
+        """Whether its body reads are noted: without that, unread means nothing."""
+        self.orphaned = False
+        """Whether it was counted as a connection that nobody refers to."""
         self.served = 0
         """Requests that were answered on it."""
         self.closing: str | None = None

@@ -10,6 +10,7 @@ from .copies import nothing
 if TYPE_CHECKING:
     from .connection import TrackedConnection
     from .ledger import OriginLedger
+    from .place import Place
     from .tracker import PoolTracker
 
 QUEUED, CONNECTING, STREAM_QUEUED, AWAITING_RESPONSE, READING, UNREAD = range(6)
@@ -29,14 +30,31 @@ _REUSE_FAILURES = frozenset({"read_error", "write_error", "protocol_error", "con
 class Call:
     """One any-llm call: what its requests and the pools built inside it are attributed to."""
 
-    __slots__ = ("ended", "model", "operation", "provider", "requests")
+    __slots__ = (
+        "correlation_id",
+        "ended",
+        "model",
+        "operation",
+        "place",
+        "provider",
+        "requests",
+    )
 
     def __init__(
-        self, provider: str, model: str | None = None, operation: str | None = None
+        self,
+        provider: str,
+        model: str | None = None,
+        operation: str | None = None,
+        place: Place | None = None,
+        correlation_id: str | None = None,
     ) -> None:
         self.provider = provider
         self.model = model
         self.operation = operation
+        self.place = place
+        """Where the application made it."""
+        self.correlation_id = correlation_id
+        """GlueLLM's, where there is one."""
         self.ended = False
         """From then on it has ``ended_at``."""
         self.requests = 0
@@ -111,6 +129,18 @@ class Lease:
     """The lease that the same request object has besides, where it is under way twice."""
     in_client_span = False
     """Whether the observer wants to hear of its answer."""
+    own_place: Place | None = None
+    """Where the application sent it, outside any-llm's calls."""
+    waits_since = 0
+    """When it took its present place in the queue: a requeue begins its pool timeout anew."""
+    pool_timeout: float | None = None
+    """Seconds that it waits at most, as it asked for when it took its place."""
+    suspected = False
+    """Whether it has been unread for longer than the leak threshold, and still is."""
+    leaked = False
+    """Whether it ever was suspected."""
+    overdue = False
+    """Whether it was counted as waiting past its own pool timeout."""
 
     def __init__(
         self, tracker: PoolTracker, origin: OriginLedger, call: Call | None, now: int
@@ -151,8 +181,10 @@ class Lease:
             return
         # One statement without a call in it, which the interpreter lock makes atomic.
         self.origin.spent[self.phase] += now - self.phase_since
-        self.phase = phase
+        # In this order: who reads the phase and then the time, in another thread, can't take the
+        # age of the phase before for that of this one.
         self.phase_since = now
+        self.phase = phase
 
     def end(self, now: int) -> bool:
         """Leave the last phase. False when it had ended already."""
@@ -171,6 +203,21 @@ class Lease:
         until = self.acquired_at or (self.ended_at if self.ended else self.entered_at)
         return until - self.entered_at
 
+    @property
+    def place(self) -> Place | None:
+        """Where the application made the call that it belongs to."""
+        return self.own_place if self.call is None else self.call.place
+
+    @property
+    def timeout_kind(self) -> str | None:
+        """Which timeout it ended in."""
+        return None if self.error is None else _TIMEOUT_KINDS.get(self.error)
+
+    @property
+    def failed_on_reused_connection(self) -> bool:
+        """Whether it failed on a reused connection before the first byte of a response."""
+        return self.reused and not self.answered_at and self.error in _REUSE_FAILURES
+
     def account(self) -> None:
         """Count its end: its outcome, a timeout, a failure on a reused connection."""
         origin = self.origin
@@ -178,8 +225,11 @@ class Lease:
         origin.left(self.status, error, self.resend)
         if error is None:
             return
-        kind = _TIMEOUT_KINDS.get(error)
+        kind = self.timeout_kind
         if kind is not None:
             origin.timeouts[kind] += 1
-        if self.reused and not self.answered_at and error in _REUSE_FAILURES:
+        if self.failed_on_reused_connection:
             origin.reuse_failures += 1
+            silence = self.ended_at - self.phase_since
+            if silence > origin.longest_silence:
+                origin.longest_silence = silence

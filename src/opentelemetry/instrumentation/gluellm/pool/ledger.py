@@ -7,10 +7,15 @@ interpreter lock makes atomic.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .lease import PHASES
 
+if TYPE_CHECKING:
+    from .place import Place
+
+ANOMALIES = ("waiter_with_idle_connection", "orphaned_connection", "pool_timeout_overrun")
+"""States that a pool should never be in, by their names in the telemetry contract."""
 _SLICES = 5
 # Ways to fail that alerts ask for: their series are there with 0 from the pool's first request on,
 # since increase() can't see a series that is born at 1.
@@ -52,6 +57,13 @@ class Peak:
         if value > self.high:
             self.high = value
 
+    def raise_to(self, value: int, now: int) -> None:
+        """Note a value that is there for this moment only."""
+        if now >= self.end:
+            self.turn(now)
+        if value > self.high:
+            self.high = value
+
     def highest(self, now: int) -> int:
         """The highest value within the window."""
         if now >= self.end:
@@ -90,7 +102,10 @@ class OriginLedger:
     __slots__ = (
         "address",
         "attributes",
+        "entered",
+        "longest_silence",
         "pool",
+        "pools",
         "port",
         "protocols",
         "requests",
@@ -111,6 +126,12 @@ class OriginLedger:
             self.requests = dict.fromkeys(_BORN_AT_ZERO, 0)
         self.timeouts = {"pool": 0, "connect": 0, "read": 0, "write": 0}
         self.reuse_failures = 0
+        self.longest_silence = 0
+        """Nanoseconds: the longest that a request had waited when its reused connection failed."""
+        self.entered = 0
+        """Requests that entered a pool for it, those under way included."""
+        self.pools = 0
+        """Pools that ever asked for it."""
         self.protocols: set[str] = set()
         """HTTP versions of the connections so far."""
         self.attributes: Any = None
@@ -132,10 +153,13 @@ class PoolLedger:
     __slots__ = (
         "acquire_timeout",
         "active",
+        "anomalies",
         "attributes",
+        "built_at",
         "closed",
         "discarded",
         "empty_since",
+        "leaks",
         "library",
         "live",
         "name",
@@ -170,6 +194,11 @@ class PoolLedger:
         self.requeues = 0
         self.acquire_timeout: float | None = None
         """Seconds, as last asked for."""
+        self.leaks = 0
+        """Leases that were ever suspected to leak their connection."""
+        self.anomalies = dict.fromkeys(ANOMALIES, 0)
+        self.built_at: Place | None = None
+        """Where the application built the last of its pools."""
         self.live = 0
         self.pools_opened = 0
         self.discarded = {"closed": 0, "garbage_collected": 0}

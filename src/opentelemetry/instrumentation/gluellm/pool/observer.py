@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .connection import TrackedConnection
     from .lease import Lease
+    from .ledger import OriginLedger
     from .tracker import PoolTracker
 
 
@@ -42,6 +43,10 @@ class PoolObserver:
         refused, and it happens in whichever task released a connection, under the pool's lock.
         """
 
+    def lease_timed_out(self, lease: Lease, error: BaseException) -> None:
+        """A request waited for a connection in vain. The error is the library's own: a note may be
+        added to it, nothing else."""
+
     def lease_answered(self, lease: Lease) -> None:
         """The response's head has come: told on a fresh connection, or if ``in_client_span``."""
 
@@ -56,3 +61,20 @@ class PoolObserver:
 
     def connection_closed(self, connection: TrackedConnection, reason: str) -> None:
         """An established connection is closed. Reached by finalizers."""
+
+    # Told by the watch, in a thread of ours.
+
+    def watch_passed(self) -> None:
+        """The watch has looked at everything once more."""
+
+    def leak_suspected(self, lease: Lease) -> None:
+        """Nobody has read the response for longer than the leak threshold."""
+
+    def leak_over(self, lease: Lease, how: str) -> None:
+        """A suspected lease was ``released`` after all, or ``read`` on, or its pool ``closed``."""
+
+    def requests_stuck(self, pool: PoolTracker, leases: tuple[Lease, ...]) -> None:
+        """These requests have waited for a connection or a stream for long, the oldest first."""
+
+    def clients_churned(self, origin: OriginLedger, pools: int, requests: int) -> None:
+        """So many pools were built for an origin and served no more than so many requests."""

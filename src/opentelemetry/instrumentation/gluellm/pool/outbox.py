@@ -28,6 +28,9 @@ class Outbox:
         self.items: deque[Any] = deque()
         self.filling = False
         """Whether whoever enters should help to empty it."""
+        self.attention = False
+        """Whether whoever enters should look what is asked of it: help here, or waking the watch.
+        One flag, since every request looks at it."""
         self.dropped = 0
 
     def put(self, item: Any) -> None:
@@ -44,7 +47,7 @@ class Outbox:
         """
         length = len(self.items)
         if length >= self.half:
-            self.filling = True
+            self.filling = self.attention = True
         if length < self.capacity:
             self.items.append(lease)
             return

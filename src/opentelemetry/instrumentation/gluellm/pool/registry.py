@@ -15,6 +15,8 @@ from .guard import Guard
 from .lease import PHASES, QUEUED, Lease
 from .ledger import OriginLedger, PoolLedger
 from .observer import PoolObserver
+from .place import Place
+from .reader import PoolReader
 from .stats import (
     ACTIVE_1,
     ACTIVE_2,
@@ -46,8 +48,18 @@ def is_host(text: str) -> bool:
     return _HOST.fullmatch(text) is not None
 
 
-def _no_context() -> object:
+def _nothing() -> None:
     return None
+
+
+class Nowhere:
+    """Stands for the event loop of a pool whose loop is not watched."""
+
+    def __call__(self) -> None:
+        return None
+
+
+NOWHERE = Nowhere()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,8 @@ class Owner:
 
     name: str
     provider: str | None
+    built_at: Place | None = None
+    """Where the application built the pool, where that is known."""
 
 
 class PoolRegistry:
@@ -73,7 +87,9 @@ class PoolRegistry:
         peak_window: float = 75.0,
         clock: Callable[[], int] = time.monotonic_ns,
         books: Books | None = None,
-        entry_context: Callable[[], object] = _no_context,
+        entry_context: Callable[[], object] = _nothing,
+        find_place: Callable[[], Place | None] = _nothing,
+        loop_lag: bool = False,
     ) -> None:
         self.open = True
         """False once its installation is undone: what is left of it then passes everything on."""
@@ -87,6 +103,11 @@ class PoolRegistry:
         self.outbox = self._books.outbox
         self.entry_context = entry_context
         """Whether there is something about a request that enters that an observer has to note."""
+        self.find_place = find_place
+        """Gives the place in the application's code that runs now."""
+        self.no_loop = None if loop_lag else NOWHERE
+        self.wake: Callable[[], None] = _nothing
+        """Starts the watch where it rests."""
         self.observer: PoolObserver = Guard(observers, self.failures)
         self.trackers: dict[PoolTracker, None] = {}
         self.ending: dict[PoolTracker, None] = {}
@@ -96,19 +117,30 @@ class PoolRegistry:
         for ledger in self.ledgers.values():
             ledger.watch(self._window, clock())
 
+    def attend(self) -> None:
+        """A request enters and something is asked of it."""
+        outbox = self.outbox
+        outbox.attention = False
+        self.wake()
+        if outbox.filling:
+            outbox.attention = True
+            self.observer.outbox_filling()
+
     # Names
 
     def track(
         self,
         pool: Any,
-        read: Callable[[Any, PoolTracker, Tally], None],
+        reader: PoolReader,
         *,
         owner: Owner,
         library: str,
     ) -> PoolTracker:
-        """Follow a pool from now on. ``read`` adds its connections to a count."""
+        """Follow a pool from now on."""
         ledger = self._ledger(owner.name, owner.provider, library)
-        tracker = PoolTracker(self, ledger, pool, read)
+        tracker = PoolTracker(self, ledger, pool, reader)
+        if owner.built_at is not None:
+            ledger.built_at = owner.built_at
         ledger.live += 1
         ledger.pools_opened += 1
         ledger.empty_since = None
@@ -192,7 +224,7 @@ class PoolRegistry:
         if pool is None:
             return
         try:
-            tracker.read(pool, tracker, counts)
+            tracker.reader.count(pool, tracker, counts)
         except Exception as error:
             self.failures.caught("read", error)
             return
@@ -298,3 +330,5 @@ def _add_leases(leases: tuple[Lease, ...], state: NameState, counts: Tally) -> N
             since = lease.entered_at
         if not oldest[phase] or since < oldest[phase]:
             oldest[phase] = since
+        if lease.suspected:
+            state.leaks_suspected += 1

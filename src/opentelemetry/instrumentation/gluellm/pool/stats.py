@@ -29,10 +29,12 @@ class RunningRequests:
 class Tally:
     """Connections and requests by origin and state, summed over pools while they are read."""
 
-    __slots__ = ("busy", "idle_maximum", "maximum", "origins", "requests", "spent")
+    __slots__ = ("busy", "idle_maximum", "maximum", "origins", "requests", "spent", "streams")
 
     def __init__(self) -> None:
         self.origins: dict[OriginLedger, list[int]] = {}
+        self.streams: dict[OriginLedger, list[int]] = {}
+        """HTTP/2 streams by origin: active, limit, orphaned."""
         self.requests: dict[OriginLedger, RunningRequests] = {}
         self.spent: dict[OriginLedger, tuple[int, ...]] = {}
         """Nanoseconds in each phase that leases had left when the reading began."""
@@ -48,6 +50,15 @@ class Tally:
         if counts is None:
             counts = self.origins[origin] = [0, 0, 0, 0, 0]
         return counts
+
+    def add_streams(self, origin: OriginLedger, active: int, limit: int, orphaned: int) -> None:
+        """Add the streams of one HTTP/2 connection."""
+        streams = self.streams.get(origin)
+        if streams is None:
+            streams = self.streams[origin] = [0, 0, 0]
+        streams[0] += active
+        streams[1] += limit
+        streams[2] += orphaned
 
     def running(self, origin: OriginLedger) -> RunningRequests:
         """The running requests of one origin, to be added to."""
@@ -68,6 +79,7 @@ class NameState:
     occupancy: float | None = None
     """Share of the limit in use in the fullest pool; None when every pool is unlimited."""
     busy: int = 0
+    leaks_suspected: int = 0
     oldest_since: list[int] = field(default_factory=lambda: [0] * len(PHASES))
     """Since when the longest has been in each phase; 0 when none is."""
 

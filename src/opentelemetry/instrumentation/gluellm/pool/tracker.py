@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +21,8 @@ from .lease import (
 if TYPE_CHECKING:
     from .connection import TrackedConnection
     from .ledger import OriginLedger, PoolLedger
+    from .reader import PoolReader, PoolView
     from .registry import PoolRegistry
-    from .stats import Tally
 
 _HOLDERS = 3
 _LOOKED_AT = 64
@@ -50,17 +49,22 @@ class PoolTracker:
         "_origins",
         "clock",
         "connections",
+        "entered",
         "entry_context",
         "leases",
         "ledger",
         "items",
+        "loop",
         "maximum",
         "observer",
         "open",
         "outbox",
-        "read",
+        "read_timeout",
+        "reader",
         "reference",
         "registry",
+        "stuck_told_at",
+        "tracked_at",
     )
 
     def __init__(
@@ -68,7 +72,7 @@ class PoolTracker:
         registry: PoolRegistry,
         ledger: PoolLedger,
         pool: Any,
-        read: Callable[[Any, PoolTracker, Tally], None],
+        reader: PoolReader,
     ) -> None:
         self.registry = registry
         self.clock = registry.clock
@@ -77,7 +81,17 @@ class PoolTracker:
         self.items = registry.outbox.items
         self.entry_context = registry.entry_context
         self.ledger = ledger
-        self.read = read
+        self.reader = reader
+        self.tracked_at = registry.clock()
+        self.entered = 0
+        """Requests so far."""
+        self.read_timeout: float | None = None
+        """Seconds, as the first request asked for."""
+        self.loop: Any = registry.no_loop
+        """A weak reference to the event loop that its requests run in; None when that is to be
+        found out by the next request, ``NOWHERE`` when it is not."""
+        self.stuck_told_at = 0
+        """When it was last told that requests are stuck in it."""
         self.maximum: int | None = None
         """Upper bound of connections, as last read; None when unlimited."""
         self.open = True
@@ -98,6 +112,7 @@ class PoolTracker:
             found = self.registry.origin(self.ledger, host, port, scheme)
             if len(self._origins) < self.registry.max_origins:
                 self._origins[key] = found
+                found.pools += 1
         return found
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -113,22 +128,29 @@ class PoolTracker:
     ) -> Lease:
         """A request for an origin enters the pool."""
         origin = self._origins.get((host, port, scheme)) or self.origin(host, port, scheme)
+        origin.entered += 1
+        self.entered += 1
         lease = Lease(self, origin, call, self.clock())
         if call is not None:
             call.requests += 1
             if call.requests > 1:
                 lease.resend = True
+        else:
+            lease.own_place = self.registry.find_place()
         self.leases[lease] = None
         context = self.entry_context()
         if context:
             self.observer.lease_queued(lease, context)
-        if self.outbox.filling:
-            self.observer.outbox_filling()
+        # After the lease is there to be seen: the watch looks in the other order before it rests.
+        if self.outbox.attention:
+            self.registry.attend()
         return lease
 
-    def waiting(self, lease: Lease) -> None:
-        """The request found no connection and now stands in the queue."""
+    def waiting(self, lease: Lease, timeout: float | None = None) -> None:
+        """The request found no connection and now stands in the queue, for ``timeout`` seconds."""
         now = self.clock()
+        lease.waits_since = now
+        lease.pool_timeout = timeout
         if not lease.standing:
             lease.standing = True
             self.ledger.queued.change(1, now)
@@ -292,6 +314,10 @@ class PoolTracker:
         if lease.counted and (lease.waited or not lease.acquired_at):
             self.observer.lease_waited(lease)
 
+    def timed_out(self, lease: Lease, error: BaseException) -> None:
+        """The request waited in vain; ``error`` is on its way to the application."""
+        self.observer.lease_timed_out(lease, error)
+
     def withdraw(self, lease: Lease) -> None:
         """The pool has refused to take the request in, for its URL's scheme: it never was there."""
         lease.end(self.clock())
@@ -346,6 +372,18 @@ class PoolTracker:
             oldest_age=now - holders[0].acquired_at if holders else 0,
             oldest_phase=holders[0].phase if holders else QUEUED,
         )
+
+    def view(self) -> PoolView | None:
+        """The pool as it is now; None where it is gone or can't be read at this moment."""
+        reference = self.reference
+        pool = reference() if reference is not None else None
+        if pool is None:
+            return None
+        try:
+            return self.reader.view(pool, self)
+        except Exception as error:
+            self.registry.failures.caught("view", error)
+            return None
 
     # The pool's own end
 

@@ -23,7 +23,7 @@ Attributes = dict[str, Any]
 class PoolAttributes:
     """The attribute sets of one pool name."""
 
-    __slots__ = ("base", "phases")
+    __slots__ = ("anomalies", "base", "phases")
 
     def __init__(self, ledger: PoolLedger) -> None:
         self.base: Attributes = {
@@ -33,12 +33,24 @@ class PoolAttributes:
         if ledger.provider is not None:
             self.base[semconv.PROVIDER_NAME] = semconv.registered_provider_name(ledger.provider)
         self.phases = [{**self.base, semconv.REQUEST_PHASE: phase} for phase in PHASES]
+        self.anomalies = {
+            kind: {**self.base, semconv.ANOMALY_TYPE: kind} for kind in semconv.ANOMALY_TYPES
+        }
 
 
 class OriginAttributes:
     """The attribute sets of one pool name towards one origin."""
 
-    __slots__ = ("base", "connections", "phases", "requests", "sets", "time_reported", "timeouts")
+    __slots__ = (
+        "base",
+        "connections",
+        "phases",
+        "requests",
+        "sets",
+        "streams",
+        "time_reported",
+        "timeouts",
+    )
 
     def __init__(self, ledger: OriginLedger) -> None:
         self.base: Attributes = dict(of_pool(ledger.pool).base)
@@ -58,6 +70,7 @@ class OriginAttributes:
             for protocol in semconv.PROTOCOL_VERSIONS
             for state in semconv.CONNECTION_STATES
         }
+        self.streams = {**self.base, semconv.PROTOCOL_VERSION: "2"}
         self.requests: dict[tuple[int, str | None, bool], Attributes] = {}
         self.sets: dict[Hashable, Attributes] = {}
         self.time_reported = [0.0] * len(PHASES)

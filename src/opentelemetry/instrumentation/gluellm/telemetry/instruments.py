@@ -55,7 +55,7 @@ class MeterInstruments:
         """Let the callbacks ask ``source``, which is held weakly."""
         self._source = weakref.ref(source)
         for metric in semconv.METRICS:
-            if metric.instrument is not Instrument.HISTOGRAM and not metric.planned:
+            if metric.instrument is not Instrument.HISTOGRAM:
                 self._create_observable(metric)
 
     def disconnect(self) -> None:

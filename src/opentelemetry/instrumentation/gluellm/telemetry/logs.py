@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
+from ..pool.describe import holders, label, one_line, seconds, state, whose
 from ..pool.guard import Failures
+from ..pool.lease import PHASES, Lease
+from ..pool.ledger import OriginLedger
+from ..pool.observer import PoolObserver
 from ..pool.seams import Seams
+from ..pool.tracker import PoolTracker
+from ..pool.watch import TOLD_EVERY
 from .semconv import SCOPE_NAME
 
 _logger = logging.getLogger(SCOPE_NAME)
@@ -38,3 +45,110 @@ def warn_of_failures(failures: Failures) -> None:
             kind,
             error,
         )
+
+
+@dataclass(slots=True)
+class _Leaks:
+    """Leaks of one acquiring place."""
+
+    told_at: int = 0
+    """When they were last told; 0 before that."""
+    untold: int = 0
+    longest: Lease | None = None
+    """The longest-held of those that are yet to be told."""
+
+
+class WatchObserver(PoolObserver):
+    """Logs what the watch finds, each thing once in a while. Called in the watch's thread only."""
+
+    def __init__(self) -> None:
+        self._leaks: dict[object, _Leaks] = {}
+        self._churned: set[str] = set()
+
+    def leak_suspected(self, lease: Lease) -> None:
+        place = lease.place
+        key: object = place.key if place is not None else None
+        if key not in self._leaks and len(self._leaks) >= _MOST_PLACES:
+            key = None
+        leaks = self._leaks.setdefault(key, _Leaks())
+        leaks.untold += 1
+        longest = leaks.longest
+        if longest is None or lease.acquired_at < longest.acquired_at:
+            leaks.longest = lease
+
+    def watch_passed(self) -> None:
+        for leaks in self._leaks.values():
+            lease = leaks.longest
+            if lease is None:
+                continue
+            now = lease.tracker.clock()
+            if not leaks.told_at or now - leaks.told_at >= TOLD_EVERY:
+                number, leaks.untold = leaks.untold, 0
+                leaks.longest = None
+                leaks.told_at = now
+                _warn_of_leak(lease, now, number)
+
+    def leak_over(self, lease: Lease, how: str) -> None:
+        what = {
+            "released": "was released after all",
+            "read": "is read again after all",
+            "closed": "is over, since its pool was closed",
+        }[how]
+        now = lease.ended_at if lease.ended else lease.tracker.clock()
+        _logger.info(
+            "A connection of pool %s that was held unread %s, after %s: %s.",
+            label(lease.tracker),
+            what,
+            seconds(now - lease.acquired_at),
+            whose(lease),
+        )
+
+    def requests_stuck(self, pool: PoolTracker, leases: tuple[Lease, ...]) -> None:
+        now = pool.clock()
+        _logger.warning(
+            "%d requests have waited in pool %s for %s and longer (%s); the pool: %s; %s.",
+            len(leases),
+            label(pool),
+            seconds(min(now - lease.entered_at for lease in leases)),
+            ", ".join(sorted({PHASES[lease.phase] for lease in leases})),
+            state(pool),
+            holders(pool, now),
+        )
+
+    def clients_churned(self, origin: OriginLedger, pools: int, requests: int) -> None:
+        ledger = origin.pool
+        provider = ledger.provider or ledger.name
+        if provider in self._churned:
+            return
+        self._churned.add(provider)
+        place = ledger.built_at
+        _logger.warning(
+            "Client churn on %s: %d connection pools for one origin in the last minute, with %.1f "
+            "requests each, so hardly any connection is reused. They are built %s. Keep one client "
+            "instead and share it: any-llm's module functions build one per call, so make one "
+            "AnyLLM.create(%r, ...) instance and call its methods.",
+            one_line(f"{provider}/{ledger.library}"),
+            pools,
+            requests / pools,
+            f"at {one_line(place)}" if place is not None else "at a place that is not known",
+            one_line(provider),
+        )
+
+
+_MOST_PLACES = 500
+"""Places whose leaks are told one by one; those of all further ones go together."""
+
+
+def _warn_of_leak(lease: Lease, now: int, number: int) -> None:
+    stack = lease.place.frames if lease.place is not None else ()
+    _logger.warning(
+        "Connection leak suspected in pool %s: nobody has read the response for %s, and its "
+        "connection has been held for %s (%s). Leaks from this place since it was last told: %d. "
+        "Read the stream to its end, or close it.%s",
+        label(lease.tracker),
+        seconds(now - lease.phase_since),
+        seconds(now - lease.acquired_at),
+        whose(lease),
+        number,
+        "".join(f"\n  {one_line(frame)}" for frame in stack),
+    )

@@ -238,8 +238,6 @@ class Metric:
     """Upper bounds of a histogram's buckets, in its unit."""
     full: bool = False
     """Emitted with ``metrics="full"`` only."""
-    planned: bool = False
-    """Named in the contract, not emitted yet."""
     setting: str = ""
     """The setting that turns this metric on, where it is off by default."""
     opt_in_attributes: tuple[str, ...] = ()
@@ -472,7 +470,6 @@ LEAK_SUSPECTED: Final = Metric(
     "{connection}",
     "Connections held over the leak threshold now.",
     LEVEL_POOL,
-    planned=True,
 )
 LEAKS: Final = Metric(
     "gluellm.pool.leaks",
@@ -480,31 +477,30 @@ LEAKS: Final = Metric(
     "{connection}",
     "Connections ever held over the leak threshold.",
     LEVEL_POOL,
-    planned=True,
 )
 STREAM_ACTIVE: Final = Metric(
     "gluellm.pool.stream.active",
     _UP_DOWN_COUNTER,
     "{stream}",
-    "HTTP/2 streams in use.",
+    "HTTP/2 streams with a request under way.",
     (*LEVEL_ORIGIN, PROTOCOL_VERSION),
-    planned=True,
 )
 STREAM_MAX: Final = Metric(
     "gluellm.pool.stream.max",
     _UP_DOWN_COUNTER,
     "{stream}",
-    "The peer's limit on HTTP/2 streams.",
+    "Limit on HTTP/2 streams in effect: the peer's, or the client's own where that is lower.",
     (*LEVEL_ORIGIN, PROTOCOL_VERSION),
-    planned=True,
 )
 STREAM_ORPHANED: Final = Metric(
     "gluellm.pool.stream.orphaned",
     _UP_DOWN_COUNTER,
     "{stream}",
-    "HTTP/2 streams that nobody reads any more.",
+    (
+        "HTTP/2 streams whose request is over while the peer still has them open: they count "
+        "against its limit."
+    ),
     (*LEVEL_ORIGIN, PROTOCOL_VERSION),
-    planned=True,
 )
 ANOMALIES: Final = Metric(
     "gluellm.pool.anomalies",
@@ -512,7 +508,6 @@ ANOMALIES: Final = Metric(
     "{anomaly}",
     "States that a pool should never be in, by type.",
     (*LEVEL_POOL, ANOMALY_TYPE),
-    planned=True,
 )
 
 # The process.
@@ -525,7 +520,6 @@ EVENT_LOOP_LAG_PEAK: Final = Metric(
         "is high, waiting says nothing about pool or provider."
     ),
     (),
-    planned=True,
 )
 SEAM: Final = Metric(
     "gluellm.instrumentation.seam",

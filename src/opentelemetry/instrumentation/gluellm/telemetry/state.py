@@ -9,6 +9,7 @@ from opentelemetry.metrics import Observation
 
 from ..pool.copies import copied
 from ..pool.ledger import OriginLedger, PoolLedger
+from ..pool.loops import LoopLag
 from ..pool.registry import PoolRegistry
 from ..pool.seams import Seams
 from ..pool.stats import (
@@ -27,6 +28,7 @@ from .drain import NO_SPAN, Drain
 from .semconv import Metric
 
 _NO_CONNECTIONS = [0, 0, 0, 0, 0]
+_NO_STREAMS = (0, 0, 0)
 _NO_REQUESTS = RunningRequests()
 _PLACES = {
     ("1.1", "active"): ACTIVE_1,
@@ -47,11 +49,13 @@ class StateSource:
         drain: Drain,
         seams: Callable[[], Iterable[Seams]],
         on_collect: Callable[[], None],
+        loop_lag: LoopLag | None,
     ) -> None:
         self._registry = registry
         self._drain = drain
         self._seams = seams
         self._on_collect = on_collect
+        self._loop_lag = loop_lag
 
     def collect(self) -> Observations:
         """Empty the outbox, then take one snapshot of everything."""
@@ -73,6 +77,9 @@ class StateSource:
         return found.by_name
 
     def _add_process(self, found: _Points) -> None:
+        if self._loop_lag is not None:
+            lag = self._loop_lag.peak(self._registry.clock()) / 1e9
+            found.add(semconv.EVENT_LOOP_LAG_PEAK, lag, {})
         for seams in self._seams():
             for seam, works in seams.found.items():
                 attributes = {
@@ -131,6 +138,10 @@ def _add_pool(found: _Points, ledger: PoolLedger, state: NameState, now: int) ->
     add(semconv.POOL_OPENED, ledger.pools_opened, base)
     for reason, count in ledger.discarded.items():
         add(semconv.POOL_DISCARDED, count, {**base, semconv.DISCARD_REASON: reason})
+    add(semconv.LEAK_SUSPECTED, state.leaks_suspected, base)
+    add(semconv.LEAKS, ledger.leaks, base)
+    for anomaly, count in ledger.anomalies.items():
+        add(semconv.ANOMALIES, count, attributes.anomalies[anomaly])
 
 
 def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) -> None:
@@ -146,6 +157,12 @@ def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) ->
                 counts[_PLACES[protocol, state]],
                 attributes.connections[protocol, state],
             )
+    if "2" in origin.protocols:
+        active, limit, orphaned = tally.streams.get(origin, _NO_STREAMS)
+        of_streams = attributes.streams
+        add(semconv.STREAM_ACTIVE, active, of_streams)
+        add(semconv.STREAM_MAX, limit, of_streams)
+        add(semconv.STREAM_ORPHANED, orphaned, of_streams)
     add(semconv.CONNECTION_CONNECTING, counts[CONNECTING], base)
     add(semconv.REUSE_FAILURES, origin.reuse_failures, base)
     add(semconv.ACTIVE_REQUESTS, sum(running.count), base)

@@ -6,13 +6,16 @@ async. A record is kept as an attribute of the library's own object, so that it 
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
 from typing import Any
 
+from ...patching import is_patched
 from ...pool.connection import TrackedConnection
 from ...pool.copies import copied
 from ...pool.lease import AWAITING_RESPONSE, Lease
+from ...pool.reader import ConnectionView, PoolView
 from ...pool.stats import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, Tally
 from ...pool.tracker import PoolTracker
 from ..errors import error_type
@@ -81,7 +84,10 @@ def _track(connection: Any, origin: Any, tracker: PoolTracker) -> TrackedConnect
 def _note(inner: Any, connection: TrackedConnection) -> None:
     setattr(inner, CONNECTION, connection)
     if connection.protocol == "1.1":
-        time_reads(inner, connection)
+        connection.reads_told = time_reads(inner, connection)
+    else:
+        read = getattr(type(inner), "_receive_stream_event", None)
+        connection.reads_told = is_patched(read)
 
 
 def protocol_of(inner: Any) -> str:
@@ -101,7 +107,7 @@ def established(inner: Any, stream: Any) -> None:
 # State
 
 
-def read(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
+def count(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
     """Add a pool's connections to ``counts``.
 
     Runs in a metric callback: ``is_idle`` and ``is_closed`` only look at numbers, while
@@ -124,11 +130,91 @@ def read(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
         elif not connection.is_closed():
             counts.of(record.origin)[ACTIVE_2 if record.protocol == "2" else ACTIVE_1] += 1
             busy += 1
+        if record.streams is not None and not connection.is_closed():
+            inner = protocol_connection(connection)
+            if inner is not None:
+                counts.add_streams(
+                    record.origin, len(record.streams), stream_limit(inner), orphans(inner, record)
+                )
     counts.busy = busy
     tracker.maximum = counts.maximum = _bound(pool._max_connections)
     counts.idle_maximum = _bound(pool._max_keepalive_connections)
     if len(tracker.connections) > seen:
         _reconcile(pool, tracker)
+
+
+def view(pool: Any, tracker: PoolTracker) -> PoolView:
+    """Look at each connection of a pool. The same rules as for `count` hold."""
+    wanted = {id(request.connection) for request in tuple(pool._requests)}
+    found = []
+    for connection in tuple(pool._connections):
+        record = tracked(connection, tracker)
+        idle = connection.is_idle()
+        if not record.established_at:
+            if idle:
+                continue
+            state = "connecting"
+        elif idle and not record.leases:
+            state = "idle"
+        elif connection.is_closed():
+            continue
+        else:
+            state = "active"
+        limit = None
+        if record.streams is not None:
+            inner = protocol_connection(connection)
+            if inner is not None:
+                limit = stream_limit(inner)
+                orphans(inner, record)
+        found.append(ConnectionView(record, state, id(connection) in wanted, limit))
+    return PoolView(
+        max_connections=_bound(pool._max_connections),
+        max_idle_connections=_bound(pool._max_keepalive_connections),
+        keepalive_expiry=getattr(pool, "_keepalive_expiry", None),
+        tcp_keepalive=_tcp_keepalive(pool),
+        connections=found,
+    )
+
+
+class _Reader:
+    """What the core asks this library's pools by."""
+
+    count = staticmethod(count)
+    view = staticmethod(view)
+
+
+READER = _Reader()
+
+
+def _tcp_keepalive(pool: Any) -> bool | None:
+    # What the pool sets on its sockets; nothing else turns it on.
+    options = getattr(pool, "_socket_options", None)
+    if options is None:
+        return False if hasattr(pool, "_socket_options") else None
+    wanted = (socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    return any(tuple(option[:2]) == wanted and bool(option[2]) for option in options)
+
+
+def stream_limit(inner: Any) -> int:
+    """How many streams an HTTP/2 connection may have: the peer's limit, or ours where it is lower.
+
+    It is 1 until the peer has told its own, and missing before the connection's first request.
+    """
+    limit: int = getattr(inner, "_max_streams", 1)
+    return limit
+
+
+def orphans(inner: Any, record: TrackedConnection) -> int:
+    """How many streams the peer still has open though their request is over.
+
+    The library sends no RST_STREAM, so a stream is closed only when the peer has sent it all.
+    """
+    streams = inner._h2_state.streams
+    for stream_id in copied(record.orphans.keys):
+        stream = streams.get(stream_id)
+        if stream is None or stream.closed:
+            record.orphans.pop(stream_id, None)
+    return len(record.orphans)
 
 
 def _bound(limit: int) -> int | None:

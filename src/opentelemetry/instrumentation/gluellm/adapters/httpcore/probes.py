@@ -53,7 +53,9 @@ def http11(owner: Any) -> bool:
 
 def http2(owner: Any) -> bool:
     """What tells an HTTP/2 connection, and why it is closed."""
-    return has(lambda: owner(origin=None, stream=None), *_HTTP2)
+    return has(lambda: owner(origin=None, stream=None), *_HTTP2) and has(
+        lambda: owner(origin=None, stream=None)._h2_state, "streams"
+    )
 
 
 def _connection(core: Any, pool: Any) -> Any:

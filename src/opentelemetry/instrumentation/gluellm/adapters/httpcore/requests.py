@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...pool.lease import Lease
+from ...pool.loops import running_loop
 from ...pool.registry import Owner
 from ...pool.tracker import PoolTracker
 from ..base import Surroundings
@@ -41,7 +42,7 @@ class RequestSeams:
             original(self_, *args, **kwargs)
             call = current_call()
             if call is not None and not call.ended and getattr(self_, OWNER, None) is None:
-                setattr(self_, OWNER, Owner(call.provider, call.provider))
+                setattr(self_, OWNER, Owner(call.provider, call.provider, call.place))
 
         return __init__
 
@@ -58,8 +59,10 @@ class RequestSeams:
                 if owner is None:
                     return None
                 tracker = self._registry.track(
-                    pool, connections.read, owner=owner, library=self._library
+                    pool, connections.READER, owner=owner, library=self._library
                 )
+                timeouts = request.extensions.get("timeout") or {}
+                tracker.read_timeout = timeouts.get("read")
                 connections.adopt(pool, tracker)
                 setattr(pool, TRACKER, tracker)
         except Exception as error:
@@ -109,7 +112,10 @@ class RequestSeams:
                 lease.tracker.withdraw(lease)
                 return
             unwinding = isinstance(error, GeneratorExit)
-            lease.tracker.failed(lease, error_type(error), unwinding=unwinding)
+            kind = error_type(error)
+            if kind == "pool_timeout":
+                lease.tracker.timed_out(lease, error)
+            lease.tracker.failed(lease, kind, unwinding=unwinding)
         except Exception as own:
             self._registry.failures.caught("httpcore.failed", own)
 
@@ -130,6 +136,8 @@ class RequestSeams:
                 tracker = enter(self_, request)
                 if tracker is None:
                     return await original(self_, request)
+            if tracker.loop is None:
+                tracker.loop = running_loop()
             lease = begin(tracker, request)
             if lease is None:
                 return await original(self_, request)
@@ -199,7 +207,7 @@ class RequestSeams:
                     if self_.connection is None:
                         lease = lease_of(self_)
                         if lease is not None:
-                            tracker.waiting(lease)
+                            tracker.waiting(lease, timeout)
             except Exception as error:
                 failures.caught("httpcore.wait", error)
             return original(self_, timeout)

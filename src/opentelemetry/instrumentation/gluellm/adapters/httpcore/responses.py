@@ -73,23 +73,26 @@ async def _read_body(lease: Lease, pending: Any) -> Any:
         lease.enter(UNREAD, clock())
 
 
-def time_reads(inner: Any, connection: TrackedConnection) -> None:
-    """Let an HTTP/1.1 connection note when it reads a body.
+def time_reads(inner: Any, connection: TrackedConnection) -> bool:
+    """Let an HTTP/1.1 connection note when it reads a body; whether it does.
 
     On HTTP/2 one stream reads for all, so there the stream's own method tells instead. A network
-    stream that takes no attributes is left alone: its bodies count as unread.
+    stream that takes no attributes is left alone: its bodies count as unread, and never as leaks.
     """
     stream = inner._network_stream
     present = getattr(stream, "read", None)
     timed: TimedRead | None = getattr(present, _TIMED, None)
     if timed is not None:
         timed.connection = connection
-    elif getattr(present, "__func__", None) is type(stream).read:
+        return True
+    if getattr(present, "__func__", None) is type(stream).read:
         timed = TimedRead(stream, connection)
         is_async = hasattr(inner, "handle_async_request")
         function = timed.async_function() if is_async else timed.sync_function()
         setattr(function, _TIMED, timed)
         stream.read = function
+        return True
+    return False
 
 
 class ResponseSeams:
@@ -205,6 +208,10 @@ class ResponseSeams:
             connection = self_._gluellm_connection
             if connection is not None and connection.streams is not None:
                 connection.streams.pop(stream_id, None)
+                stream = self_._h2_state.streams.get(stream_id)
+                if stream is not None and not stream.closed:
+                    # The library tells the peer nothing, which goes on sending to nobody.
+                    connection.orphans[stream_id] = None
             return original(self_, stream_id=stream_id)
 
         return response_closed

@@ -1,0 +1,1 @@
+"""What it means: snapshots for a debugger's eye, and findings with advice."""

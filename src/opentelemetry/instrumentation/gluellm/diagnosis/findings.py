@@ -1,0 +1,66 @@
+"""What a diagnosis says."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Severity(StrEnum):
+    """How urgent a finding is."""
+
+    ERROR = "error"
+    """Requests fail or hang because of it now."""
+    WARNING = "warning"
+    """Requests are slower for it, or will fail once load grows."""
+    INFO = "info"
+    """Worth knowing; nothing suffers yet."""
+
+
+class Kind(StrEnum):
+    """What was found."""
+
+    BLOCKED_EVENT_LOOP = "blocked_event_loop"
+    LEAK = "leak"
+    SLOW_CONSUMER = "slow_consumer"
+    HTTP2_STUCK = "http2_stuck"
+    CLIENT_CHURN = "client_churn"
+    CONNECT_FAILURES = "connect_failures"
+    REUSE_FAILURES = "reuse_failures"
+    SLOW_PROVIDER = "slow_provider"
+    POOL_TOO_SMALL = "pool_too_small"
+    POOL_SATURATED = "pool_saturated"
+    ANOMALY = "anomaly"
+    DESCRIPTORS_NEAR_LIMIT = "descriptors_near_limit"
+    KEEPALIVE_TOO_SHORT = "keepalive_too_short"
+    UNBOUNDED_POOL = "unbounded_pool"
+    POOL_TIMEOUT = "pool_timeout"
+    IGNORED_VARIABLE = "ignored_variable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One cause or risk, with the evidence and the cure."""
+
+    kind: Kind
+    severity: Severity
+    pool: str | None
+    """Name and library of the pool, as in ``openai/httpx2``; None for the whole process."""
+    seen: str
+    """What was seen, with numbers."""
+    means: str
+    """What that means."""
+    cure: str
+    """What to do, in the provider's own terms."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as a dict of strings and None, for ``json.dumps``."""
+        return {key: None if value is None else str(value) for key, value in asdict(self).items()}
+
+    def __str__(self) -> str:
+        where = f" in {self.pool}" if self.pool else ""
+        return (
+            f"{self.severity}: {self.kind.replace('_', ' ')}{where}\n"
+            f"  seen:  {self.seen}\n  means: {self.means}\n  cure:  {self.cure}"
+        )

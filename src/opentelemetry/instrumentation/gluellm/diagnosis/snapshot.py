@@ -1,0 +1,230 @@
+"""Every live pool, and what was counted so far, at one moment: frozen, and free of references.
+
+A snapshot holds numbers and text only, so it can be kept, compared and sent: nothing in it keeps a
+pool, a connection or a task alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionSnapshot:
+    """One connection. Times are seconds."""
+
+    origin: str
+    """Host and port as asked for; without the port where there is none."""
+    state: str
+    """``connecting``, ``active`` or ``idle``."""
+    protocol: str
+    """``1.1`` or ``2``; meaningless while it is connecting."""
+    age: float
+    """Since it was made."""
+    requests_served: int
+    streams_active: int | None = None
+    """HTTP/2: streams with a request of ours; None on HTTP/1.1."""
+    streams_max: int | None = None
+    """HTTP/2: the peer's limit."""
+    streams_orphaned: int | None = None
+    """HTTP/2: streams that nobody reads any more and that the peer still has open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestSnapshot:
+    """One request that is in a pool. Times are seconds."""
+
+    origin: str
+    phase: str
+    """One of the telemetry contract's six."""
+    phase_age: float
+    """How long it has been in that phase; for ``queued``, since it entered the pool."""
+    age: float
+    """Since it entered the pool."""
+    held: float | None = None
+    """Since it acquired its connection; None when it has none."""
+    connection: int | None = None
+    """Index of its connection in the pool's ``connections``; None when it has none."""
+    pool_timeout: float | None = None
+    """Of a waiting request: how long it waits at most; None when there is no bound."""
+    provider: str | None = None
+    model: str | None = None
+    operation: str | None = None
+    trace_id: str | None = None
+    """32 hexadecimal digits; None when it belongs to no span."""
+    correlation_id: str | None = None
+    """GlueLLM's, where there is one."""
+    place: str | None = None
+    """Where the application made the call: ``file:line in function``."""
+    stack: tuple[str, ...] = ()
+    """The whole stack, the innermost frame first; with ``leak_stacks=True`` only."""
+    leak_suspected: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSnapshot:
+    """One live pool. Times are seconds."""
+
+    name: str
+    provider: str | None
+    """any-llm's key; None when unknown."""
+    library: str
+    """``httpx`` or ``httpx2``."""
+    age: float
+    """Since its first request."""
+    requests_entered: int
+    """Requests so far, those under way included."""
+    max_connections: int | None = None
+    """None when unlimited."""
+    max_idle_connections: int | None = None
+    """None when unlimited."""
+    keepalive_expiry: float | None = None
+    """How long an idle connection is kept; None when for ever."""
+    tcp_keepalive: bool | None = None
+    """Whether its sockets have SO_KEEPALIVE; None when unknown."""
+    pool_timeout: float | None = None
+    """As its last request asked for; None when it waits for ever."""
+    read_timeout: float | None = None
+    """As its first request asked for; None when it waits for ever."""
+    built_at: str | None = None
+    """Where the application built it: ``file:line in function``."""
+    connections: tuple[ConnectionSnapshot, ...] = ()
+    requests: tuple[RequestSnapshot, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Name and library, as people are told."""
+        return f"{self.name}/{self.library}"
+
+    @property
+    def active(self) -> int:
+        return sum(1 for connection in self.connections if connection.state == "active")
+
+    @property
+    def idle(self) -> int:
+        return sum(1 for connection in self.connections if connection.state == "idle")
+
+    @property
+    def connecting(self) -> int:
+        return sum(1 for connection in self.connections if connection.state == "connecting")
+
+    @property
+    def queued(self) -> int:
+        return sum(1 for request in self.requests if request.phase == "queued")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Requests that left a pool in one way."""
+
+    count: int
+    status: int | None = None
+    """None where no response's head came."""
+    error: str | None = None
+    """The contract's ``error.type``; None on success."""
+    resend: bool = False
+    """Whether these were further requests of any-llm calls that had sent one already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginTotals:
+    """What all pools of one name did towards one origin, since ``instrument()``. Seconds."""
+
+    origin: str
+    pools: int
+    """Pools that ever asked for it."""
+    requests_entered: int
+    phase_seconds: Mapping[str, float]
+    """Time spent in each phase, finished and running requests together."""
+    requests_now: Mapping[str, int]
+    """Requests in each phase now."""
+    outcomes: tuple[Outcome, ...] = ()
+    timeouts: Mapping[str, int]
+    """By kind: pool, connect, read, write."""
+    reuse_failures: int = 0
+    """Requests that failed on a reused connection before the first byte of a response."""
+    longest_silence_failed: float = 0.0
+    """The longest that a request had waited for bytes when its reused connection failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolTotals:
+    """What all pools of one name did since ``instrument()``, those that are gone included."""
+
+    name: str
+    provider: str | None
+    library: str
+    pools_opened: int
+    pools_live: int
+    pools_discarded: int
+    connections_opened: int
+    connections_closed: Mapping[str, int]
+    """By the contract's close reason."""
+    requeues: int
+    peak_active: int
+    """Most connections active or connecting at one moment of the last ``peak_window``."""
+    peak_queued: int
+    leaks: int
+    """Connections ever held unread beyond the leak threshold."""
+    anomalies: Mapping[str, int]
+    built_at: str | None = None
+    """Where the application built the last of its pools."""
+    origins: tuple[OriginTotals, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Name and library, as people are told."""
+        return f"{self.name}/{self.library}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSnapshot:
+    """What of the process bears upon its pools."""
+
+    pid: int
+    open_descriptors: int | None = None
+    """None where the system does not tell."""
+    descriptor_limit: int | None = None
+    """None when unlimited or unknown."""
+    event_loop_lag: float | None = None
+    """Worst lateness in seconds of a timer in the last ``peak_window``, on event loops that hold
+    leases; None where that is not measured."""
+    ignored_variables: tuple[str, ...] = ()
+    """Environment variables that look like pool limits, are set, and are read by nothing."""
+    gluellm: bool = False
+    """Whether GlueLLM is imported, which hands its own clients to the SDKs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Every live pool, the totals by pool name, and the process, at one moment."""
+
+    taken_at: float
+    """Seconds since the epoch."""
+    uptime: float
+    """Seconds of the monotonic clock since ``instrument()``: what the totals cover."""
+    leak_threshold: float
+    """Seconds; 0 when leaks are not looked for."""
+    process: ProcessSnapshot
+    pools: tuple[PoolSnapshot, ...] = ()
+    totals: tuple[PoolTotals, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as dicts, lists, strings, numbers and None, for ``json.dumps``."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
+
+    def __str__(self) -> str:
+        from .text import snapshot_text
+
+        return snapshot_text(self)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(entry) for entry in value]
+    return value

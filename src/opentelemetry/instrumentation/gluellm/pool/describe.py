@@ -1,0 +1,88 @@
+"""What logs and error messages say of a pool and of who holds its connections, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .copies import copied
+from .lease import PHASES, Lease
+
+if TYPE_CHECKING:
+    from .tracker import PoolTracker
+
+HOLDERS = 3
+_LONGEST_TEXT = 200
+
+
+def label(tracker: PoolTracker) -> str:
+    """Name and library of a pool."""
+    ledger = tracker.ledger
+    return f"{one_line(ledger.name)}/{ledger.library}"
+
+
+def one_line(text: object) -> str:
+    """Text from outside, as it may stand in a log: printable, on one line, and short."""
+    plain = "".join(char if char.isprintable() else "?" for char in str(text)[:_LONGEST_TEXT])
+    return plain if len(str(text)) <= _LONGEST_TEXT else f"{plain}..."
+
+
+def seconds(nanoseconds: int) -> str:
+    """A time for people."""
+    return f"{nanoseconds / 1e9:.1f} s"
+
+
+def trace_id(lease: Lease) -> str | None:
+    """The trace that a lease belongs to, as 32 hexadecimal digits."""
+    number = getattr(lease.observed, "trace_id", 0)
+    return f"{number:032x}" if number else None
+
+
+def state(tracker: PoolTracker) -> str:
+    """Limit and counts of a pool, as far as they can be read at this moment."""
+    view = tracker.view()
+    queued = sum(1 for lease in copied(tracker.leases.keys) if lease.standing)
+    if view is None:
+        return f"queued {queued}"
+    count = dict.fromkeys(("active", "idle", "connecting"), 0)
+    for connection in view.connections:
+        count[connection.state] += 1
+    maximum = "unlimited" if view.max_connections is None else view.max_connections
+    counts = ", ".join(f"{name} {number}" for name, number in count.items())
+    return f"max {maximum}, {counts}, queued {queued}"
+
+
+def whose(lease: Lease) -> str:
+    """Whose request it is: provider, model, trace, place, as far as that is known."""
+    call = lease.call
+    provider = call.provider if call is not None else lease.tracker.ledger.provider
+    parts = []
+    if provider is not None:
+        parts.append(f"provider {one_line(provider)}")
+    if call is not None and call.model is not None:
+        parts.append(f"model {one_line(call.model)}")
+    trace = trace_id(lease)
+    if trace is not None:
+        parts.append(f"trace {trace}")
+    if call is not None and call.correlation_id is not None:
+        parts.append(f"correlation id {one_line(call.correlation_id)}")
+    if lease.place is not None:
+        parts.append(f"at {one_line(lease.place)}")
+    return ", ".join(parts) or "nothing known of its caller"
+
+
+def holders(tracker: PoolTracker, now: int) -> str:
+    """The longest-held leases of a pool."""
+    held = [
+        lease
+        for lease in copied(tracker.leases.keys)
+        if lease.connection is not None and lease.acquired_at and not lease.ended
+    ]
+    held.sort(key=lambda lease: lease.acquired_at)
+    if not held:
+        return "no connection is held"
+    told = [
+        f"({number}) {seconds(now - lease.acquired_at)}, {PHASES[lease.phase]} for "
+        f"{seconds(now - lease.phase_since)}, {whose(lease)}"
+        for number, lease in enumerate(held[:HOLDERS], 1)
+    ]
+    return "longest held: " + "; ".join(told)

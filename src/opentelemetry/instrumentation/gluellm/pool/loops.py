@@ -1,0 +1,143 @@
+"""How late timers are on the event loops that hold leases.
+
+A blocked loop makes every pool and every provider look slow at once, so this is what tells it
+apart. A timer runs only while requests of a loop are under way, and re-arms itself in the loop; the
+watch starts it, from its own thread. Loops are held weakly, and a scheduled timer keeps none
+running.
+
+Only asyncio's loops are known, uvloop's among them: trio hands out nothing that could be called
+from another thread without its token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from typing import Any
+
+from .copies import copied
+from .ledger import Peak
+from .registry import NOWHERE, PoolRegistry
+from .tracker import PoolTracker
+
+PERIOD = 0.1
+"""Seconds between two firings: a block is seen but for so much of it."""
+_WANTED_FOR = 2_500_000_000
+"""Nanoseconds for which a timer goes on after the watch last asked for it."""
+_HARMLESS = 20_000_000
+"""Nanoseconds of lateness that need no explanation."""
+_RECENT = 64
+
+
+def running_loop() -> Any:
+    """A weak reference to the running event loop; ``NOWHERE`` where it is none of asyncio's."""
+    try:
+        return weakref.ref(asyncio.get_running_loop())
+    except (RuntimeError, TypeError):
+        return NOWHERE
+
+
+class _Timer:
+    """The timer of one loop. Its steps run in the loop, ``due`` is read by other threads too."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, lag: LoopLag) -> None:
+        self.loop = weakref.ref(loop)
+        self.lag = lag
+        self.due = 0
+        self.wanted_until = 0
+        self.armed = False
+
+    def start(self) -> None:
+        """The first step, called without delay: it tells how late the loop is already."""
+        self.fire()
+
+    def fire(self) -> None:
+        """Note how late this is, and arm the next one for as long as it is wanted."""
+        lag = self.lag
+        now = lag.clock()
+        lag.fired(self, now)
+        loop = self.loop()
+        if loop is None or now > self.wanted_until or not lag.on:
+            self.armed = False
+            return
+        self.due = now + int(PERIOD * 1e9)
+        loop.call_later(PERIOD, self.fire)
+
+
+class LoopLag:
+    """The worst lateness of a timer within a window (nanoseconds)."""
+
+    def __init__(self, registry: PoolRegistry, window: float) -> None:
+        self.on = True
+        self.clock = registry.clock
+        self._registry = registry
+        self._timers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Timer]
+        self._timers = weakref.WeakKeyDictionary()
+        self._peak = Peak(int(window * 1e9), registry.clock())
+
+    def watch(self, tracker: PoolTracker, now: int) -> None:
+        """The pool has leases: see that a timer runs in its loop. Called by the watch."""
+        loop = tracker.loop() if tracker.loop is not None else None
+        if loop is None:
+            return
+        if loop.is_closed():
+            # The client goes on in another loop, perhaps; its next request tells in which.
+            tracker.loop = None
+            return
+        timer = self._timers.get(loop)
+        if timer is None:
+            timer = self._timers[loop] = _Timer(loop, self)
+        timer.wanted_until = now + _WANTED_FOR
+        if timer.armed:
+            return
+        timer.due = now
+        timer.armed = True
+        try:
+            loop.call_soon_threadsafe(timer.start)
+        except RuntimeError:  # it was closed meanwhile
+            timer.armed = False
+
+    def fired(self, timer: _Timer, now: int) -> None:
+        """A timer fires."""
+        late = now - timer.due
+        if late < _HARMLESS or self._was_needed(timer):
+            self._peak.raise_to(max(late, 0), now)
+
+    def peak(self, now: int) -> int:
+        """The worst lateness in the window, that of timers included which have yet to fire."""
+        worst = self._peak.highest(now)
+        for loop, timer in self._pending():
+            if timer.armed and not loop.is_closed() and loop.is_running():
+                late = now - timer.due
+                if late > worst and self._was_needed(timer):
+                    worst = late
+                    self._peak.raise_to(late, now)
+        return worst
+
+    def stop(self) -> None:
+        """Let no timer re-arm itself."""
+        self.on = False
+
+    def _pending(self) -> list[tuple[asyncio.AbstractEventLoop, _Timer]]:
+        return list(copied(self._timers.items))
+
+    def _was_needed(self, timer: _Timer) -> bool:
+        """Whether a request of this loop was under way when the timer was due.
+
+        A loop that is run now and then, for one call at a time, is not late in between.
+        """
+        due = timer.due
+        loop = timer.loop()
+        registry = self._registry
+        for tracker in copied(registry.trackers.keys):
+            if tracker.leases and tracker.loop is not None and tracker.loop() is loop:
+                for lease in copied(tracker.leases.keys):
+                    if lease.entered_at <= due:
+                        return True
+        # Those that ended in the very pass of the loop that followed.
+        for item in reversed(tuple(registry.outbox.items)[-_RECENT:]):
+            if type(item) is not tuple and item.ended and item.entered_at <= due < item.ended_at:
+                home = item.tracker.loop
+                if home is not None and home() is loop:
+                    return True
+        return False

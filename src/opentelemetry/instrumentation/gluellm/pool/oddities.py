@@ -1,0 +1,83 @@
+"""States that a pool should never be in: they come from faults in the pool itself.
+
+A pool passes through some of them for a moment, so only what two looks of the watch find unchanged
+counts, and nothing counts while an event loop is late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .connection import TrackedConnection
+from .lease import Lease
+from .reader import ConnectionView
+from .registry import OTHER, PoolRegistry
+from .tracker import PoolTracker
+
+if TYPE_CHECKING:
+    from .loops import LoopLag
+
+_LATE = 200_000_000
+"""Nanoseconds of loop lag from which a state may just be old."""
+_GRACE = 1_000_000_000
+"""Nanoseconds by which a wait may be over its time: timers are no more exact than the machine."""
+
+
+class Oddities:
+    """Counts anomalies in the ledgers, each connection and each request once."""
+
+    def __init__(self, registry: PoolRegistry, loop_lag: LoopLag | None) -> None:
+        self._registry = registry
+        self._loop_lag = loop_lag
+        self._seen: dict[tuple[object, ...], int] = {}
+        """What the last look found that may have been a moment's."""
+        self._found: dict[tuple[object, ...], int] = {}
+
+    def clear(self) -> None:
+        """Start anew."""
+        self._seen.clear()
+        self._found.clear()
+
+    def passed(self) -> None:
+        """The look is over: what it found is what the next one compares with."""
+        self._seen, self._found = self._found, {}
+
+    def look(self, tracker: PoolTracker, waiting: list[Lease], now: int) -> None:
+        """Look at one pool that has leases."""
+        view = tracker.view()
+        if view is None or (self._loop_lag is not None and self._loop_lag.peak(now) >= _LATE):
+            return
+        anomalies = tracker.ledger.anomalies
+        for connection in view.connections:
+            record = connection.record
+            odd = connection.state != "idle" and not connection.wanted and not record.leases
+            if odd and not record.orphaned and self._again(record, record.served):
+                record.orphaned = True
+                anomalies["orphaned_connection"] += 1
+        for lease in waiting:
+            timeout = lease.pool_timeout
+            overrun = now - lease.waits_since - _GRACE
+            if timeout is not None and not lease.overdue and overrun > timeout * 1e9:
+                lease.overdue = True
+                anomalies["pool_timeout_overrun"] += 1
+            idle = _could_serve(lease, view.connections)
+            if idle is not None and self._again(lease, idle, idle.served, lease.waits_since) == 1:
+                anomalies["waiter_with_idle_connection"] += 1
+
+    def _again(self, *state: object) -> int:
+        """How often this state was found before in a row."""
+        times = self._seen.get(state, -1) + 1
+        self._found[state] = times
+        return times
+
+
+def _could_serve(lease: Lease, connections: Sequence[ConnectionView]) -> TrackedConnection | None:
+    if lease.origin.address == OTHER:
+        return None  # many origins share that name
+    for connection in connections:
+        record = connection.record
+        idle = connection.state == "idle" and not connection.wanted and not record.leases
+        if idle and record.origin is lease.origin:
+            return record
+    return None

@@ -1,0 +1,198 @@
+"""Looks once a second at what goes on without anybody saying so: leaks, queues that don't move.
+
+The thread is there while requests are under way, and leaves when there have been none for a while;
+the next request starts it again. It only reads plain numbers, and what it finds it tells the
+observers, in its own thread.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from .churn import Churn
+from .copies import copied
+from .lease import QUEUED, STREAM_QUEUED, UNREAD, Lease
+from .loops import LoopLag
+from .oddities import Oddities
+from .registry import PoolRegistry
+from .tracker import PoolTracker
+
+INTERVAL = 1.0
+"""Seconds between two looks: a leak is found that much after its threshold at most."""
+STUCK_AFTER = 10 * 10**9
+"""Nanoseconds in a queue after which that is told."""
+TOLD_EVERY = 600 * 10**9
+"""Nanoseconds in which the same is told once."""
+_REST_AFTER = 10
+"""Looks without any request after which the thread leaves."""
+
+
+class Watch:
+    """One installation's watch. ``leak_threshold`` is in seconds; 0 looks for no leaks."""
+
+    def __init__(
+        self,
+        registry: PoolRegistry,
+        *,
+        leak_threshold: float,
+        loop_lag: LoopLag | None,
+        interval: float = INTERVAL,
+    ) -> None:
+        self._registry = registry
+        self._leak_threshold = int(leak_threshold * 1e9)
+        self._loop_lag = loop_lag
+        self._interval = interval
+        # Reentrant: a signal handler may send a request while its thread is in here.
+        self._lock = threading.RLock()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._suspects: dict[Lease, int] = {}
+        self._oddities = Oddities(registry, loop_lag)
+        self._churn = Churn(registry)
+
+    def start(self) -> None:
+        """Be there from the next request on."""
+        self._registry.wake = self.wake
+        self._registry.outbox.attention = True
+
+    def wake(self) -> None:
+        """A request enters while the watch rests. Never raises."""
+        with self._lock:
+            if self._thread is not None or self._stopped.is_set():
+                return
+            thread = threading.Thread(target=self._run, name="gluellm-pool-watch", daemon=True)
+            self._thread = thread
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # No more threads to be had, or the interpreter is about to end.
+                self._thread = None
+                self._registry.failures.caught("watch.start", error)
+
+    def stop(self) -> None:
+        """End the thread and wait for it, a second at most."""
+        self._registry.wake = _rest
+        with self._lock:
+            self._stopped.set()
+            thread, self._thread = self._thread, None
+        if self._loop_lag is not None:
+            self._loop_lag.stop()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=1.0)
+        self._suspects.clear()
+
+    def after_fork_in_child(self) -> None:
+        """The thread is the parent's; the next request starts one here."""
+        self._lock = threading.RLock()
+        self._thread = None
+        self._suspects.clear()
+        self._oddities.clear()
+        self._churn.clear()
+        if self._stopped.is_set():
+            return
+        # Its lock may be held by the thread that is not there.
+        self._stopped = threading.Event()
+        self._registry.outbox.attention = True
+
+    def _run(self) -> None:
+        quiet = 0
+        stopped = self._stopped
+        while not stopped.wait(self._interval):
+            quiet = 0 if self.look() else quiet + 1
+            if quiet >= _REST_AFTER and self._rests():
+                return
+
+    def _rests(self) -> bool:
+        with self._lock:
+            # Asked for first, then looked once more: a request is seen in one of both ways.
+            self._registry.outbox.attention = True
+            if self._suspects or self._busy():
+                return False
+            if self._thread is threading.current_thread():
+                self._thread = None
+            return True
+
+    def _busy(self) -> bool:
+        return any(tracker.leases for tracker in copied(self._registry.trackers.keys))
+
+    def look(self) -> bool:
+        """Look at everything once; whether any request is under way."""
+        registry = self._registry
+        busy = False
+        try:
+            self._look_after_suspects()
+            for tracker in copied(registry.trackers.keys):
+                if tracker.leases:
+                    busy = True
+                    self._look_at(tracker)
+            self._oddities.passed()
+            self._churn.look()
+            registry.observer.watch_passed()
+        except Exception as error:
+            registry.failures.caught("watch", error)
+        return busy
+
+    def _look_at(self, tracker: PoolTracker) -> None:
+        now = self._registry.clock()
+        if self._loop_lag is not None:
+            self._loop_lag.watch(tracker, now)
+        waiting = []
+        stuck = []
+        for lease in copied(tracker.leases.keys):
+            phase = lease.phase
+            if phase == UNREAD:
+                self._look_for_leak(lease, now)
+            elif phase == QUEUED:
+                if lease.standing:
+                    waiting.append(lease)
+                    if now - lease.entered_at >= STUCK_AFTER:
+                        stuck.append(lease)
+            elif phase == STREAM_QUEUED and now - lease.phase_since >= STUCK_AFTER:
+                stuck.append(lease)
+        self._oddities.look(tracker, waiting, now)
+        told = tracker.stuck_told_at
+        if stuck and (not told or now - told >= TOLD_EVERY):
+            tracker.stuck_told_at = now
+            self._registry.observer.requests_stuck(tracker, tuple(stuck))
+
+    # Leaks
+
+    def _look_for_leak(self, lease: Lease, now: int) -> None:
+        since = lease.phase_since
+        unread = now - since
+        connection = lease.connection
+        if (
+            not self._leak_threshold
+            or unread < self._leak_threshold
+            or lease.suspected
+            or lease.ended
+            or not lease.counted
+            or connection is None
+            # Without these a silent provider would look like a reader that has left.
+            or not connection.reads_told
+        ):
+            return
+        lease.suspected = True
+        if not lease.leaked:
+            lease.leaked = True
+            lease.tracker.ledger.leaks += 1
+        self._suspects[lease] = since
+        self._registry.observer.leak_suspected(lease)
+
+    def _look_after_suspects(self) -> None:
+        for lease, since in tuple(self._suspects.items()):
+            if lease.ended:
+                how = "released"
+            elif lease.phase != UNREAD or lease.phase_since != since:
+                how = "read"
+            elif not lease.tracker.open:
+                how = "closed"
+            else:
+                continue
+            del self._suspects[lease]
+            lease.suspected = False
+            self._registry.observer.leak_over(lease, how)
+
+
+def _rest() -> None:
+    pass
