@@ -1,0 +1,229 @@
+"""A report on a signal: what ``snapshot_signal="SIGUSR2"`` turns on.
+
+The handler writes one byte into a pipe and does nothing else, for it interrupts the main thread
+anywhere, also inside a lock of the logging module. One thread waits at the other end and does the
+work.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from .rendezvous import Presence
+from .signal_names import signal_number, why_taken
+
+if TYPE_CHECKING:
+    from .report import Report
+
+_ASKED, _STOP = b"?", b"."
+_AT_ONCE = 4096
+"""Signals that came while a report was made are answered by one report."""
+_PATIENCE = 1.0
+"""Seconds that uninstall() waits for a report under way."""
+
+
+class _Handler:
+    """The handler of the signal. Dormant, it does nothing, and counts as free."""
+
+    def __init__(self, previous: Any) -> None:
+        self.previous = previous
+        self.pipe: int | None = None
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        pipe = self.pipe
+        if pipe is not None:
+            # A full pipe holds requests enough, and one whose thread left has no reader.
+            with contextlib.suppress(OSError):
+                os.write(pipe, _ASKED)
+
+
+class SignalReporter:
+    """Answers a signal with a report: into the log, and to ``gluellm-pools doctor --pid``."""
+
+    def __init__(
+        self,
+        signal_name: str,
+        report: Callable[[], Report],
+        log: Callable[[str], None],
+        failed: Callable[[str, BaseException], None] | None = None,
+    ) -> None:
+        """``report`` and ``log`` are called in a thread of the reporter's own.
+
+        What they raise goes to ``failed`` with what failed, and no further. Raises ValueError for a
+        name that is no signal that may be used, saying which are.
+        """
+        self.signal_name = signal_name
+        self._number = signal_number(signal_name)
+        self._report = report
+        self._log = log
+        self._failed = failed or _ignore
+        self._handler: _Handler | None = None
+        self._thread: threading.Thread | None = None
+        self._read: int | None = None
+        self._presence: Presence | None = None
+
+    def install(self) -> None:
+        """Answer the signal from now on. Twice is harmless.
+
+        Raises ValueError outside the main thread, and when the signal is taken: our handler would
+        take it from who has it.
+        """
+        if self._handler is not None:
+            return
+        name = self.signal_name
+        if threading.current_thread() is not threading.main_thread():
+            raise ValueError(
+                f"snapshot_signal={name!r}: Python sets signal handlers in the main thread only, "
+                f"and this is {threading.current_thread().name!r}; call instrument() in the main "
+                f"thread, or leave snapshot_signal out"
+            )
+        current = signal.getsignal(self._number)
+        if isinstance(current, _Handler) and current.pipe is None:
+            current = current.previous  # left by an uninstall() in another thread
+        elif taken := why_taken(name, current):
+            raise ValueError(
+                f"snapshot_signal={name!r}: the signal is taken by {taken}; choose another one, or "
+                f"call instrument() before that handler is set"
+            )
+        handler = _Handler(current)
+        try:
+            signal.signal(self._number, handler)
+        except ValueError as error:
+            # The main thread of a subinterpreter; Python has no public way to ask for that.
+            raise ValueError(f"snapshot_signal={name!r}: {error}; leave it out here") from error
+        # siginterrupt stays on: a main thread that hangs in a system call is to be interrupted.
+        self._handler = handler
+        self._start(handler)
+        atexit.register(self._withdraw)
+
+    def uninstall(self) -> None:
+        """Put the previous handler back, end the thread, remove the files. Twice is harmless.
+
+        Outside the main thread Python can't put handlers back. Ours then stays and does nothing,
+        since the default of these signals is to kill the process; the next install() finds it.
+        """
+        handler, self._handler = self._handler, None
+        if handler is None:
+            return
+        atexit.unregister(self._withdraw)
+        pipe, handler.pipe = handler.pipe, None
+        restored = _restore(self._number, handler)
+        self._withdraw()
+        thread, self._thread = self._thread, None
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                os.write(pipe, _STOP)
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(_PATIENCE)
+            if restored:
+                # Else the main thread may be about to write to it, and the number to be another's.
+                os.close(pipe)
+
+    def after_fork_in_child(self) -> None:
+        """A pipe, a thread and an entry of this process's own; the parent's stay."""
+        handler = self._handler
+        if handler is None:
+            return
+        pipe, handler.pipe = handler.pipe, None
+        self._thread = None
+        for descriptor in (pipe, self._read):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._read = None
+        self._withdraw()
+        self._start(handler)
+
+    def _start(self, handler: _Handler) -> None:
+        """Never raises: from here on the host would be the worse for it."""
+        try:
+            self._read, pipe = os.pipe()
+            os.set_blocking(pipe, False)
+            thread = threading.Thread(
+                target=self._run,
+                args=(self._read, handler),
+                name="gluellm-pool-report",
+                daemon=True,
+            )
+            thread.start()
+        except (OSError, RuntimeError) as error:
+            self._say(f"No reports on {self.signal_name}: {error}. Requests are not affected.")
+            return
+        self._thread = thread
+        handler.pipe = pipe
+        try:
+            # Last: whoever finds it sends the signal.
+            self._presence = Presence(self._number)
+        except Exception as error:
+            self._say(
+                f"Reports on {self.signal_name} go to the log only, and `gluellm-pools doctor "
+                f"--pid` can't ask for one: {error}."
+            )
+
+    def _run(self, read: int, handler: _Handler) -> None:
+        try:
+            while True:
+                received = os.read(read, _AT_ONCE)
+                if not received or _STOP in received or self._handler is not handler:
+                    return
+                self._answer()
+        finally:
+            if self._read == read:
+                self._read = None
+            os.close(read)
+
+    def _answer(self) -> None:
+        presence = self._presence
+        try:
+            tokens = presence.requests() if presence else []
+        except OSError as error:
+            tokens = []
+            self._failed("report.requests", error)
+        try:
+            report = self._report()
+            content, text = report.to_dict(), str(report)
+        except Exception as error:
+            self._failed("report", error)
+            content, text = {"error": type(error).__qualname__}, None
+        # The log last: a lock of its may be what hangs.
+        for token in tokens:
+            try:
+                if presence is not None:
+                    presence.answer(token, content)
+            except Exception as error:
+                self._failed("report.answer", error)
+        if text is not None:
+            self._say(f"Report on {self.signal_name}:\n{text}")
+
+    def _say(self, text: str) -> None:
+        try:
+            self._log(text)
+        except Exception as error:
+            self._failed("report.log", error)
+
+    def _withdraw(self) -> None:
+        presence, self._presence = self._presence, None
+        if presence is not None:
+            with contextlib.suppress(OSError):
+                presence.withdraw()
+
+
+def _restore(number: int, handler: _Handler) -> bool:
+    """Put the previous handler back where ours is still in place; whether nobody calls ours."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    current: object = signal.getsignal(number)
+    if current is handler:
+        signal.signal(number, handler.previous)
+        return True
+    return False  # whoever came later may pass signals on to it
+
+
+def _ignore(what: str, error: BaseException) -> None:
+    pass

@@ -1,0 +1,229 @@
+"""Where ``gluellm-pools doctor --pid`` and the process that it asks find each other.
+
+A directory that is private to the user holds, for each process that answers a signal, a file named
+by its pid. The process keeps that file locked for as long as it lives: a record lock (fcntl(2)) is
+not inherited over fork and goes with the process, so a file left behind and a pid used anew are
+told from a live process. The doctor leaves a request there, sends the signal, and finds the answer
+under the same token.
+
+Everything goes through a descriptor of the directory, so that nobody can put another one in its
+place in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from .signal_names import status_of
+
+PROTOCOL = 1
+"""Of the files' contents. A doctor of another version says so instead of guessing."""
+
+_PRESENCE, _REQUEST, _ANSWER = ".json", ".request", ".answer"
+
+
+class UnusableDirectoryError(OSError):
+    """No directory that is private to this user can be had; the message says why."""
+
+
+class Directory:
+    """The user's private directory."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        self.descriptor = descriptor
+        self.path = path
+
+    @classmethod
+    def open(cls) -> Directory:
+        """Open the directory, made where it is missing. Raises UnusableDirectoryError."""
+        path = Path(tempfile.gettempdir()) / f"gluellm-pools-{os.geteuid()}"
+        try:
+            with contextlib.suppress(FileExistsError):
+                path.mkdir(mode=0o700)
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError as error:
+            raise UnusableDirectoryError(f"{path}: {error.strerror}") from error
+        found = os.fstat(descriptor)
+        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+            os.close(descriptor)
+            raise UnusableDirectoryError(f"{path} belongs to, or is open to, another user")
+        return cls(descriptor, path)
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+    def names(self) -> list[str]:
+        with os.scandir(self.descriptor) as entries:
+            return [entry.name for entry in entries]
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """A file's content; None when it is not there, or not as we write it."""
+        try:
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self.descriptor)
+            with os.fdopen(descriptor, encoding="utf-8") as file:
+                content = json.load(file)
+        except (OSError, ValueError):
+            return None
+        return content if isinstance(content, dict) else None
+
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        """Put a file there, whole or not at all."""
+        unfinished, descriptor = self.create()
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(content, file)
+            self.rename(unfinished, name)
+        except BaseException:
+            self.remove(unfinished)
+            raise
+
+    def create(self) -> tuple[str, int]:
+        """A new file of a name that nobody looks for; its name and descriptor."""
+        name = f"{os.getpid()}-{secrets.token_hex(8)}.unfinished"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        return name, os.open(name, flags, 0o600, dir_fd=self.descriptor)
+
+    def rename(self, name: str, new: str) -> None:
+        os.replace(name, new, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+
+    def remove(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self.descriptor)
+
+    def is_locked(self, name: str) -> bool:
+        """Whether a process holds the file locked. Never for a file of this very process.
+
+        Closing any descriptor of a file gives up the process's own locks on it (fcntl(2)).
+        """
+        import fcntl
+
+        try:
+            descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW, dir_fd=self.descriptor)
+        except OSError:
+            return False
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def sweep(self) -> None:
+        """Remove what processes left behind that ended without their own clearing up."""
+        names = self.names()
+        owners = {name.split("-")[0].split(".")[0] for name in names} - {str(os.getpid())}
+        for pid in owners:
+            if not self.is_locked(pid + _PRESENCE) and not _exists(pid):
+                for name in names:
+                    if name.startswith((f"{pid}-", f"{pid}.")):
+                        self.remove(name)
+
+
+class Presence:
+    """One process's entry in the directory."""
+
+    def __init__(self, signal_number: int) -> None:
+        """Announce that this process answers the signal. Raises OSError where it can't."""
+        import fcntl
+
+        self.directory = Directory.open()
+        self._pid = os.getpid()
+        self._descriptor: int | None = None
+        try:
+            with contextlib.suppress(OSError):
+                # systemd-tmpfiles(8) clears no directory that somebody holds a BSD lock on.
+                fcntl.flock(self.directory.descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            self.directory.sweep()
+            name, self._descriptor = self.directory.create()
+            # Locked before it gets the name that is looked for.
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            content = {"protocol": PROTOCOL, "signal": signal_number, "started": start_of("self")}
+            os.write(self._descriptor, json.dumps(content).encode())
+            self.directory.rename(name, f"{self._pid}{_PRESENCE}")
+        except BaseException:
+            self.withdraw()
+            raise
+
+    def requests(self) -> list[str]:
+        """Tokens of the requests that wait for an answer."""
+        start = f"{self._pid}-"
+        return [
+            name[len(start) : -len(_REQUEST)]
+            for name in self.directory.names()
+            if name.startswith(start) and name.endswith(_REQUEST)
+        ]
+
+    def answer(self, token: str, content: dict[str, Any]) -> None:
+        """Give a request its answer. Raises OSError."""
+        self.directory.write(f"{self._pid}-{token}{_ANSWER}", content)
+        self.directory.remove(f"{self._pid}-{token}{_REQUEST}")
+
+    def withdraw(self) -> None:
+        """Remove the entry and what belongs to it. In a forked child it only lets go of it."""
+        try:
+            if self._pid == os.getpid():
+                for name in self.directory.names():
+                    if name.startswith((f"{self._pid}-", f"{self._pid}.")):
+                        self.directory.remove(name)
+        finally:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+            self.directory.close()
+
+
+class Request:
+    """A doctor's request to one process, and the answer."""
+
+    def __init__(self, directory: Directory, pid: int) -> None:
+        self._directory = directory
+        self._stem = f"{pid}-{secrets.token_hex(8)}"
+        directory.write(self._stem + _REQUEST, {"protocol": PROTOCOL})
+
+    def answer(self) -> dict[str, Any] | None:
+        """The answer; None as long as there is none."""
+        return self._directory.read(self._stem + _ANSWER)
+
+    def close(self) -> None:
+        """Remove request and answer."""
+        self._directory.remove(self._stem + _REQUEST)
+        self._directory.remove(self._stem + _ANSWER)
+
+
+def presence_of(directory: Directory, pid: int) -> dict[str, Any] | None:
+    """What a live process announced; None when it announced nothing, or lives no longer."""
+    name = f"{pid}{_PRESENCE}"
+    if pid == os.getpid() or not directory.is_locked(name):
+        return None
+    content = directory.read(name)
+    # A directory that containers share has pids of several namespaces: same number, other process.
+    return content if content and content.get("started") == start_of(pid) else None
+
+
+def start_of(process: int | str) -> str | None:
+    """When a process started, in ticks since boot; None where the system does not tell."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The name, second and in parentheses, may hold anything (proc_pid_stat(5)).
+    return text.rpartition(")")[2].split()[19]
+
+
+def _exists(pid: str) -> bool:
+    if not pid.isdecimal():
+        return True  # not a file of ours
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return status_of(pid).get("State", "")[:1] != "Z"
