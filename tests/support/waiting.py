@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -25,3 +26,13 @@ def wait_until(condition: Callable[[], T], what: str = "", timeout: float = PATI
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {what or condition}")
         time.sleep(0.002)
+
+
+async def until(condition: Callable[[], object], what: str = "") -> None:
+    """The same on an event loop that has to go on meanwhile."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not condition():
+                await asyncio.sleep(0.002)
+    except TimeoutError:
+        raise AssertionError(f"not within {PATIENCE} s: {what or condition}") from None

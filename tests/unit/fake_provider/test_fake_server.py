@@ -14,15 +14,9 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
     FakeProviderThread,
     PortInUseError,
 )
+from support.waiting import until
 
 pytestmark = pytest.mark.anyio
-
-
-async def until(condition) -> None:
-    """Wait for a condition; fails after 5 s."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_port_in_use_is_said_plainly():
@@ -119,6 +113,24 @@ async def test_thread_serves_while_the_clients_loop_is_blocked():
             assert provider.counts.completed == 1
             assert (await task).status_code == 200
             await thread.call(provider.refuse())
+
+
+def test_reused_connections_are_dropped():
+    """`drop_reused` answers a connection's first request, and resets the connection at the next."""
+    with (
+        FakeProviderThread(behaviour=Behaviour(drop_reused=True)) as provider,
+        httpx.Client() as client,
+    ):
+        url = f"{provider.openai_url}/models"
+        for _ in range(2):
+            assert client.get(url).status_code == 200
+            with pytest.raises(httpx.ReadError) as reset:
+                client.get(url)
+            assert "reset" in str(reset.value).lower()
+        assert provider.counts.connections == 2
+        assert provider.counts.requests == 4
+        assert provider.counts.by_status == {200: 2}
+        assert provider.counts.resets == 2
 
 
 def test_thread_raises_what_the_provider_raises():
