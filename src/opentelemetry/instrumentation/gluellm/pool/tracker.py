@@ -127,6 +127,9 @@ class PoolTracker:
         self, host: bytes, port: int | None, scheme: bytes, call: Call | None = None
     ) -> Lease:
         """A request for an origin enters the pool."""
+        # Before its clock starts.
+        if self.outbox.attention:
+            self.registry.attend()
         origin = self._origins.get((host, port, scheme)) or self.origin(host, port, scheme)
         origin.entered += 1
         self.entered += 1
@@ -141,9 +144,6 @@ class PoolTracker:
         context = self.entry_context()
         if context:
             self.observer.lease_queued(lease, context)
-        # After the lease is there to be seen: the watch looks in the other order before it rests.
-        if self.outbox.attention:
-            self.registry.attend()
         return lease
 
     def waiting(self, lease: Lease, timeout: float | None = None) -> None:

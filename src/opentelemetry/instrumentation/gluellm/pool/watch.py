@@ -46,6 +46,8 @@ class Watch:
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
+        self._asked = False
+        """Whether it wants to leave and no request has come since."""
         self._suspects: dict[Lease, int] = {}
         self._oddities = Oddities(registry, loop_lag)
         self._churn = Churn(registry)
@@ -58,6 +60,7 @@ class Watch:
     def wake(self) -> None:
         """A request enters while the watch rests. Never raises."""
         with self._lock:
+            self._asked = False
             if self._thread is not None or self._stopped.is_set():
                 return
             thread = threading.Thread(target=self._run, name="gluellm-pool-watch", daemon=True)
@@ -98,22 +101,22 @@ class Watch:
         quiet = 0
         stopped = self._stopped
         while not stopped.wait(self._interval):
-            quiet = 0 if self.look() else quiet + 1
+            quiet = 0 if self.look() or self._suspects else quiet + 1
             if quiet >= _REST_AFTER and self._rests():
                 return
 
     def _rests(self) -> bool:
+        """Ask the next request to wake it, and leave if none has come by the next look.
+
+        A request that entered just before it was asked is seen by that look.
+        """
         with self._lock:
-            # Asked for first, then looked once more: a request is seen in one of both ways.
-            self._registry.outbox.attention = True
-            if self._suspects or self._busy():
+            if not self._asked:
+                self._asked = self._registry.outbox.attention = True
                 return False
             if self._thread is threading.current_thread():
                 self._thread = None
             return True
-
-    def _busy(self) -> bool:
-        return any(tracker.leases for tracker in copied(self._registry.trackers.keys))
 
     def look(self) -> bool:
         """Look at everything once; whether any request is under way."""
