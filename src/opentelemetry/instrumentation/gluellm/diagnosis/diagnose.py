@@ -1,0 +1,118 @@
+"""From snapshots to causes.
+
+How a pool is read, by time per phase: lease time as before and ``queued`` grows, then the pool is
+too small; ``awaiting_response`` or ``reading`` grows, then the provider is slow; ``unread`` grows,
+then it is a leak if it never drains and else a slow consumer. What withholds what stands in
+`_of_pool`; each rule's thresholds stand beside it, in ``rules``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .findings import Finding, Kind, Severity
+from .intervals import PoolCase, earlier, pool_cases
+from .rules import connecting, holding, process, settings, waiting
+from .snapshot import Snapshot
+
+_SEVERITIES = (Severity.ERROR, Severity.WARNING, Severity.INFO)
+_CAUSES_FIRST = (
+    # What is certain by itself: a connection held, a stream orphaned, a client built, a refusal.
+    Kind.LEAK,
+    Kind.HTTP2_STUCK,
+    Kind.CLIENT_CHURN,
+    Kind.CONNECT_FAILURES,
+    Kind.REUSE_FAILURES,
+    # What makes the rest uncertain.
+    Kind.BLOCKED_EVENT_LOOP,
+    # What is concluded from times.
+    Kind.SLOW_CONSUMER,
+    Kind.SLOW_PROVIDER,
+    Kind.POOL_TOO_SMALL,
+    Kind.DESCRIPTORS_NEAR_LIMIT,
+    Kind.ANOMALY,
+    # States and settings.
+    Kind.POOL_SATURATED,
+    Kind.KEEPALIVE_TOO_SHORT,
+    Kind.UNBOUNDED_POOL,
+    Kind.POOL_TIMEOUT,
+    Kind.IGNORED_VARIABLE,
+)
+
+
+def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Finding]:
+    """What a snapshot says: causes and risks, the most severe and most causal first.
+
+    With ``previous``, an earlier snapshot of the same process, it is about what happened between
+    the two, and the time before ``previous`` is what latencies are compared with; without, about
+    everything since ``instrument()``. The state of the pools is that of ``snapshot`` in both cases.
+    A ``previous`` of another process (a fork's parent too), or one that is not earlier, is taken as
+    None.
+
+    A pure function of its arguments; it raises nothing. At most one finding per cause and pool
+    name. A healthy process may have findings of severity INFO, and none above.
+    """
+    before = earlier(snapshot, previous)
+    cases = pool_cases(snapshot, before)
+    blocked = process.loop_is_blocked(snapshot.process)
+    descriptors = process.descriptors_near_limit(snapshot.process)
+    found: list[Finding | None] = [
+        process.blocked_event_loop(
+            snapshot.process, clients_churn=any(connecting.churns(c.activity) for c in cases)
+        ),
+        descriptors,
+        process.ignored_variable(snapshot.process),
+    ]
+    for case in cases:
+        found += _of_pool(case, blocked=blocked, descriptors_run_out=descriptors is not None)
+    return _ordered(finding for finding in found if finding is not None)
+
+
+def _of_pool(case: PoolCase, *, blocked: bool, descriptors_run_out: bool) -> list[Finding | None]:
+    """The findings on one pool name."""
+    leak = holding.leak(case, waiting.waits(case))
+    stuck = holding.http2_stuck(case, loop_is_blocked=blocked)
+    churn = connecting.client_churn(case)
+    failures = connecting.connect_failures(case, loop_is_blocked=blocked)
+    consumer = provider = too_small = saturated = None
+    if not blocked:
+        if leak is None:
+            consumer = holding.slow_consumer(case)
+        # Building clients keeps the loop from reading answers; if it did so before, too, that is
+        # in both of the times that are compared.
+        if churn is None or connecting.churns(case.baseline):
+            provider = waiting.slow_provider(case)
+        causes = [leak, stuck, consumer]
+        if provider is not None and provider.severity is not Severity.INFO:
+            causes.append(provider)
+        if not any(causes):
+            too_small = waiting.pool_too_small(case)
+        if not any((*causes, too_small, failures)):
+            saturated = waiting.pool_saturated(case)
+    return [
+        leak,
+        stuck,
+        churn,
+        failures,
+        connecting.reuse_failures(case),
+        consumer,
+        provider,
+        too_small,
+        saturated,
+        waiting.anomaly(case, loop_is_blocked=blocked),
+        connecting.keepalive_too_short(case),
+        settings.unbounded_pool(case, descriptors_run_out=descriptors_run_out),
+        settings.pool_timeout(case),
+    ]
+
+
+def _ordered(findings: Iterable[Finding]) -> list[Finding]:
+    """In order, and the most severe one where a cause was found twice for one pool name."""
+    order = sorted(
+        findings,
+        key=lambda f: (_SEVERITIES.index(f.severity), _CAUSES_FIRST.index(f.kind), f.pool or ""),
+    )
+    first: dict[tuple[Kind, str | None], Finding] = {}
+    for finding in order:
+        first.setdefault((finding.kind, finding.pool), finding)
+    return list(first.values())

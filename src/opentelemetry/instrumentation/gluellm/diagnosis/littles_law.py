@@ -1,0 +1,108 @@
+"""How large a pool has to be.
+
+Little's law: the mean number of requests that hold a connection at one moment is the rate at which
+they arrive times how long each holds one, ``L = arrival rate x lease time``. (J. D. C. Little, "A
+Proof for the Queuing Formula: L = lambda W", Operations Research 9(3), 1961.) It holds for every
+distribution of arrivals and of lease times.
+
+A pool of L connections has too few half of the time. With arrivals independent of each other and
+connections enough, the number in use at one moment is Poisson distributed with mean L, again
+whatever the lease times are (the M/G/infinity queue; L. Takacs, "Introduction to the Theory of
+Queues", 1962). So its 0.99 quantile is the size that is too small 1 % of the time.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+QUANTILE = 0.99
+"""Share of the time that the pool has to suffice."""
+_REACH = 40
+"""Standard deviations around the mean that are summed: what lies outside is below 1e-300."""
+_LARGEST_MEAN = 1e7
+"""No pool has so many connections; beyond it the sum would take seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizing:
+    """What Little's law asks for, per pool. Times are seconds."""
+
+    arrival_rate: float
+    """Requests a second that entered."""
+    lease_time: float
+    """Mean time that a request holds a connection."""
+    concurrency: float
+    """L: requests that would hold one at the same time, in the mean."""
+    size: int
+    """Connections to allow."""
+
+
+def poisson_quantile(mean: float, share: float = QUANTILE) -> int:
+    """The smallest k with P(X <= k) >= ``share`` for X Poisson distributed with ``mean``.
+
+    Exact but for the rounding of floats: probabilities are summed from their logarithms, since
+    ``exp(-mean)`` itself is 0 from a mean of 746 on. 0 for a mean that is not a positive number.
+    Raises ValueError for a share that is not above 0 and below 1.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"share must be above 0 and below 1, found {share!r}")
+    if not mean > 0:
+        return 0
+    mean = min(mean, _LARGEST_MEAN)
+    reach = _REACH * (math.sqrt(mean) + 1)
+    logarithm = math.log(mean)
+    total = 0.0
+    number = max(0, math.floor(mean - reach))
+    while number <= mean + reach:
+        total += math.exp(number * logarithm - mean - math.lgamma(number + 1))
+        if total >= share:
+            break
+        number += 1
+    return number
+
+
+def required_size(
+    *,
+    entered: int,
+    left: int,
+    period: float,
+    lease_time: float,
+    in_pool: float,
+    peak: int,
+    maximum: int,
+) -> Sizing | None:
+    """The size for one pool that lets requests wait, always above the ``maximum`` it has.
+
+    ``entered`` and ``left`` requests in ``period`` seconds, of which each holds its connection for
+    ``lease_time``; ``in_pool`` is the mean number of requests in any phase, waiting ones included;
+    ``peak`` the most that were in the pool at one moment, as far as that is remembered. None when
+    the period or the lease time is not a positive number.
+
+    Two kinds of load need two readings of L:
+
+    - Callers that come whatever happens (an open loop): more enter than leave, and the queue grows
+      without bound, so the number that waits says nothing. L is arrival rate x lease time.
+    - A fixed number of callers, each waiting for its answer (a closed loop): waiting throttles
+      the arrivals, and arrival rate x lease time can't exceed the pool's size. Without the
+      limit, what waits would be served, so L is what is in the pool in any phase.
+
+    What was asked for in one burst of a long period is above the mean by far: then it is the peak.
+    More than the peak is never needed, as long as the peak is not one that was forgotten, that is
+    below the mean.
+    """
+    if not (period > 0 and lease_time > 0 and math.isfinite(period * lease_time)):
+        return None
+    arrival_rate = entered / period
+    offered = arrival_rate * lease_time
+    grows = entered - left > max(1, maximum) and entered > 1.1 * left
+    concurrency = offered if grows and offered > maximum else max(offered, in_pool)
+    size = poisson_quantile(concurrency)
+    if peak >= concurrency:
+        size = min(size, peak) if size > maximum else peak
+    return Sizing(
+        arrival_rate=arrival_rate,
+        lease_time=lease_time,
+        concurrency=concurrency,
+        size=max(size, maximum + 1),
+    )

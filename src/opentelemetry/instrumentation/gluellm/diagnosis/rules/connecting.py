@@ -1,0 +1,201 @@
+"""Connections that are made too often, can't be made, or break."""
+
+from __future__ import annotations
+
+from ..cures import Advisor
+from ..findings import Finding, Kind, Severity
+from ..intervals import Activity, PoolCase
+from ..words import counted, percent, place_text, seconds
+
+CHURN_POOLS = 10
+"""Fewer may be what the program needs: one for each event loop or worker."""
+CHURN_REQUESTS_PER_POOL = 3
+"""Below it a pool hardly ever reused a connection."""
+CONNECT_FAILURES = 3
+CONNECT_FAILURE_SHARE = 0.01
+"""Of the requests. Rarer ones are the network's daily life, which the SDKs' retries cover."""
+FAILURES_SEVERE = 0.1
+"""Share of requests from which retries no longer hide it."""
+FEW_REQUESTS = 0.5
+"""A share so large counts whatever the number: a program that makes one call and fails."""
+REUSE_FAILURES = 2
+REUSE_FAILURE_SHARE = 0.005
+"""Of the requests. A server that closes in the instant of a request can't be ruled out."""
+SILENCE = 120.0
+"""Seconds. Load balancers and address translators forget silent connections after 60 to 350 s."""
+EXPIRED_SHARE = 0.5
+"""Of the new connections: most of them replace one that expired."""
+EXPIRED_CONNECTIONS = 10
+CONNECTING_HURTS = 0.25
+"""Share of all time that goes to making connections."""
+_AT_ONCE = ("too_many_open_files", "no_local_ports")
+"""Never the network: one is enough."""
+
+_CONNECT_HELP = {
+    "connect_timeout": (
+        "no answer in time: the host is down or overloaded, or a firewall drops the packets",
+        "check the address and the way there; the connect timeout is seldom too short",
+    ),
+    "name_resolution_error": (
+        "the host name does not resolve",
+        "check api_base for a typing error, and the resolver of this machine or container",
+    ),
+    "connection_error": (
+        "the connection is refused or reset: nothing listens there, or a proxy turns it away",
+        "check api_base, the port and HTTPS_PROXY, and that the server runs",
+    ),
+    "secure_connection_error": (
+        "TLS fails: a certificate that does not verify, or no TLS on that port",
+        "check https against http in api_base, and SSL_CERT_FILE where a proxy signs",
+    ),
+    "too_many_open_files": (
+        "the process has no file descriptor left",
+        "keep one client instead of one per call, and raise ulimit -n",
+    ),
+    "no_local_ports": (
+        "this machine has no local port left towards that address",
+        "reuse connections: keep one client, and keep idle connections for longer",
+    ),
+}
+
+
+def churns(activity: Activity | None) -> bool:
+    """Whether clients are built and thrown away after a request or two."""
+    return (
+        activity is not None
+        and activity.pools_opened >= CHURN_POOLS
+        and activity.entered < CHURN_REQUESTS_PER_POOL * activity.pools_opened
+    )
+
+
+def client_churn(case: PoolCase) -> Finding | None:
+    """A client, and with it a pool, for each call."""
+    activity = case.activity
+    if not churns(activity):
+        return None
+    where = f", built at {place_text(case.built_at)}" if case.built_at else ""
+    each = activity.entered / activity.pools_opened
+    return Finding(
+        kind=Kind.CLIENT_CHURN,
+        severity=Severity.WARNING,
+        pool=case.label,
+        seen=f"{activity.pools_opened} pools opened for {counted(activity.entered, 'request')} "
+        f"({each:.1f} per pool), with {counted(activity.connections_opened, 'new connection')}"
+        f"{where}.",
+        means="A client is built for each call. None of them reuses a connection: every call pays "
+        "for TCP and TLS, and the connections stay open until the garbage collector comes.",
+        cure=f"{_advisor(case).keep_instance()}.",
+    )
+
+
+def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
+    """Connections that could not be established, by reason."""
+    activity = case.activity
+    failures = activity.connect_failures
+    if loop_is_blocked:
+        failures.pop("connect_timeout", None)  # a loop that stands still lets them run out
+    count = sum(failures.values())
+    if not count:
+        return None
+    share = count / max(activity.left, count)
+    usual = count >= CONNECT_FAILURES and share >= CONNECT_FAILURE_SHARE
+    if not (usual or share >= FEW_REQUESTS or any(kind in failures for kind in _AT_ONCE)):
+        return None
+    kinds = ", ".join(f"{kind} {number}" for kind, number in failures.items())
+    return Finding(
+        kind=Kind.CONNECT_FAILURES,
+        severity=Severity.ERROR if share >= FAILURES_SEVERE else Severity.WARNING,
+        pool=case.label,
+        seen=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) got "
+        f"no connection: {kinds}.",
+        means=_each_kind(failures, 0),
+        cure=_each_kind(failures, 1),
+    )
+
+
+def _each_kind(failures: dict[str, int], part: int) -> str:
+    return "; ".join(f"{kind}: {_CONNECT_HELP[kind][part]}" for kind in failures) + "."
+
+
+def reuse_failures(case: PoolCase) -> Finding | None:
+    """Requests that found their reused connection dead."""
+    activity = case.activity
+    count = activity.reuse_failures
+    share = count / max(activity.left, count, 1)
+    if count < REUSE_FAILURES or share < REUSE_FAILURE_SHARE:
+        return None
+    advisor = _advisor(case)
+    silence = case.longest_silence_failed
+    silent = silence > SILENCE
+    unprobed = any(pool.tcp_keepalive is False for pool in case.pools)
+    expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
+    seen = (
+        f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) failed on "
+        f"a reused connection before an answer came"
+    )
+    if silent:
+        seen += f", after up to {seconds(silence)} of silence"
+    if unprobed:
+        seen += "; SO_KEEPALIVE is off"
+    means = (
+        "Something between here and the provider, a load balancer or an address translator, drops "
+        "connections on which nothing moves. "
+    )
+    if silent:
+        means += "A model that thinks for minutes without a byte looks idle to it" + (
+            ", and without SO_KEEPALIVE nothing tells it otherwise." if unprobed else "."
+        )
+    else:
+        means += "The pool reuses a connection that the other side has given up."
+    cures = []
+    if unprobed:
+        cures.append(f"Switch SO_KEEPALIVE on: {advisor.probe_idle(case.maximum)}")
+    if not silent:
+        now = f" (now {expiry:g} s)" if expiry else ""
+        cures.append(
+            f"Keep idle connections for less long than the load balancer does{now}: "
+            f"{advisor.keep_idle(3, case.maximum)}"
+        )
+    cures = cures or ["Stream the answers, so that bytes flow, and let the SDK retry"]
+    return Finding(
+        kind=Kind.REUSE_FAILURES,
+        severity=Severity.ERROR if share >= FAILURES_SEVERE else Severity.WARNING,
+        pool=case.label,
+        seen=seen + ".",
+        means=means,
+        cure=". ".join(cures) + ".",
+    )
+
+
+def keepalive_too_short(case: PoolCase) -> Finding | None:
+    """Idle connections expire before the next request comes."""
+    activity = case.activity
+    opened = activity.connections_opened
+    expired = activity.connections_closed.get("keepalive_expired", 0)
+    if opened < EXPIRED_CONNECTIONS or expired < EXPIRED_SHARE * opened:
+        return None
+    expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
+    kept = f"after {expiry:g} s idle" if expiry else "while idle"
+    spent = activity.time()
+    hurts = spent > 0 and activity.time("connecting") >= CONNECTING_HURTS * spent
+    longer = max(60, 2 * round(expiry))
+    return Finding(
+        kind=Kind.KEEPALIVE_TOO_SHORT,
+        severity=Severity.WARNING if hurts else Severity.INFO,
+        pool=case.label,
+        seen=f"{expired} connections expired {kept}, and {opened} new ones were made for "
+        f"{counted(activity.entered, 'request')}"
+        + (
+            f"; {percent(activity.time('connecting') / spent)} of the time went to connecting."
+            if hurts
+            else "."
+        ),
+        means="The gap between requests is longer than idle connections are kept, so most "
+        "requests pay for TCP and TLS anew.",
+        cure=f"Keep them for longer, below the load balancer's own idle timeout: "
+        f"{_advisor(case).keep_idle(longer, case.maximum)}.",
+    )
+
+
+def _advisor(case: PoolCase) -> Advisor:
+    return Advisor(case.provider, case.library, case.process.gluellm)

@@ -1,0 +1,180 @@
+"""Connections that are held and don't work: leaks, slow consumers, stuck HTTP/2 streams."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ..cures import Advisor
+from ..findings import Finding, Kind, Severity
+from ..intervals import HELD, PoolCase
+from ..snapshot import ConnectionSnapshot, RequestSnapshot
+from ..words import counted, one_line, percent, place_text, seconds
+
+UNREAD_SHARE = 0.3
+"""Of the time that connections are held. The pauses of a consumer that keeps up are a few percent
+of it, whatever it does between tokens."""
+UNREAD_TIME = 0.1
+"""Seconds per request: short requests in a busy loop have a large share of next to nothing."""
+UNREAD_REQUESTS = 5
+"""Fewer may be one caller with a reason."""
+ORPHANED_SHARE = 0.1
+"""Of the peer's stream limit. A few cancelled requests whose answer is not over yet are normal."""
+STREAM_WAIT = 5.0
+"""Seconds in ``stream_queued`` at the limit. It has no timeout in the library."""
+_MOST_PLACES = 3
+
+
+def leak(case: PoolCase, waits: bool) -> Finding | None:
+    """Connections that are held by responses that nobody reads."""
+    held = [r for pool in case.pools for r in pool.requests if r.leak_suspected]
+    if held:
+        hurts = waits or len(held) >= (case.maximum or len(held) + 1)
+        return Finding(
+            kind=Kind.LEAK,
+            severity=Severity.ERROR if hurts else Severity.WARNING,
+            pool=case.label,
+            seen=f"{counted(len(held), 'connection')}{_of_limit(case)} held by answers that nobody "
+            f"has read for {seconds(case.leak_threshold)} or more: {_holders(held)}.",
+            means="A streamed answer was abandoned before its end. It keeps its connection, some "
+            "for ever, and requests queue for what is left.",
+            cure=_LEAK_CURE,
+        )
+    if case.activity.leaks:
+        return Finding(
+            kind=Kind.LEAK,
+            severity=Severity.WARNING,
+            pool=case.label,
+            seen=f"{counted(case.activity.leaks, 'connection')} had been held unread for "
+            f"{seconds(case.leak_threshold)} or more, and came back.",
+            means="Streamed answers were left unread until the garbage collector found them, or "
+            "their reader paused for long.",
+            cure=_LEAK_CURE,
+        )
+    return None
+
+
+_LEAK_CURE = (
+    "Read each stream to its end, or close it: async with contextlib.aclosing(stream): ... around "
+    "the loop, also where it may break, return or raise. Don't ask for a stream that is not read."
+)
+
+
+def _of_limit(case: PoolCase) -> str:
+    return f" of {case.maximum}" if case.maximum and len(case.pools) == 1 else ""
+
+
+def _holders(held: list[RequestSnapshot]) -> str:
+    """Who holds them, by place: how many, which model, for how long, in which trace."""
+    places = Counter((r.provider, r.model, r.place) for r in held)
+    texts = []
+    for (provider, model, place), count in places.most_common(_MOST_PLACES):
+        requests = [r for r in held if (r.provider, r.model, r.place) == (provider, model, place)]
+        oldest = max(requests, key=lambda r: r.phase_age)
+        what = "/".join(one_line(part) for part in (provider, model) if part)
+        parts = [
+            f"{count} x" if count > 1 else "",
+            what,
+            f"from {place_text(place)}" if place else "from an unknown place",
+            f"(unread for {seconds(oldest.phase_age)}"
+            + (f", trace {one_line(oldest.trace_id)})" if oldest.trace_id else ")"),
+        ]
+        texts.append(" ".join(part for part in parts if part))
+    if len(places) > _MOST_PLACES:
+        texts.append(f"and {counted(len(places) - _MOST_PLACES, 'more place')}")
+    return "; ".join(texts)
+
+
+def unread_now(case: PoolCase) -> float:
+    """Seconds of the period for which the answers that are unread now have been so."""
+    return sum(
+        min(request.phase_age, case.activity.period)
+        for pool in case.pools
+        for request in pool.requests
+        if request.phase == "unread"
+    )
+
+
+def slow_consumer(case: PoolCase) -> Finding | None:
+    """The application takes its time between the reads of an answer.
+
+    What is unread now is left out: that may be a leak which is not old enough to be called one.
+    """
+    activity = case.activity
+    running = unread_now(case)
+    unread = activity.time("unread") - running
+    held = activity.time(*HELD) - running
+    requests = activity.sent + activity.held_now
+    if requests < UNREAD_REQUESTS or held <= 0:
+        return None
+    if unread < UNREAD_SHARE * held or unread < UNREAD_TIME * requests:
+        return None
+    return Finding(
+        kind=Kind.SLOW_CONSUMER,
+        severity=Severity.WARNING,
+        pool=case.label,
+        seen=f"Answers lay unread for {percent(unread / held)} of the time that connections were "
+        f"held, {seconds(unread / requests)} per request, and were read in the end.",
+        means="The application is slower than the provider: it works between the chunks of an "
+        "answer, or writes them to a slow client, and the connection waits with it.",
+        cure="Read the answer at once, into an asyncio.Queue or a list, and work on it outside the "
+        "loop over the stream.",
+    )
+
+
+def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
+    """HTTP/2 streams that are taken and lead nowhere."""
+    orphaned = full = streams = limit = 0
+    for connection in _multiplexed(case):
+        lost = connection.streams_orphaned or 0
+        most = connection.streams_max or 0
+        taken = (connection.streams_active or 0) + lost
+        # Without a known limit the share is that of what is open.
+        if lost > 0 and lost >= ORPHANED_SHARE * (most or taken):
+            orphaned += lost
+        if most and taken >= most:
+            full += 1
+        streams += taken
+        limit += most
+    waiting = [r for pool in case.pools for r in pool.requests if r.phase == "stream_queued"]
+    longest = max((request.phase_age for request in waiting), default=0.0)
+    stands = bool(full) and longest >= STREAM_WAIT and not loop_is_blocked
+    if not orphaned and not stands:
+        return None
+    queue = f"; {counted(len(waiting), 'request')} waiting for a stream, the longest for "
+    seen = (
+        f"{orphaned} of {limit or streams} HTTP/2 streams are orphaned"
+        if orphaned
+        else f"{streams} of {limit} HTTP/2 streams are taken"
+    )
+    return Finding(
+        kind=Kind.HTTP2_STUCK,
+        severity=Severity.ERROR if waiting or full else Severity.WARNING,
+        pool=case.label,
+        seen=seen + (queue + seconds(longest) if waiting else "") + ".",
+        means=(
+            "Cancelled requests gave no reset to the server, so it keeps their streams open and "
+            "they count against the limit of the connection."
+            if orphaned
+            else "The connection carries as many requests as the server allows. The wait for a "
+            "stream has no timeout in the library."
+        ),
+        cure=(
+            f"Speak HTTP/1.1 to this provider: {_advisor(case).without_http2()}. Until then, "
+            "rather let requests end than cancel them, and renew the client when streams are gone."
+            if orphaned
+            else f"Use several clients, or HTTP/1.1: {_advisor(case).without_http2()}."
+        ),
+    )
+
+
+def _multiplexed(case: PoolCase) -> list[ConnectionSnapshot]:
+    return [
+        connection
+        for pool in case.pools
+        for connection in pool.connections
+        if connection.protocol == "2" and connection.state != "connecting"
+    ]
+
+
+def _advisor(case: PoolCase) -> Advisor:
+    return Advisor(case.provider, case.library, case.process.gluellm)

@@ -1,0 +1,86 @@
+"""Causes that concern the whole process."""
+
+from __future__ import annotations
+
+from ..findings import Finding, Kind, Severity
+from ..snapshot import ProcessSnapshot
+from ..words import counted, one_line, percent, seconds
+
+LOOP_LAG = 0.2
+"""Seconds. The design's bound: 0.3 s blocks turned 1.6 s of queueing into 9.3 s on a pool of 2."""
+LOOP_LAG_SEVERE = 1.0
+"""Seconds. Every request of the process stands still for so long."""
+DESCRIPTORS_NEAR = 0.8
+"""Share of the limit. The rest is for files, and for the burst in which connections are made."""
+DESCRIPTORS_SEVERE = 0.95
+
+
+def loop_is_blocked(process: ProcessSnapshot) -> bool:
+    """Whether waiting and slowness may come from the event loop, and no verdict on them is safe."""
+    return process.event_loop_lag is not None and process.event_loop_lag > LOOP_LAG
+
+
+def blocked_event_loop(process: ProcessSnapshot, *, clients_churn: bool) -> Finding | None:
+    """An event loop that didn't run for a while."""
+    lag = process.event_loop_lag
+    if lag is None or not loop_is_blocked(process):
+        return None
+    builds = (
+        " A client for each call is one cause: it loads the certificates each time."
+        if clients_churn
+        else ""
+    )
+    # The churn is then named first: it is a cause, and the lag is what it does.
+    severe = lag >= LOOP_LAG_SEVERE and not clients_churn
+    return Finding(
+        kind=Kind.BLOCKED_EVENT_LOOP,
+        severity=Severity.ERROR if severe else Severity.WARNING,
+        pool=None,
+        seen=f"An event loop that holds connections ran up to {seconds(lag)} late.",
+        means="Something computes or blocks inside the loop, and every request on it stands still "
+        "meanwhile. A blocked loop looks like a pool that is too small, a slow provider and a slow "
+        f"consumer at once, so no verdict is given on these.{builds}",
+        cure="Find it with asyncio's debug mode (PYTHONASYNCIODEBUG=1 logs callbacks over 0.1 s) "
+        "or py-spy dump; move it out with asyncio.to_thread(...) or into a process.",
+    )
+
+
+def descriptors_near_limit(process: ProcessSnapshot) -> Finding | None:
+    """Few file descriptors are left; each connection takes one."""
+    used, limit = process.open_descriptors, process.descriptor_limit
+    if used is None or not limit or used < DESCRIPTORS_NEAR * limit:
+        return None
+    severe = used >= DESCRIPTORS_SEVERE * limit
+    return Finding(
+        kind=Kind.DESCRIPTORS_NEAR_LIMIT,
+        severity=Severity.ERROR if severe else Severity.WARNING,
+        pool=None,
+        seen=f"{used} of {limit} file descriptors are open ({percent(used / limit)}).",
+        means="Each connection takes one. At the limit connections fail with too_many_open_files, "
+        "and so does every file and socket of the process.",
+        cure="Bound the pools and keep one client instead of one per call; raise the limit with "
+        "ulimit -n (LimitNOFILE= in systemd, --ulimit nofile= in Docker).",
+    )
+
+
+def ignored_variable(process: ProcessSnapshot) -> Finding | None:
+    """A variable that looks like a limit and is none."""
+    names = process.ignored_variables
+    if not names:
+        return None
+    listed = ", ".join(one_line(name) for name in names)
+    gluellms = "GLUELLM_HTTP_MAX_CONNECTIONS and GLUELLM_HTTP_MAX_KEEPALIVE_CONNECTIONS"
+    return Finding(
+        kind=Kind.IGNORED_VARIABLE,
+        severity=Severity.INFO,
+        pool=None,
+        seen=f"{counted(len(names), 'environment variable')} set that nothing reads: {listed}.",
+        means="Neither httpx nor any SDK reads them: the pools have their clients' own limits.",
+        cure=(
+            f"GlueLLM reads {gluellms}; for other clients set the limits in code, "
+            "httpx.Limits(max_connections=...)."
+            if process.gluellm
+            else "Set the limits where the client is built, httpx.Limits(max_connections=...). "
+            f"Under GlueLLM, {gluellms} are read."
+        ),
+    )

@@ -1,0 +1,72 @@
+"""Settings that will hurt one day."""
+
+from __future__ import annotations
+
+from ..cures import Advisor
+from ..findings import Finding, Kind, Severity
+from ..intervals import PoolCase
+from ..snapshot import PoolSnapshot
+from ..words import counted, seconds, timeout_text
+
+WAITING_HURTS = 10.0
+"""Seconds that a request has been queued without an end in sight."""
+BOUND = 100
+"""Connections to begin with, as httpx has by default."""
+_WAIT = 10
+"""Seconds to advise as pool timeout: longer than a burst, and short of a caller's patience."""
+
+
+def unbounded_pool(case: PoolCase, *, descriptors_run_out: bool) -> Finding | None:
+    """A pool without a limit."""
+    open_ends = [pool for pool in case.pools if pool.max_connections is None]
+    if not open_ends:
+        return None
+    count = sum(len(pool.connections) for pool in open_ends)
+    return Finding(
+        kind=Kind.UNBOUNDED_POOL,
+        severity=Severity.WARNING if descriptors_run_out else Severity.INFO,
+        pool=case.label,
+        seen=f"No limit on connections; {counted(count, 'connection')} now.",
+        means="A burst opens a connection for each request, until the provider refuses them or "
+        "file descriptors run out.",
+        cure=f"{Advisor(case.provider, case.library, case.process.gluellm).allow(BOUND)}.",
+    )
+
+
+def pool_timeout(case: PoolCase) -> Finding | None:
+    """Requests may queue for longer than anybody waits for their answer."""
+    unbounded = [pool for pool in case.pools if _waits_too_long(pool)]
+    if not unbounded:
+        return None
+    pool = unbounded[0]
+    ages = [r.phase_age for p in unbounded for r in p.requests if r.phase == "queued"]
+    longest = max(ages, default=0.0)
+    queue = f"; {counted(len(ages), 'request')} queued, the longest for {seconds(longest)}"
+    defaults = (
+        " 600 s is the default of the openai and anthropic SDKs: a full pool is a silent queue of "
+        "ten minutes."
+        if pool.pool_timeout == 600
+        else ""
+    )
+    means = (
+        "A request for which no connection comes free waits for ever."
+        if pool.pool_timeout is None
+        else "A request may wait for a connection for as long as for the answer itself."
+    )
+    return Finding(
+        kind=Kind.POOL_TIMEOUT,
+        severity=Severity.WARNING if longest >= WAITING_HURTS else Severity.INFO,
+        pool=case.label,
+        seen=f"Pool timeout {timeout_text(pool.pool_timeout)}, read timeout "
+        f"{timeout_text(pool.read_timeout)}{queue if ages else ''}.",
+        means=f"{means}{defaults} Nothing fails, so nothing is noticed.",
+        cure=f"{Advisor(case.provider, case.library, case.process.gluellm).wait_at_most(_WAIT)}.",
+    )
+
+
+def _waits_too_long(pool: PoolSnapshot) -> bool:
+    if pool.max_connections is None:
+        return False  # nothing ever waits
+    if pool.pool_timeout is None:
+        return True
+    return pool.read_timeout is not None and pool.pool_timeout >= pool.read_timeout

@@ -1,0 +1,258 @@
+"""Requests that wait or take long: whose fault that is."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ..cures import Advisor
+from ..findings import Finding, Kind, Severity
+from ..intervals import HELD, PROVIDERS_PART, PoolCase
+from ..littles_law import Sizing, required_size
+from ..snapshot import PoolSnapshot
+from ..words import counted, percent, rate, seconds
+from . import holding
+
+SLOWER = 2.0
+"""Times the provider's time of before. Less is what a different mix of questions does."""
+SLOWER_BY = 0.1
+"""Seconds: twice next to nothing is still next to nothing."""
+BASELINE_REQUESTS = 10
+CURRENT_REQUESTS = 5
+"""Fewer have no meaningful mean. What hangs now counts here, so a provider that has fallen silent
+shows before the first request is over."""
+VERY_LONG = 30.0
+"""Seconds per request, from which it is worth saying without anything to compare with."""
+READ_TIMEOUTS = 3
+READ_TIMEOUT_SHARE = 0.05
+"""Of the requests: a provider that does not answer in time, whatever it did before."""
+QUEUED_SHARE = 0.1
+"""Of all time. httpcore 1.0.9 may give one idle connection to two requests, and the loser queues
+for a moment though connections are free: that stays below."""
+QUEUED_TIME = 0.01
+"""Seconds per request."""
+QUEUED_REQUESTS = 5
+POOL_TIMEOUT_SHARE = 0.01
+"""Of the requests: these waited for the whole pool timeout in vain."""
+PEAK_REMEMBERED = 75.0
+"""Seconds that a peak is remembered by default (``peak_window``)."""
+CONNECTING_SHARE = 0.5
+"""Of the time that connections are held: then what holds them is their making."""
+SATURATED_FOR = 1.0
+"""Seconds that a request has been queued. Less is a burst that passes."""
+
+_ANOMALIES = {
+    "waiter_with_idle_connection": "a request waits although an idle connection could serve it: a "
+    "lost wake-up in the pool",
+    "orphaned_connection": "a connection counts against the limit though no request has it: what a "
+    "cancellation at the wrong moment leaves behind",
+    "pool_timeout_overrun": "a request waits for longer than its own pool timeout",
+}
+
+
+def waits(case: PoolCase) -> bool:
+    """Whether requests wait for connections to an extent that matters."""
+    activity = case.activity
+    queued, spent = activity.time("queued"), activity.time()
+    timeouts = activity.timeouts.get("pool", 0)
+    if timeouts and timeouts >= POOL_TIMEOUT_SHARE * activity.left:
+        return True
+    return (
+        activity.left + activity.held_now + case.queued_now >= QUEUED_REQUESTS
+        and queued >= QUEUED_SHARE * spent
+        and queued >= QUEUED_TIME * (activity.left + activity.held_now + case.queued_now)
+        and spent > 0
+    )
+
+
+def is_slower(case: PoolCase) -> bool:
+    """Whether the provider takes markedly longer for a request than in the baseline."""
+    before = case.baseline
+    if before is None or before.sent < BASELINE_REQUESTS:
+        return False
+    if case.activity.sent + case.activity.held_now < CURRENT_REQUESTS:
+        return False
+    was = before.each_at_most(*PROVIDERS_PART)
+    now = case.activity.each(*PROVIDERS_PART)
+    return now >= SLOWER * was and now - was >= SLOWER_BY
+
+
+def slow_provider(case: PoolCase) -> Finding | None:
+    """The provider takes longer than before, or than requests are ready to wait."""
+    activity = case.activity
+    each = activity.each(*PROVIDERS_PART)
+    slower = is_slower(case)
+    silent = activity.timeouts.get("read", 0)
+    gives_up = silent >= READ_TIMEOUTS and silent >= READ_TIMEOUT_SHARE * activity.left
+    requests = activity.sent + activity.held_now
+    long = each >= VERY_LONG and requests >= CURRENT_REQUESTS
+    if not (slower or gives_up or long):
+        return None
+    head, body = (seconds(activity.each(phase)) for phase in PROVIDERS_PART)
+    seen = [
+        f"A request took {seconds(each)} of the provider's: {head} to the head, {body} reading on"
+    ]
+    if slower and case.baseline is not None:
+        seen.append(f"before it was {seconds(case.baseline.each_at_most(*PROVIDERS_PART))}")
+    if gives_up:
+        seen.append(f"{silent} of {counted(activity.left, 'request')} ended in a read timeout")
+    queued = activity.time("queued")
+    if slower and waits(case):
+        seen.append(
+            f"requests queue ({percent(queued / activity.time())} of the time) since connections "
+            f"are held for longer"
+        )
+    hurts = slower or gives_up
+    return Finding(
+        kind=Kind.SLOW_PROVIDER,
+        severity=Severity.ERROR if gives_up else Severity.WARNING if slower else Severity.INFO,
+        pool=case.label,
+        seen="; ".join(seen) + ".",
+        means=(
+            "The provider is slow, not this process: the time goes to waiting for its bytes. Or "
+            "the requests are others than before: a larger model, longer answers."
+            if hurts
+            else "The answers take long. Reasoning models are silent for 300 to 700 s and nothing "
+            "is wrong; if this is another model, the provider is slow."
+        ),
+        cure=(
+            "Ask the provider's status page, and compare models. Stream, so that silence shows "
+            "early; bound the read timeout; send less at a time or to a second provider. A larger "
+            "pool does not help."
+            if hurts
+            else "Nothing, if the model reasons. Else compare with an earlier snapshot to see "
+            "whether it has become slower."
+        ),
+    )
+
+
+def pool_too_small(case: PoolCase) -> Finding | None:
+    """Requests queue though connections are not held for longer than before."""
+    maximum = case.maximum
+    activity = case.activity
+    if maximum is None or not waits(case) or is_slower(case):
+        return None
+    held = activity.time(*HELD)
+    if activity.time("connecting") > CONNECTING_SHARE * held:
+        return None
+    if holding.unread_now(case) > holding.UNREAD_SHARE * held:
+        return None  # perhaps a leak that is too young to be called one
+    timeouts = activity.timeouts.get("pool", 0)
+    was_full = case.peak_active >= maximum or activity.period > PEAK_REMEMBERED
+    if not (was_full or timeouts):
+        return None
+    sizing = _sizing(case, maximum)
+    spent = activity.time()
+    seen = (
+        f"Requests queued for {percent(activity.time('queued') / spent if spent else 0)} of their "
+        f"time for the {counted(maximum, 'connection')} of the pool"
+    )
+    if timeouts:
+        seen += f", {counted(timeouts, 'pool timeout')}"
+    if sizing is not None:
+        seen += (
+            f". {rate(sizing.arrival_rate)} arrived{_per_pool(case)} and held a connection for "
+            f"{seconds(sizing.lease_time)}: with all that waited, {sizing.concurrency:.1f} "
+            f"connections at once in the mean, {sizing.size} to suffice 99 % of the time"
+        )
+    size = sizing.size if sizing is not None else 2 * maximum
+    compared = (
+        "and no longer than before"
+        if case.baseline is not None and case.baseline.sent >= BASELINE_REQUESTS
+        else "as far as one can tell without an earlier snapshot"
+    )
+    return Finding(
+        kind=Kind.POOL_TOO_SMALL,
+        severity=Severity.ERROR if timeouts else Severity.WARNING,
+        pool=case.label,
+        seen=seen + ".",
+        means="More requests come at a time than the pool has connections. They are not held for "
+        f"longer than the answers take, {compared}: it is the pool's size.",
+        cure=f"{_advisor(case).allow(size)}.",
+    )
+
+
+def _pools(case: PoolCase) -> int:
+    """The pools that shared the load; those that are gone are not known one by one."""
+    return max(1, len(case.pools))
+
+
+def _per_pool(case: PoolCase) -> str:
+    return " per pool" if _pools(case) > 1 else ""
+
+
+def _sizing(case: PoolCase, maximum: int) -> Sizing | None:
+    activity = case.activity
+    pools = _pools(case)
+    period = activity.period
+    return required_size(
+        entered=-(-activity.entered // pools),
+        left=activity.left // pools,
+        period=period,
+        lease_time=activity.each(*HELD),
+        in_pool=activity.time() / period / pools if period > 0 else 0.0,
+        peak=-(-(case.peak_active + case.peak_queued) // pools),
+        maximum=maximum,
+    )
+
+
+def pool_saturated(case: PoolCase) -> Finding | None:
+    """Requests wait at this moment, for a pool that is at its limit."""
+    full = [pool for pool in case.pools if _is_full(pool)]
+    if not full:
+        return None
+    waiting = [r for pool in full for r in pool.requests if r.phase == "queued"]
+    longest = max(request.phase_age for request in waiting)
+    busy = sum(pool.active + pool.connecting for pool in full)
+    maximum = sum(pool.max_connections or 0 for pool in full)
+    holders = Counter(r.phase for pool in full for r in pool.requests if r.held is not None)
+    held = ", ".join(f"{count} {phase}" for phase, count in holders.most_common())
+    timeouts = case.activity.timeouts.get("pool", 0)
+    lasts = longest >= SATURATED_FOR
+    return Finding(
+        kind=Kind.POOL_SATURATED,
+        severity=Severity.ERROR if timeouts else Severity.WARNING if lasts else Severity.INFO,
+        pool=case.label,
+        seen=f"{busy} of {counted(maximum, 'connection')} in use and "
+        f"{counted(len(waiting), 'request')} queued, the longest for {seconds(longest)}"
+        + (f"; held by requests that are {held}." if held else "."),
+        means="The pool is at its limit at this moment. That is a state and not yet a cause: a "
+        "burst, a slow provider, a leak and a pool that is too small all look like it.",
+        cure="Take another snapshot in a minute and compare: diagnose(snapshot, previous) tells "
+        "which it is.",
+    )
+
+
+def _is_full(pool: PoolSnapshot) -> bool:
+    return (
+        pool.max_connections is not None
+        and pool.queued > 0
+        and pool.active + pool.connecting >= pool.max_connections
+    )
+
+
+def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
+    """States that the pool should never be in."""
+    found = {kind: count for kind, count in case.activity.anomalies.items() if count > 0}
+    if not found:
+        return None
+    return Finding(
+        kind=Kind.ANOMALY,
+        # A loop that stands still lets the pool look wrong.
+        severity=Severity.INFO if loop_is_blocked else Severity.WARNING,
+        pool=case.label,
+        seen=", ".join(f"{kind} {count}" for kind, count in found.items()) + ".",
+        means="; ".join(f"{kind}: {_ANOMALIES.get(kind, 'not known here')}" for kind in found)
+        + ". These are faults in the pool itself, not in the application.",
+        cure=f"Update {_core(case)}, and look for the fault in its tracker. Until then, renew the "
+        "client when it happens.",
+    )
+
+
+def _core(case: PoolCase) -> str:
+    return {"httpx": "httpx and httpcore", "httpx2": "httpx2 and httpcore2"}.get(
+        case.library, "the HTTP library"
+    )
+
+
+def _advisor(case: PoolCase) -> Advisor:
+    return Advisor(case.provider, case.library, case.process.gluellm)

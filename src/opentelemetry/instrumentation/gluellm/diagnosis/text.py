@@ -1,0 +1,212 @@
+"""Snapshots and findings as text, for a terminal of 80 to 100 columns at 3 am."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from .findings import Finding
+from .snapshot import ConnectionSnapshot, PoolSnapshot, PoolTotals, RequestSnapshot, Snapshot
+from .words import counted, one_line, percent, place_text, seconds, timeout_text
+
+_WIDTH = 96
+_MOST_POOLS = 20
+_MOST_NAMES = 20
+_MOST_ORIGINS = 5
+_MOST_HOLDERS = 10
+_MOST_QUEUED = 5
+_LONGEST_PLACE = 80
+
+
+def snapshot_text(snapshot: Snapshot) -> str:
+    """A snapshot, readable: the pools with the most requests first, the longest-held in each.
+
+    Long lists end with a count of what is left out; lines may exceed the width by a long word.
+    """
+    process = snapshot.process
+    lines = _wrapped(
+        f"connection pools of process {process.pid} at {_clock(snapshot.taken_at)}, "
+        f"{seconds(snapshot.uptime)} after instrument()"
+    )
+    facts = []
+    if process.event_loop_lag is not None:
+        facts.append(f"event loop late by up to {seconds(process.event_loop_lag)}")
+    if process.open_descriptors is not None:
+        limit = f" of {process.descriptor_limit}" if process.descriptor_limit else ""
+        facts.append(f"{process.open_descriptors}{limit} file descriptors open")
+    if process.gluellm:
+        facts.append("GlueLLM is in use")
+    if process.ignored_variables:
+        names = ", ".join(one_line(name) for name in process.ignored_variables)
+        facts.append(f"set but read by nothing: {names}")
+    if facts:
+        lines += _wrapped("; ".join(facts))
+    if not snapshot.pools:
+        lines += ["", "no pool is alive that has served a request"]
+    pools = sorted(snapshot.pools, key=lambda pool: -len(pool.requests))
+    for pool in pools[:_MOST_POOLS]:
+        lines += ["", *_pool(pool)]
+    lines += _rest(len(pools) - _MOST_POOLS, "pool", "")
+    if snapshot.totals:
+        lines += ["", "since instrument(), by pool name"]
+        for totals in snapshot.totals[:_MOST_NAMES]:
+            lines += _totals(totals)
+        lines += _rest(len(snapshot.totals) - _MOST_NAMES, "name", "  ")
+    return "\n".join(lines)
+
+
+def findings_text(findings: Sequence[Finding]) -> str:
+    """Findings one after the other, each with its kind, what was seen, what it means, the cure."""
+    if not findings:
+        return "no findings"
+    blocks = []
+    for finding in findings:
+        where = f" in {one_line(finding.pool)}" if finding.pool else ""
+        lines = [f"{finding.severity.upper()}: {finding.kind.replace('_', ' ')}{where}"]
+        for name, text in (
+            ("seen", finding.seen),
+            ("means", finding.means),
+            ("cure", finding.cure),
+        ):
+            lines += _wrapped(one_line(text, len(text)), f"  {name + ':':<7}", " " * 9)
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def _pool(pool: PoolSnapshot) -> Iterator[str]:
+    maximum = "unlimited" if pool.max_connections is None else str(pool.max_connections)
+    idle = "all" if pool.max_idle_connections is None else str(pool.max_idle_connections)
+    yield from _wrapped(
+        f"{one_line(pool.label)}: {pool.active} active, {pool.connecting} connecting, "
+        f"{pool.idle} idle of {maximum} connections; {pool.queued} queued"
+    )
+    expiry = "for ever" if pool.keepalive_expiry is None else f"{pool.keepalive_expiry:g} s"
+    keepalive = {True: ", SO_KEEPALIVE on", False: ", SO_KEEPALIVE off", None: ""}
+    yield from _wrapped(
+        f"keeps {idle} idle {expiry}, pool timeout {timeout_text(pool.pool_timeout)}, "
+        f"read timeout {timeout_text(pool.read_timeout)}{keepalive[pool.tcp_keepalive]}; "
+        f"{counted(pool.requests_entered, 'request')} in {seconds(pool.age)}",
+        "  ",
+    )
+    if pool.built_at:
+        yield f"  built at {place_text(pool.built_at, _LONGEST_PLACE)}"
+    yield from _connections(pool.connections)
+    held = sorted((r for r in pool.requests if r.phase != "queued"), key=lambda r: -(r.held or 0))
+    if held:
+        yield "  longest held"
+        for request in held[:_MOST_HOLDERS]:
+            yield from _request(request)
+        yield from _rest(len(held) - _MOST_HOLDERS, "request", "    ")
+    queued = sorted((r for r in pool.requests if r.phase == "queued"), key=lambda r: -r.phase_age)
+    if queued:
+        yield "  longest queued"
+        for request in queued[:_MOST_QUEUED]:
+            yield from _request(request)
+        yield from _rest(len(queued) - _MOST_QUEUED, "request", "    ")
+
+
+def _connections(connections: Sequence[ConnectionSnapshot]) -> Iterator[str]:
+    """A line per origin, as there may be a thousand connections."""
+    origins: dict[str, list[ConnectionSnapshot]] = {}
+    for connection in connections:
+        origins.setdefault(connection.origin, []).append(connection)
+    for origin, those in list(origins.items())[:_MOST_ORIGINS]:
+        states = Counter(connection.state for connection in those)
+        parts = [", ".join(f"{count} {one_line(state)}" for state, count in states.items())]
+        parts.append(f"oldest {seconds(max(connection.age for connection in those))}")
+        parts.append(counted(sum(c.requests_served for c in those), "request") + " served")
+        streams = [connection for connection in those if connection.protocol == "2"]
+        if streams:
+            active = sum(connection.streams_active or 0 for connection in streams)
+            most = sum(connection.streams_max or 0 for connection in streams)
+            lost = sum(connection.streams_orphaned or 0 for connection in streams)
+            parts.append(f"HTTP/2 streams {active} of {most}, {lost} orphaned")
+        yield from _wrapped(f"{one_line(origin)}: {'; '.join(parts)}", "  ")
+    yield from _rest(len(origins) - _MOST_ORIGINS, "origin", "  ")
+
+
+def _request(request: RequestSnapshot) -> Iterator[str]:
+    if request.phase == "queued":
+        bound = f" of at most {request.pool_timeout:g} s" if request.pool_timeout else ""
+        parts = [f"queued {seconds(request.phase_age)}{bound}"]
+    else:
+        held = f"held {seconds(request.held)}, " if request.held is not None else ""
+        parts = [f"{held}{one_line(request.phase)} {seconds(request.phase_age)}"]
+    if request.leak_suspected:
+        parts.append("LEAK SUSPECTED")
+    what = "/".join(one_line(part) for part in (request.provider, request.model) if part)
+    parts += [
+        part
+        for part in (what, request.operation and one_line(request.operation, 20), request.origin)
+        if part
+    ]
+    if request.trace_id:
+        parts.append(f"trace {one_line(request.trace_id)}")
+    if request.correlation_id:
+        parts.append(f"correlation {one_line(request.correlation_id, 40)}")
+    yield from _wrapped(", ".join(one_line(part) for part in parts), "    ")
+    if request.place:
+        yield f"      {place_text(request.place, _LONGEST_PLACE)}"
+    for frame in request.stack:
+        yield f"        {place_text(frame, _LONGEST_PLACE)}"
+
+
+def _totals(totals: PoolTotals) -> Iterator[str]:
+    outcomes: Counter[str] = Counter()
+    phases: dict[str, float] = {}
+    for origin in totals.origins:
+        for outcome in origin.outcomes:
+            outcomes[str(outcome.error or outcome.status or "_OTHER")] += outcome.count
+        for phase, spent in origin.phase_seconds.items():
+            phases[phase] = phases.get(phase, 0.0) + spent
+    everything = sum(phases.values())
+    shares = [
+        f"{phase} {percent(spent / everything)}" for phase, spent in phases.items() if spent > 0
+    ]
+    parts = [
+        f"pools {totals.pools_opened} opened, {totals.pools_live} alive",
+        f"connections {totals.connections_opened} opened"
+        + _listed(", closed: ", totals.connections_closed),
+        "requests" + (_listed(" ", outcomes) or " 0"),
+    ]
+    if shares:
+        parts.append("time: " + ", ".join(shares))
+    parts.append(f"peaks {totals.peak_active} connections, {totals.peak_queued} queued")
+    for name, number in (("requeues", totals.requeues), ("leaks", totals.leaks)):
+        if number:
+            parts.append(f"{name} {number}")
+    if any(totals.anomalies.values()):
+        parts.append("anomalies" + _listed(" ", totals.anomalies))
+    broken = sum(origin.reuse_failures for origin in totals.origins)
+    if broken:
+        parts.append(f"failed on reused connections {broken}")
+    yield from _wrapped(f"{one_line(totals.label)}: {'; '.join(parts)}", "  ")
+
+
+def _listed(before: str, counts: Mapping[str, int]) -> str:
+    shown = [f"{one_line(name)} {count}" for name, count in counts.items() if count]
+    return before + ", ".join(shown) if shown else ""
+
+
+def _rest(number: int, noun: str, indent: str) -> list[str]:
+    return [f"{indent}and {counted(number, f'more {noun}')}"] if number > 0 else []
+
+
+def _clock(epoch: float) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(epoch))
+    except (ValueError, OverflowError, OSError):
+        return "an unknown time"
+
+
+def _wrapped(text: str, indent: str = "", following: str | None = None) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + "  " if following is None else following,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

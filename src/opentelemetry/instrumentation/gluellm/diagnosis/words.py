@@ -1,0 +1,68 @@
+"""Numbers and foreign text, put so that people can read them."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+_LONGEST = 60
+
+
+def one_line(value: object, longest: int = _LONGEST) -> str:
+    """The value as one printable line of at most ``longest`` characters.
+
+    A model's name or a path of the application may hold anything, and an escape sequence in it
+    would reach the terminal of whoever reads the log.
+    """
+    text = "".join(
+        character if unicodedata.category(character)[0] not in "CZ" or character == " " else "�"
+        for character in str(value)[: longest + 1]
+    )
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def place_text(place: str, longest: int = _LONGEST) -> str:
+    """A ``file:line in function``, shortened at its start: the end tells where to look."""
+    text = one_line(place, max(longest, len(place)))
+    return text if len(text) <= longest else "…" + text[len(text) - longest + 1 :]
+
+
+def seconds(value: float) -> str:
+    """A duration in seconds, about two significant digits: ``0.043 s``, ``1.2 s``, ``600 s``."""
+    if not math.isfinite(value):
+        return "unknown time"
+    if value <= 0:
+        return "0 s"
+    if value < 0.001:
+        return "<0.001 s"
+    if value < 0.1:
+        return f"{value:.3f} s"
+    if value < 1:
+        return f"{value:.2f} s"
+    return f"{value:.1f} s" if value < 100 else f"{value:.0f} s"
+
+
+def timeout_text(value: float | None) -> str:
+    """A timeout: whole seconds without a fraction, or that there is none."""
+    if value is None:
+        return "none"
+    return f"{value:g} s"
+
+
+def percent(share: float) -> str:
+    """A share as percents: whole ones from 1 % on."""
+    if not math.isfinite(share):
+        return "unknown share"
+    if 0 < share < 0.01:
+        return f"{100 * share:.1g} %"
+    return f"{100 * share:.0f} %"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 request``, ``2 requests``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def rate(per_second: float) -> str:
+    """Events a second: ``12/s``, ``0.8/s``."""
+    return f"{per_second:.0f}/s" if per_second >= 10 else f"{per_second:.2g}/s"
