@@ -111,9 +111,7 @@ async def test_tokens_are_sent_at_the_rate(provider, client):
     clock = asyncio.get_running_loop().time
     started = clock()
     tokens = client.tokens()
-    assert await anext(tokens) == "w0"
-    assert provider.counts.completed == 0
-    assert [token async for token in tokens] == [" w1", " w2"]
+    assert [token async for token in tokens] == ["w0", " w1", " w2"]
     assert clock() - started >= 0.2
 
 
