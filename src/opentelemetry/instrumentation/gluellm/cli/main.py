@@ -1,7 +1,7 @@
 """The command ``gluellm-pools``.
 
 Exit status: 0 when all went well, 1 when the demo's numbers disagree, 2 for a command that can't be
-run as given, 130 after Ctrl-C.
+run as given, 130 after Ctrl-C; for those of ``doctor`` see its ``--help``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import os
 import sys
 import textwrap
 from collections.abc import Sequence
+
+from .doctor.command import add_parser as add_doctor
 
 _DESCRIPTION = "Connection pools under LLM calls, made visible."
 _DEMO_EXTRA = "opentelemetry-instrumentation-gluellm[demo]"
@@ -31,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # bars are no reason to fail on an ASCII terminal
     try:
-        return _demo(options)
+        status: int = options.run(options)
+        return status
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -67,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PORT",
         help="first of the fake providers' ports, which are in a row (default: any free ones)",
     )
+    demo.set_defaults(run=_demo)
+    add_doctor(commands)
     return parser
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from .diagnose import diagnose
 from .findings import Finding
 from .snapshot import Snapshot
+from .text import findings_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +28,7 @@ class Report:
         }
 
     def __str__(self) -> str:
-        found = "\n".join(map(str, self.findings)) or "No findings."
-        return f"{found}\n\n{self.snapshot}"
+        return f"{findings_text(self.findings)}\n\n{self.snapshot}"
 
 
 class Reports:
