@@ -1,0 +1,259 @@
+"""Every way to treat a stream, with both SDKs, and whether that is told as a leak.
+
+All ways run side by side on one event loop, each with a client of its own; then nothing happens any
+more but that time passes. The garbage collector runs only when the test says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
+    Behaviour,
+    FakeProvider,
+    FakeProviderThread,
+)
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.installation import instrument
+from support.telemetry import Telemetry
+from support.waiting import until
+
+from . import calls
+from .reports import Reports, place
+
+THRESHOLD = 2
+FOUND_WITHIN = 5
+STREAM = calls.STREAM
+
+
+@dataclass
+class Stage:
+    """What the ways below need."""
+
+    server: FakeProvider
+    hold: list[Any] = field(default_factory=list)
+    """What an application keeps a reference to."""
+
+
+async def read_to_its_end(llm: Any, stage: Stage) -> None:
+    """All of the stream is read."""
+    stream = await llm.acompletion(model="read_to_its_end", **STREAM)
+    async for _ in stream:
+        pass
+
+
+async def kept(llm: Any, stage: Stage) -> None:
+    """The reader breaks off and keeps the stream."""
+    stream = await llm.acompletion(model="kept", **STREAM)  # place: kept
+    stage.hold.append(stream)
+    async for _ in stream:
+        break
+
+
+async def dropped(llm: Any, stage: Stage) -> None:
+    """The reader breaks off and drops the stream."""
+    stream = await llm.acompletion(model="dropped", **STREAM)  # place: dropped
+    async for _ in stream:
+        break
+
+
+async def closed(llm: Any, stage: Stage) -> None:
+    """The reader breaks off and closes the stream."""
+    stream = await llm.acompletion(model="closed", **STREAM)
+    async for _ in stream:
+        break
+    await stream.aclose()
+
+
+async def never_iterated(llm: Any, stage: Stage) -> None:
+    """Nobody reads the stream, nor keeps it."""
+    await llm.acompletion(model="never_iterated", **STREAM)  # place: never_iterated
+
+
+async def cancelled_in_a_read(llm: Any, stage: Stage) -> None:
+    """The task is cancelled while it waits for the next token."""
+    stage.server.script(Behaviour(stall_after=1))
+
+    async def read() -> None:
+        async for _ in await llm.acompletion(model="cancelled_in_a_read", **STREAM):
+            pass
+
+    task = asyncio.create_task(read())
+    await until(lambda: calls.phases("cancelled_in_a_read") == ["reading"])
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def cancelled_between_reads(llm: Any, stage: Stage) -> None:
+    """The task is cancelled while it works on a token: the stream is dropped, and not closed."""
+    working = asyncio.Event()
+
+    async def work() -> None:
+        stream = await llm.acompletion(model="cancelled_between_reads", **STREAM)  # place: between
+        async for _ in stream:
+            working.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await working.wait()
+    task.cancel()
+    await asyncio.wait([task])
+
+
+Way = Callable[[Any, Stage], Awaitable[None]]
+HARMLESS, UNTIL_COLLECTED, FOR_EVER = "no leak", "a leak until it is collected", "a leak"
+VERDICTS: dict[Way, dict[str, str]] = {
+    read_to_its_end: {"openai": HARMLESS, "anthropic": HARMLESS},
+    dropped: {"openai": UNTIL_COLLECTED, "anthropic": HARMLESS},
+    closed: {"openai": HARMLESS, "anthropic": HARMLESS},
+    never_iterated: {"openai": FOR_EVER, "anthropic": HARMLESS},
+    cancelled_in_a_read: {"openai": HARMLESS, "anthropic": HARMLESS},
+    cancelled_between_reads: {"openai": UNTIL_COLLECTED, "anthropic": HARMLESS},
+    # The last of them is a leak: what was not told before this one is never told.
+    kept: {"openai": FOR_EVER, "anthropic": FOR_EVER},
+}
+PLACES: dict[Way, str] = {
+    kept: place(__file__, "kept", kept),
+    dropped: place(__file__, "dropped", dropped),
+    never_iterated: place(__file__, "never_iterated", never_iterated),
+    cancelled_between_reads: place(__file__, "between", "cancelled_between_reads.<locals>.work"),
+}
+
+
+@dataclass
+class Outcome:
+    """What came of all ways with one provider."""
+
+    provider: str
+    reports: Reports
+    left_at: dict[str, float] = field(default_factory=dict)
+    """When each way was left, by the clock of the log."""
+    traces: dict[str, str] = field(default_factory=dict)
+    requested: set[str | None] = field(default_factory=set)
+    """The models of the requests that reached the provider."""
+    suspected: list[float] = field(default_factory=list)
+    """``gluellm.pool.leak.suspected`` before any collection of garbage, after it, in the end."""
+    leaks: list[float] = field(default_factory=list)
+    """``gluellm.pool.leaks``, likewise."""
+
+    def verdict(self, way: Way) -> str:
+        """What was told of one way."""
+        name = way.__name__
+        if not self.reports.leaks(name):
+            return HARMLESS
+        how = [over.how for over in self.reports.over(name)]
+        return UNTIL_COLLECTED if how == ["was released after all"] else FOR_EVER
+
+    def expected(self, *verdicts: str) -> set[str]:
+        """The names of the ways with one of these verdicts."""
+        return {way.__name__ for way, by in VERDICTS.items() if by[self.provider] in verdicts}
+
+
+async def run(outcome: Outcome, telemetry: Telemetry, server: FakeProvider) -> None:
+    """Go all ways, wait, collect garbage, close the clients."""
+    reports, stage = outcome.reports, Stage(server)
+    tracer = telemetry.tracer_provider.get_tracer("application")
+    clients = []
+
+    def measure() -> None:
+        outcome.suspected.append(telemetry.value(semconv.LEAK_SUSPECTED))
+        outcome.leaks.append(telemetry.value(semconv.LEAKS))
+
+    for way in VERDICTS:
+        clients.append(llm := calls.create(outcome.provider, server))
+        with tracer.start_as_current_span("application") as span:
+            outcome.traces[way.__name__] = f"{span.get_span_context().trace_id:032x}"
+            await way(llm, stage)
+        outcome.left_at[way.__name__] = time.time()
+    await until(lambda: reports.leaks("kept"), "the last leak")
+    measure()
+    for _ in range(3):
+        gc.collect()
+        await asyncio.sleep(0)
+    going = outcome.expected(UNTIL_COLLECTED)
+    await until(lambda: all(reports.over(name) for name in going), "the end of what was dropped")
+    measure()
+    for llm in clients:
+        await llm.client.close()
+    staying = outcome.expected(FOR_EVER)
+    await until(lambda: all(reports.over(name) for name in staying), "the end of all leaks")
+    measure()
+    stage.hold.clear()
+
+
+@pytest.fixture(scope="module", params=["openai", "anthropic"])
+def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
+    """What came of all ways."""
+    telemetry = Telemetry()
+    instrument(telemetry, scope="any_llm", leak_threshold=THRESHOLD)
+    gc.collect()
+    gc.disable()
+    try:
+        with Reports.listen() as reports, FakeProviderThread() as server:
+            found = Outcome(request.param, reports)
+            asyncio.run(run(found, telemetry, server))
+            found.requested = {received.model for received in server.requests}
+        yield found
+    finally:
+        gc.enable()
+        GlueLLMInstrumentor().uninstrument()
+        telemetry.shutdown()
+
+
+@pytest.mark.parametrize("way", VERDICTS, ids=lambda way: way.__name__)
+def test_stream_that_holds_its_connection_unread_is_told(way: Way, outcome: Outcome) -> None:
+    """A leak is told once where the connection stays held, and nothing where it does not.
+
+    What openai holds until the garbage collector comes is told to be released then.
+    """
+    assert outcome.verdict(way) == VERDICTS[way][outcome.provider]
+    assert len(outcome.reports.leaks(way.__name__)) <= 1
+
+
+def test_stream_of_anthropic_that_is_never_iterated_sends_nothing(outcome: Outcome) -> None:
+    """That is why it holds nothing; openai sends its request at once."""
+    sent = "never_iterated" in outcome.requested
+    assert sent == (outcome.provider == "openai")
+
+
+@pytest.mark.parametrize("way", PLACES, ids=lambda way: way.__name__)
+def test_leak_is_told_with_all_that_finds_it(way: Way, outcome: Outcome) -> None:
+    """Pool, provider, model, times, trace, and the line of this file that made the call."""
+    name, provider = way.__name__, outcome.provider
+    if VERDICTS[way][provider] == HARMLESS:
+        assert not outcome.reports.leaks(name)
+        return
+    (leak,) = outcome.reports.leaks(name)
+    assert leak.pool == f"{provider}/{calls.LIBRARY[provider]}"
+    assert leak.whose.provider == provider
+    assert leak.whose.model == name
+    assert leak.whose.trace == outcome.traces[name]
+    assert leak.whose.correlation_id is None
+    assert leak.whose.place == PLACES[way]
+    assert leak.number == 1
+    assert leak.stack == ()
+    assert THRESHOLD <= leak.unread <= leak.held + 0.1
+
+
+@pytest.mark.parametrize("way", PLACES, ids=lambda way: way.__name__)
+def test_leak_is_found_soon_though_nothing_happens(way: Way, outcome: Outcome) -> None:
+    """Within 5 s of the threshold, with no further request and with nobody who collects."""
+    for leak in outcome.reports.leaks(way.__name__):
+        late = leak.at - outcome.left_at[way.__name__] - THRESHOLD
+        assert -0.2 <= late <= FOUND_WITHIN
+        assert leak.unread <= THRESHOLD + FOUND_WITHIN
+
+
+def test_leaks_are_counted(outcome: Outcome) -> None:
+    """Those that there are now go down when they end; those that there ever were do not."""
+    all_of_them = len(outcome.expected(UNTIL_COLLECTED, FOR_EVER))
+    assert outcome.leaks == [all_of_them] * 3
+    assert outcome.suspected == [all_of_them, len(outcome.expected(FOR_EVER)), 0]
