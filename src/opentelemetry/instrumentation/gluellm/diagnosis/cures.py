@@ -171,7 +171,11 @@ class Advisor:
         return self._client(f"limits={self._limits(maximum, f'keepalive_expiry={expiry}')}")
 
     def probe_idle(self, maximum: int | None) -> str:
-        """How to switch SO_KEEPALIVE on in a pool of ``maximum`` connections."""
+        """How to switch SO_KEEPALIVE on in a pool of ``maximum`` connections.
+
+        With its idle time, since the system's own is two hours. Linux's name; macOS has
+        ``socket.TCP_KEEPALIVE``.
+        """
         if self._family is _ANTHROPIC:
             return (
                 "the client that the anthropic SDK builds by itself, or "
@@ -180,12 +184,13 @@ class Advisor:
         return self._client(
             f"transport={self._module}.AsyncHTTPTransport("
             f"limits={self._limits(maximum)}, "
-            f"socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)])"
+            f"socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), "
+            f"(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)])"
         )
 
-    def without_http2(self) -> str:
-        """How to speak HTTP/1.1."""
-        return self._client("http2=False")
+    def without_http2(self, maximum: int | None) -> str:
+        """How to speak HTTP/1.1 over up to ``maximum`` connections."""
+        return self._client(f"http2=False, limits={self._limits(maximum)}")
 
     def keep_instance(self) -> str:
         """How to have one pool and not one per call."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from .snapshot import PoolSnapshot, PoolTotals, ProcessSnapshot, Snapshot
+from .snapshot import OriginTotals, PoolSnapshot, PoolTotals, ProcessSnapshot, Snapshot
 
 HELD = ("connecting", "stream_queued", "awaiting_response", "reading", "unread")
 """The phases of a request that has a connection."""
@@ -31,6 +31,8 @@ class Activity:
     pools_opened: int = 0
     connections_opened: int = 0
     connections_closed: Mapping[str, int] = field(default_factory=dict)
+    origins: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Pools that asked for each origin for the first time, and requests for it."""
     entered: int = 0
     phase_seconds: Mapping[str, float] = field(default_factory=dict)
     errors: Mapping[str | None, int] = field(default_factory=dict)
@@ -178,6 +180,10 @@ def _activity(totals: PoolTotals, before: Activity | None, period: float) -> Act
         pools_opened=max(0, totals.pools_opened - was.pools_opened),
         connections_opened=max(0, totals.connections_opened - was.connections_opened),
         connections_closed=_less(totals.connections_closed, was.connections_closed),
+        origins={
+            origin.origin: _minus(origin, was.origins.get(origin.origin, (0, 0)))
+            for origin in origins
+        },
         entered=max(0, sum(origin.requests_entered for origin in origins) - was.entered),
         phase_seconds={
             phase: max(0.0, time - was.phase_seconds.get(phase, 0.0))
@@ -192,6 +198,10 @@ def _activity(totals: PoolTotals, before: Activity | None, period: float) -> Act
         anomalies=_less(totals.anomalies, was.anomalies),
         held_now=held_now,
     )
+
+
+def _minus(origin: OriginTotals, before: tuple[int, int]) -> tuple[int, int]:
+    return max(0, origin.pools - before[0]), max(0, origin.requests_entered - before[1])
 
 
 def _sum(mappings: Iterable[Mapping[str, float]]) -> dict[str, float]:

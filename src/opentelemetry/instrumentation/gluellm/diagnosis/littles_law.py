@@ -36,6 +36,8 @@ class Sizing:
     """L: requests that would hold one at the same time, in the mean."""
     size: int
     """Connections to allow."""
+    burst: bool = False
+    """Whether that is the peak, since the mean of the period is below what the pool has."""
 
 
 def poisson_quantile(mean: float, share: float = QUANTILE) -> int:
@@ -98,11 +100,15 @@ def required_size(
     grows = entered - left > max(1, maximum) and entered > 1.1 * left
     concurrency = offered if grows and offered > maximum else max(offered, in_pool)
     size = poisson_quantile(concurrency)
-    if peak >= concurrency:
-        size = min(size, peak) if size > maximum else peak
+    burst = size <= maximum < peak
+    if burst:
+        size = peak
+    elif peak >= concurrency:
+        size = min(size, peak)
     return Sizing(
         arrival_rate=arrival_rate,
         lease_time=lease_time,
         concurrency=concurrency,
         size=max(size, maximum + 1),
+        burst=burst,
     )

@@ -39,7 +39,7 @@ def seconds(value: float) -> str:
         return f"{value:.3f} s"
     if value < 1:
         return f"{value:.2f} s"
-    return f"{value:.1f} s" if value < 100 else f"{value:.0f} s"
+    return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
 
 
 def timeout_text(value: float | None) -> str:

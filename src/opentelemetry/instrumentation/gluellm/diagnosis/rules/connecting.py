@@ -28,6 +28,8 @@ EXPIRED_SHARE = 0.5
 EXPIRED_CONNECTIONS = 10
 CONNECTING_HURTS = 0.25
 """Share of all time that goes to making connections."""
+_OTHER_ORIGINS = "_OTHER"
+"""The contract's name for the origins beyond ``max_origins``, which are many."""
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
 """Never the network: one is enough."""
 
@@ -61,27 +63,42 @@ _CONNECT_HELP = {
 
 def churns(activity: Activity | None) -> bool:
     """Whether clients are built and thrown away after a request or two."""
-    return (
-        activity is not None
-        and activity.pools_opened >= CHURN_POOLS
-        and activity.entered < CHURN_REQUESTS_PER_POOL * activity.pools_opened
-    )
+    return _churned(activity) is not None
+
+
+def _churned(activity: Activity | None) -> tuple[int, int] | None:
+    """Pools and requests of the origins whose clients are built and thrown away.
+
+    By origin: a pool for each of ten hosts is no churn.
+    """
+    if activity is None:
+        return None
+    churned = [
+        (pools, requests)
+        for origin, (pools, requests) in activity.origins.items()
+        if pools >= CHURN_POOLS
+        and requests < CHURN_REQUESTS_PER_POOL * pools
+        and origin != _OTHER_ORIGINS
+    ]
+    if not churned:
+        return None
+    return sum(pools for pools, _ in churned), sum(requests for _, requests in churned)
 
 
 def client_churn(case: PoolCase) -> Finding | None:
     """A client, and with it a pool, for each call."""
-    activity = case.activity
-    if not churns(activity):
+    churned = _churned(case.activity)
+    if churned is None:
         return None
+    pools, requests = churned
     where = f", built at {place_text(case.built_at)}" if case.built_at else ""
-    each = activity.entered / activity.pools_opened
     return Finding(
         kind=Kind.CLIENT_CHURN,
         severity=Severity.WARNING,
         pool=case.label,
-        seen=f"{activity.pools_opened} pools opened for {counted(activity.entered, 'request')} "
-        f"({each:.1f} per pool), with {counted(activity.connections_opened, 'new connection')}"
-        f"{where}.",
+        seen=f"{pools} pools opened for {counted(requests, 'request')} "
+        f"({requests / pools:.1f} per pool), with "
+        f"{counted(case.activity.connections_opened, 'new connection')}{where}.",
         means="A client is built for each call. None of them reuses a connection: every call pays "
         "for TCP and TLS, and the connections stay open until the garbage collector comes.",
         cure=f"{_advisor(case).keep_instance()}.",

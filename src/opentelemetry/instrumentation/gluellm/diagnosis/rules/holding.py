@@ -33,8 +33,8 @@ def leak(case: PoolCase, waits: bool) -> Finding | None:
             kind=Kind.LEAK,
             severity=Severity.ERROR if hurts else Severity.WARNING,
             pool=case.label,
-            seen=f"{counted(len(held), 'connection')}{_of_limit(case)} held by answers that nobody "
-            f"has read for {seconds(case.leak_threshold)} or more: {_holders(held)}.",
+            seen=f"{_of_limit(len(held), case)} held by answers that nobody has "
+            f"read for {seconds(case.leak_threshold)} or more: {_holders(held)}.",
             means="A streamed answer was abandoned before its end. It keeps its connection, some "
             "for ever, and requests queue for what is left.",
             cure=_LEAK_CURE,
@@ -59,8 +59,10 @@ _LEAK_CURE = (
 )
 
 
-def _of_limit(case: PoolCase) -> str:
-    return f" of {case.maximum}" if case.maximum and len(case.pools) == 1 else ""
+def _of_limit(held: int, case: PoolCase) -> str:
+    if case.maximum and len(case.pools) == 1:
+        return f"{held} of {counted(case.maximum, 'connection')}"
+    return counted(held, "connection")
 
 
 def _holders(held: list[RequestSnapshot]) -> str:
@@ -140,6 +142,7 @@ def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     stands = bool(full) and longest >= STREAM_WAIT and not loop_is_blocked
     if not orphaned and not stands:
         return None
+    plain = _advisor(case).without_http2(case.maximum)
     queue = f"; {counted(len(waiting), 'request')} waiting for a stream, the longest for "
     seen = (
         f"{orphaned} of {limit or streams} HTTP/2 streams are orphaned"
@@ -159,10 +162,10 @@ def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
             "stream has no timeout in the library."
         ),
         cure=(
-            f"Speak HTTP/1.1 to this provider: {_advisor(case).without_http2()}. Until then, "
-            "rather let requests end than cancel them, and renew the client when streams are gone."
+            f"Speak HTTP/1.1 to this provider: {plain}. Until then, rather "
+            "let requests end than cancel them, and renew the client when streams are gone."
             if orphaned
-            else f"Use several clients, or HTTP/1.1: {_advisor(case).without_http2()}."
+            else f"Use several clients, or HTTP/1.1: {plain}."
         ),
     )
 

@@ -151,8 +151,13 @@ def pool_too_small(case: PoolCase) -> Finding | None:
     if sizing is not None:
         seen += (
             f". {rate(sizing.arrival_rate)} arrived{_per_pool(case)} and held a connection for "
-            f"{seconds(sizing.lease_time)}: with all that waited, {sizing.concurrency:.1f} "
-            f"connections at once in the mean, {sizing.size} to suffice 99 % of the time"
+            f"{seconds(sizing.lease_time)}: with what waited, {sizing.concurrency:.1f} "
+            f"connections at once in the mean, "
+            + (
+                f"and up to {sizing.size} in bursts"
+                if sizing.burst
+                else f"and {sizing.size} suffice 99 % of the time"
+            )
         )
     size = sizing.size if sizing is not None else 2 * maximum
     compared = (

@@ -1,0 +1,177 @@
+"""Snapshots by hand: a healthy process, changed in the one respect that a test is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import (
+    ConnectionSnapshot,
+    OriginTotals,
+    Outcome,
+    PoolSnapshot,
+    PoolTotals,
+    ProcessSnapshot,
+    RequestSnapshot,
+    Snapshot,
+)
+
+ORIGIN = "api.test:443"
+PHASES = ("queued", "connecting", "stream_queued", "awaiting_response", "reading", "unread")
+HEALTHY_TIMES = {
+    "queued": 0.0,
+    "connecting": 0.001,
+    "stream_queued": 0.0,
+    "awaiting_response": 0.3,
+    "reading": 0.5,
+    "unread": 0.005,
+}
+"""Mean seconds of a healthy request in each phase."""
+
+
+def a_connection(state: str = "idle", **changes: Any) -> ConnectionSnapshot:
+    return ConnectionSnapshot(
+        **{
+            "origin": ORIGIN,
+            "state": state,
+            "protocol": "1.1",
+            "age": 30.0,
+            "requests_served": 10,
+            **changes,
+        }
+    )
+
+
+def a_request(phase: str = "reading", phase_age: float = 0.5, **changes: Any) -> RequestSnapshot:
+    return RequestSnapshot(
+        **{
+            "origin": ORIGIN,
+            "phase": phase,
+            "phase_age": phase_age,
+            "age": phase_age,
+            "held": None if phase == "queued" else phase_age,
+            "provider": "openai",
+            "model": "gpt-4o",
+            **changes,
+        }
+    )
+
+
+def a_pool(
+    requests: Sequence[RequestSnapshot] = (),
+    connections: Sequence[ConnectionSnapshot] = (),
+    **changes: Any,
+) -> PoolSnapshot:
+    return PoolSnapshot(
+        **{
+            "name": "openai",
+            "provider": "openai",
+            "library": "httpx2",
+            "age": 90.0,
+            "requests_entered": 100,
+            "max_connections": 10,
+            "max_idle_connections": 10,
+            "keepalive_expiry": 5.0,
+            "pool_timeout": 10.0,
+            "read_timeout": 600.0,
+            "requests": tuple(requests),
+            "connections": tuple(connections),
+            **changes,
+        }
+    )
+
+
+def the_totals(
+    requests: int = 100,
+    each: dict[str, float] | None = None,
+    errors: dict[str, int] | None = None,
+    now: dict[str, int] | None = None,
+    origin: dict[str, Any] | None = None,
+    **changes: Any,
+) -> PoolTotals:
+    """``requests`` that left, of which some with ``errors``, and some more that are there ``now``.
+
+    ``each`` is added to the healthy seconds in each phase of a request that left; what is there
+    ``now`` adds none.
+    """
+    errors = errors or {}
+    now = now or {}
+    times = {phase: time + (each or {}).get(phase, 0.0) for phase, time in HEALTHY_TIMES.items()}
+    fine = requests - sum(errors.values())
+    kinds = {"pool_timeout": "pool", "connect_timeout": "connect", "read_timeout": "read"}
+    outcomes = [Outcome(count=fine, status=200)] if fine else []
+    outcomes += [Outcome(count=count, error=error) for error, count in errors.items()]
+    return PoolTotals(
+        **{
+            "name": "openai",
+            "provider": "openai",
+            "library": "httpx2",
+            "pools_opened": 1,
+            "pools_live": 1,
+            "pools_discarded": 0,
+            "connections_opened": 4,
+            "connections_closed": {"keepalive_expired": 0},
+            "requeues": 0,
+            "peak_active": 4,
+            "peak_queued": 0,
+            "leaks": 0,
+            "anomalies": {},
+            "origins": (
+                OriginTotals(
+                    **{
+                        "origin": ORIGIN,
+                        "pools": 1,
+                        "requests_entered": requests + sum(now.values()),
+                        "phase_seconds": {phase: times[phase] * requests for phase in PHASES},
+                        "requests_now": {phase: now.get(phase, 0) for phase in PHASES},
+                        "outcomes": tuple(outcomes),
+                        "timeouts": {kind: errors.get(error, 0) for error, kind in kinds.items()},
+                        **(origin or {}),
+                    }
+                ),
+            ),
+            **changes,
+        }
+    )
+
+
+def a_snapshot(
+    totals: PoolTotals | Sequence[PoolTotals] = (),
+    *pools: PoolSnapshot,
+    uptime: float = 100.0,
+    leak_threshold: float = 60.0,
+    **process: Any,
+) -> Snapshot:
+    return Snapshot(
+        taken_at=1_800_000_000.0 + uptime,
+        uptime=uptime,
+        leak_threshold=leak_threshold,
+        process=ProcessSnapshot(
+            **{
+                "pid": 17,
+                "open_descriptors": 50,
+                "descriptor_limit": 1024,
+                "event_loop_lag": 0.01,
+                **process,
+            }
+        ),
+        pools=pools or (a_pool(),),
+        totals=(totals,) if isinstance(totals, PoolTotals) else tuple(totals or (the_totals(),)),
+    )
+
+
+def kinds(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Kind]:
+    """What was found, of severity WARNING and ERROR."""
+    return [f.kind for f in diagnose(snapshot, previous) if f.severity is not Severity.INFO]
+
+
+def all_kinds(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Kind]:
+    return [finding.kind for finding in diagnose(snapshot, previous)]
+
+
+def found(kind: Kind, snapshot: Snapshot, previous: Snapshot | None = None) -> Finding:
+    """The one finding of this kind."""
+    (finding,) = [f for f in diagnose(snapshot, previous) if f.kind is kind]
+    return finding

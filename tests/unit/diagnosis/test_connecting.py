@@ -1,0 +1,169 @@
+"""Connections that are made too often, can't be made, or break."""
+
+from __future__ import annotations
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
+from unit.diagnosis.building import a_pool, a_snapshot, all_kinds, found, kinds, the_totals
+
+
+def churned(pools: int, requests: int, **changes: object) -> Snapshot:
+    totals = the_totals(
+        requests,
+        origin={"pools": pools},
+        pools_opened=pools,
+        built_at="/srv/app/chat.py:17 in answer",
+        connections_opened=pools,
+        **changes,  # type: ignore[arg-type]
+    )
+    return a_snapshot(totals)
+
+
+def test_client_per_call() -> None:
+    """With where they are built, and what to do instead."""
+    finding = found(Kind.CLIENT_CHURN, churned(20, 20))
+    assert finding.severity is Severity.WARNING
+    assert finding.seen == (
+        "20 pools opened for 20 requests (1.0 per pool), with 20 new connections, built at "
+        "/srv/app/chat.py:17 in answer."
+    )
+    assert 'Keep one instance, llm = AnyLLM.create("openai")' in finding.cure
+
+
+@pytest.mark.parametrize(
+    ("pools", "requests", "fires"),
+    [(9, 9, False), (10, 10, True), (10, 29, True), (10, 30, False)],
+)
+def test_churn_by_pools_and_requests(pools: int, requests: int, *, fires: bool) -> None:
+    """Ten pools, and less than three requests each."""
+    assert (kinds(churned(pools, requests)) == [Kind.CLIENT_CHURN]) is fires
+
+
+def test_pool_for_each_host_is_no_churn() -> None:
+    """It is one pool for an origin."""
+    totals = the_totals(20, origin={"pools": 1}, pools_opened=20)
+    assert not kinds(a_snapshot(totals))
+
+
+def test_churn_until_previous_is_old_news() -> None:
+    """The clients are kept since."""
+    before = churned(20, 20)
+    after = the_totals(40, origin={"pools": 21}, pools_opened=21)
+    assert not kinds(a_snapshot(after, uptime=200.0), before)
+
+
+def test_churn_slows_the_loop_and_not_the_provider() -> None:
+    """Building clients keeps the loop from reading; unless it did so before, too."""
+    calm = a_snapshot(the_totals(20), uptime=50.0)
+    totals = the_totals(60, {"awaiting_response": 3.0}, origin={"pools": 40}, pools_opened=40)
+    assert kinds(a_snapshot(totals), calm) == [Kind.CLIENT_CHURN]
+    always = a_snapshot(the_totals(20, origin={"pools": 20}, pools_opened=20), uptime=50.0)
+    assert kinds(a_snapshot(totals), always) == [Kind.CLIENT_CHURN, Kind.SLOW_PROVIDER]
+
+
+def test_churn_comes_before_the_lag_that_it_makes() -> None:
+    """The cause first."""
+    totals = the_totals(20, origin={"pools": 20}, pools_opened=20)
+    snapshot = a_snapshot(totals, event_loop_lag=2.0)
+    assert kinds(snapshot) == [Kind.CLIENT_CHURN, Kind.BLOCKED_EVENT_LOOP]
+
+
+@pytest.mark.parametrize(
+    ("requests", "failed", "fires"),
+    [(100, 2, False), (100, 3, True), (400, 3, False), (1, 1, True), (3, 1, False), (2, 1, True)],
+)
+def test_connect_failures_by_number_and_share(requests: int, failed: int, *, fires: bool) -> None:
+    """Rare ones are the network's daily life; a program's only call is not rare."""
+    snapshot = a_snapshot(the_totals(requests, errors={"connection_error": failed}))
+    assert (kinds(snapshot) == [Kind.CONNECT_FAILURES]) is fires
+
+
+@pytest.mark.parametrize("error", ["too_many_open_files", "no_local_ports"])
+def test_what_is_never_the_network_counts_at_once(error: str) -> None:
+    """One is enough."""
+    assert kinds(a_snapshot(the_totals(1000, errors={error: 1}))) == [Kind.CONNECT_FAILURES]
+
+
+def test_connect_failures_are_one_finding() -> None:
+    """By kind, the most frequent first, each with its meaning and its cure."""
+    errors = {"connect_timeout": 5, "name_resolution_error": 20, "read_error": 1}
+    finding = found(Kind.CONNECT_FAILURES, a_snapshot(the_totals(100, errors=errors)))
+    assert finding.severity is Severity.ERROR
+    assert finding.seen == (
+        "25 of 100 requests (25 %) got no connection: name_resolution_error 20, connect_timeout 5."
+    )
+    assert finding.means.index("does not resolve") < finding.means.index("no answer in time")
+    assert "resolver" in finding.cure
+
+
+def test_blocked_loop_lets_connect_timeouts_run_out() -> None:
+    """They say nothing about the network then; a refusal does."""
+    totals = the_totals(20, errors={"connect_timeout": 5})
+    assert kinds(a_snapshot(totals, event_loop_lag=0.5)) == [Kind.BLOCKED_EVENT_LOOP]
+    totals = the_totals(20, errors={"connection_error": 5})
+    assert kinds(a_snapshot(totals, event_loop_lag=0.5)) == [
+        Kind.CONNECT_FAILURES,
+        Kind.BLOCKED_EVENT_LOOP,
+    ]
+
+
+def broken(failures: int, silence: float = 0.0, **pool: object) -> Snapshot:
+    totals = the_totals(100, origin={"reuse_failures": failures, "longest_silence_failed": silence})
+    return a_snapshot(totals, a_pool(**pool))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("failures", "fires"), [(0, False), (1, False), (2, True)])
+def test_reuse_failures(failures: int, *, fires: bool) -> None:
+    """One may be the server's closing in the instant of the request."""
+    assert (kinds(broken(failures)) == [Kind.REUSE_FAILURES]) is fires
+
+
+def test_rare_reuse_failures_are_none() -> None:
+    """Under 0.5 %."""
+    totals = the_totals(500, origin={"reuse_failures": 2})
+    assert not kinds(a_snapshot(totals))
+
+
+def test_idle_connections_that_are_dropped() -> None:
+    """The cure is to drop them first."""
+    finding = found(Kind.REUSE_FAILURES, broken(5))
+    assert "keepalive_expiry=3" in finding.cure
+    assert "(now 5 s)" in finding.cure
+    assert "SO_KEEPALIVE" not in str(finding)
+
+
+@pytest.mark.parametrize(("silence", "named"), [(120.0, False), (121.0, True)])
+def test_silence_without_keepalive_is_named(silence: float, *, named: bool) -> None:
+    """A thinking model looks idle to a load balancer."""
+    finding = found(Kind.REUSE_FAILURES, broken(5, silence, tcp_keepalive=False))
+    assert "SO_KEEPALIVE is off" in finding.seen
+    assert ("of silence" in finding.seen) is named
+    assert "socket.TCP_KEEPIDLE" in finding.cure
+    assert "max_connections=10" in finding.cure
+
+
+def expired(opened: int, closed: int, connecting: float = 0.0) -> Snapshot:
+    totals = the_totals(
+        100,
+        {"connecting": connecting},
+        connections_opened=opened,
+        connections_closed={"keepalive_expired": closed},
+    )
+    return a_snapshot(totals)
+
+
+@pytest.mark.parametrize(
+    ("opened", "closed", "fires"), [(9, 9, False), (20, 9, False), (20, 10, True)]
+)
+def test_connections_that_expire(opened: int, closed: int, *, fires: bool) -> None:
+    """Most new ones replace one that expired."""
+    assert (all_kinds(expired(opened, closed)) == [Kind.KEEPALIVE_TOO_SHORT]) is fires
+
+
+def test_expiry_hurts_where_connecting_takes_long() -> None:
+    """From a quarter of the time on."""
+    assert not kinds(expired(20, 20, 0.2))
+    assert kinds(expired(20, 20, 0.3)) == [Kind.KEEPALIVE_TOO_SHORT]
+    assert "keepalive_expiry=60" in found(Kind.KEEPALIVE_TOO_SHORT, expired(20, 20)).cure

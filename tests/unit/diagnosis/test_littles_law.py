@@ -1,0 +1,120 @@
+"""The size that Little's law asks for."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.littles_law import (
+    Sizing,
+    poisson_quantile,
+    required_size,
+)
+
+
+def exact_quantile(mean: int, share: Fraction) -> int:
+    """By rational numbers, e to the minus mean to 60 terms beyond any need."""
+    terms = 60 + 6 * mean
+    e_to_the_mean = sum(Fraction(mean**k, math.factorial(k)) for k in range(terms))
+    total = Fraction(0)
+    for number in range(terms):
+        total += Fraction(mean**number, math.factorial(number))
+        if total >= share * e_to_the_mean:
+            return number
+    raise AssertionError("too few terms")
+
+
+@pytest.mark.parametrize(("mean", "quantile"), [(1, 4), (5, 11), (10, 18), (20, 31), (50, 67)])
+def test_quantile_of_known_means(mean: int, quantile: int) -> None:
+    """Values of any table of the Poisson distribution."""
+    assert poisson_quantile(mean) == quantile
+
+
+@pytest.mark.parametrize("mean", [1, 2, 3, 7, 13, 29, 41])
+@pytest.mark.parametrize("share", [Fraction(1, 2), Fraction(9, 10), Fraction(99, 100)])
+def test_quantile_is_exact(mean: int, share: Fraction) -> None:
+    """The same as by rational arithmetic."""
+    assert poisson_quantile(mean, float(share)) == exact_quantile(mean, share)
+
+
+@pytest.mark.parametrize("mean", [1e3, 1e5])
+def test_quantile_of_a_large_mean(mean: float) -> None:
+    """Where exp(-mean) is 0, it is the normal distribution's to within two."""
+    assert poisson_quantile(mean) == pytest.approx(mean + 2.3263 * math.sqrt(mean), abs=2)
+
+
+@pytest.mark.parametrize("mean", [0.0, -1.0, math.nan])
+def test_nothing_needs_no_connection(mean: float) -> None:
+    """What is not a positive number asks for none."""
+    assert poisson_quantile(mean) == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -1.0, 2.0, math.nan])
+def test_share_that_is_none(share: float) -> None:
+    """A quantile of everything would be infinite."""
+    with pytest.raises(ValueError, match="share must be above 0 and below 1"):
+        poisson_quantile(1.0, share)
+
+
+def size(**changes: float) -> Sizing | None:
+    arguments = {
+        "entered": 100,
+        "left": 100,
+        "period": 10.0,
+        "lease_time": 0.5,
+        "in_pool": 5.0,
+        "peak": 0,
+        "maximum": 4,
+    }
+    return required_size(**{**arguments, **changes})  # type: ignore[arg-type]
+
+
+def test_arrival_rate_times_lease_time() -> None:
+    """10 requests a second that hold a connection for 0.5 s need 5, and 11 for 99 % of the time."""
+    assert size() == Sizing(arrival_rate=10.0, lease_time=0.5, concurrency=5.0, size=11)
+
+
+def test_closed_loop_counts_what_waits() -> None:
+    """20 callers on 4 connections: 4 are served at a time, but 20 want to be, and no more."""
+    sizing = size(entered=80, left=80, in_pool=20.0, peak=20)
+    assert sizing is not None
+    assert (sizing.concurrency, sizing.size) == (20.0, 20)
+
+
+def test_growing_queue_does_not_count() -> None:
+    """An open loop that the pool can't serve: what waits has grown for as long as one looked."""
+    sizing = size(entered=200, left=80, in_pool=64.0, peak=124)
+    assert sizing is not None
+    assert (sizing.concurrency, sizing.size) == (10.0, 18)
+
+
+def test_burst_in_a_long_period_counts_by_its_peak() -> None:
+    """The mean over an hour says nothing about a minute."""
+    sizing = size(entered=1000, left=1000, period=3600.0, in_pool=0.5, peak=30)
+    assert sizing is not None
+    assert sizing.size == 30
+
+
+def test_forgotten_peak_is_no_bound() -> None:
+    """A peak below the mean is of another time."""
+    sizing = size(in_pool=20.0, peak=3)
+    assert sizing is not None
+    assert sizing.size == 31
+
+
+def test_size_is_above_what_there_is() -> None:
+    """A pool that lets requests wait is never told to stay as it is."""
+    sizing = size(in_pool=0.1, entered=1, left=1, maximum=50)
+    assert sizing is not None
+    assert sizing.size == 51
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"period": 0.0}, {"lease_time": 0.0}, {"lease_time": math.nan}, {"period": math.inf}],
+)
+def test_nothing_to_reckon_with(changes: dict[str, float]) -> None:
+    """No time, no rate."""
+    assert size(**changes) is None
