@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterable
 
 from ..pool.copies import copied
 from ..pool.describe import trace_id
@@ -29,6 +30,7 @@ from .snapshot import (
 _READ_BY_NOTHING = ("HTTPX_MAX_CONNECTIONS", "HTTPX_MAX_KEEPALIVE_CONNECTIONS")
 """Verified with httpx 0.28, httpx2 2.16, openai 3.57, anthropic 0.125 and gluellm 1.11."""
 _DESCRIPTORS = ("/proc/self/fd", "/dev/fd")
+_TRIES = 10
 
 
 def collect(
@@ -108,13 +110,15 @@ def _request(lease: Lease, index: dict[int, int], now: int) -> RequestSnapshot:
     since = lease.entered_at if phase == QUEUED else lease.phase_since
     place = lease.place
     connection = lease.connection
-    held = connection is not None and lease.acquired_at
+    # Read once: a refused connection is taken back meanwhile.
+    acquired_at = lease.acquired_at
+    held = connection is not None and acquired_at > 0
     return RequestSnapshot(
         origin=_origin(lease.origin),
         phase=PHASES[phase],
         phase_age=max(now - since, 0) / 1e9,
         age=max(now - lease.entered_at, 0) / 1e9,
-        held=max(now - lease.acquired_at, 0) / 1e9 if held else None,
+        held=max(now - acquired_at, 0) / 1e9 if held else None,
         connection=index.get(id(connection)) if held else None,
         pool_timeout=lease.pool_timeout,
         provider=call.provider if call is not None else lease.tracker.ledger.provider,
@@ -137,10 +141,11 @@ def _origin(origin: OriginLedger) -> str:
 
 def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
     # What has ended and is still in the outbox is not counted in the ledgers yet.
-    pending: dict[OriginLedger, list[Lease]] = {}
-    for item in tuple(registry.outbox.items):
-        if isinstance(item, Lease) and item.ended and item.told < 2 and item.counted:
-            pending.setdefault(item.origin, []).append(item)
+    pending: dict[OriginLedger, dict[Lease, None]] = {}
+    for item in copied(registry.outbox.items.copy):
+        if isinstance(item, Lease) and item.ended and item.counted:
+            # Once, though it stands there twice: it was answered, and it ended.
+            pending.setdefault(item.origin, {})[item] = None
     _, counts = registry.state(now)
     return tuple(
         PoolTotals(
@@ -165,15 +170,13 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
 
 
 def _origins(
-    ledger: PoolLedger, counts: Tally, pending: dict[OriginLedger, list[Lease]], now: int
+    ledger: PoolLedger, counts: Tally, pending: dict[OriginLedger, dict[Lease, None]], now: int
 ) -> tuple[OriginTotals, ...]:
     found = []
     for origin in copied(ledger.origins.values):
         running = counts.requests.get(origin) or RunningRequests()
         left = counts.spent.get(origin) or tuple(origin.spent)
-        tallied = _Ended(origin)
-        for lease in pending.get(origin, ()):
-            tallied.add(lease)
+        tallied = _ended(origin, pending.get(origin, {}))
         found.append(
             OriginTotals(
                 origin=_origin(origin),
@@ -191,6 +194,18 @@ def _origins(
             )
         )
     return tuple(found)
+
+
+def _ended(origin: OriginLedger, pending: Iterable[Lease]) -> _Ended:
+    for _ in range(_TRIES):
+        untold = [lease for lease in pending if lease.told < 2]
+        tallied = _Ended(origin)
+        if all(lease.told < 2 for lease in untold):
+            break
+        # Meanwhile the outbox was worked off: some of them may be in the ledger, or may not.
+    for lease in untold:
+        tallied.add(lease)
+    return tallied
 
 
 class _Ended:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .copies import copied
 from .ledger import OriginLedger
-from .registry import PoolRegistry
+from .registry import OTHER, PoolRegistry
 
 POOLS = 10
 """So many pools for one origin within the window are looked at. Fewer can be what a program needs:
@@ -33,6 +33,8 @@ class Churn:
         now = registry.clock()
         for ledger in copied(registry.ledgers.values):
             for origin in copied(ledger.origins.values):
+                if origin.address == OTHER:
+                    continue  # many origins share that name
                 began, pools, requests = self._before.setdefault(origin, (now, 0, 0))
                 built, sent = origin.pools - pools, origin.entered - requests
                 churns = built >= POOLS and sent < REQUESTS_PER_POOL * built

@@ -72,17 +72,18 @@ def whose(lease: Lease) -> str:
 
 def holders(tracker: PoolTracker, now: int) -> str:
     """The longest-held leases of a pool."""
+    # Each time is read once: a refused connection is taken back meanwhile.
     held = [
-        lease
+        (acquired_at, lease)
         for lease in copied(tracker.leases.keys)
-        if lease.connection is not None and lease.acquired_at and not lease.ended
+        if (acquired_at := lease.acquired_at) and lease.connection is not None and not lease.ended
     ]
-    held.sort(key=lambda lease: lease.acquired_at)
+    held.sort(key=lambda entry: entry[0])
     if not held:
         return "no connection is held"
     told = [
-        f"({number}) {seconds(now - lease.acquired_at)}, {PHASES[lease.phase]} for "
-        f"{seconds(now - lease.phase_since)}, {whose(lease)}"
-        for number, lease in enumerate(held[:HOLDERS], 1)
+        f"({number}) {seconds(now - acquired_at)}, {PHASES[lease.phase]} for "
+        f"{seconds(max(now - lease.phase_since, 0))}, {whose(lease)}"
+        for number, (acquired_at, lease) in enumerate(held[:HOLDERS], 1)
     ]
     return "longest held: " + "; ".join(told)

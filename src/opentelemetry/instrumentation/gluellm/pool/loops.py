@@ -16,6 +16,7 @@ import weakref
 from typing import Any
 
 from .copies import copied
+from .lease import UNREAD, Lease
 from .ledger import Peak
 from .registry import NOWHERE, PoolRegistry
 from .tracker import PoolTracker
@@ -73,14 +74,21 @@ class LoopLag:
         self._registry = registry
         self._timers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Timer]
         self._timers = weakref.WeakKeyDictionary()
-        self._peak = Peak(int(window * 1e9), registry.clock())
+        self._window = int(window * 1e9)
+        self._peak = Peak(self._window, registry.clock())
+
+    def forget(self) -> None:
+        """Start anew, as a forked child has to: the parent's loops don't run here."""
+        self._timers = weakref.WeakKeyDictionary()
+        self._peak = Peak(self._window, self.clock())
 
     def watch(self, tracker: PoolTracker, now: int) -> None:
         """The pool has leases: see that a timer runs in its loop. Called by the watch."""
-        loop = tracker.loop() if tracker.loop is not None else None
-        if loop is None:
+        home = tracker.loop
+        if home is None or home is NOWHERE:
             return
-        if loop.is_closed():
+        loop = home()
+        if loop is None or loop.is_closed():
             # The client goes on in another loop, perhaps; its next request tells in which.
             tracker.loop = None
             return
@@ -122,9 +130,10 @@ class LoopLag:
         return list(copied(self._timers.items))
 
     def _was_needed(self, timer: _Timer) -> bool:
-        """Whether a request of this loop was under way when the timer was due.
+        """Whether a request of this loop was under way, and not unread, when the timer was due.
 
-        A loop that is run now and then, for one call at a time, is not late in between.
+        A loop that is run now and then, for one call or one chunk at a time, is not late in
+        between.
         """
         due = timer.due
         loop = timer.loop()
@@ -132,12 +141,18 @@ class LoopLag:
         for tracker in copied(registry.trackers.keys):
             if tracker.leases and tracker.loop is not None and tracker.loop() is loop:
                 for lease in copied(tracker.leases.keys):
-                    if lease.entered_at <= due:
+                    if lease.entered_at <= due and _needs_loop(lease, due):
                         return True
         # Those that ended in the very pass of the loop that followed.
         for item in reversed(tuple(registry.outbox.items)[-_RECENT:]):
             if type(item) is not tuple and item.ended and item.entered_at <= due < item.ended_at:
                 home = item.tracker.loop
-                if home is not None and home() is loop:
+                if home is not None and home() is loop and _needs_loop(item, due):
                     return True
         return False
+
+
+def _needs_loop(lease: Lease, due: int) -> bool:
+    # Unread then, and still: it is the application's turn, and whoever runs the loop for one chunk
+    # at a time has such a lease while nothing runs it.
+    return lease.phase != UNREAD or lease.phase_since > due

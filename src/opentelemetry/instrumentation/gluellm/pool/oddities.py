@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .connection import TrackedConnection
 from .lease import Lease
 from .reader import ConnectionView
-from .registry import OTHER, PoolRegistry
+from .registry import NOWHERE, OTHER, PoolRegistry
 from .tracker import PoolTracker
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ _LATE = 200_000_000
 """Nanoseconds of loop lag from which a state may just be old."""
 _GRACE = 1_000_000_000
 """Nanoseconds by which a wait may be over its time: timers are no more exact than the machine."""
+_GRACE_UNKNOWN = 30_000_000_000
+"""The same where it is not known how late the pool's event loop is."""
 
 
 class Oddities:
@@ -49,6 +51,7 @@ class Oddities:
         if view is None or (self._loop_lag is not None and self._loop_lag.peak(now) >= _LATE):
             return
         anomalies = tracker.ledger.anomalies
+        grace = _GRACE_UNKNOWN if tracker.loop is NOWHERE else _GRACE
         for connection in view.connections:
             record = connection.record
             odd = connection.state != "idle" and not connection.wanted and not record.leases
@@ -57,8 +60,10 @@ class Oddities:
                 anomalies["orphaned_connection"] += 1
         for lease in waiting:
             timeout = lease.pool_timeout
-            overrun = now - lease.waits_since - _GRACE
-            if timeout is not None and not lease.overdue and overrun > timeout * 1e9:
+            overrun = now - lease.waits_since - grace
+            over = timeout is not None and not lease.overdue and overrun > timeout * 1e9
+            # Twice, since a process that was stopped wakes its threads in any order.
+            if over and self._again(lease, lease.waits_since):
                 lease.overdue = True
                 anomalies["pool_timeout_overrun"] += 1
             idle = _could_serve(lease, view.connections)

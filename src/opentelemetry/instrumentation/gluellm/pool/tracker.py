@@ -111,8 +111,9 @@ class PoolTracker:
         if found is None:
             found = self.registry.origin(self.ledger, host, port, scheme)
             if len(self._origins) < self.registry.max_origins:
+                if found not in self._origins.values():  # beyond the bound they share one
+                    found.pools += 1
                 self._origins[key] = found
-                found.pools += 1
         return found
 
     def __reduce__(self) -> tuple[Any, ...]:

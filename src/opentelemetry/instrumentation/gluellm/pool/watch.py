@@ -67,9 +67,13 @@ class Watch:
             self._thread = thread
             try:
                 thread.start()
-            except RuntimeError as error:
-                # No more threads to be had, or the interpreter is about to end.
-                self._thread = None
+            except BaseException as error:
+                # No more threads to be had, or the interpreter is about to end; or an interrupt.
+                if not thread.is_alive():
+                    self._thread = None
+                    self._registry.outbox.attention = True  # the next request tries again
+                if not isinstance(error, RuntimeError):
+                    raise
                 self._registry.failures.caught("watch.start", error)
 
     def stop(self) -> None:
@@ -91,6 +95,8 @@ class Watch:
         self._suspects.clear()
         self._oddities.clear()
         self._churn.clear()
+        if self._loop_lag is not None:
+            self._loop_lag.forget()
         if self._stopped.is_set():
             return
         # Its lock may be held by the thread that is not there.
@@ -128,6 +134,9 @@ class Watch:
                 if tracker.leases:
                     busy = True
                     self._look_at(tracker)
+                elif tracker.connections:
+                    # One that nobody refers to is left behind when the last request goes.
+                    self._oddities.look(tracker, [], registry.clock())
             self._oddities.passed()
             self._churn.look()
             registry.observer.watch_passed()

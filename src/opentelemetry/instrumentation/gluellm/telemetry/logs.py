@@ -73,7 +73,7 @@ class WatchObserver(PoolObserver):
         leaks = self._leaks.setdefault(key, _Leaks())
         leaks.untold += 1
         longest = leaks.longest
-        if longest is None or lease.acquired_at < longest.acquired_at:
+        if longest is None or not longest.suspected or lease.acquired_at < longest.acquired_at:
             leaks.longest = lease
 
     def watch_passed(self) -> None:
@@ -141,13 +141,18 @@ _MOST_PLACES = 500
 
 def _warn_of_leak(lease: Lease, now: int, number: int) -> None:
     stack = lease.place.frames if lease.place is not None else ()
+    if lease.suspected:
+        what = (
+            f"nobody has read the response for {seconds(now - lease.phase_since)}, and its "
+            f"connection has been held for {seconds(now - lease.acquired_at)}"
+        )
+    else:
+        what = "nobody read the response for longer than the threshold; that one is over by now"
     _logger.warning(
-        "Connection leak suspected in pool %s: nobody has read the response for %s, and its "
-        "connection has been held for %s (%s). Leaks from this place since it was last told: %d. "
-        "Read the stream to its end, or close it.%s",
+        "Connection leak suspected in pool %s: %s (%s). Leaks from this place since it was last "
+        "told: %d. Read the stream to its end, or close it.%s",
         label(lease.tracker),
-        seconds(now - lease.phase_since),
-        seconds(now - lease.acquired_at),
+        what,
         whose(lease),
         number,
         "".join(f"\n  {one_line(frame)}" for frame in stack),
