@@ -1,0 +1,173 @@
+"""How each provider's client is configured, checked against the SDKs that are installed."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.cures import (
+    FAMILY_OF,
+    GLUELLM_PROVIDERS,
+    Advisor,
+)
+
+PROVIDERS = (
+    "anthropic bedrock azure azureanthropic azureopenai atlascloud cascadia cerebras cohere "
+    "databricks deepseek fireworks gemini github gmi groq huggingface inception kenari liner llama "
+    "lmstudio llamafile llamacpp meta mistral moonshot mzai neosantara nebius ollama openai otari "
+    "openrouter portkey qiniu requesty sambanova sagemaker together vertexai vertexaianthropic "
+    "vllm voyage watsonx xai perplexity minimax dashscope deepinfra edenai zai telnyx typesafe "
+    "ovhcloud"
+).split()
+"""AnyLLM.get_supported_providers() of any-llm-sdk 1.40.2."""
+
+
+def advice(advisor: Advisor) -> list[str]:
+    return [
+        advisor.allow(40),
+        advisor.wait_at_most(10),
+        advisor.keep_idle(3, 40),
+        advisor.probe_idle(40),
+        advisor.without_http2(40),
+        advisor.keep_instance(),
+    ]
+
+
+def test_every_provider_has_a_cure() -> None:
+    """And no provider that is none."""
+    assert len(PROVIDERS) == 55
+    assert set(FAMILY_OF) == set(PROVIDERS)
+
+
+def test_providers_are_those_of_the_installed_any_llm() -> None:
+    """A new one has to be looked at."""
+    any_llm = pytest.importorskip("any_llm")
+    assert set(any_llm.AnyLLM.get_supported_providers()) <= set(PROVIDERS)
+
+
+@pytest.mark.parametrize("provider", [*PROVIDERS, "somebody", "", None])
+@pytest.mark.parametrize("library", ["httpx", "httpx2", "aiohttp", ""])
+def test_advice_is_complete(provider: str | None, library: str) -> None:
+    """No placeholder is left, no sentence is empty, brackets are closed."""
+    for text in advice(Advisor(provider, library, gluellm=True)):
+        assert text
+        assert not text.endswith(".")
+        assert "{provider}" not in text
+        assert "{client}" not in text
+        assert "None.AsyncClient" not in text
+        assert text.count("(") == text.count(")")
+        assert text.count("[") == text.count("]")
+        assert text.count("{") == text.count("}")
+
+
+def test_openai_on_httpx2() -> None:
+    """The SDK's own library."""
+    assert Advisor("openai", "httpx2", gluellm=True).allow(40) == (
+        'Allow 40 connections: AnyLLM.create("openai", http_client=httpx2.AsyncClient('
+        "limits=httpx2.Limits(max_connections=40)))"
+    )
+
+
+def test_openai_under_gluellm() -> None:
+    """GlueLLM's client is one of httpx, with its limits in its settings."""
+    text = Advisor("openai", "httpx", gluellm=True).allow(40)
+    assert "GLUELLM_HTTP_MAX_CONNECTIONS=40" in text
+    assert "GLUELLM_HTTP_MAX_KEEPALIVE_CONNECTIONS=40" in text
+    assert "http_client=httpx.AsyncClient(" in text
+    assert "GLUELLM_DEFAULT_POOL_TIMEOUT=10" in Advisor(
+        "anthropic", "httpx", gluellm=True
+    ).wait_at_most(10)
+    assert "GLUELLM" not in Advisor("openai", "httpx", gluellm=False).allow(40)
+    assert "GLUELLM" not in Advisor("groq", "httpx", gluellm=True).allow(40)
+
+
+def test_unknown_provider_gets_the_general_form() -> None:
+    """In the library that the pool is of."""
+    assert Advisor(None, "httpx2", gluellm=False).allow(7) == (
+        "Allow 7 connections: httpx2.AsyncClient(limits=httpx2.Limits(max_connections=7))"
+    )
+
+
+def followed(text: str) -> Any:
+    """What the advice builds, with a key for the providers that ask for one."""
+    any_llm = pytest.importorskip("any_llm")
+    modules = {
+        name: pytest.importorskip(name) for name in ("httpx", "httpx2", "openai", "anthropic")
+    }
+
+    class AnyLLM:
+        @staticmethod
+        def create(provider: str, **arguments: Any) -> Any:
+            extra = {"api_key": "any", "api_base": "http://127.0.0.1:9/v1"}
+            return any_llm.AnyLLM.create(provider, **extra, **arguments)
+
+    code = text[text.index("AnyLLM.create(") :].partition(". It goes")[0]
+    return eval(code, {**modules, "AnyLLM": AnyLLM, "socket": socket})
+
+
+INSTALLED = [
+    ("openai", "httpx2"),
+    ("openai", "httpx"),
+    ("azureopenai", "httpx2"),
+    ("openrouter", "httpx2"),
+    ("vllm", "httpx2"),
+    ("deepseek", "httpx2"),
+    ("meta", "httpx2"),
+    ("anthropic", "httpx"),
+]
+
+
+def the_pool(llm: Any) -> Any:
+    return llm.client._client._transport._pool
+
+
+@pytest.mark.parametrize(("provider", "library"), INSTALLED)
+def test_followed_advice_sets_the_limit(provider: str, library: str) -> None:
+    """The client reaches the SDK with its limits, and the SDK's own timeouts stay."""
+    llm = followed(Advisor(provider, library, gluellm=False).allow(40))
+    assert the_pool(llm)._max_connections == 40
+    assert the_pool(llm)._max_keepalive_connections == 40
+    assert (llm.client.timeout.connect, llm.client.timeout.read) == (5, 600)
+
+
+@pytest.mark.parametrize(("provider", "library"), INSTALLED)
+def test_followed_advice_sets_the_pool_timeout(provider: str, library: str) -> None:
+    """And nothing else."""
+    timeout = followed(Advisor(provider, library, gluellm=False).wait_at_most(10)).client.timeout
+    assert (timeout.connect, timeout.read, timeout.write, timeout.pool) == (5, 600, 600, 10)
+
+
+@pytest.mark.parametrize(("provider", "library"), INSTALLED)
+def test_followed_advice_keeps_idle_connections(provider: str, library: str) -> None:
+    """Within the limit that there was."""
+    pool = the_pool(followed(Advisor(provider, library, gluellm=False).keep_idle(3, 40)))
+    assert (pool._keepalive_expiry, pool._max_connections) == (3, 40)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="the advice is in Linux's terms")
+@pytest.mark.parametrize(("provider", "library"), [p for p in INSTALLED if p[0] != "anthropic"])
+def test_followed_advice_switches_keepalive_on(provider: str, library: str) -> None:
+    """With an idle time of a minute, since the system's is two hours."""
+    pool = the_pool(followed(Advisor(provider, library, gluellm=False).probe_idle(40)))
+    assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in pool._socket_options
+    assert (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60) in pool._socket_options
+    assert pool._max_connections == 40
+
+
+def test_anthropics_own_client_has_keepalive() -> None:
+    """And keeps it with other limits, which a plain client would not have."""
+    llm = followed(Advisor("anthropic", "httpx", gluellm=False).allow(40))
+    options = [option[:2] for option in the_pool(llm)._socket_options]
+    assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE) in options
+
+
+def test_gluellms_settings_are_what_it_reads() -> None:
+    """The variables exist, and its client gets them."""
+    api = pytest.importorskip("gluellm.api")
+    config = pytest.importorskip("gluellm.config")
+    fields = config.GlueLLMSettings.model_fields
+    names = "http_max_connections http_max_keepalive_connections default_pool_timeout"
+    assert {*names.split(), "max_pool_timeout"} <= set(fields)
+    assert api.HTTPX_TRANSPORT_PROVIDERS == GLUELLM_PROVIDERS

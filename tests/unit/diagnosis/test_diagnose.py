@@ -1,0 +1,343 @@
+"""Findings as a whole: healthy processes, what withholds what, order, and odd input."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import random
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis import diagnose as module
+from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import (
+    OriginTotals,
+    PoolSnapshot,
+    ProcessSnapshot,
+    RequestSnapshot,
+    Snapshot,
+)
+from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text, snapshot_text
+from unit.diagnosis.building import (
+    a_connection,
+    a_pool,
+    a_request,
+    a_snapshot,
+    all_kinds,
+    found,
+    kinds,
+    the_totals,
+)
+
+EMPTY = Snapshot(
+    taken_at=0.0,
+    uptime=0.0,
+    leak_threshold=0.0,
+    process=ProcessSnapshot(pid=1),
+    pools=(),
+    totals=(),
+)
+
+
+def in_trouble(**process: Any) -> Snapshot:
+    """Requests queue, the provider is slow, answers lie unread: what a blocked loop looks like."""
+    pool = a_pool(
+        [a_request(held=1.0)] * 10 + [a_request("queued", 5.0)] * 5, [a_connection("active")] * 10
+    )
+    totals = the_totals(
+        200,
+        {"queued": 5.0, "awaiting_response": 2.0, "unread": 2.0},
+        peak_active=10,
+        peak_queued=9,
+    )
+    return a_snapshot(totals, pool, uptime=110.0, **process)
+
+
+def test_healthy_process_has_no_findings() -> None:
+    """With and without a baseline, and with nothing in it at all."""
+    assert diagnose(a_snapshot()) == []
+    assert diagnose(a_snapshot(the_totals(200), uptime=200.0), a_snapshot()) == []
+    assert diagnose(EMPTY) == []
+
+
+def test_healthy_process_at_its_limit_has_no_findings() -> None:
+    """All connections in use look like health and like saturation: what counts is who waits."""
+    pool = a_pool([a_request(held=0.5)] * 10, [a_connection("active")] * 10)
+    totals = the_totals(100, now={"reading": 10}, peak_active=10)
+    assert diagnose(a_snapshot(totals, pool)) == []
+
+
+def test_openai_with_its_defaults_is_worth_a_word_only() -> None:
+    """A pool timeout of ten minutes: INFO, as nothing suffers yet."""
+    pool = a_pool(max_connections=1000, pool_timeout=600.0)
+    finding = found(Kind.POOL_TIMEOUT, a_snapshot(the_totals(), pool))
+    assert not kinds(a_snapshot(the_totals(), pool))
+    assert finding.severity is Severity.INFO
+    assert finding.seen == "Pool timeout 600 s, read timeout 600 s."
+    assert "default of the openai and anthropic SDKs" in finding.means
+    assert 'AnyLLM.create("openai", timeout=httpx2.Timeout(600, connect=5, pool=' in finding.cure
+
+
+@pytest.mark.parametrize(("lag", "fires"), [(None, False), (0.2, False), (0.21, True)])
+def test_blocked_loop(lag: float | None, *, fires: bool) -> None:
+    """Beyond 0.2 s."""
+    snapshot = a_snapshot(event_loop_lag=lag)
+    assert (kinds(snapshot) == [Kind.BLOCKED_EVENT_LOOP]) is fires
+
+
+def test_blocked_loop_withholds_what_it_looks_like() -> None:
+    """It makes the same picture as a small pool, a slow provider and a slow consumer."""
+    before = a_snapshot()
+    assert set(kinds(in_trouble(), before)) == {Kind.SLOW_CONSUMER, Kind.SLOW_PROVIDER}
+    assert all_kinds(in_trouble(event_loop_lag=0.5), before) == [Kind.BLOCKED_EVENT_LOOP]
+
+
+@pytest.mark.parametrize(("lag", "severity"), [(0.9, Severity.WARNING), (1.0, Severity.ERROR)])
+def test_loop_that_stands_for_long_is_an_error(lag: float, severity: Severity) -> None:
+    """Every request of the process hangs meanwhile."""
+    assert found(Kind.BLOCKED_EVENT_LOOP, a_snapshot(event_loop_lag=lag)).severity is severity
+
+
+@pytest.mark.parametrize(
+    ("used", "limit", "severity"),
+    [
+        (819, 1024, None),
+        (820, 1024, Severity.WARNING),
+        (973, 1024, Severity.ERROR),
+        (5000, None, None),
+        (None, 1024, None),
+    ],
+)
+def test_descriptors(used: int | None, limit: int | None, severity: Severity | None) -> None:
+    """From 80 % of the limit on, where there is one."""
+    snapshot = a_snapshot(open_descriptors=used, descriptor_limit=limit)
+    assert [f.severity for f in diagnose(snapshot)] == ([severity] if severity else [])
+
+
+@pytest.mark.parametrize("gluellm", [False, True])
+def test_variables_that_nothing_reads(*, gluellm: bool) -> None:
+    """All of them in one finding, with what is read instead."""
+    names = ("HTTPX_MAX_CONNECTIONS", "HTTPX_MAX_KEEPALIVE_CONNECTIONS")
+    finding = found(Kind.IGNORED_VARIABLE, a_snapshot(ignored_variables=names, gluellm=gluellm))
+    assert finding.severity is Severity.INFO
+    assert all(name in finding.seen for name in names)
+    assert "GLUELLM_HTTP_MAX_CONNECTIONS" in finding.cure
+
+
+def test_unbounded_pool() -> None:
+    """INFO, until descriptors run out."""
+    snapshot = a_snapshot(the_totals(), a_pool(max_connections=None))
+    assert found(Kind.UNBOUNDED_POOL, snapshot).severity is Severity.INFO
+    snapshot = a_snapshot(the_totals(), a_pool(max_connections=None), open_descriptors=900)
+    assert found(Kind.UNBOUNDED_POOL, snapshot).severity is Severity.WARNING
+
+
+@pytest.mark.parametrize(
+    ("pool_timeout", "read_timeout", "fires"),
+    [
+        (None, 5.0, True),
+        (None, None, True),
+        (5.0, None, False),
+        (5.0, 5.0, True),
+        (4.9, 5.0, False),
+    ],
+)
+def test_pool_timeout_against_read_timeout(
+    pool_timeout: float | None, read_timeout: float | None, *, fires: bool
+) -> None:
+    """None at all, or no shorter than the request itself may take."""
+    pool = a_pool(pool_timeout=pool_timeout, read_timeout=read_timeout)
+    assert (all_kinds(a_snapshot(the_totals(), pool)) == [Kind.POOL_TIMEOUT]) is fires
+    free = a_pool(pool_timeout=pool_timeout, read_timeout=read_timeout, max_connections=None)
+    assert Kind.POOL_TIMEOUT not in all_kinds(a_snapshot(the_totals(), free))
+
+
+def test_endless_wait_hurts_once_somebody_waits() -> None:
+    """From ten seconds on."""
+    short = a_pool([a_request("queued", 9.0)], pool_timeout=None)
+    assert not kinds(a_snapshot(the_totals(), short))
+    long = a_pool([a_request("queued", 10.0)], pool_timeout=None)
+    assert kinds(a_snapshot(the_totals(), long)) == [Kind.POOL_TIMEOUT]
+
+
+def test_most_severe_and_most_causal_come_first() -> None:
+    """Severity first; then what is certain, what is concluded, and settings."""
+    totals = the_totals(
+        20,
+        errors={"connection_error": 10},
+        origin={"pools": 20},
+        pools_opened=20,
+        anomalies={"orphaned_connection": 1},
+    )
+    snapshot = a_snapshot(
+        totals,
+        a_pool(pool_timeout=None),
+        event_loop_lag=0.5,
+        open_descriptors=900,
+        ignored_variables=("HTTPX_MAX_CONNECTIONS",),
+    )
+    assert all_kinds(snapshot) == [
+        Kind.CONNECT_FAILURES,
+        Kind.CLIENT_CHURN,
+        Kind.BLOCKED_EVENT_LOOP,
+        Kind.DESCRIPTORS_NEAR_LIMIT,
+        Kind.ANOMALY,
+        Kind.POOL_TIMEOUT,
+        Kind.IGNORED_VARIABLE,
+    ]
+
+
+def test_every_kind_has_a_place_in_the_order() -> None:
+    """A kind without one would raise."""
+    assert set(module._CAUSES_FIRST) == set(Kind)
+    assert set(module._SEVERITIES) == set(Severity)
+
+
+def test_one_finding_per_cause_and_pool_name() -> None:
+    """Two pools of a name are one cause; another name is another."""
+    mine = the_totals(errors={"connection_error": 50})
+    theirs = the_totals(errors={"connection_error": 50}, name="anthropic", library="httpx")
+    again = the_totals(errors={"connection_error": 5}, provider="other")
+    findings = diagnose(a_snapshot((mine, theirs, again)))
+    assert [(f.kind, f.pool) for f in findings] == [
+        (Kind.CONNECT_FAILURES, "anthropic/httpx"),
+        (Kind.CONNECT_FAILURES, "openai/httpx2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "previous",
+    [
+        a_snapshot(the_totals(50, errors={"connection_error": 50}), uptime=50.0, pid=18),
+        a_snapshot(the_totals(50, errors={"connection_error": 50}), uptime=100.0),
+        a_snapshot(the_totals(50, errors={"connection_error": 50}), uptime=150.0),
+    ],
+    ids=["another process", "the same moment", "later"],
+)
+def test_previous_that_is_none(previous: Snapshot) -> None:
+    """A fork's parent, or snapshots in the wrong order: as without one."""
+    snapshot = a_snapshot(the_totals(100, errors={"connection_error": 50}))
+    assert diagnose(snapshot, previous) == diagnose(snapshot)
+
+
+def test_set_back_wall_clock_does_not_matter() -> None:
+    """What orders snapshots is the monotonic clock."""
+    before = dataclasses.replace(
+        a_snapshot(the_totals(60, errors={"connection_error": 50}), uptime=50.0), taken_at=9e9
+    )
+    assert not kinds(a_snapshot(the_totals(100, errors={"connection_error": 50})), before)
+
+
+def test_only_the_interval_counts() -> None:
+    """A trouble that was over before `previous` is none."""
+    over = a_snapshot(the_totals(100, {"queued": 5.0}, peak_active=10), uptime=50.0)
+    assert kinds(over) == [Kind.POOL_TOO_SMALL]
+    after = the_totals(200, {"queued": 2.5}, peak_active=10)
+    assert not kinds(a_snapshot(after, uptime=100.0), over)
+
+
+def test_name_that_is_new_has_no_baseline() -> None:
+    """All of it happened in the interval."""
+    before = a_snapshot((the_totals(name="anthropic"),), uptime=50.0)
+    snapshot = a_snapshot((the_totals(errors={"connection_error": 50}),))
+    assert kinds(snapshot, before) == [Kind.CONNECT_FAILURES]
+
+
+def test_totals_that_went_back_count_as_nothing() -> None:
+    """No negative number of anything."""
+    before = a_snapshot(the_totals(1000, errors={"connection_error": 900}), uptime=50.0)
+    assert not kinds(a_snapshot(the_totals(10)), before)
+
+
+ODD_NUMBERS = (0, -1, 1, 3, 10**9, -0.5, 0.1, 1e308, math.inf, -math.inf, math.nan)
+ODD_TEXTS = ("", "x\n\x1b[31m", "queued", "unread", "stream_queued", "active", "2", "\ud800", "{}")
+
+
+def scrambled(value: Any, chance: random.Random) -> Any:
+    """The same shape with odd numbers and texts in some places."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [field.name for field in dataclasses.fields(value)]
+        return dataclasses.replace(
+            value, **{name: scrambled(getattr(value, name), chance) for name in fields}
+        )
+    if isinstance(value, tuple):
+        return tuple(
+            scrambled(entry, chance) for entry in value for _ in range(chance.choice((0, 1, 2)))
+        )
+    if isinstance(value, dict):
+        return {
+            key: scrambled(entry, chance) for key, entry in value.items() if chance.random() > 0.2
+        }
+    if chance.random() < 0.7 or isinstance(value, bool):
+        return value
+    if isinstance(value, float):
+        return chance.choice(ODD_NUMBERS)
+    if isinstance(value, int):
+        return chance.choice((0, -1, 1, 3, 20, 10**9))
+    if isinstance(value, str):
+        return chance.choice(ODD_TEXTS)
+    return value
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_odd_input_raises_nothing(seed: int) -> None:
+    """Whatever stands in a snapshot: findings, their text, and the snapshot's."""
+    chance = random.Random(seed)
+    rich = dataclasses.replace(
+        in_trouble(ignored_variables=("A",)),
+        pools=(
+            a_pool(
+                [
+                    a_request("unread", 80.0, leak_suspected=True, place="a.py:1 in f"),
+                    a_request("stream_queued", 9.0),
+                    a_request("queued", 9.0, pool_timeout=3.0),
+                ],
+                [
+                    a_connection("active", protocol="2", streams_active=4, streams_max=9),
+                    a_connection("idle", protocol="2", streams_orphaned=4),
+                ],
+                tcp_keepalive=False,
+                built_at="a.py:1 in f",
+            ),
+        ),
+        totals=(
+            the_totals(
+                300,
+                {"queued": 1.0},
+                errors={"pool_timeout": 3, "connect_timeout": 30, "read_timeout": 30},
+                origin={"pools": 90, "reuse_failures": 40, "longest_silence_failed": 300.0},
+                anomalies={"orphaned_connection": 3},
+                leaks=3,
+                peak_active=10,
+            ),
+        ),
+    )
+    snapshot, previous = scrambled(rich, chance), scrambled(a_snapshot(uptime=50.0), chance)
+    for before in (None, previous):
+        findings = diagnose(snapshot, before)
+        text = findings_text(findings)
+        json.dumps([finding.to_dict() for finding in findings])
+        assert "\x1b" not in text
+    assert "\x1b" not in snapshot_text(snapshot)
+
+
+def test_unknown_words_raise_nothing() -> None:
+    """A phase, an error and an anomaly of a version to come."""
+    origin = OriginTotals(
+        origin="x",
+        pools=1,
+        requests_entered=5,
+        phase_seconds={"sleeping": 5.0},
+        requests_now={"sleeping": 1},
+        timeouts={},
+    )
+    totals = dataclasses.replace(the_totals(anomalies={"ghost": 1}), origins=(origin,))
+    request = RequestSnapshot(origin="x", phase="sleeping", phase_age=1.0, age=1.0)
+    pool = PoolSnapshot(
+        name="openai", provider=None, library="httpx9", age=1.0, requests_entered=1,
+        max_connections=1, requests=(request,), pool_timeout=1.0,
+    )  # fmt: skip
+    assert kinds(a_snapshot(totals, pool)) == [Kind.ANOMALY]
