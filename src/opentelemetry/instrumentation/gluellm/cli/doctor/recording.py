@@ -95,7 +95,7 @@ class Recorder:
         last = self._last
         content: dict[str, Any] = {
             "pid": os.getpid(),
-            "command": [Path(sys.orig_argv[0]).name, *sys.orig_argv[1:2]],
+            "command": [Path(argument).name for argument in sys.orig_argv[:2]],
             "ended": ended,
             "requests": _requests(last) if last else 0,
             "findings": [seen.to_dict() for seen in self._seen.ordered()],

@@ -35,7 +35,7 @@ def _reports(directory: Path) -> list[dict[str, Any]]:
 def _lines(
     reports: list[dict[str, Any]], pid: int, program: Sequence[str], status: int | None
 ) -> list[str]:
-    name = printable(shlex.join(program), _NAME)
+    name = printable(shlex.join((Path(program[0]).name, *program[1:])), _NAME)
     how = _how_it_ended(status)
     with_calls = [report for report in reports if report.get("requests")]
     lines = ["", f"{_BEGIN} {name} {how}"]

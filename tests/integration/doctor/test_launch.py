@@ -1,0 +1,305 @@
+"""`doctor -- PROGRAM`: real any-llm programs against a fake provider, and their own ends."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+
+from .conftest import DOCTOR, SCRIPTS, TIMEOUT, Doctor, Start, line_of, needs_any_llm
+
+PYTHON = sys.executable
+LEAKING, CALLING = SCRIPTS / "leaking.py", SCRIPTS / "calling.py"
+
+
+def line_number(script: Path, text: str) -> int:
+    lines = script.read_text().splitlines()
+    (number,) = (n for n, line in enumerate(lines, 1) if text in line)
+    return number
+
+
+@needs_any_llm
+def test_a_leak_is_named_with_file_and_line(doctor: Doctor, provider: FakeProvider) -> None:
+    """An unchanged program: the finding has the place that abandoned the streams, and the cure."""
+    done = doctor("--", PYTHON, LEAKING, provider.openai_url, "end")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "leaked\n"
+    place = f"{LEAKING}:{line_number(LEAKING, 'stream=True')} in abandon"
+    finding = done.stderr[done.stderr.index(": leak in openai/") :]
+    finding = re.sub(r"\s+", " ", finding)
+    assert place in finding
+    assert "cure: Read each stream to its end, or close it" in finding
+    assert re.search(r"when: [\d.]+ s( to [\d.]+ s)? after the start", finding)
+    assert "ended with status 0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@needs_any_llm
+def test_a_killed_program_has_left_its_findings(doctor: Doctor, provider: FakeProvider) -> None:
+    """They were written while it ran."""
+    done = doctor("--", PYTHON, LEAKING, provider.openai_url, "die")
+    assert done.returncode == 128 + signal.SIGKILL
+    assert "was ended by SIGKILL" in done.stderr
+    assert ": leak in openai/" in done.stderr
+
+
+@needs_any_llm
+def test_a_healthy_program_has_no_warning(doctor: Doctor, provider: FakeProvider) -> None:
+    """Calls are counted, and nothing above INFO is said."""
+    done = doctor("--", PYTHON, CALLING, provider.openai_url)
+    assert done.returncode == 0
+    assert done.stdout == "called\n"
+    assert re.search(r"^1 request in [\d.]+ s$", done.stderr, re.MULTILINE)
+    assert "WARNING" not in done.stderr
+    assert "ERROR" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said"),
+    [
+        ("pass", 0, "ended with status 0"),
+        ("raise SystemExit(3)", 3, "ended with status 3"),
+        ("import os; os._exit(4)", 4, "(os._exit)"),
+        ("import os; os.kill(os.getpid(), 9)", 137, "was ended by SIGKILL"),
+        ("import os; os.kill(os.getpid(), 15)", 143, "was ended by SIGTERM"),
+    ],
+)
+def test_the_exit_status_is_the_programs(doctor: Doctor, code: str, status: int, said: str) -> None:
+    """Its own, or 128 and the signal's number; without a call that is said."""
+    done = doctor("--", PYTHON, "-c", code)
+    assert done.returncode == status
+    assert done.stdout == ""
+    assert said in done.stderr
+    assert "No LLM call was seen" in done.stderr
+    assert "SCOPE=all" in done.stderr
+
+
+def test_streams_and_arguments_are_the_programs(start: Start) -> None:
+    """Standard input and output, options that look like ours, and a second ``--``."""
+    code = "import sys; print(sys.stdin.readline().strip(), sys.argv[1:])"
+    process = start(*DOCTOR, "--", PYTHON, "-c", code, "--pid", "7", "--", "--json")
+    out, _ = process.communicate("typed\n", timeout=TIMEOUT)
+    assert out == "typed ['--pid', '7', '--', '--json']\n"
+    assert process.returncode == 0
+
+
+def test_nothing_stays_behind(doctor: Doctor, environment: dict[str, str]) -> None:
+    """No temporary file."""
+    doctor("--", PYTHON, "-c", "pass")
+    assert not list(Path(environment["TMPDIR"]).iterdir())
+
+
+# The instrumentation in the program
+
+
+@needs_any_llm
+def test_the_programs_own_instrument_wins(doctor: Doctor, provider: FakeProvider) -> None:
+    """Its provider is told, it is not warned, and the doctor sees the calls all the same."""
+    done = doctor("--", PYTHON, CALLING, provider.openai_url, "instrument")
+    assert done.stdout == "told of 1\ncalled\n"
+    assert "already instrumented" not in done.stderr
+    assert re.search(r"^1 request in", done.stderr, re.MULTILINE)
+
+
+@needs_any_llm
+def test_a_refused_instrument_leaves_the_doctors(doctor: Doctor, provider: FakeProvider) -> None:
+    """A program that goes on without is still looked after."""
+    done = doctor("--", PYTHON, CALLING, provider.openai_url, "refused")
+    assert done.stdout == "called\n"
+    assert re.search(r"^1 request in", done.stderr, re.MULTILINE)
+
+
+@needs_any_llm
+@pytest.mark.parametrize("way", ["child", "fork"])
+def test_processes_that_it_starts_are_told_of(
+    doctor: Doctor, provider: FakeProvider, way: str
+) -> None:
+    """The one that made calls, by its number."""
+    done = doctor("--", PYTHON, CALLING, provider.openai_url, way)
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r"^process \d+ \(python\S* calling.py\), 1 request in", done.stderr, re.MULTILINE
+    )
+
+
+def test_a_hidden_sitecustomize_runs(doctor: Doctor, tmp_path: Path) -> None:
+    """Once, as the module of that name, with what it needs from its own directory."""
+    (tmp_path / "sitecustomize.py").write_text("import beside\nprint(__name__, beside.there)\n")
+    (tmp_path / "beside.py").write_text("there = True\n")
+    code = "import sys; print(sys.modules['sitecustomize'].__file__)"
+    done = doctor("--", PYTHON, "-c", code, PYTHONPATH=str(tmp_path))
+    # The doctor's own Python runs it as well, before the program's.
+    lines = done.stdout.splitlines()
+    assert lines == ["sitecustomize True"] * 2 + [str(tmp_path / "sitecustomize.py")]
+
+
+def test_a_python_without_the_package_is_named(doctor: Doctor, tmp_path: Path) -> None:
+    """The program runs, and where to install is said."""
+    subprocess.run([PYTHON, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    bare = tmp_path / "bare" / "bin" / "python"
+    done = doctor("--", bare, "-c", "print('runs')")
+    assert (done.returncode, done.stdout) == (0, "runs\n")
+    assert f"{bare} lacks a package" in done.stderr
+    assert "Install opentelemetry-instrumentation-gluellm where the program runs" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [("sh", "-c", "exit 5"), (PYTHON, "-I", "-c", "raise SystemExit(5)")]
+)
+def test_a_program_that_can_not_be_watched_is_told(
+    doctor: Doctor, command: tuple[str, ...]
+) -> None:
+    """No Python, or one that ignores the environment; it runs all the same."""
+    done = doctor("--", *command)
+    assert done.returncode == 5
+    assert "no Python program, or its Python ignores PYTHONPATH" in done.stderr
+
+
+# Signals
+
+
+@needs_any_llm
+def test_a_terminated_doctor_terminates_the_program(start: Start, provider: FakeProvider) -> None:
+    """And tells what was found."""
+    process = start(*DOCTOR, "--", PYTHON, CALLING, provider.openai_url, "wait")
+    assert line_of(process) == "called"
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "was ended by SIGTERM" in errors
+
+
+@needs_any_llm
+def test_an_interrupt_without_a_terminal_is_passed_on(start: Start, provider: FakeProvider) -> None:
+    """A supervisor sends it to the doctor only."""
+    process = start("setsid", *DOCTOR, "--", PYTHON, CALLING, provider.openai_url, "wait")
+    assert line_of(process) == "called"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 128 + signal.SIGINT
+    assert errors.count("KeyboardInterrupt") == 1
+    assert re.search(r"^1 request in", errors, re.MULTILINE)
+
+
+class Terminal:
+    """A terminal with a doctor in its foreground."""
+
+    def __init__(self, environment: dict[str, str], *arguments: object) -> None:
+        self.master, slave = pty.openpty()
+        take = (
+            "import fcntl, os, sys, termios; os.setsid(); "
+            "fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+        )
+        self.process = subprocess.Popen(
+            [PYTHON, "-c", take, *DOCTOR, *map(str, arguments)],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=environment,
+        )
+        os.close(slave)
+        self.shown = ""
+
+    def until(self, text: str, times: int = 1) -> None:
+        """Read until the text was shown that often."""
+        while self.shown.count(text) < times:
+            self.shown += os.read(self.master, 4096).decode()
+
+    def rest(self) -> str:
+        """Read to the end; everything that was shown."""
+        try:
+            while read := os.read(self.master, 4096):
+                self.shown += read.decode()
+        except OSError:  # EIO, once nobody has the other end
+            pass
+        return self.shown
+
+    def press_ctrl_c(self) -> None:
+        os.write(self.master, b"\x03")
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.master)
+
+
+@needs_any_llm
+def test_ctrl_c_ends_the_program_and_then_tells(
+    environment: dict[str, str], provider: FakeProvider
+) -> None:
+    """One KeyboardInterrupt in the program; the doctor outlives it and has the status of it."""
+    terminal = Terminal(environment, "--", PYTHON, CALLING, provider.openai_url, "wait")
+    try:
+        terminal.until("called")
+        terminal.press_ctrl_c()
+        shown = terminal.rest()
+        assert terminal.process.wait(TIMEOUT) == 128 + signal.SIGINT
+    finally:
+        terminal.close()
+    assert shown.count("KeyboardInterrupt") == 1
+    assert "was ended by SIGINT" in shown
+    assert "1 request in" in shown
+    assert "Interrupted." not in shown
+
+
+@needs_any_llm
+def test_ctrl_c_tells_of_a_program_that_does_not_end(
+    environment: dict[str, str], provider: FakeProvider
+) -> None:
+    """What was found so far, each time; in the end the status of the program."""
+    terminal = Terminal(environment, "--", PYTHON, CALLING, provider.openai_url, "stay")
+    try:
+        terminal.until("called")
+        for times in (1, 2):
+            terminal.press_ctrl_c()
+            terminal.until("stays", times)
+            terminal.until("goes on; this was found so far", times)
+        terminal.process.send_signal(signal.SIGTERM)
+        shown = terminal.rest()
+        assert terminal.process.wait(TIMEOUT) == 128 + signal.SIGTERM
+    finally:
+        terminal.close()
+    assert len(re.findall(r"^1 request in", shown, re.MULTILINE)) == 3
+
+
+# What can't be run
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        (("no-such-program",), 127, "there is no program 'no-such-program' on PATH"),
+        (("./no-such-program",), 127, "there is no program './no-such-program'"),
+        (("app.py",), 127, "name its Python: doctor -- python app.py"),
+        (("/",), 126, "'/' can't be run: Permission denied"),
+        ((str(CALLING),), 126, "Permission denied; to run a script, name its Python"),
+    ],
+)
+def test_what_can_not_be_run_is_told_as_a_shell_does(
+    doctor: Doctor, command: tuple[str, ...], status: int, said: str
+) -> None:
+    """126 and 127, with what to do."""
+    done = doctor("--", *command)
+    assert done.returncode == status
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_script_without_its_interpreter_is_told(doctor: Doctor, tmp_path: Path) -> None:
+    """The system's own words would be that the script does not exist."""
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    done = doctor("--", script)
+    assert done.returncode == 126
+    assert "names an interpreter that does not exist" in done.stderr
