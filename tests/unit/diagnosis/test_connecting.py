@@ -92,7 +92,7 @@ def test_connect_failures_are_one_finding() -> None:
     finding = found(Kind.CONNECT_FAILURES, a_snapshot(the_totals(100, errors=errors)))
     assert finding.severity is Severity.ERROR
     assert finding.seen == (
-        "25 of 100 requests (25 %) got no connection: name_resolution_error 20, connect_timeout 5."
+        "25 of 100 requests (25%) got no connection: name_resolution_error 20, connect_timeout 5."
     )
     assert finding.means.index("does not resolve") < finding.means.index("no answer in time")
     assert "resolver" in finding.cure
@@ -121,7 +121,7 @@ def test_reuse_failures(failures: int, *, fires: bool) -> None:
 
 
 def test_rare_reuse_failures_are_none() -> None:
-    """Under 0.5 %."""
+    """Under 0.5%."""
     totals = the_totals(500, origin={"reuse_failures": 2})
     assert not kinds(a_snapshot(totals))
 

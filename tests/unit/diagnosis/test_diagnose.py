@@ -112,7 +112,7 @@ def test_loop_that_stands_for_long_is_an_error(lag: float, severity: Severity) -
     ],
 )
 def test_descriptors(used: int | None, limit: int | None, severity: Severity | None) -> None:
-    """From 80 % of the limit on, where there is one."""
+    """From 80% of the limit on, where there is one."""
     snapshot = a_snapshot(open_descriptors=used, descriptor_limit=limit)
     assert [f.severity for f in diagnose(snapshot)] == ([severity] if severity else [])
 

@@ -72,7 +72,7 @@ def size(**changes: float) -> Sizing | None:
 
 
 def test_arrival_rate_times_lease_time() -> None:
-    """10 requests a second that hold a connection for 0.5 s need 5, and 11 for 99 % of the time."""
+    """10 requests a second that hold a connection for 0.5 s need 5, and 11 for 99% of the time."""
     assert size() == Sizing(arrival_rate=10.0, lease_time=0.5, concurrency=5.0, size=11)
 
 

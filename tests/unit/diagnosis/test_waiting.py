@@ -43,9 +43,9 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
     assert finding.severity is Severity.WARNING
     # 180.6 s in the pool in 10 s: 18.06 at once, of whom never more than 20.
     assert finding.seen == (
-        "Requests queued for 55 % of their time for the 10 connections of the pool. 10/s arrived "
+        "Requests queued for 55% of their time for the 10 connections of the pool. 10/s arrived "
         "and held a connection for 0.81 s: with what waited, 18.1 connections at once in the "
-        "mean, and 20 suffice 99 % of the time."
+        "mean, and 20 suffice 99% of the time."
     )
     assert "no longer than before" in finding.means
     assert finding.cure == (
@@ -87,7 +87,7 @@ def test_pool_timeouts_make_it_an_error() -> None:
 
 
 def test_rare_pool_timeouts_are_none() -> None:
-    """One in 200 is under 1 %, and the burst is over."""
+    """One in 200 is under 1%, and the burst is over."""
     totals = the_totals(400, errors={"pool_timeout": 1}, peak_active=10)
     assert not kinds(a_snapshot(totals, uptime=110.0), BASELINE)
 

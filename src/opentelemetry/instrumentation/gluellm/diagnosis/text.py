@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import time
 from collections import Counter
@@ -169,7 +170,7 @@ def _totals(totals: PoolTotals) -> Iterator[str]:
         f"pools {totals.pools_opened} opened, {totals.pools_live} alive",
         f"connections {totals.connections_opened} opened"
         + _listed(", closed: ", totals.connections_closed),
-        "requests" + (_listed(" ", outcomes) or " 0"),
+        "requests " + (", ".join(f"{n} x {one_line(name)}" for name, n in outcomes.items()) or "0"),
     ]
     if shares:
         parts.append("time: " + ", ".join(shares))
@@ -202,11 +203,13 @@ def _clock(epoch: float) -> str:
 
 
 def _wrapped(text: str, indent: str = "", following: str | None = None) -> list[str]:
-    return textwrap.wrap(
-        text,
+    bound = re.sub(r"(?<=\d) (?=s\b)", "\N{NO-BREAK SPACE}", text)  # a number and its unit
+    lines = textwrap.wrap(
+        bound,
         _WIDTH,
         initial_indent=indent,
         subsequent_indent=indent + "  " if following is None else following,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]

@@ -54,8 +54,8 @@ def percent(share: float) -> str:
     if not math.isfinite(share):
         return "unknown share"
     if 0 < share < 0.01:
-        return f"{100 * share:.1g} %"
-    return f"{100 * share:.0f} %"
+        return f"{100 * share:.1g}%"
+    return f"{100 * share:.0f}%"
 
 
 def counted(number: int, noun: str) -> str:

@@ -156,7 +156,7 @@ def pool_too_small(case: PoolCase) -> Finding | None:
             + (
                 f"and up to {sizing.size} in bursts"
                 if sizing.burst
-                else f"and {sizing.size} suffice 99 % of the time"
+                else f"and {sizing.size} suffice 99% of the time"
             )
         )
     size = sizing.size if sizing is not None else 2 * maximum

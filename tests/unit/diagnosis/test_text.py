@@ -1,0 +1,236 @@
+"""Snapshots and findings as text."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text, snapshot_text
+from opentelemetry.instrumentation.gluellm.diagnosis.words import (
+    counted,
+    one_line,
+    percent,
+    place_text,
+    rate,
+    seconds,
+    timeout_text,
+)
+from unit.diagnosis.building import a_connection, a_pool, a_request, a_snapshot, the_totals
+
+SHOWN = """\
+connection pools of process 17 at 2027-01-15 08:01:40 UTC, 100 s after instrument()
+event loop late by up to 0.010 s; 50 of 1024 file descriptors open
+
+openai/httpx2: 2 active, 0 connecting, 0 idle of 2 connections; 2 queued
+  keeps 10 idle 5 s, pool timeout 600 s, read timeout 600 s, SO_KEEPALIVE off; 100 requests in
+    90 s
+  built at /srv/app/llm.py:8 in <module>
+  api.test:443: 2 active; oldest 90 s; 20 requests served
+  longest held
+    held 81 s, unread 80 s, LEAK SUSPECTED, openai/gpt-4o, chat, api.test:443, trace
+      abababababababababababababababab, correlation order-7
+      /srv/app/chat.py:17 in answer
+    held 3.0 s, reading 0.40 s, openai/gpt-4o, api.test:443
+  longest queued
+    queued 8.0 s of at most 600 s, openai/gpt-4o, api.test:443
+    queued 2.0 s, openai/gpt-4o, api.test:443
+
+since instrument(), by pool name
+  openai/httpx2: pools 1 opened, 1 alive; connections 4 opened, closed: server_disconnect 2;
+    requests 98 x 200, 2 x pool_timeout; time: queued 55%, connecting 0.06%, awaiting_response
+    17%, reading 28%, unread 0.3%; peaks 2 connections, 3 queued; leaks 1"""
+
+
+def example() -> Snapshot:
+    leaked = a_request(
+        "unread",
+        80.0,
+        held=81.0,
+        operation="chat",
+        leak_suspected=True,
+        place="/srv/app/chat.py:17 in answer",
+        trace_id="ab" * 16,
+        correlation_id="order-7",
+    )
+    pool = a_pool(
+        [
+            a_request("queued", 2.0),
+            a_request("reading", 0.4, held=3.0),
+            leaked,
+            a_request("queued", 8.0, pool_timeout=600.0),
+        ],
+        [a_connection("active", age=90.0), a_connection("active")],
+        max_connections=2,
+        pool_timeout=600.0,
+        tcp_keepalive=False,
+        built_at="/srv/app/llm.py:8 in <module>",
+    )
+    totals = the_totals(
+        100,
+        {"queued": 1.0},
+        errors={"pool_timeout": 2},
+        connections_closed={"keepalive_expired": 0, "server_disconnect": 2},
+        peak_active=2,
+        peak_queued=3,
+        leaks=1,
+    )
+    return a_snapshot(totals, pool)
+
+
+def test_snapshot_in_full() -> None:
+    """What a person reads at 3 am."""
+    assert snapshot_text(example()) == SHOWN
+    assert str(example()) == SHOWN
+
+
+def test_lines_fit_a_terminal() -> None:
+    """Of 100 columns."""
+    assert max(len(line) for line in snapshot_text(example()).splitlines()) <= 100
+
+
+def test_empty_snapshot() -> None:
+    """No pool yet, no totals: two lines."""
+    text = snapshot_text(dataclasses.replace(example(), pools=(), totals=()))
+    assert text.splitlines()[2:] == ["", "no pool is alive that has served a request"]
+
+
+def test_long_lists_end_with_a_count() -> None:
+    """A thousand requests and connections are a screen of text."""
+    requests = [a_request(held=float(age)) for age in range(500)]
+    requests += [a_request("queued", float(age)) for age in range(500)]
+    connections = [a_connection(origin=f"host{number % 50}:443") for number in range(1000)]
+    pools = [a_pool(requests, connections)] + [a_pool()] * 40
+    totals = [the_totals(name=f"name{number}") for number in range(50)]
+    lines = snapshot_text(a_snapshot(totals, *pools)).splitlines()
+    assert len(lines) < 200
+    assert "    and 490 more requests" in lines
+    assert "    and 495 more requests" in lines
+    assert "  and 45 more origins" in lines
+    assert "and 21 more pools" in lines
+    assert "  and 30 more names" in lines
+    assert any(line.startswith("    held 499 s") for line in lines)
+
+
+def test_http2_streams_are_shown() -> None:
+    """With the limit and what is orphaned."""
+    connection = a_connection(
+        "active", protocol="2", streams_active=7, streams_max=100, streams_orphaned=3
+    )
+    text = snapshot_text(a_snapshot(the_totals(), a_pool((), [connection])))
+    assert "HTTP/2 streams 7 of 100, 3 orphaned" in text
+
+
+def test_unlimited_and_endless_are_words() -> None:
+    """None is not a number that a reader knows."""
+    pool = a_pool(
+        max_connections=None,
+        max_idle_connections=None,
+        keepalive_expiry=None,
+        pool_timeout=None,
+        read_timeout=None,
+    )
+    text = snapshot_text(a_snapshot(the_totals(), pool))
+    assert "0 idle of unlimited connections" in text
+    assert "keeps all idle for ever, pool timeout none, read timeout none" in text
+
+
+def test_foreign_text_stays_on_its_line() -> None:
+    """A model's name and a file's may hold anything; nothing of it commands the terminal."""
+    evil = "a\n\x1b[2J\u202e" + "x" * 5000
+    request = a_request(
+        "unread",
+        80.0,
+        model=evil,
+        provider=evil,
+        operation=evil,
+        place=evil,
+        origin=evil,
+        trace_id=evil,
+        correlation_id=evil,
+        stack=(evil,),
+        leak_suspected=True,
+    )
+    connection = a_connection(evil, origin=evil)
+    pool = a_pool([request], [connection], name=evil, built_at=evil)
+    snapshot = a_snapshot(the_totals(name=evil), pool, ignored_variables=(evil,))
+    for text in (snapshot_text(snapshot), findings_text(diagnose(snapshot))):
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        assert "a\n" not in text
+        assert len(text) < 8000
+
+
+def test_stack_is_shown_where_there_is_one() -> None:
+    """With leak_stacks=True."""
+    request = a_request(stack=("a.py:1 in f", "b.py:2 in g"))
+    lines = snapshot_text(a_snapshot(the_totals(), a_pool([request]))).splitlines()
+    at = lines.index("        a.py:1 in f")
+    assert lines[at + 1] == "        b.py:2 in g"
+
+
+def test_no_findings() -> None:
+    """An empty answer would look like a failure."""
+    assert findings_text([]) == "no findings"
+
+
+def test_findings_in_full() -> None:
+    """Severity, cause and pool; then the three parts, wrapped."""
+    first = Finding(
+        kind=Kind.POOL_TOO_SMALL,
+        severity=Severity.WARNING,
+        pool="openai/httpx2",
+        seen="one two " * 15,
+        means="Something.",
+        cure="Do it.",
+    )
+    second = dataclasses.replace(first, kind=Kind.LEAK, pool=None, seen="Short.")
+    assert findings_text([first, second]) == (
+        "WARNING: pool too small in openai/httpx2\n"
+        "  seen:  one two one two one two one two one two one two one two one two one two one two "
+        "one two\n"
+        "         one two one two one two one two\n"
+        "  means: Something.\n"
+        "  cure:  Do it.\n"
+        "\n"
+        "WARNING: leak\n"
+        "  seen:  Short.\n"
+        "  means: Something.\n"
+        "  cure:  Do it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0, "0 s"),
+        (-1, "0 s"),
+        (0.0004, "<0.001 s"),
+        (0.0432, "0.043 s"),
+        (0.512, "0.51 s"),
+        (1.26, "1.3 s"),
+        (60, "60 s"),
+        (612.3, "612 s"),
+        (float("nan"), "unknown time"),
+    ],
+)
+def test_durations(value: float, shown: str) -> None:
+    """About two significant digits."""
+    assert seconds(value) == shown
+
+
+def test_numbers_in_words() -> None:
+    """Shares, rates, plurals and timeouts."""
+    assert [percent(share) for share in (0, 0.004, 0.126, 1)] == ["0%", "0.4%", "13%", "100%"]
+    assert [rate(value) for value in (0.123, 1.26, 12.6)] == ["0.12/s", "1.3/s", "13/s"]
+    assert [counted(1, "pool"), counted(2, "pool")] == ["1 pool", "2 pools"]
+    assert [timeout_text(value) for value in (None, 5.0, 0.25)] == ["none", "5 s", "0.25 s"]
+
+
+def test_shortened_texts() -> None:
+    """A name is cut at its end, a place at its start."""
+    assert one_line("x" * 70, 10) == "x" * 9 + "…"
+    assert place_text("/a/very/long/path.py:17 in answer", 20) == "…ath.py:17 in answer"
