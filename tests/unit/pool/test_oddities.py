@@ -1,0 +1,320 @@
+"""States that a pool should never be in: counted once, and not for what is a moment's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease
+from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
+from opentelemetry.instrumentation.gluellm.pool.registry import NOWHERE
+from opentelemetry.instrumentation.gluellm.pool.watch import Watch
+from unit.pool.fakes import SECOND, FakePool, Scene
+
+IDLE, ORPHAN, OVERRUN = (
+    "waiter_with_idle_connection",
+    "orphaned_connection",
+    "pool_timeout_overrun",
+)
+
+
+class Lag:
+    """The lateness of the event loops, as a test says."""
+
+    def __init__(self) -> None:
+        self.late = 0
+
+    def watch(self, tracker: Any, now: int) -> None:
+        """No timer."""
+
+    def peak(self, now: int) -> int:
+        """The worst lateness."""
+        return self.late
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+
+class Odd:
+    """A pool in a state of a test's making, and a watch that looks at it."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.lag = Lag()
+        self.scene = Scene(**settings)
+        self.watch = Watch(self.scene.registry, leak_threshold=0, loop_lag=self.lag)  # type: ignore[arg-type]
+
+    def listed(
+        self, state: str, *, wanted: bool = False, record: TrackedConnection | None = None
+    ) -> TrackedConnection:
+        """A connection that the pool has listed, and nothing else."""
+        assert self.scene.pool is not None
+        record = record or self.scene.connection(established=state != "connecting")
+        self.scene.pool.views = [ConnectionView(record, state, wanted, None)]
+        return record
+
+    def waiter(self, timeout: float | None = None, host: bytes = b"api.test") -> Lease:
+        """A request that stands in the queue."""
+        lease: Lease = self.scene.tracker.begin(host, None, b"https", None)
+        self.scene.tracker.waiting(lease, timeout)
+        return lease
+
+    def look(self, times: int = 1, every: float = 1.0) -> None:
+        """Look so often, a second apart."""
+        for _ in range(times):
+            self.scene.clock.advance(every)
+            self.watch.look()
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """The anomalies so far; what is 0 is left out."""
+        return {name: count for name, count in self.scene.ledger.anomalies.items() if count}
+
+
+@pytest.fixture
+def odd() -> Odd:
+    """A pool without oddities yet."""
+    return Odd()
+
+
+# A waiter beside an idle connection
+
+
+def test_waiter_beside_an_idle_connection_is_counted_once(odd: Odd) -> None:
+    """However long both last."""
+    odd.listed("idle")
+    odd.waiter()
+    odd.look(10)
+    assert odd.counted == {IDLE: 1}
+
+
+def test_waiter_beside_an_idle_connection_for_one_look_is_nothing(odd: Odd) -> None:
+    """The pool passes through that state whenever a connection is given back."""
+    odd.listed("idle")
+    lease = odd.waiter()
+    odd.look()
+    odd.scene.tracker.failed(lease, "cancelled")
+    odd.waiter()
+    odd.look()
+    assert odd.counted == {}
+
+
+def test_each_such_waiter_is_counted(odd: Odd) -> None:
+    """Three that a lost wake-up left behind."""
+    odd.listed("idle")
+    for _ in range(3):
+        odd.waiter()
+    odd.look(3)
+    assert odd.counted == {IDLE: 3}
+
+
+def test_connection_that_served_between_the_looks_was_not_idle(odd: Odd) -> None:
+    """A busy pool has a waiter and an idle connection at many a moment."""
+    record = odd.listed("idle")
+    odd.waiter()
+    for _ in range(10):
+        odd.look()
+        record.served += 1
+    assert odd.counted == {}
+
+
+def test_waiter_that_queued_anew_between_the_looks_was_served(odd: Odd) -> None:
+    """It was assigned, and refused: httpcore 1.0 does so to all but one."""
+    odd.listed("idle")
+    lease = odd.waiter()
+    for _ in range(10):
+        odd.look()
+        odd.scene.tracker.waiting(lease, None)
+    assert odd.counted == {}
+
+
+@pytest.mark.parametrize("state", ["active", "connecting"])
+def test_busy_connection_could_not_serve(odd: Odd, state: str) -> None:
+    """One that is in use, or yet to be established."""
+    odd.listed(state, wanted=True)
+    odd.waiter()
+    odd.look(5)
+    assert odd.counted == {}
+
+
+def test_idle_connection_that_is_assigned_already_could_not_serve(odd: Odd) -> None:
+    """Its request is about to use it."""
+    odd.listed("idle", wanted=True)
+    odd.waiter()
+    odd.look(5)
+    assert odd.counted == {}
+
+
+def test_idle_connection_of_another_origin_could_not_serve(odd: Odd) -> None:
+    """It could be evicted, but that is the pool's to decide."""
+    odd.listed("idle")
+    odd.waiter(host=b"other.test")
+    odd.look(5)
+    assert odd.counted == {}
+
+
+def test_origins_beyond_the_bound_are_not_compared() -> None:
+    """All of them go by one name."""
+    odd = Odd(max_origins=0)
+    odd.listed("idle")
+    odd.waiter()
+    odd.look(5)
+    assert odd.counted == {}
+
+
+# A connection that nobody refers to
+
+
+@pytest.mark.parametrize("state", ["active", "connecting"])
+def test_connection_that_nobody_refers_to_is_counted_once(odd: Odd, state: str) -> None:
+    """It takes a place of the pool for ever."""
+    odd.listed(state)
+    odd.waiter()
+    odd.look(10)
+    assert odd.counted == {ORPHAN: 1}
+
+
+def test_it_is_found_without_any_request_too(odd: Odd) -> None:
+    """Left behind by the last one."""
+    odd.listed("active")
+    odd.look(10)
+    assert odd.counted == {ORPHAN: 1}
+
+
+def test_connection_that_one_look_finds_unreferred_is_nothing(odd: Odd) -> None:
+    """It is just being closed, or just given out."""
+    record = odd.listed("active")
+    odd.look()
+    odd.listed("active", wanted=True, record=record)
+    odd.look()
+    odd.listed("active", record=record)
+    odd.look()
+    assert odd.counted == {}
+
+
+@pytest.mark.parametrize("state", ["active", "connecting"])
+def test_connection_that_a_request_of_the_pool_has_is_no_orphan(odd: Odd, state: str) -> None:
+    """Of ours or, from before we came, of the pool's only."""
+    record = odd.listed(state)
+    odd.scene.tracker.assigned(odd.scene.enter(), record)
+    odd.look(5)
+    odd.listed(state, wanted=True)
+    odd.look(5)
+    assert odd.counted == {}
+
+
+def test_idle_connection_is_no_orphan(odd: Odd) -> None:
+    """Nobody has to refer to it."""
+    odd.listed("idle")
+    odd.look(5)
+    assert odd.counted == {}
+
+
+# A waiter past its own timeout
+
+
+def test_waiter_past_its_timeout_is_counted_once(odd: Odd) -> None:
+    """The pool should have let it go."""
+    odd.waiter(timeout=5.0)
+    odd.look(20)
+    assert odd.counted == {OVERRUN: 1}
+
+
+def test_waiter_within_its_timeout_and_a_second_is_fine(odd: Odd) -> None:
+    """Timers are no more exact than the machine."""
+    odd.waiter(timeout=5.0)
+    odd.look(6)
+    assert odd.counted == {}
+
+
+def test_waiter_without_a_timeout_waits_for_ever(odd: Odd) -> None:
+    """As it asked."""
+    odd.waiter(timeout=None)
+    odd.look(100)
+    assert odd.counted == {}
+
+
+def test_timeout_begins_anew_with_each_place_in_the_queue(odd: Odd) -> None:
+    """As in the library."""
+    lease = odd.waiter(timeout=5.0)
+    for _ in range(5):
+        odd.look(4)
+        odd.scene.tracker.waiting(lease, 5.0)
+    assert odd.counted == {}
+
+
+def test_process_that_was_stopped_is_no_anomaly(odd: Odd) -> None:
+    """SIGSTOP for a minute: the first look may come before the waiter's own wake-up."""
+    lease = odd.waiter(timeout=5.0)
+    odd.look(1, every=60)
+    odd.scene.tracker.failed(lease, "pool_timeout")
+    odd.look(5)
+    assert odd.counted == {}
+
+
+def test_waiter_on_a_loop_that_is_not_watched_may_be_later(odd: Odd) -> None:
+    """Nobody knows how late its loop is: trio's, or with ``loop_lag=False``."""
+    odd.scene.tracker.loop = NOWHERE
+    odd.waiter(timeout=5.0)
+    odd.look(30)
+    assert odd.counted == {}
+    odd.look(10)
+    assert odd.counted == {OVERRUN: 1}
+
+
+# Not while a loop is late, and not for what can't be read
+
+
+@pytest.mark.parametrize(
+    "provoke",
+    [
+        lambda odd: (odd.listed("idle"), odd.waiter()),
+        lambda odd: odd.listed("active"),
+        lambda odd: odd.waiter(timeout=1.0),
+    ],
+    ids=[IDLE, ORPHAN, OVERRUN],
+)
+def test_nothing_counts_while_an_event_loop_is_late(
+    odd: Odd, provoke: Callable[[Odd], object]
+) -> None:
+    """What is seen then may be a second old."""
+    provoke(odd)
+    odd.lag.late = SECOND
+    odd.look(10)
+    assert odd.counted == {}
+    odd.lag.late = 0
+    odd.look(2)
+    assert sum(odd.counted.values()) == 1
+
+
+def test_state_before_the_lateness_is_not_continued_after_it(odd: Odd) -> None:
+    """Two looks in a row have to find it."""
+    odd.listed("active")
+    odd.look()
+    odd.lag.late = SECOND
+    odd.look()
+    odd.lag.late = 0
+    odd.look()
+    assert odd.counted == {}
+
+
+def test_pool_that_can_not_be_read_has_no_anomalies(odd: Odd) -> None:
+    """The failure is counted, and nothing is made up."""
+
+    class Unreadable(FakePool):
+        @property
+        def views(self) -> Any:
+            raise RuntimeError
+
+        @views.setter
+        def views(self, _: Any) -> None:
+            pass
+
+    pool = Unreadable()
+    tracker = odd.scene.track(pool)
+    tracker.waiting(tracker.begin(b"api.test", None, b"https", None), 1.0)
+    odd.look(5)
+    assert odd.counted == {}
+    assert odd.scene.registry.failures.counts == {"view": 5}

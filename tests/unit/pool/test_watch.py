@@ -1,0 +1,494 @@
+"""What the watch finds, look by look on a fake clock; and when its thread comes and goes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.pool import watch as watch_module
+from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
+from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE, READING, UNREAD
+from opentelemetry.instrumentation.gluellm.pool.lease import STREAM_QUEUED as STREAM
+from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
+from opentelemetry.instrumentation.gluellm.pool.watch import Watch
+from support.waiting import wait_until
+from unit.pool.fakes import FakePool, Scene
+
+THRESHOLD = 60.0
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """One pool."""
+    return Scene()
+
+
+@pytest.fixture
+def watch(scene: Scene) -> Watch:
+    """A watch that looks only when a test says so."""
+    return Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None)
+
+
+def readable(scene: Scene, protocol: str = "1.1") -> TrackedConnection:
+    """A connection whose reads are noted."""
+    made = scene.connection(established=True, protocol=protocol)
+    made.reads_told = True
+    return made
+
+
+def unread(scene: Scene, connection: TrackedConnection | None = None) -> Any:
+    """A request that was answered, and whose response nobody reads."""
+    lease = scene.acquire(connection or readable(scene))
+    scene.tracker.answered(lease, 200)
+    return lease
+
+
+# Leaks
+
+
+def test_leak_is_found_at_its_threshold_and_not_before(scene: Scene, watch: Watch) -> None:
+    """Unread for the threshold: told, counted, and seen in the state."""
+    lease = unread(scene)
+    scene.clock.advance(THRESHOLD - 0.001)
+    assert watch.look()
+    assert scene.recorder.told("leak_suspected") == []
+    scene.clock.advance(0.001)
+    watch.look()
+    assert scene.recorder.told("leak_suspected") == [(lease,)]
+    assert scene.ledger.leaks == 1
+    states, _ = scene.registry.state(scene.clock())
+    assert states[scene.ledger].leaks_suspected == 1
+
+
+def test_leak_is_told_once_however_long_it_lasts(scene: Scene, watch: Watch) -> None:
+    """Further looks find nothing new."""
+    unread(scene)
+    for _ in range(5):
+        scene.clock.advance(THRESHOLD)
+        watch.look()
+    assert len(scene.recorder.told("leak_suspected")) == 1
+    assert scene.ledger.leaks == 1
+
+
+def test_time_unread_counts_from_the_last_read(scene: Scene, watch: Watch) -> None:
+    """Not from the head, and not from the acquire: a long stream is no leak."""
+    lease = unread(scene)
+    scene.clock.advance(THRESHOLD - 1)
+    lease.enter(READING, scene.clock())
+    scene.clock.advance(THRESHOLD * 10)
+    watch.look()
+    lease.enter(UNREAD, scene.clock())
+    scene.clock.advance(THRESHOLD - 1)
+    watch.look()
+    assert scene.recorder.told("leak_suspected") == []
+
+
+@pytest.mark.parametrize("phase", [READING, AWAITING_RESPONSE])
+def test_silent_provider_is_never_a_leak(scene: Scene, watch: Watch, phase: int) -> None:
+    """A read in flight, or a head that doesn't come, for a day."""
+    lease = unread(scene)
+    lease.enter(phase, scene.clock())
+    scene.clock.advance(86_400)
+    watch.look()
+    assert scene.recorder.told("leak_suspected") == []
+    assert scene.ledger.leaks == 0
+
+
+def test_connection_whose_reads_are_not_noted_has_no_leaks(scene: Scene, watch: Watch) -> None:
+    """There, unread may as well be a silent provider."""
+    unread(scene, scene.connection(established=True))
+    scene.clock.advance(THRESHOLD * 2)
+    watch.look()
+    assert scene.recorder.told("leak_suspected") == []
+
+
+def test_suppressed_request_is_no_leak(scene: Scene, watch: Watch) -> None:
+    """It counts in the state only."""
+    unread(scene).counted = False
+    scene.clock.advance(THRESHOLD * 2)
+    watch.look()
+    assert scene.ledger.leaks == 0
+
+
+def test_threshold_of_zero_looks_for_no_leaks(scene: Scene) -> None:
+    """The rest of the watch still works."""
+    watch = Watch(scene.registry, leak_threshold=0, loop_lag=None)
+    unread(scene)
+    scene.clock.advance(86_400)
+    assert watch.look()
+    assert scene.recorder.told("leak_suspected") == []
+
+
+def test_leak_that_is_released_is_over(scene: Scene, watch: Watch) -> None:
+    """Told once, after which nothing of the lease is kept."""
+    lease = unread(scene)
+    scene.clock.advance(THRESHOLD)
+    watch.look()
+    scene.tracker.released(lease)
+    watch.look()
+    watch.look()
+    assert scene.recorder.told("leak_over") == [(lease, "released")]
+    assert not lease.suspected
+    assert scene.ledger.leaks == 1
+
+
+def test_leak_that_is_read_on_is_over_and_can_come_back(scene: Scene, watch: Watch) -> None:
+    """A slow consumer: suspected again after the next pause, and counted once as a leak."""
+    lease = unread(scene)
+    scene.clock.advance(THRESHOLD)
+    watch.look()
+    lease.enter(READING, scene.clock())
+    lease.enter(UNREAD, scene.clock())
+    scene.clock.advance(1)
+    watch.look()
+    assert scene.recorder.told("leak_over") == [(lease, "read")]
+    scene.clock.advance(THRESHOLD)
+    watch.look()
+    assert len(scene.recorder.told("leak_suspected")) == 2
+    assert scene.ledger.leaks == 1
+
+
+def test_leak_in_a_closed_pool_is_over(scene: Scene, watch: Watch) -> None:
+    """Its connection is closed with the pool, whoever still holds the response."""
+    lease = unread(scene)
+    scene.clock.advance(THRESHOLD)
+    watch.look()
+    scene.tracker.discard("closed")
+    watch.look()
+    assert scene.recorder.told("leak_over") == [(lease, "closed")]
+
+
+def test_leak_whose_pool_is_collected_is_over(scene: Scene, watch: Watch) -> None:
+    """The suspicion keeps the lease and not the pool."""
+    lease = unread(scene)
+    scene.clock.advance(THRESHOLD)
+    watch.look()
+    scene.pool = None
+    watch.look()
+    assert scene.recorder.told("leak_over") == [(lease, "released")]
+
+
+# Stuck requests
+
+
+def test_requests_stuck_in_the_queue_are_told_once_a_pool(scene: Scene, watch: Watch) -> None:
+    """After ten seconds, the oldest first, and again ten minutes later if they still are."""
+    first = scene.enter()
+    scene.tracker.waiting(first, 600.0)
+    scene.clock.advance(5)
+    second = scene.enter()
+    scene.tracker.waiting(second, 600.0)
+    scene.clock.advance(4.9)
+    watch.look()
+    assert scene.recorder.told("requests_stuck") == []
+    scene.clock.advance(6)
+    watch.look()
+    watch.look()
+    assert scene.recorder.told("requests_stuck") == [(scene.tracker, (first, second))]
+    scene.clock.advance(600)
+    watch.look()
+    assert len(scene.recorder.told("requests_stuck")) == 2
+
+
+def test_each_pool_tells_of_its_own_stuck_requests(scene: Scene, watch: Watch) -> None:
+    """Even of one name."""
+    other_pool = FakePool()
+    other = scene.track(other_pool)
+    for tracker in (scene.tracker, other):
+        tracker.waiting(tracker.begin(b"api.test", None, b"https", None), 600.0)
+    scene.clock.advance(11)
+    watch.look()
+    assert {told[0] for told in scene.recorder.told("requests_stuck")} == {scene.tracker, other}
+
+
+def test_request_that_is_refused_again_and_again_is_stuck(scene: Scene, watch: Watch) -> None:
+    """A requeue begins its timeout anew, but it has waited all the time."""
+    lease = scene.enter()
+    connection = scene.connection(established=True)
+    for _ in range(4):
+        scene.tracker.waiting(lease, 60.0)
+        scene.clock.advance(3)
+        scene.tracker.assigned(lease, connection)
+        scene.tracker.refused(lease)
+    scene.tracker.waiting(lease, 60.0)
+    watch.look()
+    assert scene.recorder.told("requests_stuck") == [(scene.tracker, (lease,))]
+
+
+def test_request_that_waits_for_a_stream_is_stuck_too(scene: Scene, watch: Watch) -> None:
+    """That wait has no timeout in the library."""
+    lease = scene.acquire(scene.connection(established=True, protocol="2"))
+    assert lease.phase == STREAM
+    scene.clock.advance(11)
+    watch.look()
+    assert scene.recorder.told("requests_stuck") == [(scene.tracker, (lease,))]
+
+
+def test_request_that_is_about_to_queue_is_not_stuck(scene: Scene, watch: Watch) -> None:
+    """In its first phase without standing in the queue: nobody knows yet whether it waits."""
+    scene.enter()
+    scene.clock.advance(11)
+    watch.look()
+    assert scene.recorder.told("requests_stuck") == []
+
+
+# One look
+
+
+def test_look_tells_whether_requests_are_under_way(scene: Scene, watch: Watch) -> None:
+    """That is what the thread stays for."""
+    assert not watch.look()
+    lease = unread(scene)
+    assert watch.look()
+    scene.tracker.released(lease)
+    assert not watch.look()
+    assert scene.recorder.names.count("watch_passed") == 3
+
+
+def test_failing_look_is_counted_and_raises_nothing(scene: Scene, watch: Watch) -> None:
+    """The thread goes on."""
+
+    def fail() -> int:
+        raise ValueError("secret")
+
+    unread(scene)
+    scene.registry.clock = fail
+    watch.look()
+    assert scene.registry.failures.counts == {"watch": 1}
+
+
+# The thread
+
+
+class Looks(PoolObserver):
+    """Counts looks."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+        self.threads: set[threading.Thread] = set()
+
+    def watch_passed(self) -> None:
+        self.passed += 1
+        self.threads.add(threading.current_thread())
+
+
+class Watched:
+    """A scene with a watch whose thread looks every few milliseconds and rests after two looks."""
+
+    def __init__(self, interval: float) -> None:
+        self.looks = Looks()
+        self.scene = Scene(self.looks)
+        self.watch = Watch(
+            self.scene.registry, leak_threshold=THRESHOLD, loop_lag=None, interval=interval
+        )
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The watch's thread, while it has one."""
+        return self.watch._thread
+
+    def request(self) -> None:
+        """A whole request."""
+        self.scene.tracker.released(self.scene.acquire())
+
+    def seen(self) -> None:
+        """Wait until a look began and ended."""
+        passed = self.looks.passed
+        wait_until(lambda: self.looks.passed >= passed + 2, "a look")
+
+
+@pytest.fixture
+def make_watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], Watched]]:
+    """Watches that are stopped in the end."""
+    monkeypatch.setattr(watch_module, "_REST_AFTER", 1)
+    made: list[Watched] = []
+
+    def make(interval: float = 0.005) -> Watched:
+        made.append(Watched(interval))
+        return made[-1]
+
+    yield make
+    for watched in made:
+        watched.watch.stop()
+
+
+def test_no_thread_without_a_request(make_watched: Callable[..., Watched]) -> None:
+    """Being instrumented costs none."""
+    watched = make_watched()
+    watched.watch.start()
+    assert watched.thread is None
+    watched.request()
+    assert watched.thread is not None
+    assert watched.thread.daemon
+
+
+def test_thread_stays_while_a_request_is_under_way_and_leaves_then(
+    make_watched: Callable[..., Watched],
+) -> None:
+    """And comes again with the next request."""
+    watched = make_watched()
+    watched.watch.start()
+    lease = watched.scene.acquire()
+    first = watched.thread
+    assert first is not None
+    for _ in range(5):
+        watched.seen()
+    assert watched.thread is first
+    watched.scene.tracker.released(lease)
+    wait_until(lambda: watched.thread is None)
+    first.join(5)
+    assert not first.is_alive()
+    watched.request()
+    assert watched.thread not in (None, first)
+
+
+def test_thread_stays_while_a_leak_is_suspected(make_watched: Callable[..., Watched]) -> None:
+    """Somebody has to tell that it is over."""
+    watched = make_watched()
+    watched.watch.start()
+    scene = watched.scene
+    lease = unread(scene)
+    scene.clock.advance(THRESHOLD)
+    wait_until(lambda: lease.suspected)
+    for _ in range(5):
+        watched.seen()
+    scene.tracker.released(lease)
+    wait_until(lambda: scene.recorder.told("leak_over"))
+    wait_until(lambda: watched.thread is None)
+
+
+def test_request_that_enters_as_the_watch_goes_to_rest_is_not_missed(
+    make_watched: Callable[..., Watched],
+) -> None:
+    """Whichever of the two comes first, somebody looks at it."""
+    watched = make_watched(0.01)
+    watched.watch.start()
+    scene = watched.scene
+    for turn in range(120):
+        lease = unread(scene)
+        scene.clock.advance(THRESHOLD)
+        wait_until(lambda lease=lease: lease.suspected, f"turn {turn}")  # type: ignore[misc]
+        scene.tracker.released(lease)
+        # The next one comes somewhere around the two looks after which the thread leaves.
+        pause = 0.005 + 0.03 * (turn % 40) / 40
+        resumes = time.monotonic() + pause
+        while time.monotonic() < resumes:
+            time.sleep(0)
+
+
+def test_request_between_the_question_and_the_leave_keeps_the_watch(scene: Scene) -> None:
+    """Step by step: the watch asks to be woken, a request comes, and it may not leave."""
+    watch = Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None, interval=3600)
+    watch.start()
+    unread(scene)
+    try:
+        assert watch._thread is not None
+        assert not watch._rests()
+        scene.enter()
+        assert not watch._rests()
+        assert watch._rests()  # nobody came this time
+        assert scene.registry.outbox.attention  # whoever comes now wakes it
+    finally:
+        watch.stop()
+
+
+def test_stop_ends_the_thread_and_no_request_starts_another(
+    make_watched: Callable[..., Watched],
+) -> None:
+    """None is left after uninstrument()."""
+    watched = make_watched()
+    watched.watch.start()
+    watched.scene.acquire()
+    thread = watched.thread
+    assert thread is not None
+    watched.watch.stop()
+    assert not thread.is_alive()
+    watched.scene.registry.outbox.attention = True
+    watched.request()
+    assert watched.thread is None
+    watched.watch.wake()
+    assert watched.thread is None
+    watched.watch.stop()
+
+
+def test_stop_can_come_from_the_watch_itself(make_watched: Callable[..., Watched]) -> None:
+    """An observer, or a log handler, that takes the instrumentation off."""
+    watched = make_watched()
+    done = threading.Event()
+
+    def stop() -> None:
+        watched.watch.stop()
+        done.set()
+
+    watched.scene.registry.observer.watch_passed = stop  # type: ignore[method-assign]
+    watched.watch.start()
+    watched.scene.acquire()
+    assert done.wait(5)
+
+
+def test_thread_that_can_not_be_started_is_tried_again(
+    make_watched: Callable[..., Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request goes on, and the next one tries again."""
+    watched = make_watched()
+    watched.watch.start()
+
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(threading.Thread, "start", fail)
+        watched.request()
+        assert watched.thread is None
+        assert watched.scene.registry.failures.counts == {"watch.start": 1}
+    watched.request()
+    assert watched.thread is not None
+    watched.seen()
+
+
+def test_many_threads_wake_one_watch(make_watched: Callable[..., Watched]) -> None:
+    """However many requests come at once."""
+    watched = make_watched()
+    watched.watch.start()
+    barrier = threading.Barrier(16)
+
+    def enter() -> None:
+        barrier.wait()
+        for _ in range(20):
+            watched.watch.wake()
+        watched.scene.enter()
+
+    threads = [threading.Thread(target=enter) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for _ in range(3):
+        watched.seen()
+    assert watched.looks.threads == {watched.thread}
+
+
+def test_after_fork_the_next_request_starts_a_thread(scene: Scene) -> None:
+    """The parent's is not there, and its lock may have been held at that moment."""
+    watch = Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None, interval=3600)
+    watch.start()
+    scene.acquire()
+    parents = watch._thread
+    assert parents is not None
+    parents_stop = watch._stopped
+    pool = FakePool()
+    with watch._lock:
+        scene.registry.forget()
+        watch.after_fork_in_child()
+        scene.tracker = scene.track(pool)
+        thread = threading.Thread(target=scene.enter)
+        thread.start()
+        thread.join(5)
+        assert not thread.is_alive()
+        assert watch._thread not in (None, parents)
+    watch.stop()
+    parents_stop.set()
