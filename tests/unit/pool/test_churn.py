@@ -71,11 +71,11 @@ def test_pools_of_several_looks_add_up_within_a_minute(scene: Scene, churn: Chur
 
 
 def test_pools_that_come_slowly_are_no_churn(scene: Scene, churn: Churn) -> None:
-    """Nine a minute for an hour: nobody is hurt."""
-    for _ in range(60 * 9):
+    """Eight a minute for an hour: nobody is hurt."""
+    for _ in range(60 * 8):
         build(scene, 1)
         churn.look()
-        scene.clock.advance(60 / 9 + 0.01)
+        scene.clock.advance(60 / 8)
     assert told(scene) == []
 
 

@@ -43,7 +43,7 @@ class Odd:
 
     def __init__(self, **settings: Any) -> None:
         self.lag = Lag()
-        self.scene = Scene(**settings)
+        self.scene = Scene(loop_lag=True, **settings)
         self.watch = Watch(self.scene.registry, leak_threshold=0, loop_lag=self.lag)  # type: ignore[arg-type]
 
     def listed(
