@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, TypeVar, cast
 
+from .diagnosis.signal_names import signal_number
+
 _logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
 
 ENVIRONMENT_PREFIX = "OTEL_PYTHON_GLUELLM_"
@@ -92,10 +94,16 @@ def _leak_threshold() -> Rule:
 
 def _name_or_none() -> Rule:
     return Rule(
-        'None, or the name of a signal as in "SIGUSR2"',
+        'None, or the name of a signal: "SIGUSR1", "SIGUSR2", a real-time one as "SIGRTMIN+1"',
+        # Which ones, and why not the others, is said where the signal is taken.
         lambda value: value is None or (isinstance(value, str) and bool(value)),
-        str,
+        _usable_signal,
     )
+
+
+def _usable_signal(text: str) -> str:
+    signal_number(text)
+    return text
 
 
 def _whole_number(low: int, high: int) -> Rule:

@@ -17,6 +17,8 @@ from .attribution.hosts import provider_for_host
 from .config import Config
 from .diagnosis.collect import collect
 from .diagnosis.notes import NoteObserver
+from .diagnosis.on_signal import SignalReporter
+from .diagnosis.report import Reports
 from .diagnosis.snapshot import Snapshot
 from .pool import place
 from .pool.loops import LoopLag
@@ -41,9 +43,11 @@ class Installation:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         clients_only: bool = False,
+        signal_must_work: bool = False,
     ) -> None:
         self.clients_only = clients_only
         """Whether only clients that were handed in are observed."""
+        self._signal_must_work = signal_must_work
         self._instruments = instruments.of_provider(meter_provider)
         books = self._instruments.books
         self._failures = books.failures
@@ -99,6 +103,7 @@ class Installation:
         httpcore = HttpcoreAdapter()
         httpcore.on_seams = logs.warn_of_missing_seams
         self._adapters: tuple[Adapter, ...] = (httpcore,)
+        self._reporter = self._reporter_on(config.snapshot_signal)
 
     def install(self) -> None:
         """Patch and connect. Undoes itself where that raises."""
@@ -110,6 +115,7 @@ class Installation:
                 self._attribution.install()
             self._instruments.connect(self._source)
             _installations.add(self)
+            self._listen_to_signal()
         except BaseException:
             self.uninstall()
             raise
@@ -117,6 +123,8 @@ class Installation:
     def uninstall(self) -> None:
         """Take everything back, in reverse order. What is recorded already still goes out."""
         _installations.discard(self)
+        if self._reporter is not None:
+            self._reporter.uninstall()
         if self._attribution is not None:
             self._attribution.uninstall()
         for adapter in reversed(self._adapters):
@@ -134,6 +142,24 @@ class Installation:
             leak_threshold=self._leak_threshold,
             loop_lag=self._loop_lag,
         )
+
+    def _reporter_on(self, signal_name: str | None) -> SignalReporter | None:
+        if signal_name is None:
+            return None
+        return SignalReporter(
+            signal_name, Reports(self.snapshot), logs.write_report, self._failures.caught
+        )
+
+    def _listen_to_signal(self) -> None:
+        if self._reporter is None:
+            return
+        try:
+            self._reporter.install()
+        except ValueError as error:
+            if self._signal_must_work:
+                raise
+            # Asked for by the environment, which must not keep a program from starting.
+            logs.warn_of_signal(error)
 
     def stats(self) -> list[PoolStats]:
         """A snapshot of every live pool."""
@@ -165,6 +191,8 @@ class Installation:
         self._drain.after_fork_in_child()
         self.registry.forget()
         self._watch.after_fork_in_child()
+        if self._reporter is not None:
+            self._reporter.after_fork_in_child()
 
 
 _installations: weakref.WeakSet[Installation] = weakref.WeakSet()

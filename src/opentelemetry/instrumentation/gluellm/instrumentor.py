@@ -84,7 +84,10 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         cls = GlueLLMInstrumentor
         with cls._lock:
             installation = Installation(
-                config, tracer_provider=tracer_provider, meter_provider=meter_provider
+                config,
+                tracer_provider=tracer_provider,
+                meter_provider=meter_provider,
+                signal_must_work="snapshot_signal" in kwargs,
             )
             if cls._installation is not None:
                 # instrument_client() came first; its pools keep their names.

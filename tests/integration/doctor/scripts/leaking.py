@@ -65,5 +65,6 @@ async def main(url: str, then: str) -> None:
         await asyncio.to_thread(die_once_it_is_seen)
 
 
+logging.basicConfig()
 logging.getLogger("opentelemetry.instrumentation.gluellm").addHandler(Listener())
 asyncio.run(main(*sys.argv[1:]))

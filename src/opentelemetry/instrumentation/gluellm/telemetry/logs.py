@@ -36,6 +36,16 @@ def warn_of_missing_seams(seams: Seams) -> None:
         )
 
 
+def write_report(text: str) -> None:
+    """A report that a signal asked for: at WARNING, so that it is there without any set-up."""
+    _logger.warning("%s", text)
+
+
+def warn_of_signal(error: ValueError) -> None:
+    """One WARNING that the signal which the environment names can't be used."""
+    _logger.warning("%s. Reports on a signal are off.", error)
+
+
 def warn_of_failures(failures: Failures) -> None:
     """One WARNING for each kind of own failure, with the exception's type and not its message."""
     for kind, error in failures.unreported():
