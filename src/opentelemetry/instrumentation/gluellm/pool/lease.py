@@ -38,6 +38,7 @@ class Call:
         "place",
         "provider",
         "requests",
+        "steps",
     )
 
     def __init__(
@@ -58,6 +59,8 @@ class Call:
         self.ended = False
         """From then on it has ``ended_at``."""
         self.requests = 0
+        self.steps = 0
+        """How often the application has asked its stream for more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,10 @@ class Lease:
     """Whether it has been unread for longer than the leak threshold, and still is."""
     leaked = False
     """Whether it ever was suspected."""
+    steps = 0
+    """Those of its call when the watch last looked."""
+    stepped_at = 0
+    """When the watch last found that there were more."""
     overdue = False
     """Whether it was counted as waiting past its own pool timeout."""
 
@@ -202,6 +209,14 @@ class Lease:
             return 0
         until = self.acquired_at or (self.ended_at if self.ended else self.entered_at)
         return until - self.entered_at
+
+    @property
+    def left_since(self) -> int:
+        """Since when the application has taken nothing of the response.
+
+        That may be later than the last read: an SDK reads ahead, and an application lives on that.
+        """
+        return max(self.phase_since, self.stepped_at)
 
     @property
     def place(self) -> Place | None:

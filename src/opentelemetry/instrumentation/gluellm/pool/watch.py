@@ -48,7 +48,8 @@ class Watch:
         self._thread: threading.Thread | None = None
         self._asked = False
         """Whether it wants to leave and no request has come since."""
-        self._suspects: dict[Lease, int] = {}
+        self._suspects: dict[Lease, tuple[int, int]] = {}
+        """With what would have changed if they had been read since."""
         self._oddities = Oddities(registry, loop_lag)
         self._churn = Churn(registry)
 
@@ -170,12 +171,14 @@ class Watch:
     # Leaks
 
     def _look_for_leak(self, lease: Lease, now: int) -> None:
-        since = lease.phase_since
-        unread = now - since
+        call = lease.call
+        if call is not None and call.steps != lease.steps:
+            lease.steps = call.steps
+            lease.stepped_at = now
         connection = lease.connection
         if (
             not self._leak_threshold
-            or unread < self._leak_threshold
+            or now - lease.left_since < self._leak_threshold
             or lease.suspected
             or lease.ended
             or not lease.counted
@@ -188,14 +191,17 @@ class Watch:
         if not lease.leaked:
             lease.leaked = True
             lease.tracker.ledger.leaks += 1
-        self._suspects[lease] = since
+        self._suspects[lease] = (lease.phase_since, lease.steps)
         self._registry.observer.leak_suspected(lease)
 
     def _look_after_suspects(self) -> None:
-        for lease, since in tuple(self._suspects.items()):
+        for lease, (since, steps) in tuple(self._suspects.items()):
+            call = lease.call
             if lease.ended:
                 how = "released"
             elif lease.phase != UNREAD or lease.phase_since != since:
+                how = "read"
+            elif call is not None and call.steps != steps:
                 how = "read"
             elif not lease.tracker.open:
                 how = "closed"
