@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
     FakeProvider,
     FakeProviderThread,
 )
-from support.waiting import until
+from support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.anyio
 BIG = bytes(range(256)) * 1024
@@ -45,12 +45,15 @@ class RawClient:
 
     async def read(self, length: int) -> None:
         """Read until that much of the body is there; grants no window."""
-        while len(self.body) < length:
-            for event in self.state.receive_data(await self._reader.read(65536)):
-                if isinstance(event, h2.events.DataReceived):
-                    self.body += event.data
-                self.ended |= isinstance(event, h2.events.StreamEnded)
-            self.send()
+        async with asyncio.timeout(PATIENCE):
+            while len(self.body) < length:
+                data = await self._reader.read(65536)
+                assert data, "the provider closed the connection"
+                for event in self.state.receive_data(data):
+                    if isinstance(event, h2.events.DataReceived):
+                        self.body += event.data
+                    self.ended |= isinstance(event, h2.events.StreamEnded)
+                self.send()
 
 
 @pytest.fixture
