@@ -197,11 +197,10 @@ class Watch:
     def _look_after_suspects(self) -> None:
         for lease, (since, steps) in tuple(self._suspects.items()):
             call = lease.call
+            stepped = call is not None and call.steps != steps
             if lease.ended:
                 how = "released"
-            elif lease.phase != UNREAD or lease.phase_since != since:
-                how = "read"
-            elif call is not None and call.steps != steps:
+            elif lease.phase != UNREAD or lease.phase_since != since or stepped:
                 how = "read"
             elif not lease.tracker.open:
                 how = "closed"
