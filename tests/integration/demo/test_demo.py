@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm.cli.demo import faults
+
 COMMAND = [sys.executable, "-m", "opentelemetry.instrumentation.gluellm.cli.main", "demo"]
 TIMEOUT = 90
 
@@ -50,16 +52,17 @@ def closing_rows(output: str) -> dict[str, dict[str, list[int]]]:
 @pytest.mark.slow
 def test_the_whole_story_comes_true_and_the_numbers_agree():
     """Every act is seen in the metrics, and three independent counts are the same."""
-    done = demo("--seconds", "9")
+    done = demo("--seconds", "20")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "NOT SEEN" not in done.stdout
-    assert done.stdout.count("\nseen: ") == 6
+    assert done.stdout.count("\nseen: ") == 9
     assert "Metrics, callers and providers agree." in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert "logged meanwhile" not in done.stdout
     rows = closing_rows(done.stdout)
-    assert {"openai/httpx2", "anthropic/httpx"} <= rows.keys()
-    for label in ("openai/httpx2", "anthropic/httpx"):
+    labels = {"openai/httpx2", "anthropic/httpx", "openai-http2/httpx2"}
+    assert labels <= rows.keys()
+    for label in labels:
         sent, failed, reached, opened, reused = rows[label]["metrics"][:5]
         assert rows[label]["callers"] == [sent, failed]
         assert rows[label]["provider"] == [reached, opened, reused]
@@ -68,12 +71,49 @@ def test_the_whole_story_comes_true_and_the_numbers_agree():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", ["saturated", "recovery"])
+@pytest.mark.parametrize("scenario", ["saturated", "recovery", "http2-stuck", "blocked-loop"])
 def test_one_scenario_alone(scenario):
     """A single act, with what it needs before it."""
     done = demo("--seconds", "6", "--scenario", scenario)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "NOT SEEN" not in done.stdout
+
+
+@pytest.mark.slow
+def test_the_shortest_story_leaves_acts_out_and_says_so():
+    """What is played holds, and the numbers agree."""
+    done = demo("--seconds", "6")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Left out, since they need more time: leak, http2-stuck, blocked-loop." in done.stdout
+    assert "act 6 of 6" in done.stdout
+    assert "Metrics, callers and providers agree." in done.stdout
+
+
+@pytest.mark.slow
+def test_a_leak_is_told_with_the_lines_that_abandoned_the_streams():
+    """The warning comes in the act; so does a pool timeout that names who holds the connections."""
+    done = demo("--seconds", "6", "--scenario", "leak")
+    assert done.returncode == 0, done.stdout + done.stderr
+    code = Path(faults.__file__).read_text().splitlines()
+    warned = re.findall(
+        r"logged: WARNING Connection leak .* at (\S+):(\d+) in (\S+)\)", done.stdout
+    )
+    assert {name for _, _, name in warned} == {
+        "AbandonedStreams._never_read",
+        "AbandonedStreams._break_off",
+    }
+    for file, line, _ in warned:
+        assert file == faults.__file__
+        assert "stream=True" in code[int(line) - 1]
+    seen = done.stdout.index("\nseen: ")
+    assert done.stdout.index("logged: WARNING Connection leak") < seen
+    assert done.stdout.index("was released after all") > seen
+    assert done.stdout.count("caught: openai.APITimeoutError") == 1
+    note = re.search(r"its note: Connection pool openai/httpx2: max 4, active 4,.*", done.stdout)
+    assert note is not None
+    assert "unread for" in note[0]
+    assert f"{faults.__file__}:" in note[0]
+    assert "finding: ERROR: leak in openai/httpx2." in done.stdout
 
 
 @pytest.mark.slow

@@ -4,20 +4,38 @@ import logging
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.demo.acts import SCENARIOS, STORY, TARGETS
+from opentelemetry.instrumentation.gluellm.cli.demo.acts import SCENARIOS, STORY
 from opentelemetry.instrumentation.gluellm.cli.demo.closing import Row, disagreements
+from opentelemetry.instrumentation.gluellm.cli.demo.errors import explanation
+from opentelemetry.instrumentation.gluellm.cli.demo.evidence import Seen
 from opentelemetry.instrumentation.gluellm.cli.demo.load import Tally
-from opentelemetry.instrumentation.gluellm.cli.demo.notes import Notes
-from opentelemetry.instrumentation.gluellm.cli.demo.run import plan
+from opentelemetry.instrumentation.gluellm.cli.demo.notes import Notes, PoolLog
+from opentelemetry.instrumentation.gluellm.cli.demo.planning import left_out, plan
+from opentelemetry.instrumentation.gluellm.cli.demo.targets import TARGETS
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import Counts
 from opentelemetry.instrumentation.gluellm.cli.view import PoolView
 
 
 def test_the_story_takes_the_seconds_that_were_asked_for():
-    """All acts, scaled."""
-    acts = plan(None, 45)
-    assert [act for act, _ in acts] == list(STORY)
-    assert sum(seconds for _, seconds in acts) == pytest.approx(45)
+    """All acts, each with the time that it needs at least."""
+    for length in (15, 55):
+        acts = plan(None, length)
+        assert [act for act, _ in acts] == list(STORY)
+        assert sum(seconds for _, seconds in acts) == pytest.approx(length)
+        assert all(seconds >= act.shortest for act, seconds in acts)
+        assert left_out(acts) == ""
+
+
+def test_a_short_story_leaves_out_what_needs_the_most_time_and_says_so():
+    """The rest keeps its order, and has the time that it needs."""
+    acts = plan(None, 6)
+    names = [act.name for act, _ in acts]
+    assert names == ["healthy", "saturated", "slow", "churn", "failures", "recovery"]
+    assert sum(seconds for _, seconds in acts) == pytest.approx(6)
+    assert "more time: leak, http2-stuck, blocked-loop. The whole story takes 15 s" in left_out(
+        acts
+    )
+    assert "more time: leak." in left_out(plan(None, 14))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -32,9 +50,9 @@ def test_one_scenario_takes_all_the_time(name):
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_no_act_is_seen_where_nothing_happened(name):
     """Evidence needs numbers: idle pools show no act."""
-    evidence = SCENARIOS[name].evidence({target: PoolView() for target in TARGETS})
-    assert not evidence.held
-    assert not SCENARIOS[name].evidence({}).held
+    idle = Seen({target: PoolView() for target in TARGETS}, 0.0)
+    assert not SCENARIOS[name].evidence(idle).held
+    assert not SCENARIOS[name].evidence(Seen()).held
 
 
 def test_rows_agree_or_say_where_they_don_t():
@@ -46,6 +64,51 @@ def test_rows_agree_or_say_where_they_don_t():
     wrong = disagreements([Row("p", pool, Tally(11, 3), Counts(requests=8))])
     assert len(wrong) == 5
     assert wrong[0] == "p: the metrics count 10 requests, the callers sent 11"
+
+
+def test_what_http2_refused_in_the_client_did_not_reach_the_provider():
+    """It had a connection, and counts neither as reached nor as reused."""
+    pool = PoolView(requests=5, failed=3, errors={"protocol_error": 3}, opened=1, set_ups=1)
+    pool.acquired = 5
+    counts = Counts(connections=1, requests=2, used_connections=1)
+    assert disagreements([Row("p", pool, Tally(5, 3), counts, 3)]) == []
+    assert len(disagreements([Row("p", pool, Tally(5, 3), counts)])) == 2
+
+
+def test_an_exception_is_told_with_its_causes_and_notes():
+    """Outermost first, as it ends in a log; nothing where nobody added a note."""
+    cause = TimeoutError()
+    try:
+        try:
+            raise cause
+        except TimeoutError as error:
+            raise ValueError("late") from error
+    except ValueError as error:
+        caught = error
+    assert explanation(caught) == []
+    cause.add_note("max 4")
+    assert explanation(caught) == ["builtins.ValueError: late <- builtins.TimeoutError", "max 4"]
+
+
+def test_what_the_instrumentation_logs_is_kept_until_it_is_taken():
+    """From INFO on, without control characters, and away from other handlers meanwhile."""
+    log = PoolLog()
+    logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
+    before = (logger.level, logger.propagate, list(logger.handlers))
+    log.attach()
+    try:
+        logger.warning("a\x1b[31m")
+        logger.info("b")
+        logger.debug("c")
+        assert not logger.propagate
+    finally:
+        log.detach()
+    assert log.take() == [
+        (logging.WARNING, "a\N{REPLACEMENT CHARACTER}[31m"),
+        (logging.INFO, "b"),
+    ]
+    assert log.take() == []
+    assert (logger.level, logger.propagate, list(logger.handlers)) == before
 
 
 def test_notes_keep_each_warning_once():

@@ -108,3 +108,20 @@ def test_a_line_for_each_pool_with_requests():
     assert line.startswith("b/httpx2: active 3, idle 1, max 10 | 12 queued")
     assert "wait (estimated) p50 0 s" in line
     assert line.endswith("timeouts: pool 3 | pools: 2")
+
+
+def test_leaks_streams_and_a_late_loop_have_lines_where_they_are():
+    """Pools without them keep their height."""
+    pool = PoolView(requests=1, live=1, leaks_suspected=2, streams_active=1, streams_max=4)
+    pool.streams_orphaned = 3
+    view = View({PoolKey("openai", "httpx2"): pool}, loop_lag=0.31)
+    for text in (drawn(view, 100), "\n".join(view_lines(view))):
+        assert "leaks suspected 2" in text
+        assert "HTTP/2 streams 1 active and 3 orphaned of 4" in text
+        assert "the event loop ran up to 0.31 s late" in text
+    assert "late" not in drawn(View(view.pools, loop_lag=0.05))
+
+
+def test_a_pool_that_is_gone_is_not_drawn():
+    """Its name reports 0 for ten minutes more; there is nothing to look at."""
+    assert "openai" not in drawn(view_of(PoolView(opened=3)))

@@ -216,3 +216,21 @@ def test_missing_seams_and_own_failures_are_told(missing):
     view = source.read()
     assert view.missing_seams == ["httpx: acquire"] * missing
     assert view.own_failures == 4
+
+
+def test_leaks_and_streams_are_summed_and_lag_is_the_worst():
+    """State of now, also in a difference."""
+    source = Source()
+    for port in (1, 2):
+        source.set(semconv.STREAM_ACTIVE, 1, **{semconv.SERVER_PORT: port})
+        source.set(semconv.STREAM_MAX, 4, **{semconv.SERVER_PORT: port})
+        source.set(semconv.STREAM_ORPHANED, 2, **{semconv.SERVER_PORT: port})
+    source.set(semconv.LEAK_SUSPECTED, 3)
+    source.set_raw(semconv.EVENT_LOOP_LAG_PEAK, 0.3, {})
+    before = source.read()
+    for view in (before, source.read().since(before)):
+        pool = view.pools[KEY]
+        assert (pool.streams_active, pool.streams_max, pool.streams_orphaned) == (2, 8, 4)
+        assert pool.leaks_suspected == 3
+        assert view.loop_lag == 0.3
+    assert View().loop_lag is None

@@ -18,11 +18,11 @@ from .doctor.command import add_parser as add_doctor
 
 _DESCRIPTION = "Connection pools under LLM calls, made visible."
 _DEMO_EXTRA = "opentelemetry-instrumentation-gluellm[demo]"
-_DEMO_MODULES = ("rich", "any_llm", "openai", "anthropic", "opentelemetry.sdk")
+_DEMO_MODULES = ("rich", "any_llm", "openai", "anthropic", "h2", "opentelemetry.sdk")
 _OTLP_MODULE = "opentelemetry.exporter.otlp.proto.http"
 _SHORTEST, _LONGEST = 6.0, 3600.0
-_STORY_SECONDS, _SCENARIO_SECONDS = 45.0, 10.0
-_HIGHEST_PORT = 65_533  # the demo takes three in a row
+_STORY_SECONDS, _SCENARIO_SECONDS = 55.0, 10.0
+_HIGHEST_PORT = 65_532  # the demo takes four in a row
 EXIT_USAGE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
 
 
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser(
         "demo",
         help="watch the pools of real any-llm calls against a fake provider",
-        description="Plays a story of about 45 s in acts: real any-llm calls against a fake "
+        description="Plays a story of about 55 s in acts: real any-llm calls against a fake "
         "provider on loopback, and what their connection pools show of it. With "
         "OTEL_EXPORTER_OTLP_ENDPOINT set, metrics and spans are exported there too (OTLP/HTTP).",
     )
@@ -107,7 +107,7 @@ def _demo(options: argparse.Namespace) -> int:
 
     if options.list:
         for name, act in SCENARIOS.items():
-            print(textwrap.fill(f"{name:10} {act.line}", 80, subsequent_indent=" " * 11))
+            print(textwrap.fill(f"{name:12} {act.line}", 80, subsequent_indent=" " * 13))
         return 0
     if options.scenario is not None and options.scenario not in SCENARIOS:
         return _refuse(

@@ -18,6 +18,8 @@ _PHASE_STYLES = dict(
 _LABEL = 13
 _NARROW = 100
 _VISIBLE_SHARE = 0.015
+_LATE = 0.1
+"""Seconds of an event loop's lateness that are worth a line."""
 _QUANTILES = (0.5, 0.95, 0.99)
 
 
@@ -37,8 +39,10 @@ def wait_texts(wait: Histogram) -> list[str]:
 
 
 def view_blocks(view: View, width: int) -> RenderableType:
-    """A block for each pool."""
-    parts: list[RenderableType] = [_block(key, pool, width) for key, pool in view.pools.items()]
+    """A block for each pool that is alive or had a request."""
+    parts: list[RenderableType] = [
+        _block(key, pool, width) for key, pool in view.pools.items() if pool.live or pool.requests
+    ]
     if not parts:
         parts.append(Text("no pool has served a request yet", style="dim"))
     parts += [Text(printable(line, width), style="yellow") for line in health_lines(view)]
@@ -58,15 +62,18 @@ def view_lines(view: View) -> Iterable[str]:
             f" | time: {_shares(pool)}"
             f" | connections: {pool.opened} new, {pool.reused} reused"
             f" | timeouts: {counts_text(pool.timeouts)} | pools: {pool.live}"
+            f"{''.join(f' | {part}' for part in _peculiarities(pool))}"
         )
     yield from health_lines(view)
 
 
 def health_lines(view: View) -> list[str]:
-    """What the instrumentation can't see or failed at; empty when all is well."""
+    """What makes the numbers doubtful: blind spots, own failures, a late event loop."""
     lines = [f"not visible here: {', '.join(view.missing_seams)}"] if view.missing_seams else []
     if view.own_failures:
         lines.append(f"the instrumentation failed or dropped records {view.own_failures} times")
+    if view.loop_lag is not None and view.loop_lag >= _LATE:
+        lines.append(f"the event loop ran up to {seconds(view.loop_lag)} late: waits mean little")
     return lines
 
 
@@ -110,7 +117,29 @@ def _block(key: PoolKey, pool: PoolView, width: int) -> Text:
     if any(errors.values()):
         text.append("   errors: ")
         text.append(counts_text(errors), style="red")
+    peculiarities = _peculiarities(pool)
+    if peculiarities:
+        text.append("\n")
+        _label(text, "beyond that")
+        text.append(", ".join(peculiarities), style="bold red" if _suffers(pool) else "")
     return text
+
+
+def _peculiarities(pool: PoolView) -> list[str]:
+    """What only some pools have: leaks, HTTP/2 streams."""
+    parts = []
+    if pool.leaks_suspected:
+        parts.append(f"leaks suspected {pool.leaks_suspected}")
+    if pool.streams_max:
+        parts.append(
+            f"HTTP/2 streams {pool.streams_active} active and {pool.streams_orphaned} orphaned "
+            f"of {pool.streams_max}"
+        )
+    return parts
+
+
+def _suffers(pool: PoolView) -> bool:
+    return bool(pool.leaks_suspected or pool.streams_orphaned)
 
 
 def _label(text: Text, label: str) -> None:

@@ -7,7 +7,7 @@ this process and metrics that arrive over the network. Cumulative temporality is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..telemetry import semconv
@@ -53,6 +53,14 @@ class PoolView:
     """Requests now, by phase."""
     oldest_waiter: float = 0.0
     """Seconds that the longest waiter has been queued."""
+    leaks_suspected: int = 0
+    """Connections over the leak threshold."""
+    streams_active: int = 0
+    """HTTP/2 streams in use."""
+    streams_max: int = 0
+    """The peers' limits on them; 0 without HTTP/2."""
+    streams_orphaned: int = 0
+    """HTTP/2 streams that are taken though their requests are over."""
     # Counters.
     opened: int = 0
     """Connections established."""
@@ -102,6 +110,10 @@ class PoolView:
             live=self.live,
             by_phase=self.by_phase,
             oldest_waiter=self.oldest_waiter,
+            leaks_suspected=self.leaks_suspected,
+            streams_active=self.streams_active,
+            streams_max=self.streams_max,
+            streams_orphaned=self.streams_orphaned,
             opened=self.opened - before.opened,
             set_ups=self.set_ups - before.set_ups,
             pools_opened=self.pools_opened - before.pools_opened,
@@ -124,10 +136,12 @@ class View:
     """``library: signal`` of what the installed versions don't let us see."""
     own_failures: int = 0
     """The instrumentation's own errors and dropped records."""
+    loop_lag: float | None = None
+    """Seconds by which an event loop was late at most, of late; None where it is not measured."""
 
     def since(self, before: View) -> View:
         pools = {key: pool.since(before.pools.get(key)) for key, pool in self.pools.items()}
-        return View(pools, self.missing_seams, self.own_failures)
+        return replace(self, pools=pools)
 
 
 def read(metrics: MetricsData | None) -> View:
@@ -225,6 +239,10 @@ def _seam(view: View, attributes: Mapping[str, Any], point: Any) -> None:
         view.missing_seams.append(f"{library}: {attributes.get(semconv.SEAM_NAME, '?')}")
 
 
+def _loop_lag(view: View, _attributes: Mapping[str, Any], point: Any) -> None:
+    view.loop_lag = max(view.loop_lag or 0.0, point.value)
+
+
 def _own_failure(view: View, _attributes: Mapping[str, Any], point: Any) -> None:
     view.own_failures += point.value
 
@@ -243,9 +261,14 @@ _POOL = {
     semconv.TIMEOUTS.name: _counts_by("timeouts", semconv.TIMEOUT_KIND),
     semconv.POOL_LIVE.name: _adds_to("live"),
     semconv.POOL_OPENED.name: _adds_to("pools_opened"),
+    semconv.LEAK_SUSPECTED.name: _adds_to("leaks_suspected"),
+    semconv.STREAM_ACTIVE.name: _adds_to("streams_active"),
+    semconv.STREAM_MAX.name: _adds_to("streams_max"),
+    semconv.STREAM_ORPHANED.name: _adds_to("streams_orphaned"),
 }
 _PROCESS = {
     semconv.SEAM.name: _seam,
+    semconv.EVENT_LOOP_LAG_PEAK.name: _loop_lag,
     semconv.INSTRUMENTATION_ERRORS.name: _own_failure,
     semconv.INSTRUMENTATION_DROPPED.name: _own_failure,
 }

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..fake_provider import Behaviour
-from ..render import counts_text
-from ..text import percent, seconds
-from ..view import PoolView
-
-OPENAI, ANTHROPIC, GLUELLM = "openai", "anthropic", "gluellm"
-TARGETS = (OPENAI, ANTHROPIC, GLUELLM)
-_BOTH = (OPENAI, ANTHROPIC)
-_HARDLY = 0.1
-"""Share of time that counts as hardly any: httpcore 1.0.9 may give one idle connection to two
-requests, and the loser queues for a moment though connections are free."""
-
-QUICK = Behaviour(head_delay=0.08, jitter=0.02, tokens=8, token_rate=160)
-SLOW = Behaviour(head_delay=0.35, jitter=0.1, tokens=8, token_rate=20)
-SILENT = Behaviour(head_delay=math.inf)
+from . import evidence
+from .evidence import Evidence, Seen
+from .faults import AbandonedStreams, BlockedLoop, Fault, StuckStreams
+from .targets import ANTHROPIC, GLUELLM, OPENAI, SILENT, SLOW, TARGETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,125 +25,29 @@ class Traffic:
     """Seconds that the callers allow for any step; else the client's generous ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What the metrics of an act say, and whether that is what its line promised."""
-
-    text: str
-    held: bool
-
-
-Pools = Mapping[str, PoolView]
-"""What each target's pool did during the act."""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
     name: str
     line: str
     """What happens, and which number shows it."""
-    traffic: tuple[Traffic, ...]
-    evidence: Callable[[Pools], Evidence]
-    behaviours: Mapping[str, Behaviour]
+    evidence: Callable[[Seen], Evidence]
+    traffic: tuple[Traffic, ...] = ()
+    behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
     """By target; the others are quick."""
     refusing: tuple[str, ...] = ()
     """Targets whose provider refuses connections."""
+    fault: Callable[[], Fault] | None = None
+    """Goes on beside the traffic."""
     discards: bool = False
     """The act leaves pools behind that only the garbage collector finds."""
     longest: float = 0.3
     """Seconds that one request may take, so that the act ends in time."""
+    clearing: float = 0.0
+    """Seconds of the act that it takes to see what was cleared up."""
+    shortest: float = 1.0
+    """Seconds under which the act can't hold what its line promises."""
     after: str | None = None
     """The act that has to come before this one when it is played alone."""
-
-
-def _of(pools: Pools, target: str) -> PoolView:
-    return pools.get(target) or PoolView()
-
-
-def _p(pool: PoolView, share: float) -> float:
-    estimate = pool.wait.quantile(share)
-    return estimate.value if estimate else 0.0
-
-
-def _is_calm(pool: PoolView) -> bool:
-    return (
-        pool.requests > 0
-        and not pool.failed
-        and _p(pool, 0.5) == 0
-        and pool.share("queued") <= _HARDLY
-    )
-
-
-def _calm_text(pool: PoolView) -> str:
-    return (
-        f"queued {percent(pool.share('queued'))} of the time, wait p50 {seconds(_p(pool, 0.5))}, "
-        f"{pool.failed} of {pool.requests} failed, {pool.opened} new connections, "
-        f"{pool.reused} reused"
-    )
-
-
-def _healthy(pools: Pools) -> Evidence:
-    both = [_of(pools, OPENAI), _of(pools, ANTHROPIC)]
-    parts = [f"{name}: {_calm_text(pool)}" for name, pool in zip(_BOTH, both, strict=True)]
-    held = all(_is_calm(pool) and pool.reused > pool.opened for pool in both)
-    return Evidence("; ".join(parts), held)
-
-
-def _saturated(pools: Pools) -> Evidence:
-    openai, anthropic = _of(pools, OPENAI), _of(pools, ANTHROPIC)
-    timeouts = openai.timeouts.get("pool", 0)
-    parts = [
-        f"{name}: queued {percent(pool.share('queued'))} of the time, "
-        f"wait p95 {seconds(_p(pool, 0.95))}"
-        for name, pool in ((OPENAI, openai), (ANTHROPIC, anthropic))
-    ]
-    held = all(
-        pool.share("queued") >= 0.4 and _p(pool, 0.95) >= 0.05 for pool in (openai, anthropic)
-    )
-    return Evidence(f"{'; '.join(parts)}; openai: pool timeouts {timeouts}", held and timeouts > 0)
-
-
-def _slow(pools: Pools) -> Evidence:
-    both = [_of(pools, OPENAI), _of(pools, ANTHROPIC)]
-    parts = [
-        f"{name}: awaiting_response {percent(pool.share('awaiting_response'))}, "
-        f"reading {percent(pool.share('reading'))}, queued {percent(pool.share('queued'))}"
-        for name, pool in zip((OPENAI, ANTHROPIC), both, strict=True)
-    ]
-    held = all(
-        pool.share("awaiting_response", "reading") >= 0.8 and pool.share("queued") <= _HARDLY
-        for pool in both
-    )
-    return Evidence("; ".join(parts), held)
-
-
-def _churn(pools: Pools) -> Evidence:
-    pool = _of(pools, OPENAI)
-    return Evidence(
-        f"openai: {pool.requests} calls opened {pool.pools_opened} pools and {pool.opened} "
-        f"connections, {pool.reused} reused",
-        pool.requests > 0
-        and pool.pools_opened == pool.requests
-        and pool.opened == pool.requests
-        and pool.reused == 0,
-    )
-
-
-def _failures(pools: Pools) -> Evidence:
-    openai, anthropic = _of(pools, OPENAI), _of(pools, ANTHROPIC)
-    refused = anthropic.errors.get("connection_error", 0)
-    return Evidence(
-        f"openai: timeouts {counts_text(openai.timeouts)}; "
-        f"anthropic: connection_error {refused}, new connections {anthropic.opened}",
-        openai.timeouts.get("read", 0) > 0 and refused > 0 and anthropic.opened == 0,
-    )
-
-
-def _recovery(pools: Pools) -> Evidence:
-    openai, anthropic = _of(pools, OPENAI), _of(pools, ANTHROPIC)
-    parts = [f"{OPENAI}: {_calm_text(openai)}", f"{ANTHROPIC}: {_calm_text(anthropic)}"]
-    held = anthropic.opened > 0 and all(_is_calm(p) and p.reused for p in (openai, anthropic))
-    return Evidence("; ".join(parts), held)
 
 
 _CALM = (
@@ -169,8 +62,7 @@ STORY = (
         line="Fewer callers than connections: hardly any time goes to 'queued' (wait p50 0 s), "
         "and connections are reused.",
         traffic=_CALM,
-        behaviours={},
-        evidence=_healthy,
+        evidence=evidence.healthy,
     ),
     Act(
         name="saturated",
@@ -181,8 +73,7 @@ STORY = (
             Traffic(ANTHROPIC, 12, pause=0.0),
             Traffic(GLUELLM, 4),
         ),
-        behaviours={},
-        evidence=_saturated,
+        evidence=evidence.saturated,
         longest=0.6,
     ),
     Act(
@@ -191,7 +82,7 @@ STORY = (
         "and 'reading', hardly any to 'queued'.",
         traffic=(Traffic(OPENAI, 3, stream=True), Traffic(ANTHROPIC, 3), Traffic(GLUELLM, 1)),
         behaviours=dict.fromkeys(TARGETS, SLOW),
-        evidence=_slow,
+        evidence=evidence.slow,
         longest=0.9,
     ),
     Act(
@@ -200,10 +91,46 @@ STORY = (
         "reused; live pools, and 'max' as the sum of their limits, grow until the garbage "
         "collector comes.",
         traffic=(Traffic(OPENAI, 2, pause=0.1, client_per_call=True), Traffic(ANTHROPIC, 1)),
-        behaviours={},
-        evidence=_churn,
+        evidence=evidence.churn,
         discards=True,
         longest=0.4,
+    ),
+    Act(
+        name="leak",
+        line="Four streams of openai are abandoned, never read or broken off: they hold the "
+        "pool's connections in 'unread', callers run into the pool timeout, and a warning names "
+        "the line that abandoned them.",
+        traffic=(Traffic(OPENAI, 2, stream=True), Traffic(ANTHROPIC, 1)),
+        fault=AbandonedStreams,
+        evidence=evidence.leak,
+        longest=0.6,
+        clearing=1.0,
+        shortest=5.0,
+    ),
+    Act(
+        name="http2-stuck",
+        line="openai over HTTP/2, four streams on a connection: the provider hangs, callers wait "
+        "in 'stream_queued', others give up and orphan their streams. It is quick again soon, and "
+        "yet every call fails.",
+        traffic=(Traffic(ANTHROPIC, 1),),
+        fault=StuckStreams,
+        evidence=evidence.http2_stuck,
+        shortest=2.0,
+    ),
+    Act(
+        name="blocked-loop",
+        line="Providers as quick as ever, and something blocks the callers' event loop for 0.3 s "
+        "again and again: gluellm.event_loop.lag.peak shows it, and the waits mean nothing "
+        "meanwhile.",
+        traffic=(
+            Traffic(OPENAI, 2, stream=True),
+            Traffic(ANTHROPIC, 6, pause=0.0),
+            Traffic(GLUELLM, 1),
+        ),
+        fault=BlockedLoop,
+        evidence=evidence.blocked_loop,
+        longest=0.9,
+        shortest=2.0,
     ),
     Act(
         name="failures",
@@ -215,7 +142,7 @@ STORY = (
         ),
         behaviours={OPENAI: SILENT},
         refusing=(ANTHROPIC,),
-        evidence=_failures,
+        evidence=evidence.failures,
         longest=0.5,
     ),
     Act(
@@ -223,8 +150,7 @@ STORY = (
         line="Both providers are back: anthropic's callers connect anew once, then all reuse; "
         "no failure, and hardly any time goes to 'queued' (wait p50 0 s).",
         traffic=_CALM,
-        behaviours={},
-        evidence=_recovery,
+        evidence=evidence.recovery,
         after="failures",
     ),
 )

@@ -23,6 +23,16 @@ class Row:
     pool: PoolView
     tally: Tally
     counts: Counts
+    refused: int = 0
+    """Requests that had a connection and were refused by the client's own HTTP/2 state."""
+
+    @property
+    def reached(self) -> int:
+        return self.pool.reached - self.refused
+
+    @property
+    def reused(self) -> int:
+        return self.pool.reused - self.refused
 
     def disagreements(self) -> list[str]:
         """Numbers that should be equal and are not, in words."""
@@ -30,9 +40,9 @@ class Row:
         compared = (
             ("requests", pool.requests, "the callers sent", tally.sent),
             ("failed requests", pool.failed, "the callers saw", tally.failed),
-            ("requests that reached the provider", pool.reached, "it received", counts.requests),
+            ("requests that reached the provider", self.reached, "it received", counts.requests),
             ("connections opened", pool.opened, "the provider accepted", counts.connections),
-            ("requests on reused connections", pool.reused, "the provider saw", counts.reused),
+            ("requests on reused connections", self.reused, "the provider saw", counts.reused),
         )
         return [
             f"{self.label}: the metrics count {ours} {what}, {who} {theirs}"
@@ -59,7 +69,7 @@ def closing_table(rows: Sequence[Row], width: int) -> Table:
     for row in rows:
         pool, tally, counts = row.pool, row.tally, row.counts
         waits = "/".join(text.removesuffix(" s") for text in wait_texts(pool.wait))
-        numbers = (pool.requests, pool.failed, pool.reached, pool.opened, pool.reused)
+        numbers = (pool.requests, pool.failed, row.reached, pool.opened, row.reused)
         table.add_row(Text(row.label, style="bold"))
         table.add_row("  metrics", *map(str, numbers), counts_text(pool.timeouts), waits)
         table.add_row("  callers", str(tally.sent), str(tally.failed))

@@ -7,49 +7,56 @@ import gc
 import importlib.util
 import logging
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from rich.console import Console
 
-from ... import GlueLLMInstrumentor
+from ... import GlueLLMInstrumentor, Snapshot, snapshot
+from ...diagnosis.diagnose import diagnose
+from ...diagnosis.findings import Finding, Severity
+from ...telemetry import semconv
 from ..fake_provider import FakeProvider, FakeProviderThread
 from ..render import counts_text, pool_label
 from ..text import printable
 from ..view import PoolKey, PoolView, View
-from .acts import ANTHROPIC, GLUELLM, OPENAI, QUICK, SCENARIOS, STORY, TARGETS, Act
+from .acts import Act
 from .closing import Row, closing_table, disagreements
+from .evidence import Seen
 from .load import Load, prepare_environment
-from .notes import Notes
+from .notes import Notes, PoolLog
+from .planning import left_out, plan
 from .screen import LiveScreen, PlainScreen, Screen
+from .targets import GLUELLM, HTTP2, MAX_STREAMS, POOL_NAMES, QUICK, TARGETS
 from .telemetry import Telemetry
 
 EXIT_OK, EXIT_DISAGREE, EXIT_INTERRUPTED = 0, 1, 130
 _SETTLE = 0.05
 """Seconds in which the last steps of requests that are over come to their end."""
 _LONGEST_NOTE = 200
-_NAMES = {OPENAI: "openai", ANTHROPIC: "anthropic", GLUELLM: "openai"}
-"""Names of the targets' pools: GlueLLM's gateway mode is the openai provider to any-llm."""
-
-
-def plan(scenario: str | None, seconds: float) -> list[tuple[Act, float]]:
-    """The acts with the seconds that each takes."""
-    if scenario is None:
-        return [(act, seconds / len(STORY)) for act in STORY]
-    act = SCENARIOS[scenario]
-    if act.after is None:
-        return [(act, seconds)]
-    return [(SCENARIOS[act.after], seconds / 2), (act, seconds / 2)]
+_LONGEST_EXPLANATION = 2000
+_LEAK_THRESHOLD = 2.0
+"""Seconds: the least that is allowed."""
+_TICK = 0.25
+"""Seconds between two looks at what was logged."""
+_LATE = 2.0
+"""Seconds beyond its time that something to be logged is waited for."""
 
 
 def run(scenario: str | None, seconds: float, port: int) -> int:
     """Play, print, and return the exit status. Raises PortInUseError."""
     console = Console()
-    notes = Notes()
+    notes, log = Notes(), PoolLog()
     logging.basicConfig(handlers=[notes], level=logging.WARNING, force=True)
     with_gluellm = importlib.util.find_spec("gluellm") is not None
     with ExitStack() as stack:
         threads = {
-            target: FakeProviderThread(port=port and port + number, behaviour=QUICK)
+            target: FakeProviderThread(
+                port=port and port + number,
+                behaviour=QUICK,
+                http2=target == HTTP2,
+                max_streams=MAX_STREAMS,
+            )
             for number, target in enumerate(TARGETS)
             if target != GLUELLM or with_gluellm
         }
@@ -58,13 +65,21 @@ def run(scenario: str | None, seconds: float, port: int) -> int:
         telemetry = Telemetry()
         instrumentor = GlueLLMInstrumentor()
         instrumentor.instrument(
-            meter_provider=telemetry.meter_provider, tracer_provider=telemetry.tracer_provider
+            meter_provider=telemetry.meter_provider,
+            tracer_provider=telemetry.tracer_provider,
+            leak_threshold=_LEAK_THRESHOLD,
+            peak_window=telemetry.peak_window,
         )
+        acts = plan(scenario, seconds)
+        log.attach()
         try:
-            demo = Demo(console, telemetry, threads, providers, with_gluellm)
-            status = asyncio.run(demo.play(plan(scenario, seconds)))
+            demo = Demo(console, telemetry, log, threads, providers, with_gluellm)
+            if scenario is None and left_out(acts):
+                console.print(left_out(acts), style="yellow", soft_wrap=not console.is_terminal)
+            status = asyncio.run(demo.play(acts))
         finally:
             instrumentor.uninstrument()
+            log.detach()
             telemetry.shutdown()
     for line in notes.lines():
         console.print(
@@ -82,12 +97,14 @@ class Demo:
         self,
         console: Console,
         telemetry: Telemetry,
+        log: PoolLog,
         threads: dict[str, FakeProviderThread],
         providers: dict[str, FakeProvider],
         with_gluellm: bool,
     ) -> None:
         self._console = console
         self._telemetry = telemetry
+        self._log = log
         self._threads = threads
         self._providers = providers
         self._with_gluellm = with_gluellm
@@ -95,7 +112,7 @@ class Demo:
 
     async def play(self, acts: list[tuple[Act, float]]) -> int:
         load = Load(self._providers, gluellm=self._with_gluellm)
-        self._keys = {t: PoolKey(_NAMES[t], library) for t, library in load.libraries.items()}
+        self._keys = {t: PoolKey(POOL_NAMES[t], library) for t, library in load.libraries.items()}
         interrupted = False
         self._announce()
         try:
@@ -120,34 +137,79 @@ class Demo:
 
     async def _play_act(self, load: Load, act: Act, duration: float, where: str) -> None:
         await self._set_scene(act)
-        before = self._telemetry.read()
+        self._log.begin()
+        before, began = self._telemetry.read(), snapshot()
         screen = self._screen(act, where, duration)
-        traffic = asyncio.create_task(load.play(act, duration))
-        ends = asyncio.create_task(asyncio.sleep(duration))
+        traffic = asyncio.create_task(load.play(act, duration - act.clearing))
+        ends = asyncio.create_task(asyncio.sleep(duration - act.clearing))
         try:
             with screen:
-                while True:
-                    _, pending = await asyncio.wait((traffic, ends), timeout=screen.interval)
-                    if not pending:
-                        break
-                    screen.show(self._telemetry.read().since(before))
+                await self._watch(screen, before, load, traffic, ends)
                 await traffic
                 await asyncio.sleep(_SETTLE)
-                totals = self._telemetry.read()
+                totals, ended = self._telemetry.read(), snapshot()
                 screen.show(totals.since(before))
+                self._tell_log(load)
         finally:
             await _cancel(traffic, ends)
-        evidence = act.evidence(self._by_target(totals.since(before)))
+        evidence = act.evidence(self._seen(totals.since(before)))
         if evidence.held:
             self._say(f"seen: {evidence.text}", "green")
         else:
             self._say(f"NOT SEEN: {evidence.text}", "bold red")
+        self._tell_finding(began, ended)
+        await load.clear()
+        if act.clearing:
+            await self._log.until(logging.INFO, act.clearing + _LATE)
+            self._tell_log(load)
         if act.discards:
             gc.collect()
             live = {
                 pool_label(key): pool.live for key, pool in self._telemetry.read().pools.items()
             }
             self._say(f"live pools after a garbage collection: {counts_text(live)}", "green")
+
+    async def _watch(
+        self, screen: Screen, before: View, load: Load, *tasks: asyncio.Task[None]
+    ) -> None:
+        """Show the act until both its traffic and its time have ended."""
+        clock = asyncio.get_running_loop().time
+        due = clock() + screen.interval
+        while True:
+            _, pending = await asyncio.wait(tasks, timeout=min(_TICK, max(due - clock(), 0)))
+            if not pending:
+                return
+            self._tell_log(load)
+            if clock() >= due:
+                due = clock() + screen.interval
+                screen.show(self._telemetry.read().since(before))
+
+    def _tell_log(self, load: Load) -> None:
+        """What was logged since the last time, and a pool timeout that explains itself."""
+        if load.explained and not load.told:
+            load.told = True
+            self._say(f"caught: {load.explained[0]}", "magenta")
+            for note in load.explained[1:]:
+                self._say(f"  its note: {printable(note, _LONGEST_EXPLANATION)}", "magenta")
+        lines = self._log.take()
+        quiet = [text for level, text in lines if level == logging.INFO]
+        for level, text in lines:
+            if level > logging.INFO:
+                self._say(f"logged: {logging.getLevelName(level)} {text}", "yellow")
+        if quiet:
+            self._say(f"logged: INFO {quiet[0]}", "cyan")
+        if quiet[1:]:
+            self._say(f"logged: INFO, {len(quiet) - 1} more like it", "cyan")
+
+    def _tell_finding(self, began: Snapshot, ended: Snapshot) -> None:
+        """The first cause that `diagnose` finds in the act."""
+        finding = _first(diagnose(ended, began))
+        if finding is not None:
+            kind = finding.kind.replace("_", " ")
+            pool = f" in {finding.pool}" if finding.pool else ""
+            seen = printable(finding.seen, _LONGEST_EXPLANATION)
+            self._say(f"finding: {finding.severity.upper()}: {kind}{pool}. {seen}", "bold")
+            self._say(f"   cure: {printable(finding.cure, _LONGEST_EXPLANATION)}", "bold")
 
     def _say(self, line: str, style: str) -> None:
         soft = not self._console.is_terminal  # one line for whoever reads lines
@@ -170,6 +232,9 @@ class Demo:
         kind = LiveScreen if live else PlainScreen
         return kind(self._console, act.name, act.line, where, duration)
 
+    def _seen(self, view: View) -> Seen:
+        return Seen(self._by_target(view), view.loop_lag)
+
     def _by_target(self, view: View) -> dict[str, PoolView]:
         return {t: view.pools[key] for t, key in self._keys.items() if key in view.pools}
 
@@ -182,7 +247,12 @@ class Demo:
             label = pool_label(key)
             if target == GLUELLM:
                 label += " GlueLLM"
-            rows.append(Row(label, pool, load.tallies[target], self._providers[target].counts))
+            tally, counts = load.tallies[target], self._providers[target].counts
+            if not (pool.requests or tally.sent or counts.requests):
+                continue
+            # Over HTTP/2 these are the refusals of the library's own state, and nothing else.
+            refused = pool.errors.get(semconv.ErrorType.PROTOCOL_ERROR, 0) * (target == HTTP2)
+            rows.append(Row(label, pool, tally, counts, refused))
         return rows
 
     def _close(self, rows: list[Row], interrupted: bool) -> int:
@@ -204,6 +274,10 @@ class Demo:
             return EXIT_DISAGREE
         say("Metrics, callers and providers agree.", style="green")
         return EXIT_OK
+
+
+def _first(findings: Sequence[Finding]) -> Finding | None:
+    return next((f for f in findings if f.severity is not Severity.INFO), None)
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> None:

@@ -20,6 +20,7 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOIN
 _INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
 _EXPORT_INTERVAL = 5000.0
 """Milliseconds: a minute, the SDK's default, is longer than the demo."""
+_PEAK_WINDOW = 2.0
 _TIMEOUT_VARIABLE = "OTEL_EXPORTER_OTLP_TIMEOUT"
 _EXPORT_TIMEOUT = 2.0
 """Seconds, retries included: an endpoint where nobody listens must not hold up the end."""
@@ -35,11 +36,14 @@ class Telemetry:
         resource = Resource.create(names)
         self._reader = InMemoryMetricReader()
         readers: list[MetricReader] = [self._reader]
+        self.peak_window = _PEAK_WINDOW
+        """Seconds that peaks look back: one act is not to be judged by another one's."""
         self.tracer_provider = TracerProvider(resource=resource)
         self.endpoint = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), "")
         """Where metrics and spans are exported to; empty for nowhere."""
         if self.endpoint:
             readers.append(self._export())
+            self.peak_window = max(_PEAK_WINDOW, 1.25 * _export_interval())
         self.meter_provider = MeterProvider(readers, resource)
 
     def read(self) -> View:
@@ -59,3 +63,11 @@ class Telemetry:
         spans = OTLPSpanExporter(timeout=timeout)
         self.tracer_provider.add_span_processor(BatchSpanProcessor(spans))
         return PeriodicExportingMetricReader(OTLPMetricExporter(timeout=timeout), interval)
+
+
+def _export_interval() -> float:
+    """Seconds between two exports, as the SDK reads them."""
+    try:
+        return float(os.environ.get(_INTERVAL_VARIABLE) or _EXPORT_INTERVAL) / 1000
+    except ValueError:
+        return _EXPORT_INTERVAL / 1000
