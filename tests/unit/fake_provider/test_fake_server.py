@@ -133,6 +133,21 @@ def test_reused_connections_are_dropped():
         assert provider.counts.resets == 2
 
 
+def test_behaviour_can_depend_on_the_request():
+    """A function of the request says how it is answered, once the script is done."""
+    teapots = FakeProviderThread(
+        behaviour=lambda request: Behaviour(status=418 if request.model == "pot" else 200)
+    )
+    with teapots as provider, httpx.Client() as client:
+        provider.script(Behaviour(status=500))
+
+        def ask(model):
+            url = f"{provider.openai_url}/chat/completions"
+            return client.post(url, json={"model": model}).status_code
+
+        assert [ask("pot"), ask("pot"), ask("pan")] == [500, 418, 200]
+
+
 def test_thread_raises_what_the_provider_raises():
     """A port in use is told to the caller, and the thread ends."""
     with FakeProviderThread() as provider:

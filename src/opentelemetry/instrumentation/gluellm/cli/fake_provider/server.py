@@ -8,6 +8,7 @@ import math
 import socket
 import ssl
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -26,6 +27,7 @@ class PortInUseError(OSError):
 class FakeProvider:
     """Serves the OpenAI and Anthropic APIs on loopback, as ``behaviour`` says.
 
+    ``behaviour`` may be a function of the request, which runs in the provider's event loop.
     Raises `PortInUseError` on entry when ``port`` is taken; port 0 takes any free one.
     ``idle_timeout`` is the time in seconds after which an idle connection is closed. ``replies``
     maps a method and a path to the body of further endpoints: bytes, or what JSON can express.
@@ -43,7 +45,7 @@ class FakeProvider:
         self,
         *,
         port: int = 0,
-        behaviour: Behaviour | None = None,
+        behaviour: Behaviour | Callable[[ReceivedRequest], Behaviour] | None = None,
         ssl_context: ssl.SSLContext | None = None,
         idle_timeout: float = math.inf,
         replies: dict[tuple[str, str], object] | None = None,
@@ -150,7 +152,8 @@ class FakeProvider:
         try:
             return self._script.popleft()
         except IndexError:
-            return self.behaviour
+            behaviour = self.behaviour
+            return behaviour(request) if callable(behaviour) else behaviour
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._accepted += 1

@@ -6,11 +6,11 @@ import asyncio
 import math
 import ssl
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
-from .behaviour import Behaviour
+from .behaviour import Behaviour, ReceivedRequest
 from .server import FakeProvider
 
 _T = TypeVar("_T")
@@ -28,7 +28,7 @@ class FakeProviderThread:
         self,
         *,
         port: int = 0,
-        behaviour: Behaviour | None = None,
+        behaviour: Behaviour | Callable[[ReceivedRequest], Behaviour] | None = None,
         ssl_context: ssl.SSLContext | None = None,
         idle_timeout: float = math.inf,
         replies: dict[tuple[str, str], object] | None = None,
