@@ -14,7 +14,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 from support.waiting import wait_until
 
-from .conftest import Doctor, Start, line_of, needs_any_llm
+from .conftest import SCRIPTS, Doctor, Start, line_of, needs_any_llm
 from .test_launch import LEAKING, line_number
 
 PYTHON = sys.executable
@@ -58,6 +58,24 @@ def test_a_hung_program_is_asked_and_the_cause_named(
     process.kill()
     _, logged = process.communicate()
     assert logged.count("Report on SIGUSR2:") == 2
+
+
+@needs_any_llm
+def test_a_blocked_event_loop_is_told_with_what_blocks_it(
+    doctor: Doctor, start: Start, provider: FakeProvider
+) -> None:
+    """The line of the program where its loop stands still."""
+    script = SCRIPTS / "blocking.py"
+    process = start(PYTHON, script, provider.openai_url, **ON)
+    assert line_of(process) == "blocked"
+    # Its lateness grows while it is blocked, and so does what the doctor makes of it.
+    wait_until(
+        lambda: (
+            "ERROR: blocked event loop" in (told := doctor("--pid", process.pid).stdout)
+            and f"{script}:{line_number(script, 'time.sleep')} in block" in told
+        ),
+        "the finding",
+    )
 
 
 def test_nothing_to_worry_about_is_status_0(doctor: Doctor, start: Start) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .diagnose import diagnose
-from .findings import Finding
+from .findings import Finding, Kind
+from .loop_places import places_of_busy_loops
 from .snapshot import Snapshot
 from .text import findings_text
 
@@ -18,17 +19,21 @@ class Report:
 
     snapshot: Snapshot
     findings: tuple[Finding, ...]
+    busy_loops: tuple[str, ...] = ()
+    """Where event loops were, if one is blocked: lines of text."""
 
     def to_dict(self) -> dict[str, Any]:
         """The same for ``json.dumps``, with the readable text beside it."""
         return {
             "snapshot": self.snapshot.to_dict(),
             "findings": [finding.to_dict() for finding in self.findings],
+            "busy_loops": list(self.busy_loops),
             "text": str(self),
         }
 
     def __str__(self) -> str:
-        return f"{findings_text(self.findings)}\n\n{self.snapshot}"
+        parts = (findings_text(self.findings), "\n".join(self.busy_loops), str(self.snapshot))
+        return "\n\n".join(filter(None, parts))
 
 
 class Reports:
@@ -42,4 +47,15 @@ class Reports:
         """The report of now. Raises what taking the snapshot raises."""
         snapshot = self._take()
         previous, self._previous = self._previous, snapshot
-        return Report(snapshot=snapshot, findings=tuple(diagnose(snapshot, previous)))
+        return report_on(snapshot, previous)
+
+
+def report_on(snapshot: Snapshot, previous: Snapshot | None) -> Report:
+    """The report on a snapshot that was taken just now, in this process."""
+    findings = tuple(diagnose(snapshot, previous))
+    blocked = any(finding.kind is Kind.BLOCKED_EVENT_LOOP for finding in findings)
+    return Report(
+        snapshot=snapshot,
+        findings=findings,
+        busy_loops=places_of_busy_loops() if blocked else (),
+    )

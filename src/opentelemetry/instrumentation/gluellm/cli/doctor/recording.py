@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import snapshot
-from ...diagnosis.diagnose import diagnose
+from ...diagnosis.report import report_on
 from ...diagnosis.snapshot import Snapshot
 from .seen import SeenFindings
 from .yielding import turn_on_until_the_program_does
@@ -86,7 +86,7 @@ class Recorder:
             self._window.clear()  # another installation, whose numbers begin anew
         # Until the window is full the findings are of the time since the start.
         previous = self._window[0] if len(self._window) == _WINDOW else None
-        self._seen.add(diagnose(now, previous), time.monotonic() - self._started)
+        self._seen.add(report_on(now, previous), time.monotonic() - self._started)
         self._window.append(now)
         if now.pools or self._last is None or not self._last.pools or now.totals:
             self._last = now

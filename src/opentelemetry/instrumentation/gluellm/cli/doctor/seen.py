@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ...diagnosis.findings import Finding, Kind, Severity
+from ...diagnosis.report import Report
 from ...diagnosis.text import findings_text
 
 _SEVERITIES = list(Severity)
@@ -23,11 +23,14 @@ class Seen:
     first: float
     last: float
     looks: int = 1
+    busy_loops: tuple[str, ...] = ()
+    """Of a blocked event loop: where it was when that was first seen."""
 
     def to_dict(self) -> dict[str, Any]:
+        lines = [findings_text([self.finding]), *(f"  {line}" for line in self.busy_loops)]
         return {
             **self.finding.to_dict(),
-            "text": findings_text([self.finding]),
+            "text": "\n".join(lines),
             "first": self.first,
             "last": self.last,
             "looks": self.looks,
@@ -40,18 +43,20 @@ class SeenFindings:
     def __init__(self) -> None:
         self._seen: dict[tuple[Kind, str | None], Seen] = {}
 
-    def add(self, findings: Iterable[Finding], at: float) -> None:
+    def add(self, report: Report, at: float) -> None:
         """Note the findings of a look that was taken ``at`` seconds after the start."""
-        for place, finding in enumerate(findings):
+        for place, finding in enumerate(report.findings):
             key = (finding.kind, finding.pool)
             seen = self._seen.get(key)
             if seen is None:
-                self._seen[key] = Seen(finding, place, at, at)
-                continue
-            seen.last = at
-            seen.looks += 1
-            if _rank(finding) <= _rank(seen.finding):
-                seen.finding, seen.place = finding, place
+                seen = self._seen[key] = Seen(finding, place, at, at)
+            else:
+                seen.last = at
+                seen.looks += 1
+                if _rank(finding) <= _rank(seen.finding):
+                    seen.finding, seen.place = finding, place
+            if finding.kind is Kind.BLOCKED_EVENT_LOOP and not seen.busy_loops:
+                seen.busy_loops = report.busy_loops
 
     def ordered(self) -> list[Seen]:
         """The most severe first, and of those the most causal."""

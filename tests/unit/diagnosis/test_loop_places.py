@@ -1,0 +1,64 @@
+"""Where a blocked loop is: named while it is busy, silent while it waits."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+from opentelemetry.instrumentation.gluellm.diagnosis.loop_places import places_of_busy_loops
+from support.waiting import wait_until
+
+
+def told_of(thread: str) -> list[str]:
+    """The lines on one thread."""
+    lines = places_of_busy_loops()
+    start = f"event loop of thread {thread}, innermost frame first"
+    if start not in lines:
+        return []
+    following = list(lines[lines.index(start) + 1 :])
+    ends = [n for n, line in enumerate(following) if not line.startswith("  ")]
+    return following[: ends[0]] if ends else following
+
+
+def test_a_busy_loop_is_told_with_its_frames_and_a_waiting_one_not() -> None:
+    """The innermost first, without the loop's own."""
+    release, gate = threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def blocks() -> None:
+        release.wait()
+
+    async def run() -> None:
+        await blocks()
+        await gate.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(run(),), name="busy")
+    thread.start()
+    try:
+        # The event is Python too, so the frames of interest stand below its own.
+        lines = wait_until(lambda: [x for x in told_of("busy") if Path(__file__).name in x])
+        assert lines[0].endswith(
+            "test_a_busy_loop_is_told_with_its_frames_and_a_waiting_one_not.<locals>.blocks"
+        )
+        assert lines[1].endswith(".<locals>.run")
+        assert not any("asyncio" in line for line in told_of("busy"))
+        release.set()
+        wait_until(lambda: not told_of("busy"), "the loop waits")
+    finally:
+        release.set()
+        loop.call_soon_threadsafe(gate.set)
+        thread.join()
+        loop.close()
+
+
+def test_a_thread_without_a_loop_is_not_told() -> None:
+    """However busy it is."""
+    release = threading.Event()
+    thread = threading.Thread(target=release.wait, name="no loop")
+    thread.start()
+    try:
+        assert not told_of("no loop")
+    finally:
+        release.set()
+        thread.join()
