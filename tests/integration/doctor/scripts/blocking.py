@@ -6,7 +6,7 @@ import time
 
 from any_llm import AnyLLM
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 
@@ -16,15 +16,18 @@ def block() -> None:
     time.sleep(60)
 
 
+def answer_is_awaited() -> bool:
+    requests = (request for pool in snapshot().pools for request in pool.requests)
+    return any(request.phase == "awaiting_response" for request in requests)
+
+
 async def main(url: str) -> None:
     llm = AnyLLM.create("openai", api_key="any", api_base=url)
-    await llm.acompletion(model="some-model", messages=MESSAGES)
-    call = asyncio.ensure_future(
-        llm.acompletion(model="some-model", messages=MESSAGES, stream=True)
-    )
-    stream = await call
-    async for _ in stream:
-        block()
+    call = asyncio.ensure_future(llm.acompletion(model="some-model", messages=MESSAGES))
+    while not answer_is_awaited():
+        await asyncio.sleep(0.01)
+    block()
+    await call
 
 
 GlueLLMInstrumentor().instrument()
