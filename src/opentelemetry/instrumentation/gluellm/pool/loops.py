@@ -16,7 +16,7 @@ import weakref
 from typing import Any
 
 from .copies import copied
-from .lease import UNREAD, Lease
+from .lease import READING, UNREAD, Lease
 from .ledger import Peak
 from .registry import NOWHERE, PoolRegistry
 from .tracker import PoolTracker
@@ -153,6 +153,7 @@ class LoopLag:
 
 
 def _needs_loop(lease: Lease, due: int) -> bool:
-    # Unread then, and still: it is the application's turn, and whoever runs the loop for one chunk
-    # at a time has such a lease while nothing runs it.
-    return lease.phase != UNREAD or lease.phase_since > due
+    # While a lease is unread it is the application's turn, and whoever runs a loop for one chunk at
+    # a time has such a lease while nothing runs the loop. What is read since was unread before.
+    phase = lease.phase
+    return phase != (READING if lease.phase_since > due else UNREAD)
