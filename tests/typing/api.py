@@ -10,7 +10,14 @@ from typing import Literal, assert_type
 from opentelemetry.metrics import get_meter_provider
 from opentelemetry.trace import get_tracer_provider
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, __version__
+from opentelemetry.instrumentation.gluellm import (
+    Finding,
+    GlueLLMInstrumentor,
+    Snapshot,
+    __version__,
+    diagnose,
+    snapshot,
+)
 from opentelemetry.instrumentation.gluellm.config import Config
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import (
     METRICS,
@@ -33,7 +40,12 @@ instrumentor.instrument(
     peak_window=60,
     model_attributes=True,
     time_in_queue=True,
+    leak_threshold=30,
+    leak_stacks=True,
+    loop_lag=False,
+    snapshot_signal="SIGUSR2",
 )
+instrumentor.instrument(snapshot_signal=10)  # type: ignore[arg-type]
 instrumentor.uninstrument()
 
 GlueLLMInstrumentor.instrument_client(object(), pool_name="search")
@@ -41,6 +53,15 @@ GlueLLMInstrumentor.instrument_client(object(), "search", meter_provider=get_met
 GlueLLMInstrumentor.instrument_client(object(), pool_name=5)  # type: ignore[arg-type]
 GlueLLMInstrumentor.instrument_client()  # type: ignore[call-arg]
 GlueLLMInstrumentor.uninstrument_client(object())
+
+taken = snapshot()
+assert_type(taken, Snapshot)
+assert_type(taken.pools[0].max_connections, int | None)
+assert_type(taken.pools[0].requests[0].place, str | None)
+assert_type(diagnose(taken), list[Finding])
+assert_type(diagnose(taken, previous=taken), list[Finding])
+assert_type(diagnose(taken)[0].cure, str)
+taken.uptime = 1.0  # type: ignore[misc]
 
 config = Config.read(scope="all")
 assert_type(config, Config)

@@ -10,11 +10,22 @@
     llm = AnyLLM.create("openai")
     ...
 
-Metrics and spans go to the global OpenTelemetry providers unless others are handed in.
+Metrics and spans go to the global OpenTelemetry providers unless others are handed in. What the
+pools look like at this moment, and what is wrong with them, is told by ``snapshot()`` and
+``diagnose(snapshot)``.
 """
 
+from .diagnosis.diagnose import diagnose
+from .diagnosis.findings import Finding
 from .diagnosis.snapshot import Snapshot
 from .instrumentor import GlueLLMInstrumentor, snapshot
 from .version import __version__
 
-__all__ = ["GlueLLMInstrumentor", "Snapshot", "snapshot", "__version__"]
+__all__ = [
+    "GlueLLMInstrumentor",
+    "Finding",
+    "Snapshot",
+    "diagnose",
+    "snapshot",
+    "__version__",
+]
