@@ -45,6 +45,7 @@ def test_one_scenario_takes_all_the_time(name):
     assert acts[-1][0].name == name
     assert sum(seconds for _, seconds in acts) == pytest.approx(10)
     assert [act.name for act, _ in plan("recovery", 10)] == ["failures", "recovery"]
+    assert [act.name for act, _ in plan("slow", 10)] == ["healthy", "slow"]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -120,8 +120,3 @@ def test_leaks_streams_and_a_late_loop_have_lines_where_they_are():
         assert "HTTP/2 streams 1 active and 3 orphaned of 4" in text
         assert "the event loop ran up to 0.31 s late" in text
     assert "late" not in drawn(View(view.pools, loop_lag=0.05))
-
-
-def test_a_pool_that_is_gone_is_not_drawn():
-    """Its name reports 0 for ten minutes more; there is nothing to look at."""
-    assert "openai" not in drawn(view_of(PoolView(opened=3)))

@@ -234,3 +234,15 @@ def test_leaks_and_streams_are_summed_and_lag_is_the_worst():
         assert pool.leaks_suspected == 3
         assert view.loop_lag == 0.3
     assert View().loop_lag is None
+
+
+def test_busy_pools_are_those_with_requests_of_now_or_since():
+    """A pool that only stays alive, or is gone, has nothing to show of an act."""
+    pools = {
+        PoolKey("sent", "httpx"): PoolView(requests=1),
+        PoolKey("runs", "httpx"): PoolView(by_phase={"reading": 1}),
+        PoolKey("idle", "httpx"): PoolView(live=1, idle=2, by_phase={"reading": 0}),
+    }
+    view = View(pools, own_failures=2).busy()
+    assert [key.name for key in view.pools] == ["sent", "runs"]
+    assert view.own_failures == 2

@@ -39,10 +39,8 @@ def wait_texts(wait: Histogram) -> list[str]:
 
 
 def view_blocks(view: View, width: int) -> RenderableType:
-    """A block for each pool that is alive or had a request."""
-    parts: list[RenderableType] = [
-        _block(key, pool, width) for key, pool in view.pools.items() if pool.live or pool.requests
-    ]
+    """A block for each pool."""
+    parts: list[RenderableType] = [_block(key, pool, width) for key, pool in view.pools.items()]
     if not parts:
         parts.append(Text("no pool has served a request yet", style="dim"))
     parts += [Text(printable(line, width), style="yellow") for line in health_lines(view)]
@@ -51,9 +49,7 @@ def view_blocks(view: View, width: int) -> RenderableType:
 
 def view_lines(view: View) -> Iterable[str]:
     """One line for each pool that has or had a request."""
-    for key, pool in view.pools.items():
-        if not pool.requests and not any(pool.by_phase.values()):
-            continue
+    for key, pool in view.busy().pools.items():
         p50, p95, p99 = wait_texts(pool.wait)
         yield (
             f"{pool_label(key)}: active {pool.active}, idle {pool.idle}, max {_maximum(pool)}"
@@ -120,7 +116,7 @@ def _block(key: PoolKey, pool: PoolView, width: int) -> Text:
     peculiarities = _peculiarities(pool)
     if peculiarities:
         text.append("\n")
-        _label(text, "beyond that")
+        _label(text, "besides")
         text.append(", ".join(peculiarities), style="bold red" if _suffers(pool) else "")
     return text
 

@@ -139,6 +139,11 @@ class View:
     loop_lag: float | None = None
     """Seconds by which an event loop was late at most, of late; None where it is not measured."""
 
+    def busy(self) -> View:
+        """Only the pools that have or had a request."""
+        busy = {k: p for k, p in self.pools.items() if p.requests or any(p.by_phase.values())}
+        return replace(self, pools=busy)
+
     def since(self, before: View) -> View:
         pools = {key: pool.since(before.pools.get(key)) for key, pool in self.pools.items()}
         return replace(self, pools=pools)

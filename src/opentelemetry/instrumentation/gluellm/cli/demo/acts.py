@@ -84,6 +84,7 @@ STORY = (
         behaviours=dict.fromkeys(TARGETS, SLOW),
         evidence=evidence.slow,
         longest=0.9,
+        after="healthy",
     ),
     Act(
         name="churn",

@@ -40,15 +40,17 @@ class LiveScreen:
 
     def __init__(self, console: Console, name: str, line: str, where: str, duration: float) -> None:
         self._console = console
-        self._title = f"{where}: {name}"
-        self._line = line
+        self._heading = Text.assemble((f"{where}: {name}", "bold reverse"), "\n", (line, "italic"))
+        self._name = name
         self._duration = duration
         self._began = time.monotonic()
         self.interval = _REFRESH
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
 
     def __enter__(self) -> Self:
+        # Above what changes, so that what is logged meanwhile comes below it.
         self._console.print()
+        self._console.print(self._heading)
         self._live.start()
         return self
 
@@ -62,10 +64,9 @@ class LiveScreen:
 
     def show(self, act: View) -> None:
         elapsed = min(time.monotonic() - self._began, self._duration)
-        title = Text(self._title, style="bold reverse")
-        title.append(f"  {elapsed:.0f} of {self._duration:.0f} s", style="not reverse")
-        blocks = view_blocks(act, self._console.width)
-        self._live.update(Group(title, Text(self._line, style="italic"), blocks), refresh=True)
+        title = Text(f"{self._name}, {elapsed:.0f} of {self._duration:.0f} s", style="bold")
+        blocks = view_blocks(act.busy(), self._console.width)
+        self._live.update(Group(title, blocks), refresh=True)
 
 
 class PlainScreen:
