@@ -1,0 +1,372 @@
+"""From leases by hand to a snapshot: what it holds, and what of it is counted, once."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import json
+import os
+import weakref
+from typing import Any
+
+import pytest
+from opentelemetry.trace import SpanContext
+
+from opentelemetry.instrumentation.gluellm.diagnosis.collect import collect
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import (
+    OriginTotals,
+    PoolSnapshot,
+    Snapshot,
+)
+from opentelemetry.instrumentation.gluellm.pool.lease import READING, Call, Lease
+from opentelemetry.instrumentation.gluellm.pool.loops import LoopLag
+from opentelemetry.instrumentation.gluellm.pool.place import find
+from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
+from unit.pool.fakes import FakePool, Scene
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """One pool."""
+    return Scene()
+
+
+def take(scene: Scene, **settings: Any) -> Snapshot:
+    """A snapshot; the counting began with the clock, at 1000 s."""
+    settings = {"began": 1000 * 10**9, "leak_threshold": 60.0, "loop_lag": None, **settings}
+    return collect(scene.registry, **settings)
+
+
+def only_pool(snapshot: Snapshot) -> PoolSnapshot:
+    """The only pool."""
+    (pool,) = snapshot.pools
+    return pool
+
+
+def only_origin(snapshot: Snapshot) -> OriginTotals:
+    """The only origin of the only name."""
+    ((origin,),) = (total.origins for total in snapshot.totals)
+    return origin
+
+
+def outcomes(snapshot: Snapshot) -> dict[tuple[int | None, str | None], int]:
+    """Requests that have ended, by status and error."""
+    return {(o.status, o.error): o.count for o in only_origin(snapshot).outcomes}
+
+
+def serve(scene: Scene) -> Lease:
+    """A whole request on an idle connection."""
+    lease = scene.acquire()
+    scene.tracker.answered(lease, 200)
+    scene.tracker.released(lease)
+    return lease
+
+
+# Live pools
+
+
+def test_pool_without_anything() -> None:
+    """A registry that has seen nothing gives an empty snapshot."""
+    scene = Scene()
+    scene.pool = None
+    scene.registry.ledgers.clear()
+    snapshot = take(scene)
+    assert (snapshot.pools, snapshot.totals, snapshot.uptime) == ((), (), 0.0)
+    assert snapshot.leak_threshold == 60.0
+
+
+def test_pool_tells_its_limits_and_its_age(scene: Scene) -> None:
+    """As the reader has them, and as its requests asked for."""
+    scene.tracker.read_timeout = 30.0
+    scene.ledger.acquire_timeout = 600.0
+    scene.ledger.built_at = find()
+    scene.enter()
+    scene.clock.advance(7)
+    pool = only_pool(take(scene))
+    assert (pool.name, pool.provider, pool.library) == ("openai", "openai", "httpx2")
+    assert (pool.age, pool.requests_entered) == (7.0, 1)
+    assert (pool.max_connections, pool.max_idle_connections) == (10, 5)
+    assert (pool.keepalive_expiry, pool.tcp_keepalive) == (5.0, False)
+    assert (pool.pool_timeout, pool.read_timeout) == (600.0, 30.0)
+    assert pool.built_at is not None
+    assert pool.built_at.startswith(__file__)
+
+
+def test_each_connection_is_told(scene: Scene) -> None:
+    """State, age, requests served; on HTTP/2 its streams."""
+    assert scene.pool is not None
+    plain = scene.connection(established=True)
+    scene.clock.advance(5)
+    multiplexed = scene.connection(established=True, protocol="2")
+    multiplexed.streams = {1: scene.acquire(multiplexed), 3: scene.acquire(multiplexed)}
+    multiplexed.orphans[5] = None
+    scene.clock.advance(2)
+    scene.pool.views = [
+        ConnectionView(plain, "idle", False, None),
+        ConnectionView(multiplexed, "active", True, 100),
+    ]
+    pool = only_pool(take(scene))
+    first, second = pool.connections
+    assert (first.origin, first.state, first.protocol) == ("api.test:443", "idle", "1.1")
+    assert (first.age, first.requests_served) == (7.0, 1)
+    assert (first.streams_active, first.streams_max, first.streams_orphaned) == (None, None, None)
+    assert (second.protocol, second.age) == ("2", 2.0)
+    assert (second.streams_active, second.streams_max, second.streams_orphaned) == (2, 100, 1)
+    assert (pool.active, pool.idle, pool.connecting) == (1, 1, 0)
+
+
+def test_each_request_is_told(scene: Scene) -> None:
+    """Its phase, its ages, its connection and whose it is."""
+    assert scene.pool is not None
+    record = scene.connection(established=True)
+    scene.pool.views = [ConnectionView(record, "active", True, None)]
+    lease = scene.enter(Call("groq", "llama", "chat", find(), "id-1"))
+    lease.observed = SpanContext(0xABC, 1, is_remote=False)
+    scene.tracker.waiting(lease, 600.0)
+    scene.clock.advance(1)
+    scene.tracker.assigned(lease, record)
+    scene.clock.advance(2)
+    scene.tracker.answered(lease, 200)
+    scene.clock.advance(4)
+    lease.enter(READING, scene.clock())
+    scene.clock.advance(8)
+    lease.suspected = True
+    (request,) = only_pool(take(scene)).requests
+    assert (request.origin, request.phase) == ("api.test:443", "reading")
+    assert (request.phase_age, request.age, request.held) == (8.0, 15.0, 14.0)
+    assert (request.connection, request.pool_timeout) == (0, 600.0)
+    assert (request.provider, request.model, request.operation) == ("groq", "llama", "chat")
+    assert (request.trace_id, request.correlation_id) == ("0" * 29 + "abc", "id-1")
+    assert request.place is not None
+    assert request.place.startswith(__file__)
+    assert request.stack == ()
+    assert request.leak_suspected
+
+
+def test_queued_request_has_waited_since_it_entered(scene: Scene) -> None:
+    """However often it was refused a connection in between."""
+    lease = scene.enter()
+    for _ in range(3):
+        scene.tracker.waiting(lease, 5.0)
+        scene.clock.advance(2)
+        scene.tracker.assigned(lease, scene.connection(established=True))
+        scene.tracker.refused(lease)
+    (request,) = only_pool(take(scene)).requests
+    assert (request.phase, request.phase_age) == ("queued", 6.0)
+    assert (request.held, request.connection) == (None, None)
+    assert request.provider == "openai"
+
+
+def test_request_whose_connection_is_not_listed_any_more(scene: Scene) -> None:
+    """The pool replaced it: held, but not to be found."""
+    scene.acquire()
+    (request,) = only_pool(take(scene)).requests
+    assert (request.held, request.connection) == (0.0, None)
+
+
+def test_lease_that_is_refused_meanwhile_is_not_held_for_a_month(scene: Scene) -> None:
+    """Another thread takes it back between two lines of ours."""
+
+    class Refused(Lease):
+        def __getattribute__(self, name: str) -> object:
+            found = super().__getattribute__(name)
+            if name == "acquired_at" and found:
+                self.acquired_at = 0
+            return found
+
+    lease = Refused(scene.tracker, scene.origin, None, scene.clock())
+    lease.connection = scene.connection(established=True)
+    lease.acquired_at = scene.clock()
+    scene.tracker.leases[lease] = None
+    scene.clock.advance(3)
+    (request,) = only_pool(take(scene)).requests
+    assert request.held == 3.0
+
+
+def test_request_that_has_ended_is_not_told(scene: Scene) -> None:
+    """Though a finalizer has yet to take it off the list."""
+    scene.enter().end(scene.clock())
+    assert only_pool(take(scene)).requests == ()
+
+
+def test_pool_that_can_not_be_read_is_left_out(scene: Scene) -> None:
+    """The others are told."""
+
+    class Unreadable(FakePool):
+        @property
+        def views(self) -> Any:
+            raise RuntimeError
+
+        @views.setter
+        def views(self, _: Any) -> None:
+            pass
+
+    pool = Unreadable()
+    scene.track(pool, "groq")
+    assert only_pool(take(scene)).name == "openai"
+
+
+# What was counted
+
+
+@pytest.mark.parametrize("drained", [0, 1, 2, 3, 4], ids=lambda n: f"{n} of 4 told")
+def test_what_waits_in_the_outbox_is_counted_once(scene: Scene, drained: int) -> None:
+    """A request stands there twice, answered and ended, and may be told in between."""
+    first, second = serve(scene), serve(scene)
+    items = scene.registry.outbox.items
+    assert list(items) == [first, first, second, second]
+    for _ in range(drained):
+        lease = items.popleft()
+        if lease.told < 2:
+            lease.told = 2
+            lease.account()
+    assert outcomes(take(scene)) == {(200, None): 2}
+    scene.work_off()
+    assert outcomes(take(scene)) == {(200, None): 2}
+
+
+def test_outbox_that_is_worked_off_meanwhile_counts_once(scene: Scene) -> None:
+    """By a collection in another thread, just when the ledger is being read."""
+    serve(scene)
+    serve(scene)
+    requests = scene.origin.requests
+    work_off = scene.work_off
+
+    class Busy(dict[Any, int]):
+        def items(self) -> Any:
+            before = tuple(super().items())
+            work_off()
+            return before
+
+    scene.origin.requests = Busy(requests)
+    assert outcomes(take(scene)) == {(200, None): 2}
+
+
+def test_running_and_suppressed_requests_are_not_outcomes(scene: Scene) -> None:
+    """The one is yet to end, the other counts in the state only."""
+    running = scene.acquire()
+    scene.tracker.answered(running, 200)
+    suppressed = scene.acquire()
+    suppressed.counted = False
+    scene.tracker.answered(suppressed, 200)
+    scene.tracker.released(suppressed)
+    snapshot = take(scene)
+    assert outcomes(snapshot) == {}
+    assert only_origin(snapshot).requests_now["unread"] == 1
+    assert only_origin(snapshot).requests_entered == 2
+
+
+def test_failures_that_wait_in_the_outbox_are_counted(scene: Scene) -> None:
+    """Timeouts, and the silence after which a reused connection failed."""
+    waiter = scene.enter()
+    scene.tracker.waiting(waiter, 5.0)
+    scene.clock.advance(5)
+    scene.tracker.failed(waiter, "pool_timeout")
+    broken = scene.acquire()
+    scene.clock.advance(130)
+    scene.tracker.failed(broken, "read_error")
+    before = only_origin(take(scene))
+    scene.work_off()
+    after = only_origin(take(scene))
+    assert before == after
+    assert before.timeouts == {"pool": 1, "connect": 0, "read": 0, "write": 0}
+    assert (before.reuse_failures, before.longest_silence_failed) == (1, 130.0)
+
+
+def test_histogram_records_in_the_outbox_are_passed_over(scene: Scene) -> None:
+    """They stand between the leases."""
+    scene.registry.outbox.put((object(), 1.0, {}, None))
+    serve(scene)
+    assert outcomes(take(scene)) == {(200, None): 1}
+
+
+def test_time_in_phases_is_of_finished_and_running_requests(scene: Scene) -> None:
+    """As the counter has it."""
+    first = scene.acquire()
+    scene.clock.advance(2)
+    scene.tracker.answered(first, 200)
+    scene.tracker.released(first)
+    scene.acquire()
+    scene.clock.advance(3)
+    assert only_origin(take(scene)).phase_seconds["awaiting_response"] == 5.0
+
+
+def test_totals_outlive_the_pool(scene: Scene) -> None:
+    """What a pool did is known when it is gone."""
+    serve(scene)
+    scene.pool = None
+    gc.collect()
+    snapshot = take(scene)
+    assert snapshot.pools == ()
+    (total,) = snapshot.totals
+    assert (total.pools_opened, total.pools_live, total.pools_discarded) == (1, 0, 1)
+    assert total.connections_closed == {"garbage_collected": 1}
+    assert outcomes(snapshot) == {(200, None): 1}
+
+
+# The process
+
+
+def test_process_tells_what_bears_upon_its_pools(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Descriptors, lag, and variables that look like limits and are none."""
+    monkeypatch.setenv("HTTPX_MAX_CONNECTIONS", "500")
+    monkeypatch.delenv("HTTPX_MAX_KEEPALIVE_CONNECTIONS", raising=False)
+    lag = LoopLag(scene.registry, 75.0)
+    lag._peak.raise_to(250_000_000, scene.clock())
+    process = take(scene, loop_lag=lag).process
+    assert process.pid == os.getpid()
+    assert process.ignored_variables == ("HTTPX_MAX_CONNECTIONS",)
+    assert process.event_loop_lag == 0.25
+    assert take(scene).process.event_loop_lag is None
+    assert process.open_descriptors is not None
+    before = process.open_descriptors
+    read, write = os.pipe()
+    try:
+        assert take(scene).process.open_descriptors == before + 2
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+# What a snapshot is
+
+
+def test_snapshot_is_plain_data(scene: Scene) -> None:
+    """JSON takes it, and nothing of it is an object of ours."""
+    serve(scene)
+    scene.enter(Call("groq", "llama", "chat", find()))
+    plain = take(scene).to_dict()
+    assert json.loads(json.dumps(plain)) == plain
+    assert json.dumps(plain, allow_nan=False)
+
+
+def test_snapshot_is_frozen(scene: Scene) -> None:
+    """In all its parts."""
+    scene.enter()
+    snapshot = take(scene)
+    for part in (snapshot, snapshot.process, snapshot.totals[0], snapshot.pools[0].requests[0]):
+        name = dataclasses.fields(part)[0].name
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(part, name, None)
+
+
+def test_snapshot_keeps_nothing_alive(scene: Scene) -> None:
+    """Neither a pool nor a request."""
+
+    class Watched(Lease):
+        __slots__ = ("__weakref__",)
+
+    lease = Watched(scene.tracker, scene.origin, Call("groq"), scene.clock())
+    scene.tracker.leases[lease] = None
+    snapshot = take(scene)
+    gone = weakref.ref(lease), weakref.ref(scene.pool)
+    scene.tracker.failed(lease, "cancelled")
+    scene.work_off()
+    scene.recorder.events.clear()
+    scene.pool = None
+    del lease
+    gc.collect()
+    assert [reference() for reference in gone] == [None, None]
+    assert snapshot.pools[0].requests[0].provider == "groq"

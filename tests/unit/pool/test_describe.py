@@ -1,0 +1,188 @@
+"""What is said of a pool and of its holders: true, short, on one line, and nothing private."""
+
+from __future__ import annotations
+
+import pytest
+from opentelemetry.trace import SpanContext, TraceFlags
+
+from opentelemetry.instrumentation.gluellm.pool.describe import (
+    holders,
+    label,
+    one_line,
+    seconds,
+    state,
+    trace_id,
+    whose,
+)
+from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
+from opentelemetry.instrumentation.gluellm.pool.place import find
+from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
+from unit.pool.fakes import SECOND, FakePool, Scene
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """One pool."""
+    return Scene()
+
+
+def hold(scene: Scene, call: Call | None = None) -> Lease:
+    """A request that has its connection and waits for a head."""
+    lease = scene.enter(call)
+    scene.tracker.assigned(lease, scene.connection(established=True))
+    return lease
+
+
+# Text from outside
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("gpt-4o", "gpt-4o"),
+        ("two\nlines", "two?lines"),
+        ("\x1b[31mred\r\x00", "?[31mred??"),
+        ("right\u202eto left", "right?to left"),
+        ("line\u2028separator\x85", "line?separator?"),
+        ("größe 模型", "größe 模型"),
+        ("", ""),
+        (7, "7"),
+    ],
+)
+def test_text_from_outside_stays_on_one_line(text: object, told: str) -> None:
+    """Whatever a model's name, or a pool's, is made of."""
+    assert one_line(text) == told
+
+
+def test_long_text_is_cut() -> None:
+    """A prompt that was passed as a model fills no log."""
+    assert one_line("a" * 200) == "a" * 200
+    assert one_line("a" * 201) == "a" * 200 + "..."
+
+
+# The pool
+
+
+def test_label_is_name_and_library(scene: Scene) -> None:
+    """As in the metrics."""
+    assert label(scene.tracker) == "openai/httpx2"
+    pool = FakePool()
+    assert label(scene.track(pool, "na\nme", None)) == "na?me/httpx2"
+
+
+def test_state_tells_limit_and_counts(scene: Scene) -> None:
+    """As the pool has them at this moment."""
+    assert scene.pool is not None
+    for kind in ("active", "active", "idle", "connecting"):
+        record = scene.connection(established=True)
+        scene.pool.views.append(ConnectionView(record, kind, False, None))
+    scene.tracker.waiting(scene.enter(), None)
+    assert state(scene.tracker) == "max 10, active 2, idle 1, connecting 1, queued 1"
+    scene.pool.maximum = None
+    assert state(scene.tracker).startswith("max unlimited, ")
+
+
+def test_state_of_a_pool_that_is_gone_is_what_we_know(scene: Scene) -> None:
+    """Nothing is made up."""
+    scene.tracker.reference = None
+    scene.tracker.waiting(scene.enter(), None)
+    assert state(scene.tracker) == "queued 1"
+
+
+# Who holds it
+
+
+def test_the_longest_held_come_first_and_no_more_than_three(scene: Scene) -> None:
+    """With their age, their phase and how long they have been in it."""
+    for model in ("a", "b", "c", "d"):
+        hold(scene, Call("groq", model))
+        scene.clock.advance(10)
+    told = holders(scene.tracker, scene.clock())
+    assert told == (
+        "longest held: (1) 40.0 s, awaiting_response for 40.0 s, provider groq, model a; "
+        "(2) 30.0 s, awaiting_response for 30.0 s, provider groq, model b; "
+        "(3) 20.0 s, awaiting_response for 20.0 s, provider groq, model c"
+    )
+
+
+def test_age_counts_from_the_acquire_and_not_from_the_entry(scene: Scene) -> None:
+    """Who waited long has not held long."""
+    waiter = scene.enter()
+    scene.tracker.waiting(waiter, None)
+    scene.clock.advance(100)
+    hold(scene)
+    scene.clock.advance(5)
+    scene.tracker.assigned(waiter, scene.connection(established=True))
+    scene.clock.advance(1)
+    assert holders(scene.tracker, scene.clock()).startswith("longest held: (1) 6.0 s, ")
+    assert "(2) 1.0 s, " in holders(scene.tracker, scene.clock())
+
+
+def test_who_waits_or_was_refused_holds_nothing(scene: Scene) -> None:
+    """Nor who has left."""
+    scene.tracker.waiting(scene.enter(), None)
+    scene.tracker.refused(hold(scene))
+    scene.tracker.released(hold(scene))
+    assert holders(scene.tracker, scene.clock()) == "no connection is held"
+
+
+def test_lease_that_is_refused_while_it_is_described_has_no_age_of_a_month(scene: Scene) -> None:
+    """Another thread takes it back between two lines of ours."""
+
+    class Refused(Lease):
+        def __getattribute__(self, name: str) -> object:
+            found = super().__getattribute__(name)
+            if name == "acquired_at" and found:
+                self.acquired_at = 0
+            return found
+
+    lease = Refused(scene.tracker, scene.origin, None, scene.clock())
+    lease.connection = scene.connection(established=True)
+    lease.acquired_at = scene.clock()
+    scene.tracker.leases[lease] = None
+    scene.clock.advance(3)
+    assert holders(scene.tracker, scene.clock()).startswith("longest held: (1) 3.0 s, ")
+
+
+# Whose it is
+
+
+def test_everything_that_is_known_of_the_caller(scene: Scene) -> None:
+    """Provider, model, trace, GlueLLM's id and the place."""
+    call = Call("groq", "llama\n3", "chat", find(), "id-1")
+    lease = scene.enter(call)
+    lease.observed = SpanContext(0xABC, 1, is_remote=False, trace_flags=TraceFlags(1))
+    told = whose(lease)
+    trace = "0" * 29 + "abc"
+    assert told.startswith(
+        f"provider groq, model llama?3, trace {trace}, correlation id id-1, at {__file__}:"
+    )
+    assert told.endswith("in test_everything_that_is_known_of_the_caller")
+
+
+def test_outside_an_any_llm_call_the_pool_tells_the_provider(scene: Scene) -> None:
+    """And the request's own place stands for the call's."""
+    lease = scene.enter()
+    lease.own_place = find()
+    assert whose(lease).startswith(f"provider openai, at {__file__}:")
+
+
+def test_nothing_known_is_said_so(scene: Scene) -> None:
+    """A pool of nobody."""
+    pool = FakePool()
+    tracker = scene.track(pool, "httpx2", None)
+    lease = tracker.begin(b"secret.test", None, b"https", None)
+    assert whose(lease) == "nothing known of its caller"
+
+
+def test_invalid_span_is_no_trace(scene: Scene) -> None:
+    """Zero means none."""
+    lease = scene.enter()
+    assert trace_id(lease) is None
+    lease.observed = SpanContext(0, 0, is_remote=False)
+    assert trace_id(lease) is None
+
+
+def test_seconds_are_told_with_a_tenth() -> None:
+    """For people."""
+    assert [seconds(t) for t in (0, SECOND // 20 + 1, 90 * SECOND)] == ["0.0 s", "0.1 s", "90.0 s"]
