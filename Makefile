@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Further arguments for the target's command: make test ARGS="-k queued -x"
 ARGS ?=
 
-.PHONY: help demo test lint format types bench docs check-generated architecture clean
+.PHONY: help demo test lint format types bench score docs check-generated architecture clean
 
 help:
 	@echo "make demo             the pools of real any-llm calls, live, against a fake provider (about 45 s, the first time also installs)"
@@ -17,6 +17,7 @@ help:
 	@echo "make types            mypy --strict, pyright"
 	@echo "make architecture     the directions of imports, and that the contract has one home"
 	@echo "make bench            what it costs, beside the budgets"
+	@echo "make score            how often diagnose names the cause: 200 runs of real load (about 8 minutes)"
 	@echo "make docs             write the generated pages of docs/"
 	@echo "make check-generated  fail when they are out of date"
 	@echo "ARGS=... goes to the command; PYTHON=... chooses the interpreter."
@@ -60,6 +61,9 @@ architecture: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
+
+score: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python -m scoring $(ARGS)
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py $(ARGS)
