@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pty
 import re
@@ -109,11 +110,41 @@ def test_the_programs_own_instrument_wins(doctor: Doctor, provider: FakeProvider
     assert re.search(r"^1 request in", done.stderr, re.MULTILINE)
 
 
+LAUNCHER = Path(PYTHON).with_name("opentelemetry-instrument")
+
+
+@needs_any_llm
+@pytest.mark.skipif(
+    not LAUNCHER.exists() or importlib.util.find_spec("opentelemetry.distro") is None,
+    reason="needs opentelemetry-distro",
+)
+def test_a_program_under_opentelemetry_instrument_is_seen(
+    doctor: Doctor, provider: FakeProvider
+) -> None:
+    """Its sitecustomize stands in front of ours, and both run; what it turned on stays."""
+    command = (LAUNCHER, PYTHON, CALLING, provider.openai_url)
+    exporters = {f"OTEL_{name}_EXPORTER": "none" for name in ("TRACES", "LOGS")}
+    done = doctor("--", *command, OTEL_METRICS_EXPORTER="console", **exporters)
+    assert done.returncode == 0, done.stderr
+    assert "called\n" in done.stdout
+    assert '"gluellm.pool.requests"' in done.stdout
+    assert re.search(r"^1 request in", done.stderr, re.MULTILINE)
+
+
 @needs_any_llm
 def test_a_refused_instrument_leaves_the_doctors(doctor: Doctor, provider: FakeProvider) -> None:
     """A program that goes on without is still looked after."""
     done = doctor("--", PYTHON, CALLING, provider.openai_url, "refused")
     assert done.stdout == "called\n"
+    assert re.search(r"^1 request in", done.stderr, re.MULTILINE)
+
+
+@needs_any_llm
+def test_the_programs_own_instrument_client_wins(doctor: Doctor, provider: FakeProvider) -> None:
+    """Under the name that it gave."""
+    done = doctor("--", PYTHON, CALLING, provider.openai_url, "client")
+    assert done.stdout == "told of 1\ncalled\n"
+    assert "mine/httpx" in done.stderr
     assert re.search(r"^1 request in", done.stderr, re.MULTILINE)
 
 

@@ -1,9 +1,9 @@
 """Calls a provider once. Arguments: its URL, and ways to do so.
 
 ``instrument`` turns the instrumentation on by itself, with a provider of its own, and prints how
-many requests that was told of; ``refused`` tries so with a setting that is not allowed; ``child``
-calls in a process that it starts, ``fork`` in one that it forks; ``wait`` stays until it is
-interrupted, and ``stay`` even then, until it is terminated.
+many requests that was told of; ``client`` does so for its own client only; ``refused`` tries with a
+setting that is not allowed; ``child`` calls in a process that it starts, ``fork`` in one that it
+forks; ``wait`` stays until it is interrupted, and ``stay`` even then, until it is terminated.
 """
 
 import asyncio
@@ -16,47 +16,48 @@ import sys
 from any_llm import AnyLLM
 
 
-async def call(url: str) -> None:
-    llm = AnyLLM.create("openai", api_key="any", api_base=url)
+async def call(llm: AnyLLM) -> None:
     await llm.acompletion(model="some-model", messages=[{"role": "user", "content": "hello"}])
 
 
 url, *ways = sys.argv[1:]
-if "refused" in ways:
-    from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-
-    with contextlib.suppress(ValueError):
-        GlueLLMInstrumentor().instrument(scope="nothing")
+llm = AnyLLM.create("openai", api_key="any", api_base=url)
 reader = None
-if "instrument" in ways:
+if {"instrument", "client", "refused"} & set(ways):
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
     from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
     from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
-    reader = InMemoryMetricReader()
-    GlueLLMInstrumentor().instrument(meter_provider=MeterProvider(metric_readers=[reader]))
+    if "refused" in ways:
+        with contextlib.suppress(ValueError):
+            GlueLLMInstrumentor().instrument(scope="nothing")
+    else:
+        reader = InMemoryMetricReader()
+        provider = MeterProvider(metric_readers=[reader])
+        if "client" in ways:
+            GlueLLMInstrumentor.instrument_client(llm.client, "mine", meter_provider=provider)
+        else:
+            GlueLLMInstrumentor().instrument(meter_provider=provider)
 if "child" in ways:
     subprocess.run([sys.executable, __file__, url], check=True)
 elif "fork" in ways:
     forked = os.fork()
     if not forked:
-        asyncio.run(call(url))
+        asyncio.run(call(llm))
         sys.exit(0)
     os.waitpid(forked, 0)
 else:
-    asyncio.run(call(url))
+    asyncio.run(call(llm))
 if reader is not None:
     data = reader.get_metrics_data()
     for scope in data.resource_metrics[0].scope_metrics:
         for metric in scope.metrics:
             if metric.name == semconv.REQUESTS.name:
                 print("told of", sum(point.value for point in metric.data.data_points))
-print("called", flush=True)
-while "wait" in ways:
-    signal.pause()
 if "stay" in ways:
     signal.signal(signal.SIGINT, lambda *_: print("stays", flush=True))
-    while True:
-        signal.pause()
+print("called", flush=True)
+while {"wait", "stay"} & set(ways):
+    signal.pause()

@@ -88,7 +88,7 @@ class Recorder:
         previous = self._window[0] if len(self._window) == _WINDOW else None
         self._seen.add(report_on(now, previous), time.monotonic() - self._started)
         self._window.append(now)
-        if now.pools or self._last is None or not self._last.pools or now.totals:
+        if self._last is None or _requests(now):
             self._last = now
 
     def _write(self, *, ended: bool) -> None:

@@ -10,11 +10,12 @@ import os
 import sys
 
 _DIRECTORY = "GLUELLM_POOLS_DOCTOR_DIRECTORY"
+_HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  # cheap, so early
+_LAUNCHER = "opentelemetry-instrument"
 
 
 def _run_the_hidden_one() -> None:
-    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  # cheap, so early
-    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here]  # noqa: PTH100
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _HERE]  # noqa: PTH100
     ours = sys.modules.pop("sitecustomize", None)
     try:
         importlib.import_module("sitecustomize")
@@ -43,8 +44,30 @@ def _arm(directory: str) -> None:
             json.dump(report, file)
 
 
+def _is_launcher() -> bool:
+    return any(os.path.basename(word) == _LAUNCHER for word in sys.orig_argv[1:2])  # noqa: PTH119
+
+
+def _stay_first() -> None:
+    """The launcher puts a sitecustomize of its own in front of this one, and becomes the program.
+
+    Going first again, this one runs that one as the one that it hides.
+    """
+
+    def hook(event: str, _arguments: object) -> None:
+        if event == "os.exec":
+            path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+            others = [entry for entry in path if entry and entry != _HERE]
+            os.environ["PYTHONPATH"] = os.pathsep.join([_HERE, *others])
+
+    sys.addaudithook(hook)
+
+
 try:
     _run_the_hidden_one()
 finally:
     if os.environ.get(_DIRECTORY):
-        _arm(os.environ[_DIRECTORY])
+        if _is_launcher():
+            _stay_first()
+        else:
+            _arm(os.environ[_DIRECTORY])
