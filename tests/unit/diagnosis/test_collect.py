@@ -225,7 +225,8 @@ def test_what_waits_in_the_outbox_is_counted_once(scene: Scene, drained: int) ->
     assert outcomes(take(scene)) == {(200, None): 2}
 
 
-def test_outbox_that_is_worked_off_meanwhile_counts_once(scene: Scene) -> None:
+@pytest.mark.parametrize("first", [True, False], ids=["before the reading", "after it"])
+def test_outbox_that_is_worked_off_meanwhile_counts_once(scene: Scene, first: bool) -> None:
     """By a collection in another thread, just when the ledger is being read."""
     serve(scene)
     serve(scene)
@@ -234,9 +235,11 @@ def test_outbox_that_is_worked_off_meanwhile_counts_once(scene: Scene) -> None:
 
     class Busy(dict[Any, int]):
         def items(self) -> Any:
-            before = tuple(super().items())
+            if first:
+                work_off()
+            found = tuple(super().items())
             work_off()
-            return before
+            return found
 
     scene.origin.requests = Busy(requests)
     assert outcomes(take(scene)) == {(200, None): 2}

@@ -1,0 +1,314 @@
+"""What is logged of what the watch finds: each thing once in a while, with true numbers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from opentelemetry.trace import SpanContext
+
+from opentelemetry.instrumentation.gluellm.pool.lease import READING, UNREAD, Call, Lease
+from opentelemetry.instrumentation.gluellm.pool.place import Place, find
+from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
+from opentelemetry.instrumentation.gluellm.pool.watch import Watch
+from opentelemetry.instrumentation.gluellm.telemetry import logs
+from opentelemetry.instrumentation.gluellm.telemetry.logs import WatchObserver
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
+from unit.pool.fakes import FakePool, Scene
+
+Log = pytest.LogCaptureFixture
+
+
+class Logged:
+    """A pool, a watch that looks when a test says so, and what it logs."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.scene = Scene(WatchObserver())
+        self.watch = Watch(self.scene.registry, leak_threshold=60, loop_lag=None)
+
+    def leak(self, place: Place | None, provider: str = "groq", **further: Any) -> Lease:
+        """A response that nobody reads."""
+        lease = self.scene.enter(Call(provider, place=place, **further))
+        connection = self.scene.connection(established=True)
+        connection.reads_told = True
+        self.scene.tracker.assigned(lease, connection)
+        self.scene.tracker.answered(lease, 200)
+        return lease
+
+    def look(self, after: float = 0.0) -> None:
+        """Look after so many seconds."""
+        self.scene.clock.advance(after)
+        self.watch.look()
+
+    def told(self, level: int = logging.WARNING) -> list[str]:
+        """What was logged at a level so far."""
+        return [
+            record.getMessage()
+            for record in self._log.records
+            if record.name == SCOPE_NAME and record.levelno == level
+        ]
+
+
+@pytest.fixture
+def logged(caplog: Log) -> Logged:
+    """Everything from INFO on is kept."""
+    caplog.set_level(logging.INFO, SCOPE_NAME)
+    return Logged(caplog)
+
+
+def here() -> Place:
+    """A place in this file, always the same."""
+    found = find()
+    assert found is not None
+    return found
+
+
+def places(number: int) -> list[Place]:
+    """So many different places."""
+    code = here().code
+    return [Place(code, line) for line in range(1, number + 1)]
+
+
+# Leaks
+
+
+def test_leak_is_told_with_all_that_is_known(logged: Logged) -> None:
+    """Pool, times, provider, model, trace, id, place, number and cure."""
+    lease = logged.leak(here(), model="llama", correlation_id="id-1")
+    lease.observed = SpanContext(0xABC, 1, is_remote=False)
+    logged.scene.clock.advance(5)
+    lease.enter(READING, logged.scene.clock())
+    lease.enter(UNREAD, logged.scene.clock())
+    logged.look(61)
+    (line,) = logged.told()
+    for part in (
+        "leak suspected in pool openai/httpx2",
+        "nobody has read the response for 61.0 s",
+        "held for 66.0 s",
+        "provider groq, model llama, trace " + "0" * 29 + "abc, correlation id id-1",
+        f"at {__file__}:",
+        "in here",
+        "last told: 1.",
+        "Read the stream to its end, or close it.",
+    ):
+        assert part in line
+
+
+def test_many_leaks_of_one_place_are_one_line(logged: Logged) -> None:
+    """With their number, and the longest-held of them."""
+    for _ in range(100):
+        logged.leak(here())
+        logged.scene.clock.advance(0.1)
+    logged.look(60)
+    (line,) = logged.told()
+    assert "last told: 100." in line
+    assert "held for 70.0 s" in line
+
+
+def test_one_place_is_told_once_in_ten_minutes(logged: Logged) -> None:
+    """What comes meanwhile is counted for the next time."""
+    logged.leak(here())
+    logged.look(60)
+    for _ in range(9):
+        logged.leak(here())
+        logged.look(60)
+    assert len(logged.told()) == 1
+    logged.look(60)
+    assert len(logged.told()) == 2
+    assert "last told: 9." in logged.told()[1]
+    logged.look(3600)
+    assert len(logged.told()) == 2  # nothing new
+
+
+def test_each_place_is_told(logged: Logged) -> None:
+    """Also the one that is not known."""
+    for place in (*places(3), None):
+        logged.leak(place)
+    logged.look(60)
+    assert len(logged.told()) == 4
+    assert "provider groq)" in logged.told()[3]
+
+
+def test_places_that_are_told_one_by_one_are_bounded(
+    logged: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of all further ones go together."""
+    monkeypatch.setattr(logs, "_MOST_PLACES", 3)
+    for place in places(10):
+        logged.leak(place)
+    logged.look(60)
+    assert len(logged.told()) == 4
+    assert "last told: 7." in logged.told()[3]
+
+
+def test_leak_that_was_released_before_it_was_told_has_no_age(logged: Logged) -> None:
+    """Its place was told a moment before it; ten minutes later its numbers would be wrong."""
+    logged.leak(here())
+    logged.look(60)
+    second = logged.leak(here())
+    logged.look(60)
+    logged.scene.tracker.released(second)
+    logged.look(600)
+    (_, line) = logged.told()
+    assert "last told: 1." in line
+    assert "is over by now" in line
+    assert "660" not in line
+
+
+def test_leak_that_goes_on_is_told_and_not_one_that_is_over(logged: Logged) -> None:
+    """Of several that are yet to be told, the one that somebody can still look at."""
+    logged.leak(here())
+    logged.look(60)
+    over = logged.leak(here())
+    logged.look(60)
+    logged.scene.tracker.released(over)
+    logged.look(1)
+    logged.leak(here())
+    logged.look(60)
+    logged.look(600)
+    line = logged.told()[1]
+    assert "last told: 2." in line
+    assert "nobody has read the response for 660.0 s" in line
+
+
+@pytest.mark.parametrize(
+    ("end", "how"),
+    [
+        (lambda logged, lease: logged.scene.tracker.released(lease), "was released after all"),
+        (
+            lambda logged, lease: lease.enter(READING, logged.scene.clock()),
+            "is read again after all",
+        ),
+        (lambda logged, lease: logged.scene.tracker.discard("closed"), "since its pool was closed"),
+    ],
+    ids=["released", "read", "closed"],
+)
+def test_leak_that_was_none_is_told_as_information(
+    logged: Logged, end: Callable[[Logged, Lease], object], how: str
+) -> None:
+    """With the time that it was held."""
+    lease = logged.leak(here())
+    logged.look(60)
+    logged.scene.clock.advance(30)
+    end(logged, lease)
+    logged.look()
+    (line,) = logged.told(logging.INFO)
+    assert how in line
+    assert "after 90.0 s" in line
+    assert f"at {__file__}:" in line
+
+
+def test_whole_stack_is_told_where_it_was_asked_for(logged: Logged) -> None:
+    """A line for each frame, the innermost first."""
+    place = find(whole=True)
+    logged.leak(place)
+    logged.look(60)
+    first, second, *_ = logged.told()[0].splitlines()
+    assert "leak suspected" in first
+    assert second.startswith(f"  {__file__}:")
+    assert second.endswith("in test_whole_stack_is_told_where_it_was_asked_for")
+
+
+# Requests that are stuck
+
+
+def test_stuck_requests_are_told_with_state_and_holders(logged: Logged) -> None:
+    """The evidence that a restart would take away."""
+    scene = logged.scene
+    assert scene.pool is not None
+    holder = logged.leak(here())
+    assert holder.connection is not None
+    scene.pool.maximum = 1
+    scene.pool.views = [ConnectionView(holder.connection, "active", True, None)]
+    for _ in range(2):
+        scene.tracker.waiting(scene.enter(), 600.0)
+        scene.clock.advance(2)
+    logged.look(10)
+    (line,) = logged.told()
+    for part in (
+        "2 requests have waited in pool openai/httpx2 for 12.0 s and longer (queued)",
+        "max 1, active 1, idle 0, connecting 0, queued 2",
+        "longest held: (1) 14.0 s, unread for 14.0 s, provider groq",
+        f"at {__file__}:",
+    ):
+        assert part in line
+
+
+def test_pool_with_stuck_requests_is_told_once_in_ten_minutes(logged: Logged) -> None:
+    """However many there are."""
+    logged.scene.tracker.waiting(logged.scene.enter(), None)
+    for _ in range(60):
+        logged.look(10)
+    assert len(logged.told()) == 1
+    logged.look(10)
+    assert len(logged.told()) == 2
+
+
+# Churn
+
+
+def churn(logged: Logged, provider: str | None, name: str = "groq") -> None:
+    """Ten clients for ten calls, and a look."""
+    for _ in range(10):
+        pool = FakePool()
+        tracker = logged.scene.track(pool, name, provider)
+        tracker.failed(tracker.begin(b"api.test", None, b"https", None), "cancelled")
+    logged.look()
+
+
+def test_churn_is_told_with_numbers_place_and_cure(logged: Logged) -> None:
+    """Once a provider, for the life of the process."""
+    logged.scene.registry._ledger("groq", "groq", "httpx2").built_at = here()
+    churn(logged, "groq")
+    (line,) = logged.told()
+    for part in (
+        "Client churn on groq/httpx2",
+        "10 connection pools",
+        "1.0 requests each",
+        f"built at {__file__}:",
+        "AnyLLM.create('groq', ...)",
+    ):
+        assert part in line
+    logged.scene.clock.advance(3600)
+    churn(logged, "groq")
+    assert len(logged.told()) == 1
+    churn(logged, "mistral", "mistral")
+    assert len(logged.told()) == 2
+
+
+# Text from outside
+
+
+def test_text_from_outside_stays_on_one_line(logged: Logged) -> None:
+    """A model's name, an id, a provider's name and a pool's can be any text."""
+    evil = "x\nERROR root: forged\r\x1b[2J\u2028"
+    pool = FakePool()
+    logged.scene.pool, logged.scene.tracker = pool, logged.scene.track(pool, evil, evil)
+    lease = logged.leak(here(), evil, model=evil, correlation_id=evil)
+    logged.look(60)
+    logged.scene.tracker.waiting(logged.scene.enter(), None)
+    logged.look(11)
+    logged.scene.tracker.released(lease)
+    logged.look()
+    churn(logged, evil, evil)
+    lines = [*logged.told(), *logged.told(logging.INFO)]
+    assert len(lines) == 4
+    assert all(line.isprintable() for line in lines), lines
+
+
+def test_file_name_from_outside_stays_on_one_line(logged: Logged) -> None:
+    """Code that was compiled under any name."""
+    space: dict[str, Any] = {"find": find}
+    exec(compile("place = find(whole=True)", "/srv/a\nb.py", "exec"), space)
+    place = space["place"]
+    logged.leak(Place(place.code, place.line))
+    logged.look(60)
+    assert "/srv/a?b.py:1" in logged.told()[0]
+    assert "\n" not in logged.told()[0]
+    whole = Logged(logged._log)
+    whole.leak(place)
+    whole.look(60)
+    assert whole.told()[1].splitlines()[1].startswith("  /srv/a?b.py:1")
