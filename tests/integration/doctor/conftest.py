@@ -17,8 +17,10 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
     FakeProviderThread,
 )
 
+PYTHON = sys.executable
 SCRIPTS = Path(__file__).with_name("scripts")
-DOCTOR = [sys.executable, "-m", "opentelemetry.instrumentation.gluellm.cli.main", "doctor"]
+LEAKING, CALLING = SCRIPTS / "leaking.py", SCRIPTS / "calling.py"
+DOCTOR = [PYTHON, "-m", "opentelemetry.instrumentation.gluellm.cli.main", "doctor"]
 TIMEOUT = 60
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -28,6 +30,13 @@ needs_any_llm = pytest.mark.skipif(
     importlib.util.find_spec("any_llm") is None or importlib.util.find_spec("openai") is None,
     reason="needs any-llm and openai",
 )
+
+
+def line_number(script: Path, text: str) -> int:
+    """Where in a script the only line with this text stands."""
+    lines = script.read_text().splitlines()
+    (number,) = (n for n, line in enumerate(lines, 1) if text in line)
+    return number
 
 
 def line_of(process: subprocess.Popen[str]) -> str:

@@ -14,10 +14,17 @@ import pytest
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 from support.waiting import wait_until
 
-from .conftest import SCRIPTS, Doctor, Start, line_of, needs_any_llm
-from .test_launch import LEAKING, line_number
+from .conftest import (
+    LEAKING,
+    PYTHON,
+    SCRIPTS,
+    Doctor,
+    Start,
+    line_number,
+    line_of,
+    needs_any_llm,
+)
 
-PYTHON = sys.executable
 ON = {"OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL": "SIGUSR2"}
 INSTRUMENTED = """
 import signal, sys

@@ -1,7 +1,4 @@
-"""Reports on a signal: who may have it, what it does, and that nothing stays behind.
-
-What a signal does to a process is tried in child processes.
-"""
+"""Reports on a signal: who may have it, what it does, and that nothing stays behind."""
 
 from __future__ import annotations
 
@@ -9,12 +6,9 @@ import faulthandler
 import os
 import signal
 import stat
-import subprocess
 import sys
-import tempfile
-import textwrap
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,31 +17,14 @@ import pytest
 from opentelemetry.instrumentation.gluellm.diagnosis.on_signal import SignalReporter
 from opentelemetry.instrumentation.gluellm.diagnosis.rendezvous import (
     Directory,
-    Presence,
-    Request,
     UnusableDirectoryError,
-    presence_of,
 )
-from opentelemetry.instrumentation.gluellm.diagnosis.signal_names import signal_number
 from support.waiting import wait_until
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here")
-
-PRELUDE = """
-import os, signal, sys, threading, time
-from opentelemetry.instrumentation.gluellm.diagnosis.on_signal import SignalReporter
-
-class Report:
-    def to_dict(self):
-        return {"pid": os.getpid(), "thread": threading.current_thread().name}
-    def __str__(self):
-        return f"report of {os.getpid()}"
-
-def log(text):
-    print(text.replace("\\n", " "), flush=True)
-
-reporter = SignalReporter("SIGUSR2", Report, log)
-"""
+pytestmark = [
+    pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here"),
+    pytest.mark.usefixtures("place"),
+]
 
 
 class NoReport:
@@ -64,14 +41,6 @@ def no_report() -> Any:
     return NoReport()
 
 
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the user's private directory comes to lie, for this process and its children."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    return tmp_path / f"gluellm-pools-{os.geteuid()}"
-
-
 @pytest.fixture
 def logged() -> list[str]:
     """What was written to the log."""
@@ -86,85 +55,7 @@ def reporter(logged: list[str]) -> Iterator[SignalReporter]:
     made.uninstall()
 
 
-@pytest.fixture
-def start() -> Iterator[Callable[[str], subprocess.Popen[str]]]:
-    """Start a child that runs some code; it is killed in the end."""
-    children: list[subprocess.Popen[str]] = []
-
-    def run(code: str) -> subprocess.Popen[str]:
-        child = subprocess.Popen(
-            [sys.executable, "-c", PRELUDE + textwrap.dedent(code)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        children.append(child)
-        return child
-
-    yield run
-    for child in children:
-        child.kill()
-        child.communicate()
-
-
-def line_of(child: subprocess.Popen[str]) -> str:
-    assert child.stdout is not None
-    return child.stdout.readline().strip()
-
-
-def ask(pid: int) -> dict[str, Any]:
-    """Ask a process as the doctor does."""
-    directory = Directory.open()
-    assert presence_of(directory, pid)
-    request = Request(directory, pid)
-    os.kill(pid, signal.SIGUSR2)
-    answer = wait_until(request.answer, "an answer")
-    request.close()
-    directory.close()
-    return answer
-
-
-# Which signals
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("SIGNONE", "there is no such signal here"),
-        ("sigusr2", "there is no such signal here"),
-        ("", "there is no such signal here"),
-        ("12", "there is no such signal here"),
-        ("SIGKILL", "no program can catch it"),
-        ("SIGSTOP", "no program can catch it"),
-        ("SIGINT", "a meaning of its own"),
-        ("SIGTERM", "a meaning of its own"),
-        ("SIGHUP", "a meaning of its own"),
-        ("SIGSEGV", "a meaning of its own"),
-        ("SIGCHLD", "a meaning of its own"),
-    ],
-)
-def test_other_signals_are_refused_with_the_reason(name: str, said: str) -> None:
-    """What was given, why not, and which are allowed."""
-    with pytest.raises(ValueError, match=said) as refused:
-        SignalReporter(name, no_report, print)
-    assert f"snapshot_signal={name!r}" in str(refused.value)
-    assert "SIGUSR1" in str(refused.value)
-
-
-def test_user_and_real_time_signals_are_allowed() -> None:
-    """Those that mean nothing by themselves."""
-    assert signal_number("SIGUSR1") == signal.SIGUSR1
-    if hasattr(signal, "SIGRTMIN"):
-        assert signal_number("SIGRTMIN+3") == signal.SIGRTMIN + 3
-        assert signal_number("SIGRTMAX") == signal.SIGRTMAX
-
-
-def test_a_system_without_such_signals_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on Windows."""
-    for name in ("SIGUSR1", "SIGUSR2", "SIGRTMIN", "SIGRTMAX"):
-        monkeypatch.delattr(signal, name, raising=False)
-    with pytest.raises(ValueError, match=r"call snapshot\(\) instead"):
-        SignalReporter("SIGUSR2", no_report, print)
+# Who has the signal
 
 
 def test_a_signal_that_somebody_has_stays_theirs(reporter: SignalReporter) -> None:
@@ -334,96 +225,3 @@ def test_a_directory_of_others_is_not_used(
     assert str(place) in warning
     os.kill(os.getpid(), signal.SIGUSR2)
     wait_until(lambda: len(logged) == 2, "a report")
-
-
-def test_the_doctor_is_answered_in_another_thread(start: Any) -> None:
-    """Also where the main thread hangs in a system call, and as often as it asks."""
-    child = start("reporter.install(); print('ready', flush=True); sys.stdin.readline()")
-    assert line_of(child) == "ready"
-    for _ in range(3):
-        assert ask(child.pid) == {"pid": child.pid, "thread": "gluellm-pool-report"}
-        assert line_of(child) == f"Report on SIGUSR2: report of {child.pid}"
-
-
-def test_a_busy_main_thread_is_no_obstacle(start: Any) -> None:
-    """Python calls handlers between two instructions."""
-    child = start("reporter.install(); print('ready', flush=True)\nwhile True: pass")
-    assert line_of(child) == "ready"
-    assert ask(child.pid)["pid"] == child.pid
-
-
-def test_a_signal_within_a_lock_of_the_log_blocks_nothing(start: Any) -> None:
-    """The doctor has its answer although the log can't be written now."""
-    child = start(
-        """
-        lock = threading.Lock()
-        def log(text):
-            with lock:
-                print("logged", flush=True)
-        reporter = SignalReporter("SIGUSR2", Report, log)
-        reporter.install()
-        with lock:
-            print("ready", flush=True)
-            sys.stdin.readline()
-        sys.stdin.readline()
-        """
-    )
-    assert line_of(child) == "ready"
-    assert ask(child.pid)["pid"] == child.pid
-    child.stdin.write("\n")
-    child.stdin.flush()
-    assert line_of(child) == "logged"
-
-
-def test_a_forked_child_answers_for_itself_and_the_parent_goes_on(start: Any) -> None:
-    """A pipe, a thread and an entry each."""
-    child = start(
-        """
-        reporter.install()
-        os.register_at_fork(after_in_child=reporter.after_fork_in_child)
-        forked = os.fork()
-        if not forked:
-            while True:
-                signal.pause()
-        print(forked, flush=True)
-        os.waitpid(forked, 0)
-        print("goes on", flush=True)
-        sys.stdin.readline()
-        """
-    )
-    forked = int(line_of(child))
-    directory = Directory.open()
-    try:
-        wait_until(lambda: presence_of(directory, forked), "the child's entry")
-        for pid in (forked, child.pid, forked):
-            assert ask(pid)["pid"] == pid
-            assert line_of(child) == f"Report on SIGUSR2: report of {pid}"
-    finally:
-        directory.close()
-        os.kill(forked, signal.SIGKILL)
-    assert line_of(child) == "goes on"
-    assert ask(child.pid)["pid"] == child.pid
-
-
-def test_what_a_killed_process_left_is_not_taken_for_alive_and_is_swept(
-    start: Any, place: Path
-) -> None:
-    """Its lock went with it."""
-    child = start("reporter.install(); print('ready', flush=True); sys.stdin.readline()")
-    assert line_of(child) == "ready"
-    child.kill()
-    child.wait()
-    assert (place / f"{child.pid}.json").exists()
-    directory = Directory.open()
-    assert presence_of(directory, child.pid) is None
-    presence = Presence(signal.SIGUSR2)
-    assert [entry.name for entry in place.iterdir()] == [f"{os.getpid()}.json"]
-    presence.withdraw()
-    directory.close()
-
-
-def test_the_end_of_the_program_removes_its_entry(start: Any, place: Path) -> None:
-    """Without uninstall()."""
-    child = start("reporter.install()")
-    assert child.wait(10) == 0
-    assert not list(place.iterdir())

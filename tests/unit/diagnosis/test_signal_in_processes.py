@@ -1,0 +1,174 @@
+"""What a signal does to processes, and how they are told from dead ones: tried in children."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.rendezvous import (
+    Directory,
+    Presence,
+    Request,
+    presence_of,
+)
+from support.waiting import wait_until
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here"),
+    pytest.mark.usefixtures("place"),
+]
+
+PRELUDE = """
+import os, signal, sys, threading, time
+from opentelemetry.instrumentation.gluellm.diagnosis.on_signal import SignalReporter
+
+class Report:
+    def to_dict(self):
+        return {"pid": os.getpid(), "thread": threading.current_thread().name}
+    def __str__(self):
+        return f"report of {os.getpid()}"
+
+def log(text):
+    print(text.replace("\\n", " "), flush=True)
+
+reporter = SignalReporter("SIGUSR2", Report, log)
+"""
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Start a child that runs some code; it is killed in the end."""
+    children: list[subprocess.Popen[str]] = []
+
+    def run(code: str) -> subprocess.Popen[str]:
+        child = subprocess.Popen(
+            [sys.executable, "-c", PRELUDE + textwrap.dedent(code)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        children.append(child)
+        return child
+
+    yield run
+    for child in children:
+        child.kill()
+        child.communicate()
+
+
+def line_of(child: subprocess.Popen[str]) -> str:
+    assert child.stdout is not None
+    return child.stdout.readline().strip()
+
+
+def ask(pid: int) -> dict[str, Any]:
+    """Ask a process as the doctor does."""
+    directory = Directory.open()
+    assert presence_of(directory, pid)
+    request = Request(directory, pid)
+    os.kill(pid, signal.SIGUSR2)
+    answer = wait_until(request.answer, "an answer")
+    request.close()
+    directory.close()
+    return answer
+
+
+def test_the_doctor_is_answered_in_another_thread(start: Any) -> None:
+    """Also where the main thread hangs in a system call, and as often as it asks."""
+    child = start("reporter.install(); print('ready', flush=True); sys.stdin.readline()")
+    assert line_of(child) == "ready"
+    for _ in range(3):
+        assert ask(child.pid) == {"pid": child.pid, "thread": "gluellm-pool-report"}
+        assert line_of(child) == f"Report on SIGUSR2: report of {child.pid}"
+
+
+def test_a_busy_main_thread_is_no_obstacle(start: Any) -> None:
+    """Python calls handlers between two instructions."""
+    child = start("reporter.install(); print('ready', flush=True)\nwhile True: pass")
+    assert line_of(child) == "ready"
+    assert ask(child.pid)["pid"] == child.pid
+
+
+def test_a_signal_within_a_lock_of_the_log_blocks_nothing(start: Any) -> None:
+    """The doctor has its answer although the log can't be written now."""
+    child = start(
+        """
+        lock = threading.Lock()
+        def log(text):
+            with lock:
+                print("logged", flush=True)
+        reporter = SignalReporter("SIGUSR2", Report, log)
+        reporter.install()
+        with lock:
+            print("ready", flush=True)
+            sys.stdin.readline()
+        sys.stdin.readline()
+        """
+    )
+    assert line_of(child) == "ready"
+    assert ask(child.pid)["pid"] == child.pid
+    child.stdin.write("\n")
+    child.stdin.flush()
+    assert line_of(child) == "logged"
+
+
+def test_a_forked_child_answers_for_itself_and_the_parent_goes_on(start: Any) -> None:
+    """A pipe, a thread and an entry each."""
+    child = start(
+        """
+        reporter.install()
+        os.register_at_fork(after_in_child=reporter.after_fork_in_child)
+        forked = os.fork()
+        if not forked:
+            while True:
+                signal.pause()
+        print(forked, flush=True)
+        os.waitpid(forked, 0)
+        print("goes on", flush=True)
+        sys.stdin.readline()
+        """
+    )
+    forked = int(line_of(child))
+    directory = Directory.open()
+    try:
+        wait_until(lambda: presence_of(directory, forked), "the child's entry")
+        for pid in (forked, child.pid, forked):
+            assert ask(pid)["pid"] == pid
+            assert line_of(child) == f"Report on SIGUSR2: report of {pid}"
+    finally:
+        directory.close()
+        os.kill(forked, signal.SIGKILL)
+    assert line_of(child) == "goes on"
+    assert ask(child.pid)["pid"] == child.pid
+
+
+def test_what_a_killed_process_left_is_not_taken_for_alive_and_is_swept(
+    start: Any, place: Path
+) -> None:
+    """Its lock went with it."""
+    child = start("reporter.install(); print('ready', flush=True); sys.stdin.readline()")
+    assert line_of(child) == "ready"
+    child.kill()
+    child.wait()
+    assert (place / f"{child.pid}.json").exists()
+    directory = Directory.open()
+    assert presence_of(directory, child.pid) is None
+    presence = Presence(signal.SIGUSR2)
+    assert [entry.name for entry in place.iterdir()] == [f"{os.getpid()}.json"]
+    presence.withdraw()
+    directory.close()
+
+
+def test_the_end_of_the_program_removes_its_entry(start: Any, place: Path) -> None:
+    """Without uninstall()."""
+    child = start("reporter.install()")
+    assert child.wait(10) == 0
+    assert not list(place.iterdir())

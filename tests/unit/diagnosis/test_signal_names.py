@@ -1,0 +1,51 @@
+"""Which signals may ask for a report, and what is said of the others."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_names import signal_number
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("SIGNONE", "there is no such signal here"),
+        ("sigusr2", "there is no such signal here"),
+        ("", "there is no such signal here"),
+        ("12", "there is no such signal here"),
+        ("SIGKILL", "no program can catch it"),
+        ("SIGSTOP", "no program can catch it"),
+        ("SIGINT", "a meaning of its own"),
+        ("SIGTERM", "a meaning of its own"),
+        ("SIGHUP", "a meaning of its own"),
+        ("SIGSEGV", "a meaning of its own"),
+        ("SIGCHLD", "a meaning of its own"),
+    ],
+)
+def test_other_signals_are_refused_with_the_reason(name: str, said: str) -> None:
+    """What was given, why not, and which are allowed."""
+    with pytest.raises(ValueError, match=said) as refused:
+        signal_number(name)
+    assert f"snapshot_signal={name!r}" in str(refused.value)
+    assert "SIGUSR1" in str(refused.value)
+
+
+def test_user_and_real_time_signals_are_allowed() -> None:
+    """Those that mean nothing by themselves."""
+    assert signal_number("SIGUSR1") == signal.SIGUSR1
+    if hasattr(signal, "SIGRTMIN"):
+        assert signal_number("SIGRTMIN+3") == signal.SIGRTMIN + 3
+        assert signal_number("SIGRTMAX") == signal.SIGRTMAX
+
+
+def test_a_system_without_such_signals_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows."""
+    for name in ("SIGUSR1", "SIGUSR2", "SIGRTMIN", "SIGRTMAX"):
+        monkeypatch.delattr(signal, name, raising=False)
+    with pytest.raises(ValueError, match=r"call snapshot\(\) instead"):
+        signal_number("SIGUSR2")
