@@ -1,0 +1,256 @@
+"""A PoolTimeout explains itself, wherever its traceback is shown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import traceback
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from types import ModuleType
+from typing import Any
+
+import anthropic
+import httpx
+import openai
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
+    Behaviour,
+    FakeProvider,
+)
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.script import Reply
+from support.telemetry import Telemetry
+
+from . import calls
+from .conftest import Instrument
+from .reports import place
+
+SDK: dict[str, ModuleType] = {"openai": openai, "anthropic": anthropic}
+WAIT = 0.3
+NOTE = re.compile(
+    r"Connection pool (?P<pool>\S+): max (?P<max>\d+), active (?P<active>\d+), idle (?P<idle>\d+), "
+    r"connecting (?P<connecting>\d+), queued (?P<queued>\d+)\. This request waited "
+    r"(?P<waited>[\d.]+) s, from (?P<began>\S+) to (?P<ended>\S+); (?P<holders>[^\n]*)\."
+)
+PROVIDERS = pytest.mark.parametrize("provider", ["openai", "anthropic"])
+
+
+def library(provider: str) -> Any:
+    """The client library that a provider's SDK is on."""
+    if calls.LIBRARY[provider] == "httpx":
+        return httpx
+    import httpx2
+
+    return httpx2
+
+
+def create(provider: str, server: FakeProvider, **more: Any) -> Any:
+    """A provider's instance on a pool of two connections, with a short pool timeout."""
+    module = library(provider)
+    client = module.AsyncClient(limits=module.Limits(max_connections=2), trust_env=False)
+    return calls.create(
+        provider,
+        server,
+        http_client=client,
+        timeout=module.Timeout(30, pool=WAIT),
+        **{"max_retries": 0, **more},
+    )
+
+
+async def never_iterated(llm: Any) -> None:
+    """A stream that openai asks for at once; anthropic would not."""
+    await llm.acompletion(model="left", **calls.STREAM)  # place: openai
+
+
+async def left(llm: Any) -> Any:
+    """A stream of which one token is read."""
+    stream = await llm.acompletion(model="left", **calls.STREAM)  # place: anthropic
+    async for _ in stream:
+        return stream
+
+
+async def fill(provider: str, llm: Any) -> list[Any]:
+    """Hold both connections, unread."""
+    leave = never_iterated if provider == "openai" else left
+    return [await leave(llm) for _ in range(2)]
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception and its causes."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__ or found.__context__
+
+
+def notes(error: BaseException) -> list[str]:
+    """The notes of an exception and its causes."""
+    return [note for link in chain(error) for note in getattr(link, "__notes__", ())]
+
+
+async def time_out(provider: str, llm: Any) -> Any:
+    """Call until the SDK's timeout error comes, log it, and return it."""
+    try:
+        await llm.acompletion(model="waiting", **calls.CHAT)
+    except SDK[provider].APITimeoutError as error:
+        logging.getLogger("application").exception("the call failed")
+        return error
+    raise AssertionError("no timeout")
+
+
+def is_time(text: str) -> datetime:
+    """A time of the note."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+
+
+@PROVIDERS
+def test_note_survives_the_sdks_wrapping_and_comes_once(
+    provider: str,
+    provider_server: FakeProvider,
+    telemetry: Telemetry,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Two streams that nobody reads on a pool of two make the next call time out."""
+
+    async def run() -> Any:
+        llm = create(provider, provider_server)
+        held = await fill(provider, llm)
+        before = datetime.now(UTC)
+        error = await time_out(provider, llm)
+        after = datetime.now(UTC)
+        held.clear()
+        await llm.client.close()
+        return error, before, after
+
+    error, before, after = asyncio.run(run())
+    core = "httpcore2" if calls.LIBRARY[provider] == "httpx2" else "httpcore"
+    kinds = [
+        f"{type(link).__module__.partition('.')[0]}.{type(link).__name__}" for link in chain(error)
+    ]
+    assert kinds[:3] == [
+        f"{provider}.APITimeoutError",
+        f"{calls.LIBRARY[provider]}.PoolTimeout",
+        f"{core}.PoolTimeout",
+    ]
+    (note,) = notes(error)
+    told = NOTE.fullmatch(note)
+    assert told is not None, note
+    assert told["pool"] == f"{provider}/{calls.LIBRARY[provider]}"
+    counts = [int(told[name]) for name in ("max", "active", "idle", "connecting")]
+    assert counts == [2, 2, 0, 0]
+    assert int(told["queued"]) in (0, 1)  # itself, as long as it has not left the queue
+    assert WAIT - 0.1 <= float(told["waited"]) <= 10
+    began, ended = is_time(told["began"]), is_time(told["ended"])
+    assert (before - began).total_seconds() <= 0.002
+    assert (ended - after).total_seconds() <= 0.002
+    assert abs((ended - began).total_seconds() - float(told["waited"])) <= 0.06
+    where = place(__file__, provider, never_iterated if provider == "openai" else left)
+    holder = (
+        rf"[\d.]+ s, unread for [\d.]+ s, provider {provider}, model left, at {re.escape(where)}"
+    )
+    assert re.fullmatch(rf"longest held: \(1\) {holder}; \(2\) {holder}", told["holders"])
+    assert "".join(traceback.format_exception(error)).count(note) == 1
+    logged = logging.Formatter().format(caplog.records[-1])
+    assert logged.startswith("the call failed")
+    assert logged.count(note) == 1
+    assert logged.count("Connection pool ") == 1
+
+
+@PROVIDERS
+def test_timeout_stays_what_it_was(
+    provider: str, provider_server: FakeProvider, instrument: Instrument
+) -> None:
+    """Types, messages and causes are those of a program that is not instrumented."""
+
+    async def run() -> list[tuple[type, str, tuple[Any, ...]]]:
+        llm = create(provider, provider_server)
+        held = await fill(provider, llm)
+        error = await time_out(provider, llm)
+        held.clear()
+        await llm.client.close()
+        links = list(chain(error))
+        return [(type(link), str(link), () if link is error else link.args) for link in links]
+
+    plain = asyncio.run(run())
+    instrument()
+    assert asyncio.run(run()) == plain
+
+
+@PROVIDERS
+def test_each_attempt_has_a_note_of_its_own(
+    provider: str,
+    provider_server: FakeProvider,
+    telemetry: Telemetry,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A retry waits anew. The SDK logs the error of each attempt."""
+    caplog.set_level(logging.DEBUG, logger=f"{provider}._base_client")
+
+    async def run() -> Any:
+        llm = create(provider, provider_server, max_retries=2)
+        held = await fill(provider, llm)
+        error = await time_out(provider, llm)
+        held.clear()
+        await llm.client.close()
+        return error
+
+    error = asyncio.run(run())
+    attempts = {
+        id(record.exc_info[1]): notes(record.exc_info[1])
+        for record in caplog.records
+        if record.name == f"{provider}._base_client" and record.exc_info and record.exc_info[1]
+    }
+    assert [len(found) for found in attempts.values()] == [1, 1, 1]
+    told = [NOTE.fullmatch(found[0]) for found in attempts.values()]
+    times = [(is_time(one["began"]), is_time(one["ended"])) for one in told if one]
+    assert len(times) == 3
+    assert times == sorted(times)
+    assert all(first[1] <= second[0] for first, second in zip(times, times[1:], strict=False))
+    assert notes(error) == list(attempts.values())[-1]
+
+
+@pytest.mark.parametrize("name", ["httpx", "httpx2"])
+@pytest.mark.parametrize("mode", ["sync", "asyncio"])
+def test_clients_of_the_libraries_have_the_note_too(
+    mode: str, name: str, server: HTTP1Server, instrument: Instrument
+) -> None:
+    """Under scope="all", sync and async, where the application meets the library's own error."""
+    instrument(scope="all")
+    found = Library.load(name)
+    with Runner.start(mode) as runner:
+        client = runner.client(found, limits=found.client.Limits(max_connections=1))
+        gate = server.gate()
+        held = client.send(server.reply("/held", Reply(end_after=gate)))
+        held.head()
+        error = client.send(server.url("/waiting"), pool=WAIT).failure()
+        gate.open()
+        held.read()
+    assert type(error) is found.client.PoolTimeout
+    (note,) = notes(error)
+    told = NOTE.fullmatch(note)
+    assert told is not None, note
+    assert told["pool"] == f"{name}/{name}"
+    assert (told["max"], told["active"]) == ("1", "1")
+    assert re.match(r"longest held: \(1\) [\d.]+ s, unread for [\d.]+ s, ", told["holders"])
+    assert "".join(traceback.format_exception(error)).count(note) == 1
+
+
+@PROVIDERS
+def test_other_errors_have_no_note(
+    provider: str, provider_server: FakeProvider, telemetry: Telemetry
+) -> None:
+    """A read timeout, for one: the pool had no part in it."""
+
+    async def run() -> Any:
+        llm = calls.create(provider, provider_server, max_retries=0, timeout=WAIT)
+        provider_server.script(Behaviour(head_delay=30))
+        error = await time_out(provider, llm)
+        await llm.client.close()
+        return error
+
+    assert notes(asyncio.run(run())) == []
