@@ -61,10 +61,10 @@ def test_share_that_is_none(share: float) -> None:
 def size(**changes: float) -> Sizing | None:
     arguments = {
         "entered": 100,
-        "left": 100,
         "period": 10.0,
         "lease_time": 0.5,
         "in_pool": 5.0,
+        "in_pool_now": 5,
         "peak": 0,
         "maximum": 4,
     }
@@ -78,35 +78,35 @@ def test_arrival_rate_times_lease_time() -> None:
 
 def test_closed_loop_counts_what_waits() -> None:
     """20 callers on 4 connections: 4 are served at a time, but 20 want to be, and no more."""
-    sizing = size(entered=80, left=80, in_pool=20.0, peak=20)
+    sizing = size(entered=80, in_pool=20.0, in_pool_now=20, peak=20)
     assert sizing is not None
     assert (sizing.concurrency, sizing.size) == (20.0, 20)
 
 
 def test_growing_queue_does_not_count() -> None:
     """An open loop that the pool can't serve: what waits has grown for as long as one looked."""
-    sizing = size(entered=200, left=80, in_pool=64.0, peak=124)
+    sizing = size(entered=200, in_pool=64.0, in_pool_now=124, peak=124)
     assert sizing is not None
     assert (sizing.concurrency, sizing.size) == (10.0, 18)
 
 
 def test_burst_in_a_long_period_counts_by_its_peak() -> None:
     """The mean over an hour says nothing about a minute."""
-    sizing = size(entered=1000, left=1000, period=3600.0, in_pool=0.5, peak=30)
+    sizing = size(entered=1000, period=3600.0, in_pool=0.5, peak=30)
     assert sizing is not None
     assert sizing.size == 30
 
 
 def test_forgotten_peak_is_no_bound() -> None:
     """A peak below the mean is of another time."""
-    sizing = size(in_pool=20.0, peak=3)
+    sizing = size(in_pool=20.0, in_pool_now=20, peak=3)
     assert sizing is not None
     assert sizing.size == 31
 
 
 def test_size_is_above_what_there_is() -> None:
     """A pool that lets requests wait is never told to stay as it is."""
-    sizing = size(in_pool=0.1, entered=1, left=1, maximum=50)
+    sizing = size(in_pool=0.1, entered=1, maximum=50)
     assert sizing is not None
     assert sizing.size == 51
 
@@ -118,3 +118,10 @@ def test_size_is_above_what_there_is() -> None:
 def test_nothing_to_reckon_with(changes: dict[str, float]) -> None:
     """No time, no rate."""
     assert size(**changes) is None
+
+
+def test_callers_that_came_at_once_are_a_closed_loop() -> None:
+    """26 callers since the beginning of the period: the queue is there, and doesn't grow."""
+    sizing = size(entered=170, period=6.0, lease_time=0.31, in_pool=25.0, in_pool_now=26, peak=26)
+    assert sizing is not None
+    assert (sizing.concurrency, sizing.size) == (25.0, 26)

@@ -20,6 +20,8 @@ QUANTILE = 0.99
 """Share of the time that the pool has to suffice."""
 _REACH = 40
 """Standard deviations around the mean that are summed: what lies outside is below 1e-300."""
+_GROWS = 0.75
+"""Mean over last number in the pool: 0.5 for steady growth from nothing, 1 for what stays."""
 _LARGEST_MEAN = 1e7
 """No pool has so many connections; beyond it the sum would take seconds."""
 
@@ -67,24 +69,26 @@ def poisson_quantile(mean: float, share: float = QUANTILE) -> int:
 def required_size(
     *,
     entered: int,
-    left: int,
     period: float,
     lease_time: float,
     in_pool: float,
+    in_pool_now: int,
     peak: int,
     maximum: int,
 ) -> Sizing | None:
     """The size for one pool that lets requests wait, always above the ``maximum`` it has.
 
-    ``entered`` and ``left`` requests in ``period`` seconds, of which each holds its connection for
-    ``lease_time``; ``in_pool`` is the mean number of requests in any phase, waiting ones included;
-    ``peak`` the most that were in the pool at one moment, as far as that is remembered. None when
-    the period or the lease time is not a positive number.
+    ``entered`` requests in ``period`` seconds, of which each holds its connection for
+    ``lease_time``; ``in_pool`` is the mean number of requests in any phase, waiting ones included,
+    and ``in_pool_now`` their number at the end; ``peak`` the most that were in the pool at one
+    moment, as far as that is remembered. None when the period or the lease time is not a positive
+    number.
 
     Two kinds of load need two readings of L:
 
-    - Callers that come whatever happens (an open loop): more enter than leave, and the queue grows
-      without bound, so the number that waits says nothing. L is arrival rate x lease time.
+    - Callers that come whatever happens (an open loop): the queue grows for as long as more enter
+      than leave, so the number that waits says nothing. L is arrival rate x lease time. A queue
+      that grew steadily is on average half of what it is in the end, which tells it from the other.
     - A fixed number of callers, each waiting for its answer (a closed loop): waiting throttles
       the arrivals, and arrival rate x lease time can't exceed the pool's size. Without the
       limit, what waits would be served, so L is what is in the pool in any phase.
@@ -97,8 +101,8 @@ def required_size(
         return None
     arrival_rate = entered / period
     offered = arrival_rate * lease_time
-    grows = entered - left > max(1, maximum) and entered > 1.1 * left
-    concurrency = offered if grows and offered > maximum else max(offered, in_pool)
+    grows = in_pool < _GROWS * in_pool_now and offered > maximum
+    concurrency = offered if grows else max(offered, in_pool)
     size = poisson_quantile(concurrency)
     burst = size <= maximum < peak
     if burst:

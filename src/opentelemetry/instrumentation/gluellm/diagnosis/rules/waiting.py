@@ -191,10 +191,10 @@ def _sizing(case: PoolCase, maximum: int) -> Sizing | None:
     period = activity.period
     return required_size(
         entered=-(-activity.entered // pools),
-        left=activity.left // pools,
         period=period,
         lease_time=activity.each(*HELD),
         in_pool=activity.time() / period / pools if period > 0 else 0.0,
+        in_pool_now=(activity.held_now + case.queued_now) // pools,
         peak=-(-(case.peak_active + case.peak_queued) // pools),
         maximum=maximum,
     )
