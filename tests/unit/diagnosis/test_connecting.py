@@ -126,6 +126,16 @@ def test_rare_reuse_failures_are_none() -> None:
     assert not kinds(a_snapshot(totals))
 
 
+def test_server_that_is_gone_has_dropped_its_connections() -> None:
+    """One cause, one finding."""
+    errors = {"connection_error": 50, "read_error": 5}
+    totals = the_totals(100, errors=errors, origin={"reuse_failures": 5})
+    assert kinds(a_snapshot(totals)) == [Kind.CONNECT_FAILURES]
+    errors = {"connection_error": 49, "read_error": 5}
+    totals = the_totals(100, errors=errors, origin={"reuse_failures": 5})
+    assert kinds(a_snapshot(totals)) == [Kind.CONNECT_FAILURES, Kind.REUSE_FAILURES]
+
+
 def test_idle_connections_that_are_dropped() -> None:
     """The cure is to drop them first."""
     finding = found(Kind.REUSE_FAILURES, broken(5))

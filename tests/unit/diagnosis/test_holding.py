@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
@@ -110,6 +112,13 @@ def multiplexed(orphaned: int, active: int = 5, waiting: float = 0.0) -> Snapsho
 def test_orphaned_streams(orphaned: int, *, fires: bool) -> None:
     """From a tenth of the limit on: a few cancelled requests are normal."""
     assert (kinds(multiplexed(orphaned)) == [Kind.HTTP2_STUCK]) is fires
+
+
+def test_failures_for_want_of_a_stream_are_no_reuse_failures() -> None:
+    """httpcore raises "Max outbound streams is 100, 100 open" on the reused connection."""
+    totals = the_totals(100, errors={"protocol_error": 5}, origin={"reuse_failures": 5})
+    snapshot = dataclasses.replace(multiplexed(50), totals=(totals,))
+    assert kinds(snapshot) == [Kind.HTTP2_STUCK]
 
 
 def test_waiting_for_an_orphaned_stream_is_an_error() -> None:

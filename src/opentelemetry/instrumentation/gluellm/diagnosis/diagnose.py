@@ -74,6 +74,11 @@ def _of_pool(case: PoolCase, *, blocked: bool, descriptors_run_out: bool) -> lis
     stuck = holding.http2_stuck(case, loop_is_blocked=blocked)
     churn = connecting.client_churn(case)
     failures = connecting.connect_failures(case, loop_is_blocked=blocked)
+    broken = connecting.reuse_failures(case)
+    # Without a stream to give, httpcore fails on the connection; a server that is gone has dropped
+    # its connections.
+    if stuck is not None or connecting.server_is_gone(case):
+        broken = None
     consumer = provider = too_small = saturated = None
     if not blocked:
         if leak is None:
@@ -94,7 +99,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, descriptors_run_out: bool) -> lis
         stuck,
         churn,
         failures,
-        connecting.reuse_failures(case),
+        broken,
         consumer,
         provider,
         too_small,

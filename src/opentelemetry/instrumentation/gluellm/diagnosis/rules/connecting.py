@@ -16,7 +16,7 @@ CONNECT_FAILURE_SHARE = 0.01
 """Of the requests. Rarer ones are the network's daily life, which the SDKs' retries cover."""
 FAILURES_SEVERE = 0.1
 """Share of requests from which retries no longer hide it."""
-FEW_REQUESTS = 0.5
+MOST = 0.5
 """A share so large counts whatever the number: a program that makes one call and fails."""
 REUSE_FAILURES = 2
 REUSE_FAILURE_SHARE = 0.005
@@ -116,7 +116,7 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
         return None
     share = count / max(activity.left, count)
     usual = count >= CONNECT_FAILURES and share >= CONNECT_FAILURE_SHARE
-    if not (usual or share >= FEW_REQUESTS or any(kind in failures for kind in _AT_ONCE)):
+    if not (usual or share >= MOST or any(kind in failures for kind in _AT_ONCE)):
         return None
     kinds = ", ".join(f"{kind} {number}" for kind, number in failures.items())
     return Finding(
@@ -128,6 +128,12 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
         means=_each_kind(failures, 0),
         cure=_each_kind(failures, 1),
     )
+
+
+def server_is_gone(case: PoolCase) -> bool:
+    """Whether most requests find nobody to connect to."""
+    failed = sum(case.activity.connect_failures.values())
+    return failed >= MOST * max(1, case.activity.left)
 
 
 def _each_kind(failures: dict[str, int], part: int) -> str:
