@@ -16,6 +16,7 @@ from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 
 KEYS: Mapping[str, str] = {
     "address": semconv.SERVER_ADDRESS,
+    "anomaly": semconv.ANOMALY_TYPE,
     "error": semconv.ERROR_TYPE,
     "kind": semconv.TIMEOUT_KIND,
     "library": semconv.POOL_LIBRARY,
