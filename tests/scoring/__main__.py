@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scoring", description=__doc__)
     parser.add_argument("--runs", type=_positive, default=200, help="default: 200")
     parser.add_argument("--seed", type=int, default=1, help="default: 1")
-    parser.add_argument("--workers", type=_positive, default=3, help="processes; default: 3")
+    parser.add_argument("--workers", type=_positive, default=4, help="processes; default: 4")
     parser.add_argument(
         "--only",
         action="append",

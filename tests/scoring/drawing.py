@@ -29,7 +29,7 @@ def draw(seed: int, index: int) -> Plan:
         cause=cause,
         setting=setting,
         fault=fault,
-        warm_up=rng.uniform(1.5, 2.2),
+        warm_up=rng.uniform(2.2, 3.2),
         period=fault.period + rng.uniform(0.0, 0.7),
     )
 
@@ -54,7 +54,7 @@ def _setting(rng: random.Random, cause: Cause) -> Setting:
         provider=rng.choice([OPENAI, ANTHROPIC]),
         sync=sync,
         http2=http2,
-        max_streams=max(rng.choice([16, 32, 100]), most + 4),
+        max_streams=rng.choice([100, 128, 250]),
         clients=clients,
         connections=rng.choice([None, most + 2, 2 * most, 50]),
         keepalive_expiry=rng.choice([0.5, 5.0, 5.0, 60.0]),
@@ -178,8 +178,12 @@ def _slow_consumer(rng: random.Random, setting: Setting) -> tuple[Setting, Fault
     tokens = (6, rng.randint(8, 20))
     pause = rng.uniform(0.5, 1.8) / tokens[1]
     answering = replace(setting.answering, tokens=tokens, token_rate=rng.uniform(100, 300))
+    # Nobody gives up: who does so between two chunks leaves a leak behind, and that is another
+    # cause.
     traffic = tuple(
-        replace(part, streams=1.0) for part in setting.traffic if part.model != "reasoning"
+        replace(part, streams=1.0)
+        for part in setting.traffic
+        if part.model != "reasoning" and part.shape != "cancelling"
     )
     setting = replace(setting, answering=answering, traffic=traffic)
     return setting, inside.SlowReading(work=(0.7 * pause, 1.6 * pause))

@@ -166,4 +166,6 @@ class HungStreams(Fault):
             stage.spawn(self._hang(stage))
 
     async def _hang(self, stage: Stage) -> None:
-        await stage.call(Traffic(shape="steady"), stage.random(), model=HUNG)
+        rng = stage.random()
+        while True:  # who finds no stream may be turned away with an error
+            await stage.call(Traffic(shape="steady"), rng, model=HUNG)

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import random
+import sys
 from dataclasses import dataclass
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, Snapshot, diagnose, snapshot
@@ -45,7 +46,10 @@ class Result:
 
 def prepare() -> None:
     """Import and build once what a first call does: it takes a second, and blocks the loop."""
-    logging.getLogger().addHandler(logging.NullHandler())  # or warnings go to the terminal
+    # Or warnings go to the terminal, and what asyncio's own finalizers raise (CPython 3.13 does for
+    # the transports of a closed server).
+    logging.getLogger().addHandler(logging.NullHandler())
+    sys.unraisablehook = lambda _: None
     answering = Answering(
         head_delay=0,
         jitter=0,

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
-from unit.diagnosis.building import a_pool, a_snapshot, all_kinds, found, kinds, the_totals
+from unit.diagnosis.building import (
+    a_connection,
+    a_pool,
+    a_snapshot,
+    all_kinds,
+    found,
+    kinds,
+    the_totals,
+)
 
 
 def churned(pools: int, requests: int, **changes: object) -> Snapshot:
@@ -18,7 +28,7 @@ def churned(pools: int, requests: int, **changes: object) -> Snapshot:
         connections_opened=pools,
         **changes,  # type: ignore[arg-type]
     )
-    return a_snapshot(totals)
+    return a_snapshot(totals, a_pool(requests_entered=1))
 
 
 def test_client_per_call() -> None:
@@ -39,6 +49,31 @@ def test_client_per_call() -> None:
 def test_churn_by_pools_and_requests(pools: int, requests: int, *, fires: bool) -> None:
     """Ten pools, and less than three requests each."""
     assert (kinds(churned(pools, requests)) == [Kind.CLIENT_CHURN]) is fires
+
+
+def test_busy_client_that_is_kept_hides_no_churn() -> None:
+    """Neither what it served before counts, nor what it served since."""
+    kept = a_pool(requests_entered=400)
+    before = a_snapshot(the_totals(400), kept, uptime=50.0)
+    totals = the_totals(1020, origin={"pools": 21}, pools_opened=21)
+    after = a_snapshot(totals, replace(kept, requests_entered=1000), a_pool(requests_entered=1))
+    assert kinds(after, before) == [Kind.CLIENT_CHURN]
+    assert "20 pools opened for 20 requests" in found(Kind.CLIENT_CHURN, after, before).seen
+    assert kinds(after) == [Kind.CLIENT_CHURN]
+
+
+def test_many_clients_that_are_kept_are_no_churn() -> None:
+    """Not even beside some that were used once."""
+    kept = [a_pool(requests_entered=10) for _ in range(30)]
+    totals = the_totals(305, origin={"pools": 35}, pools_opened=35)
+    assert not kinds(a_snapshot(totals, *kept, a_pool(requests_entered=1)))
+
+
+def test_kept_client_of_several_hosts_counts_for_none() -> None:
+    """Which of its requests were for which is not known."""
+    hosts = [a_connection(), a_connection(origin="other.test:443")]
+    totals = the_totals(1020, origin={"pools": 21}, pools_opened=21)
+    assert not kinds(a_snapshot(totals, a_pool(connections=hosts, requests_entered=1000)))
 
 
 def test_pool_for_each_host_is_no_churn() -> None:

@@ -22,6 +22,9 @@ CONNECT_ERRORS = (
 )
 """The contract's ``error.type`` of requests whose connection was never established."""
 
+KEPT_FROM = 3
+"""Requests from which a live pool counts as one that is kept."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
@@ -32,7 +35,8 @@ class Activity:
     connections_opened: int = 0
     connections_closed: Mapping[str, int] = field(default_factory=dict)
     origins: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """Pools that asked for each origin for the first time, and requests for it."""
+    """Pools that asked for each origin for the first time, and requests for it, without the live
+    pools that are known to be kept."""
     entered: int = 0
     phase_seconds: Mapping[str, float] = field(default_factory=dict)
     errors: Mapping[str | None, int] = field(default_factory=dict)
@@ -132,9 +136,9 @@ def pool_cases(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Poo
     happened until then. Without, it is all that happened since ``instrument()``.
     """
     before = {_key(totals): totals for totals in previous.totals} if previous else {}
-    start = previous.uptime if previous else 0.0
     return [
-        _pool_case(snapshot, totals, before.get(_key(totals)), start) for totals in snapshot.totals
+        _pool_case(snapshot, totals, previous, before.get(_key(totals)))
+        for totals in snapshot.totals
     ]
 
 
@@ -143,11 +147,15 @@ def _key(totals: PoolTotals) -> tuple[str, str, str | None]:
 
 
 def _pool_case(
-    snapshot: Snapshot, totals: PoolTotals, before: PoolTotals | None, start: float
+    snapshot: Snapshot,
+    totals: PoolTotals,
+    previous: Snapshot | None,
+    before: PoolTotals | None,
 ) -> PoolCase:
-    baseline = _activity(before, None, start) if before else None
-    pools = tuple(pool for pool in snapshot.pools if pool.label == totals.label)
-    activity = _activity(totals, baseline, snapshot.uptime - start)
+    start = previous.uptime if previous else 0.0
+    baseline = _activity(before, None, start, _pools(previous, before)) if before else None
+    pools = _pools(snapshot, totals)
+    activity = _activity(totals, baseline, snapshot.uptime - start, pools)
     if len(pools) >= totals.pools_opened:
         activity = _within(activity, pools)
     return PoolCase(
@@ -190,7 +198,14 @@ def _within(activity: Activity, pools: tuple[PoolSnapshot, ...]) -> Activity:
     return replace(activity, phase_seconds=times)
 
 
-def _activity(totals: PoolTotals, before: Activity | None, period: float) -> Activity:
+def _pools(snapshot: Snapshot | None, totals: PoolTotals) -> tuple[PoolSnapshot, ...]:
+    pools = snapshot.pools if snapshot is not None else ()
+    return tuple(pool for pool in pools if pool.label == totals.label)
+
+
+def _activity(
+    totals: PoolTotals, before: Activity | None, period: float, pools: Iterable[PoolSnapshot]
+) -> Activity:
     """The totals less what they were; never below 0, should counting have begun anew."""
     was = before or Activity()
     origins = totals.origins
@@ -202,13 +217,19 @@ def _activity(totals: PoolTotals, before: Activity | None, period: float) -> Act
     held_now = sum(
         count for origin in origins for phase, count in origin.requests_now.items() if phase in HELD
     )
+    kept = _kept(pools, [origin.origin for origin in origins])
     return Activity(
         period=max(0.0, period),
         pools_opened=max(0, totals.pools_opened - was.pools_opened),
         connections_opened=max(0, totals.connections_opened - was.connections_opened),
         connections_closed=_less(totals.connections_closed, was.connections_closed),
         origins={
-            origin.origin: _minus(origin, was.origins.get(origin.origin, (0, 0)))
+            # The kept ones are taken off on both sides, so that one which is kept since before
+            # counts neither with itself nor with what it served meanwhile.
+            origin.origin: _minus(
+                _minus((origin.pools, origin.requests_entered), kept.get(origin.origin)),
+                was.origins.get(origin.origin),
+            )
             for origin in origins
         },
         entered=max(0, sum(origin.requests_entered for origin in origins) - was.entered),
@@ -228,8 +249,26 @@ def _activity(totals: PoolTotals, before: Activity | None, period: float) -> Act
     )
 
 
-def _minus(origin: OriginTotals, before: tuple[int, int]) -> tuple[int, int]:
-    return max(0, origin.pools - before[0]), max(0, origin.requests_entered - before[1])
+def _kept(pools: Iterable[PoolSnapshot], origins: list[str]) -> dict[str, tuple[int, int]]:
+    """Pools and requests by origin, of the pools that are kept and serve that origin alone."""
+    kept: dict[str, tuple[int, int]] = {}
+    for pool in pools:
+        if pool.requests_entered < KEPT_FROM:
+            continue
+        # A pool's requests are not known by origin, so they are where there is only one.
+        seen = {connection.origin for connection in pool.connections}
+        seen |= {request.origin for request in pool.requests}
+        seen = seen or set(origins)
+        if len(seen) == 1:
+            (origin,) = seen
+            count, requests = kept.get(origin, (0, 0))
+            kept[origin] = (count + 1, requests + pool.requests_entered)
+    return kept
+
+
+def _minus(counts: tuple[int, int], less: tuple[int, int] | None) -> tuple[int, int]:
+    pools, requests = less or (0, 0)
+    return max(0, counts[0] - pools), max(0, counts[1] - requests)
 
 
 def _sum(mappings: Iterable[Mapping[str, float]]) -> dict[str, float]:

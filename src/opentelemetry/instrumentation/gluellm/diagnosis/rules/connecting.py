@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ..cures import Advisor
 from ..findings import Finding, Kind, Severity
-from ..intervals import Activity, PoolCase
+from ..intervals import KEPT_FROM, Activity, PoolCase
 from ..words import counted, percent, place_text, seconds
 
 CHURN_POOLS = 10
 """Fewer may be what the program needs: one for each event loop or worker."""
-CHURN_REQUESTS_PER_POOL = 3
+CHURN_REQUESTS_PER_POOL = KEPT_FROM
 """Below it a pool hardly ever reused a connection."""
 CONNECT_FAILURES = 3
 CONNECT_FAILURE_SHARE = 0.01
@@ -69,7 +69,8 @@ def churns(activity: Activity | None) -> bool:
 def _churned(activity: Activity | None) -> tuple[int, int] | None:
     """Pools and requests of the origins whose clients are built and thrown away.
 
-    By origin: a pool for each of ten hosts is no churn.
+    By origin: a pool for each of ten hosts is no churn. And without the pools that are kept: one
+    busy client beside them would hide any number of calls that build their own.
     """
     if activity is None:
         return None
