@@ -63,6 +63,7 @@ STORY = (
         "and connections are reused.",
         traffic=_CALM,
         evidence=evidence.healthy,
+        shortest=1.2,
     ),
     Act(
         name="saturated",
@@ -75,6 +76,7 @@ STORY = (
         ),
         evidence=evidence.saturated,
         longest=0.6,
+        shortest=1.6,
     ),
     Act(
         name="slow",
@@ -85,6 +87,7 @@ STORY = (
         evidence=evidence.slow,
         longest=0.9,
         after="healthy",
+        shortest=1.2,
     ),
     Act(
         name="churn",
@@ -95,6 +98,7 @@ STORY = (
         evidence=evidence.churn,
         discards=True,
         longest=0.4,
+        shortest=0.9,
     ),
     Act(
         name="leak",
@@ -106,7 +110,7 @@ STORY = (
         evidence=evidence.leak,
         longest=0.6,
         clearing=1.0,
-        shortest=5.0,
+        shortest=4.9,
     ),
     Act(
         name="http2-stuck",
@@ -116,7 +120,7 @@ STORY = (
         traffic=(Traffic(ANTHROPIC, 1),),
         fault=StuckStreams,
         evidence=evidence.http2_stuck,
-        shortest=2.0,
+        shortest=1.7,
     ),
     Act(
         name="blocked-loop",
@@ -131,7 +135,7 @@ STORY = (
         fault=BlockedLoop,
         evidence=evidence.blocked_loop,
         longest=0.9,
-        shortest=2.0,
+        shortest=1.5,
     ),
     Act(
         name="failures",

@@ -18,6 +18,8 @@ _PATIENCE = 5.0
 """Seconds after which something that was to come is given up."""
 _LONGEST_HANG = 3.0
 """Seconds; less than the client's own timeout, so that it is the callers who give up."""
+_SHORTEST_WAIT = 0.1
+"""Seconds in which those that wait for a stream get as far as its queue, on a busy machine too."""
 _STREAM_CALLERS = 3
 _STREAM_WAITERS = 2
 _BLOCK = _FREE = 0.3
@@ -91,6 +93,7 @@ class StuckStreams:
         hangs = min(third, _LONGEST_HANG)
         await load.call_for(HTTP2, hung - hangs - time.monotonic(), _STREAM_CALLERS)
         provider.behaviour = SILENT
+        arrived = provider.counts.requests
         limits: list[asyncio.Timeout] = []
 
         async def give_up(client: Any) -> None:
@@ -101,12 +104,12 @@ class StuckStreams:
         async with asyncio.TaskGroup() as group:
             for _ in range(MAX_STREAMS):
                 group.create_task(load.call(HTTP2, give_up))
-            # Whoever gave up while waiting for a stream would never have reached the provider, and
-            # no metric tells these two apart.
-            await _until(lambda: provider.counts.open_streams >= MAX_STREAMS)
+            # Whoever gave up before its request has arrived would never have reached the provider,
+            # and no metric tells these two apart.
+            await _until(lambda: provider.counts.requests >= arrived + MAX_STREAMS)
             for _ in range(_STREAM_WAITERS):
                 group.create_task(load.call(HTTP2, _ask))
-            await asyncio.sleep(hung - time.monotonic())
+            await asyncio.sleep(max(hung - time.monotonic(), _SHORTEST_WAIT))
             provider.behaviour = QUICK
             for limit in limits:
                 limit.reschedule(asyncio.get_running_loop().time())

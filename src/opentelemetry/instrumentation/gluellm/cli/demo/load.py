@@ -117,6 +117,12 @@ class Load:
         self.libraries[target] = type(http_client).__module__.partition(".")[0]
         self.tallies[target] = Tally()
 
+    async def warm_up(self) -> None:
+        """Call each target once, so that no act has what the SDKs import at their first call."""
+        for target in self._clients:
+            if target != HTTP2:  # on the same SDK as another target, and a pool of one act only
+                await self.call(target, self._asking(Traffic(target, 1)))
+
     async def play(self, act: Act, duration: float) -> None:
         """Send the act's traffic; no request begins that could not end in time.
 

@@ -11,12 +11,14 @@ def plan(scenario: str | None, seconds: float) -> list[tuple[Act, float]]:
     """The acts with the seconds that each takes.
 
     Each has the time that it needs, and they share what is left. Where the story's acts don't all
-    fit, those that need the most are left out.
+    fit, those are played that do, in their order.
     """
     if scenario is None:
-        acts = list(STORY)
-        while len(acts) > 1 and _needed(acts) > seconds:
-            acts.remove(max(acts, key=lambda act: act.shortest))
+        acts: list[Act] = []
+        for act in STORY:
+            ready = act.after is None or SCENARIOS[act.after] in acts
+            if ready and _needed([*acts, act]) <= seconds:
+                acts.append(act)
         spare = (seconds - _needed(acts)) / len(acts)
         return [(act, act.shortest + spare) for act in acts]
     act = SCENARIOS[scenario]
@@ -38,4 +40,4 @@ def left_out(acts: Sequence[tuple[Act, float]]) -> str:
 
 
 def _needed(acts: Sequence[Act]) -> float:
-    return sum(act.shortest for act in acts)
+    return round(sum(act.shortest for act in acts), 3)

@@ -116,6 +116,7 @@ class Demo:
         interrupted = False
         self._announce()
         try:
+            await load.warm_up()
             for number, (act, duration) in enumerate(acts, 1):
                 await self._play_act(load, act, duration, f"act {number} of {len(acts)}")
         except asyncio.CancelledError:
