@@ -98,3 +98,5 @@ def check_load(
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
     assert telemetry.value(semconv.CONNECTION_CONNECTING) == 0
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
+    assert telemetry.points(semconv.ANOMALIES)
+    assert telemetry.value(semconv.ANOMALIES) == 0

@@ -173,7 +173,10 @@ class TaskExchange(Exchange):
 
     def _step(self, what: str) -> Future[Any]:
         future: Future[Any] = Future()
-        self._portal.call(self._send.send_nowait, (what, future))
+        try:
+            self._portal.call(self._send.send_nowait, (what, future))
+        except anyio.ClosedResourceError as error:  # it has failed already, by a short timeout
+            future.set_exception(error)
         return future
 
     def cancel(self) -> None:

@@ -1,0 +1,284 @@
+"""A snapshot under load: from another thread and in a signal handler, true and never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import gc
+import json
+import random
+import signal
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, Snapshot, snapshot
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.http2 import HTTP2Server
+from support.libraries import Library
+from support.listener import Listen
+from support.script import Reply
+from support.telemetry import Telemetry
+from support.waiting import wait_until
+
+MAXIMUM = 3
+ROUNDS = 5
+AT_ONCE = 12
+
+
+def check(taken: Snapshot) -> None:
+    """What has to hold at any moment."""
+    for pool in taken.pools:
+        assert pool.max_connections is not None
+        counted = pool.active + pool.idle + pool.connecting
+        assert counted == len(pool.connections)
+        assert counted <= pool.max_connections
+        assert len(pool.requests) <= pool.requests_entered
+        for connection in pool.connections:
+            assert 0 <= connection.age < 1000
+            if connection.streams_active is not None:
+                assert connection.streams_max is not None
+        for request in pool.requests:
+            assert request.phase in semconv.PHASES
+            assert 0 <= request.phase_age < 1000
+            assert 0 <= request.age < 1000
+            assert request.held is None or 0 <= request.held < 1000
+            assert request.connection is None or request.connection < len(pool.connections)
+    for total in taken.totals:
+        for origin in total.origins:
+            ended = sum(outcome.count for outcome in origin.outcomes)
+            assert ended <= origin.requests_entered
+            assert sum(origin.requests_now.values()) <= origin.requests_entered
+            assert all(seconds >= 0 for seconds in origin.phase_seconds.values())
+    assert json.loads(json.dumps(taken.to_dict()))
+    assert str(taken)
+
+
+def ended(taken: Snapshot) -> int:
+    """Requests that are over, by the snapshot."""
+    return sum(o.count for total in taken.totals for g in total.origins for o in g.outcomes)
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+def test_snapshot_from_another_thread_under_load(
+    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry, http2: bool
+) -> None:
+    """One after the other, while requests come, wait, time out and go."""
+    server: HTTP1Server | HTTP2Server = listen(HTTP2Server) if http2 else listen(HTTP1Server)
+    url = server.reply("/", Reply(head_after=0.005, end_after=0.005))
+    pool = runner.pool(library, max_connections=MAXIMUM, http1=not http2, http2=http2)
+    over = threading.Event()
+    failed: list[BaseException] = []
+    taken: list[Snapshot] = []
+
+    def watch() -> None:
+        try:
+            while not over.wait(0.0005):
+                taken.append(snapshot())
+                check(taken[-1])
+                del taken[:-1]
+        except BaseException as error:
+            failed.append(error)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    chance = random.Random(5)
+    try:
+        for _ in range(ROUNDS):
+            batch = [pool.send(url, pool=chance.choice((0.02, 30))) for _ in range(AT_ONCE)]
+            for exchange in batch:
+                exchange.begin_read()
+            for exchange in batch:
+                exchange.wait()
+    finally:
+        over.set()
+        watching.join(10)
+    assert not failed, failed
+    assert taken
+    # In the end it is exact, whether a collection comes in between or not.
+    for _ in range(2):
+        assert ended(snapshot()) == ROUNDS * AT_ONCE
+        assert telemetry.value(semconv.REQUESTS) == ROUNDS * AT_ONCE
+    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
+
+
+@pytest.fixture
+def interrupted() -> Iterator[list[BaseException | None]]:
+    """Every few milliseconds a signal handler takes a snapshot, wherever the main thread is.
+
+    The list has an entry for each; those that failed or took long have the error.
+    """
+    results: list[BaseException | None] = []
+
+    def handle(*_: Any) -> None:
+        began = time.monotonic()
+        try:
+            check(snapshot())
+            assert time.monotonic() - began < 2
+        except BaseException as error:
+            results.append(error)
+        else:
+            results.append(None)
+
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)
+    try:
+        yield results
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.modes("sync")
+def test_snapshot_in_a_signal_handler_of_a_sync_program(
+    runner: Runner,
+    library: Library,
+    server: HTTP1Server,
+    telemetry: Telemetry,
+    interrupted: list[BaseException | None],
+) -> None:
+    """The main thread is interrupted anywhere in a request, also while it has the pool's lock."""
+    pool = runner.pool(library, max_connections=MAXIMUM)
+    url = server.reply("/", Reply(head_after=0.001, end_after=0.001))
+    others = [pool.send(url) for _ in range(6)]
+    for exchange in others:
+        exchange.begin_read()
+    requests = 0
+    while len(interrupted) < 100 or requests < 50:
+        response = pool.raw.handle_request(library.request(url))
+        assert b"".join(response.stream) == b"ok"
+        response.close()
+        requests += 1
+    for exchange in others:
+        exchange.wait()
+    assert [error for error in interrupted if error is not None] == []
+    assert ended(snapshot()) == requests + len(others)
+    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
+
+
+@pytest.mark.modes("sync")
+def test_snapshot_in_a_signal_handler_of_an_async_program(
+    runner: Runner,
+    library: Library,
+    server: HTTP1Server,
+    telemetry: Telemetry,
+    interrupted: list[BaseException | None],
+) -> None:
+    """The event loop runs in the main thread, as it does in most programs."""
+    assert runner.mode == "sync"  # it is in nobody's way
+    url = server.reply("/", Reply(head_after=0.001, end_after=0.001))
+    requests = 0
+
+    async def main() -> None:
+        nonlocal requests
+
+        async def one() -> None:
+            nonlocal requests
+            response = await pool.handle_async_request(library.request(url))
+            assert b"".join([chunk async for chunk in response.stream]) == b"ok"
+            await response.aclose()
+            requests += 1
+
+        async with library.core.AsyncConnectionPool(max_connections=MAXIMUM) as pool:
+            while len(interrupted) < 100 or requests < 50:
+                await asyncio.gather(*(one() for _ in range(8)))
+
+    asyncio.run(main())
+    assert [error for error in interrupted if error is not None] == []
+    assert ended(snapshot()) == requests
+    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
+
+
+def in_time(action: Callable[[], Any]) -> Any:
+    """What an action gives in a thread of its own, which must not be blocked."""
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(action()), daemon=True)
+    thread.start()
+    thread.join(5)
+    assert found, "blocked"
+    return found[0]
+
+
+def test_snapshot_takes_no_lock(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """Neither the pool's nor ours, whoever holds them."""
+    pool = runner.pool(library)
+    pool.get(server.url())
+    installation: Any = GlueLLMInstrumentor._installation
+    with (
+        pool.core._optional_thread_lock,
+        GlueLLMInstrumentor._lock,
+        installation.registry.lock,
+        installation._drain._lock,
+        installation._watch._lock,
+    ):
+        taken = in_time(snapshot)
+    assert [pool.idle for pool in taken.pools] == [1]
+    assert telemetry.value(semconv.POOL_LIVE) == 1
+
+
+def test_snapshot_keeps_no_pool(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """It holds numbers and text, and goes on holding them."""
+    pool = runner.pool(library)
+    pool.get(server.url())
+    held = pool.send(server.reply("/held", Reply(end_after=server.gate())))
+    held.head()
+    taken = snapshot()
+    (requested,) = taken.pools[0].requests
+    assert requested.phase == "unread"
+    held.close()
+    gone = weakref.ref(pool.core)
+    pool.close()
+    pool.forget()
+    runner.pools.clear()
+    del held
+
+    def collected() -> bool:
+        gc.collect()
+        return gone() is None
+
+    wait_until(collected)
+    assert telemetry.value(semconv.POOL_LIVE) == 0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        taken.pools[0].requests[0].phase = "reading"  # type: ignore[misc]
+    assert snapshot().pools == ()
+    check(taken)
+
+
+def test_snapshot_tells_each_state(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """A connection that is read from, a request in the queue, and what they wait for."""
+    pool = runner.pool(library, max_connections=1)
+    gate = server.gate()
+    holder = pool.send(server.reply("/held", Reply(end_after=gate)))
+    holder.head()
+    holder.begin_read()
+    wait_until(lambda: telemetry.current("reading") == 1)
+    waiter = pool.send(server.url("/waiter"), pool=30)
+    wait_until(lambda: telemetry.current("queued") == 1)
+    (told,) = snapshot().pools
+    assert (told.active, told.idle, told.connecting) == (1, 0, 0)
+    reading, queued = told.requests
+    assert (reading.phase, reading.connection) == ("reading", 0)
+    assert (queued.phase, queued.connection, queued.pool_timeout) == ("queued", None, 30)
+    assert queued.held is None
+    gate.open()
+    waiter.head()
+    waiter.read()
+
+
+def test_without_an_installation_there_is_no_snapshot() -> None:
+    """And the error says what to do."""
+    with pytest.raises(RuntimeError, match=r"instrument\(\) first"):
+        snapshot()
