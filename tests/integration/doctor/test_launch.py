@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import signal
 import subprocess
@@ -94,6 +95,23 @@ def test_nothing_stays_behind(doctor: Doctor, environment: dict[str, str]) -> No
     """No temporary file."""
     doctor("--", PYTHON, "-c", "pass")
     assert not list(Path(environment["TMPDIR"]).iterdir())
+
+
+def test_a_process_that_outlives_the_doctor_is_left_in_peace(
+    doctor: Doctor, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """It has the environment of then, and what it starts runs as ever."""
+    later = tmp_path / "environment"
+    code = f"import json, os; open({str(later)!r}, 'w').write(json.dumps(dict(os.environ)))"
+    doctor("--", PYTHON, "-c", code)
+    done = subprocess.run(
+        [PYTHON, "-c", "print('runs')"],
+        env=json.loads(later.read_text()),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("runs\n", "")
 
 
 # The instrumentation in the program

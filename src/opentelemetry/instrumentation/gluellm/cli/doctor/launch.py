@@ -30,7 +30,10 @@ _PATIENCE_AFTER_INTERRUPT = 2.0
 
 def launch(program: Sequence[str]) -> int:
     """Run the program and tell what was found; its exit status."""
-    with tempfile.TemporaryDirectory(prefix="gluellm-pools-doctor-") as directory:
+    # Processes that the program leaves behind may go on to write there.
+    with tempfile.TemporaryDirectory(
+        prefix="gluellm-pools-doctor-", ignore_cleanup_errors=True
+    ) as directory:
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(
@@ -44,7 +47,7 @@ def launch(program: Sequence[str]) -> int:
             return _refuse_to_run(program, error)
         status = _wait(child, program, Path(directory))
         # Whatever becomes of our own words: the status is the program's.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):
             tell(Path(directory), child.pid, program, status)
     return status if status >= 0 else 128 - status
 
@@ -81,7 +84,7 @@ def _wait(child: subprocess.Popen[bytes], program: Sequence[str], directory: Pat
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return child.wait(_PATIENCE_AFTER_INTERRUPT)
             interrupts.clear()
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(Exception):
                 tell(directory, child.pid, program, None)
 
 

@@ -66,8 +66,10 @@ def _stay_first() -> None:
 try:
     _run_the_hidden_one()
 finally:
-    if os.environ.get(_DIRECTORY):
+    _directory = os.environ.get(_DIRECTORY, "")
+    # The doctor may be gone, and with it the directory, when a process that it left starts another.
+    if os.path.isdir(_directory):  # noqa: PTH112
         if _is_launcher():
             _stay_first()
         else:
-            _arm(os.environ[_DIRECTORY])
+            _arm(_directory)
