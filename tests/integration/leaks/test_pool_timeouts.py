@@ -8,6 +8,7 @@ import re
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -70,8 +71,8 @@ async def never_iterated(llm: Any) -> None:
 async def left(llm: Any) -> Any:
     """A stream of which one token is read."""
     stream = await llm.acompletion(model="left", **calls.STREAM)  # place: anthropic
-    async for _ in stream:
-        return stream
+    await anext(aiter(stream))
+    return stream
 
 
 async def fill(provider: str, llm: Any) -> list[Any]:
@@ -210,7 +211,7 @@ def test_each_attempt_has_a_note_of_its_own(
     times = [(is_time(one["began"]), is_time(one["ended"])) for one in told if one]
     assert len(times) == 3
     assert times == sorted(times)
-    assert all(first[1] <= second[0] for first, second in zip(times, times[1:], strict=False))
+    assert all(first[1] <= second[0] for first, second in pairwise(times))
     assert notes(error) == list(attempts.values())[-1]
 
 

@@ -47,8 +47,8 @@ def small(provider: str, server: FakeProvider) -> Any:
 async def held(llm: Any) -> Any:
     """A stream of which one token is read."""
     stream = await llm.acompletion(model="held", **calls.STREAM)  # place: held
-    async for _ in stream:
-        return stream
+    await anext(aiter(stream))
+    return stream
 
 
 def queued() -> list[float]:
@@ -119,8 +119,8 @@ def churned(reports: Reports) -> list[re.Match[str]]:
 async def look_twice(llm: Any) -> None:
     """Have a request under way while the watch looks twice."""
     stream = await held(llm)
-    number = snapshot().at
-    await until(lambda: snapshot().at > number + 2.5, "two looks")
+    began = snapshot().taken_at
+    await until(lambda: snapshot().taken_at > began + 2.5, "two looks")
     await stream.aclose()
     await llm.client.close()
 
