@@ -9,6 +9,7 @@ from opentelemetry.instrumentation.gluellm.pool.describe import (
     holders,
     label,
     one_line,
+    place_line,
     seconds,
     state,
     trace_id,
@@ -58,6 +59,14 @@ def test_long_text_is_cut() -> None:
     """A prompt that was passed as a model fills no log."""
     assert one_line("a" * 200) == "a" * 200
     assert one_line("a" * 201) == "a" * 200 + "..."
+
+
+def test_long_place_keeps_its_end() -> None:
+    """File, line and function are what it is told for."""
+    end = "module.py:7 in call"
+    assert place_line(end) == end
+    assert place_line("/srv/" + "deep/" * 50 + end) == "..." + ("deep/" * 50 + end)[-200:]
+    assert place_line("a\nb" * 100).isprintable()
 
 
 # The pool

@@ -26,6 +26,12 @@ def one_line(text: object) -> str:
     return plain if len(str(text)) <= _LONGEST_TEXT else f"{plain}..."
 
 
+def place_line(place: object) -> str:
+    """A place in code, as it may stand in a log. Its end tells where to look, so that is kept."""
+    text = str(place)
+    return one_line(text) if len(text) <= _LONGEST_TEXT else f"...{one_line(text[-_LONGEST_TEXT:])}"
+
+
 def seconds(nanoseconds: int) -> str:
     """A time for people."""
     return f"{nanoseconds / 1e9:.1f} s"
@@ -66,7 +72,7 @@ def whose(lease: Lease) -> str:
     if call is not None and call.correlation_id is not None:
         parts.append(f"correlation id {one_line(call.correlation_id)}")
     if lease.place is not None:
-        parts.append(f"at {one_line(lease.place)}")
+        parts.append(f"at {place_line(lease.place)}")
     return ", ".join(parts) or "nothing known of its caller"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from ..pool.describe import holders, label, one_line, seconds, state, whose
+from ..pool.describe import holders, label, one_line, place_line, seconds, state, whose
 from ..pool.guard import Failures
 from ..pool.lease import PHASES, Lease
 from ..pool.ledger import OriginLedger
@@ -140,7 +140,7 @@ class WatchObserver(PoolObserver):
             one_line(f"{provider}/{ledger.library}"),
             pools,
             requests / pools,
-            f"at {one_line(place)}" if place is not None else "at a place that is not known",
+            f"at {place_line(place)}" if place is not None else "at a place that is not known",
             one_line(provider),
         )
 
@@ -153,7 +153,7 @@ def _warn_of_leak(lease: Lease, now: int, number: int) -> None:
     stack = lease.place.frames if lease.place is not None else ()
     if lease.suspected:
         what = (
-            f"nobody has read the response for {seconds(now - lease.phase_since)}, and its "
+            f"nobody has read the response for {seconds(now - lease.left_since)}, and its "
             f"connection has been held for {seconds(now - lease.acquired_at)}"
         )
     else:
@@ -165,5 +165,5 @@ def _warn_of_leak(lease: Lease, now: int, number: int) -> None:
         what,
         whose(lease),
         number,
-        "".join(f"\n  {one_line(frame)}" for frame in stack),
+        "".join(f"\n  {place_line(frame)}" for frame in stack),
     )
