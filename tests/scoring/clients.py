@@ -38,10 +38,10 @@ def client_library(sdk: str) -> ModuleType:
 def create(setting: Setting, provider: FakeProvider, **more: Any) -> Any:
     """An instance with a pool as the setting has it. ``more`` is for ``AnyLLM.create``."""
     library = client_library(setting.provider)
-    options: dict[str, Any] = {
-        "timeout": library.Timeout(setting.read_timeout, connect=5.0, pool=setting.pool_timeout),
-        "max_retries": setting.retries,
-    }
+    timeout = library.Timeout(
+        setting.read_timeout, connect=setting.connect_timeout, pool=setting.pool_timeout
+    )
+    options: dict[str, Any] = {"timeout": timeout, "max_retries": setting.retries}
     if setting.connections is not None or setting.http2:
         options["http_client"] = library.AsyncClient(
             http1=not setting.http2,

@@ -12,9 +12,8 @@ from .plan import ANTHROPIC, OPENAI, Answering, Fault, Plan, Setting, Traffic
 _HTTP2_CAUSES = frozenset(
     {Cause.HEALTHY, Cause.SLOW_PROVIDER, Cause.BLOCKED_LOOP, Cause.SLOW_CONSUMER}
 )
-_SYNC_CAUSES = frozenset(
-    {Cause.HEALTHY, Cause.TOO_SMALL, Cause.SLOW_PROVIDER, Cause.SLOW_CONSUMER, Cause.REFUSED}
-)
+_SYNC_CAUSES = frozenset({Cause.HEALTHY, Cause.TOO_SMALL, Cause.SLOW_PROVIDER, Cause.REFUSED})
+"""A slow consumer is none there: any-llm reads each stream ahead, to its end."""
 
 
 def draw(seed: int, index: int) -> Plan:
@@ -146,8 +145,9 @@ def _slow_provider(rng: random.Random, setting: Setting) -> tuple[Setting, Fault
     if kind == "tokens":
         answering = replace(answering, tokens=(8, 20), token_rate=rng.uniform(60, 150))
         setting = replace(setting, answering=answering)
-        slower = max(3.0, 14 / answering.token_rate * rng.uniform(4.0, 8.0))
-        return setting, outside.Slowness(factor=1.0, tokens=slower * rng.uniform(2.0, 3.0))
+        longer = rng.uniform(2.5, 6.0) * answering.usual
+        mean = sum(answering.tokens) / 2 / answering.token_rate
+        return setting, outside.Slowness(factor=1.0, tokens=1 + longer / mean)
     factor = rng.uniform(3.5, 8.0)
     if kind == "crowded":
         # As many calls as before, which the pool can't carry any more once they take longer.
@@ -200,11 +200,13 @@ def _churn(rng: random.Random, setting: Setting) -> tuple[Setting, Fault]:
 
 
 def _refused(rng: random.Random, setting: Setting) -> tuple[Setting, Fault]:
+    # Short enough for some to run out in time, where nobody answers.
+    setting = replace(setting, connect_timeout=rng.uniform(0.8, 1.5))
     return setting, rng.choice(
         [
             outside.Down(),
             outside.Flapping(up=rng.uniform(0.2, 0.5), down=rng.uniform(0.3, 0.6)),
-            outside.WrongAddress(callers=rng.randint(1, 3), tls=rng.random() < 0.3),
+            outside.WrongAddress(callers=rng.randint(1, 3), answers=rng.random() < 0.7),
         ]
     )
 

@@ -90,17 +90,17 @@ class Flapping(Fault):
 
 @dataclass(frozen=True)
 class WrongAddress(Fault):
-    """Some callers have a port on which nothing listens, or on which there is no TLS."""
+    """Some callers have a port that refuses them, or one that does not even answer TLS."""
 
     callers: int
-    tls: bool
+    answers: bool
 
     async def start(self, stage: Stage) -> None:
         url = clients.arguments(stage.setting, stage.provider)["api_base"]
-        if self.tls:
-            url = url.replace("http://", "https://")
-        else:
+        if self.answers:
             url = url.replace(f":{stage.provider.port}", ":9")  # discard, which nobody serves
+        else:
+            url = url.replace("http://", "https://")
         stage.clients.append(clients.create(stage.setting, stage.provider, api_base=url))
         traffic = replace(
             stage.setting.traffic[0],

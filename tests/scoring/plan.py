@@ -72,6 +72,7 @@ class Setting:
     """The pool's limit; None leaves the SDK its own client."""
     keepalive_expiry: float = 5.0
     pool_timeout: float = 600.0
+    connect_timeout: float = 5.0
     read_timeout: float = 600.0
     retries: int = 0
     answering: Answering
