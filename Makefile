@@ -11,7 +11,7 @@ ARGS ?=
 .PHONY: help demo test lint format types bench score docs check-generated architecture clean
 
 help:
-	@echo "make demo             the pools of real any-llm calls, live, against a fake provider (about 45 s, the first time also installs)"
+	@echo "make demo             the pools of real any-llm calls, live, against a fake provider (about 1 min, the first time also installs)"
 	@echo "make test             the tests"
 	@echo "make lint             ruff, and the directions of imports"
 	@echo "make types            mypy --strict, pyright"
