@@ -290,6 +290,26 @@ def test_timer_ends_with_the_installation(running: Loop) -> None:
     wait_until(lambda: not measured.armed())
 
 
+def test_timer_that_fails_does_not_reach_the_applications_handler(running: Loop) -> None:
+    """It is counted as ours, and the watch starts another."""
+    handled: list[Any] = []
+    running.loop.set_exception_handler(lambda _, context: handled.append(context))
+    measured = Measured(running.loop)
+    measured.read()
+
+    def fail() -> int:
+        raise ValueError
+
+    measured.lag.clock = fail
+    measured.watch.look()
+    wait_until(lambda: measured.scene.registry.failures.counts == {"loop_lag": 1})
+    running.turn()
+    assert handled == []
+    measured.lag.clock = time.monotonic_ns
+    measured.watch.look()
+    measured.next_firing()
+
+
 def test_one_timer_for_all_pools_of_a_loop(running: Loop) -> None:
     """However often the watch looks."""
     measured = Measured(running.loop)

@@ -54,6 +54,14 @@ class _Timer:
 
     def fire(self) -> None:
         """Note how late this is, and arm the next one for as long as it is wanted."""
+        try:
+            self._fire()
+        except Exception as error:
+            # Else the loop hands it to the application's exception handler.
+            self.armed = False
+            self.lag.failed(error)
+
+    def _fire(self) -> None:
         lag = self.lag
         now = lag.clock()
         lag.fired(self, now)
@@ -121,6 +129,10 @@ class LoopLag:
                     worst = late
                     self._peak.raise_to(late, now)
         return worst
+
+    def failed(self, error: Exception) -> None:
+        """A timer failed: that is ours, and counted."""
+        self._registry.failures.caught("loop_lag", error)
 
     def stop(self) -> None:
         """Let no timer re-arm itself."""

@@ -36,12 +36,12 @@ class Watch:
         *,
         leak_threshold: float,
         loop_lag: LoopLag | None,
-        interval: float = INTERVAL,
+        interval: float | None = None,
     ) -> None:
         self._registry = registry
         self._leak_threshold = int(leak_threshold * 1e9)
         self._loop_lag = loop_lag
-        self._interval = interval
+        self._interval = INTERVAL if interval is None else interval
         # Reentrant: a signal handler may send a request while its thread is in here.
         self._lock = threading.RLock()
         self._stopped = threading.Event()
@@ -59,7 +59,7 @@ class Watch:
         self._registry.outbox.attention = True
 
     def wake(self) -> None:
-        """A request enters while the watch rests. Never raises."""
+        """A request enters while the watch rests. Raises nothing but an interrupt of the caller."""
         with self._lock:
             self._asked = False
             if self._thread is not None or self._stopped.is_set():
@@ -73,7 +73,7 @@ class Watch:
                 if not thread.is_alive():
                     self._thread = None
                     self._registry.outbox.attention = True  # the next request tries again
-                if not isinstance(error, RuntimeError):
+                if not isinstance(error, Exception):
                     raise
                 self._registry.failures.caught("watch.start", error)
 
