@@ -1,6 +1,8 @@
 """Nothing is told of calls that are merely slow, however many and however long.
 
-Time is scaled: the threshold of 2 s stands for the default of 60 s, so 20 s are ten minutes.
+Time is scaled: the threshold of 2 s stands for the default of 60 s, so 20 s are ten minutes. The
+streams have a threshold of 5 s: a loop that is busy with a hundred of them on a shared machine can
+be late by more than 2 s, and then its readers have paused for as long.
 """
 
 from __future__ import annotations
@@ -17,15 +19,17 @@ from support.telemetry import Telemetry
 from support.waiting import until
 
 from . import calls
+from .conftest import Instrument
 from .reports import Reports
 
 pytestmark = pytest.mark.slow
 TEN_MINUTES = 20.0
+PATIENT_THRESHOLD = 5
 LONGEST_PAUSE = 1.0
-"""Seconds, half the threshold: a shared machine can stand still for a while."""
+"""Seconds."""
 CALLS = 1_000
 STREAMS = 10_000
-AT_ONCE = 250
+AT_ONCE = 100
 PAUSES = 0.3
 """The share of streams in which somebody pauses."""
 
@@ -74,9 +78,10 @@ def test_calls_that_are_silent_for_ten_minutes_are_no_leaks(
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 def test_streams_with_pauses_are_no_leaks(
-    provider: str, provider_server: FakeProvider, telemetry: Telemetry, reports: Reports
+    provider: str, provider_server: FakeProvider, instrument: Instrument, reports: Reports
 ) -> None:
     """Ten thousand streams in which now the provider pauses, now the reader, now both."""
+    telemetry = instrument(leak_threshold=PATIENT_THRESHOLD)
     number = STREAMS // 2
     dice = random.Random(4711)
 
