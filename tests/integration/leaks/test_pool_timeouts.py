@@ -171,7 +171,7 @@ def test_timeout_stays_what_it_was(
         error = await time_out(provider, llm)
         held.clear()
         await llm.client.close()
-        links = list(chain(error))
+        links = list(chain(error))[:3]  # further ones are the event loop's
         return [(type(link), str(link), repr(link.args)) for link in links]
 
     plain = asyncio.run(run())
