@@ -95,6 +95,16 @@ def test_blocked_loop_withholds_what_it_looks_like() -> None:
     assert all_kinds(in_trouble(event_loop_lag=0.5), before) == [Kind.BLOCKED_EVENT_LOOP]
 
 
+@pytest.mark.parametrize(("late", "severity"), [(0.19, Severity.INFO), (0.2, Severity.WARNING)])
+def test_one_pause_is_no_blocked_loop(late: float, severity: Severity) -> None:
+    """An import took 0.3 s once: it is told and withholds verdicts, and wakes nobody."""
+    before = a_snapshot(uptime=90.0, event_loop_late=5.0)
+    snapshot = a_snapshot(uptime=100.0, event_loop_lag=0.3, event_loop_late=5.0 + late)
+    assert found(Kind.BLOCKED_EVENT_LOOP, snapshot, before).severity is severity
+    troubled = in_trouble(event_loop_lag=0.5, event_loop_late=0.1)
+    assert not kinds(troubled, a_snapshot())
+
+
 @pytest.mark.parametrize(("lag", "severity"), [(0.9, Severity.WARNING), (1.0, Severity.ERROR)])
 def test_loop_that_stands_for_long_is_an_error(lag: float, severity: Severity) -> None:
     """Every request of the process hangs meanwhile."""

@@ -47,6 +47,7 @@ def collect(
             open_descriptors=_open_descriptors(),
             descriptor_limit=_descriptor_limit(),
             event_loop_lag=loop_lag.peak(now) / 1e9 if loop_lag is not None else None,
+            event_loop_late=loop_lag.late(now) / 1e9 if loop_lag is not None else None,
             ignored_variables=tuple(name for name in _READ_BY_NOTHING if os.environ.get(name)),
             gluellm="gluellm" in sys.modules,
         ),

@@ -58,7 +58,7 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     descriptors = process.descriptors_near_limit(snapshot.process)
     found: list[Finding | None] = [
         process.blocked_event_loop(
-            snapshot.process, clients_churn=any(connecting.churns(c.activity) for c in cases)
+            snapshot, before, clients_churn=any(connecting.churns(c.activity) for c in cases)
         ),
         descriptors,
         process.ignored_variable(snapshot.process),

@@ -191,6 +191,9 @@ class ProcessSnapshot:
     event_loop_lag: float | None = None
     """Worst lateness in seconds of a timer in the last ``peak_window``, on event loops that hold
     leases; None where that is not measured."""
+    event_loop_late: float | None = None
+    """Seconds that such timers were late since ``instrument()``, all together: what tells one long
+    pause from a loop that is blocked again and again. None where that is not measured."""
     ignored_variables: tuple[str, ...] = ()
     """Environment variables that look like pool limits, are set, and are read by nothing."""
     gluellm: bool = False

@@ -84,11 +84,13 @@ class LoopLag:
         self._timers = weakref.WeakKeyDictionary()
         self._window = int(window * 1e9)
         self._peak = Peak(self._window, registry.clock())
+        self._late = 0
 
     def forget(self) -> None:
         """Start anew, as a forked child has to: the parent's loops don't run here."""
         self._timers = weakref.WeakKeyDictionary()
         self._peak = Peak(self._window, self.clock())
+        self._late = 0
 
     def watch(self, tracker: PoolTracker, now: int) -> None:
         """The pool has leases: see that a timer runs in its loop. Called by the watch."""
@@ -116,8 +118,11 @@ class LoopLag:
     def fired(self, timer: _Timer, now: int) -> None:
         """A timer fires."""
         late = now - timer.due
-        if late < _HARMLESS or self._was_needed(timer):
+        if late < _HARMLESS:
             self._peak.raise_to(max(late, 0), now)
+        elif self._was_needed(timer):
+            self._peak.raise_to(late, now)
+            self._late += late
 
     def peak(self, now: int) -> int:
         """The worst lateness in the window, that of timers included which have yet to fire."""
@@ -129,6 +134,21 @@ class LoopLag:
                     worst = late
                     self._peak.raise_to(late, now)
         return worst
+
+    def late(self, now: int) -> int:
+        """How late timers were so far, all together, that of those included which have yet to fire.
+
+        One long pause and a loop that is blocked again and again have the same peak.
+        """
+        return self._late + sum(
+            late
+            for loop, timer in self._pending()
+            if timer.armed
+            and not loop.is_closed()
+            and loop.is_running()
+            and (late := now - timer.due) >= _HARMLESS
+            and self._was_needed(timer)
+        )
 
     def failed(self, error: Exception) -> None:
         """A timer failed: that is ours, and counted."""

@@ -270,6 +270,10 @@ class PoolTracker:
                 (other for other in copied(self.leases.keys) if other.connection is connection),
                 None,
             )
+        if lease.phase == AWAITING_RESPONSE:
+            # It never was sent: httpcore 1.0 assigns an idle connection to all that wait, and they
+            # would seem to wait for the provider.
+            lease.phase = QUEUED
         lease.enter(QUEUED, now)
         self.ledger.requeues += 1
         self.observer.lease_requeued(lease)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..findings import Finding, Kind, Severity
-from ..snapshot import ProcessSnapshot
+from ..snapshot import ProcessSnapshot, Snapshot
 from ..words import counted, one_line, percent, seconds
 
 LOOP_LAG = 0.2
@@ -15,16 +15,36 @@ DESCRIPTORS_NEAR = 0.8
 DESCRIPTORS_SEVERE = 0.95
 
 
+LATE_SHARE = 0.02
+"""Share of the time that loops have to be late for: one pause of a second is none in a minute, as
+an import or a garbage collection makes it, and 0.3 s once every ten seconds is."""
+
+
 def loop_is_blocked(process: ProcessSnapshot) -> bool:
     """Whether waiting and slowness may come from the event loop, and no verdict on them is safe."""
     return process.event_loop_lag is not None and process.event_loop_lag > LOOP_LAG
 
 
-def blocked_event_loop(process: ProcessSnapshot, *, clients_churn: bool) -> Finding | None:
-    """An event loop that didn't run for a while."""
+def blocked_event_loop(
+    snapshot: Snapshot, before: Snapshot | None, *, clients_churn: bool
+) -> Finding | None:
+    """An event loop that didn't run for a while, or again and again."""
+    process = snapshot.process
     lag = process.event_loop_lag
     if lag is None or not loop_is_blocked(process):
         return None
+    share = _late_share(snapshot, before)
+    if share is not None and share < LATE_SHARE:
+        return Finding(
+            kind=Kind.BLOCKED_EVENT_LOOP,
+            severity=Severity.INFO,
+            pool=None,
+            seen=f"An event loop that holds connections ran up to {seconds(lag)} late, in all for "
+            f"{percent(share)} of the time.",
+            means="Something blocked the loop for a moment. While that is in the window, nothing "
+            "is concluded from times: a blocked loop looks like a slow pool and a slow provider.",
+            cure="Look again when the window (peak_window) is over; nothing, if it stays at once.",
+        )
     builds = (
         " A client for each call is one cause: it loads the certificates each time."
         if clients_churn
@@ -43,6 +63,17 @@ def blocked_event_loop(process: ProcessSnapshot, *, clients_churn: bool) -> Find
         cure="Find it with asyncio's debug mode (PYTHONASYNCIODEBUG=1 logs callbacks over 0.1 s) "
         "or py-spy dump; move it out with asyncio.to_thread(...) or into a process.",
     )
+
+
+def _late_share(snapshot: Snapshot, before: Snapshot | None) -> float | None:
+    """Share of the time in which loops were late; None where that is not measured."""
+    late, period = snapshot.process.event_loop_late, snapshot.uptime
+    if late is None:
+        return None
+    if before is not None:
+        late -= before.process.event_loop_late or 0.0
+        period -= before.uptime
+    return max(late, 0.0) / period if period > 0 else None
 
 
 def descriptors_near_limit(process: ProcessSnapshot) -> Finding | None:
