@@ -256,6 +256,15 @@ BUDGETS: dict[str, tuple[_Budget, ...]] = {
             _stall_detail,
         ),
     ),
+    "watch": (
+        _Budget(
+            "watching 100 requests under way, CPU a second",
+            5,
+            _MILLISECONDS,
+            _one(lambda: sources.watching()["100 requests"]),
+            lambda: f"1 request {sources.watching()['1 requests']:.2f} ms",
+        ),
+    ),
     "memory": (
         _Budget(
             "blocks left, per pool made and dropped",

@@ -86,3 +86,8 @@ def memory(part: str) -> dict[str, float]:
 def series() -> dict[str, float]:
     """Series and points of a provider."""
     return _run("series")
+
+
+def watching() -> dict[str, float]:
+    """CPU time that goes by the clock while requests are under way."""
+    return _run("watching")
