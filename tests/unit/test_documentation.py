@@ -55,3 +55,18 @@ def test_openai_waits_as_long_for_a_connection_as_the_readme_says() -> None:
     openai = pytest.importorskip("openai")
     timeout = openai.AsyncOpenAI(api_key="any").timeout
     assert f"waits {timeout.pool:g} seconds" in " ".join((ROOT / "README.md").read_text().split())
+
+
+def test_capabilities_name_tests_that_are_there() -> None:
+    """Each row names a test by file and function, or says that it is not yet there."""
+    rows = [
+        line.split("|")
+        for line in (ROOT / "docs" / "capabilities.md").read_text().splitlines()
+        if line.startswith("| ") and not line.startswith("| capability")
+    ]
+    assert len(rows) == 33
+    for _, capability, proof, _ in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", proof)
+        assert named or proof.strip() == "not yet", capability
+        for path, function in named:
+            assert re.search(rf"def {function}\(", (ROOT / path).read_text()), (path, function)
