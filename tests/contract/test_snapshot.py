@@ -30,6 +30,8 @@ from support.waiting import wait_until
 MAXIMUM = 3
 ROUNDS = 5
 AT_ONCE = 12
+EVERY = 0.003
+"""Seconds from one signal to the next."""
 
 
 def check(taken: Snapshot) -> None:
@@ -116,6 +118,7 @@ def interrupted() -> Iterator[list[BaseException | None]]:
     The list has an entry for each; those that failed or took long have the error.
     """
     results: list[BaseException | None] = []
+    over = False
 
     def handle(*_: Any) -> None:
         began = time.monotonic()
@@ -126,12 +129,15 @@ def interrupted() -> Iterator[list[BaseException | None]]:
             results.append(error)
         else:
             results.append(None)
+        if not over:  # one by one: on a slow machine they would pile up on the stack
+            signal.setitimer(signal.ITIMER_REAL, EVERY)
 
     before = signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)
+    signal.setitimer(signal.ITIMER_REAL, EVERY)
     try:
         yield results
     finally:
+        over = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
