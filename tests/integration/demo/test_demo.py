@@ -135,23 +135,32 @@ def test_an_endpoint_where_nobody_listens_changes_nothing():
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_ctrl_c_ends_with_the_table():
-    """What was counted so far is shown; exit 130."""
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--seconds", "60"), "openai/httpx2: active"),
+        (("--scenario", "leak"), "caught: openai.APITimeoutError"),
+    ],
+    ids=["story", "leak"],
+)
+def test_ctrl_c_ends_with_the_table(arguments, line):
+    """What was counted so far is shown, and what an act abandoned is given back; exit 130."""
     process = subprocess.Popen(
-        [*COMMAND, "--seconds", "60"],
+        [*COMMAND, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment(PYTHONUNBUFFERED="1"),
     )
     assert process.stdout is not None
-    while "openai/httpx2: active" not in process.stdout.readline():
+    while line not in process.stdout.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
     assert "counted by" in out
     assert "\nInterrupted. " in out
+    assert "logged meanwhile" not in out
     assert err == ""
 
 

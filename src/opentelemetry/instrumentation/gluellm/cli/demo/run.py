@@ -121,6 +121,7 @@ class Demo:
                 await self._play_act(load, act, duration, f"act {number} of {len(acts)}")
         except asyncio.CancelledError:
             interrupted = True  # Ctrl-C: asyncio.run cancels the main task
+            await load.clear()
         await asyncio.sleep(_SETTLE)
         rows = self._rows(load)
         await load.close()
