@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import any_llm
@@ -36,3 +38,11 @@ def phases(model: str) -> list[str]:
         for request in pool.requests
         if request.model == model
     ]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a script in a process of its own, which imports what the tests do."""
+    here = Path(__file__).parent
+    places = [str(here), str(here.parents[1]), os.environ.get("PYTHONPATH", "")]
+    paths = os.pathsep.join(place for place in places if place)
+    return {**os.environ, "PYTHONPATH": paths, **more}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 
+from . import calls
 from .reports import Whose, place
 
 SCRIPT = Path(__file__).with_name("scripts") / "gluellm_stream.py"
@@ -32,14 +32,12 @@ def test_stream_of_gluellm_is_told_with_its_correlation_id(
         timeout=120,
         check=False,
         cwd=tmp_path,
-        env={
-            **os.environ,
-            "HOME": str(tmp_path),
-            "PYTHONPATH": os.pathsep.join(map(str, (SCRIPT.parents[1], SCRIPT.parents[3]))),
-            "OPENAI_API_KEY": "any",
-            "OPENAI_BASE_URL": provider_server.openai_url,
-            "GLUELLM_LOG_LEVEL": "ERROR",
-        },
+        env=calls.environment(
+            HOME=str(tmp_path),
+            OPENAI_API_KEY="any",
+            OPENAI_BASE_URL=provider_server.openai_url,
+            GLUELLM_LOG_LEVEL="ERROR",
+        ),
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])

@@ -98,10 +98,7 @@ def test_leak_is_found_right_after_fork(provider_server: FakeProvider) -> None:
         text=True,
         timeout=60,
         check=False,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(map(str, (FORK.parents[1], FORK.parents[3]))),
-        },
+        env=calls.environment(),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     child, parent = (json.loads(line) for line in done.stdout.splitlines())
