@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _print_run(seed: int, result: Result) -> None:
     print(
         f"--replay {seed}/{result.index}: hidden {result.cause}, verdict {result.verdict}\n"
-        f"{result.plan}\n{result.findings}\n",
+        f"{result.plan}\n{result.findings}\n"
+        f"({result.starved:.2f} s without a processor, try {result.tries})\n",
         flush=True,
     )
 

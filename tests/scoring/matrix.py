@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from .causes import Cause
-from .playing import Result
+from .playing import STARVED, Result
 from .verdicts import NONE, OTHER
 
 REQUIRED = 0.95
@@ -55,4 +55,10 @@ class Matrix:
             f"right: {right} of {len(self._results)} ({100 * self.share_right:.1f}%, asked for is "
             f"{100 * REQUIRED:.0f}%); false alarms: {self.false_alarms} in {healthy} healthy runs"
         )
+        again = sum(result.tries - 1 for result in self._results)
+        if again:
+            lines.append(
+                f"{again} more were played and don't count, whatever their verdict: the machine "
+                f"had no processor for them for {STARVED:g} s or more."
+            )
         return "\n".join(lines)

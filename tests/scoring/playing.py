@@ -24,6 +24,9 @@ from .verdicts import NONE, verdict
 LEAK_THRESHOLD = 2
 _PEAK_WINDOW = 30.0
 """Longer than a run, so that nothing of it is forgotten; each is instrumented anew."""
+STARVED = 0.1
+"""Seconds without a processor from which a run says nothing: what `diagnose` sees then is real, a
+late event loop, and not what was hidden."""
 _OVERTIME = 20.0
 """Seconds after which a run that does not end is given up."""
 
@@ -38,6 +41,9 @@ class Result:
     plan: str
     findings: str = ""
     snapshots: tuple[str, str] = ("", "")
+    starved: float = 0.0
+    """Seconds, as far as that is known."""
+    tries: int = 1
 
     @property
     def right(self) -> bool:
@@ -83,7 +89,7 @@ def play(plan: Plan) -> Result:
     )
     try:
         with thread:
-            before, after = asyncio.run(_play(plan, thread, answers))
+            before, after, starved = asyncio.run(_play(plan, thread, answers))
     except TimeoutError:
         return Result(index=plan.index, cause=plan.cause, verdict=NONE, plan=repr(plan))
     finally:
@@ -98,12 +104,13 @@ def play(plan: Plan) -> Result:
         plan=repr(plan),
         findings="\n".join(map(str, findings)) or "no findings",
         snapshots=(str(before), str(after)),
+        starved=0.0 if plan.cause is Cause.BLOCKED_LOOP else starved,
     )
 
 
 async def _play(
     plan: Plan, thread: FakeProviderThread, answers: Answers
-) -> tuple[Snapshot, Snapshot]:
+) -> tuple[Snapshot, Snapshot, float]:
     async with asyncio.timeout(plan.warm_up + plan.period + _OVERTIME):
         stage = Stage(plan, thread, answers)
         stage.begin()
@@ -112,6 +119,6 @@ async def _play(
             before = snapshot()
             await plan.fault.start(stage)
             await asyncio.sleep(plan.period)
-            return before, snapshot()
+            return before, snapshot(), stage.starved
         finally:
             await stage.end()

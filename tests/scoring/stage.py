@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +17,7 @@ from .answers import Answers
 from .plan import Plan, Range, Traffic
 
 _THREADS = 48
+_TICK = 0.05
 _AFTER_FAILURE = (0.05, 0.25)
 _MAX_TOKENS = 200
 
@@ -39,6 +41,8 @@ class Stage:
         self.paused.set()
         self.kept: list[Any] = []
         """What the application keeps a reference to."""
+        self.starved = 0.0
+        """The longest that the event loop was late without a reason in this process."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._spawned = 0
         # asyncio's own has a thread or two more than there are processors.
@@ -64,6 +68,7 @@ class Stage:
 
     def begin(self) -> None:
         """Start the traffic of the setting."""
+        self.spawn(self._notice_starvation())
         for traffic in self.setting.traffic:
             self.add(traffic)
 
@@ -92,6 +97,18 @@ class Stage:
             for llm in self.clients:
                 with contextlib.suppress(Exception):
                     await llm.client.close()
+
+    async def _notice_starvation(self) -> None:
+        """Tell a machine that is busy with others from what this process does.
+
+        Late by as much as this process computed is its own doing; what is beyond that, it was
+        waiting for a processor. (Or its loop slept, which only a run with a blocked one does.)
+        """
+        while True:
+            wall, computed = time.monotonic(), time.process_time()
+            await asyncio.sleep(_TICK)
+            late = time.monotonic() - wall - _TICK
+            self.starved = max(self.starved, late - (time.process_time() - computed))
 
     # Calls
 

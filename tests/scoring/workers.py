@@ -6,21 +6,26 @@ import multiprocessing
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from .causes import cause_of
 from .drawing import draw
-from .playing import Result, play, prepare
+from .playing import STARVED, Result, play, prepare
 from .verdicts import NONE
 
+_TRIES = 3
 _LONGEST = 60.0
 """Seconds for a run. A process that takes longer hangs, and is replaced."""
 _READY = 120.0
 
 
 def score(seed: int, indices: Iterable[int], workers: int) -> Iterator[Result]:
-    """Play these runs, and give the results as they come."""
+    """Play these runs, and give the results as they come.
+
+    A run that the machine has kept from the processor is played again, whatever its verdict.
+    """
     todo: queue.SimpleQueue[int] = queue.SimpleQueue()
     count = 0
     for index in indices:
@@ -49,14 +54,17 @@ def _drive(
     try:
         while True:
             index = todo.get_nowait()
-            worker = worker or _Worker()
-            result = worker.play(seed, index)
-            if result is None:
-                worker.end()
-                worker = None
-                put(Result(index=index, cause=cause_of(seed, index), verdict=NONE, plan=""))
-            else:
-                put(result)
+            for tries in range(1, _TRIES + 1):
+                worker = worker or _Worker()
+                result = worker.play(seed, index)
+                if result is None:
+                    worker.end()
+                    worker = None
+                    cause = cause_of(seed, index)
+                    result = Result(index=index, cause=cause, verdict=NONE, plan="")
+                if result.starved < STARVED or tries == _TRIES:
+                    put(replace(result, tries=tries))
+                    break
     except queue.Empty:
         pass
     except BaseException as error:
