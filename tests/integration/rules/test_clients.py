@@ -60,6 +60,21 @@ def test_client_is_observed_under_the_users_name(
     assert telemetry.value(semconv.POOL_LIVE) == 1
 
 
+def test_named_client_has_the_provider_of_its_first_user(
+    threads: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """The user names the pool, and an any-llm call tells whose it is."""
+    client = threads.client(library)
+    GlueLLMInstrumentor.instrument_client(client.raw, "search")
+    token = current_call.set(Call("groq", "m", "chat"))
+    try:
+        client.get(server.url())
+    finally:
+        current_call.reset(token)
+    client.get(server.url())
+    assert telemetry.by(semconv.REQUESTS, "name", "provider") == {("search", "groq"): 2}
+
+
 def test_client_without_a_name_goes_by_its_library(
     threads: Runner, library: Library, server: HTTP1Server, only_clients: Any
 ) -> None:

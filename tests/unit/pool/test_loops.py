@@ -130,6 +130,22 @@ def test_block_is_seen(running: Loop) -> None:
     assert SEEN <= measured.peak < BLOCK + 1
 
 
+def test_blocks_add_up_and_are_recent_for_a_while(running: Loop) -> None:
+    """The peak of one block and of two is the same; the time that is lost is not."""
+    measured = Measured(running.loop)
+    measured.read()
+    lag = measured.lag
+    assert not lag.blocked_within(5_000_000_000, time.monotonic_ns())
+    for blocks in (1, 2):
+        measured.watch.look()
+        running.loop.call_soon_threadsafe(time.sleep, BLOCK)
+        wait_until(lambda blocks=blocks: lag.late(time.monotonic_ns()) / 1e9 >= blocks * SEEN)
+    now = time.monotonic_ns()
+    assert lag.late(now) / 1e9 < 2 * BLOCK + 1
+    assert lag.blocked_within(5_000_000_000, now)
+    wait_until(lambda: not lag.blocked_within(100_000_000, time.monotonic_ns()))
+
+
 def test_block_is_seen_while_it_lasts(running: Loop) -> None:
     """By another thread: who is stuck can't tell it himself."""
     measured = Measured(running.loop)

@@ -30,9 +30,10 @@ class Lag:
     def watch(self, tracker: Any, now: int) -> None:
         """No timer."""
 
-    def peak(self, now: int) -> int:
-        """The worst lateness."""
-        return self.late
+    def blocked_within(self, nanoseconds: int, now: int) -> bool:
+        """Whether a loop was late in so many last nanoseconds."""
+        assert nanoseconds > 2 * SECOND  # two looks
+        return self.late > 0
 
     def stop(self) -> None:
         """Nothing to stop."""

@@ -39,8 +39,9 @@ class Logged:
         return lease
 
     def look(self, after: float = 0.0) -> None:
-        """Look after so many seconds."""
+        """Look after so many seconds, twice: leaks are told together with those of the next."""
         self.scene.clock.advance(after)
+        self.watch.look()
         self.watch.look()
 
     def told(self, level: int = logging.WARNING) -> list[str]:
@@ -106,6 +107,20 @@ def test_many_leaks_of_one_place_are_one_line(logged: Logged) -> None:
     (line,) = logged.told()
     assert "last told: 100." in line
     assert "held for 70.0 s" in line
+
+
+def test_leaks_that_one_look_parts_are_told_together(logged: Logged) -> None:
+    """A gather() of abandoned streams crosses the threshold within a moment, not at once."""
+    logged.leak(here())
+    logged.scene.clock.advance(0.5)
+    logged.leak(here())
+    logged.scene.clock.advance(59.7)
+    logged.watch.look()
+    assert not logged.told()
+    logged.scene.clock.advance(1)
+    logged.watch.look()
+    (line,) = logged.told()
+    assert "last told: 2." in line
 
 
 def test_one_place_is_told_once_in_ten_minutes(logged: Logged) -> None:

@@ -60,13 +60,14 @@ class Installation:
             time_in_queue=config.time_in_queue,
         )
         self._drain = durations.drain
+        self._watch_observer = logs.WatchObserver()
         self.registry = PoolRegistry(
             (
                 EntryObserver(),
                 durations,
                 SpanObserver(tracer_of(tracer_provider), config.span_min_duration),
                 NoteObserver(),
-                logs.WatchObserver(),
+                self._watch_observer,
             ),
             max_origins=config.max_origins,
             peak_window=config.peak_window,
@@ -191,6 +192,7 @@ class Installation:
         self._drain.after_fork_in_child()
         self.registry.forget()
         self._watch.after_fork_in_child()
+        self._watch_observer.forget()
         if self._reporter is not None:
             self._reporter.after_fork_in_child()
 

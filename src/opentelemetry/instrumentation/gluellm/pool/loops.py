@@ -28,6 +28,8 @@ _WANTED_FOR = 2_500_000_000
 _HARMLESS = 20_000_000
 """Nanoseconds of lateness that need no explanation."""
 _RECENT = 64
+_BLOCKED = 200_000_000
+"""Nanoseconds of lateness from which what a pool looks like may just be old."""
 
 
 def running_loop() -> Any:
@@ -85,12 +87,14 @@ class LoopLag:
         self._window = int(window * 1e9)
         self._peak = Peak(self._window, registry.clock())
         self._late = 0
+        self._blocked_at = 0
 
     def forget(self) -> None:
         """Start anew, as a forked child has to: the parent's loops don't run here."""
         self._timers = weakref.WeakKeyDictionary()
         self._peak = Peak(self._window, self.clock())
         self._late = 0
+        self._blocked_at = 0
 
     def watch(self, tracker: PoolTracker, now: int) -> None:
         """The pool has leases: see that a timer runs in its loop. Called by the watch."""
@@ -123,6 +127,8 @@ class LoopLag:
         elif self._was_needed(timer):
             self._peak.raise_to(late, now)
             self._late += late
+            if late >= _BLOCKED:
+                self._blocked_at = now
 
     def peak(self, now: int) -> int:
         """The worst lateness in the window, that of timers included which have yet to fire."""
@@ -134,6 +140,15 @@ class LoopLag:
                     worst = late
                     self._peak.raise_to(late, now)
         return worst
+
+    def blocked_within(self, nanoseconds: int, now: int) -> bool:
+        """Whether a loop was, or is, blocked in the last so many nanoseconds."""
+        if self._blocked_at and now - self._blocked_at < nanoseconds:
+            return True
+        return any(
+            timer.armed and now - timer.due >= _BLOCKED and loop.is_running()
+            for loop, timer in self._pending()
+        )
 
     def late(self, now: int) -> int:
         """How late timers were so far, all together, that of those included which have yet to fire.

@@ -18,8 +18,8 @@ from .tracker import PoolTracker
 if TYPE_CHECKING:
     from .loops import LoopLag
 
-_LATE = 200_000_000
-"""Nanoseconds of loop lag from which a state may just be old."""
+_SINCE_BLOCKED = 5_000_000_000
+"""Nanoseconds since a loop was blocked in which a state may just be old: a few looks."""
 _GRACE = 1_000_000_000
 """Nanoseconds by which a wait may be over its time: timers are no more exact than the machine."""
 _GRACE_UNKNOWN = 30_000_000_000
@@ -48,7 +48,8 @@ class Oddities:
     def look(self, tracker: PoolTracker, waiting: list[Lease], now: int) -> None:
         """Look at one pool that has leases."""
         view = tracker.view()
-        if view is None or (self._loop_lag is not None and self._loop_lag.peak(now) >= _LATE):
+        lag = self._loop_lag
+        if view is None or (lag is not None and lag.blocked_within(_SINCE_BLOCKED, now)):
             return
         anomalies = tracker.ledger.anomalies
         grace = _GRACE_UNKNOWN if tracker.loop is NOWHERE else _GRACE

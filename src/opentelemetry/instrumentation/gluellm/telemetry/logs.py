@@ -64,6 +64,8 @@ class _Leaks:
     told_at: int = 0
     """When they were last told; 0 before that."""
     untold: int = 0
+    looks: int = 0
+    """Looks since the first of those that are yet to be told."""
     longest: Lease | None = None
     """The longest-held of those that are yet to be told."""
 
@@ -74,6 +76,11 @@ class WatchObserver(PoolObserver):
     def __init__(self) -> None:
         self._leaks: dict[object, _Leaks] = {}
         self._churned: set[str] = set()
+
+    def forget(self) -> None:
+        """Tell anew, as a forked child has to: what was told is in the parent's log."""
+        self._leaks.clear()
+        self._churned.clear()
 
     def leak_suspected(self, lease: Lease) -> None:
         place = lease.place
@@ -91,10 +98,14 @@ class WatchObserver(PoolObserver):
             lease = leaks.longest
             if lease is None:
                 continue
+            leaks.looks += 1
+            if leaks.looks < _LOOKS:
+                continue
             now = lease.tracker.clock()
             if not leaks.told_at or now - leaks.told_at >= TOLD_EVERY:
                 number, leaks.untold = leaks.untold, 0
                 leaks.longest = None
+                leaks.looks = 0
                 leaks.told_at = now
                 _warn_of_leak(lease, now, number)
 
@@ -145,6 +156,8 @@ class WatchObserver(PoolObserver):
         )
 
 
+_LOOKS = 2
+"""Those that leak together are told together, though one look of the watch may part them."""
 _MOST_PLACES = 500
 """Places whose leaks are told one by one; those of all further ones go together."""
 

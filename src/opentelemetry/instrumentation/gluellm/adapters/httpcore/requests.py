@@ -72,11 +72,18 @@ class RequestSeams:
 
     def _owner(self, pool: Any, request: Any) -> Owner | None:
         owner: Owner | None = getattr(pool, OWNER, None)
-        if owner is not None:
-            return None if owner is EXCLUDED else owner
+        if owner is EXCLUDED:
+            return None
         surroundings = self._surroundings
         call = surroundings.current_call()
-        if call is not None and not call.ended:
+        if call is not None and call.ended:
+            call = None
+        if owner is not None:
+            if owner.provider is None and call is not None:
+                # The user named the pool; whose it is tells its first request.
+                return Owner(owner.name, call.provider, owner.built_at)
+            return owner
+        if call is not None:
             return Owner(call.provider, call.provider)
         if not surroundings.everything:
             return None
