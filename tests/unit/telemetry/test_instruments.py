@@ -21,9 +21,7 @@ from opentelemetry.instrumentation.gluellm.telemetry.instruments import instrume
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument
 
 OBSERVED = [
-    metric.name
-    for metric in semconv.METRICS
-    if metric.instrument is not Instrument.HISTOGRAM
+    metric.name for metric in semconv.METRICS if metric.instrument is not Instrument.HISTOGRAM
 ]
 
 
