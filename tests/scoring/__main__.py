@@ -24,8 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--only",
         action="append",
-        type=Cause,
-        choices=tuple(Cause),
+        type=_cause,
         metavar="CAUSE",
         help=f"play runs with this cause only ({', '.join(Cause)}); can be given several times",
     )
@@ -73,15 +72,27 @@ def _replay(seed: int, index: int) -> int:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
+
+
+def _cause(text: str) -> Cause:
+    try:
+        return Cause(text)
+    except ValueError:
+        known = ", ".join(Cause)
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {known}") from None
 
 
 def _run_name(text: str) -> tuple[int, int]:
-    seed, _, index = text.partition("/")
-    return int(seed), int(index)
+    seed, slash, index = text.partition("/")
+    try:
+        if slash and int(index) >= 0:
+            return int(seed), int(index)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no seed and index, as in 1/50")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ class Cause(StrEnum):
     HTTP2_STUCK = "http/2 stuck"
 
 
-_BLOCK = (Cause.HEALTHY, Cause.HEALTHY, *Cause)
+_BLOCK: tuple[Cause, ...] = (Cause.HEALTHY, Cause.HEALTHY, *Cause)
 """Healthy three times: most processes are, and a false alarm costs more trust than a miss."""
 
 

@@ -100,7 +100,7 @@ class Abandonment(Fault):
             stage.spawn(self._abandon(stage))
 
     async def _abandon(self, stage: Stage) -> None:
-        rng = stage.random()
+        rng = stage.source()
         await asyncio.sleep(rng.uniform(0.0, 0.4))
         stream = await stage.clients[0].acompletion(
             model="usual", messages=clients.messages(100, rng), max_tokens=200, stream=True
@@ -136,7 +136,7 @@ class ThrowAway(Fault):
             stage.spawn(self._call_anew(stage, traffic))
 
     async def _call_anew(self, stage: Stage, traffic: Traffic) -> None:
-        rng = stage.random()
+        rng = stage.source()
         setting = stage.setting
         access = clients.arguments(setting, stage.provider)
         while True:
@@ -173,7 +173,7 @@ class Block(Fault):
         stage.spawn(self._block(stage))
 
     async def _block(self, stage: Stage) -> None:
-        rng = stage.random()
+        rng = stage.source()
         while True:
             await asyncio.sleep(rng.uniform(*self.free))
             until = time.monotonic() + rng.uniform(*self.lasts)

@@ -147,7 +147,7 @@ class Orphans(Fault):
             stage.spawn(self._give_up(stage))
 
     async def _give_up(self, stage: Stage) -> None:
-        rng = stage.random()
+        rng = stage.source()
         await asyncio.sleep(rng.uniform(0.0, 0.5))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(rng.uniform(0.3, 1.0)):
@@ -166,6 +166,6 @@ class HungStreams(Fault):
             stage.spawn(self._hang(stage))
 
     async def _hang(self, stage: Stage) -> None:
-        rng = stage.random()
+        rng = stage.source()
         while True:  # who finds no stream may be turned away with an error
             await stage.call(Traffic(shape="steady"), rng, model=HUNG)

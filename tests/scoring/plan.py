@@ -107,6 +107,6 @@ class Plan:
         """As ``--replay`` takes it."""
         return f"{self.seed}/{self.index}"
 
-    def random(self, purpose: Any) -> random.Random:
+    def source(self, purpose: Any) -> random.Random:
         """A source of its own for each purpose, so that tasks don't depend on their order."""
         return random.Random(f"{self.name}/{purpose}")

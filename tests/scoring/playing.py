@@ -83,7 +83,7 @@ def play(plan: Plan) -> Result:
     random.seed(f"{plan.name}/provider")  # the fake provider's own jitter
     telemetry = Telemetry()
     instrument(telemetry, scope="any_llm", leak_threshold=LEAK_THRESHOLD, peak_window=_PEAK_WINDOW)
-    answers = Answers(plan.setting.answering, plan.random("answers"))
+    answers = Answers(plan.setting.answering, plan.source("answers"))
     thread = FakeProviderThread(
         behaviour=answers, http2=plan.setting.http2, max_streams=plan.setting.max_streams
     )

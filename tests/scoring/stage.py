@@ -48,10 +48,10 @@ class Stage:
         # asyncio's own has a thread or two more than there are processors.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
 
-    def random(self) -> random.Random:
+    def source(self) -> random.Random:
         """A source for one task."""
         self._spawned += 1
-        return self.plan.random(self._spawned)
+        return self.plan.source(self._spawned)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run it until it ends or the run does."""
@@ -75,10 +75,10 @@ class Stage:
     def add(self, traffic: Traffic) -> None:
         """Start callers of one kind."""
         if traffic.shape == "arrivals":
-            self.spawn(self._arrivals(traffic, self.random()))
+            self.spawn(self._arrivals(traffic, self.source()))
             return
         call = {"steady": self._steady, "bursts": self._burst, "cancelling": self._cancelling}
-        rngs = [self.random() for _ in range(traffic.callers)]
+        rngs = [self.source() for _ in range(traffic.callers)]
         if traffic.shape == "bursts":
             self.spawn(self._bursts(traffic, rngs))
             return
@@ -159,7 +159,7 @@ class Stage:
     async def _arrivals(self, traffic: Traffic, rng: random.Random) -> None:
         while True:
             await asyncio.sleep(rng.expovariate(traffic.rate))
-            self.spawn(self._call(traffic, self.random()))
+            self.spawn(self._call(traffic, self.source()))
 
     async def _cancelling(self, traffic: Traffic, rng: random.Random) -> None:
         usual = self.setting.answering.usual
