@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from .snapshot import OriginTotals, PoolSnapshot, PoolTotals, ProcessSnapshot, Snapshot
+from .snapshot import PoolSnapshot, PoolTotals, ProcessSnapshot, Snapshot
 
 HELD = ("connecting", "stream_queued", "awaiting_response", "reading", "unread")
 """The phases of a request that has a connection."""
