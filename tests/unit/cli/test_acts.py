@@ -114,7 +114,7 @@ def test_what_the_instrumentation_logs_is_kept_until_it_is_taken():
     finally:
         log.detach()
     assert log.take() == [
-        (logging.WARNING, "a\N{REPLACEMENT CHARACTER}[31m"),
+        (logging.WARNING, "a?[31m"),
         (logging.INFO, "b"),
     ]
     assert log.take() == []

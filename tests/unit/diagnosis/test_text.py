@@ -10,7 +10,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text, snapshot_text
-from opentelemetry.instrumentation.gluellm.diagnosis.words import (
+from opentelemetry.instrumentation.gluellm.pool.words import (
     counted,
     one_line,
     percent,
@@ -232,5 +232,5 @@ def test_numbers_in_words() -> None:
 
 def test_shortened_texts() -> None:
     """A name is cut at its end, a place at its start."""
-    assert one_line("x" * 70, 10) == "x" * 9 + "…"
-    assert place_text("/a/very/long/path.py:17 in answer", 20) == "…ath.py:17 in answer"
+    assert one_line("x" * 70, 10) == "x" * 7 + "..."
+    assert place_text("/a/very/long/path.py:17 in answer", 20) == "...h.py:17 in answer"

@@ -6,10 +6,9 @@ import pytest
 from opentelemetry.trace import SpanContext, TraceFlags
 
 from opentelemetry.instrumentation.gluellm.pool.describe import (
+    LONGEST,
     holders,
     label,
-    one_line,
-    place_line,
     seconds,
     state,
     trace_id,
@@ -18,6 +17,7 @@ from opentelemetry.instrumentation.gluellm.pool.describe import (
 from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
 from opentelemetry.instrumentation.gluellm.pool.place import find
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
+from opentelemetry.instrumentation.gluellm.pool.words import one_line, place_text
 from unit.pool.fakes import SECOND, FakePool, Scene
 
 
@@ -57,16 +57,16 @@ def test_text_from_outside_stays_on_one_line(text: object, told: str) -> None:
 
 def test_long_text_is_cut() -> None:
     """A prompt that was passed as a model fills no log."""
-    assert one_line("a" * 200) == "a" * 200
-    assert one_line("a" * 201) == "a" * 200 + "..."
+    assert one_line("a" * 200, LONGEST) == "a" * 200
+    assert one_line("a" * 201, LONGEST) == "a" * 197 + "..."
 
 
 def test_long_place_keeps_its_end() -> None:
     """File, line and function are what it is told for."""
     end = "module.py:7 in call"
-    assert place_line(end) == end
-    assert place_line("/srv/" + "deep/" * 50 + end) == "..." + ("deep/" * 50 + end)[-200:]
-    assert place_line("a\nb" * 100).isprintable()
+    assert place_text(end, LONGEST) == end
+    assert place_text("/srv/" + "deep/" * 50 + end, LONGEST) == "..." + ("deep/" * 50 + end)[-197:]
+    assert place_text("a\nb" * 100, LONGEST).isprintable()
 
 
 # The pool

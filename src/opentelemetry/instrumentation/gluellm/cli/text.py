@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
+from ..pool.words import one_line
 
 _LONGEST = 40
 
 
 def printable(value: object, longest: int = _LONGEST) -> str:
-    """The value as one short line without control or format characters.
-
-    What a metric's attribute holds may come over the network, and an escape sequence in it would
-    reach the terminal.
-    """
-    text = "".join(
-        character if unicodedata.category(character)[0] not in "CZ" or character == " " else "�"
-        for character in str(value)[: longest + 1]
-    )
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    """The value as one short line without control or format characters."""
+    return one_line(value, longest)
 
 
 def seconds(value: float) -> str:

@@ -6,7 +6,7 @@ import sys
 import threading
 from types import FrameType
 
-from .words import place_text
+from ..pool.words import place_text
 
 _LOOPS = ("/asyncio/base_events.py", "/asyncio/runners.py")
 """The second for uvloop, which has no frames of its own."""

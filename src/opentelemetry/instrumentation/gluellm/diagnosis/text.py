@@ -8,9 +8,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from ..pool.words import counted, one_line, percent, place_text, seconds, timeout_text
 from .findings import Finding
 from .snapshot import ConnectionSnapshot, PoolSnapshot, PoolTotals, RequestSnapshot, Snapshot
-from .words import counted, one_line, percent, place_text, seconds, timeout_text
 
 _WIDTH = 96
 _MOST_POOLS = 20

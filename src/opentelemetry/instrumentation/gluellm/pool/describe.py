@@ -6,30 +6,20 @@ from typing import TYPE_CHECKING
 
 from .copies import copied
 from .lease import PHASES, Lease
+from .words import one_line, place_text
 
 if TYPE_CHECKING:
     from .tracker import PoolTracker
 
 HOLDERS = 3
-_LONGEST_TEXT = 200
+LONGEST = 200
+"""Characters of a text from outside that go into a log or an error message."""
 
 
 def label(tracker: PoolTracker) -> str:
     """Name and library of a pool."""
     ledger = tracker.ledger
-    return f"{one_line(ledger.name)}/{ledger.library}"
-
-
-def one_line(text: object) -> str:
-    """Text from outside, as it may stand in a log: printable, on one line, and short."""
-    plain = "".join(char if char.isprintable() else "?" for char in str(text)[:_LONGEST_TEXT])
-    return plain if len(str(text)) <= _LONGEST_TEXT else f"{plain}..."
-
-
-def place_line(place: object) -> str:
-    """A place in code, as it may stand in a log. Its end tells where to look, so that is kept."""
-    text = str(place)
-    return one_line(text) if len(text) <= _LONGEST_TEXT else f"...{one_line(text[-_LONGEST_TEXT:])}"
+    return f"{one_line(ledger.name, LONGEST)}/{ledger.library}"
 
 
 def seconds(nanoseconds: int) -> str:
@@ -63,16 +53,16 @@ def whose(lease: Lease) -> str:
     provider = call.provider if call is not None else lease.tracker.ledger.provider
     parts = []
     if provider is not None:
-        parts.append(f"provider {one_line(provider)}")
+        parts.append(f"provider {one_line(provider, LONGEST)}")
     if call is not None and call.model is not None:
-        parts.append(f"model {one_line(call.model)}")
+        parts.append(f"model {one_line(call.model, LONGEST)}")
     trace = trace_id(lease)
     if trace is not None:
         parts.append(f"trace {trace}")
     if call is not None and call.correlation_id is not None:
-        parts.append(f"correlation id {one_line(call.correlation_id)}")
+        parts.append(f"correlation id {one_line(call.correlation_id, LONGEST)}")
     if lease.place is not None:
-        parts.append(f"at {place_line(lease.place)}")
+        parts.append(f"at {place_text(str(lease.place), LONGEST)}")
     return ", ".join(parts) or "nothing known of its caller"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from ..pool.describe import holders, label, one_line, place_line, seconds, state, whose
+from ..pool.describe import LONGEST, holders, label, seconds, state, whose
 from ..pool.guard import Failures
 from ..pool.lease import PHASES, Lease
 from ..pool.ledger import OriginLedger
@@ -13,6 +13,7 @@ from ..pool.observer import PoolObserver
 from ..pool.seams import Seams
 from ..pool.tracker import PoolTracker
 from ..pool.watch import TOLD_EVERY
+from ..pool.words import one_line, place_text
 from .semconv import SCOPE_NAME
 
 _logger = logging.getLogger(SCOPE_NAME)
@@ -148,11 +149,13 @@ class WatchObserver(PoolObserver):
             "requests each, so hardly any connection is reused. They are built %s. Keep one client "
             "instead and share it: any-llm's module functions build one per call, so make one "
             "AnyLLM.create(%r, ...) instance and call its methods.",
-            one_line(f"{provider}/{ledger.library}"),
+            one_line(f"{provider}/{ledger.library}", LONGEST),
             pools,
             requests / pools,
-            f"at {place_line(place)}" if place is not None else "at a place that is not known",
-            one_line(provider),
+            f"at {place_text(str(place), LONGEST)}"
+            if place is not None
+            else "at a place that is not known",
+            one_line(provider, LONGEST),
         )
 
 
@@ -178,5 +181,5 @@ def _warn_of_leak(lease: Lease, now: int, number: int) -> None:
         what,
         whose(lease),
         number,
-        "".join(f"\n  {place_line(frame)}" for frame in stack),
+        "".join(f"\n  {place_text(frame, LONGEST)}" for frame in stack),
     )

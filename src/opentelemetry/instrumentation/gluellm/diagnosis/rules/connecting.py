@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ...pool.words import counted, percent, place_text, seconds
 from ..cures import Advisor
 from ..findings import Finding, Kind, Severity
 from ..intervals import KEPT_FROM, Activity, PoolCase
-from ..words import counted, percent, place_text, seconds
 
 CHURN_POOLS = 10
 """Fewer may be what the program needs: one for each event loop or worker."""

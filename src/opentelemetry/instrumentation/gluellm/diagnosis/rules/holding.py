@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ...pool.words import counted, one_line, percent, place_text, seconds
 from ..cures import Advisor
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
 from ..snapshot import ConnectionSnapshot, RequestSnapshot
-from ..words import counted, one_line, percent, place_text, seconds
 
 UNREAD_SHARE = 0.3
 """Of the time that connections are held. The pauses of a consumer that keeps up are a few percent

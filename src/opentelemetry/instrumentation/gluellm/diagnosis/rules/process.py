@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ...pool.words import counted, one_line, percent, seconds
 from ..findings import Finding, Kind, Severity
 from ..snapshot import ProcessSnapshot, Snapshot
-from ..words import counted, one_line, percent, seconds
 
 LOOP_LAG = 0.2
 """Seconds. The design's bound: 0.3 s blocks turned 1.6 s of queueing into 9.3 s on a pool of 2."""

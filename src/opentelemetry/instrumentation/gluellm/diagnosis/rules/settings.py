@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ...pool.words import counted, seconds, timeout_text
 from ..cures import Advisor
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..snapshot import PoolSnapshot
-from ..words import counted, seconds, timeout_text
 
 WAITING_HURTS = 10.0
 """Seconds that a request has been queued without an end in sight."""

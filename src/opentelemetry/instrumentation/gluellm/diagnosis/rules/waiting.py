@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ...pool.words import counted, percent, rate, seconds
 from ..cures import Advisor
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PROVIDERS_PART, PoolCase
 from ..littles_law import Sizing, required_size
 from ..snapshot import PoolSnapshot
-from ..words import counted, percent, rate, seconds
 from . import holding
 
 SLOWER = 2.0

@@ -11,20 +11,20 @@ _LONGEST = 60
 def one_line(value: object, longest: int = _LONGEST) -> str:
     """The value as one printable line of at most ``longest`` characters.
 
-    A model's name or a path of the application may hold anything, and an escape sequence in it
-    would reach the terminal of whoever reads the log.
+    A model's name, a path of the application or a metric's attribute may hold anything, and an
+    escape sequence in it would reach the terminal of whoever reads it.
     """
     text = "".join(
-        character if unicodedata.category(character)[0] not in "CZ" or character == " " else "�"
+        character if unicodedata.category(character)[0] not in "CZ" or character == " " else "?"
         for character in str(value)[: longest + 1]
     )
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def place_text(place: str, longest: int = _LONGEST) -> str:
     """A ``file:line in function``, shortened at its start: the end tells where to look."""
     text = one_line(place, max(longest, len(place)))
-    return text if len(text) <= longest else "…" + text[len(text) - longest + 1 :]
+    return text if len(text) <= longest else "..." + text[len(text) - longest + 3 :]
 
 
 def seconds(value: float) -> str:
