@@ -18,3 +18,10 @@ def test_finalizer_inside_the_sdks_locks_does_not_hang(
     url = server.url("/answers")
     silent = server.reply("/silent", Reply(head_after=server.gate()))
     assert run("finalizers.py", core, url, silent).strip().endswith("done")
+
+
+def test_finalizer_that_logs_and_a_log_handler_that_sends_do_not_wait_for_each_other(
+    server: HTTP1Server, run: Run
+) -> None:
+    """The one runs while a pool begins to be tracked, the other begins to track one."""
+    assert run("lock_order.py", server.url()).strip() == "done"

@@ -110,7 +110,7 @@ def test_long_lists_end_with_a_count() -> None:
     assert "    and 490 more requests" in lines
     assert "    and 495 more requests" in lines
     assert "  and 45 more origins" in lines
-    assert "and 21 more pools" in lines
+    assert "and 35 more pools" in lines
     assert "  and 30 more names" in lines
     assert any(line.startswith("    held 499 s") for line in lines)
 

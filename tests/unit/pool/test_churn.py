@@ -47,6 +47,33 @@ def test_a_client_for_each_call_is_churn(scene: Scene, churn: Churn) -> None:
     assert told(scene) == [("groq", "churned.test", 10, 10)]
 
 
+def test_clients_that_stay_are_no_churn(scene: Scene, churn: Churn) -> None:
+    """One for each tenant, say, that has just begun."""
+    kept = [FakePool() for _ in range(49)]
+    for pool in kept:
+        tracker = scene.track(pool, "groq", "groq")
+        tracker.failed(tracker.begin(HOST, None, b"https", None), "connection_error")
+    churn.look()
+    assert told(scene) == []
+
+
+def test_so_many_are_churn_though_no_garbage_collector_came(scene: Scene, churn: Churn) -> None:
+    """They are alive, and nobody needs that many."""
+    kept = [FakePool() for _ in range(50)]
+    for pool in kept:
+        tracker = scene.track(pool, "groq", "groq")
+        tracker.failed(tracker.begin(HOST, None, b"https", None), "connection_error")
+    churn.look()
+    assert [pools for _, _, pools, _ in told(scene)] == [50]
+
+
+def test_what_was_counted_before_is_not_judged(scene: Scene) -> None:
+    """By an installation that is gone: it was not in the last minute."""
+    build(scene, 20)
+    Churn(scene.registry).look()
+    assert told(scene) == []
+
+
 def test_nine_pools_can_be_what_a_program_needs(scene: Scene, churn: Churn) -> None:
     """One for each worker."""
     build(scene, 9)

@@ -106,6 +106,17 @@ def test_connection_whose_reads_are_not_noted_has_no_leaks(scene: Scene, watch: 
     assert scene.recorder.told("leak_suspected") == []
 
 
+def test_connection_that_switched_to_another_protocol_is_no_leak(
+    scene: Scene, watch: Watch
+) -> None:
+    """A WebSocket's bytes don't pass through the response."""
+    lease = scene.acquire(readable(scene))
+    scene.tracker.answered(lease, 101)
+    scene.clock.advance(THRESHOLD * 10)
+    watch.look()
+    assert scene.recorder.told("leak_suspected") == []
+
+
 def test_suppressed_request_is_no_leak(scene: Scene, watch: Watch) -> None:
     """It counts in the state only."""
     unread(scene).counted = False
@@ -247,6 +258,19 @@ def test_look_tells_whether_requests_are_under_way(scene: Scene, watch: Watch) -
     scene.tracker.released(lease)
     assert not watch.look()
     assert scene.recorder.names.count("watch_passed") == 3
+
+
+def test_exit_that_a_log_handler_raises_does_not_end_the_watch(
+    scene: Scene, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SystemExit, or the failure of a test: it is our thread, and not theirs to end."""
+
+    def leave() -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(scene.registry.observer, "watch_passed", leave)
+    watch.look()
+    assert scene.registry.failures.counts == {"watch": 1}
 
 
 def test_failing_look_is_counted_and_raises_nothing(scene: Scene, watch: Watch) -> None:

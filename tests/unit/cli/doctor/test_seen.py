@@ -52,13 +52,21 @@ def test_the_most_severe_come_first_and_then_as_diagnosed() -> None:
         ),
         1.0,
     )
-    seen.add(report(finding(Kind.LEAK, Severity.ERROR)), 2.0)
     assert [one.finding.kind for one in seen.ordered()] == [
-        Kind.LEAK,
         Kind.CLIENT_CHURN,
         Kind.POOL_SATURATED,
         Kind.POOL_TIMEOUT,
     ]
+    seen.add(report(finding(Kind.BLOCKED_EVENT_LOOP, Severity.ERROR)), 2.0)
+    assert seen.ordered()[0].finding.kind is Kind.BLOCKED_EVENT_LOOP
+
+
+def test_a_full_pool_is_left_out_once_its_cause_is_known() -> None:
+    """The advice to look again in a minute is for who does not know yet."""
+    seen = SeenFindings()
+    seen.add(report(finding(Kind.POOL_SATURATED, Severity.ERROR)), 1.0)
+    seen.add(report(finding(Kind.LEAK, Severity.ERROR)), 9.0)
+    assert [one.finding.kind for one in seen.ordered()] == [Kind.LEAK]
 
 
 def test_a_blocked_loop_is_told_with_where_it_was_first_seen() -> None:

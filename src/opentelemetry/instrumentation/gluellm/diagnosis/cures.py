@@ -153,9 +153,9 @@ class Advisor:
             f"client that is not GlueLLM's, {own}"
         )
 
-    def wait_at_most(self, wait: int) -> str:
-        """How to set a pool timeout of ``wait`` seconds."""
-        timeout = f"timeout={self._module}.Timeout(600, connect=5, pool={wait})"
+    def wait_at_most(self, wait: int, read: float = 600.0) -> str:
+        """How to set a pool timeout of ``wait`` seconds and leave the read timeout what it is."""
+        timeout = f"timeout={self._module}.Timeout({read:g}, connect=5, pool={wait})"
         takes = self._family.takes_timeout
         own = f'AnyLLM.create("{self.provider}", {timeout})' if takes else self._client(timeout)
         if not self._may_be_gluellms:

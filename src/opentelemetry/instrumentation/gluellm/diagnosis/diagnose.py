@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from .findings import Finding, Kind, Severity
 from .intervals import PoolCase, earlier, pool_cases
-from .rules import connecting, holding, process, settings, waiting
+from .rules import connecting, holding, process, settings, silence, waiting
 from .snapshot import Snapshot
 
 _SEVERITIES = (Severity.ERROR, Severity.WARNING, Severity.INFO)
@@ -86,7 +86,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, descriptors_run_out: bool) -> lis
         # Building clients keeps the loop from reading answers; if it did so before, too, that is
         # in both of the times that are compared.
         if churn is None or connecting.churns(case.baseline):
-            provider = waiting.slow_provider(case)
+            provider = waiting.slow_provider(case) or silence.silent_provider(case)
         causes = [leak, stuck, consumer]
         if provider is not None and provider.severity is not Severity.INFO:
             causes.append(provider)

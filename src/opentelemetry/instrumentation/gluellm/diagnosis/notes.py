@@ -25,10 +25,15 @@ class NoteObserver(PoolObserver):
         now = tracker.clock()
         began = lease.waits_since or lease.entered_at
         error.add_note(
-            f"{_BEGINNING}{label(tracker)}: {state(tracker)}. This request waited "
+            f"{_BEGINNING}{label(tracker)}: {state(tracker)}. This request{_attempt(lease)} waited "
             f"{seconds(now - began)}, from {_clock(now - began)} to {_clock(0)}; "
             f"{holders(tracker, now)}."
         )
+
+
+def _attempt(lease: Lease) -> str:
+    # The SDKs try again by themselves, so the application has waited for longer than this.
+    return f", number {lease.call.requests} of its call," if lease.resend and lease.call else ""
 
 
 def _clock(ago: int) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from .descriptors import OwnDescriptor
 from .rendezvous import Presence
 from .signal_names import signal_number, why_taken
 
@@ -34,14 +35,14 @@ class _Handler:
 
     def __init__(self, previous: Any) -> None:
         self.previous = previous
-        self.pipe: int | None = None
+        self.pipe: OwnDescriptor | None = None
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
         pipe = self.pipe
         if pipe is not None:
             # A full pipe holds requests enough, and one whose thread left has no reader.
             with contextlib.suppress(OSError):
-                os.write(pipe, _ASKED)
+                os.write(pipe.number, _ASKED)
 
 
 class SignalReporter:
@@ -66,7 +67,7 @@ class SignalReporter:
         self._failed = failed or _ignore
         self._handler: _Handler | None = None
         self._thread: threading.Thread | None = None
-        self._read: int | None = None
+        self._read: OwnDescriptor | None = None
         self._presence: Presence | None = None
 
     def install(self) -> None:
@@ -119,12 +120,12 @@ class SignalReporter:
         thread, self._thread = self._thread, None
         if pipe is not None:
             with contextlib.suppress(OSError):
-                os.write(pipe, _STOP)
+                os.write(pipe.number, _STOP)
             if thread is not None and thread is not threading.current_thread():
                 thread.join(_PATIENCE)
             if restored:
                 # Else the main thread may be about to write to it, and the number to be another's.
-                os.close(pipe)
+                pipe.close()
 
     def after_fork_in_child(self) -> None:
         """A pipe, a thread and an entry of this process's own; the parent's stay."""
@@ -135,7 +136,7 @@ class SignalReporter:
         self._thread = None
         for descriptor in (pipe, self._read):
             if descriptor is not None:
-                os.close(descriptor)
+                descriptor.close()
         self._read = None
         self._withdraw()
         self._start(handler)
@@ -143,8 +144,9 @@ class SignalReporter:
     def _start(self, handler: _Handler) -> None:
         """Never raises: from here on the host would be the worse for it."""
         try:
-            self._read, pipe = os.pipe()
-            os.set_blocking(pipe, False)
+            read, write = os.pipe()
+            self._read, pipe = OwnDescriptor(read), OwnDescriptor(write)
+            os.set_blocking(write, False)
             thread = threading.Thread(
                 target=self._run,
                 args=(self._read, handler),
@@ -166,17 +168,20 @@ class SignalReporter:
                 f"--pid` can't ask for one: {error}."
             )
 
-    def _run(self, read: int, handler: _Handler) -> None:
+    def _run(self, read: OwnDescriptor, handler: _Handler) -> None:
         try:
             while True:
-                received = os.read(read, _AT_ONCE)
+                try:
+                    received = os.read(read.number, _AT_ONCE)
+                except OSError:
+                    return  # the program has closed it
                 if not received or _STOP in received or self._handler is not handler:
                     return
                 self._answer()
         finally:
-            if self._read == read:
+            if self._read is read:
                 self._read = None
-            os.close(read)
+            read.close()
 
     def _answer(self) -> None:
         presence = self._presence

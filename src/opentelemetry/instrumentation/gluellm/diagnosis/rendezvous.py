@@ -21,6 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from .descriptors import OwnDescriptor
 from .signal_names import status_of
 
 PROTOCOL = 1
@@ -37,8 +38,13 @@ class Directory:
     """The user's private directory."""
 
     def __init__(self, descriptor: int, path: Path) -> None:
-        self.descriptor = descriptor
+        self._descriptor = OwnDescriptor(descriptor)
         self.path = path
+
+    @property
+    def descriptor(self) -> int:
+        """Its number. Raises OSError where the program has closed it."""
+        return self._descriptor.number
 
     @classmethod
     def open(cls) -> Directory:
@@ -47,6 +53,14 @@ class Directory:
         try:
             with contextlib.suppress(FileExistsError):
                 path.mkdir(mode=0o700)
+        except OSError as error:
+            raise UnusableDirectoryError(f"{path}: {error.strerror}") from error
+        return cls.at(path)
+
+    @classmethod
+    def at(cls, path: Path) -> Directory:
+        """Open a directory that is there. Raises UnusableDirectoryError if it is not private."""
+        try:
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError as error:
             raise UnusableDirectoryError(f"{path}: {error.strerror}") from error
@@ -57,7 +71,7 @@ class Directory:
         return cls(descriptor, path)
 
     def close(self) -> None:
-        os.close(self.descriptor)
+        self._descriptor.close()
 
     def names(self) -> list[str]:
         with os.scandir(self.descriptor) as entries:
@@ -136,17 +150,18 @@ class Presence:
 
         self.directory = Directory.open()
         self._pid = os.getpid()
-        self._descriptor: int | None = None
+        self._locked: OwnDescriptor | None = None
         try:
             with contextlib.suppress(OSError):
                 # systemd-tmpfiles(8) clears no directory that somebody holds a BSD lock on.
                 fcntl.flock(self.directory.descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
             self.directory.sweep()
-            name, self._descriptor = self.directory.create()
+            name, descriptor = self.directory.create()
+            self._locked = OwnDescriptor(descriptor)
             # Locked before it gets the name that is looked for.
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             content = {"protocol": PROTOCOL, "signal": signal_number, "started": start_of("self")}
-            os.write(self._descriptor, json.dumps(content).encode())
+            os.write(descriptor, json.dumps(content).encode())
             self.directory.rename(name, f"{self._pid}{_PRESENCE}")
         except BaseException:
             self.withdraw()
@@ -174,8 +189,8 @@ class Presence:
                     if name.startswith((f"{self._pid}-", f"{self._pid}.")):
                         self.directory.remove(name)
         finally:
-            if self._descriptor is not None:
-                os.close(self._descriptor)
+            if self._locked is not None:
+                self._locked.close()
             self.directory.close()
 
 

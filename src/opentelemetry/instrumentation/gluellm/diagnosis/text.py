@@ -13,7 +13,8 @@ from .findings import Finding
 from .snapshot import ConnectionSnapshot, PoolSnapshot, PoolTotals, RequestSnapshot, Snapshot
 
 _WIDTH = 96
-_MOST_POOLS = 20
+_MOST_POOLS = 6
+"""A client per call makes hundreds that look alike, and the findings should stay in sight."""
 _MOST_NAMES = 20
 _MOST_ORIGINS = 5
 _MOST_HOLDERS = 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .copies import copied
-from .ledger import OriginLedger
+from .ledger import OriginLedger, PoolLedger
 from .registry import OTHER, PoolRegistry
 
 POOLS = 10
@@ -11,6 +11,10 @@ POOLS = 10
 one for each event loop or worker."""
 REQUESTS_PER_POOL = 3
 """Below this a pool hardly ever reused a connection."""
+GONE_SHARE = 0.5
+"""Of the pools, that have gone again. A client for each tenant, say, stays."""
+MANY_POOLS = 50
+"""So many count though they are all alive: the garbage collector may not have come yet."""
 WINDOW = 60 * 10**9
 """Nanoseconds in which they are counted."""
 
@@ -20,12 +24,17 @@ class Churn:
 
     def __init__(self, registry: PoolRegistry) -> None:
         self._registry = registry
-        self._before: dict[OriginLedger, tuple[int, int, int]] = {}
-        """When the window began, with the pools and requests until then."""
+        self._before: dict[OriginLedger, tuple[int, int, int, int]] = {}
+        """When the window began, with the pools, requests and discarded pools until then."""
+        self.clear()
 
     def clear(self) -> None:
-        """Start anew."""
+        """Start anew: what was counted before, by an installation that is gone, is not judged."""
         self._before.clear()
+        now = self._registry.clock()
+        for ledger in copied(self._registry.ledgers.values):
+            for origin in copied(ledger.origins.values):
+                self._before[origin] = (now, origin.pools, origin.entered, _gone(ledger))
 
     def look(self) -> None:
         """Tell of each origin whose clients are built and thrown away, once a window."""
@@ -35,10 +44,18 @@ class Churn:
             for origin in copied(ledger.origins.values):
                 if origin.address == OTHER:
                     continue  # many origins share that name
-                began, pools, requests = self._before.setdefault(origin, (now, 0, 0))
+                began, pools, requests, gone = self._before.setdefault(origin, (now, 0, 0, 0))
                 built, sent = origin.pools - pools, origin.entered - requests
-                churns = built >= POOLS and sent < REQUESTS_PER_POOL * built
+                churns = (
+                    built >= POOLS
+                    and sent < REQUESTS_PER_POOL * built
+                    and (_gone(ledger) - gone >= built * GONE_SHARE or built >= MANY_POOLS)
+                )
                 if churns:
                     registry.observer.clients_churned(origin, built, sent)
                 if churns or now - began >= WINDOW:
-                    self._before[origin] = (now, origin.pools, origin.entered)
+                    self._before[origin] = (now, origin.pools, origin.entered, _gone(ledger))
+
+
+def _gone(ledger: PoolLedger) -> int:
+    return sum(ledger.discarded.values())

@@ -116,8 +116,10 @@ class LoopLag:
         timer.armed = True
         try:
             loop.call_soon_threadsafe(timer.start)
-        except RuntimeError:  # it was closed meanwhile
+        except Exception as error:
             timer.armed = False
+            if not loop.is_closed():  # it may have been closed meanwhile
+                self.failed(error)
 
     def fired(self, timer: _Timer, now: int) -> None:
         """A timer fires."""

@@ -45,12 +45,12 @@ class Oddities:
         """The look is over: what it found is what the next one compares with."""
         self._seen, self._found = self._found, {}
 
-    def look(self, tracker: PoolTracker, waiting: list[Lease], now: int) -> None:
-        """Look at one pool that has leases."""
+    def look(self, tracker: PoolTracker, waiting: list[Lease], now: int) -> bool:
+        """Look at one pool; whether it could be looked at."""
         view = tracker.view()
         lag = self._loop_lag
         if view is None or (lag is not None and lag.blocked_within(_SINCE_BLOCKED, now)):
-            return
+            return False
         anomalies = tracker.ledger.anomalies
         grace = _GRACE_UNKNOWN if tracker.loop is NOWHERE else _GRACE
         for connection in view.connections:
@@ -70,6 +70,7 @@ class Oddities:
             idle = _could_serve(lease, view.connections)
             if idle is not None and self._again(lease, idle, idle.served, lease.waits_since) == 1:
                 anomalies["waiter_with_idle_connection"] += 1
+        return True
 
     def _again(self, *state: object) -> int:
         """How often this state was found before in a row."""

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _HOLDERS = 3
 _LOOKED_AT = 64
+LOOKS_AFTERWARDS = 4
+"""Looks of the watch at a pool after its last request: with ten thousand idle pools it would take
+longer to look at them all than is worth it."""
 
 
 class _PoolReference(weakref.ref[Any]):
@@ -50,10 +53,12 @@ class PoolTracker:
         "clock",
         "connections",
         "entered",
+        "entered_before",
         "entry_context",
         "leases",
         "ledger",
         "items",
+        "looks_left",
         "loop",
         "maximum",
         "observer",
@@ -85,6 +90,10 @@ class PoolTracker:
         self.tracked_at = registry.clock()
         self.entered = 0
         """Requests so far."""
+        self.entered_before = 0
+        """The same when the watch last looked."""
+        self.looks_left = LOOKS_AFTERWARDS
+        """How often the watch still looks at it without a request."""
         self.read_timeout: float | None = None
         """Seconds, as the first request asked for."""
         self.loop: Any = registry.no_loop

@@ -15,7 +15,7 @@ from .lease import QUEUED, STREAM_QUEUED, UNREAD, Lease
 from .loops import LoopLag
 from .oddities import Oddities
 from .registry import PoolRegistry
-from .tracker import PoolTracker
+from .tracker import LOOKS_AFTERWARDS, PoolTracker
 
 INTERVAL = 1.0
 """Seconds between two looks: a leak is found that much after its threshold at most."""
@@ -23,6 +23,7 @@ STUCK_AFTER = 10 * 10**9
 """Nanoseconds in a queue after which that is told."""
 TOLD_EVERY = 600 * 10**9
 """Nanoseconds in which the same is told once."""
+_LOCK_TIMEOUT = 0.05
 _REST_AFTER = 10
 """Looks without any request after which the thread leaves."""
 
@@ -60,8 +61,13 @@ class Watch:
 
     def wake(self) -> None:
         """A request enters while the watch rests. Raises nothing but an interrupt of the caller."""
-        with self._lock:
-            self._asked = False
+        self._asked = False
+        # Not without end: starting a thread allocates, so that the garbage collector may run a
+        # finalizer in there, which logs, while who holds the log's lock waits here.
+        if not self._lock.acquire(timeout=_LOCK_TIMEOUT):
+            self._registry.outbox.attention = True  # the next request tries again
+            return
+        try:
             if self._thread is not None or self._stopped.is_set():
                 return
             thread = threading.Thread(target=self._run, name="gluellm-pool-watch", daemon=True)
@@ -76,6 +82,8 @@ class Watch:
                 if not isinstance(error, Exception):
                     raise
                 self._registry.failures.caught("watch.start", error)
+        finally:
+            self._lock.release()
 
     def stop(self) -> None:
         """End the thread and wait for it, a second at most."""
@@ -105,12 +113,18 @@ class Watch:
         self._registry.outbox.attention = True
 
     def _run(self) -> None:
-        quiet = 0
-        stopped = self._stopped
-        while not stopped.wait(self._interval):
-            quiet = 0 if self.look() or self._suspects else quiet + 1
-            if quiet >= _REST_AFTER and self._rests():
-                return
+        try:
+            quiet = 0
+            stopped = self._stopped
+            while not stopped.wait(self._interval):
+                quiet = 0 if self.look() or self._suspects else quiet + 1
+                if quiet >= _REST_AFTER and self._rests():
+                    return
+        finally:
+            # However it ends: the next request can start another.
+            if self._thread is threading.current_thread():
+                self._thread = None
+                self._registry.outbox.attention = True
 
     def _rests(self) -> bool:
         """Ask the next request to wake it, and leave if none has come by the next look.
@@ -132,16 +146,21 @@ class Watch:
         try:
             self._look_after_suspects()
             for tracker in copied(registry.trackers.keys):
+                if tracker.leases or tracker.entered != tracker.entered_before:
+                    tracker.entered_before = tracker.entered
+                    tracker.looks_left = LOOKS_AFTERWARDS
                 if tracker.leases:
                     busy = True
                     self._look_at(tracker)
-                elif tracker.connections:
-                    # One that nobody refers to is left behind when the last request goes.
-                    self._oddities.look(tracker, [], registry.clock())
+                elif tracker.looks_left and self._oddities.look(tracker, [], registry.clock()):
+                    # A connection that nobody refers to is left behind when the last request goes.
+                    tracker.looks_left -= 1
             self._oddities.passed()
             self._churn.look()
             registry.observer.watch_passed()
-        except Exception as error:
+        except BaseException as error:
+            # This is no thread of the application's: what a log handler of its raises, an exit or a
+            # failure of a test, must not end the watch.
             registry.failures.caught("watch", error)
         return busy
 
@@ -178,6 +197,8 @@ class Watch:
         connection = lease.connection
         if (
             not self._leak_threshold
+            # Switched to another protocol, whose bytes don't pass through a response.
+            or lease.status == 101
             or now - lease.left_since < self._leak_threshold
             or lease.suspected
             or lease.ended

@@ -51,7 +51,8 @@ class Drain:
         self._outbox = outbox
         self._tell = tell
         self._failures = failures
-        self._held_for_fork = False
+        self._held_for_fork_by: int | None = None
+        """The thread that forks and holds the lock for it: two may fork at once."""
         self._lock = threading.Lock()
 
     def some(self) -> None:
@@ -95,15 +96,16 @@ class Drain:
 
     def before_fork(self) -> None:
         """Hold the drain until the fork is over."""
-        self._held_for_fork = self._lock.acquire(timeout=_LOCK_TIMEOUT)
+        if self._lock.acquire(timeout=_LOCK_TIMEOUT):
+            self._held_for_fork_by = threading.get_ident()
 
     def after_fork_in_parent(self) -> None:
         """Let drains go on."""
-        if self._held_for_fork:
-            self._held_for_fork = False
+        if self._held_for_fork_by == threading.get_ident():
+            self._held_for_fork_by = None
             self._lock.release()
 
     def after_fork_in_child(self) -> None:
         """Renew the lock: its holder may be a thread that is not there."""
         self._lock = threading.Lock()
-        self._held_for_fork = False
+        self._held_for_fork_by = None

@@ -19,6 +19,7 @@ from ..errors import error_type
 from . import connections
 from .marks import CONNECTION, OWNER, TRACKER, lease_of
 
+_LOCK_TIMEOUT = 0.05
 EXCLUDED = Owner("", None)
 """Owner of a pool that the user took out."""
 
@@ -50,24 +51,31 @@ class RequestSeams:
         """The tracker for a pool that has none, or None where the pool is not in scope."""
         if not self.active:
             return None
+        # Not without end: the garbage collector may run in here, and a finalizer that logs waits
+        # for the log's lock, whose holder, a handler that sends over HTTP, may wait for this one.
+        lock = self._registry.lock
+        if not lock.acquire(timeout=_LOCK_TIMEOUT):
+            return None  # this request is not seen; the next one tries again
         try:
-            with self._registry.lock:
-                tracker: PoolTracker | None = getattr(pool, TRACKER, None)
-                if tracker is not None and tracker.open and tracker.registry is self._registry:
-                    return tracker
-                owner = self._owner(pool, request)
-                if owner is None:
-                    return None
-                tracker = self._registry.track(
-                    pool, connections.READER, owner=owner, library=self._library
-                )
-                timeouts = request.extensions.get("timeout") or {}
-                tracker.read_timeout = timeouts.get("read")
-                connections.adopt(pool, tracker)
-                setattr(pool, TRACKER, tracker)
+            return self._track(pool, request)
         except Exception as error:
             self._registry.failures.caught("httpcore.track", error)
             return None
+        finally:
+            lock.release()
+
+    def _track(self, pool: Any, request: Any) -> PoolTracker | None:
+        tracker: PoolTracker | None = getattr(pool, TRACKER, None)
+        if tracker is not None and tracker.open and tracker.registry is self._registry:
+            return tracker
+        owner = self._owner(pool, request)
+        if owner is None:
+            return None
+        tracker = self._registry.track(pool, connections.READER, owner=owner, library=self._library)
+        timeouts = request.extensions.get("timeout") or {}
+        tracker.read_timeout = timeouts.get("read")
+        connections.adopt(pool, tracker)
+        setattr(pool, TRACKER, tracker)
         return tracker
 
     def _owner(self, pool: Any, request: Any) -> Owner | None:

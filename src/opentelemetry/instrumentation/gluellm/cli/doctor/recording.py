@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from ... import snapshot
+from ...diagnosis.rendezvous import Directory
 from ...diagnosis.report import report_on
 from ...diagnosis.snapshot import Snapshot
 from .seen import SeenFindings
 from .yielding import turn_on_until_the_program_does
 
 _INTERVAL = 1.0
+_FEW_LOOKS = 3
 _WINDOW = 10
 """Looks between a snapshot and the one that it is compared with: the findings are of that time."""
 
@@ -31,8 +33,11 @@ class Recorder:
     one that is a second old.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, path: Path) -> None:
+        """Raises UnusableDirectoryError where the directory is not private to this user."""
+        # Through a descriptor: the doctor may be gone before the program, and somebody else could
+        # put a directory of his own in its place.
+        self._directory = Directory.at(path)
         self._begin()
 
     def _begin(self) -> None:
@@ -41,6 +46,8 @@ class Recorder:
         self._seen = SeenFindings()
         self._window: deque[Snapshot] = deque(maxlen=_WINDOW)
         self._last: Snapshot | None = None
+        self._busy: Snapshot | None = None
+        self._looks = 0
         self._written: str | None = None
         self._stopped = threading.Event()
 
@@ -78,18 +85,24 @@ class Recorder:
             except RuntimeError:
                 now = None  # the program turned it off: what was seen so far stands
             if now is not None:
-                self._add(now)
+                self._add(now, ended=ended)
             self._write(ended=ended)
 
-    def _add(self, now: Snapshot) -> None:
+    def _add(self, now: Snapshot, *, ended: bool) -> None:
         if self._last is not None and now.uptime < self._last.uptime:
             self._window.clear()  # another installation, whose numbers begin anew
         # Until the window is full the findings are of the time since the start.
         previous = self._window[0] if len(self._window) == _WINDOW else None
-        self._seen.add(report_on(now, previous), time.monotonic() - self._started)
+        self._looks += 1
+        # At its end a program cancels what is under way: that says nothing of its life, unless that
+        # was shorter than a few looks.
+        if not ended or self._looks <= _FEW_LOOKS:
+            self._seen.add(report_on(now, previous), time.monotonic() - self._started)
         self._window.append(now)
         if self._last is None or _requests(now):
             self._last = now
+        if any(pool.requests for pool in now.pools):
+            self._busy = now
 
     def _write(self, *, ended: bool) -> None:
         last = self._last
@@ -99,16 +112,17 @@ class Recorder:
             "ended": ended,
             "requests": _requests(last) if last else 0,
             "findings": [seen.to_dict() for seen in self._seen.ordered()],
-            "text": str(last) if last and _requests(last) else None,
+            "text": str(self._busy or last) if last and _requests(last) else None,
         }
         changed = json.dumps(content)
         if changed == self._written:
             return
         content["seconds"] = time.monotonic() - self._started
-        path = self._directory / f"{os.getpid()}.json"
-        unfinished = path.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps(content), encoding="utf-8")
-        unfinished.replace(path)
+        try:
+            self._directory.write(f"{os.getpid()}.json", content)
+        except FileNotFoundError:
+            self._stopped.set()  # the doctor has gone, and its directory with it
+            raise
         self._written = changed
 
 

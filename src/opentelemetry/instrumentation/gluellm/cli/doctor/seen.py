@@ -10,6 +10,16 @@ from ...diagnosis.report import Report
 from ...diagnosis.text import findings_text
 
 _SEVERITIES = list(Severity)
+_EXPLAIN = frozenset(
+    {
+        Kind.LEAK,
+        Kind.SLOW_CONSUMER,
+        Kind.SLOW_PROVIDER,
+        Kind.POOL_TOO_SMALL,
+        Kind.HTTP2_STUCK,
+    }
+)
+"""Causes for which a pool is full."""
 
 
 @dataclass(slots=True)
@@ -59,9 +69,22 @@ class SeenFindings:
                 seen.busy_loops = report.busy_loops
 
     def ordered(self) -> list[Seen]:
-        """The most severe first, and of those the most causal."""
+        """The most severe first, and of those the most causal.
+
+        That a pool was full is left out where something was found that explains it.
+        """
+        explained = {
+            seen.finding.pool
+            for seen in self._seen.values()
+            if seen.finding.kind in _EXPLAIN and seen.finding.severity is not Severity.INFO
+        }
         return sorted(
-            self._seen.values(),
+            (
+                seen
+                for seen in self._seen.values()
+                if seen.finding.kind is not Kind.POOL_SATURATED
+                or seen.finding.pool not in explained
+            ),
             key=lambda seen: (_rank(seen.finding), seen.place),
         )
 

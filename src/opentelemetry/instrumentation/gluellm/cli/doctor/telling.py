@@ -35,7 +35,7 @@ def _reports(directory: Path) -> list[dict[str, Any]]:
 def _lines(
     reports: list[dict[str, Any]], pid: int, program: Sequence[str], status: int | None
 ) -> list[str]:
-    name = printable(shlex.join((Path(program[0]).name, *program[1:])), _NAME)
+    name = printable(_name_of(program), _NAME)
     how = _how_it_ended(status)
     with_calls = [report for report in reports if report.get("requests")]
     lines = ["", f"{_BEGIN} {name} {how}"]
@@ -44,6 +44,14 @@ def _lines(
     if not with_calls:
         lines += _nothing_seen(reports, pid, status)
     return lines
+
+
+def _name_of(program: Sequence[str]) -> str:
+    # The program and its script; further arguments may hold a key.
+    words = [Path(program[0]).name]
+    if len(program) > 1 and not program[1].startswith("-") and "=" not in program[1]:
+        words.append(program[1])
+    return shlex.join(words)
 
 
 def _how_it_ended(status: int | None) -> str:
@@ -63,13 +71,15 @@ def _told(report: dict[str, Any], which: bool) -> list[str]:
     if which:
         whose = f"process {report['pid']} ({printable(' '.join(report['command']), _NAME)}), "
     lines = [f"{whose}{report['requests']} {calls} in {seconds(report['seconds'])}"]
-    for finding in report["findings"]:
-        lines += ["", finding["text"], f"  when:  {_when(finding)}"]
+    if report["text"]:
+        lines += ["", "The last that was seen of requests under way:", report["text"]]
+    # Last, since that is what stays in sight in a terminal.
+    lines.append("")
     if not report["findings"]:
         lines.append("no findings")
-    if report["text"]:
-        lines += ["", "The last that was seen of the pools:", report["text"]]
-    return lines
+    for finding in report["findings"]:
+        lines += [finding["text"], f"  when:  {_when(finding)}", ""]
+    return lines[:-1] if report["findings"] else lines
 
 
 def _when(finding: dict[str, Any]) -> str:

@@ -60,8 +60,13 @@ def pool_timeout(case: PoolCase) -> Finding | None:
         seen=f"Pool timeout {timeout_text(pool.pool_timeout)}, read timeout "
         f"{timeout_text(pool.read_timeout)}{queue if ages else ''}.",
         means=f"{means}{defaults} Nothing fails, so nothing is noticed.",
-        cure=f"{Advisor(case.provider, case.library, case.process.gluellm).wait_at_most(_WAIT)}.",
+        cure=f"{_advice(case, pool)}.",
     )
+
+
+def _advice(case: PoolCase, pool: PoolSnapshot) -> str:
+    advisor = Advisor(case.provider, case.library, case.process.gluellm)
+    return advisor.wait_at_most(_WAIT, 600.0 if pool.read_timeout is None else pool.read_timeout)
 
 
 def _waits_too_long(pool: PoolSnapshot) -> bool:

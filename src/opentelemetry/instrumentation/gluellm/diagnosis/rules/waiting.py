@@ -108,8 +108,9 @@ def slow_provider(case: PoolCase) -> Finding | None:
         pool=case.label,
         seen="; ".join(seen) + ".",
         means=(
-            "The provider is slow, not this process: the time goes to waiting for its bytes. Or "
-            "the requests are others than before: a larger model, longer answers."
+            "The time goes to waiting for the provider's bytes. It is slow, or the requests are "
+            "others than before: a larger model, longer answers. Or this process gets too little "
+            "processor time to read them."
             if hurts
             else "The answers take long. Reasoning models are silent for 300 to 700 s and nothing "
             "is wrong; if this is another model, the provider is slow."

@@ -7,6 +7,7 @@ environment's own, which is therefore run from here.
 import importlib
 import json
 import os
+import stat
 import sys
 
 _DIRECTORY = "GLUELLM_POOLS_DOCTOR_DIRECTORY"
@@ -40,7 +41,9 @@ def _arm(directory: str) -> None:
             "python": sys.executable,
         }
         path = os.path.join(directory, f"{os.getpid()}.json")  # noqa: PTH118
-        with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123
+        # Nobody else's file: the directory is private, and there is none of this name yet.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(report, file)
 
 
@@ -63,12 +66,20 @@ def _stay_first() -> None:
     sys.addaudithook(hook)
 
 
+def _is_private(directory: str) -> bool:
+    try:
+        found = os.lstat(directory)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o77
+
+
 try:
     _run_the_hidden_one()
 finally:
     _directory = os.environ.get(_DIRECTORY, "")
     # The doctor may be gone, and with it the directory, when a process that it left starts another.
-    if os.path.isdir(_directory):  # noqa: PTH112
+    if _directory and _is_private(_directory):
         if _is_launcher():
             _stay_first()
         else:

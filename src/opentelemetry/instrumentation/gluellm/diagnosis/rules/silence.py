@@ -1,0 +1,48 @@
+"""A provider that answers nobody."""
+
+from __future__ import annotations
+
+from ...pool.words import counted, one_line, seconds
+from ..findings import Finding, Kind, Severity
+from ..intervals import PoolCase
+
+SILENT_FOR = 30.0
+"""Seconds without the head of a response, of every request that was sent."""
+SILENT_REQUESTS = 3
+"""Fewer may be questions that take long."""
+AS_BEFORE = 0.5
+"""Of the wait: where answers took that long before, a model reasons for that long."""
+
+
+def silent_provider(case: PoolCase) -> Finding | None:
+    """Requests are sent and nobody is answered.
+
+    There need be nothing to compare with, so this is told where no request was answered in the
+    period and all that are under way have waited for long. A WARNING unless answers took that long
+    before: reasoning models are silent for 300 to 700 s.
+    """
+    sent = [r for pool in case.pools for r in pool.requests if r.held is not None]
+    waiting = [r for r in sent if r.phase == "awaiting_response"]
+    if not waiting or len(waiting) < len(sent) or case.activity.errors.get(None, 0) > 0:
+        return None
+    shortest = min(request.phase_age for request in waiting)
+    longest = max(request.phase_age for request in waiting)
+    if shortest < SILENT_FOR:
+        return None
+    before = case.baseline.each_at_most("awaiting_response") if case.baseline else 0.0
+    usual = before >= AS_BEFORE * shortest
+    origins = ", ".join(sorted({one_line(request.origin) for request in waiting})[:3])
+    severe = len(waiting) >= SILENT_REQUESTS and not usual
+    return Finding(
+        kind=Kind.SLOW_PROVIDER,
+        severity=Severity.WARNING if severe else Severity.INFO,
+        pool=case.label,
+        seen=f"{counted(len(waiting), 'request')} to {origins} sent and waiting for the first byte "
+        f"of an answer, the longest for {seconds(longest)}; none was answered meanwhile, "
+        f"{case.queued_now} queued.",
+        means="They have their connections, so it is not the pool: the provider has not begun to "
+        "answer. Reasoning models are silent for 300 to 700 s; for any other model it hangs, or "
+        "something on the way swallows the requests.",
+        cure="Ask the provider's status page, and send one request by hand. Stream, so that "
+        "silence shows early, and bound the read timeout. A larger pool does not help.",
+    )
