@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 
-_LONGEST = 60
+_LONGEST, _LONGEST_PLACE = 60, 120
 
 
 def one_line(value: object, longest: int = _LONGEST) -> str:
@@ -21,7 +21,7 @@ def one_line(value: object, longest: int = _LONGEST) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
-def place_text(place: str, longest: int = _LONGEST) -> str:
+def place_text(place: str, longest: int = _LONGEST_PLACE) -> str:
     """A ``file:line in function``, shortened at its start: the end tells where to look."""
     text = one_line(place, max(longest, len(place)))
     return text if len(text) <= longest else "..." + text[len(text) - longest + 3 :]
