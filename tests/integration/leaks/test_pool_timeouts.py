@@ -35,7 +35,8 @@ SDK: dict[str, ModuleType] = {"openai": openai, "anthropic": anthropic}
 WAIT = 0.3
 NOTE = re.compile(
     r"Connection pool (?P<pool>\S+): max (?P<max>\d+), active (?P<active>\d+), idle (?P<idle>\d+), "
-    r"connecting (?P<connecting>\d+), queued (?P<queued>\d+)\. This request waited "
+    r"connecting (?P<connecting>\d+), queued (?P<queued>\d+)\. "
+    r"This request(?:, number (?P<number>\d+) of its call,)? waited "
     r"(?P<waited>[\d.]+) s, from (?P<began>\S+) to (?P<ended>\S+); (?P<holders>[^\n]*)\."
 )
 PROVIDERS = pytest.mark.parametrize("provider", ["openai", "anthropic"])
@@ -211,6 +212,7 @@ def test_each_attempt_has_a_note_of_its_own(
     told = [NOTE.fullmatch(found[0]) for found in attempts]
     times = [(is_time(one["began"]), is_time(one["ended"])) for one in told if one]
     assert len(times) == 3
+    assert [one["number"] for one in told if one] == [None, "2", "3"]
     assert times == sorted(times)
     assert all(first[1] <= second[0] for first, second in pairwise(times))
     assert notes(error) == attempts[-1]

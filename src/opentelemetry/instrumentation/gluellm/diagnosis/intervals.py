@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from .snapshot import PoolSnapshot, PoolTotals, ProcessSnapshot, Snapshot
 
@@ -43,7 +43,6 @@ class Activity:
     """Requests that left, by the contract's ``error.type``; None is success."""
     timeouts: Mapping[str, int] = field(default_factory=dict)
     reuse_failures: int = 0
-    requeues: int = 0
     leaks: int = 0
     anomalies: Mapping[str, int] = field(default_factory=dict)
     held_now: int = 0
@@ -156,8 +155,6 @@ def _pool_case(
     baseline = _activity(before, None, start, _pools(previous, before)) if before else None
     pools = _pools(snapshot, totals)
     activity = _activity(totals, baseline, snapshot.uptime - start, pools)
-    if len(pools) >= totals.pools_opened:
-        activity = _within(activity, pools)
     return PoolCase(
         label=totals.label,
         provider=totals.provider,
@@ -174,28 +171,6 @@ def _pool_case(
             (origin.longest_silence_failed for origin in totals.origins), default=0.0
         ),
     )
-
-
-def _within(activity: Activity, pools: tuple[PoolSnapshot, ...]) -> Activity:
-    """The time that connections can't have been held was spent in the queue.
-
-    httpcore 1.0.9 assigns an idle connection to every waiting request; all but one are refused, and
-    stand in ``awaiting_response`` until they know. In a full pool with many waiters that doubles
-    the time that the provider seems to take. More than all connections for all of the period can't
-    be; what is more is of the refused.
-    """
-    multiplexed = any(c.protocol == "2" for pool in pools for c in pool.connections)
-    limits = [pool.max_connections for pool in pools if pool.max_connections is not None]
-    if not activity.requeues or multiplexed or not pools or len(limits) < len(pools):
-        return activity
-    excess = activity.time(*HELD) - sum(limits) * activity.period
-    excess = min(excess, activity.time("awaiting_response"))
-    if not excess > 0:
-        return activity
-    times = dict(activity.phase_seconds)
-    times["awaiting_response"] -= excess
-    times["queued"] = times.get("queued", 0.0) + excess
-    return replace(activity, phase_seconds=times)
 
 
 def _pools(snapshot: Snapshot | None, totals: PoolTotals) -> tuple[PoolSnapshot, ...]:
@@ -242,7 +217,6 @@ def _activity(
         },
         timeouts=_less(_sum(origin.timeouts for origin in origins), was.timeouts),
         reuse_failures=max(0, sum(o.reuse_failures for o in origins) - was.reuse_failures),
-        requeues=max(0, totals.requeues - was.requeues),
         leaks=max(0, totals.leaks - was.leaks),
         anomalies=_less(totals.anomalies, was.anomalies),
         held_now=held_now,

@@ -22,7 +22,7 @@ from ...diagnosis.rendezvous import (
     presence_of,
 )
 from ...diagnosis.signal_names import is_caught, status_of
-from .command import refuse
+from .refusal import refuse
 
 _POLL = 0.02
 _WIDTH = 96

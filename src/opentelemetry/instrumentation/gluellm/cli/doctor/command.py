@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from typing import Any
 
-EXIT_USAGE = 2
+from .refusal import refuse
+
 _PATIENCE = 10.0
 _LONGEST_PATIENCE = 3600.0
 
@@ -67,12 +67,6 @@ def _doctor(options: argparse.Namespace) -> int:
     from .attach import attach
 
     return attach(options.pid, options.timeout or _PATIENCE, as_json=options.json)
-
-
-def refuse(message: str, status: int = EXIT_USAGE) -> int:
-    """Say why it can't be done; the exit status to end with."""
-    print(f"gluellm-pools doctor: {message}", file=sys.stderr)
-    return status
 
 
 def _pid(text: str) -> int:

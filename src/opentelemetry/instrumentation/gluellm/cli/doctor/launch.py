@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from .command import refuse
+from .refusal import refuse
 from .telling import tell
 
 DIRECTORY_VARIABLE = "GLUELLM_POOLS_DOCTOR_DIRECTORY"
