@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -147,6 +148,11 @@ class Reports(logging.Handler):
     def wait(self, beginning: str) -> str:
         """Wait for a WARNING that begins like this."""
         return wait_until(lambda: self.warnings(beginning), f"a warning {beginning!r}")[0]
+
+
+TOLD_FOR_TASKS = sys.version_info >= (3, 12)
+"""Before, the place is found when the coroutine first runs: in a task, and on the loop of any-llm's
+sync API, there is no frame of the application then."""
 
 
 def place(file: str, mark: str, function: Callable[..., object] | str) -> str:

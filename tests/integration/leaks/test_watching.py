@@ -41,10 +41,11 @@ async def ask(llm: Any) -> None:
 
 async def left(llm: Any, number: int = 1) -> list[Any]:
     """Streams that nobody reads."""
-    return [
-        await llm.acompletion(model="left", **calls.STREAM)  # place: left
-        for _ in range(number)
-    ]
+    streams = []
+    for _ in range(number):
+        # A comprehension is a function of its own before Python 3.12.
+        streams.append(await llm.acompletion(model="left", **calls.STREAM))  # place: left
+    return streams
 
 
 def test_thread_is_there_while_requests_are_under_way(

@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Token
 from typing import Any
 
 from ..pool.lease import Call
@@ -158,18 +159,10 @@ class CallScope:
         async def attribute(
             instance: Any, place: Place | None, args: tuple[Any, ...], kwargs: dict[str, Any]
         ) -> Any:
-            call = self.begin(instance, operation, model_of, args, kwargs, place)
-            if call is None:
-                return await original(instance, *args, **kwargs)
-            token = current_call.set(call)
-            try:
+            running = _Running(self, self.begin(instance, operation, model_of, args, kwargs, place))
+            with running:
                 result = await original(instance, *args, **kwargs)
-            except BaseException:
-                call.ended = True
-                raise
-            finally:
-                leave(token)
-            return self.finish(result, call)
+            return running.finish(result)
 
         # What a coroutine is called in warnings and in a debugger.
         attribute.__name__ = getattr(original, "__name__", "attribute")
@@ -181,9 +174,14 @@ class CallScope:
         if hasattr(inspect, "markcoroutinefunction"):
             return inspect.markcoroutinefunction(attributed)
 
-        # Python 3.11 knows a coroutine function only by its code.
+        # Python 3.11 knows a coroutine function only by its code. No frame more than above: any-llm
+        # counts them to find whom to warn.
         async def attributed_311(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
-            return await attribute(instance, self.place(), args, kwargs)
+            call = self.begin(instance, operation, model_of, args, kwargs, self.place())
+            running = _Running(self, call)
+            with running:
+                result = await original(instance, *args, **kwargs)
+            return running.finish(result)
 
         return attributed_311
 
@@ -225,6 +223,31 @@ class CallScope:
         if inspect.iscoroutinefunction(original):
             return self.around_coroutine(original, operation)
         return self.around_function(original, operation)
+
+
+class _Running:
+    """The time in which the function of a call runs, up to its result."""
+
+    __slots__ = ("_call", "_scope", "_token")
+
+    def __init__(self, scope: CallScope, call: Call | None) -> None:
+        self._scope = scope
+        self._call = call
+        self._token: Token[Call | None] | None = None
+
+    def __enter__(self) -> None:
+        if self._call is not None:
+            self._token = current_call.set(self._call)
+
+    def __exit__(self, kind: object, value: object, traceback: object) -> None:
+        if self._call is not None and self._token is not None:
+            if kind is not None:
+                self._call.ended = True
+            leave(self._token)
+
+    def finish(self, result: Any) -> Any:
+        """The result, or the wrapper for the stream that it is."""
+        return result if self._call is None else self._scope.finish(result, self._call)
 
 
 def _no_model(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> str | None:
