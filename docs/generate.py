@@ -13,7 +13,7 @@ from pathlib import Path
 from opentelemetry.instrumentation.gluellm.adapters.httpcore.adapter import _LOST as HTTP_SEAMS
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import SEAMS as ANY_LLM_SEAMS
 from opentelemetry.instrumentation.gluellm.config import SETTINGS
-from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry import prometheus, semconv
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 
 DOCS = Path(__file__).parent
@@ -65,6 +65,15 @@ first:
 never shows running ones, so with streams that nobody closes it stays flat.
 
 In the tables below, **P** stands for the attributes {pool}, and **O** for these and {origin}.
+
+## In Prometheus
+
+Prometheus and stores like it change the names: dots become underscores, a unit of seconds and
+`_total` of a counter become suffixes. The column "in Prometheus" has what you query. It is the same
+on each of these ways, with the settings of [deployment](deployment.md): {ways}. A histogram has three
+names, with {suffixes}. Attribute keys become labels likewise: `{provider}` is
+`{provider_label}`. `service.name` and `service.instance.id` become labels by way, as the
+table under [Attributes](#attributes) has it.
 """
 
 METRICS_CLOSE = """
@@ -137,7 +146,8 @@ at `instrument()`.
 A wrong argument raises a `ValueError` that names the setting, the value and what is allowed; a
 setting that doesn't exist raises a `TypeError`. A wrong variable is logged once as a warning (logger
 `opentelemetry.instrumentation.gluellm`), and the default holds. An empty variable counts as unset.
-Words are case-insensitive in variables (`ANY_LLM`, `True`), and not in arguments.
+Words are case-insensitive in variables (`ANY_LLM`, `True`), and not in arguments. A variable with the
+prefix `OTEL_PYTHON_GLUELLM_` that sets nothing, as a misspelt one does, is logged once too.
 
 | setting | variable | default | unit | allowed |
 |---|---|---|---|---|
@@ -183,15 +193,38 @@ def metric_row(metric: Metric) -> str:
     description = metric.description
     if metric.buckets:
         description += f" Buckets: {' '.join(map(number, metric.buckets))}."
-    cells = (code(metric.name), metric.instrument, code(metric.unit), attributes, description)
+    cells = (
+        code(metric.name),
+        code(prometheus.metric_name(metric)),
+        metric.instrument,
+        code(metric.unit),
+        attributes,
+        description,
+    )
     return f"| {' | '.join(cells)} |"
 
 
 def metric_table(title: str, introduction: str, metrics: list[Metric]) -> list[str]:
     """A section with the table of some metrics."""
-    head = ["| name | instrument | unit | attributes | meaning |", "|---|---|---|---|---|"]
+    head = [
+        "| name | in Prometheus | instrument | unit | attributes | meaning |",
+        "|---|---|---|---|---|---|",
+    ]
     text = ["", introduction] if introduction else []
     return ["", f"## {title}", *text, "", *head, *map(metric_row, metrics)]
+
+
+def identity_table() -> list[str]:
+    """Which labels tell processes apart, by the way that the data came."""
+    rows = [
+        f"| {way} | {code(labels.service)} | {code(labels.instance)} |"
+        for way, labels in prometheus.IDENTITIES.items()
+    ]
+    head = [
+        "| in Prometheus, by the way there | `service.name` | `service.instance.id` |",
+        "|---|---|---|",
+    ]
+    return head + rows
 
 
 def seam_tables() -> str:
@@ -212,6 +245,10 @@ def metrics_page() -> str:
             schema=semconv.SCHEMA_URL,
             pool=", ".join(map(code, semconv.LEVEL_POOL)),
             origin=" and ".join(map(code, semconv.LEVEL_ORIGIN[len(semconv.LEVEL_POOL) :])),
+            ways=", ".join(way.value for way in prometheus.Way),
+            suffixes=", ".join(map(code, prometheus.HISTOGRAM_SUFFIXES)),
+            provider=semconv.PROVIDER_NAME,
+            provider_label=prometheus.label_name(semconv.PROVIDER_NAME),
         ).rstrip()
     ]
     lines += metric_table("Emitted by default", "", usual)
@@ -228,6 +265,7 @@ def metrics_page() -> str:
     for attribute in semconv.ATTRIBUTES:
         values = ", ".join(map(code, attribute.values))
         lines.append(f"| {code(attribute.key)} | {attribute.description} | {values} |")
+    lines += ["", *identity_table()]
     lines += [
         "",
         "Nothing else is recorded: no path, no query, no header, no body, no credential, no baggage,",

@@ -187,6 +187,18 @@ def test_wrong_environment_variable_is_logged_once_and_the_default_holds(
     assert repr(getattr(Config(), suffix.lower())) in message
 
 
+def test_misspelt_environment_variable_is_named_once_with_the_known_ones(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A variable that sets nothing is told, since nobody can see that it does nothing."""
+    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_LEAK_TRESHOLD", "5")
+    Config.read()
+    Config.read()
+    [record] = caplog.records
+    assert "OTEL_PYTHON_GLUELLM_LEAK_TRESHOLD sets nothing" in record.getMessage()
+    assert "OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD" in record.getMessage()
+
+
 def test_empty_environment_variable_counts_as_unset(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

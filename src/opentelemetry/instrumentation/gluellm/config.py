@@ -15,6 +15,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, TypeVar, cast
 
 from .diagnosis.signal_names import signal_number
+from .pool.words import one_line
 
 _logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
 
@@ -26,6 +27,7 @@ MAX_ORIGINS_BOUND = 200
 """A phase metric has six series per origin, and the SDK folds all series of an instrument into one
 beyond 2 000 attribute sets."""
 
+_LONGEST_VARIABLE = 80
 _PEAK_WINDOW = 75.0
 _INTERVALS_PER_PEAK_WINDOW = 1.25
 
@@ -208,7 +210,8 @@ class Config:
         """The settings from keyword arguments, else the environment, else the defaults.
 
         Raises ValueError for a value that is not allowed, TypeError for a setting that does not
-        exist. A wrong environment variable is logged once as a warning instead.
+        exist. A wrong environment variable, and one of a setting that does not exist, is logged
+        once as a warning instead.
         """
         settings = {setting.name: setting for setting in SETTINGS}
         unknown = sorted(arguments.keys() - settings.keys())
@@ -225,6 +228,7 @@ class Config:
                 values[name] = value
             else:
                 setting.read_environment(os.environ, values)
+        _warn_of_unknown_variables(os.environ, {setting.variable for setting in SETTINGS})
         return cls(**cast("dict[str, Any]", values))
 
 
@@ -290,6 +294,20 @@ def _warn_once(variable: str, text: str, allowed: str, default: object) -> None:
     if (variable, text) not in _warned:
         _warned.add((variable, text))
         _logger.warning("%s=%r: allowed is %s; using %r", variable, text, allowed, default)
+
+
+def _warn_of_unknown_variables(environment: Mapping[str, str], known: set[str]) -> None:
+    """Name variables that set nothing: a misspelt one looks like a setting that doesn't work."""
+    for variable in environment:
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in known:
+            continue
+        if (variable, "") not in _warned:
+            _warned.add((variable, ""))
+            _logger.warning(
+                "%s sets nothing: there is no such setting; known are %s",
+                one_line(variable, _LONGEST_VARIABLE),
+                ", ".join(sorted(known)),
+            )
 
 
 def _default_peak_window(environment: Mapping[str, str]) -> float:
