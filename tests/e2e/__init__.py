@@ -1,0 +1,1 @@
+"""End to end: real programs, out of the process that is observed."""

@@ -1,0 +1,242 @@
+"""One real program on loopback: its process, its log, its ports, whether it is ready."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+HOST = "127.0.0.1"
+READY_WITHIN = 30.0
+"""Seconds; a busy machine may need a few for what else takes one."""
+_ANSWERS_WITHIN = 2.0
+_STOPS_WITHIN = 15.0
+_TRIES = 5
+_LOG_TAIL = 25
+_IN_USE = "address already in use"
+# Below what systems hand out to outgoing connections, where a free port is soon taken.
+_PORTS = range(20_000, 32_000)
+_ALTERNATIVES = {"otelcol-gluellm": ("otelcol-contrib", "otelcol")}
+
+_KEEPER = """
+import os, signal, sys
+pids = set()
+for line in sys.stdin:
+    (pids.add if line[0] == "+" else pids.discard)(int(line[1:]))
+for pid in pids:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        pass
+"""
+
+
+class StartError(Exception):
+    """A program ended, or did not get ready in time. Its log's tail is in the message."""
+
+
+def find(program: str) -> Path:
+    """Where the program is: in the tools' cache, else on PATH.
+
+    Skips the test when it is in neither, or fails it with ``REQUIRE_E2E=1``.
+    """
+    folder = _tools() / "bin"
+    names = (program, *_ALTERNATIVES.get(program, ()))
+    for path in (str(folder), os.environ.get("PATH")):
+        for name in names:
+            found = shutil.which(name, path=path)
+            if found:
+                return Path(found)
+    reason = f"{program} is neither in {folder} nor on PATH. Bring it with: make e2e-tools"
+    if os.environ.get("REQUIRE_E2E") == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def _tools() -> Path:
+    named = os.environ.get("GLUELLM_E2E_TOOLS")
+    if named:
+        return Path(named)
+    cache_home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache_home) if cache_home else Path.home() / ".cache") / "gluellm-e2e-tools"
+
+
+def free_port() -> int:
+    """A port that nobody listens on now. Somebody may take it before it is used."""
+    while not is_free(port := random.choice(_PORTS)):
+        pass
+    return port
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on the port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that ended
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+class _Keeper:
+    """Kills the programs when this process is gone, however it went."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-ISc", _KEEPER],
+            stdin=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the tests, which then stop the programs
+            text=True,
+        )
+
+    def add(self, pid: int) -> None:
+        self._tell(f"+{pid}\n")
+
+    def remove(self, pid: int) -> None:
+        self._tell(f"-{pid}\n")
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line)
+        self._process.stdin.flush()
+
+
+@cache
+def _keeper() -> _Keeper:
+    return _Keeper()
+
+
+class Program(ABC):
+    """A program with ports of its own; after `kill` or `stop` it starts again on the same ones."""
+
+    executable: str
+    """As `find` looks for it."""
+    health_path: str
+    port_names: tuple[str, ...]
+    """The first is that of the health endpoint."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder / name
+        """Its data, and its log."""
+        self.folder.mkdir(parents=True)
+        self.log = self.folder / "log"
+        self.ports = {name: free_port() for name in self.port_names}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._was_ready = False
+
+    @abstractmethod
+    def command(self, executable: Path) -> list[str]:
+        """The command line, for the ports as they are now."""
+
+    def environment(self) -> Mapping[str, str]:
+        """Environment variables beyond PATH and HOME."""
+        return {}
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process id while it runs."""
+        assert self._process is not None, f"{self.name} is not running"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start and wait until it is ready. Raises `StartError`."""
+        # A restart keeps its ports, since others were told them.
+        if not self._was_ready and not all(map(is_free, self.ports.values())):
+            self._change_ports()
+        for tries_left in reversed(range(_TRIES)):
+            self.launch()
+            try:
+                self.wait_until_ready()
+            except StartError as error:
+                if self._was_ready or _IN_USE not in str(error) or not tries_left:
+                    raise
+                self._change_ports()
+            else:
+                return
+
+    def launch(self) -> None:
+        """Start the process and return at once; `wait_until_ready` is the other half."""
+        assert not self.running, f"{self.name} is running"
+        keep = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command(find(self.executable)),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**keep, **self.environment()},
+                cwd=self.folder,
+                start_new_session=True,
+            )
+        _keeper().add(self._process.pid)
+
+    def wait_until_ready(self) -> None:
+        """Wait for its health endpoint. Raises `StartError`, and stops it then."""
+        deadline = time.monotonic() + READY_WITHIN
+        while not self.healthy():
+            if not self.running or time.monotonic() > deadline:
+                ended = "" if self.running else " and ended"
+                self.kill()
+                raise StartError(f"{self.name} did not get ready{ended}:\n{self.log_tail()}")
+            time.sleep(0.02)
+        self._was_ready = True
+
+    def healthy(self) -> bool:
+        """Whether its health endpoint says so now."""
+        connection = http.client.HTTPConnection(
+            HOST, self.ports[self.port_names[0]], timeout=_ANSWERS_WITHIN
+        )
+        try:
+            connection.request("GET", self.health_path)
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        """Ask it to end, and wait for that. Does nothing when it doesn't run."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL: it can't write or send anything more."""
+        self._end(signal.SIGKILL)
+
+    def log_tail(self) -> str:
+        """The last lines of its log, which goes on over restarts."""
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return "\n".join(lines[-_LOG_TAIL:])
+
+    def _change_ports(self) -> None:
+        self.ports = {name: free_port() for name in self.ports}
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(number)
+        try:
+            process.wait(_STOPS_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        _keeper().remove(process.pid)

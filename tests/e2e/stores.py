@@ -1,0 +1,159 @@
+"""Stores that answer PromQL over HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import yaml
+
+from . import compose
+from .running import HOST, READY_WITHIN, Program
+
+_MINUTES = 60.0
+Sample = tuple[float, float]
+"""Seconds since the epoch, and the value."""
+
+
+class Store(Program):
+    """A program with Prometheus' query API."""
+
+    port_names = ("http",)
+
+    @property
+    def url(self) -> str:
+        """The base URL of its query API."""
+        return f"http://{HOST}:{self.ports['http']}"
+
+    def query(self, promql: str, at: float | None = None) -> list[dict[str, Any]]:
+        """An instant query: ``{"metric": labels, "value": (time, value)}`` for each series.
+
+        Without ``at`` (seconds since the epoch) it is now. Raises RuntimeError with what the store
+        said when it refuses.
+        """
+        found = self._query(promql, at)
+        return [{**row, "value": _sample(row["value"])} for row in found]
+
+    def samples(self, selector: str, seconds: float = 10 * _MINUTES) -> list[dict[str, Any]]:
+        """The samples as stored: ``{"metric": labels, "values": [(time, value), ...]}``."""
+        found = self._query(f"{selector}[{seconds:.0f}s]", None)
+        return [
+            {"metric": row["metric"], "values": list(map(_sample, row["values"]))} for row in found
+        ]
+
+    def series(self, selector: str) -> list[dict[str, str]]:
+        """The label sets of the last hour."""
+        parameters = {"match[]": selector, "start": f"{time.time() - 60 * _MINUTES:.3f}"}
+        found: list[dict[str, str]] = self.ask("/api/v1/series", parameters)
+        return found
+
+    def ask(self, path: str, parameters: dict[str, str]) -> Any:
+        """The ``data`` of an answer of the query API. Raises RuntimeError when it refuses."""
+        connection = http.client.HTTPConnection(HOST, self.ports["http"], timeout=READY_WITHIN)
+        try:
+            connection.request("GET", f"{path}?{urlencode(parameters)}")
+            response = connection.getresponse()
+            body = response.read()
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise RuntimeError(f"{self.name}: {response.status} {body.decode(errors='replace')}")
+        return json.loads(body)["data"]
+
+    def _query(self, promql: str, at: float | None) -> list[dict[str, Any]]:
+        parameters = {"query": promql, "time": f"{time.time() if at is None else at:.3f}"}
+        found: list[dict[str, Any]] = self.ask("/api/v1/query", parameters)["result"]
+        return found
+
+
+class Prometheus(Store):
+    """Prometheus with the users' configuration; it scrapes what `scrape` tells it to."""
+
+    executable = "prometheus"
+    health_path = "/-/ready"
+
+    def __init__(self, name: str, folder: Path) -> None:
+        super().__init__(name, folder)
+        self.configuration = self.folder / "prometheus.yaml"
+        self.configuration.write_bytes((compose.DEV / "prometheus/prometheus.yaml").read_bytes())
+        (self.folder / "targets").mkdir()
+
+    def command(self, executable: Path) -> list[str]:
+        return [
+            str(executable),
+            *compose.flags(
+                "prometheus",
+                config__file=str(self.configuration),
+                storage__tsdb__path=str(self.folder / "data"),
+                web__listen_address=f"{HOST}:{self.ports['http']}",
+            ),
+        ]
+
+    @property
+    def otlp_endpoint(self) -> str:
+        """Where it takes OTLP/HTTP; metrics go to ``/v1/metrics`` below it."""
+        return f"{self.url}/api/v1/otlp"
+
+    def scrape(self, job: str, port: int, every: float = 1.0, **labels: str) -> None:
+        """Scrape ``/metrics`` of a port by a job of prometheus.yaml: collector or programs."""
+        # The interval can be a label of the target, so that the file is the users' own.
+        timing = {"__scrape_interval__": f"{every * 1000:.0f}ms"}
+        timing["__scrape_timeout__"] = timing["__scrape_interval__"]
+        target = {"targets": [f"{HOST}:{port}"], "labels": {**timing, **labels}}
+        file = self.folder / "targets" / f"{job}-{port}.yaml"
+        file.with_suffix(".tmp").write_text(yaml.safe_dump([target]))
+        file.with_suffix(".tmp").rename(file)
+
+    def exemplars(self, selector: str) -> list[dict[str, Any]]:
+        """The exemplars of the last hour, by series: ``seriesLabels`` and ``exemplars``."""
+        now = time.time()
+        parameters = {
+            "query": selector,
+            "start": f"{now - 60 * _MINUTES:.3f}",
+            "end": f"{now + _MINUTES:.3f}",
+        }
+        found: list[dict[str, Any]] = self.ask("/api/v1/query_exemplars", parameters)
+        return found
+
+
+class VictoriaMetrics(Store):
+    """VictoriaMetrics with the users' flags."""
+
+    executable = "victoria-metrics"
+    health_path = "/health"
+
+    def command(self, executable: Path) -> list[str]:
+        return [
+            str(executable),
+            *compose.flags(
+                "victoria-metrics",
+                storageDataPath=str(self.folder / "data"),
+                httpListenAddr=f"{HOST}:{self.ports['http']}",
+            ),
+        ]
+
+    @property
+    def otlp_endpoint(self) -> str:
+        """Where it takes OTLP/HTTP; metrics go to ``/v1/metrics`` below it."""
+        return f"{self.url}/opentelemetry"
+
+    def ask(self, path: str, parameters: dict[str, str]) -> Any:
+        """As `Store.ask`, with what arrived just now: by default it holds back 30 s of it."""
+        self._flush()
+        return super().ask(path, {**parameters, "latency_offset": "1ms", "nocache": "1"})
+
+    def _flush(self) -> None:
+        connection = http.client.HTTPConnection(HOST, self.ports["http"], timeout=READY_WITHIN)
+        try:
+            connection.request("GET", "/internal/force_flush")
+            connection.getresponse().read()
+        finally:
+            connection.close()
+
+
+def _sample(pair: list[Any]) -> Sample:
+    return float(pair[0]), float(pair[1])
