@@ -8,11 +8,12 @@ BIN := $(VENV)/bin
 # Further arguments for the target's command: make test ARGS="-k queued -x"
 ARGS ?=
 
-.PHONY: help demo test lint format types bench score docs check-generated architecture clean
+.PHONY: help demo test e2e-tools lint format types bench score docs check-generated architecture clean
 
 help:
 	@echo "make demo             the pools of real any-llm calls, live, against a fake provider (about 1 min, the first time also installs)"
 	@echo "make test             the tests"
+	@echo "make e2e-tools        the real programs that tests/e2e run, built with Go into a cache outside the repository; says what first"
 	@echo "make lint             ruff, and the directions of imports"
 	@echo "make types            mypy --strict, pyright"
 	@echo "make architecture     the directions of imports, and that the contract has one home"
@@ -22,10 +23,14 @@ help:
 	@echo "make check-generated  fail when they are out of date"
 	@echo "ARGS=... goes to the command; PYTHON=... chooses the interpreter."
 
+define need-python
+@if [ -z "$(PYTHON)" ]; then \
+  echo "No Python 3.11 or newer found on PATH; name one: make $(MAKECMDGOALS) PYTHON=..." >&2; \
+  exit 2; fi
+endef
+
 $(BIN)/python:
-	@if [ -z "$(PYTHON)" ]; then \
-	  echo "No Python 3.11 or newer found on PATH; name one: make $(MAKECMDGOALS) PYTHON=..." >&2; \
-	  exit 2; fi
+	$(need-python)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
@@ -42,6 +47,11 @@ demo: $(VENV)/.installed-demo
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(ARGS)
+
+# Without .venv: it needs nothing that isn't in Python.
+e2e-tools:
+	$(need-python)
+	@PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m e2e.tools $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

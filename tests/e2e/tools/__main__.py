@@ -1,0 +1,205 @@
+"""``PYTHONPATH=tests python -m e2e.tools``: say what will be done, and do it.
+
+Exits 1 when a program is missing in the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from . import ToolsError
+from . import __doc__ as about
+from .cache import WORKSPACE, Cache, cache_folder
+from .go import Go, dotted, existing
+from .pinned import Program, programs
+
+LAST_LINES = 15
+
+
+def listed(cache: Cache, program: Program) -> str:
+    """One line: what, which version, there or not, where."""
+    state = {"other": "not as pinned"}.get(found := cache.state(program), found)
+    return f"{program.name:<17} {program.version:<9} {state:<14} {cache.path(program)}"
+
+
+def announce(cache: Cache, missing: Sequence[Program]) -> None:
+    """Say what will be done, before anything is."""
+    print(f"Programs for the end-to-end tests, into {cache.folder}:", flush=True)
+    for program in missing:
+        print(f"  {program.name} {program.version}, now {cache.state(program)}")
+        for command in program.commands(Path()):
+            print(f"      {shlex.join(command)}")
+    minutes = max(1, round(sum(program.seconds for program in missing) / 60))
+    print(
+        f"Takes about {minutes} min on 2 cores and {space(missing)} of disk when Go's caches are"
+        " empty, less when they aren't.\n"
+        f"Needs Go {dotted(max(program.go for program in missing))} or newer. Nothing else is"
+        " installed, and the repository stays as it is.",
+        flush=True,
+    )
+
+
+def space(missing: Sequence[Program]) -> str:
+    """About how much disk the builds need, Go's caches included."""
+    return f"{sum(program.megabytes for program in missing) / 1000:.1f} GB"
+
+
+def announce_go(cache: Cache, go: Go, missing: Sequence[Program]) -> None:
+    """Say what was found, and warn when the disk may not do."""
+    print(f"Go is {go.version} (GOTOOLCHAIN={go.toolchain}). Its caches:")
+    for folder in (go.modules, go.compiled):
+        print(f"  {folder}")
+    needed = sum(program.megabytes for program in missing) * 1_000_000
+    for folder in (cache.folder, go.modules, go.compiled):
+        if (free := shutil.disk_usage(existing(folder)).free) < needed:
+            print(f"  {folder} has only {free / 1e9:.1f} GB free: it may not do.")
+    print(flush=True)
+
+
+def build(cache: Cache, go: Go, program: Program) -> None:
+    """Build one program and put it in place. Raises ToolsError, and then leaves all as it was."""
+    title = f"{program.name} {program.version}"
+    if go.too_old_for(program):
+        raise ToolsError(
+            f"{title} needs Go {dotted(program.go)}; this is {go.version}, and GOTOOLCHAIN="
+            f"{go.toolchain} keeps it from fetching a newer one.\n"
+            "Install a newer Go, or set GOTOOLCHAIN=auto."
+        )
+    log_path = cache.log(program)
+    log_path.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=WORKSPACE, dir=cache.folder, ignore_cleanup_errors=True
+    ) as name:
+        environment = {**go.environment, "GOBIN": name, "GOTMPDIR": name}
+        for number, command in enumerate(program.commands(Path(name))):
+            with log_path.open("a" if number else "w") as log:
+                log.write(f"$ {shlex.join(command)}\n")
+                log.flush()
+                status = run(command, Path(name), environment, log)
+            if status != 0:
+                raise ToolsError(failed(f"{title} could not be built", command, status, log_path))
+        built = program.built(Path(name))
+        check(title, program, built)
+        cache.install(program, built)
+
+
+def run(command: Sequence[str], folder: Path, environment: Mapping[str, str], log: IO[str]) -> int:
+    """Run one command to its end. Whatever ends the wait ends also what the command started."""
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+    )
+    try:
+        return process.wait()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+
+
+def failed(what: str, command: Sequence[str], status: int, log_path: Path) -> str:
+    """What to tell about a command that failed: its last lines, and the cure where it is known."""
+    printed = log_path.read_text(errors="replace")
+    lines = [
+        f"{what}. The command ended with status {status}:",
+        f"    {shlex.join(command)}",
+        "and said in the end:",
+        *(f"    {line}" for line in printed.splitlines()[1:][-LAST_LINES:]),
+        f"All that it said is in {log_path}",
+    ]
+    if "no space left on device" in printed.lower():
+        lines.append(
+            "The disk is full. `go clean -cache` removes what Go can compile again; GOCACHE,"
+            " GOMODCACHE and GLUELLM_E2E_TOOLS can name folders elsewhere."
+        )
+    return "\n".join(lines)
+
+
+def check(title: str, program: Program, built: Path) -> None:
+    """A program that doesn't run here, or is another version, isn't put in place."""
+    try:
+        answer = subprocess.run(
+            (built, "--version"), capture_output=True, text=True, timeout=60, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ToolsError(f"{title} was built and doesn't run: {error}") from None
+    said = answer.stdout + answer.stderr
+    if program.version not in said:
+        raise ToolsError(f"{title} was built, and says of its version:\n    {said.strip()}")
+
+
+def bring(cache: Cache, wanted: Sequence[Program], environment: Mapping[str, str]) -> int:
+    """Build what isn't there. Returns the exit status."""
+    missing = [program for program in wanted if cache.state(program) != "there"]
+    if not missing:
+        print(f"All there, in {cache.folder / 'bin'}")
+        return 0
+    announce(cache, missing)
+    cache.folder.mkdir(parents=True, exist_ok=True)
+    go = Go.find(environment, cache.folder, missing)
+    announce_go(cache, go, missing)
+    without = []
+    with cache.locked():
+        for program in missing:
+            if cache.state(program) == "there":  # by the run that this one waited for
+                continue
+            print(f"{program.name} {program.version} ...", flush=True)
+            started = time.monotonic()
+            try:
+                build(cache, go, program)
+            except (ToolsError, OSError) as error:
+                print(f"{error}\n", file=sys.stderr, flush=True)
+                without.append(program.name)
+            else:
+                print(f"    built in {time.monotonic() - started:.0f} s", flush=True)
+    if without:
+        print(f"Not there as pinned: {', '.join(without)}", file=sys.stderr)
+        return 1
+    print(f"All there, in {cache.folder / 'bin'}")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    pinned = {program.name: program for program in programs()}
+    parser = argparse.ArgumentParser(
+        prog="make e2e-tools",
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog='With make, options go into ARGS: make e2e-tools ARGS="--list"',
+    )
+    parser.add_argument("--list", action="store_true", help="say what is there, and do nothing")
+    parser.add_argument(
+        "--only", metavar="NAME", choices=pinned, help=f"one program: {', '.join(pinned)}"
+    )
+    chosen = parser.parse_args(arguments)
+    wanted = [pinned[chosen.only]] if chosen.only else list(pinned.values())
+    # A run that is told to end takes what it started with it, and removes what it began.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        cache = Cache(cache_folder(os.environ))
+        if chosen.list:
+            for program in wanted:
+                print(listed(cache, program))
+            return 0
+        return bring(cache, wanted, os.environ)
+    except (ToolsError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped. What was not finished is removed.", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+if __name__ == "__main__":
+    sys.exit(main())
