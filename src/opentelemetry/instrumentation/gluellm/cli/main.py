@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from ..version import __version__
 from .doctor.command import add_parser as add_doctor
+from .watch.command import add_parser as add_watch
 
 _DESCRIPTION = "Connection pools under LLM calls, made visible."
 _DEMO_EXTRA = "opentelemetry-instrumentation-gluellm[demo]"
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(run=_demo)
     add_doctor(commands)
+    add_watch(commands)
     return parser
 
 

@@ -40,7 +40,7 @@ def wait_texts(wait: Histogram) -> list[str]:
 
 def view_blocks(view: View, width: int) -> RenderableType:
     """A block for each pool."""
-    parts: list[RenderableType] = [_block(key, pool, width) for key, pool in view.pools.items()]
+    parts: list[RenderableType] = [pool_block(key, pool, width) for key, pool in view.pools.items()]
     if not parts:
         parts.append(Text("no pool has served a request yet", style="dim"))
     parts += [Text(printable(line, width), style="yellow") for line in health_lines(view)]
@@ -50,17 +50,34 @@ def view_blocks(view: View, width: int) -> RenderableType:
 def view_lines(view: View) -> Iterable[str]:
     """One line for each pool that has or had a request."""
     for key, pool in view.busy().pools.items():
-        p50, p95, p99 = wait_texts(pool.wait)
-        yield (
-            f"{pool_label(key)}: active {pool.active}, idle {pool.idle}, max {_maximum(pool)}"
-            f" | {_phases_now(pool)}, oldest waiter {seconds(pool.oldest_waiter)}"
-            f" | wait (estimated) p50 {p50} p95 {p95} p99 {p99}"
-            f" | time: {_shares(pool)}"
-            f" | connections: {pool.opened} new, {pool.reused} reused"
-            f" | timeouts: {counts_text(pool.timeouts)} | pools: {pool.live}"
-            f"{''.join(f' | {part}' for part in _peculiarities(pool))}"
-        )
+        yield pool_line(key, pool)
     yield from health_lines(view)
+
+
+def pool_line(key: PoolKey, pool: PoolView) -> str:
+    """All about a pool in one line, for logs and pipes."""
+    p50, p95, p99 = wait_texts(pool.wait)
+    return (
+        f"{pool_label(key)}: active {pool.active}, idle {pool.idle}, max {_maximum(pool)}"
+        f" | {_phases_now(pool)}, oldest waiter {seconds(pool.oldest_waiter)}"
+        f" | wait (estimated) p50 {p50} p95 {p95} p99 {p99}"
+        f" | time: {_shares(pool)}"
+        f" | connections: {pool.opened} new, {pool.reused} reused"
+        f" | timeouts: {counts_text(pool.timeouts)} | pools: {pool.live}"
+        f"{''.join(f' | {part}' for part in _peculiarities(pool))}"
+    )
+
+
+def pool_summary(key: PoolKey, pool: PoolView) -> str:
+    """The most of it in one short line, for where a block has no room."""
+    parts = [
+        f"{pool_label(key)}: {pool.active} of {_maximum(pool)} active",
+        f"now {_phases_now(pool)}",
+        f"wait p95 {quantile_text(pool.wait.quantile(0.95))}",
+    ]
+    if any(pool.timeouts.values()):
+        parts.append(f"timeouts {counts_text(pool.timeouts)}")
+    return "; ".join([*parts, *_peculiarities(pool)])
 
 
 def health_lines(view: View) -> list[str]:
@@ -79,7 +96,8 @@ def counts_text(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{printable(name)} {number}" for name, number in found) or "none"
 
 
-def _block(key: PoolKey, pool: PoolView, width: int) -> Text:
+def pool_block(key: PoolKey, pool: PoolView, width: int) -> Text:
+    """Several lines about a pool, none of which wraps."""
     bar_width = 24 if width < _NARROW else 40
     text = Text(no_wrap=True, overflow="ellipsis")
     provider = printable(pool.provider) if pool.provider else "unknown"

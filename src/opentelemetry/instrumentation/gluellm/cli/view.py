@@ -6,7 +6,7 @@ this process and metrics that arrive over the network. Cumulative temporality is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -151,8 +151,13 @@ class View:
 
 def read(metrics: MetricsData | None) -> View:
     """The view of one collection; empty without any."""
+    return read_points(_points(metrics))
+
+
+def read_points(points: Iterable[tuple[str, Any]]) -> View:
+    """The view of data points of our scope, each with its metric's name."""
     view = View()
-    for name, point in _points(metrics):
+    for name, point in points:
         attributes: Mapping[str, Any] = point.attributes or {}
         reader = _PROCESS.get(name)
         if reader is not None:
@@ -277,3 +282,20 @@ _PROCESS = {
     semconv.INSTRUMENTATION_ERRORS.name: _own_failure,
     semconv.INSTRUMENTATION_DROPPED.name: _own_failure,
 }
+
+METRICS = frozenset((*_POOL, *_PROCESS))
+"""Names of the metrics that the view is made of."""
+ATTRIBUTES = frozenset(
+    (
+        semconv.POOL_NAME,
+        semconv.POOL_LIBRARY,
+        semconv.PROVIDER_NAME,
+        semconv.CONNECTION_STATE,
+        semconv.REQUEST_PHASE,
+        semconv.ERROR_TYPE,
+        semconv.STATUS_CODE,
+        semconv.TIMEOUT_KIND,
+        semconv.SEAM_NAME,
+    )
+)
+"""Keys of the attributes that it tells points apart by."""

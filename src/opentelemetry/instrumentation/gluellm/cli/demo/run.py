@@ -18,6 +18,7 @@ from ...diagnosis.findings import Finding, Severity
 from ...telemetry import semconv
 from ..fake_provider import FakeProvider, FakeProviderThread
 from ..render import counts_text, pool_label
+from ..screens import print_line, redraws
 from ..text import printable
 from ..view import PoolKey, PoolView, View
 from .acts import Act
@@ -214,8 +215,7 @@ class Demo:
             self._say(f"   cure: {printable(finding.cure, _LONGEST_EXPLANATION)}", "bold")
 
     def _say(self, line: str, style: str) -> None:
-        soft = not self._console.is_terminal  # one line for whoever reads lines
-        self._console.print(line, style=style, markup=False, highlight=False, soft_wrap=soft)
+        print_line(self._console, line, style)
 
     async def _set_scene(self, act: Act) -> None:
         """Make the providers behave as the act says. No request is under way here."""
@@ -230,8 +230,7 @@ class Demo:
         await asyncio.sleep(_SETTLE)
 
     def _screen(self, act: Act, where: str, duration: float) -> Screen:
-        live = self._console.is_terminal and not self._console.is_dumb_terminal
-        kind = LiveScreen if live else PlainScreen
+        kind = LiveScreen if redraws(self._console) else PlainScreen
         return kind(self._console, act.name, act.line, where, duration)
 
     def _seen(self, view: View) -> Seen:

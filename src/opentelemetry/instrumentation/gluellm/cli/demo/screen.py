@@ -7,10 +7,10 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.text import Text
 
 from ..render import view_blocks, view_lines
+from ..screens import LiveArea, print_line
 from ..view import View
 
 _REFRESH = 0.25
@@ -45,13 +45,13 @@ class LiveScreen:
         self._duration = duration
         self._began = time.monotonic()
         self.interval = _REFRESH
-        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+        self._area = LiveArea(console)
 
     def __enter__(self) -> Self:
         # Above what changes, so that what is logged meanwhile comes below it.
         self._console.print()
         self._console.print(self._heading)
-        self._live.start()
+        self._area.__enter__()
         return self
 
     def __exit__(
@@ -60,13 +60,13 @@ class LiveScreen:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._live.stop()
+        self._area.__exit__(kind, value, traceback)
 
     def show(self, act: View) -> None:
         elapsed = min(time.monotonic() - self._began, self._duration)
         title = Text(f"{self._name}, {elapsed:.0f} of {self._duration:.0f} s", style="bold")
         blocks = view_blocks(act.busy(), self._console.width)
-        self._live.update(Group(title, blocks), refresh=True)
+        self._area.draw(Group(title, blocks))
 
 
 class PlainScreen:
@@ -79,8 +79,8 @@ class PlainScreen:
         self.interval = max(_SHORTEST_INTERVAL, duration / _LINES_PER_ACT)
 
     def __enter__(self) -> Self:
-        self._print("")
-        self._print(self._heading)
+        print_line(self._console, "")
+        print_line(self._console, self._heading)
         return self
 
     def __exit__(
@@ -94,7 +94,4 @@ class PlainScreen:
     def show(self, act: View) -> None:
         elapsed = time.monotonic() - self._began
         for line in view_lines(act):
-            self._print(f"{elapsed:5.1f} s  {line}")
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            print_line(self._console, f"{elapsed:5.1f} s  {line}")

@@ -1,0 +1,168 @@
+"""From bytes to OTLP's messages, in both encodings, without using much more memory than they say.
+
+OTLP/JSON is protobuf's JSON mapping but for trace and span ids, which are hexadecimal:
+https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from enum import StrEnum
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.json_format import ParseDict, ParseError
+from google.protobuf.message import DecodeError, Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+from .bounds import PARTS, UNCOUNTED_BYTES
+from .refusal import RefusedError
+
+
+class Signal(StrEnum):
+    METRICS = "metrics"
+    TRACES = "traces"
+    LOGS = "logs"
+
+
+class Encoding(StrEnum):
+    """Content types."""
+
+    PROTOBUF = "application/x-protobuf"
+    JSON = "application/json"
+
+
+REQUESTS: dict[Signal, type[Message]] = {
+    Signal.METRICS: ExportMetricsServiceRequest,
+    Signal.TRACES: ExportTraceServiceRequest,
+    Signal.LOGS: ExportLogsServiceRequest,
+}
+RESPONSES: dict[Signal, type[Message]] = {
+    Signal.METRICS: ExportMetricsServiceResponse,
+    Signal.TRACES: ExportTraceServiceResponse,
+    Signal.LOGS: ExportLogsServiceResponse,
+}
+_IDS = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id")
+_DEEPEST = 100
+_VARINT, _LENGTH_DELIMITED = 0, 2
+_SKIPPED = {1: 8, 3: 0, 4: 0, 5: 4}
+"""Bytes after the tag of the other wire types: fixed numbers, and a group's two ends."""
+_TOO_MANY = f"the body has more than {PARTS} parts, export less at once"
+
+
+def decode(signal: Signal, encoding: Encoding, body: bytes) -> Message:
+    """The request. Raises RefusedError: 400 when it can't be decoded, 413 when it is too much."""
+    if encoding is Encoding.JSON:
+        return _from_json(signal, body)
+    kind = REQUESTS[signal]
+    try:
+        if len(body) > UNCOUNTED_BYTES:
+            _count_parts(body, kind.DESCRIPTOR)
+        return kind.FromString(body)
+    except (DecodeError, IndexError):
+        raise RefusedError(
+            400, f"the body is not a protobuf {kind.DESCRIPTOR.name}, or is truncated"
+        ) from None
+
+
+def _from_json(signal: Signal, body: bytes) -> Message:
+    kind = REQUESTS[signal]
+    if len(body) > UNCOUNTED_BYTES and _openings(body) > PARTS:
+        raise RefusedError(413, _TOO_MANY)
+    what = f"the body is not an OTLP/JSON {kind.DESCRIPTOR.name}"
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise RefusedError(400, f"{what}: {reason}") from None
+    if not isinstance(found, dict):
+        raise RefusedError(400, f"{what}: found {type(found).__name__}, expected an object")
+    try:
+        _ids_as_base64(found, 0)
+        request = kind()
+        ParseDict(found, request, ignore_unknown_fields=True)
+    except (ParseError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise RefusedError(400, f"{what}: {error}") from None
+    return request
+
+
+def _openings(body: bytes) -> int:
+    """No fewer than the objects, lists and values in it; commas in text count too."""
+    return body.count(b"{") + body.count(b"[") + body.count(b",")
+
+
+def _ids_as_base64(value: Any, depth: int) -> None:
+    """In place, as protobuf's own mapping has bytes. Raises ValueError."""
+    if depth > _DEEPEST:
+        raise ValueError("nested too deeply")
+    if isinstance(value, list):
+        for item in value:
+            _ids_as_base64(item, depth + 1)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(item, (dict, list)):
+                _ids_as_base64(item, depth + 1)
+            elif key in _IDS and isinstance(item, str):
+                try:
+                    value[key] = base64.b64encode(bytes.fromhex(item)).decode()
+                except ValueError:
+                    raise ValueError(f"{key} is not hexadecimal") from None
+
+
+def _count_parts(body: bytes, descriptor: Any) -> None:
+    """Walk over a large body before it is decoded: two bytes of it can make a whole message.
+
+    Raises IndexError for what is not protobuf, and RefusedError for too many parts.
+    """
+    parts = 0
+    pending = [(0, len(body), descriptor)]
+    while pending:
+        at, end, kind = pending.pop()
+        fields = kind.fields_by_number
+        while at < end:
+            tag, at = _varint(body, at)
+            wire = tag & 7
+            if wire == _LENGTH_DELIMITED:
+                length, at = _varint(body, at)
+                field: FieldDescriptor | None = fields.get(tag >> 3)
+                if field is not None and field.message_type is not None:
+                    parts += 1
+                    if parts > PARTS:
+                        raise RefusedError(413, _TOO_MANY)
+                    if length:
+                        pending.append((at, at + length, field.message_type))
+                at += length
+            elif wire in _SKIPPED:
+                at += _SKIPPED[wire]
+            elif wire == _VARINT:
+                _, at = _varint(body, at)
+            else:
+                raise IndexError("no such wire type")
+        if at != end:
+            raise IndexError("a field ends beyond its message")
+
+
+def _varint(body: bytes, at: int) -> tuple[int, int]:
+    """The number there, and where it ends. Raises IndexError at the end of the body."""
+    value = shift = 0
+    while True:
+        byte = body[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+        if shift > 63:
+            raise IndexError

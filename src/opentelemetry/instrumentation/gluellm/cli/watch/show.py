@@ -1,0 +1,87 @@
+"""What is told about the processes, in lines."""
+
+from __future__ import annotations
+
+from ...telemetry.semconv import SCOPE_NAME
+from ..render import health_lines, pool_line
+from ..text import printable, seconds
+from ..view import PoolKey, PoolView, View
+from .processes import Process
+
+MOST_POOLS = 30
+"""Pools told of one process."""
+_LONGEST_LINE = 200
+
+
+def environment_lines(url: str) -> list[str]:
+    """What to set for a program to export here."""
+    return [
+        f"OTEL_EXPORTER_OTLP_ENDPOINT={url}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+        "OTEL_METRIC_EXPORT_INTERVAL=5000",
+    ]
+
+
+def waiting_lines(url: str) -> list[str]:
+    """What to do, as long as nothing has come."""
+    return [
+        "Nothing has arrived yet. Start a program that exports its metrics over OTLP, with",
+        *(f"  {line}" for line in environment_lines(url)),
+        "and with GlueLLMInstrumentor().instrument() called in it (opentelemetry-instrument does).",
+    ]
+
+
+def name_of(process: Process) -> str:
+    """Service and instance; both are printable already."""
+    service, instance = process.identity.service, process.identity.instance
+    return f"{service} ({instance})" if instance else service
+
+
+def heading(process: Process) -> str:
+    """Who, when it was last heard, and over which time its counters are shown."""
+    silence = f"last heard {seconds(round(process.silence))} ago"
+    if process.silent:
+        silence = f"SILENT, {silence}: what follows is of then"
+    elif process.interval is not None:
+        silence += f", exports every {seconds(process.interval)}"
+    _, window = process.recent()
+    if not process.exports:
+        return f"{name_of(process)}: {silence}"
+    since = "since its start" if window is None else f"of the last {seconds(window)}"
+    return f"{name_of(process)}: {silence}; counters, waits and times are {since}"
+
+
+def doubts(process: Process, view: View) -> list[str]:
+    """What makes a process's numbers doubtful, or why there are none."""
+    lines = [printable(line, _LONGEST_LINE) for line in health_lines(view)]
+    if process.clashes:
+        lines.append(
+            "two processes export under this name and overwrite each other: give each its own "
+            "service.instance.id in OTEL_RESOURCE_ATTRIBUTES"
+        )
+    if not process.exports:
+        scopes = f" (scopes: {', '.join(process.scopes)})" if process.scopes else ""
+        lines.append(
+            f"its metrics come{scopes}, but none of {SCOPE_NAME}: is "
+            "GlueLLMInstrumentor().instrument() called in it, with the same meter provider?"
+        )
+    elif not view.pools:
+        lines.append("instrumented; no pool has served a request yet")
+    return lines
+
+
+def pools_of(process: Process) -> tuple[list[tuple[PoolKey, PoolView]], View]:
+    """Its pools that ever had a request, with the counters of the window; and the whole view."""
+    shown, _ = process.recent()
+    busy = process.view().busy().pools
+    return [(key, pool) for key, pool in shown.pools.items() if key in busy], shown
+
+
+def process_lines(process: Process) -> list[str]:
+    """For logs and pipes: a heading, and a line for each pool."""
+    pools, view = pools_of(process)
+    lines = [heading(process)]
+    lines += [f"  {pool_line(key, pool)}" for key, pool in pools[:MOST_POOLS]]
+    if len(pools) > MOST_POOLS:
+        lines.append(f"  and {len(pools) - MOST_POOLS} more pools")
+    return [*lines, *(f"  {line}" for line in doubts(process, view))]
