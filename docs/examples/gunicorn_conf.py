@@ -1,0 +1,24 @@
+"""gunicorn: telemetry in each worker, none in the process that forks them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import telemetry
+
+workers = 2
+worker_class = "gthread"
+threads = 4
+# With the exporter's timeout (OTEL_EXPORTER_OTLP_TIMEOUT, 10 s) below this, a worker has the time
+# for its last export.
+graceful_timeout = 30
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """In the worker, before it loads the application."""
+    telemetry.set_up()
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """In the worker, after its last request: also when max_requests ends it."""
+    telemetry.shut_down()

@@ -1,0 +1,23 @@
+"""A function that is frozen between two calls, as on AWS Lambda: the handler is `handler`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import telemetry
+from any_llm import AnyLLM
+
+# Once for each instance of the function: outside the handler.
+telemetry.set_up()
+llm = AnyLLM.create("openai")
+
+
+def handler(event: dict[str, Any], context: object) -> str:
+    """Answer, and export before the instance is frozen: it may never be thawed."""
+    try:
+        answer = llm.completion(
+            model="gpt-4o-mini", messages=[{"role": "user", "content": event["question"]}]
+        )
+        return str(answer.choices[0].message.content)
+    finally:
+        telemetry.flush()

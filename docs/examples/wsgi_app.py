@@ -1,0 +1,26 @@
+"""A WSGI application that asks an LLM: `gunicorn --config gunicorn_conf.py wsgi_app:application`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from any_llm import AnyLLM
+
+
+@functools.cache
+def llm() -> AnyLLM:
+    """One client in each process, made at its first use: never before the fork."""
+    return AnyLLM.create("openai")
+
+
+def application(
+    environ: dict[str, Any], start_response: Callable[[str, list[tuple[str, str]]], object]
+) -> Iterable[bytes]:
+    """Answers every request with what the model says."""
+    answer = llm().completion(
+        model="gpt-4o-mini", messages=[{"role": "user", "content": "Say hello."}]
+    )
+    start_response("200 OK", [("Content-Type", "text/plain; charset=utf-8")])
+    return [str(answer.choices[0].message.content).encode()]
