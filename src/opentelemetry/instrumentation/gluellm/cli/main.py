@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from ..version import __version__
 from .doctor.command import add_parser as add_doctor
 from .watch.command import add_parser as add_watch
+from .verify.command import add_parser as add_verify
 
 _DESCRIPTION = "Connection pools under LLM calls, made visible."
 _DEMO_EXTRA = "opentelemetry-instrumentation-gluellm[demo]"
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
     add_doctor(commands)
     add_watch(commands)
+    add_verify(commands)
     return parser
 
 

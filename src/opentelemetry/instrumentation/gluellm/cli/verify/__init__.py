@@ -1,0 +1,1 @@
+"""``gluellm-pools verify``: what a Prometheus has of the pools, and why not more."""

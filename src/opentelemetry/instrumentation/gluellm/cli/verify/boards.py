@@ -1,0 +1,220 @@
+"""Grafana dashboards read from files: their queries, with the variables put in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MOST_BYTES = 20 * 1024 * 1024
+_EVERYTHING = ".*"
+_REFERENCE = re.compile(
+    r"\$\{(?P<braced>\w+)(?:\.\w+)?(?::[^}]*)?\}|\[\[(?P<old>\w+)(?::[^\]]*)?\]\]|\$(?P<plain>\w+)"
+)
+_LABEL_VALUES = re.compile(
+    r"label_values\(\s*(?:(?P<of>.+)\s*,)?\s*(?P<label>[\w.]+)\s*\)\s*", re.DOTALL
+)
+_SPECIAL = re.compile(r"[.+*?()\[\]{}|^$\\]")
+_NO_PROMETHEUS = (
+    "loki",
+    "tempo",
+    "jaeger",
+    "grafana",
+    "-- grafana --",
+    "elasticsearch",
+    "influxdb",
+)
+
+
+class BoardError(ValueError):
+    """A file can't be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One variable of a board."""
+
+    name: str
+    kind: str
+    """``query``, ``custom``, ``constant``, ``datasource``, ``interval``, ``textbox``, ..."""
+    query: str = ""
+    chosen: tuple[str, ...] = ()
+    """What was chosen when the board was saved; empty for all."""
+    all_value: str = ""
+    has_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One query of one panel."""
+
+    panel: str
+    expression: str
+    """As written in the board."""
+    instant: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One dashboard."""
+
+    title: str
+    variables: tuple[Variable, ...] = ()
+    targets: tuple[Target, ...] = field(default=())
+
+
+def board_files(paths: Sequence[Path]) -> list[Path]:
+    """The JSON files among the paths, those in folders included. Raises BoardError."""
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(path.rglob("*.json"))
+            if not inside:
+                raise BoardError(f"the folder {path} holds no .json file")
+            files += inside
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise BoardError(f"there is no file or folder {path}")
+    return files
+
+
+def read_board(path: Path) -> Board:
+    """The dashboard in a file. Raises BoardError."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise BoardError(f"{path} is longer than {MOST_BYTES // 2**20} MiB")
+        body = json.loads(path.read_bytes())
+    except OSError as error:
+        raise BoardError(f"{path} can't be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise BoardError(f"{path} is no JSON") from None
+    if isinstance(body, dict):
+        body = body.get("dashboard", body)  # as Grafana's HTTP API wraps it
+    if isinstance(body, dict) and isinstance(body.get("spec"), dict):
+        body = body["spec"]  # as a Kubernetes resource wraps it
+    if not isinstance(body, dict) or not isinstance(body.get("panels", body.get("rows")), list):
+        raise BoardError(
+            f"{path} is no Grafana dashboard: it has no list of panels (export it as JSON, in the "
+            "classic model)"
+        )
+    targets = tuple(_targets(body.get("panels") or body.get("rows") or []))
+    listed = (body.get("templating") or {}).get("list") or []
+    variables = tuple(_variable(one) for one in listed if isinstance(one, dict))
+    return Board(str(body.get("title") or path.stem), variables, targets)
+
+
+def _targets(panels: Any) -> Iterator[Target]:
+    for panel in panels if isinstance(panels, list) else ():
+        if not isinstance(panel, dict):
+            continue
+        yield from _targets(panel.get("panels"))
+        if _is_other(panel.get("datasource")):
+            continue
+        for target in panel.get("targets") or ():
+            if not isinstance(target, dict) or _is_other(target.get("datasource")):
+                continue
+            expression = target.get("expr")
+            if isinstance(expression, str) and expression.strip() and not target.get("hide"):
+                title = str(panel.get("title") or "a panel without title")
+                yield Target(title, expression.strip(), bool(target.get("instant")))
+
+
+def _is_other(source: Any) -> bool:
+    kind = source.get("type") if isinstance(source, dict) else source
+    return isinstance(kind, str) and kind.lower() in _NO_PROMETHEUS
+
+
+def _variable(body: dict[str, Any]) -> Variable:
+    query = body.get("query", "")
+    if isinstance(query, dict):
+        query = query.get("query", "")
+    current = body.get("current") or {}
+    value = current.get("value", "") if isinstance(current, dict) else ""
+    values = [str(one) for one in (value if isinstance(value, list) else [value])]
+    chosen = [one for one in values if one not in ("", "$__all", "All")]
+    kind = str(body.get("type", ""))
+    if kind in ("constant", "textbox") and not chosen:
+        chosen = [str(query)]
+    return Variable(
+        str(body.get("name", "")),
+        kind,
+        str(query or body.get("definition") or ""),
+        tuple(chosen),
+        str(body.get("allValue") or ""),
+        bool(body.get("includeAll")),
+    )
+
+
+def built_in(window: float, interval: float) -> dict[str, str]:
+    """Grafana's own variables, for a time range and an interval of samples in seconds.
+
+    ``$__rate_interval`` is at least four intervals and one minute, as with a data source whose
+    scrape interval is set to what it is.
+    """
+    step = f"{max(interval, 15):.0f}s"
+    return {
+        "__rate_interval": f"{max(4 * interval, 60):.0f}s",
+        "__interval": step,
+        "__interval_ms": f"{max(interval, 15) * 1000:.0f}",
+        "__range": f"{window:.0f}s",
+        "__range_s": f"{window:.0f}",
+        "__range_ms": f"{window * 1000:.0f}",
+        "__auto": step,
+    }
+
+
+def value_of(variable: Variable, options: Sequence[str] | None = None) -> str:
+    """What Grafana puts in for a variable at first: the saved choice, all, or the first option.
+
+    ``options`` are the values that the store has, None where it was not asked.
+    """
+    chosen = [one for one in variable.chosen if options is None or one in options]
+    if not chosen and not variable.has_all and options:
+        chosen = [options[0]]
+    if not chosen:
+        if variable.kind == "interval":
+            return "5m"
+        return variable.all_value or _EVERYTHING
+    if len(chosen) == 1 and not variable.has_all:
+        return chosen[0]
+    return "|".join(_SPECIAL.sub(_escaped, one) for one in chosen)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    # Twice: once for the regular expression, once for the string that it stands in.
+    special = match[0]
+    return "\\\\" + ("\\\\" if special == "\\" else special)
+
+
+def filled_in(text: str, values: Mapping[str, str]) -> str:
+    """The query with values for its variables; what has none stays as it is."""
+
+    def put(match: re.Match[str]) -> str:
+        return values.get(match["braced"] or match["old"] or match["plain"], match[0])
+
+    # A variable's value may be written with another variable.
+    return _REFERENCE.sub(put, _REFERENCE.sub(put, text))
+
+
+def unknown_variables(text: str, variables: Sequence[Variable]) -> list[str]:
+    """Variables of a query that the board does not define and Grafana does not have."""
+    known = {variable.name for variable in variables}
+    names = {
+        match["braced"] or match["old"] or match["plain"] for match in _REFERENCE.finditer(text)
+    }
+    return sorted(name for name in names - known if not name.startswith("__"))
+
+
+def label_query(variable: Variable) -> tuple[str, str] | None:
+    """Label and selector of ``label_values(selector, label)``; None for any other variable.
+
+    The selector is empty for ``label_values(label)``.
+    """
+    if variable.kind != "query":
+        return None
+    match = _LABEL_VALUES.fullmatch(variable.query.strip())
+    return (match["label"], (match["of"] or "").strip()) if match else None

@@ -1,0 +1,157 @@
+"""The arguments of ``verify``, and the order in which it asks, judges and tells."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from .address import HEADERS_VARIABLE, AddressError, read_address
+
+EXIT_GOOD, EXIT_TROUBLE, EXIT_USAGE = 0, 1, 2
+_PATIENCE, _LONGEST_PATIENCE = 30.0, 600.0
+_WINDOW, _SHORTEST_WINDOW, _LONGEST_WINDOW = "1h", 60.0, 31 * 86_400.0
+
+_DESCRIPTION = """\
+Asks a Prometheus, VictoriaMetrics or Mimir what it has of the pools, and says by
+which way the data came, which labels tell services and processes apart, which
+metrics are there, which board queries are empty, and why.
+
+  gluellm-pools verify --prometheus http://localhost:9090
+  gluellm-pools verify --prometheus https://host/prometheus --service api
+  gluellm-pools verify --prometheus http://localhost:9090 --boards dashboards/
+"""
+_EPILOG = f"""\
+credentials:
+  --header is seen in the list of processes; the variable {HEADERS_VARIABLE} is
+  not. It is written as OTEL_EXPORTER_OTLP_HEADERS is, values percent-encoded:
+  {HEADERS_VARIABLE}='Authorization=Bearer%20KEY,X-Scope-OrgID=TENANT'
+  No header and no password is ever printed, and no redirect is followed.
+
+exit status:
+  0 all good, 1 something that matters is wrong, missing or empty, 2 wrong arguments,
+  or it could not be asked (nobody answers, it is no such store, it refuses).
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add ``verify`` to the commands."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "verify",
+        help="what a Prometheus has of the pools, which board queries are empty, and why",
+        usage="gluellm-pools verify [-h] --prometheus URL [--service NAME] [--window 1h]\n"
+        "                            [--boards PATH ...] [--header NAME=VALUE] [--json]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--prometheus",
+        required=True,
+        metavar="URL",
+        help="the store's base URL, with its path if it has one: what a Grafana data source has",
+    )
+    parser.add_argument("--service", metavar="NAME", help="look at this service only")
+    parser.add_argument(
+        "--window",
+        type=_window,
+        default=_WINDOW,
+        metavar="SPAN",
+        help=f"look back this far, as in 30m, 6h, 2d (default: {_WINDOW})",
+    )
+    parser.add_argument(
+        "--boards",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="PATH",
+        help="also run the queries of these Grafana dashboards: JSON files, or folders of them",
+    )
+    parser.add_argument(
+        "--header",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="send this header; may be given several times",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_timeout,
+        default=_PATIENCE,
+        metavar="SECONDS",
+        help=f"for all questions together (default: {_PATIENCE:g})",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_verify)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from .asking import CannotAskError, RefusedError, Store
+    from .boards import BoardError, board_files, read_board
+    from .facts import gather
+    from .findings import findings
+    from .product import recognise
+    from .report import Report, as_json, as_text
+    from .running import run_board, run_essential
+    from .ways import arrivals
+
+    try:
+        variable = os.environ.get(HEADERS_VARIABLE)
+        address = read_address(options.prometheus, options.header, variable)
+        boards = [read_board(path) for path in board_files(options.boards)]
+    except (AddressError, BoardError) as error:
+        return _refuse(str(error))
+    store = Store(address, options.timeout)
+    try:
+        product = recognise(store)
+        facts = gather(store, product, options.window, options.service)
+        outcomes = []
+        if facts.processes:
+            outcomes = run_essential(store, facts)
+        if facts.processes or boards:
+            for board in boards:
+                outcomes += run_board(store, facts, board)
+    except CannotAskError as error:
+        return _refuse(f"{address.url} can't be asked: {error}")
+    except RefusedError as error:
+        return _refuse(f"{address.url} refuses a question: {error}")
+    found = arrivals(facts)
+    report = Report(address.url, facts, found, findings(facts, found), outcomes)
+    if options.json:
+        json.dump(as_json(report), sys.stdout, indent=2)
+        print()
+    else:
+        print(as_text(report))
+    return EXIT_GOOD if report.good else EXIT_TROUBLE
+
+
+def _refuse(message: str) -> int:
+    print(f"gluellm-pools verify: {message}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def _window(text: str) -> float:
+    from .promql import duration
+
+    value = duration(text)
+    if value is None or not _SHORTEST_WINDOW <= value <= _LONGEST_WINDOW:
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}, allowed is a span from 1m to 31d, as in 30m, 6h, 2d"
+        )
+    return value
+
+
+def _timeout(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= _LONGEST_PATIENCE:
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}, allowed is a number of seconds, at most {_LONGEST_PATIENCE:g}"
+        )
+    return value

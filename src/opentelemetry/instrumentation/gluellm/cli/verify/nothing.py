@@ -1,0 +1,115 @@
+"""A store without our data: what it has instead, and what to do, in order."""
+
+from __future__ import annotations
+
+from ...diagnosis.findings import Severity
+from ...pool.words import counted, seconds
+from ..text import printable
+from .facts import LONG_AGO, Facts
+from .finding import Finding
+from .product import Kind
+
+_SEND = {
+    Kind.PROMETHEUS: "/api/v1/otlp/v1/metrics, Prometheus started with "
+    "--web.enable-otlp-receiver, or a scrape of the Collector",
+    Kind.VICTORIA_METRICS: "/opentelemetry/v1/metrics, VictoriaMetrics started with "
+    "-opentelemetry.usePrometheusNaming",
+    Kind.MIMIR: "/otlp/v1/metrics",
+}
+_FEW = 4
+
+
+def nothing_found(facts: Facts) -> Finding:
+    """Why there is nothing of ours, as far as the store tells."""
+    window = span(facts.window)
+    if facts.ahead:
+        return Finding(
+            "clock_ahead",
+            Severity.ERROR,
+            "all data of the pools has a time that is yet to come",
+            "the clock of the process, or that of the store, is wrong",
+            "set the clocks of both machines (NTP)",
+        )
+    if facts.earlier:
+        return Finding(
+            "stopped",
+            Severity.ERROR,
+            f"no data of the pools in the last {window}, and there is some of the "
+            f"{span(LONG_AGO)} before",
+            "the processes have ended, or no longer reach this store",
+            "look for the process, then for what its SDK logs of the export; to see the old data, "
+            f"--window {LONG_AGO / 86_400:.0f}d",
+        )
+    if facts.unknown:
+        return Finding(
+            "names_unknown",
+            Severity.ERROR,
+            f"names that look like ours, and none is known: {_names(facts.unknown)}",
+            "they are of another version of the package, or were renamed on their way",
+            "verify with the gluellm-pools of the version that runs",
+        )
+    if facts.foreign:
+        few = _names(facts.foreign)
+        return Finding(
+            "another_instrumentation",
+            Severity.ERROR,
+            f"no metric of the pools; those of another instrumentation are there: {few}",
+            "metrics arrive, so the export works: GlueLLMInstrumentor().instrument() was not "
+            "called, or not in that process, or with another meter provider",
+            "call it at the start, before the first client is made, or start the program with "
+            "opentelemetry-instrument; the log of the program names what is missing",
+        )
+    steps = _steps(facts)
+    if facts.empty:
+        return Finding(
+            "store_empty",
+            Severity.ERROR,
+            f"the store has no series at all in the last {window}",
+            "nothing was sent or scraped yet, or it reached another store (another tenant, another "
+            "port)",
+            steps,
+        )
+    return Finding(
+        "no_data",
+        Severity.ERROR,
+        f"no metric of the pools in the last {window}; the store has others",
+        "the program does not export metrics, or to another store, or was not instrumented",
+        steps,
+    )
+
+
+def _steps(facts: Facts) -> str:
+    where = _SEND.get(facts.product.kind, "the store's OTLP endpoint, or a Collector")
+    off = (
+        " Its OTLP endpoint is off now."
+        if facts.product.kind is Kind.PROMETHEUS and facts.product.takes_otlp is False
+        else ""
+    )
+    return (
+        "1. is the program instrumented: run it with gluellm-pools doctor -- python app.py. "
+        "2. does it export metrics: OTEL_METRICS_EXPORTER=otlp, or a meter provider in code with "
+        f"an exporter. 3. where to: OTEL_EXPORTER_OTLP_METRICS_ENDPOINT, here {where}.{off} "
+        "4. wait for one export interval (60 s), and make a call. To try the store alone: "
+        "gluellm-pools demo, with that variable set"
+    )
+
+
+def _names(names: list[str]) -> str:
+    few = ", ".join(printable(name, 60) for name in names[:_FEW])
+    return few if len(names) <= _FEW else f"{few} and {len(names) - _FEW} more"
+
+
+def age_text(age: float) -> str:
+    """An age in seconds, and from 3 minutes on in minutes, hours or days: ``13 min``."""
+    for unit, name in ((86_400, "days"), (3600, "hours"), (60, "min")):
+        if age >= (3 if unit == 60 else 2) * unit:
+            return f"{age / unit:.0f} {name}"
+    return seconds(age)
+
+
+def span(length: float) -> str:
+    """A span of time in whole units: ``1 hour``, ``90 minutes``, ``14 days``."""
+    for unit, noun in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if length >= unit and length % unit == 0:
+            return counted(int(length / unit), noun)
+    return f"{length:g} s"

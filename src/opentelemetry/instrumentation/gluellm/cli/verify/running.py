@@ -1,0 +1,250 @@
+"""Runs queries, and says of each that is empty why it is."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...telemetry import semconv
+from ...telemetry.prometheus import HISTOGRAM_SUFFIXES, label_name, metric_name
+from ..text import printable
+from . import boards
+from .asking import RefusedError, Store
+from .boards import Board
+from .facts import Facts, service_label
+from .missing import missing
+from .naming import matcher, selector
+from .promql import Matcher, Selector, selectors
+from .queries import QUERIES
+
+_TOLD = 200
+STOPPED = "no sample for 5 min: nothing is exported any more"
+_RATE_WINDOW = 300.0
+_EVENTS = (
+    semconv.STATUS_CODE,
+    semconv.ERROR_TYPE,
+    semconv.REQUEST_RESEND,
+    semconv.CLOSE_REASON,
+    semconv.DISCARD_REASON,
+    semconv.ANOMALY_TYPE,
+    semconv.PROTOCOL_VERSION,
+    semconv.TIMEOUT_KIND,
+    semconv.INSTRUMENTATION_KIND,
+)
+"""Keys with values that come with the first such event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One query and its answer."""
+
+    where: str
+    """The question, or the panel."""
+    expression: str
+    board: str = ""
+    rows: int = 0
+    highest: float | None = None
+    """Of the values, those that are no numbers left out; None without any."""
+    unit: str = ""
+    reason: str = ""
+    """Why there is no answer; empty where there is one."""
+    fine: bool = True
+    """Whether that is in order."""
+
+
+def run_essential(store: Store, facts: Facts) -> list[Outcome]:
+    """The queries of the package. Raises CannotAskError."""
+    interval = facts.interval or 0.0
+    window = f"{max(_RATE_WINDOW, 4 * interval):.0f}s"
+    outcomes = []
+    for query in QUERIES:
+        expression = query.promql(_narrowing(facts), window)
+        outcome = _run(store, facts, query.question, expression, unit=query.unit)
+        if query.on_event and not outcome.rows and outcome.fine:
+            outcome = _as(outcome, reason=outcome.reason or "nothing of this kind yet", fine=True)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def run_board(store: Store, facts: Facts, board: Board) -> list[Outcome]:
+    """The queries of a board, its variables first. Raises CannotAskError."""
+    values = boards.built_in(facts.window, facts.interval or 15.0)
+    outcomes = []
+    for variable in board.variables:
+        asked = boards.label_query(variable)
+        options = None
+        if asked is not None:
+            label, of = asked[0], boards.filled_in(asked[1], values)
+            options = _options(store, facts, label, of)
+            if not options:
+                outcome = Outcome(f"variable ${variable.name}", variable.query, board.title)
+                reason, fine = _no_options(store, facts, label, of)
+                outcomes.append(_as(outcome, reason=reason, fine=fine))
+        values[variable.name] = boards.value_of(variable, options)
+    for target in board.targets:
+        unknown = boards.unknown_variables(target.expression, board.variables)
+        if unknown:
+            outcome = Outcome(target.panel, target.expression, board.title)
+            names = printable(", ".join(f"${name}" for name in unknown), _TOLD)
+            reason = f"the board does not define {names}"
+            outcomes.append(_as(outcome, reason=reason, fine=False))
+            continue
+        expression = boards.filled_in(target.expression, values)
+        outcomes.append(_run(store, facts, target.panel, expression, board=board.title))
+    return outcomes
+
+
+def _options(store: Store, facts: Facts, label: str, of: str) -> list[str]:
+    parameters = {
+        "start": f"{facts.now - facts.window:.0f}",
+        "end": f"{facts.now:.0f}",
+        "limit": "1000",
+    }
+    if of:
+        parameters["match[]"] = of
+    try:
+        return store.label_values(label, **parameters)
+    except RefusedError:
+        return []
+
+
+def _no_options(store: Store, facts: Facts, label: str, of: str) -> tuple[str, bool]:
+    for one in selectors(of):
+        reason = _why_no_series(store, facts, one)
+        if reason is not None:
+            return f"it offers no value: {reason[0]}", False
+    return f"it offers no value: no series of {printable(of or 'the store')} has {label!r}", False
+
+
+def _run(
+    store: Store, facts: Facts, where: str, expression: str, *, board: str = "", unit: str = ""
+) -> Outcome:
+    outcome = Outcome(where, expression, board, unit=unit)
+    try:
+        rows = store.query(expression, facts.now)
+    except RefusedError as error:
+        return _as(outcome, reason=f"the store refuses it: {error}", fine=False)
+    if rows:
+        numbers = [value for value in map(_value, rows) if value is not None]
+        return Outcome(where, expression, board, len(rows), max(numbers, default=None), unit)
+    reason, fine = why_empty(store, facts, expression)
+    return _as(outcome, reason=reason, fine=fine)
+
+
+def _as(outcome: Outcome, *, reason: str, fine: bool) -> Outcome:
+    return Outcome(
+        outcome.where,
+        outcome.expression,
+        outcome.board,
+        unit=outcome.unit,
+        reason=reason,
+        fine=fine,
+    )
+
+
+def _value(row: dict[str, object]) -> float | None:
+    pair = row.get("value")
+    try:
+        value = float(pair[1])  # type: ignore[index]
+    except (TypeError, ValueError, IndexError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def why_empty(store: Store, facts: Facts, expression: str) -> tuple[str, bool]:
+    """Why a query has no answer, and whether that is in order. Raises CannotAskError."""
+    asked = selectors(expression)
+    for one in asked:
+        try:
+            reason = _why_no_series(store, facts, one)
+        except RefusedError:
+            continue
+        if reason is not None:
+            return reason
+    if re.search(r"[<>]|[!=]=", re.sub(r'"[^"]*"', "", _without_matchers(expression))):
+        return "its comparison holds for none of the series, which is an answer too", True
+    if len(asked) > 1:
+        return "each part has series, and no labels of one side fit the other's", False
+    return "the series are there, and the query gives nothing of them", False
+
+
+def _without_matchers(expression: str) -> str:
+    return re.sub(r"\{[^{}]*\}", "", expression)
+
+
+def _why_no_series(store: Store, facts: Facts, one: Selector) -> tuple[str, bool] | None:
+    """Why a selector has no series now; None when it has some."""
+    if not one.name:
+        return None
+    if not _count(store, facts, one.name, ()):
+        return _why_no_name(facts, one.name)
+    if not _count(store, facts, one.name, one.matchers):
+        return _why_no_match(store, facts, one)
+    chosen = selector(one.name, map(str, one.matchers))
+    if not store.query(f"count({chosen})", facts.now):
+        return STOPPED, False
+    if one.window is None:
+        return None
+    rows = store.query(f"max(count_over_time({chosen}[{one.window * 1000:.0f}ms]))", facts.now)
+    most = _value(rows[0]) if rows else 0
+    interval = facts.interval or 0.0
+    if (most or 0) >= 2:
+        return None
+    if one.window < 2 * interval:
+        return (
+            f"its window of {one.window:g} s holds fewer than two samples, which are "
+            f"{interval:.0f} s apart: take {4 * interval:.0f} s or more"
+        ), False
+    return "a rate needs two samples, and there is only one yet: wait for the next", False
+
+
+def _count(store: Store, facts: Facts, name: str, matchers: Sequence[Matcher]) -> bool:
+    chosen = selector(name, map(str, matchers))
+    return bool(
+        store.query(f"count(last_over_time({chosen}[{max(facts.window, 1):.0f}s]))", facts.now)
+    )
+
+
+def _why_no_name(facts: Facts, name: str) -> tuple[str, bool]:
+    base = name
+    for suffix in HISTOGRAM_SUFFIXES:
+        base = base.removesuffix(suffix)
+    for one in facts.stored:
+        if base == metric_name(one.metric):
+            if one.native:
+                return f"{base} is stored as a native histogram, without _bucket", False
+            if one.name != base:
+                how = f"with the prefix {one.prefix}" if one.prefix else one.styles[-1].value
+                return f"its metric is stored under another name: {how}", False
+    for gap in missing(facts.stored):
+        if base == metric_name(gap.metric):
+            return gap.reason, gap.expected
+    return f"there is no metric {printable(name, 80)} in the store", False
+
+
+def _why_no_match(store: Store, facts: Facts, one: Selector) -> tuple[str, bool]:
+    events = {label_name(key) for key in _EVENTS}
+    for condition in one.matchers:
+        if _count(store, facts, one.name, (condition,)):
+            continue
+        there = _options(store, facts, condition.label, selector(one.name))
+        told = printable(str(condition), 80)
+        if not there:
+            if condition.label in events:
+                return f"no series with {told} yet: it comes with the first", True
+            return f"no series of {one.name} has the label {condition.label}", False
+        values = printable(", ".join(there[:5]), 80)
+        fine = condition.label in events
+        return f"no series of {one.name} with {told}; it has {values}", fine
+    told = printable(", ".join(map(str, one.matchers)), 120)
+    return f"no series of {one.name} fits all of {told} at once", False
+
+
+def _narrowing(facts: Facts) -> str:
+    if facts.service is None:
+        return ""
+    labels = {service_label(one.labels) for one in facts.processes} - {None}
+    label = min((label for label in labels if label is not None), default="job")
+    return matcher(label, facts.service)
