@@ -70,8 +70,9 @@ def pool_line(key: PoolKey, pool: PoolView) -> str:
 
 def pool_summary(key: PoolKey, pool: PoolView) -> str:
     """The most of it in one short line, for where a block has no room."""
+    of = "" if pool.maximum is None else f" of {pool.maximum}"
     parts = [
-        f"{pool_label(key)}: {pool.active} of {_maximum(pool)} active",
+        f"{pool_label(key)}: {pool.active}{of} active",
         f"now {_phases_now(pool)}",
         f"wait p95 {quantile_text(pool.wait.quantile(0.95))}",
     ]

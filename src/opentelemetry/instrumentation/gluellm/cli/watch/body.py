@@ -48,10 +48,11 @@ class Body:
     def _inflate(self, chunk: bytes) -> None:
         inflater = self._inflater
         while chunk and inflater is not None:
-            if inflater.eof:  # a gzip file may be several, one after the other
-                inflater = self._inflater = self._next_member(chunk)
-                if inflater is None:
+            if inflater.eof:
+                chunk = chunk.lstrip(b"\0")  # a gzip file may be padded with zeros
+                if not chunk:
                     return
+                inflater = self._inflater = self._next_member()
             room = EXPANDED_BYTES - len(self._expanded) + 1
             try:
                 self._expanded += inflater.decompress(chunk, room)
@@ -63,12 +64,10 @@ class Body:
                 )
             chunk = inflater.unconsumed_tail or inflater.unused_data
 
-    def _next_member(self, chunk: bytes) -> zlib._Decompress | None:
-        """None for the zeros that a gzip file may be padded with; anything else is decoded."""
+    def _next_member(self) -> zlib._Decompress | None:
+        """A gzip file may be several, one after the other."""
         if self._encoding != "gzip":
             raise RefusedError(400, f"the {self._encoding} body goes on after its end")
-        if not chunk.strip(b"\0"):
-            return None
         self._members += 1
         if self._members >= _MOST_MEMBERS:
             raise RefusedError(413, f"the gzip body has more than {_MOST_MEMBERS} members")

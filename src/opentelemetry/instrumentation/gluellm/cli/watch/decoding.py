@@ -54,7 +54,7 @@ RESPONSES: dict[Signal, type[Message]] = {
     Signal.TRACES: ExportTraceServiceResponse,
     Signal.LOGS: ExportLogsServiceResponse,
 }
-_IDS = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id")
+_IDS = ("trace_id", "span_id", "parent_span_id")
 _DEEPEST = 100
 _VARINT, _LENGTH_DELIMITED = 0, 2
 _SKIPPED = {1: 8, 3: 0, 4: 0, 5: 4}
@@ -87,10 +87,8 @@ def _from_json(signal: Signal, body: bytes) -> Message:
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise RefusedError(400, f"{what}: {reason}") from None
-    if not isinstance(found, dict):
-        raise RefusedError(400, f"{what}: found {type(found).__name__}, expected an object")
     try:
-        _ids_as_base64(found, 0)
+        _prepare(found, kind.DESCRIPTOR, "the whole", 0)
         request = kind()
         ParseDict(found, request, ignore_unknown_fields=True)
     except (ParseError, ValueError, TypeError, AttributeError, OverflowError) as error:
@@ -103,22 +101,27 @@ def _openings(body: bytes) -> int:
     return body.count(b"{") + body.count(b"[") + body.count(b",")
 
 
-def _ids_as_base64(value: Any, depth: int) -> None:
-    """In place, as protobuf's own mapping has bytes. Raises ValueError."""
+def _prepare(value: object, kind: Any, name: str, depth: int) -> None:
+    """Check that objects stand where messages do, and make ids base64, in place.
+
+    protobuf's parser takes text and lists for objects without fields. Raises ValueError.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"{name}: found {type(value).__name__}, expected an object")
     if depth > _DEEPEST:
         raise ValueError("nested too deeply")
-    if isinstance(value, list):
-        for item in value:
-            _ids_as_base64(item, depth + 1)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if isinstance(item, (dict, list)):
-                _ids_as_base64(item, depth + 1)
-            elif key in _IDS and isinstance(item, str):
-                try:
-                    value[key] = base64.b64encode(bytes.fromhex(item)).decode()
-                except ValueError:
-                    raise ValueError(f"{key} is not hexadecimal") from None
+    for key, item in value.items():
+        field = kind.fields_by_camelcase_name.get(key) or kind.fields_by_name.get(key)
+        if field is None or item is None:
+            continue
+        if field.message_type is not None:
+            for part in item if isinstance(item, list) else (item,):
+                _prepare(part, field.message_type, key, depth + 1)
+        elif field.name in _IDS and isinstance(item, str):
+            try:
+                value[key] = base64.b64encode(bytes.fromhex(item)).decode()
+            except ValueError:
+                raise ValueError(f"{key} is not hexadecimal") from None
 
 
 def _count_parts(body: bytes, descriptor: Any) -> None:

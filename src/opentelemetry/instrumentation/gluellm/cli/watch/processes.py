@@ -175,7 +175,8 @@ class Process:
             if series.collection < self.exports and not series.point.delta
         ]
         for key in ended:
-            if self._series.pop(key).point.resets:
+            point = self._series.pop(key).point
+            if point.resets and point.monotonic:
                 self._history.clear()  # sums over series would seem to shrink
             self._view = None
 

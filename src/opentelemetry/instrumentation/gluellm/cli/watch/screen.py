@@ -12,12 +12,11 @@ from rich.console import Console
 from rich.text import Text
 
 from ..screens import LiveArea, print_line
-from ..text import seconds
 from .frame import frame
 from .intake import Intake
 from .notes import Notes
 from .processes import Process
-from .show import name_of, process_lines, waiting_lines
+from .show import LEGEND, heading, name_of, process_lines, waiting_lines
 
 _LOG_LINES = 4
 _LINES_EVERY = 5.0
@@ -74,6 +73,8 @@ class LiveScreen:
         head = [Text(f"Listening on {self._url} for OTLP/HTTP. Ctrl-C ends.", style="bold")]
         if not len(intake.processes):
             head += [Text(line) for line in waiting_lines(self._url)]
+        else:
+            head.append(Text(LEGEND, style="dim"))
         head.append(Text())
         foot = [Text(f"logged: {line}", style="yellow") for line in self._logged]
         foot += [Text(line, style="red") for line in self._notes.lines()]
@@ -109,6 +110,7 @@ class PlainScreen:
         self._print(f"Listening on {self._url} for OTLP/HTTP. Ctrl-C ends.")
         for line in waiting_lines(self._url):
             self._print(line)
+        self._print(LEGEND)
         return self
 
     def __exit__(
@@ -147,9 +149,7 @@ class PlainScreen:
                     self._print(line)
             elif process.silent and process not in self._silent:
                 self._silent.add(process)
-                self._print(
-                    f"{name_of(process)}: SILENT, last heard {seconds(round(process.silence))} ago"
-                )
+                self._print(heading(process))
 
     def _print(self, line: str) -> None:
         print_line(self._console, line)

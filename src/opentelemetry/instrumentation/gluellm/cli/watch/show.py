@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from ...telemetry.semconv import SCOPE_NAME
 from ..render import health_lines, pool_line
 from ..text import printable, seconds
 from ..view import PoolKey, PoolView, View
 from .processes import Process
 
+LEGEND = "Counts, waits and times are over the time told at the end of a process's line."
 MOST_POOLS = 30
 """Pools told of one process."""
 _LONGEST_LINE = 200
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def environment_lines(url: str) -> list[str]:
@@ -32,23 +36,25 @@ def waiting_lines(url: str) -> list[str]:
 
 
 def name_of(process: Process) -> str:
-    """Service and instance; both are printable already."""
+    """Service and instance, of a UUID its first part; all of it is printable already."""
     service, instance = process.identity.service, process.identity.instance
+    if _UUID.fullmatch(instance):
+        instance = instance[:8]
     return f"{service} ({instance})" if instance else service
 
 
 def heading(process: Process) -> str:
-    """Who, when it was last heard, and over which time its counters are shown."""
-    silence = f"last heard {seconds(round(process.silence))} ago"
+    """Who, when it was last heard, and over which time its counters, waits and times are."""
+    silence = f"heard {process.silence:.0f} s ago"
     if process.silent:
-        silence = f"SILENT, {silence}: what follows is of then"
+        silence = f"SILENT, last {silence}"
     elif process.interval is not None:
-        silence += f", exports every {seconds(process.interval)}"
-    _, window = process.recent()
+        silence += f", every {seconds(process.interval)}"
     if not process.exports:
-        return f"{name_of(process)}: {silence}"
-    since = "since its start" if window is None else f"of the last {seconds(window)}"
-    return f"{name_of(process)}: {silence}; counters, waits and times are {since}"
+        return f"{name_of(process)}, {silence}"
+    _, window = process.recent()
+    over = "since its start" if window is None else f"over {window:.0f} s"
+    return f"{name_of(process)}, {silence}; counted {over}"
 
 
 def doubts(process: Process, view: View) -> list[str]:

@@ -1,0 +1,208 @@
+"""Both encodings of OTLP, and all that is neither."""
+
+import base64
+import json
+import random
+
+import pytest
+from google.protobuf.message import Message
+
+from opentelemetry.instrumentation.gluellm.cli.watch import decoding
+from opentelemetry.instrumentation.gluellm.cli.watch.decoding import (
+    REQUESTS,
+    Encoding,
+    Signal,
+    decode,
+)
+from opentelemetry.instrumentation.gluellm.cli.watch.refusal import RefusedError
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.otlp import (
+    as_json,
+    gauge,
+    histogram,
+    logs_request,
+    metrics_request,
+    number,
+    traces_request,
+)
+
+MANY = metrics_request(
+    number(semconv.REQUESTS, 2**53 + 1, http__response__status_code=200),
+    gauge(semconv.EVENT_LOOP_LAG_PEAK, 0.25),
+    histogram(semconv.ACQUIRE_DURATION, [3, 0, 1], [0.0, 0.5]),
+)
+MESSAGES = {
+    Signal.METRICS: MANY,
+    Signal.TRACES: traces_request(bytes(range(16)), bytes(range(8))),
+    Signal.LOGS: logs_request("a leak"),
+}
+
+
+NESTED = (
+    b'{"resourceMetrics": [{"resource": {"attributes": [{"value": '
+    + b'{"arrayValue": {"values": [' * 100
+    + b"]}}" * 100
+    + b"}]}}]}"
+)
+
+
+def refusal(signal: Signal, encoding: Encoding, body: bytes) -> RefusedError:
+    with pytest.raises(RefusedError) as found:
+        decode(signal, encoding, body)
+    return found.value
+
+
+@pytest.mark.parametrize("signal", Signal)
+def test_json_and_protobuf_say_the_same(signal):
+    """Ids are hexadecimal in JSON, 64-bit numbers are text, enums are numbers."""
+    message = MESSAGES[signal]
+    assert decode(signal, Encoding.PROTOBUF, message.SerializeToString()) == message
+    assert decode(signal, Encoding.JSON, as_json(message)) == message
+
+
+@pytest.mark.parametrize("signal", Signal)
+def test_an_empty_message_is_fine(signal):
+    """An exporter with nothing to say."""
+    assert decode(signal, Encoding.PROTOBUF, b"") == REQUESTS[signal]()
+    assert decode(signal, Encoding.JSON, b"{}") == REQUESTS[signal]()
+
+
+def test_fields_of_a_later_version_are_ignored():
+    """As the specification demands of JSON."""
+    found = json.loads(as_json(MANY))
+    found["resourceMetrics"][0]["scopeMetrics"][0]["tomorrow"] = {"x": [1]}
+    found["more"] = None
+    assert decode(Signal.METRICS, Encoding.JSON, json.dumps(found).encode()) == MANY
+
+
+def test_64_bit_numbers_may_be_numbers_in_json():
+    """Senders in JavaScript write small ones so."""
+    text = as_json(metrics_request(number(semconv.REQUESTS, 7)))
+    assert b'"asInt": "7"' in text
+    request = decode(Signal.METRICS, Encoding.JSON, text.replace(b'"asInt": "7"', b'"asInt": 7'))
+    assert request == metrics_request(number(semconv.REQUESTS, 7))
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "Expecting value"),
+        (b"[]", "found list, expected an object"),
+        (b'{"resourceMetrics": [{"resource": {}}', "delimiter"),
+        (b'{"resourceMetrics": 7}', "resourceMetrics"),
+        (b'{"resourceMetrics": ["x"]}', "resourceMetrics: found str, expected an object"),
+        (b'{"resourceMetrics": [[]]}', "resourceMetrics: found list, expected an object"),
+        (b'{"resourceMetrics": {}}', "resourceMetrics"),
+        (b'{"resourceMetrics": [{"schemaUrl": "\\ud800"}]}', "ExportMetricsServiceRequest"),
+        (b"\xff\xfe\x00", "ExportMetricsServiceRequest"),
+        (b'{"a": ' * 100_000, "nested too deeply"),
+        (NESTED, "nested too deeply"),
+        (b'{"a": ' + b"9" * 10_000 + b"}", "integer string conversion"),
+        (b'{"resourceMetrics": [{"resource": {"attributes": "a"}}]}', "attributes: found str"),
+    ],
+)
+def test_what_is_not_otlp_json_is_refused(body, said):
+    """400 and the reason."""
+    error = refusal(Signal.METRICS, Encoding.JSON, body)
+    assert error.status == 400
+    assert said in error.message
+
+
+@pytest.mark.parametrize(
+    "body", [MANY.SerializeToString()[:-1], b"\xff" * 20, b"{}", b"\x0a\xff\xff\xff\xff\x0f"]
+)
+def test_what_is_not_protobuf_is_refused(body):
+    """Truncated, noise, the other encoding, a length beyond the end."""
+    error = refusal(Signal.METRICS, Encoding.PROTOBUF, body)
+    assert error.status == 400
+    assert "not a protobuf ExportMetricsServiceRequest" in error.message
+
+
+def large_request() -> Message:
+    """More than is decoded uncounted, as a process with very many series sends it."""
+    points = [
+        number(semconv.REQUESTS, n, server__address=f"host-{n}.example.org", server__port=443)
+        for n in range(4000)
+    ]
+    return metrics_request(*points)
+
+
+def test_a_large_request_is_taken():
+    """Thousands of points have fewer parts than the bound."""
+    request = large_request()
+    body = request.SerializeToString()
+    assert len(body) > decoding.UNCOUNTED_BYTES
+    assert decode(Signal.METRICS, Encoding.PROTOBUF, body) == request
+    assert decode(Signal.METRICS, Encoding.JSON, as_json(request)) == request
+
+
+@pytest.mark.parametrize("cut", [1, 1000, 100_000])
+def test_a_large_request_that_is_truncated_is_refused(cut):
+    """The parts are counted by other code than decodes."""
+    body = large_request().SerializeToString()[:-cut]
+    assert refusal(Signal.METRICS, Encoding.PROTOBUF, body).status == 400
+
+
+def nested(field: int, inner: bytes) -> bytes:
+    """A length-delimited field."""
+    length, size = b"", len(inner)
+    while size > 127:
+        length += bytes([size & 127 | 128])
+        size >>= 7
+    return bytes([field << 3 | 2]) + length + bytes([size]) + inner
+
+
+EMPTY_PARTS = b"\x0a\x00" * (decoding.PARTS + 1)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        (Encoding.PROTOBUF, EMPTY_PARTS),
+        (Encoding.PROTOBUF, nested(1, nested(2, nested(2, nested(5, EMPTY_PARTS))))),
+        (Encoding.PROTOBUF, b"\x1b\x1c" * 10 + EMPTY_PARTS),
+        (Encoding.JSON, b'{"resourceMetrics": [' + b"{}," * decoding.PARTS + b"{}]}"),
+        (Encoding.JSON, b'{"x": [' + b"[]," * decoding.PARTS + b"[]]}"),
+        (Encoding.JSON, b'{"x": [' + b"1e5," * (decoding.PARTS + 1) + b"1]}"),
+    ],
+    ids=["resources", "points", "after groups", "objects", "lists", "values"],
+)
+def test_a_body_of_very_many_empty_parts_is_refused_before_it_is_decoded(encoding, body):
+    """Two bytes become a message of dozens: 413."""
+    error = refusal(Signal.METRICS, encoding, body)
+    assert error.status == 413
+    assert str(decoding.PARTS) in error.message
+
+
+@pytest.mark.parametrize("encoding", Encoding)
+def test_noise_is_decoded_or_refused_and_nothing_else(encoding):
+    """Requests with some bytes changed, and with some JSON values replaced."""
+    chance = random.Random(4)
+    whole = MANY.SerializeToString() if encoding is Encoding.PROTOBUF else as_json(MANY)
+    values = [b'"x"', b"-1", b"null", b"[]", b"{}", b"1e400", b"NaN", b"true", b"1.5"]
+    refused = 0
+    for _ in range(1500):
+        body = bytearray(whole)
+        for _ in range(chance.randint(1, 4)):
+            at = chance.randrange(len(body))
+            if encoding is Encoding.JSON and chance.random() < 0.5:
+                body[at : at + chance.randint(1, 12)] = chance.choice(values)
+            else:
+                body[at] = chance.randrange(256)
+        try:
+            decode(Signal.METRICS, encoding, bytes(body))
+        except RefusedError:
+            refused += 1
+    assert 100 < refused < 1500
+
+
+def test_ids_are_not_base64_in_json():
+    """A sender that uses protobuf's own mapping is told."""
+    text = json.dumps(
+        {
+            "resourceSpans": [
+                {"scopeSpans": [{"spans": [{"traceId": base64.b64encode(b"t" * 16).decode()}]}]}
+            ]
+        }
+    )
+    assert "not hexadecimal" in refusal(Signal.TRACES, Encoding.JSON, text.encode()).message

@@ -1,0 +1,139 @@
+"""Data points: what is kept of them, and what is refused."""
+
+import pytest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
+
+from opentelemetry.instrumentation.gluellm.cli.watch.bounds import BUCKETS
+from opentelemetry.instrumentation.gluellm.cli.watch.points import (
+    Point,
+    UnfitPointError,
+    points_of,
+)
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.otlp import CUMULATIVE, DELTA, POOL, gauge, histogram, number, pairs
+
+
+def point(metric: Metric) -> Point:
+    """The metric's only point, which is fit."""
+    (found,) = points_of(metric)
+    assert not isinstance(found, UnfitPointError), found
+    return found[1]
+
+
+def unfit(metric: Metric) -> str:
+    """What is wrong with the metric's only point."""
+    (found,) = points_of(metric)
+    assert isinstance(found, UnfitPointError), found
+    return str(found)
+
+
+def test_only_what_the_view_reads_is_kept_of_attributes():
+    """Origins tell series apart, and are not held."""
+    made = number(
+        semconv.REQUESTS,
+        3,
+        server__address="a.example.org",
+        error__type="pool\x1b[2J_timeout",
+        http__response__status_code=429,
+    )
+    assert point(made).attributes == {
+        **POOL,
+        semconv.ERROR_TYPE: "pool?[2J_timeout",
+        semconv.STATUS_CODE: 429,
+    }
+
+
+@pytest.mark.parametrize("status", ["many", "2000", -1, "٣٠٠"])
+def test_a_status_that_is_none_is_left_out(status):
+    """The view reckons with it."""
+    made = number(semconv.REQUESTS, 3, http__response__status_code=status)
+    assert semconv.STATUS_CODE not in point(made).attributes
+
+
+def test_series_are_told_apart_by_all_attributes():
+    """Else the last of two origins would stand for both."""
+    keys = {
+        next(iter(points_of(number(semconv.REQUESTS, 1, server__address=host))))[0]
+        for host in ("a", "b", "a")
+    }
+    assert len(keys) == 2
+
+
+def test_the_order_of_attributes_tells_nothing():
+    """Senders differ in it."""
+    metric = number(semconv.REQUESTS, 1, a="1", b="2")
+    turned = number(semconv.REQUESTS, 1, b="2", a="1")
+    assert next(iter(points_of(metric)))[0] == next(iter(points_of(turned)))[0]
+
+
+def test_temporality_is_kept():
+    """Delta is added up; a start that moves tells of a restart only of what is cumulative."""
+    cumulative = point(number(semconv.REQUESTS, 3, temporality=CUMULATIVE))
+    delta = point(number(semconv.REQUESTS, 3, temporality=DELTA))
+    state = point(gauge(semconv.EVENT_LOOP_LAG_PEAK, 0.5))
+    assert [(p.delta, p.resets) for p in (cumulative, delta, state)] == [
+        (False, True),
+        (True, False),
+        (False, False),
+    ]
+
+
+def test_an_exponential_histogram_has_a_count_and_no_buckets():
+    """Its buckets can't be added to others."""
+    made = Metric(name=semconv.ACQUIRE_DURATION.name)
+    made.exponential_histogram.aggregation_temporality = CUMULATIVE
+    raw = made.exponential_histogram.data_points.add(count=7, scale=3, max=1.5)
+    raw.positive.bucket_counts.extend([3, 4])
+    raw.attributes.extend(pairs(POOL))
+    found = point(made)
+    assert (found.count, found.explicit_bounds, found.max) == (7, None, 1.5)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e300, 2**62])
+def test_values_that_are_no_numbers_are_refused(value):
+    """Sums and shares of them would not be numbers either."""
+    assert "not a number" in unfit(number(semconv.REQUESTS, value))
+
+
+@pytest.mark.parametrize(
+    ("counts", "bounds", "said"),
+    [
+        ([1, 2], [0.5, 1.0], "2 bounds and 2 counts"),
+        ([1, 2, 3], [1.0, 0.5], "don't increase"),
+        ([1, 2], [float("nan")], "don't increase"),
+        ([1, 2], [float("inf")], "don't increase"),
+        ([1, 2**63], [1.0], "a count is beyond"),
+        ([0] * (BUCKETS + 2), range(BUCKETS + 1), f"more than {BUCKETS} buckets"),
+    ],
+)
+def test_buckets_that_are_none_are_refused(counts, bounds, said):
+    """Quantiles are reckoned from them."""
+    assert said in unfit(histogram(semconv.ACQUIRE_DURATION, counts, bounds))
+
+
+def test_a_metric_of_another_kind_is_refused():
+    """By the contract's name, as something that the contract doesn't have."""
+    as_histogram = histogram(semconv.ACQUIRE_DURATION, [1], [])
+    as_histogram.name = semconv.REQUESTS.name
+    assert "found histogram, expected numbers" in unfit(as_histogram)
+    assert "expected a histogram" in unfit(number(semconv.ACQUIRE_DURATION, 1))
+    summary = Metric(name=semconv.REQUESTS.name)
+    summary.summary.data_points.add(count=1)
+    assert "found summary" in unfit(summary)
+
+
+def test_a_sum_without_temporality_is_refused():
+    """Whether to add it up is not to be guessed."""
+    assert "temporality is not set" in unfit(number(semconv.REQUESTS, 1, temporality=0))
+
+
+def test_a_point_without_a_value_is_refused():
+    """JSON with a misspelt key comes to this."""
+    made = number(semconv.REQUESTS, 1)
+    made.sum.data_points[0].ClearField("as_int")
+    assert "no value" in unfit(made)
+
+
+def test_a_metric_without_data_has_no_points():
+    """A name alone is allowed."""
+    assert not list(points_of(Metric(name=semconv.REQUESTS.name)))

@@ -1,0 +1,287 @@
+"""Processes: windows, restarts, delta, ends, and bounds."""
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.view import PoolKey, PoolView
+from opentelemetry.instrumentation.gluellm.cli.watch import processes as module
+from opentelemetry.instrumentation.gluellm.cli.watch.bounds import (
+    GONE_SECONDS,
+    PROCESSES,
+    REPLACED_SECONDS,
+)
+from opentelemetry.instrumentation.gluellm.cli.watch.intake import Intake, Rejected
+from opentelemetry.instrumentation.gluellm.cli.watch.processes import Process, Processes
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.otlp import DELTA, LATER, SECOND, START, gauge, histogram, metrics_request, number
+
+KEY = PoolKey("openai", "httpx2")
+
+
+class Watched:
+    """An intake whose clock the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.processes = Processes(lambda: self.now)
+        self.intake = Intake(self.processes)
+
+    def export(self, *metrics, **resource) -> Rejected:
+        return self.intake.take(metrics_request(*metrics, **resource))
+
+    def after(self, seconds: float) -> int:
+        """Let so much time pass; the time that points have then."""
+        self.now += seconds
+        return LATER + int((self.now - 1000) * SECOND)
+
+    @property
+    def process(self) -> Process:
+        (only,) = self.processes
+        return only
+
+    @property
+    def total(self) -> PoolView:
+        return self.process.view().pools[KEY]
+
+    @property
+    def recent(self) -> tuple[PoolView, float | None]:
+        view, seconds = self.process.recent()
+        return view.pools[KEY], seconds
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+def test_a_first_export_is_shown_since_the_start(watched):
+    """There is nothing to reckon from yet."""
+    watched.export(number(semconv.REQUESTS, 100))
+    pool, seconds = watched.recent
+    assert (pool.requests, seconds) == (100, None)
+
+
+def test_counters_are_shown_over_the_last_minute(watched):
+    """Every 10 s ten requests more: the window grows to a minute and stays there."""
+    for export in range(12):
+        time = watched.after(10)
+        watched.export(number(semconv.REQUESTS, 100 + 10 * export, time))
+        pool, seconds = watched.recent
+        if export:
+            expected = min(export, 6)
+            assert (pool.requests, seconds) == (10 * expected, 10 * expected)
+    assert watched.total.requests == 210
+
+
+def test_an_export_interval_above_the_window_is_the_window(watched):
+    """As with every two minutes."""
+    for export in range(4):
+        watched.export(number(semconv.REQUESTS, 10 * export, watched.after(120)))
+    pool, seconds = watched.recent
+    assert (pool.requests, seconds) == (10, 120)
+
+
+def test_frequent_exports_keep_few_states(watched):
+    """The history is bounded, however often a process exports."""
+    for export in range(2000):
+        watched.export(number(semconv.REQUESTS, export, watched.after(0.1)))
+    assert len(watched.process._history) <= 14
+    pool, seconds = watched.recent
+    assert 60 <= seconds <= 66
+    assert pool.requests == pytest.approx(10 * seconds, abs=1)
+
+
+def test_one_collection_may_come_in_several_requests(watched):
+    """As a collector's batches come: state of now is not counted as of two times."""
+    watched.export(number(semconv.REQUESTS, 5))
+    watched.export(number(semconv.CONNECTION_OPENED, 2))
+    assert watched.process.exports == 1
+    assert (watched.total.requests, watched.total.opened) == (5, 2)
+
+
+def test_a_later_start_is_a_restart(watched):
+    """Even where the new counter is the larger one by now; nothing of before is left."""
+    watched.export(
+        gauge(semconv.LEAK_SUSPECTED, 3), number(semconv.REQUESTS, 5), number(semconv.TIMEOUTS, 4)
+    )
+    time = watched.after(10)
+    watched.export(
+        gauge(semconv.LEAK_SUSPECTED, 1, time),
+        number(semconv.REQUESTS, 7, time, start=START + 5 * SECOND),
+    )
+    pool, seconds = watched.recent
+    assert (pool.requests, pool.leaks_suspected, pool.timeouts, seconds) == (7, 1, {}, None)
+    assert not watched.process.clashes
+
+
+def test_a_counter_that_fell_is_a_restart_where_starts_are_not_told(watched):
+    """start_time_unix_nano may be 0."""
+    watched.export(number(semconv.REQUESTS, 5, start=0))
+    watched.export(number(semconv.REQUESTS, 3, watched.after(10), start=0))
+    assert watched.recent == (PoolView(requests=3, provider="openai"), None)
+
+
+def test_what_is_no_counter_may_fall(watched):
+    """Connections come and go without a restart."""
+    for value in (5, 3):
+        watched.export(
+            number(semconv.CONNECTION_MAX, value, watched.after(10), start=0, monotonic=False)
+        )
+    assert watched.recent[1] == 10
+
+
+def test_two_processes_under_one_name_are_told(watched):
+    """Workers without an instance of their own: what had ended comes back."""
+    for _ in range(2):
+        for start, value in ((START, 50), (START + SECOND, 3)):
+            watched.export(number(semconv.REQUESTS, value, watched.after(1), start=start))
+    assert watched.process.clashes
+    watched.after(70)
+    assert not watched.process.clashes
+
+
+def test_delta_is_added_up(watched):
+    """Counters and histograms, whose buckets are added one by one."""
+    before = LATER
+    for export in range(3):
+        time = watched.after(10)
+        watched.export(
+            number(semconv.REQUESTS, 10, time, start=before, temporality=DELTA),
+            histogram(
+                semconv.ACQUIRE_DURATION, [1, export], [0.5], time, start=before, temporality=DELTA
+            ),
+        )
+        before = time
+    assert watched.total.requests == 30
+    assert watched.total.acquired == 6
+    assert watched.total.wait.counts == (3, 3)
+    pool, seconds = watched.recent
+    assert (pool.requests, pool.wait.counts, seconds) == (20, (2, 3), 20)
+
+
+def test_delta_that_is_sent_twice_counts_once(watched):
+    """An exporter repeats what was not answered in time."""
+    request = number(semconv.REQUESTS, 10, LATER + SECOND, start=LATER, temporality=DELTA)
+    watched.export(request)
+    watched.export(request)
+    assert watched.total.requests == 10
+
+
+def test_delta_series_outlast_exports_without_them(watched):
+    """Only what changed is sent of them."""
+    watched.export(number(semconv.REQUESTS, 10, temporality=DELTA))
+    for _ in range(3):
+        watched.export(gauge(semconv.EVENT_LOOP_LAG_PEAK, 0.5, watched.after(10)))
+    assert watched.total.requests == 10
+
+
+def test_delta_with_other_buckets_begins_anew(watched):
+    """They can't be added."""
+    for bounds in ([0.5], [0.25, 0.5]):
+        watched.export(
+            histogram(
+                semconv.ACQUIRE_DURATION,
+                [1] * (len(bounds) + 1),
+                bounds,
+                watched.after(10),
+                temporality=DELTA,
+            )
+        )
+    assert watched.total.wait.bounds == (0.25, 0.5)
+    assert watched.total.acquired == 5
+
+
+def test_delta_can_not_add_up_to_more_than_can_be_reckoned_with(watched):
+    """The point that would is rejected, and what was is kept."""
+    for export in range(3):
+        rejected = watched.export(
+            number(semconv.REQUESTS, 9e14, watched.after(1), temporality=DELTA)
+        )
+        assert rejected.number == (0 if export == 0 else 1)
+    assert watched.total.requests == 9e14
+
+
+def test_series_that_ended_are_dropped(watched):
+    """A pool that is gone stops being exported; so do its rows, one export later."""
+    other = {semconv.POOL_NAME: "gone"}
+    watched.export(number(semconv.REQUESTS, 5), number(semconv.REQUESTS, 5, **dotted(other)))
+    for _ in range(2):
+        assert len(watched.process.view().pools) == 2
+        watched.export(number(semconv.REQUESTS, 6, watched.after(10)))
+    assert list(watched.process.view().pools) == [KEY]
+    assert len(watched.process) == 1
+
+
+def dotted(attributes: dict) -> dict:
+    return {key.replace(".", "__"): value for key, value in attributes.items()}
+
+
+def test_processes_are_told_apart_by_service_and_instance(watched):
+    """The four workers of a server, and another service."""
+    for instance in ("a", "b"):
+        watched.export(number(semconv.REQUESTS, 1), service__instance__id=instance)
+    for pid in (1, 2):
+        watched.export(number(semconv.REQUESTS, 1), process__pid=pid, host__name="web")
+    watched.export(number(semconv.REQUESTS, 1), service__name="other", service__namespace="eu")
+    found = [(p.identity.service, p.identity.instance) for p in watched.processes]
+    assert found == [
+        ("shop", "a"),
+        ("shop", "b"),
+        ("shop", "web:1"),
+        ("shop", "web:2"),
+        ("eu/other", ""),
+    ]
+
+
+def test_a_process_that_stops_is_silent_and_then_gone(watched):
+    """With exports every 10 s: silent after 25 s, gone after 5 minutes."""
+    for _ in range(2):
+        watched.export(number(semconv.REQUESTS, 1, watched.after(10)))
+    watched.after(24)
+    assert not watched.process.silent
+    watched.after(2)
+    assert watched.process.silent
+    watched.processes.drop_gone()
+    watched.after(GONE_SECONDS)
+    watched.processes.drop_gone()
+    assert len(watched.processes) == 0
+
+
+def test_a_process_that_exports_rarely_is_not_silent_meanwhile(watched):
+    """The SDK's default is a minute; so much is granted before the interval is known."""
+    watched.export(number(semconv.REQUESTS, 1))
+    watched.after(140)
+    assert not watched.process.silent
+    watched.export(number(semconv.REQUESTS, 1, watched.after(60)))
+    watched.after(400)
+    assert not watched.process.silent
+    watched.processes.drop_gone()
+    assert len(watched.processes) == 1
+
+
+def test_too_many_processes_are_rejected_until_one_is_silent(watched):
+    """The longest silent makes room for a new one."""
+    for n in range(PROCESSES):
+        watched.export(number(semconv.REQUESTS, 1), service__instance__id=n)
+        watched.after(0.1)
+    rejected = watched.export(number(semconv.REQUESTS, 1), service__instance__id="more")
+    assert rejected.number == 1
+    assert str(PROCESSES) in rejected.reason
+    watched.after(REPLACED_SECONDS)
+    watched.export(number(semconv.REQUESTS, 1), service__instance__id=0)
+    assert watched.export(number(semconv.REQUESTS, 1), service__instance__id="more").number == 0
+    assert {p.identity.instance for p in watched.processes} >= {"0", "2", "more"}
+    assert len(watched.processes) == PROCESSES
+
+
+def test_series_are_bounded_per_process_and_in_all(watched, monkeypatch):
+    """What is beyond is rejected and counted; what is there goes on."""
+    monkeypatch.setattr(module, "SERIES_PER_PROCESS", 10)
+    monkeypatch.setattr(module, "SERIES", 15)
+    many = [number(semconv.REQUESTS, 1, server__port=n) for n in range(12)]
+    rejected = watched.export(*many, service__instance__id="a")
+    assert (rejected.number, rejected.reason) == (2, "more than 10 series of one process")
+    rejected = watched.export(*many, service__instance__id="b")
+    assert (rejected.number, rejected.reason) == (7, "more than 15 series of all processes")
+    time = watched.after(10)
+    again = [number(semconv.REQUESTS, 2, time, server__port=n) for n in range(10)]
+    assert watched.export(*again, service__instance__id="a").number == 0
