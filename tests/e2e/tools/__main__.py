@@ -110,11 +110,12 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str], lo
 def failed(what: str, command: Sequence[str], status: int, log_path: Path) -> str:
     """What to tell about a command that failed: its last lines, and the cure where it is known."""
     printed = log_path.read_text(errors="replace")
+    said = [line for line in printed.splitlines() if not line.startswith("$ ")]
     lines = [
         f"{what}. The command ended with status {status}:",
         f"    {shlex.join(command)}",
         "and said in the end:",
-        *(f"    {line}" for line in printed.splitlines()[1:][-LAST_LINES:]),
+        *(f"    {line}" for line in said[-LAST_LINES:]),
         f"All that it said is in {log_path}",
     ]
     if "no space left on device" in printed.lower():

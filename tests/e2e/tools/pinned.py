@@ -85,8 +85,8 @@ def programs() -> tuple[Program, ...]:
             version=prometheus,
             package=f"github.com/prometheus/prometheus/cmd/prometheus@{module}",
             go=(1, 26, 7),
-            seconds=0,
-            megabytes=0,
+            seconds=170,
+            megabytes=1900,
             flags=prometheus_flags,
         ),
         Program(
@@ -94,8 +94,8 @@ def programs() -> tuple[Program, ...]:
             version=prometheus,
             package=f"github.com/prometheus/prometheus/cmd/promtool@{module}",
             go=(1, 26, 7),
-            seconds=0,
-            megabytes=0,
+            seconds=70,
+            megabytes=500,
             flags=prometheus_flags,
         ),
         Program(
@@ -103,8 +103,8 @@ def programs() -> tuple[Program, ...]:
             version=collector,
             package=f"go.opentelemetry.io/collector/cmd/builder@v{collector}",
             go=(1, 26, 0),
-            seconds=0,
-            megabytes=0,
+            seconds=210,
+            megabytes=2500,
             manifest=MANIFEST,
         ),
         Program(
@@ -112,8 +112,8 @@ def programs() -> tuple[Program, ...]:
             version=victoria,
             package=f"{victoria_module}/app/victoria-metrics@{victoria}",
             go=(1, 26, 6),
-            seconds=0,
-            megabytes=0,
+            seconds=30,
+            megabytes=350,
             flags=(f"-ldflags=-s -w -X {victoria_module}/lib/buildinfo.Version={victoria_says}",),
         ),
     )
