@@ -66,20 +66,30 @@ class Board:
     targets: tuple[Target, ...] = field(default=())
 
 
-def board_files(paths: Sequence[Path]) -> list[Path]:
-    """The JSON files among the paths, those in folders included. Raises BoardError."""
-    files: list[Path] = []
+def read_boards(paths: Sequence[Path]) -> list[Board]:
+    """The dashboards in files and in folders. Raises BoardError.
+
+    A folder may hold other JSON as well, but one dashboard at least.
+    """
+    found: list[Board] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(path.rglob("*.json"))
+            inside = [board for file in sorted(path.rglob("*.json")) for board in _try(file)]
             if not inside:
-                raise BoardError(f"the folder {path} holds no .json file")
-            files += inside
+                raise BoardError(f"the folder {path} holds no Grafana dashboard (*.json)")
+            found += inside
         elif path.is_file():
-            files.append(path)
+            found.append(read_board(path))
         else:
             raise BoardError(f"there is no file or folder {path}")
-    return files
+    return found
+
+
+def _try(path: Path) -> list[Board]:
+    try:
+        return [read_board(path)]
+    except BoardError:
+        return []
 
 
 def read_board(path: Path) -> Board:

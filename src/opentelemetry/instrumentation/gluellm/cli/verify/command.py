@@ -14,12 +14,12 @@ from .address import HEADERS_VARIABLE, AddressError, read_address
 
 EXIT_GOOD, EXIT_TROUBLE, EXIT_USAGE = 0, 1, 2
 _PATIENCE, _LONGEST_PATIENCE = 30.0, 600.0
-_WINDOW, _SHORTEST_WINDOW, _LONGEST_WINDOW = "1h", 60.0, 31 * 86_400.0
+_WINDOW, _SHORTEST_WINDOW, _LONGEST_WINDOW = "1h", 300.0, 31 * 86_400.0
 
 _DESCRIPTION = """\
-Asks a Prometheus, VictoriaMetrics or Mimir what it has of the pools, and says by
-which way the data came, which labels tell services and processes apart, which
-metrics are there, which board queries are empty, and why.
+Asks a Prometheus, VictoriaMetrics or Mimir what it has of the pools, and says
+by which way the data came, which labels tell services and processes apart,
+which metrics are there, which board queries are empty, and why.
 
   gluellm-pools verify --prometheus http://localhost:9090
   gluellm-pools verify --prometheus https://host/prometheus --service api
@@ -27,14 +27,14 @@ metrics are there, which board queries are empty, and why.
 """
 _EPILOG = f"""\
 credentials:
-  --header is seen in the list of processes; the variable {HEADERS_VARIABLE} is
-  not. It is written as OTEL_EXPORTER_OTLP_HEADERS is, values percent-encoded:
+  --header is seen in the list of processes; {HEADERS_VARIABLE} is not.
+  It is written as OTEL_EXPORTER_OTLP_HEADERS is, values percent-encoded:
   {HEADERS_VARIABLE}='Authorization=Bearer%20KEY,X-Scope-OrgID=TENANT'
   No header and no password is ever printed, and no redirect is followed.
 
 exit status:
-  0 all good, 1 something that matters is wrong, missing or empty, 2 wrong arguments,
-  or it could not be asked (nobody answers, it is no such store, it refuses).
+  0 all good; 1 something that matters is wrong, missing or empty; 2 wrong
+  arguments, or it could not be asked (nobody answers, no such store, refused).
 """
 
 
@@ -91,9 +91,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _verify(options: argparse.Namespace) -> int:
     from .asking import CannotAskError, RefusedError, Store
-    from .boards import BoardError, board_files, read_board
-    from .facts import gather
+    from .boards import BoardError, read_boards
     from .findings import findings
+    from .gathering import gather
     from .product import recognise
     from .report import Report, as_json, as_text
     from .running import run_board, run_essential
@@ -102,7 +102,7 @@ def _verify(options: argparse.Namespace) -> int:
     try:
         variable = os.environ.get(HEADERS_VARIABLE)
         address = read_address(options.prometheus, options.header, variable)
-        boards = [read_board(path) for path in board_files(options.boards)]
+        boards = read_boards(options.boards)
     except (AddressError, BoardError) as error:
         return _refuse(str(error))
     store = Store(address, options.timeout)
@@ -112,9 +112,8 @@ def _verify(options: argparse.Namespace) -> int:
         outcomes = []
         if facts.processes:
             outcomes = run_essential(store, facts)
-        if facts.processes or boards:
-            for board in boards:
-                outcomes += run_board(store, facts, board)
+        for board in boards:
+            outcomes += run_board(store, facts, board)
     except CannotAskError as error:
         return _refuse(f"{address.url} can't be asked: {error}")
     except RefusedError as error:
@@ -140,7 +139,7 @@ def _window(text: str) -> float:
     value = duration(text)
     if value is None or not _SHORTEST_WINDOW <= value <= _LONGEST_WINDOW:
         raise argparse.ArgumentTypeError(
-            f"found {text!r}, allowed is a span from 1m to 31d, as in 30m, 6h, 2d"
+            f"found {text!r}, allowed is a span from 5m to 31d, as in 30m, 6h, 2d"
         )
     return value
 

@@ -1,27 +1,14 @@
-"""What the store was asked, gathered before anything is judged."""
+"""What a store answered: all that is judged."""
 
 from __future__ import annotations
 
-import itertools
-import json
-import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from ...telemetry import semconv
-from . import naming
-from .asking import RefusedError, Store
 from .naming import Stored
 from .product import Product
 
 Labels = dict[str, str]
 
-MOST_SERIES = 10_000
-_OF_PROCESSES = (semconv.EVENT_LOOP_LAG_PEAK, semconv.INSTRUMENTATION_DROPPED, semconv.POOL_LIVE)
-"""Few series per process, the first two from instrument() on: they tell processes apart."""
-_OF_RESETS = (semconv.REQUEST_TIME, semconv.REQUESTS, semconv.POOL_OPENED)
-_AHEAD = 3600.0
 LONG_AGO = 14 * 86_400.0
 SERVICE_LABELS = ("exported_job", "job", "service_name", "service.name")
 """Labels that can hold ``service.name``, the one that is taken first."""
@@ -61,6 +48,8 @@ class Facts:
     """The label sets of ``target_info``."""
     targets: dict[tuple[str, str], float] = field(default_factory=dict)
     """What ``up`` last was, by job and instance, for the jobs and instances of `processes`."""
+    down: list[str] = field(default_factory=list)
+    """Targets that can't be scraped, each with the reason, when nothing is fresh."""
     scraped: bool | None = None
     """Whether a target of this store exposes our metrics; None where it does not tell."""
     interval: float | None = None
@@ -84,96 +73,6 @@ class Facts:
         return 300.0
 
 
-class _Gathering:
-    def __init__(self, store: Store, product: Product, window: float, service: str | None) -> None:
-        self.store = store
-        self.window = window
-        self.service = service
-        self.now = _number(store.query("time()")[0])
-        self.facts = Facts(product, self.now, window, service=service)
-        self.range = f"{max(int(window), 1)}s"
-
-    def names(self, start: float, end: float) -> list[str]:
-        return self.store.label_values(
-            "__name__",
-            **{"match[]": f'{{__name__=~"{naming.NAMES}"}}'},
-            start=f"{start:.0f}",
-            end=f"{end:.0f}",
-        )
-
-    def rows(self, expression: str) -> list[dict[str, Any]]:
-        return self.store.query(expression, self.now)
-
-
-def gather(store: Store, product: Product, window: float, service: str | None = None) -> Facts:
-    """Ask for all that is judged later. Raises RefusedError, CannotAskError."""
-    ask = _Gathering(store, product, window, service)
-    now = ask.now
-    names = ask.names(now - window, now)
-    # A store tells the names of a whole block of hours, so they are counted in the window first.
-    known = naming.stored(names)
-    counts = _counted(ask, known, [[]], f"last_over_time({{}}[{ask.range}])")
-    found = [one for one in known if counts.get(one.counted)]
-    facts: dict[str, Any] = {"stored": found, "foreign": naming.foreign(names, known)}
-    facts["unknown"] = _unknown(names, known)
-    if not found:
-        facts["earlier"] = bool(naming.stored(ask.names(now - LONG_AGO, now)))
-        facts["ahead"] = bool(naming.stored(ask.names(now, now + _AHEAD)))
-        facts["empty"] = not store.label_values(
-            "__name__", start=f"{now - window:.0f}", end=f"{now:.0f}", limit="1"
-        )
-        return _with(ask.facts, facts)
-    processes = _processes(ask, found)
-    facts["processes"] = processes
-    narrowed = _narrowed(processes, service)
-    if service is not None and not processes:
-        return _with(ask.facts, facts)
-    if service is not None:
-        counts = _counted(ask, known, narrowed, f"last_over_time({{}}[{ask.range}])")
-        facts["stored"] = found = [one for one in known if counts.get(one.counted)]
-    facts["counts"] = counts
-    facts["fresh"] = _counted(ask, found, narrowed, "{}")
-    facts["targets"] = _targets(ask, processes)
-    facts["scraped"] = _scraped(ask, found)
-    facts["info"] = [
-        _labels(row)
-        for name in ("target_info", "target.info")
-        if name in names
-        for row in ask.rows(f"last_over_time({naming.selector(name)}[{ask.range}])")
-    ]
-    facts["interval"] = _interval(ask, found, processes)
-    facts["resets"] = _resets(ask, found, narrowed)
-    facts["blind"] = _blind(ask, found, narrowed)
-    facts["failures"] = _failures(ask, found, narrowed)
-    return _with(ask.facts, facts)
-
-
-def _with(facts: Facts, known: dict[str, Any]) -> Facts:
-    return Facts(facts.product, facts.now, facts.window, service=facts.service, **known)
-
-
-def _unknown(names: Sequence[str], found: Sequence[Stored]) -> list[str]:
-    known = {one.name for one in found}
-    rest = set()
-    for name in names:
-        base = re.sub(r"_(bucket|sum|count|created)$", "", name)
-        if name in known or base in known or re.fullmatch(naming.FOREIGN_NAMES, name):
-            continue
-        # prometheus_client tells when a counter began, under a name of its own.
-        if name.endswith("_created") or name in ("target_info", "target.info"):
-            continue
-        rest.add(name)
-    return sorted(rest)
-
-
-def _narrowed(processes: Sequence[Series], service: str | None) -> list[list[str]]:
-    """Matchers to ask with, one list for each label that holds the service."""
-    if service is None:
-        return [[]]
-    labels = {service_label(one.labels) for one in processes}
-    return [[naming.matcher(label, service)] for label in sorted(filter(None, labels))]
-
-
 def service_label(labels: Labels) -> str | None:
     """The label that holds the service's name."""
     return next((label for label in SERVICE_LABELS if label in labels), None)
@@ -182,154 +81,3 @@ def service_label(labels: Labels) -> str | None:
 def _of(found: Sequence[Stored], metrics: Iterable[semconv.Metric]) -> list[str]:
     wanted = list(metrics)
     return [one.counted for one in found if one.metric in wanted]
-
-
-def _processes(ask: _Gathering, found: Sequence[Stored]) -> list[Series]:
-    # The instant query knows the very last sample; the other one, which looks at some moments
-    # only, those that ended before.
-    step = max(int(ask.window / 60), 15)
-    last: dict[tuple[tuple[str, str], ...], float] = {}
-    for name in _of(found, _OF_PROCESSES) or [found[0].counted]:
-        one = naming.selector(name)
-        for expression in (
-            f"max_over_time(timestamp({one})[{ask.range}:{step}s])",
-            f"timestamp({one})",
-        ):
-            for row in ask.rows(expression):
-                key = tuple(sorted(_labels(row).items()))
-                last[key] = max(last.get(key, 0.0), _number(row))
-    series = [Series(dict(key), when) for key, when in last.items()]
-    if ask.service is None:
-        return series
-    return [one for one in series if one.labels.get(service_label(one.labels) or "") == ask.service]
-
-
-def _counted(
-    ask: _Gathering, found: Sequence[Stored], narrowed: Sequence[Sequence[str]], pattern: str
-) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    if not found:
-        return counts
-    wanted = json.dumps("|".join(sorted({re.escape(one.counted) for one in found})))
-    for matchers in narrowed:
-        chosen = "{" + ",".join([f"__name__=~{wanted}", *matchers]) + "}"
-        for row in ask.rows(f"count by (__name__)({pattern.replace('{}', chosen)})"):
-            name = _labels(row, keep_name=True).get("__name__", "")
-            counts[name] = counts.get(name, 0) + int(_number(row))
-    return counts
-
-
-def _targets(ask: _Gathering, processes: Sequence[Series]) -> dict[tuple[str, str], float]:
-    targets = {}
-    for label in ("job", "instance"):
-        values = sorted({one.labels[label] for one in processes if label in one.labels})[:50]
-        if not values:
-            continue
-        pattern = json.dumps("|".join(re.escape(value) for value in values), ensure_ascii=False)
-        expression = f"last_over_time(up{{{label}=~{pattern}}}[{ask.range}])"
-        for row in ask.rows(expression):
-            labels = _labels(row)
-            targets[labels.get("job", ""), labels.get("instance", "")] = _number(row)
-    return targets
-
-
-def _scraped(ask: _Gathering, found: Sequence[Stored]) -> bool | None:
-    # Metadata of counters is kept without their suffix, so a gauge is asked for.
-    gauges = [one for one in found if one.metric.instrument == semconv.Instrument.OBSERVABLE_GAUGE]
-    for one in gauges[:2]:
-        answer = ask.store.status("/api/v1/targets/metadata", metric=one.name, limit="1")
-        if not isinstance(answer, list):
-            return None
-        if answer:
-            return True
-    return False if gauges else None
-
-
-def _interval(
-    ask: _Gathering, found: Sequence[Stored], processes: Sequence[Series]
-) -> float | None:
-    if not processes:
-        return None
-    newest = max(processes, key=lambda one: one.last)
-    matchers = [naming.matcher(*pair) for pair in sorted(newest.labels.items())]
-    moment = newest.last + 0.001
-    for name in _of(found, _OF_PROCESSES):
-        expression = f"{naming.selector(name, matchers)}[10m]"
-        for row in ask.store.query(expression, moment)[:1]:
-            times = [float(value[0]) for value in row.get("values", ())]
-            steps = sorted(b - a for a, b in itertools.pairwise(times))
-            if steps:
-                return steps[len(steps) // 2]
-    return None
-
-
-def _resets(
-    ask: _Gathering, found: Sequence[Stored], narrowed: Sequence[Sequence[str]]
-) -> list[tuple[Labels, float, float]]:
-    worst = []
-    for name in _of(found, _OF_RESETS):
-        for matchers in narrowed:
-            series = f"{naming.selector(name, matchers)}[{ask.range}]"
-            falls = ask.rows(f"topk(3, resets({series}) >= 3)")
-            for row in falls:
-                labels = _labels(row)
-                own = [naming.matcher(*pair) for pair in sorted(labels.items())]
-                own_series = f"{naming.selector(name, own)}[{ask.range}]"
-                samples = ask.rows(f"count_over_time({own_series})")
-                worst.append((labels, _number(row), _number(samples[0]) if samples else 0.0))
-    return worst
-
-
-def _blind(
-    ask: _Gathering, found: Sequence[Stored], narrowed: Sequence[Sequence[str]]
-) -> list[tuple[str, str]]:
-    pairs = set()
-    for name in _of(found, [semconv.SEAM]):
-        for matchers in narrowed:
-            for row in ask.rows(f"{naming.selector(name, matchers)} == 0"):
-                labels = _labels(row)
-                pairs.add(
-                    tuple(
-                        next((labels[form] for form in forms(key) if form in labels), "?")
-                        for key in (semconv.POOL_LIBRARY, semconv.SEAM_NAME)
-                    )
-                )
-    return sorted((library, seam) for library, seam in pairs)
-
-
-def forms(key: str) -> tuple[str, str]:
-    """The labels that an attribute can be stored as."""
-    return key.replace(".", "_"), key
-
-
-def _failures(
-    ask: _Gathering, found: Sequence[Stored], narrowed: Sequence[Sequence[str]]
-) -> dict[str, float]:
-    kinds: dict[str, float] = {}
-    for name in _of(found, [semconv.INSTRUMENTATION_ERRORS, semconv.INSTRUMENTATION_DROPPED]):
-        for matchers in narrowed:
-            for row in ask.rows(f"topk(20, {naming.selector(name, matchers)} > 0)"):
-                labels = _labels(row)
-                key = semconv.INSTRUMENTATION_KIND
-                kind = next((labels[form] for form in forms(key) if form in labels), "?")
-                kinds[kind] = kinds.get(kind, 0.0) + _number(row)
-    return kinds
-
-
-def _labels(row: dict[str, Any], *, keep_name: bool = False) -> Labels:
-    metric = row.get("metric")
-    if not isinstance(metric, dict):
-        return {}
-    return {
-        str(label): str(value)
-        for label, value in metric.items()
-        if keep_name or label != "__name__"
-    }
-
-
-def _number(row: dict[str, Any]) -> float:
-    """The value of one row of an instant query. Raises RefusedError."""
-    try:
-        return float(row["value"][1])
-    except (KeyError, IndexError, TypeError, ValueError):
-        raise RefusedError("the answer is not that of a query") from None

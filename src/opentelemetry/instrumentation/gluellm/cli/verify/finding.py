@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ...diagnosis.findings import Severity
+from ..text import printable
+
+_FEW = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +30,10 @@ class Finding:
             "means": self.means,
             "cure": self.cure,
         }
+
+
+def some(values: Sequence[str]) -> str:
+    """The first few of the values, and how many more there are."""
+    few = ", ".join(printable(value, 60) for value in values[:_FEW])
+    rest = len(values) - _FEW
+    return f"{few} and {rest} more" if rest > 0 else few

@@ -6,19 +6,21 @@ from collections.abc import Iterator, Sequence
 
 from ...diagnosis.findings import Severity
 from ...pool.words import seconds
-from ...telemetry.prometheus import Way
 from ..text import printable
 from .facts import Facts
-from .finding import Finding
+from .finding import Finding, some
 from .missing import DELTA, NO_CALL, Missing, is_delta, missing
-from .naming import Style, styles_of
 from .nothing import age_text, nothing_found
-from .product import Kind
-from .ways import Arrival, scrape_instance, twice
+from .stored_otherwise import (
+    collision_findings,
+    double_findings,
+    label_findings,
+    naming_findings,
+)
+from .ways import Arrival
 
-_FEW = 5
+_DOWN_SHOWN = 3
 _SLOW_INTERVAL = 75.0
-_SHARE_OF_RESETS = 0.2
 _AHEAD = 10.0
 
 
@@ -38,10 +40,10 @@ def findings(facts: Facts, found: Sequence[Arrival]) -> list[Finding]:
             )
         ]
     listed = [
-        *_naming(facts),
-        *_labels(facts, found),
-        *_collisions(facts),
-        *_double(facts, found),
+        *naming_findings(facts),
+        *label_findings(facts, found),
+        *collision_findings(facts),
+        *double_findings(facts, found),
         *_freshness(facts, found),
         *_gaps(facts),
         *_itself(facts),
@@ -50,157 +52,17 @@ def findings(facts: Facts, found: Sequence[Arrival]) -> list[Finding]:
     return sorted(listed, key=lambda one: order.index(one.severity))
 
 
-def _names(values: Sequence[str]) -> str:
-    few = ", ".join(printable(value, 60) for value in values[:_FEW])
-    rest = len(values) - _FEW
-    return f"{few} and {rest} more" if rest > 0 else few
-
-
-def _naming(facts: Facts) -> Iterator[Finding]:
-    styles = [style for style in styles_of(facts.stored) if style is not Style.EXPECTED]
-    prefixes = {one.prefix for one in facts.stored if one.prefix}
-    if styles:
-        example = next(
-            one for one in facts.stored if styles[0] in one.styles and len(one.styles) < len(Style)
-        )
-        cure = {
-            Kind.VICTORIA_METRICS: "start VictoriaMetrics with -opentelemetry.usePrometheusNaming",
-            Kind.PROMETHEUS: "in Prometheus' configuration, "
-            "otlp: {translation_strategy: UnderscoreEscapingWithSuffixes} (it is "
-            f"{facts.product.translation or 'something else'}); for the Collector's exporter "
-            "translation_strategy: UnderscoreEscapingWithSuffixes, and no "
-            "add_metric_suffixes: false",
-        }.get(
-            facts.product.kind,
-            "choose the translation with underscores and suffixes where the data is turned into "
-            "Prometheus' form: the store's OTLP endpoint, or the Collector's exporter",
-        )
-        yield Finding(
-            "names_differ",
-            Severity.ERROR,
-            f"names are stored with {' and '.join(style.value for style in styles)}: "
-            f"{printable(example.counted, 60)}",
-            "the boards ask for names with underscores, and unit and _total as suffixes, so they "
-            "are empty",
-            f"{cure}. Then the old names stay until they are past retention",
-        )
-    if prefixes:
-        yield Finding(
-            "names_have_a_prefix",
-            Severity.ERROR,
-            f"names begin with {_names(sorted(prefixes))}",
-            "the boards ask for the names without it, so they are empty",
-            "take `namespace` out of the Collector's prometheus exporter, or the relabelling that "
-            "adds it",
-        )
-    native = [one.name for one in facts.stored if one.native]
-    if native:
-        yield Finding(
-            "native_histograms",
-            Severity.ERROR,
-            f"stored as native histograms: {_names(native)}",
-            "the boards read the series of _bucket, which are not there",
-            "take out the exponential histogram: the View, or the environment's "
-            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION; in Prometheus, "
-            "convert_histograms_to_nhcb: false",
-        )
-
-
-def _labels(facts: Facts, found: Sequence[Arrival]) -> Iterator[Finding]:
-    for arrival in found:
-        services = _names(sorted(arrival.instances))
-        if (arrival.service_label or "").startswith("exported_") or (
-            arrival.instance_label or ""
-        ).startswith("exported_"):
-            yield Finding(
-                "labels_exported",
-                Severity.ERROR,
-                f"{services}: job and instance are those of the Collector; the process' own are "
-                "exported_job and exported_instance",
-                "boards and alerts by job and instance see one service and one process",
-                "in Prometheus' scrape_configs, for the job that scrapes the Collector: "
-                "honor_labels: true",
-            )
-        no_instance = arrival.instance_label is None or any(
-            "" in instances for instances in arrival.instances.values()
-        )
-        if no_instance or scrape_instance(arrival, facts):
-            what = (
-                "no label tells its processes apart"
-                if no_instance
-                else f"{arrival.instance_label} is the Collector's address, the same for all of "
-                "its processes"
-            )
-            yield Finding(
-                "no_instance",
-                Severity.WARNING,
-                f"{services}: {what}",
-                "two processes, as the workers of gunicorn or two pods, write into the same "
-                "series: numbers jump between them and rates are wrong",
-                "give each process its own service.instance.id: a newer opentelemetry-sdk does by "
-                "itself, else OTEL_RESOURCE_ATTRIBUTES=service.instance.id=NAME (per worker, "
-                "after the fork)",
-            )
-        unknown = [name for name in arrival.instances if name.startswith("unknown_service")]
-        if unknown and arrival.way is not Way.READER:
-            yield Finding(
-                "service_unnamed",
-                Severity.WARNING,
-                f"{_names(unknown)}: the service has no name",
-                "boards can't tell it from others without a name",
-                "set OTEL_SERVICE_NAME",
-            )
-
-
-def _collisions(facts: Facts) -> Iterator[Finding]:
-    worst = [
-        (labels, falls, samples)
-        for labels, falls, samples in facts.resets
-        if falls >= _SHARE_OF_RESETS * samples
-    ]
-    if not worst:
-        return
-    labels, falls, samples = max(worst, key=lambda one: one[1])
-    who = " ".join(
-        f"{label}={printable(labels[label])}"
-        for label in ("job", "instance", "service_name", "service_instance_id")
-        if label in labels
-    )
-    yield Finding(
-        "processes_collide",
-        Severity.ERROR,
-        f"counters of {who or 'one process'} fell {falls:.0f} times in {samples:.0f} samples",
-        "several processes write into the same series, since their labels are the same: rates "
-        "are far too high",
-        "give each process its own service.instance.id: OTEL_RESOURCE_ATTRIBUTES="
-        "service.instance.id=NAME, per worker after the fork; don't set one for all, and keep it "
-        "in the Collector",
-    )
-
-
-def _double(facts: Facts, found: Sequence[Arrival]) -> Iterator[Finding]:
-    services = twice(found, facts)
-    if services:
-        ways = " and ".join(sorted({arrival.name for arrival in found}))
-        yield Finding(
-            "arrives_twice",
-            Severity.ERROR,
-            f"{_names(sorted(services))} comes by {ways} at once",
-            "sums over all series count each request twice",
-            "switch one of the ways off, or give each its own store",
-        )
-
-
 def _freshness(facts: Facts, found: Sequence[Arrival]) -> Iterator[Finding]:
     lasts = [(pair, last) for arrival in found for pair, last in arrival.last.items()]
     gone = [pair for pair, last in lasts if facts.now - last > facts.lookback]
     newest = max(last for _, last in lasts)
     age = facts.now - newest
-    down = [pair for pair, value in facts.targets.items() if value == 0]
+    down = [pair for pair, _ in lasts if facts.targets.get(pair) == 0]
     if len(gone) == len(lasts):
         scraped = (
-            f"Scraped targets that are down: {_names([' '.join(pair) for pair in down])}. "
-            if down
+            "Prometheus can't scrape "
+            f"{'; '.join(printable(one, 160) for one in facts.down[:_DOWN_SHOWN])}. "
+            if facts.down
             else ""
         )
         yield Finding(
@@ -212,13 +74,22 @@ def _freshness(facts: Facts, found: Sequence[Arrival]) -> Iterator[Finding]:
             f"{scraped}Look for the process, then for what its SDK logs of the export, then for "
             "what the Collector logs and counts (otelcol_exporter_send_failed_metric_points)",
         )
+    elif down:
+        yield Finding(
+            "target_down",
+            Severity.WARNING,
+            f"up is 0 for {some([' '.join(pair) for pair in down])}",
+            "the process has ended, or its page can't be scraped (PrometheusMetricReader fails "
+            "as a whole on an exponential histogram)",
+            "open the page of that target: it tells the error",
+        )
     elif gone:
         yield Finding(
             "some_ended",
             Severity.INFO,
             f"{len(gone)} of {len(lasts)} processes had no sample for 5 min",
             "they have ended, as after a deployment, or no longer export",
-            f"if they should live, look at: {_names([' '.join(filter(None, p)) for p in gone])}",
+            f"if they should live, look at: {some([' '.join(filter(None, p)) for p in gone])}",
         )
     if age < -_AHEAD:
         yield Finding(
@@ -268,7 +139,7 @@ def _gaps(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 "metrics_missing",
                 Severity.WARNING,
-                f"not there, and should be: {_names([gap.metric.name for gap in several])}",
+                f"not there, and should be: {some([gap.metric.name for gap in several])}",
                 reason,
                 "look for a View in the program, for a filter processor in the Collector, and for "
                 "metric_relabel_configs",
@@ -277,7 +148,7 @@ def _gaps(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "names_unknown",
             Severity.INFO,
-            f"names of ours that this version does not know: {_names(facts.unknown)}",
+            f"names of ours that this version does not know: {some(facts.unknown)}",
             "they are of another version of the package, or were renamed on their way",
             "verify with the gluellm-pools of the version that runs",
         )
@@ -289,7 +160,7 @@ def _itself(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "blind",
             Severity.WARNING,
-            f"seams that are 0: {_names(pairs)}",
+            f"seams that are 0: {some(pairs)}",
             "the installed version of that library lacks what the signal rests on: it is off",
             "see docs/compatibility.md for the versions that were verified",
         )
@@ -298,7 +169,7 @@ def _itself(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "own_failures",
             Severity.WARNING,
-            f"the instrumentation's own failures and lost records: {_names(kinds)}",
+            f"the instrumentation's own failures and lost records: {some(kinds)}",
             "some numbers are too low",
             "look for the warnings of the logger opentelemetry.instrumentation.gluellm",
         )

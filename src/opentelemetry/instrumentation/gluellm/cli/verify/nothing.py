@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from ...diagnosis.findings import Severity
 from ...pool.words import counted, seconds
-from ..text import printable
 from .facts import LONG_AGO, Facts
-from .finding import Finding
+from .finding import Finding, some
 from .product import Kind
 
 _SEND = {
@@ -16,7 +15,6 @@ _SEND = {
     "-opentelemetry.usePrometheusNaming",
     Kind.MIMIR: "/otlp/v1/metrics",
 }
-_FEW = 4
 
 
 def nothing_found(facts: Facts) -> Finding:
@@ -44,12 +42,12 @@ def nothing_found(facts: Facts) -> Finding:
         return Finding(
             "names_unknown",
             Severity.ERROR,
-            f"names that look like ours, and none is known: {_names(facts.unknown)}",
+            f"names that look like ours, and none is known: {some(facts.unknown)}",
             "they are of another version of the package, or were renamed on their way",
             "verify with the gluellm-pools of the version that runs",
         )
     if facts.foreign:
-        few = _names(facts.foreign)
+        few = some(facts.foreign)
         return Finding(
             "another_instrumentation",
             Severity.ERROR,
@@ -92,11 +90,6 @@ def _steps(facts: Facts) -> str:
         "4. wait for one export interval (60 s), and make a call. To try the store alone: "
         "gluellm-pools demo, with that variable set"
     )
-
-
-def _names(names: list[str]) -> str:
-    few = ", ".join(printable(name, 60) for name in names[:_FEW])
-    return few if len(names) <= _FEW else f"{few} and {len(names) - _FEW} more"
 
 
 def age_text(age: float) -> str:

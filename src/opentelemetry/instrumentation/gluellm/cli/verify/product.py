@@ -150,8 +150,8 @@ def _what_it_is(store: Store, answer: Answer) -> str:
             )
     if store.get("/v1/metrics").status == 405:
         return (
-            "this takes OTLP (as the Collector's receiver on port 4318) and can't be asked: give "
-            "the URL of the store that the metrics are sent on to"
+            "this takes OTLP (as the Collector's receiver on port 4318) and answers no "
+            "questions: give the URL of the store that the metrics are sent on to"
         )
     title = title_of(base) or title_of(answer)
     found = f"a web page ({title})" if title else f"HTTP status {answer.status} for {_BUILD}"

@@ -134,6 +134,8 @@ def _queries(board: str, outcomes: Sequence[Outcome]) -> list[str]:
         for one in several:
             mark = "no data" if one.fine else "NO DATA"
             lines.append(f"  {mark:>{_VALUE}}  {printable(one.where, _NAME)}")
+            if board and not one.fine:
+                lines += _wrapped(printable(one.expression, 300), " " * 15, " " * 15)
         lines += _wrapped(f"why: {printable(reason, 400)}", " " * 13, " " * 18)
     return lines
 

@@ -1,0 +1,151 @@
+"""What is wrong with names and labels: the data is there, and boards don't find it or sum it up wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ...diagnosis.findings import Severity
+from ...telemetry.prometheus import Way
+from ..text import printable
+from .facts import Facts
+from .finding import Finding, some
+from .naming import Style, styles_of
+from .product import Kind
+from .ways import Arrival, scrape_instance, twice
+
+_SHARE_OF_RESETS = 0.2
+
+
+def naming_findings(facts: Facts) -> Iterator[Finding]:
+    styles = [style for style in styles_of(facts.stored) if style is not Style.EXPECTED]
+    prefixes = {one.prefix for one in facts.stored if one.prefix}
+    if styles:
+        example = next(
+            one for one in facts.stored if styles[0] in one.styles and len(one.styles) < len(Style)
+        )
+        cure = {
+            Kind.VICTORIA_METRICS: "start VictoriaMetrics with -opentelemetry.usePrometheusNaming",
+            Kind.PROMETHEUS: "in Prometheus' configuration, "
+            "otlp: {translation_strategy: UnderscoreEscapingWithSuffixes} (it is "
+            f"{facts.product.translation or 'something else'}); for the Collector's exporter "
+            "translation_strategy: UnderscoreEscapingWithSuffixes, and no "
+            "add_metric_suffixes: false",
+        }.get(
+            facts.product.kind,
+            "choose the translation with underscores and suffixes where the data is turned into "
+            "Prometheus' form: the store's OTLP endpoint, or the Collector's exporter",
+        )
+        yield Finding(
+            "names_differ",
+            Severity.ERROR,
+            f"names are stored with {' and '.join(style.value for style in styles)}: "
+            f"{printable(example.counted, 60)}",
+            "the boards ask for names with underscores, and unit and _total as suffixes, so they "
+            "are empty",
+            f"{cure}. Then the old names stay until they are past retention",
+        )
+    if prefixes:
+        yield Finding(
+            "names_have_a_prefix",
+            Severity.ERROR,
+            f"names begin with {some(sorted(prefixes))}",
+            "the boards ask for the names without it, so they are empty",
+            "take `namespace` out of the Collector's prometheus exporter, or the relabelling that "
+            "adds it",
+        )
+    native = [one.name for one in facts.stored if one.native]
+    if native:
+        yield Finding(
+            "native_histograms",
+            Severity.ERROR,
+            f"stored as native histograms: {some(native)}",
+            "the boards read the series of _bucket, which are not there",
+            "take out the exponential histogram: the View, or the environment's "
+            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION; in Prometheus, "
+            "convert_histograms_to_nhcb: false",
+        )
+
+
+def label_findings(facts: Facts, found: Sequence[Arrival]) -> Iterator[Finding]:
+    for arrival in found:
+        services = some(sorted(arrival.instances))
+        if (arrival.service_label or "").startswith("exported_") or (
+            arrival.instance_label or ""
+        ).startswith("exported_"):
+            yield Finding(
+                "labels_exported",
+                Severity.ERROR,
+                f"{services}: job and instance are those of the Collector; the process' own are "
+                "exported_job and exported_instance",
+                "boards and alerts by job and instance see one service and one process",
+                "in Prometheus' scrape_configs, for the job that scrapes the Collector: "
+                "honor_labels: true",
+            )
+        no_instance = arrival.instance_label is None or any(
+            "" in instances for instances in arrival.instances.values()
+        )
+        if no_instance or scrape_instance(arrival, facts):
+            what = (
+                "no label tells its processes apart"
+                if no_instance
+                else f"{arrival.instance_label} is the Collector's address, the same for all of "
+                "its processes"
+            )
+            yield Finding(
+                "no_instance",
+                Severity.WARNING,
+                f"{services}: {what}",
+                "two processes, as the workers of gunicorn or two pods, write into the same "
+                "series: numbers jump between them and rates are wrong",
+                "give each process its own service.instance.id: a newer opentelemetry-sdk does by "
+                "itself, else OTEL_RESOURCE_ATTRIBUTES=service.instance.id=NAME (per worker, "
+                "after the fork)",
+            )
+        unknown = [name for name in arrival.instances if name.startswith("unknown_service")]
+        if unknown and arrival.way is not Way.READER:
+            yield Finding(
+                "service_unnamed",
+                Severity.WARNING,
+                f"{some(unknown)}: the service has no name",
+                "boards can't tell it from others without a name",
+                "set OTEL_SERVICE_NAME",
+            )
+
+
+def collision_findings(facts: Facts) -> Iterator[Finding]:
+    worst = [
+        (labels, falls, samples)
+        for labels, falls, samples in facts.resets
+        if falls >= _SHARE_OF_RESETS * samples
+    ]
+    if not worst:
+        return
+    labels, falls, samples = max(worst, key=lambda one: one[1])
+    who = " ".join(
+        f"{label}={printable(labels[label])}"
+        for label in ("job", "instance", "service_name", "service_instance_id")
+        if label in labels
+    )
+    yield Finding(
+        "processes_collide",
+        Severity.ERROR,
+        f"counters of {who or 'one process'} fell {falls:.0f} times in {samples:.0f} samples",
+        "several processes write into the same series, since their labels are the same: rates "
+        "are far too high",
+        "give each process its own service.instance.id: OTEL_RESOURCE_ATTRIBUTES="
+        "service.instance.id=NAME, per worker after the fork; don't set one for all, and keep it "
+        "in the Collector",
+    )
+
+
+def double_findings(facts: Facts, found: Sequence[Arrival]) -> Iterator[Finding]:
+    services = twice(found, facts)
+    if services:
+        ways = " and ".join(sorted({arrival.name for arrival in found}))
+        yield Finding(
+            "arrives_twice",
+            Severity.ERROR,
+            f"{some(sorted(services))} comes by {ways} at once",
+            "sums over all series count each request twice",
+            "switch one of the ways off, or give each its own store",
+        )
