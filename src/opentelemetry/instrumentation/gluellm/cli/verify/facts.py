@@ -76,8 +76,3 @@ class Facts:
 def service_label(labels: Labels) -> str | None:
     """The label that holds the service's name."""
     return next((label for label in SERVICE_LABELS if label in labels), None)
-
-
-def _of(found: Sequence[Stored], metrics: Iterable[semconv.Metric]) -> list[str]:
-    wanted = list(metrics)
-    return [one.counted for one in found if one.metric in wanted]

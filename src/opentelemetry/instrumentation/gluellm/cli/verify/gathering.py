@@ -113,6 +113,11 @@ def _narrowed(processes: Sequence[Series], service: str | None) -> list[list[str
     return [[naming.matcher(label, service)] for label in sorted(filter(None, labels))]
 
 
+def _of(found: Sequence[Stored], metrics: Iterable[semconv.Metric]) -> list[str]:
+    wanted = list(metrics)
+    return [one.counted for one in found if one.metric in wanted]
+
+
 def _processes(ask: _Gathering, found: Sequence[Stored]) -> list[Series]:
     # The instant query knows the very last sample; the other one, which looks at some moments
     # only, those that ended before.

@@ -1,4 +1,4 @@
-"""What is wrong with names and labels: the data is there, and boards don't find it or sum it up wrong."""
+"""What is wrong with names and labels: the data is there, and boards miss it or sum it up wrong."""
 
 from __future__ import annotations
 
