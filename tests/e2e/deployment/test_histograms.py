@@ -10,10 +10,10 @@ from opentelemetry.sdk.metrics import Histogram
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
-from support.waiting import wait_until
 
 from e2e.programs import Stack
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+from support.waiting import wait_until
 
 from .calls import call, exporting, instrumented
 
@@ -67,7 +67,7 @@ def test_the_collectors_prometheus_exporter_leaves_one_bucket(
 
 
 def test_victoria_metrics_stores_ranges(shared_stack: Stack, instance: str) -> None:
-    """Buckets have a ``vmrange`` and no ``le``: a quantile by ``le`` is empty, by that it is not."""
+    """Buckets have a ``vmrange`` and no ``le``, so that a quantile by ``le`` is empty."""
     store = shared_stack.victoria_metrics
     of = f'{{service_instance_id="{instance}"}}'
     (count,) = wait_until(lambda: store.query(f"{_NAME}_count{of}"))

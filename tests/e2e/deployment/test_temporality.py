@@ -1,4 +1,4 @@
-"""Delta temporality: which way adds it up, which refuses it, and which stores it as if it were a sum."""
+"""Delta temporality: which way adds it up, which refuses it, and which stores it as a sum."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.waiting import wait_until
 
 from e2e.programs import Stack, Store
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+from support.waiting import wait_until
 
 from .calls import ask, call, client, exporting, instrumented
 

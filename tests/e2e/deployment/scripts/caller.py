@@ -1,0 +1,22 @@
+"""Knows nothing of telemetry; run under opentelemetry-instrument.
+
+Argument: the provider's base URL. Each number on standard input is so many calls; the answer is a
+line ``called``. The end of standard input ends the program.
+"""
+
+import asyncio
+import sys
+
+from any_llm import AnyLLM
+
+
+async def main(url: str) -> None:
+    llm = AnyLLM.create("openai", api_key="any", api_base=url)
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        for _ in range(int(line)):
+            await llm.acompletion(model="some", messages=[{"role": "user", "content": "hello"}])
+        print("called", flush=True)
+    await llm.client.close()
+
+
+asyncio.run(main(*sys.argv[1:]))
