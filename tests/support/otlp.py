@@ -121,7 +121,7 @@ def logs_request(
     found.resource.attributes.extend(pairs({"service.name": "shop"}))
     scope_logs = found.scope_logs.add()
     scope_logs.scope.name = scope
-    scope_logs.log_records.add(severity_number=severity).body.string_value = text  # type: ignore[arg-type]
+    scope_logs.log_records.add(severity_number=severity).body.string_value = text
     return request
 
 

@@ -22,7 +22,8 @@ class Body:
         self._sent = 0
         self._expanded = bytearray()
         self._members = 0
-        self._inflater = self._new_inflater()
+        bits = _WINDOW_BITS.get(encoding)
+        self._inflater = None if bits is None else zlib.decompressobj(bits)
 
     def __len__(self) -> int:
         """Bytes held."""
@@ -35,7 +36,7 @@ class Body:
         if self._inflater is None:
             self._expanded += chunk
         else:
-            self._inflate(bytes(chunk))
+            self._inflate(self._inflater, bytes(chunk))
 
     def finish(self) -> bytes:
         """The whole body. What was held is given away."""
@@ -45,9 +46,8 @@ class Body:
         self._expanded.clear()
         return whole
 
-    def _inflate(self, chunk: bytes) -> None:
-        inflater = self._inflater
-        while chunk and inflater is not None:
+    def _inflate(self, inflater: zlib._Decompress, chunk: bytes) -> None:
+        while chunk:
             if inflater.eof:
                 chunk = chunk.lstrip(b"\0")  # a gzip file may be padded with zeros
                 if not chunk:
@@ -64,15 +64,11 @@ class Body:
                 )
             chunk = inflater.unconsumed_tail or inflater.unused_data
 
-    def _next_member(self) -> zlib._Decompress | None:
+    def _next_member(self) -> zlib._Decompress:
         """A gzip file may be several, one after the other."""
         if self._encoding != "gzip":
             raise RefusedError(400, f"the {self._encoding} body goes on after its end")
         self._members += 1
         if self._members >= _MOST_MEMBERS:
             raise RefusedError(413, f"the gzip body has more than {_MOST_MEMBERS} members")
-        return self._new_inflater()
-
-    def _new_inflater(self) -> zlib._Decompress | None:
-        bits = _WINDOW_BITS.get(self._encoding)
-        return None if bits is None else zlib.decompressobj(bits)
+        return zlib.decompressobj(_WINDOW_BITS["gzip"])

@@ -107,7 +107,7 @@ def _prepare(value: object, kind: Any, name: str, depth: int) -> None:
     protobuf's parser takes text and lists for objects without fields. Raises ValueError.
     """
     if not isinstance(value, dict):
-        raise ValueError(f"{name}: found {type(value).__name__}, expected an object")
+        raise TypeError(f"{name}: found {type(value).__name__}, expected an object")
     if depth > _DEEPEST:
         raise ValueError("nested too deeply")
     for key, item in value.items():
