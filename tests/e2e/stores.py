@@ -98,7 +98,7 @@ class Prometheus(Store):
         """Where it takes OTLP/HTTP; metrics go to ``/v1/metrics`` below it."""
         return f"{self.url}/api/v1/otlp"
 
-    def scrape(self, job: str, port: int, every: float = 1.0, **labels: str) -> None:
+    def scrape(self, job: str, port: int, /, every: float = 1.0, **labels: str) -> None:
         """Scrape ``/metrics`` of a port by a job of prometheus.yaml: collector or programs."""
         # The interval can be a label of the target, so that the file is the users' own.
         timing = {"__scrape_interval__": f"{every * 1000:.0f}ms"}
@@ -133,6 +133,7 @@ class VictoriaMetrics(Store):
                 "victoria-metrics",
                 storageDataPath=str(self.folder / "data"),
                 httpListenAddr=f"{HOST}:{self.ports['http']}",
+                relabelConfig=str(compose.DEV / "victoria-metrics/relabel.yaml"),
             ),
         ]
 

@@ -47,6 +47,19 @@ IDENTITIES: Final = {
     Way.READER: Identity("job", "instance"),
 }
 
+_OTEL_SCOPE: Final = {
+    "name": "otel_scope_name",
+    "version": "otel_scope_version",
+    "schema_url": "otel_scope_schema_url",
+}
+SCOPE_LABELS: Final[dict[Way, dict[str, str]]] = {
+    Way.COLLECTOR: _OTEL_SCOPE,
+    Way.PROMETHEUS: {},
+    Way.VICTORIA_METRICS: {"name": "scope_name", "version": "scope_version"},
+    Way.READER: _OTEL_SCOPE,
+}
+"""The labels that the instrumentation scope becomes, by what of it they tell."""
+
 
 def metric_name(metric: Metric) -> str:
     """The name of its series; those of a histogram add one of `HISTOGRAM_SUFFIXES`."""
