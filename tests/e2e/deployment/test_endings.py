@@ -1,0 +1,130 @@
+"""What is lost when a process is frozen or killed, and what a pull loses."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.programs import Stack, free_port
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+from support.waiting import wait_until
+
+from .processes import EXAMPLES, HOST, caller, environment
+
+_OFTEN = {"OTEL_METRIC_EXPORT_INTERVAL": "200", "OTEL_TRACES_EXPORTER": "none"}
+_FREEZE = """
+import os, signal, serverless
+serverless.handler({"question": "hello"}, None)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+pytest.importorskip("any_llm")
+
+
+@pytest.fixture(scope="module")
+def to_prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Prometheus, which programs export to themselves."""
+    stack = Stack(tmp_path_factory.mktemp("stack"))
+    try:
+        stack.start("prometheus_otlp")
+        yield stack
+    finally:
+        stack.stop()
+
+
+def stored(stack: Stack, service: str) -> tuple[float, float]:
+    """Leases in the histogram and answered requests, as stored last."""
+    values = []
+    for name in (
+        f'gluellm_pool_lease_duration_seconds_count{{job="{service}"}}',
+        f'gluellm_pool_requests_total{{job="{service}",http_response_status_code="200"}}',
+    ):
+        rows = stack.prometheus_otlp.query(f"sum(last_over_time({name}[10m]))")
+        values.append(rows[0]["value"][1] if rows else 0.0)
+    return values[0], values[1]
+
+
+def test_what_came_since_the_last_export_goes_with_a_killed_process(
+    to_prometheus: Stack, provider: FakeProvider, tmp_path: Path
+) -> None:
+    """A frozen process that goes on has lost nothing; one that is killed loses what was new."""
+    endpoint = to_prometheus.prometheus_otlp.otlp_endpoint
+    variables = environment(endpoint, "frozen", **_OFTEN)
+    with caller(provider, variables, tmp_path / "log") as program:
+        program.call(2)
+        wait_until(lambda: stored(to_prometheus, "frozen") == (2, 2), "two calls", 30)
+        program.call(3)
+        program.send(signal.SIGSTOP)
+        program.send(signal.SIGCONT)
+        wait_until(lambda: stored(to_prometheus, "frozen") == (5, 5), "three more, afterwards", 30)
+        program.process.kill()
+        program.process.wait()
+
+    never = environment(endpoint, "killed", OTEL_TRACES_EXPORTER="none")
+    with caller(provider, never, tmp_path / "log") as program:
+        program.call(2)
+        program.send(signal.SIGKILL)
+    assert stored(to_prometheus, "killed") == (0, 0)
+
+
+def test_a_function_that_flushes_loses_nothing(
+    to_prometheus: Stack, provider: FakeProvider
+) -> None:
+    """The serverless example, killed the moment its handler is back."""
+    variables = environment(
+        to_prometheus.prometheus_otlp.otlp_endpoint,
+        "function",
+        OPENAI_BASE_URL=provider.openai_url,
+        OPENAI_API_KEY="any",
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", _FREEZE], env=variables, cwd=EXAMPLES, timeout=60, check=False
+    )
+    assert finished.returncode == -signal.SIGKILL
+    assert stored(to_prometheus, "function") == (1, 1)
+
+
+def test_a_page_that_is_pulled_ends_with_its_process(
+    provider: FakeProvider, tmp_path: Path
+) -> None:
+    """Nothing pushes its last values; and a second process cannot listen on the same port."""
+    port = free_port()
+    variables = environment(
+        "http://unused",
+        "pulled",
+        OTEL_METRICS_EXPORTER="prometheus",
+        OTEL_TRACES_EXPORTER="none",
+        OTEL_EXPORTER_PROMETHEUS_HOST=HOST,
+        OTEL_EXPORTER_PROMETHEUS_PORT=str(port),
+    )
+
+    def page() -> str:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=10) as answer:
+            return str(answer.read().decode())
+
+    with caller(provider, variables, tmp_path / "first") as first:
+        first.call(2)
+        (requests,) = (
+            line
+            for line in page().splitlines()
+            if line.startswith("gluellm_pool_requests_total{") and 'status_code="200"' in line
+        )
+        assert requests.endswith(" 2.0")
+        # What tells this process from another is on one series only.
+        assert "service_instance_id" not in requests
+        assert page().count("service_instance_id=") == 1
+
+        with caller(provider, variables, tmp_path / "second") as second:
+            second.call(1)
+        log = (tmp_path / "second").read_text()
+        assert "Failed to auto initialize OpenTelemetry" in log
+        assert "Address already in use" in log
+
+    with pytest.raises(OSError, match="refused"):
+        page()
