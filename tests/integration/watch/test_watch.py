@@ -35,7 +35,7 @@ from support.otlp import POOL, metrics_request, number
 from support.waiting import wait_until
 
 COMMAND = [sys.executable, "-m", "opentelemetry.instrumentation.gluellm.cli.main"]
-FLOOD_MEGABYTES = 400
+FLOOD_MEGABYTES = 250
 """What the watch may have used at most at the end of a flood of everything at once."""
 
 
@@ -211,6 +211,7 @@ def test_metrics_of_others_alone_are_explained(watch):
     reader = PeriodicExportingMetricReader(exporter, float("inf"))
     provider = MeterProvider([reader], shutdown_on_exit=False)
     provider.get_meter("somebody.else").create_counter("things").add(1)
+    provider.force_flush()
     provider.shutdown()
     line = watch.wait_for("its metrics come")
     assert "(scopes: somebody.else" in line.string
@@ -344,10 +345,10 @@ def test_memory_stays_bounded_in_a_flood(watch):
     wide = metrics_request(*[point] * 1000).SerializeToString()
     many = [
         metrics_request(
-            *(number(semconv.REQUESTS, 1, server__port=n + 2000 * part) for n in range(2000)),
+            *(number(semconv.REQUESTS, 1, server__port=n + 2000 * part) for n in range(1000)),
             service__instance__id=part % 8,
         ).SerializeToString()
-        for part in range(20)
+        for part in range(12)
     ]
     bodies = [
         (gzip.compress(bytes(100 * 2**20), 1), {"Content-Encoding": "gzip"}),
@@ -371,7 +372,7 @@ def test_memory_stays_bounded_in_a_flood(watch):
         for body, headers in bodies[first:] + bodies[:first]:
             statuses.append(post(watch.url, body, **headers))
 
-    senders = [threading.Thread(target=send, args=(3 * n,)) for n in range(6)]
+    senders = [threading.Thread(target=send, args=(3 * n,)) for n in range(3)]
     for sender in senders:
         sender.start()
     for sender in senders:

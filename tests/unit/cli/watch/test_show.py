@@ -1,0 +1,271 @@
+"""What is told: headings, doubts, frames that fit, and lines that come once."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from opentelemetry.instrumentation.gluellm.cli.watch.bounds import GONE_SECONDS
+from opentelemetry.instrumentation.gluellm.cli.watch.frame import frame
+from opentelemetry.instrumentation.gluellm.cli.watch.intake import Intake
+from opentelemetry.instrumentation.gluellm.cli.watch.notes import Notes
+from opentelemetry.instrumentation.gluellm.cli.watch.processes import Processes
+from opentelemetry.instrumentation.gluellm.cli.watch.screen import LiveScreen, PlainScreen
+from opentelemetry.instrumentation.gluellm.cli.watch.show import (
+    MOST_POOLS,
+    environment_lines,
+    heading,
+    process_lines,
+)
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.otlp import LATER, SECOND, START, gauge, logs_request, metrics_request, number
+
+URL = "http://127.0.0.1:4318"
+
+
+class Watched:
+    """An intake, notes and a console whose clock the test sets."""
+
+    def __init__(self, width: int = 80, height: int = 40, *, terminal: bool = False) -> None:
+        self.now = 1000.0
+        self.intake = Intake(Processes(lambda: self.now))
+        self.notes = Notes(lambda: self.now)
+        self.out = io.StringIO()
+        self.console = Console(
+            file=self.out,
+            width=width,
+            height=height,
+            color_system=None,
+            force_terminal=terminal,
+            legacy_windows=False,
+        )
+
+    def plain(self) -> PlainScreen:
+        return PlainScreen(self.console, URL, self.intake, self.notes, lambda: self.now)
+
+    def export(self, *names: str, time: int | None = None, **resource) -> None:
+        """A request in each of these pools."""
+        time = LATER + int((self.now - 1000) * SECOND) if time is None else time
+        metrics = [number(semconv.REQUESTS, 5, time, gluellm__pool__name=name) for name in names]
+        self.intake.take(metrics_request(*metrics, **resource))
+
+    @property
+    def process(self):
+        (only,) = self.intake.processes
+        return only
+
+    def said(self) -> list[str]:
+        """Lines since the last call."""
+        text = self.out.getvalue()
+        self.out.seek(0)
+        self.out.truncate()
+        return text.splitlines()
+
+
+def test_the_variables_to_set_name_this_receiver():
+    """As the SDK knows them; the interval is in milliseconds."""
+    assert environment_lines(URL) == [
+        "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318",
+        "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+        "OTEL_METRIC_EXPORT_INTERVAL=5000",
+    ]
+
+
+def test_a_heading_tells_who_when_and_over_which_time():
+    """A UUID is shortened; silence is told."""
+    watched = Watched()
+    instance = "f91ae67e-a6b8-4902-b861-ef753071e037"
+    watched.export("openai", service__instance__id=instance)
+    watched.now += 3
+    assert heading(watched.process) == "shop (f91ae67e), heard 3 s ago; counted since its start"
+    watched.now += 7
+    watched.export("openai", service__instance__id=instance)
+    assert (
+        heading(watched.process)
+        == "shop (f91ae67e), heard 0 s ago, every 10.0 s; counted over 10 s"
+    )
+    watched.now += 45
+    assert (
+        heading(watched.process)
+        == "shop (f91ae67e), SILENT, last heard 45 s ago; counted over 10 s"
+    )
+
+
+def test_a_process_that_has_not_used_a_pool_is_said_to_be_instrumented():
+    """Seams are told before there is any pool."""
+    watched = Watched()
+    watched.intake.take(metrics_request(gauge(semconv.SEAM, 1)))
+    assert process_lines(watched.process)[1:] == [
+        "  instrumented; no pool has served a request yet"
+    ]
+
+
+def test_two_processes_under_one_name_are_told_what_to_set():
+    """What the numbers show would be nobody's."""
+    watched = Watched()
+    for start in (START + SECOND, START):
+        time = LATER + start
+        watched.intake.take(metrics_request(number(semconv.REQUESTS, 5, time, start=start)))
+    assert "service.instance.id in OTEL_RESOURCE_ATTRIBUTES" in process_lines(watched.process)[-1]
+
+
+def test_foreign_text_has_no_escapes():
+    """Names of services, instances, pools, libraries, scopes, seams, and what was asked for."""
+    evil = "\x1b[2J\x07\u202e"
+    watched = Watched(200, 60)
+    watched.export(evil, service__name=evil, service__instance__id=evil)
+    watched.intake.take(
+        metrics_request(gauge(semconv.SEAM, 0, gluellm__seam=evil), service__name=f"{evil}2")
+    )
+    watched.intake.take(metrics_request(number("x", 1), scope=evil, service__name=f"{evil}3"))
+    watched.intake.take(logs_request(evil))
+    watched.notes.refused(404, evil, evil, evil)
+    watched.notes.broken(evil)
+    screen = watched.plain()
+    with screen:
+        screen.show()
+    watched.console.print(
+        frame(
+            watched.console, watched.intake.processes, [], [Text(n) for n in watched.notes.lines()]
+        )
+    )
+    text = watched.out.getvalue()
+    assert "?[2J" in text
+    assert not [c for c in text if c in evil[:1] + evil[4:]]
+
+
+@pytest.mark.parametrize("height", [8, 12, 24, 40, 100])
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_frame_fits_the_terminal(width, height):
+    """Many pools of many processes: blocks while there is room, then lines, then how many more."""
+    watched = Watched(width, height)
+    for n in range(5):
+        watched.export("openai", "anthropic", "mistral", service__instance__id=f"worker-{n}")
+    foot = [Text("logged: something " * 4, style="yellow")]
+    watched.console.print(
+        frame(watched.console, watched.intake.processes, [Text("head")], foot), end=""
+    )
+    lines = watched.said()
+    assert len(lines) < height
+    assert max(map(len, lines)) <= width
+    assert lines[0] == "head"
+    assert "".join(lines).rstrip().endswith("something")
+    blocks = sum("requests now" in line for line in lines)
+    if height == 100:
+        assert 5 < blocks <= 15
+        assert sum("/httpx2: " in line for line in lines) == 15 - blocks
+    if height == 8:
+        assert blocks == 0
+        assert any(re.search(r"\d+ more; make the terminal taller", line) for line in lines)
+
+
+def test_pools_with_waiters_get_the_room():
+    """What needs eyes is shown at length."""
+    watched = Watched(100, 14)
+    watched.export("a", "b", "c")
+    watched.intake.take(
+        metrics_request(
+            gauge(
+                semconv.REQUEST_OLDEST_AGE,
+                4.0,
+                gluellm__pool__name="c",
+                gluellm__request__phase="queued",
+            )
+        )
+    )
+    watched.console.print(frame(watched.console, watched.intake.processes, [], []))
+    lines = watched.said()
+    assert [line.split(":")[0] for line in lines if "wait p95" in line] == ["a/httpx2", "b/httpx2"]
+    assert any("oldest waiter 4.0 s" in line for line in lines)
+
+
+def test_very_many_pools_of_a_process_are_cut():
+    """Told as a number."""
+    watched = Watched(100, 300)
+    watched.export(*(f"pool-{n:03}" for n in range(MOST_POOLS + 7)))
+    assert process_lines(watched.process)[-1] == "  and 7 more pools"
+    watched.console.print(frame(watched.console, watched.intake.processes, [], []))
+    assert any("and 7 more pools" in line for line in watched.said())
+
+
+def test_lines_come_when_there_is_news_and_not_too_often():
+    """Of each process after an export, 5 s apart; silence and end once."""
+    watched = Watched(200)
+    screen = watched.plain()
+    with screen:
+        assert "Listening on http://127.0.0.1:4318 for OTLP/HTTP. Ctrl-C ends." in watched.said()
+        watched.export("openai")
+        screen.show()
+        assert len(watched.said()) == 2
+        for _ in range(9):
+            watched.now += 0.5
+            watched.export("openai")
+            screen.show()
+        assert watched.said() == []
+        watched.now += 0.5
+        screen.show()
+        assert len(watched.said()) == 2
+        screen.show()
+        watched.now += 20
+        screen.show()
+        screen.show()
+        (line,) = watched.said()
+        assert line.startswith("shop, SILENT, last heard 20 s ago")
+        watched.now += GONE_SECONDS
+        watched.intake.processes.drop_gone()
+        screen.show()
+        screen.show()
+        assert watched.said() == ["shop: gone"]
+
+
+def test_what_is_untold_is_told_at_the_end():
+    """The last export before Ctrl-C, logs, refusals, and what was not shown."""
+    watched = Watched(200)
+    screen = watched.plain()
+    with screen:
+        watched.export("openai")
+        screen.show()
+        watched.said()
+        watched.now += 1
+        watched.export("openai")
+        watched.intake.take(logs_request("a leak"))
+        watched.intake.spans = 3
+        watched.notes.refused(404, "POST", "/", "not here")
+        screen.close()
+    lines = watched.said()
+    assert lines[:2] == ["refused POST /: 404, not here", "logged: WARNING from shop: a leak"]
+    assert lines[2].startswith("shop, heard 0 s ago, every 1.0 s")
+    assert lines[-1] == "received, and not shown: 3 spans"
+
+
+def test_a_live_view_tells_what_to_do_until_something_comes():
+    """Then it tells the pools, and below them logs and refusals."""
+    watched = Watched(100, 40, terminal=True)
+    screen = LiveScreen(watched.console, URL, watched.intake, watched.notes)
+    with screen:
+        screen.show()
+        assert any("Nothing has arrived yet" in line for line in watched.said())
+        watched.export("openai")
+        watched.intake.take(logs_request("a leak"))
+        watched.notes.grpc_spoken()
+        screen.show()
+        text = "\n".join(watched.said())
+    assert "Nothing has arrived yet" not in text
+    assert text.index("openai/httpx2") < text.index("a leak") < text.index("spoke gRPC")
+
+
+def test_notes_are_bounded_and_end():
+    """The same one is counted; many different ones keep the last; after a minute they are over."""
+    watched = Watched()
+    for _ in range(3):
+        watched.notes.grpc_spoken()
+    assert watched.notes.lines()[0].endswith("(3 times)")
+    assert len(watched.notes.fresh()) == 1
+    for n in range(100):
+        watched.notes.refused(404, "GET", f"/{n}", "not here")
+    assert len(watched.notes.lines()) <= 5
+    assert len(watched.notes.fresh()) <= 3
+    watched.now += 61
+    assert watched.notes.lines() == []
