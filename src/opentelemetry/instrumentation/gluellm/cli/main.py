@@ -16,8 +16,8 @@ from collections.abc import Sequence
 
 from ..version import __version__
 from .doctor.command import add_parser as add_doctor
-from .watch.command import add_parser as add_watch
 from .verify.command import add_parser as add_verify
+from .watch.command import add_parser as add_watch
 
 _DESCRIPTION = "Connection pools under LLM calls, made visible."
 _DEMO_EXTRA = "opentelemetry-instrumentation-gluellm[demo]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...telemetry import semconv
@@ -35,7 +35,7 @@ class _Gathering:
             "__name__",
             **{"match[]": f'{{__name__=~"{naming.NAMES}"}}'},
             start=f"{start:.0f}",
-            end=f"{end:.0f}",
+            end=f"{end + 1:.0f}",  # samples of this very second included
         )
 
     def rows(self, expression: str) -> list[dict[str, Any]]:
@@ -57,7 +57,7 @@ def gather(store: Store, product: Product, window: float, service: str | None = 
         facts["earlier"] = bool(naming.stored(ask.names(now - LONG_AGO, now)))
         facts["ahead"] = bool(naming.stored(ask.names(now, now + _AHEAD)))
         facts["empty"] = not store.label_values(
-            "__name__", start=f"{now - window:.0f}", end=f"{now:.0f}", limit="1"
+            "__name__", start=f"{now - window:.0f}", end=f"{now + 1:.0f}", limit="1"
         )
         return _with(ask.facts, facts)
     processes = _processes(ask, found)

@@ -87,7 +87,9 @@ def _steps(facts: Facts) -> str:
         "1. is the program instrumented: run it with gluellm-pools doctor -- python app.py. "
         "2. does it export metrics: OTEL_METRICS_EXPORTER=otlp, or a meter provider in code with "
         f"an exporter. 3. where to: OTEL_EXPORTER_OTLP_METRICS_ENDPOINT, here {where}.{off} "
-        "4. wait for one export interval (60 s), and make a call. To try the store alone: "
+        "4. does the export succeed: the program's log says so if not (status 500 of "
+        "Prometheus: deltas, so unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE). "
+        "5. wait for one export interval (60 s), and make a call. To try the store alone: "
         "gluellm-pools demo, with that variable set"
     )
 

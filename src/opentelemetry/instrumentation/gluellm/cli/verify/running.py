@@ -99,7 +99,7 @@ def run_board(store: Store, facts: Facts, board: Board) -> list[Outcome]:
 def _options(store: Store, facts: Facts, label: str, of: str) -> list[str]:
     parameters = {
         "start": f"{facts.now - facts.window:.0f}",
-        "end": f"{facts.now:.0f}",
+        "end": f"{facts.now + 1:.0f}",
         "limit": "1000",
     }
     if of:

@@ -28,8 +28,7 @@ def naming_findings(facts: Facts) -> Iterator[Finding]:
             Kind.PROMETHEUS: "in Prometheus' configuration, "
             "otlp: {translation_strategy: UnderscoreEscapingWithSuffixes} (it is "
             f"{facts.product.translation or 'something else'}); for the Collector's exporter "
-            "translation_strategy: UnderscoreEscapingWithSuffixes, and no "
-            "add_metric_suffixes: false",
+            "translation_strategy: UnderscoreEscapingWithSuffixes",
         }.get(
             facts.product.kind,
             "choose the translation with underscores and suffixes where the data is turned into "
@@ -81,6 +80,18 @@ def label_findings(facts: Facts, found: Sequence[Arrival]) -> Iterator[Finding]:
                 "in Prometheus' scrape_configs, for the job that scrapes the Collector: "
                 "honor_labels: true",
             )
+        if arrival.service_label not in ("job", "exported_job"):
+            yield Finding(
+                "labels_of_their_own",
+                Severity.WARNING,
+                f"{services}: no labels job and instance; service and process are in "
+                f"{arrival.service_label or 'no label'} and {arrival.instance_label or 'none'}",
+                "boards and alerts by job and instance find nothing",
+                "make them of these, as dashboards/dev/victoria-metrics/relabel.yaml does: start "
+                "VictoriaMetrics with -relabelConfig and that file"
+                if arrival.way is Way.VICTORIA_METRICS
+                else "make them of these where the data comes in, by relabelling",
+            )
         no_instance = arrival.instance_label is None or any(
             "" in instances for instances in arrival.instances.values()
         )
@@ -131,10 +142,20 @@ def collision_findings(facts: Facts) -> Iterator[Finding]:
         Severity.ERROR,
         f"counters of {who or 'one process'} fell {falls:.0f} times in {samples:.0f} samples",
         "several processes write into the same series, since their labels are the same: rates "
-        "are far too high",
+        "are far too high"
+        + (
+            ". Or they are sent as deltas, which VictoriaMetrics stores as they are"
+            if facts.product.kind is Kind.VICTORIA_METRICS
+            else ""
+        ),
         "give each process its own service.instance.id: OTEL_RESOURCE_ATTRIBUTES="
         "service.instance.id=NAME, per worker after the fork; don't set one for all, and keep it "
-        "in the Collector",
+        "in the Collector"
+        + (
+            "; unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+            if facts.product.kind is Kind.VICTORIA_METRICS
+            else ""
+        ),
     )
 
 

@@ -82,7 +82,9 @@ def way_of(labels: Labels, facts: Facts) -> tuple[Way | None, str]:
         return Way.VICTORIA_METRICS, "scope_name, and the resource's attributes as labels"
     if (job, instance) in facts.targets:
         return Way.READER, "job and instance are those of a scrape's target"
-    if _SCOPE not in labels and not facts.scraped:
+    # Older Collectors add no labels of a scope: then no series of the store has them.
+    without_scope = not any(_SCOPE in series.labels for series in facts.processes)
+    if _SCOPE not in labels and not (facts.scraped and without_scope):
         if facts.product.kind == Kind.VICTORIA_METRICS:
             return None, "neither labels of a scope nor of a scrape: remote write?"
         return Way.PROMETHEUS, "no labels of a scope, no scrape; remote write looks the same"
