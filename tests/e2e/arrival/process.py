@@ -199,7 +199,8 @@ class Process:
 def _environment() -> dict[str, str]:
     """This environment without what would tell the program's SDK something else."""
     kept = {name: v for name, v in os.environ.items() if not name.startswith("OTEL_")}
-    return {**kept, "PYTHONPATH": str(_TESTS), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    path = os.pathsep.join(filter(None, (str(_TESTS), kept.get("PYTHONPATH"))))
+    return {**kept, "PYTHONPATH": path, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 
 def _exporting(protocol: str, endpoint: str, resource: Mapping[str, str]) -> dict[str, str]:
