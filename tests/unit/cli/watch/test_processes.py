@@ -211,6 +211,21 @@ def test_series_that_ended_are_dropped(watched):
     assert len(watched.process) == 1
 
 
+def test_counters_never_shrink_when_a_series_ends(watched):
+    """Of two origins one is forgotten: the window begins anew, and no sum falls below 0."""
+    watched.export(
+        number(semconv.REQUESTS, 5, server__address="a"),
+        number(semconv.REQUESTS, 900, server__address="b"),
+    )
+    for export in range(1, 5):
+        request = number(semconv.REQUESTS, 5 + export, watched.after(10), server__address="a")
+        watched.export(request)
+        pool, _ = watched.recent
+        assert pool.requests >= 0
+    pool, seconds = watched.recent
+    assert (pool.requests, seconds) == (2, 20)
+
+
 def dotted(attributes: dict) -> dict:
     return {key.replace(".", "__"): value for key, value in attributes.items()}
 
