@@ -54,6 +54,6 @@ def test_what_the_collector_sends_on_is_shown(
     assert line[2] == "7"
     assert 0.05 < float(line[1]) <= 0.2
     watch.end()
-    assert "received, and not shown: 1 spans" in watch.lines
+    assert "received, and not shown: 1 span" in watch.lines
     assert not watch.found("refused|failed")
     assert "Exporting failed" not in collector.log.read_text()

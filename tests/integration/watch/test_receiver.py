@@ -181,6 +181,7 @@ def test_rejected_points_are_told_as_a_partial_success():
         assert status == 200
         assert answer.partial_success.rejected_data_points == 1
         assert "not a number" in answer.partial_success.error_message
+        assert "rejected 1 point: gluellm.pool.timeouts" in watch.notes.lines()[0]
         _, _, body = await watch.post(as_json(request), JSON)
         assert json.loads(body)["partialSuccess"]["rejectedDataPoints"] == "1"
         assert watch.requests == [5]

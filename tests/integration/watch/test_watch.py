@@ -125,7 +125,7 @@ def test_spans_and_logs_are_accepted_and_our_warnings_shown(watch, caplog):
         logger.removeHandler(handler)
     watch.wait_for(r"^logged: WARNING from shop: Connection leak suspected in pool openai/httpx2")
     watch.end()
-    assert "received, and not shown: 1 spans" in watch.lines
+    assert "received, and not shown: 1 span" in watch.lines
     assert "\x1b" not in "".join(watch.lines)
     complaints = [r for r in caplog.records if r.name.startswith("opentelemetry.exporter")]
     assert not complaints

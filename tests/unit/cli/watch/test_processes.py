@@ -139,6 +139,14 @@ def test_two_processes_under_one_name_are_told(watched):
     assert not watched.process.clashes
 
 
+def test_forked_workers_under_one_name_are_told(watched):
+    """They share the resource, and the start of counters that the parent had."""
+    for value in (50, 3):
+        watched.export(number(semconv.REQUESTS, value, watched.after(1)))
+    assert watched.process.clashes
+    assert watched.recent == (PoolView(requests=3, provider="openai"), None)
+
+
 def test_delta_is_added_up(watched):
     """Counters and histograms, whose buckets are added one by one."""
     before = LATER
@@ -248,7 +256,7 @@ def test_processes_are_told_apart_by_service_and_instance(watched):
 
 
 def test_a_process_that_stops_is_silent_and_then_gone(watched):
-    """With exports every 10 s: silent after 25 s, gone after 5 minutes."""
+    """With exports every 10 s: silent after 25 s, gone after 2 minutes."""
     for _ in range(2):
         watched.export(number(semconv.REQUESTS, 1, watched.after(10)))
     watched.after(24)

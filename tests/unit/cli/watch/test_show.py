@@ -84,7 +84,7 @@ def test_a_heading_tells_who_when_and_over_which_time():
     watched.export("openai", service__instance__id=instance)
     assert (
         heading(watched.process)
-        == "shop (f91ae67e), heard 0 s ago, every 10.0 s; counted over 10 s"
+        == "shop (f91ae67e), heard 0 s ago, every 10 s; counted over 10 s"
     )
     watched.now += 45
     assert (
@@ -254,6 +254,31 @@ def test_a_live_view_tells_what_to_do_until_something_comes():
         text = "\n".join(watched.said())
     assert "Nothing has arrived yet" not in text
     assert text.index("openai/httpx2") < text.index("a leak") < text.index("spoke gRPC")
+
+
+def test_silent_processes_come_last_and_short():
+    """Of a program that was started anew a few times, the one that runs is seen."""
+    watched = Watched(100, 14)
+    watched.export("openai", service__instance__id="old")
+    watched.now += 200
+    watched.export("openai", service__instance__id="new")
+    watched.console.print(frame(watched.console, watched.intake.processes, [], []))
+    text = watched.out.getvalue()
+    assert text.index("shop (new)") < text.index("requests now") < text.index("shop (old), SILENT")
+    assert text.count("requests now") == 1
+
+
+def test_spans_without_metrics_are_explained():
+    """A program may export traces alone."""
+    watched = Watched(200)
+    watched.intake.spans = 1
+    screen = watched.plain()
+    with screen:
+        screen.close()
+    assert watched.said()[-2] == "received, and not shown: 1 span"
+    watched.export("openai")
+    screen.close()
+    assert watched.said()[-1] == "received, and not shown: 1 span"
 
 
 def test_notes_are_bounded_and_end():

@@ -54,7 +54,7 @@ SILENT_SECONDS = 15.0
 """At least this long, and 2.5 export intervals."""
 UNKNOWN_INTERVAL = 60.0
 """The SDK's default, until a second export has told."""
-GONE_SECONDS = 300.0
+GONE_SECONDS = 120.0
 """At least this long, and 5 export intervals."""
 GONE_INTERVALS = 5.0
 REPLACED_SECONDS = 30.0

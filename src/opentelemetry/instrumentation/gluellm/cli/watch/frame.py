@@ -21,6 +21,7 @@ class _Section:
     title: Text
     pools: list[tuple[PoolKey, PoolView]]
     doubts: list[Text]
+    silent: bool
     blocks: dict[PoolKey, Text] = field(default_factory=dict)
     """The pools that are shown at length."""
 
@@ -36,7 +37,8 @@ def frame(
     console: Console, processes: Iterable[Process], head: Sequence[Text], foot: Sequence[Text]
 ) -> RenderableType:
     """Everything about all processes, between head and foot."""
-    sections = [_section(process) for process in processes]
+    heard_first = sorted(processes, key=lambda process: process.silent)
+    sections = [_section(process) for process in heard_first]
     room = console.height - 1 - _height(console, [*head, *foot])
     _choose_blocks(console, sections, room)
     rows = [row for section in sections for row in section.rows()]
@@ -49,14 +51,14 @@ def _section(process: Process) -> _Section:
     if len(pools) > MOST_POOLS:
         below.insert(0, Text(f"and {len(pools) - MOST_POOLS} more pools", style="dim"))
     style = "bold yellow" if process.silent else "bold"
-    return _Section(Text(heading(process), style=style), pools[:MOST_POOLS], below)
+    return _Section(Text(heading(process), style=style), pools[:MOST_POOLS], below, process.silent)
 
 
 def _choose_blocks(console: Console, sections: Sequence[_Section], room: int) -> None:
-    """Show at length as many pools as there is room for, those with waiters first."""
+    """Show at length as many pools as there is room for: of who is heard, those with waiters."""
     room -= _height(console, [row for section in sections for row in section.rows()])
     candidates = [(section, key, pool) for section in sections for key, pool in section.pools]
-    candidates.sort(key=lambda candidate: -candidate[2].oldest_waiter)
+    candidates.sort(key=lambda found: (found[0].silent, -found[2].oldest_waiter))
     for section, key, pool in candidates:
         block = pool_block(key, pool, console.width)
         room -= block.plain.count("\n")  # its first line is there already

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from ...pool.words import counted
 from ..text import printable
 
 _LONGEST = 200
@@ -38,6 +39,10 @@ class Notes:
         """A request got an error; method and path are as they came."""
         asked = f"{printable(method, 10)} {printable(path, 60)}".strip()
         self._see(f"refused {asked or 'a connection'}: {status}, {printable(message, _LONGEST)}")
+
+    def rejected(self, number: int, reason: str) -> None:
+        """So many points of a request were not taken; exporters seldom say it."""
+        self._see(f"rejected {counted(number, 'point')}: {printable(reason, _LONGEST)}")
 
     def broken(self, what: str) -> None:
         """Something failed on our side."""

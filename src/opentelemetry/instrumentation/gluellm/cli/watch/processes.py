@@ -152,11 +152,14 @@ class Process:
 
     def _restarted(self, before: Point, point: Point) -> bool:
         """Whether its counters began anew."""
-        if point.start and before.start:
-            if point.start < before.start:
-                self._clashed_at = self._clock()  # what has ended came back: there are two
-            return point.start != before.start
-        return point.monotonic and (point.value < before.value or point.count < before.count)
+        fell = point.monotonic and (point.value < before.value or point.count < before.count)
+        if not point.start or not before.start:
+            return fell
+        if point.start < before.start or (fell and point.start == before.start):
+            # What had ended came back, or fell without a new start, as of forked workers that
+            # share one resource: there are two.
+            self._clashed_at = self._clock()
+        return fell or point.start != before.start
 
     def _keep_state(self, now: float) -> None:
         """Keep the state of the collection that is over, to reckon from."""

@@ -69,7 +69,10 @@ class Receiver:
         try:
             async with self._decoding:
                 request = await asyncio.to_thread(decode, route.signal, route.encoding, body)
-                return self._intake.take(request)
+            rejected = self._intake.take(request)
+            if rejected.number:
+                self.notes.rejected(rejected.number, rejected.reason)
+            return rejected
         finally:
             self.release(len(body))
 

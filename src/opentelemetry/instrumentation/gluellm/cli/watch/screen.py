@@ -16,7 +16,14 @@ from .frame import frame
 from .intake import Intake
 from .notes import Notes
 from .processes import Process
-from .show import LEGEND, heading, name_of, process_lines, waiting_lines
+from .show import (
+    LEGEND,
+    heading,
+    name_of,
+    process_lines,
+    unshown_lines,
+    waiting_lines,
+)
 
 _LOG_LINES = 4
 _LINES_EVERY = 5.0
@@ -153,16 +160,6 @@ class PlainScreen:
 
     def _print(self, line: str) -> None:
         print_line(self._console, line)
-
-
-def unshown_lines(intake: Intake) -> list[str]:
-    """What came besides."""
-    parts = []
-    if intake.spans:
-        parts.append(f"{intake.spans} spans")
-    if intake.foreign_records:
-        parts.append(f"{intake.foreign_records} log records of others")
-    return [f"received, and not shown: {' and '.join(parts)}"] if parts else []
 
 
 def _taken(lines: deque[str]) -> list[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+from ...pool.words import counted, seconds
 from ...telemetry.semconv import SCOPE_NAME
 from ..render import health_lines, pool_line
-from ..text import printable, seconds
+from ..text import printable
 from ..view import PoolKey, PoolView, View
+from .intake import Intake
 from .processes import Process
 
 LEGEND = "Counts, waits and times are over the time told at the end of a process's line."
@@ -91,3 +93,21 @@ def process_lines(process: Process) -> list[str]:
     if len(pools) > MOST_POOLS:
         lines.append(f"  and {len(pools) - MOST_POOLS} more pools")
     return [*lines, *(f"  {line}" for line in doubts(process, view))]
+
+
+def unshown_lines(intake: Intake) -> list[str]:
+    """What came besides, and that metrics are missing where only that came."""
+    parts = []
+    if intake.spans:
+        parts.append(counted(intake.spans, "span"))
+    if intake.foreign_records:
+        parts.append(counted(intake.foreign_records, "log record") + " of others")
+    if not parts:
+        return []
+    lines = [f"received, and not shown: {' and '.join(parts)}"]
+    if not len(intake.processes):
+        lines.append(
+            "no metrics come: has that program a MeterProvider with an OTLP exporter, or "
+            "OTEL_METRICS_EXPORTER=otlp under opentelemetry-instrument?"
+        )
+    return lines
