@@ -40,7 +40,7 @@ def findings(facts: Facts, found: Sequence[Arrival]) -> list[Finding]:
             )
         ]
     listed = [
-        *naming_findings(facts),
+        *naming_findings(facts, found),
         *label_findings(facts, found),
         *collision_findings(facts),
         *double_findings(facts, found),

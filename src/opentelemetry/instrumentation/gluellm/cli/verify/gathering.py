@@ -54,11 +54,9 @@ def gather(store: Store, product: Product, window: float, service: str | None = 
     facts: dict[str, Any] = {"stored": found, "foreign": naming.foreign(names, known)}
     facts["unknown"] = _unknown(names, known)
     if not found:
-        facts["earlier"] = bool(naming.stored(ask.names(now - LONG_AGO, now)))
-        facts["ahead"] = bool(naming.stored(ask.names(now, now + _AHEAD)))
-        facts["empty"] = not store.label_values(
-            "__name__", start=f"{now - window:.0f}", end=f"{now + 1:.0f}", limit="1"
-        )
+        facts["earlier"] = _at_all(ask, ask.names(now - LONG_AGO, now), LONG_AGO, now)
+        facts["ahead"] = _at_all(ask, ask.names(now, now + _AHEAD), _AHEAD, now + _AHEAD)
+        facts["empty"] = not _at_all_of(ask, _any_names(ask), window, now)
         return _with(ask.facts, facts)
     processes = _processes(ask, found)
     facts["processes"] = processes
@@ -85,6 +83,27 @@ def gather(store: Store, product: Product, window: float, service: str | None = 
     facts["blind"] = _blind(ask, found, narrowed)
     facts["failures"] = _failures(ask, found, narrowed)
     return _with(ask.facts, facts)
+
+
+def _at_all(ask: _Gathering, names: Sequence[str], span: float, end: float) -> bool:
+    """Whether the contract's metrics had a sample in the span before a moment."""
+    known = naming.stored(names)
+    return _at_all_of(
+        ask, _of(known, _OF_PROCESSES) or [one.counted for one in known[:1]], span, end
+    )
+
+
+def _at_all_of(ask: _Gathering, names: Sequence[str], span: float, end: float) -> bool:
+    # A name alone is no sample: one that the store refused leaves its name behind.
+    return any(
+        ask.store.query(f"count(last_over_time({naming.selector(name)}[{span:.0f}s]))", end)
+        for name in names
+    )
+
+
+def _any_names(ask: _Gathering) -> list[str]:
+    start, end = f"{ask.now - ask.window:.0f}", f"{ask.now + 1:.0f}"
+    return ask.store.label_values("__name__", start=start, end=end, limit="10")[:10]
 
 
 def _with(facts: Facts, known: dict[str, Any]) -> Facts:

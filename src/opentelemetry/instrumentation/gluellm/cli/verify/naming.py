@@ -29,8 +29,6 @@ class Style(StrEnum):
 
     EXPECTED = "underscores, unit and _total as suffixes"
     NO_SUFFIXES = "underscores, no suffixes"
-    NO_UNITS = "underscores, _total as a suffix and no unit"
-    """OpenMetrics demands _total, so a scrape has it with suffixes switched off."""
     DOTS_AND_SUFFIXES = "dots kept, with suffixes"
     DOTS = "dots kept, no suffixes"
 
@@ -63,7 +61,6 @@ def styled(metric: Metric, style: Style) -> str:
     return {
         Style.EXPECTED: expected,
         Style.NO_SUFFIXES: underscored,
-        Style.NO_UNITS: underscored + ("_total" if expected.endswith("_total") else ""),
         Style.DOTS_AND_SUFFIXES: metric.name + suffix,
         Style.DOTS: metric.name,
     }[style]

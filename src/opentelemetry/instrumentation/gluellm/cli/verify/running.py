@@ -15,7 +15,7 @@ from .asking import RefusedError, Store
 from .boards import Board
 from .facts import Facts, service_label
 from .missing import missing
-from .naming import matcher, selector
+from .naming import matcher, selector, styles_of
 from .promql import Matcher, Selector, selectors
 from .queries import QUERIES
 
@@ -216,8 +216,9 @@ def _why_no_name(facts: Facts, name: str) -> tuple[str, bool]:
             if one.native:
                 return f"{base} is stored as a native histogram, without _bucket", False
             if one.name != base:
-                how = f"with the prefix {one.prefix}" if one.prefix else one.styles[-1].value
-                return f"its metric is stored under another name: {how}", False
+                how = [f"the prefix {one.prefix}"] if one.prefix else []
+                how += [style.value for style in styles_of(facts.stored)[:1]]
+                return f"its metric is stored under another name: {', '.join(how)}", False
     for gap in missing(facts.stored):
         if base == metric_name(gap.metric):
             return gap.reason, gap.expected

@@ -16,23 +16,15 @@ from .ways import Arrival, scrape_instance, twice
 _SHARE_OF_RESETS = 0.2
 
 
-def naming_findings(facts: Facts) -> Iterator[Finding]:
+def naming_findings(facts: Facts, found: Sequence[Arrival]) -> Iterator[Finding]:
+    """Names that boards don't ask for."""
     styles = [style for style in styles_of(facts.stored) if style is not Style.EXPECTED]
     prefixes = {one.prefix for one in facts.stored if one.prefix}
     if styles:
         example = next(
-            one for one in facts.stored if styles[0] in one.styles and len(one.styles) < len(Style)
-        )
-        cure = {
-            Kind.VICTORIA_METRICS: "start VictoriaMetrics with -opentelemetry.usePrometheusNaming",
-            Kind.PROMETHEUS: "in Prometheus' configuration, "
-            "otlp: {translation_strategy: UnderscoreEscapingWithSuffixes} (it is "
-            f"{facts.product.translation or 'something else'}); for the Collector's exporter "
-            "translation_strategy: UnderscoreEscapingWithSuffixes",
-        }.get(
-            facts.product.kind,
-            "choose the translation with underscores and suffixes where the data is turned into "
-            "Prometheus' form: the store's OTLP endpoint, or the Collector's exporter",
+            one
+            for one in facts.stored
+            if styles[0] in one.styles and Style.EXPECTED not in one.styles
         )
         yield Finding(
             "names_differ",
@@ -41,7 +33,8 @@ def naming_findings(facts: Facts) -> Iterator[Finding]:
             f"{printable(example.counted, 60)}",
             "the boards ask for names with underscores, and unit and _total as suffixes, so they "
             "are empty",
-            f"{cure}. Then the old names stay until they are past retention",
+            f"{'; '.join(sorted({_translation(one, facts) for one in found}))}. The old names "
+            "stay until they are past retention",
         )
     if prefixes:
         yield Finding(
@@ -65,7 +58,25 @@ def naming_findings(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def _translation(arrival: Arrival, facts: Facts) -> str:
+    strategy = "translation_strategy: UnderscoreEscapingWithSuffixes"
+    if arrival.way is Way.COLLECTOR:
+        return f"in the Collector's prometheus exporter, {strategy}"
+    if arrival.way is Way.VICTORIA_METRICS:
+        return "start VictoriaMetrics with -opentelemetry.usePrometheusNaming"
+    if facts.product.kind is Kind.PROMETHEUS and arrival.way is Way.PROMETHEUS:
+        now = facts.product.translation
+        return (
+            f"in Prometheus' configuration, otlp: {{{strategy}}}{f' (it is {now})' if now else ''}"
+        )
+    return (
+        "choose the translation with underscores and suffixes where the data is turned into "
+        "Prometheus' form: the store's OTLP endpoint, or the Collector's exporter"
+    )
+
+
 def label_findings(facts: Facts, found: Sequence[Arrival]) -> Iterator[Finding]:
+    """Labels that tell neither services nor processes apart."""
     for arrival in found:
         services = some(sorted(arrival.instances))
         if (arrival.service_label or "").startswith("exported_") or (
@@ -124,6 +135,7 @@ def label_findings(facts: Facts, found: Sequence[Arrival]) -> Iterator[Finding]:
 
 
 def collision_findings(facts: Facts) -> Iterator[Finding]:
+    """Processes that write into the same series."""
     worst = [
         (labels, falls, samples)
         for labels, falls, samples in facts.resets
@@ -160,6 +172,7 @@ def collision_findings(facts: Facts) -> Iterator[Finding]:
 
 
 def double_findings(facts: Facts, found: Sequence[Arrival]) -> Iterator[Finding]:
+    """Data that comes by several ways at once."""
     services = twice(found, facts)
     if services:
         ways = " and ".join(sorted({arrival.name for arrival in found}))
