@@ -1,0 +1,1 @@
+"""A Collector at fault, and programs that are killed: nothing is harmed, and alerts end."""
