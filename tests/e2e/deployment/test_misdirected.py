@@ -1,0 +1,86 @@
+"""docs/troubleshooting.md quotes what exporters say of a Collector and of stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.programs import Prometheus, Stack
+from support.exports import PROTOCOL, SIGNAL, lines_of
+from support.quotations import assert_quoted_and_said
+
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+METRICS_ENDPOINT = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
+HTTP = {PROTOCOL: "http/protobuf"}
+NOT_FOUND = "Failed to export metrics batch code: 404, reason: Not Found"
+SAID = {
+    "gRPC to the port of HTTP": (
+        "Failed to export metrics to …, error code: StatusCode.UNAVAILABLE, error details: …"
+        "Failed parsing HTTP/2"
+    ),
+    "HTTP to the port of gRPC": (
+        "Transient error ('Connection aborted.', …)) encountered while exporting metrics batch"
+    ),
+    "no path": NOT_FOUND,
+    "path twice": NOT_FOUND,
+    "receiver not enabled": NOT_FOUND,
+    "spans to Prometheus": "Failed to export spans batch code: 404, reason: Not Found",
+}
+
+
+class WithoutReceiver(Prometheus):
+    """Prometheus without the flag that users forget."""
+
+    def command(self, executable: Path) -> list[str]:
+        flags = super().command(executable)
+        flags.remove("--web.enable-otlp-receiver")
+        return flags
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[str]]]:
+    """What each export logged."""
+    folder = tmp_path_factory.mktemp("stack")
+    stack = Stack(folder)
+    closed = WithoutReceiver("closed", folder)
+    try:
+        stack.start("collector", "prometheus_otlp", "victoria_metrics")
+        closed.start()
+        http, grpc = stack.collector.http_endpoint, stack.collector.grpc_endpoint
+        cases = {
+            "gRPC to the port of HTTP": {ENDPOINT: http},
+            "HTTP to the port of gRPC": {**HTTP, ENDPOINT: grpc},
+            "no path": {**HTTP, METRICS_ENDPOINT: http},
+            "path twice": {**HTTP, ENDPOINT: f"{http}/v1/metrics"},
+            "receiver not enabled": {**HTTP, ENDPOINT: closed.otlp_endpoint},
+            "spans to Prometheus": {
+                **HTTP,
+                SIGNAL: "traces",
+                ENDPOINT: stack.prometheus_otlp.otlp_endpoint,
+            },
+            "gRPC": {ENDPOINT: grpc},
+            "HTTP": {**HTTP, ENDPOINT: http},
+            "Prometheus": {**HTTP, ENDPOINT: stack.prometheus_otlp.otlp_endpoint},
+            "VictoriaMetrics": {**HTTP, ENDPOINT: stack.victoria_metrics.otlp_endpoint},
+        }
+        timeout = {"OTEL_EXPORTER_OTLP_TIMEOUT": "1.5"}
+        yield lines_of({case: {**timeout, **variables} for case, variables in cases.items()})
+    finally:
+        closed.stop()
+        stack.stop()
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_misdirected_export_says_what_the_page_quotes(
+    case: str, told: dict[str, list[str]]
+) -> None:
+    """With the programs' own answers."""
+    assert_quoted_and_said(SAID[case], told[case])
+
+
+@pytest.mark.parametrize("case", ["gRPC", "HTTP", "Prometheus", "VictoriaMetrics"])
+def test_export_to_the_right_address_says_nothing(case: str, told: dict[str, list[str]]) -> None:
+    """The addresses that docs/deployment.md gives."""
+    assert told[case] == []

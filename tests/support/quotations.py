@@ -1,0 +1,23 @@
+"""Lines that docs/troubleshooting.md quotes, with … for what differs from case to case."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
+
+
+@cache
+def _page() -> str:
+    return PAGE.read_text()
+
+
+def assert_quoted_and_said(quotation: str, lines: Iterable[str]) -> None:
+    """The page has the quotation, as code, and one of the lines is what it stands for."""
+    assert f"`{quotation}`" in _page(), f"not in {PAGE.name}: {quotation}"
+    pattern = ".*".join(map(re.escape, quotation.split("…")))
+    said = "\n".join(lines)
+    assert re.search(pattern, said), f"not said: {quotation}\nsaid:\n{said}"
