@@ -1,0 +1,1 @@
+"""`opentelemetry-instrument` with the OTLP exporter: no change of code, environment only."""
