@@ -26,7 +26,7 @@ class _Gathering:
         self.store = store
         self.window = window
         self.service = service
-        self.now = _number(store.query("time()")[0])
+        self.now = _number(next(iter(store.query("time()")), {}))
         self.facts = Facts(product, self.now, window, service=service)
         self.range = f"{max(int(window), 1)}s"
 
@@ -219,11 +219,17 @@ def _interval(
     for name in _of(found, _OF_PROCESSES):
         expression = f"{naming.selector(name, matchers)}[10m]"
         for row in ask.store.query(expression, moment)[:1]:
-            times = [float(value[0]) for value in row.get("values", ())]
-            steps = sorted(b - a for a, b in itertools.pairwise(times))
+            steps = sorted(b - a for a, b in itertools.pairwise(_times(row)))
             if steps:
                 return steps[len(steps) // 2]
     return None
+
+
+def _times(row: dict[str, Any]) -> list[float]:
+    try:
+        return [float(pair[0]) for pair in row.get("values", ())]
+    except (IndexError, TypeError, ValueError):
+        return []
 
 
 def _resets(

@@ -135,7 +135,9 @@ def _queries(board: str, outcomes: Sequence[Outcome]) -> list[str]:
             mark = "no data" if one.fine else "NO DATA"
             lines.append(f"  {mark:>{_VALUE}}  {printable(one.where, _NAME)}")
             if board and not one.fine:
-                lines += _wrapped(printable(one.expression, 300), " " * 15, " " * 15)
+                lines += _wrapped(
+                    printable(one.expression, 300), " " * 15, " " * 15, whole_words=True
+                )
         lines += _wrapped(f"why: {printable(reason, 400)}", " " * 13, " " * 18)
     return lines
 
@@ -177,14 +179,14 @@ def _verdict(report: Report) -> str:
     return f"Found: {', '.join(told)}."
 
 
-def _wrapped(text: str, first: str, rest: str) -> list[str]:
+def _wrapped(text: str, first: str, rest: str, *, whole_words: bool = False) -> list[str]:
     return textwrap.wrap(
         text,
         _WIDTH,
         initial_indent=first,
         subsequent_indent=rest,
         break_on_hyphens=False,
-        break_long_words=False,
+        break_long_words=not whole_words,
     )
 
 

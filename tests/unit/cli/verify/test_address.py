@@ -1,0 +1,55 @@
+"""Where to ask, and what is kept secret."""
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.verify.address import AddressError, read_address
+
+
+def test_a_password_becomes_a_header_and_is_not_told():
+    """The URL that is printed has none, and neither has the repr."""
+    address = read_address("https://me:s%40cret@host:9090/prom/", [], None)
+    assert address.url == "https://host:9090/prom"
+    assert address.headers == {"Authorization": "Basic bWU6c0BjcmV0"}
+    assert "cret" not in repr(address)
+    assert "bWU6" not in repr(address)
+
+
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [
+        ("http://host:9090/", "http://host:9090"),
+        ("http://host/prometheus/graph?g0.expr=up", "http://host/prometheus"),
+        ("http://host/api/v1/query", "http://host"),
+        ("http://host/api/v1/otlp/v1/metrics", "http://host"),
+        ("http://host:8428/vmui/", "http://host:8428"),
+        ("http://[::1]:9090", "http://[::1]:9090"),
+        ("https://host/api/prom", "https://host/api/prom"),
+    ],
+)
+def test_the_page_that_was_open_leads_to_its_store(given, base):
+    """People copy what is in their browser's address bar."""
+    assert read_address(given, [], None).url == base
+
+
+@pytest.mark.parametrize("wrong", ["localhost:9090", "ftp://host", "http://", "", "http://h:x"])
+def test_what_is_no_url_is_refused_with_an_example(wrong):
+    """Without a scheme, without a host, with a port that is no number."""
+    with pytest.raises(AddressError, match="URL"):
+        read_address(wrong, [], None)
+
+
+def test_headers_come_from_the_options_and_the_variable():
+    """An option wins; the variable is percent-encoded, as OTEL_EXPORTER_OTLP_HEADERS is."""
+    address = read_address(
+        "http://host", ["X-Scope-OrgID=b=c"], "Authorization=Bearer%20k,x-scope-orgid=a"
+    )
+    assert address.headers == {"Authorization": "Bearer k", "X-Scope-OrgID": "b=c"}
+
+
+@pytest.mark.parametrize("wrong", ["secret", "a b=secret", "A=secret\nB: x", "A=sécret"])
+def test_a_wrong_header_is_refused_without_showing_it(wrong):
+    """What is no header may be a key."""
+    with pytest.raises(AddressError) as caught:
+        read_address("http://host", [wrong], None)
+    assert "secret" not in str(caught.value)
+    assert "header" in str(caught.value)

@@ -1,0 +1,103 @@
+"""Grafana dashboards: which queries, with which values."""
+
+import json
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.verify.boards import (
+    BoardError,
+    Variable,
+    built_in,
+    filled_in,
+    label_query,
+    read_board,
+    read_boards,
+    unknown_variables,
+    value_of,
+)
+
+
+def written(tmp_path, body, name="board.json"):
+    path = tmp_path / name
+    path.write_text(body if isinstance(body, str) else json.dumps(body))
+    return path
+
+
+def test_queries_are_found_wherever_they_stand(tmp_path):
+    """In panels, in collapsed rows, in the rows of old boards; not hidden ones, not Loki's."""
+    panel = {"title": "a", "targets": [{"expr": "a"}, {"expr": "hidden", "hide": True}, {}]}
+    loki = {"title": "l", "datasource": {"type": "loki"}, "targets": [{"expr": "{a=`b`}"}]}
+    row = {"type": "row", "panels": [{"title": "b", "targets": [{"expr": " b "}]}]}
+    board = read_board(written(tmp_path, {"title": "T", "panels": [panel, loki, row, "odd"]}))
+    assert [(one.panel, one.expression) for one in board.targets] == [("a", "a"), ("b", "b")]
+    assert board.title == "T"
+    old = read_board(written(tmp_path, {"dashboard": {"rows": [{"panels": [panel]}]}}))
+    assert [one.expression for one in old.targets] == ["a"]
+    assert old.title == "board"
+
+
+@pytest.mark.parametrize("body", ["{", "[]", "{}", '{"panels": 3}', "null"])
+def test_what_is_no_board_is_refused(tmp_path, body):
+    """With the file's name."""
+    with pytest.raises(BoardError, match=r"board\.json"):
+        read_board(written(tmp_path, body))
+
+
+def test_a_folder_may_hold_other_files(tmp_path):
+    """One board is enough, none is not."""
+    written(tmp_path, {"name": "package"}, "package.json")
+    with pytest.raises(BoardError, match="no Grafana dashboard"):
+        read_boards([tmp_path])
+    written(tmp_path, {"title": "T", "panels": []})
+    assert [board.title for board in read_boards([tmp_path])] == ["T"]
+    with pytest.raises(BoardError, match="no file"):
+        read_boards([tmp_path / "nowhere"])
+
+
+def test_all_ways_to_write_a_variable():
+    """Of today and of old."""
+    values = {"job": "api", **built_in(3600, 15)}
+    text = "$job ${job} ${job:regex} [[job]] [[job:raw]] $__rate_interval [$__range] $1 $other"
+    assert filled_in(text, values) == "api api api api api 60s [3600s] $1 $other"
+    assert built_in(3600, 60)["__rate_interval"] == "240s"
+    assert unknown_variables(text, [Variable("job", "query")]) == ["1", "other"]
+
+
+def test_a_variable_s_value_is_what_grafana_shows_at_first():
+    """The saved choice where it still exists, else all, else the first."""
+    assert value_of(Variable("a", "query", chosen=("x",)), ["x", "y"]) == "x"
+    assert value_of(Variable("a", "query", chosen=("gone",)), ["x", "y"]) == "x"
+    assert value_of(Variable("a", "query", chosen=("gone",), has_all=True), ["x"]) == ".*"
+    assert value_of(Variable("a", "query", has_all=True, all_value=".+"), ["x"]) == ".+"
+    assert value_of(Variable("a", "interval")) == "5m"
+    several = Variable("a", "query", chosen=("a.b", "c"), has_all=True)
+    assert value_of(several, ["a.b", "c"]) == r"a\\.b|c"
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("label_values(a, job)", ("job", "a")),
+        ('label_values(a{b="c",d="e"}, job)', ("job", 'a{b="c",d="e"}')),
+        ("label_values(job)", ("job", "")),
+        ("query_result(a)", None),
+    ],
+)
+def test_what_a_variable_asks_for(query, found):
+    """Label and selector."""
+    assert label_query(Variable("v", "query", query)) == found
+
+
+def test_a_query_can_be_wrapped(tmp_path):
+    """As newer Grafana saves it, with what was chosen."""
+    variable = {
+        "name": "job",
+        "type": "query",
+        "query": {"query": "label_values(a, job)", "refId": "x"},
+        "current": {"value": ["$__all"]},
+        "includeAll": True,
+    }
+    board = read_board(written(tmp_path, {"panels": [], "templating": {"list": [variable]}}))
+    assert board.variables == (
+        Variable("job", "query", "label_values(a, job)", (), "", has_all=True),
+    )

@@ -1,0 +1,182 @@
+"""What is missing and why, and what is wrong: from facts alone."""
+
+import dataclasses
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.verify import missing as reasons
+from opentelemetry.instrumentation.gluellm.cli.verify.facts import Facts, Series
+from opentelemetry.instrumentation.gluellm.cli.verify.findings import findings
+from opentelemetry.instrumentation.gluellm.cli.verify.missing import missing
+from opentelemetry.instrumentation.gluellm.cli.verify.naming import Stored, Style, stored, styled
+from opentelemetry.instrumentation.gluellm.cli.verify.product import Kind, Product
+from opentelemetry.instrumentation.gluellm.cli.verify.report import Report, as_text
+from opentelemetry.instrumentation.gluellm.cli.verify.ways import arrivals
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Instrument, Metric
+
+_NOW = 1_000_000.0
+_LABELS = {"job": "api", "instance": "a"}
+_PROCESS = (semconv.EVENT_LOOP_LAG_PEAK, semconv.SEAM, semconv.INSTRUMENTATION_DROPPED)
+_LEAN = tuple(
+    metric
+    for metric in METRICS
+    if not metric.full and not metric.setting and metric is not semconv.INSTRUMENTATION_ERRORS
+)
+
+
+def here(*metrics: Metric) -> list[Stored]:
+    """As boards expect them."""
+    return [Stored(metric, styled(metric, Style.EXPECTED), (Style.EXPECTED,)) for metric in metrics]
+
+
+def given(**more) -> Facts:
+    """A store in good order, but for what is given."""
+    good = Facts(
+        Product(Kind.PROMETHEUS, "3.16.0"),
+        _NOW,
+        3600.0,
+        stored=here(*_LEAN),
+        processes=[Series(_LABELS, _NOW - 5)],
+        interval=15.0,
+    )
+    return dataclasses.replace(good, **more)
+
+
+def kinds(facts: Facts) -> list[str]:
+    """What is found, by its severity."""
+    return [f"{one.severity}: {one.kind}" for one in findings(facts, arrivals(facts))]
+
+
+def gaps(*metrics: Metric) -> dict[str, reasons.Missing]:
+    return {gap.metric.name: gap for gap in missing(here(*metrics))}
+
+
+def test_good_order_has_no_findings():
+    """What is off by default is no trouble."""
+    assert kinds(given()) == []
+    found = gaps(*_LEAN)
+    assert all(gap.expected for gap in found.values())
+    assert found[semconv.CONNECTION_TLS_DURATION.name].reason == (
+        'off by default: instrument(metrics="full")'
+    )
+    assert found[semconv.REQUEST_TIME_IN_QUEUE.name].reason == (
+        "off by default: instrument(time_in_queue=True)"
+    )
+    assert "good" in found[semconv.INSTRUMENTATION_ERRORS.name].reason
+
+
+def test_with_full_metrics_on_another_reason_is_given():
+    """They are not off then."""
+    found = gaps(*_LEAN, semconv.RESPONSE_WAIT_DURATION)
+    assert found[semconv.STREAM_ACQUIRE_DURATION.name].reason == "no HTTP/2 connection yet"
+    assert "yet" in found[semconv.CONNECTION_TLS_DURATION.name].reason
+
+
+@pytest.mark.parametrize("metric", _LEAN, ids=lambda metric: metric.name)
+def test_each_metric_that_is_missing_has_a_reason(metric):
+    """Either it may be absent, or something took it away on its way."""
+    rest = [one for one in _LEAN if one is not metric]
+    gap = gaps(*rest)[metric.name]
+    assert gap.reason
+    facts = given(stored=here(*rest))
+    if gap.expected:
+        assert kinds(facts) == []
+    else:
+        assert gap.reason == reasons.REMOVED
+        assert kinds(facts) == ["warning: metrics_missing"]
+
+
+def test_no_call_yet_is_told_once():
+    """It explains all that is missing."""
+    assert kinds(given(stored=here(*_PROCESS))) == ["warning: no_call"]
+
+
+def test_gauges_without_a_counter_tell_of_deltas():
+    """As the Collector's remote write does: it drops those alone."""
+    left = [
+        metric
+        for metric in _LEAN
+        if metric.instrument not in (Instrument.OBSERVABLE_COUNTER, Instrument.HISTOGRAM)
+    ]
+    assert kinds(given(stored=here(*left))) == ["error: delta"]
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ({"processes": [Series(_LABELS, _NOW - 700)]}, ["error: stopped"]),
+        (
+            {"processes": [Series(_LABELS, _NOW), Series({**_LABELS, "instance": "b"}, 1.0)]},
+            ["info: some_ended"],
+        ),
+        ({"processes": [Series(_LABELS, _NOW + 60)]}, ["warning: clock_ahead"]),
+        ({"processes": [Series({"job": "api"}, _NOW)]}, ["warning: no_instance"]),
+        (
+            {"processes": [Series({**_LABELS, "job": "unknown_service"}, _NOW)]},
+            ["warning: service_unnamed"],
+        ),
+        ({"interval": 120.0}, ["warning: interval_long"]),
+        ({"resets": [(_LABELS, 9.0, 30.0)]}, ["error: processes_collide"]),
+        ({"resets": [(_LABELS, 3.0, 240.0)]}, []),  # a process that is restarted under its name
+        ({"blind": [("httpx", "wait")]}, ["warning: blind"]),
+        ({"failures": {"collection": 3.0}}, ["warning: own_failures"]),
+        ({"unknown": ["gluellm_pool_new"]}, ["info: names_unknown"]),
+        ({"targets": {("api", "a"): 0.0}}, ["warning: target_down"]),
+        ({"stored": [], "empty": True}, ["error: store_empty"]),
+        ({"stored": []}, ["error: no_data"]),
+        ({"stored": [], "foreign": ["http_client_duration"]}, ["error: another_instrumentation"]),
+        ({"stored": [], "earlier": True}, ["error: stopped"]),
+        ({"stored": [], "ahead": True}, ["error: clock_ahead"]),
+        ({"stored": [], "unknown": ["gluellm_new"]}, ["error: names_unknown"]),
+        ({"processes": [], "service": "x"}, ["error: service_unknown"]),
+    ],
+)
+def test_what_is_wrong_is_found(more, found):
+    """One thing at a time."""
+    if found == ["warning: target_down"]:
+        more = {**more, "scraped": True}
+    assert kinds(given(**more)) == found
+
+
+def test_an_endpoint_that_is_off_is_named():
+    """Prometheus takes OTLP only when it is told to."""
+    off = given(stored=[], product=Product(Kind.PROMETHEUS, takes_otlp=False))
+    (finding,) = findings(off, [])
+    assert "Its OTLP endpoint is off now" in finding.cure
+
+
+def test_a_target_that_can_t_be_scraped_is_named_with_its_error():
+    """Prometheus knows what is wrong with it."""
+    facts = given(processes=[Series(_LABELS, 1.0)], down=["col http://c:8889/metrics: refused"])
+    (finding,) = findings(facts, arrivals(facts))
+    assert "Prometheus can't scrape col http://c:8889/metrics: refused" in finding.cure
+
+
+def test_the_report_fits_a_terminal_and_keeps_foreign_text_harmless():
+    """80 columns, and no escape sequence of a label's value."""
+    hostile = "\x1b]0;owned\x07" + "x" * 300
+    labels = {"job": hostile, "instance": "i\n" * 200}
+    facts = given(
+        processes=[Series(labels, _NOW - 700)],
+        unknown=[f"gluellm_{hostile}"],
+        blind=[(hostile, hostile)],
+        failures={hostile: 1.0},
+        resets=[(labels, 20.0, 30.0)],
+        down=[hostile],
+    )
+    found = arrivals(facts)
+    text = as_text(Report("http://h", facts, found, findings(facts, found), []))
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_stored_names_of_the_contract_have_no_findings():
+    """The whole contract under its expected names."""
+    names = []
+    for metric in METRICS:
+        name = styled(metric, Style.EXPECTED)
+        parts = ("_bucket", "_sum", "_count") if metric.buckets else ("",)
+        names += [name + part for part in parts]
+    assert kinds(given(stored=stored(names))) == []
