@@ -234,6 +234,21 @@ def test_bad_requests_get_their_status_in_json():
     run(course)
 
 
+def test_head_gets_a_head():
+    """As monitoring asks whether anything is there."""
+
+    async def course(watch: Running) -> None:
+        client = await watch.connect()
+        await client.send(head(0, method="HEAD"))
+        client.writer.write_eof()
+        async with asyncio.timeout(20):
+            answer = await client.reader.read()
+        assert answer.startswith(b"HTTP/1.1 405")
+        assert answer.endswith(b"\r\n\r\n")
+
+    run(course)
+
+
 def test_a_client_sees_the_answer_to_a_body_that_is_too_large():
     """It sends on meanwhile, and a reset would take the answer from it."""
 

@@ -108,6 +108,15 @@ def test_what_is_not_otlp_json_is_refused(body, said):
     assert said in error.message
 
 
+def test_what_is_said_of_bad_json_is_short():
+    """The answer must not be as large as what was sent."""
+    body = b'{"resourceMetrics": [{"schemaUrl": 5, "' + b"x" * 100_000 + b'": "' + b"y" * 100_000
+    for text in (body + b'"}]}', b'{"resourceMetrics": "' + b"\\u001b" * 50_000 + b'"}'):
+        message = refusal(Signal.METRICS, Encoding.JSON, text).message
+        assert len(message) < 500
+        assert message.isprintable()
+
+
 @pytest.mark.parametrize(
     "body", [MANY.SerializeToString()[:-1], b"\xff" * 20, b"{}", b"\x0a\xff\xff\xff\xff\x0f"]
 )

@@ -83,8 +83,7 @@ def test_a_heading_tells_who_when_and_over_which_time():
     watched.now += 7
     watched.export("openai", service__instance__id=instance)
     assert (
-        heading(watched.process)
-        == "shop (f91ae67e), heard 0 s ago, every 10 s; counted over 10 s"
+        heading(watched.process) == "shop (f91ae67e), heard 0 s ago, every 10 s; counted over 10 s"
     )
     watched.now += 45
     assert (

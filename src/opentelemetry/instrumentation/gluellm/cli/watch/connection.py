@@ -40,6 +40,8 @@ class Connection:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
         self._first = b""
         """The first bytes, by which other protocols are told."""
+        self._bodiless = False
+        """The request is a HEAD, whose answer has none."""
         self.idle = True
         """Between two requests."""
 
@@ -102,7 +104,10 @@ class Connection:
                 event = await self._event()
         except TimeoutError:
             raise RefusedError(408, f"the head took longer than {HEAD_SECONDS:g} s") from None
-        return event if isinstance(event, h11.Request) else None
+        if not isinstance(event, h11.Request):
+            return None
+        self._bodiless = event.method == b"HEAD"
+        return event
 
     async def _body(self, request: h11.Request, route: Route) -> bytes:
         """The whole body, decompressed. Raises RefusedError."""
@@ -162,7 +167,7 @@ class Connection:
         try:
             parts = (
                 self._http.send(h11.Response(status_code=answer.status, headers=headers)),
-                self._http.send(h11.Data(data=answer.body)),
+                self._http.send(h11.Data(data=b"" if self._bodiless else answer.body)),
                 self._http.send(h11.EndOfMessage()),
             )
         except h11.LocalProtocolError:

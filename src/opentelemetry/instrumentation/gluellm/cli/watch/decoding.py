@@ -27,6 +27,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from ..text import printable
 from .bounds import PARTS, UNCOUNTED_BYTES
 from .refusal import RefusedError
 
@@ -56,6 +57,7 @@ RESPONSES: dict[Signal, type[Message]] = {
 }
 _IDS = ("trace_id", "span_id", "parent_span_id")
 _DEEPEST = 100
+_LONGEST = 300
 _VARINT, _LENGTH_DELIMITED = 0, 2
 _SKIPPED = {1: 8, 3: 0, 4: 0, 5: 4}
 """Bytes after the tag of the other wire types: fixed numbers, and a group's two ends."""
@@ -86,13 +88,13 @@ def _from_json(signal: Signal, body: bytes) -> Message:
         found = json.loads(body)
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise RefusedError(400, f"{what}: {reason}") from None
+        raise RefusedError(400, f"{what}: {printable(reason, _LONGEST)}") from None
     try:
         _prepare(found, kind.DESCRIPTOR, "the whole", 0)
         request = kind()
         ParseDict(found, request, ignore_unknown_fields=True)
     except (ParseError, ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise RefusedError(400, f"{what}: {error}") from None
+        raise RefusedError(400, f"{what}: {printable(error, _LONGEST)}") from None
     return request
 
 
