@@ -2,51 +2,53 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.metrics import set_meter_provider
+from opentelemetry.metrics import get_meter_provider, set_meter_provider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import set_tracer_provider
+from opentelemetry.trace import get_tracer_provider, set_tracer_provider
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 
-meters: MeterProvider | None = None
-tracers: TracerProvider | None = None
-
 
 def set_up() -> None:
-    """Export from now on, to where the OTEL_EXPORTER_OTLP_* variables say. Twice is harmless."""
-    global meters, tracers
-    if meters is not None:
+    """Export from now on, to where the OTEL_EXPORTER_OTLP_* variables say.
+
+    Does nothing where the SDK is set up already: by an earlier call, also one before this module was
+    reloaded, or by opentelemetry-instrument.
+    """
+    if isinstance(get_meter_provider(), MeterProvider):
         return
     # Given here, it wins over one in OTEL_RESOURCE_ATTRIBUTES, which all processes would share.
-    resource = Resource.create(
-        {"service.instance.id": str(uuid.uuid4()), "process.pid": os.getpid()}
+    resource = Resource.create({"service.instance.id": str(uuid.uuid4())})
+    set_meter_provider(
+        MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())], resource=resource)
     )
-    meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())], resource=resource)
-    tracers = TracerProvider(resource=resource)
-    tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    set_meter_provider(meters)
-    set_tracer_provider(tracers)
+    tracer_provider = TracerProvider(resource=resource)
+    tracer_provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    set_tracer_provider(tracer_provider)
     GlueLLMInstrumentor().instrument()
 
 
 def flush() -> None:
-    """Export what came since the last export, and wait for that."""
-    if meters is not None and tracers is not None:
-        meters.force_flush()
-        tracers.force_flush()
+    """Export what came since the last export, and wait for that.
+
+    For as long as OTEL_EXPORTER_OTLP_TIMEOUT says, for metrics and for spans: an argument of
+    force_flush() doesn't shorten it.
+    """
+    for provider in get_meter_provider(), get_tracer_provider():
+        if isinstance(provider, (MeterProvider, TracerProvider)):
+            provider.force_flush()
 
 
 def shut_down() -> None:
-    """Export for the last time. The providers do so at exit by themselves, where there is one."""
-    if meters is not None and tracers is not None:
-        meters.shutdown()
-        tracers.shutdown()
+    """Export for the last time. The providers do so in Python's exit handlers by themselves."""
+    for provider in get_meter_provider(), get_tracer_provider():
+        if isinstance(provider, (MeterProvider, TracerProvider)):
+            provider.shutdown()

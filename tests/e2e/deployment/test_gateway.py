@@ -1,0 +1,45 @@
+"""An agent that hands on to a gateway, by the example's file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.programs import Stack
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+from support.waiting import wait_until
+
+from .calls import call, exporting, instrumented
+from .processes import EXAMPLES, HOST
+
+_CALLS = 5
+
+pytest.importorskip("any_llm")
+
+
+@pytest.fixture
+def agent(stack: Stack, tmp_path: Path) -> Iterator[Stack]:
+    """A Collector whose one way is to that of the other stack, which is the gateway."""
+    stack.start("collector", "prometheus_otlp")
+    agent = Stack(tmp_path / "agent")
+    agent.collector.overlays.append(EXAMPLES / "collector-agent.yaml")
+    gateway = f"{HOST}:{stack.collector.ports['grpc']}"
+    agent.collector.variables["GATEWAY_OTLP_ENDPOINT"] = gateway
+    try:
+        agent.start("collector")
+        yield agent
+    finally:
+        agent.stop()
+
+
+def test_what_an_agent_takes_arrives_through_the_gateway(
+    agent: Stack, stack: Stack, provider: FakeProvider
+) -> None:
+    """Under the same names and the program's own instance."""
+    with instrumented(exporting(agent.collector.http_endpoint), "behind-an-agent"):
+        call(provider.openai_url, _CALLS)
+    count = 'gluellm_pool_lease_duration_seconds_count{instance="behind-an-agent"}'
+    (row,) = wait_until(lambda: stack.prometheus_otlp.query(count), "a series")
+    assert row["value"][1] == _CALLS
