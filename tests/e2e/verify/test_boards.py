@@ -70,8 +70,7 @@ _BROKEN = {
     "variable": ("sum(gluellm_pool_live{$filter})", "the board does not define $filter"),
     "syntax": ("sum((", "the store refuses it"),
     "join": (
-        "sum by (gluellm_pool_name) (gluellm_pool_live) * on (gluellm_pool_name) "
-        "max by (gluellm_seam) (gluellm_instrumentation_seam)",
+        "gluellm_pool_live * on (gluellm_pool_name) max by (job) (gluellm_instrumentation_seam)",
         "no labels of one side fit the other's",
     ),
 }

@@ -10,10 +10,11 @@ from typing import Any
 
 from ...telemetry import semconv
 from . import naming
-from .asking import RefusedError, Store
+from .asking import Store
 from .facts import LONG_AGO, Facts, Labels, Series, service_label
 from .naming import Stored
 from .product import Product
+from .rows import labels_of, number_of, times_of
 
 _OF_PROCESSES = (semconv.EVENT_LOOP_LAG_PEAK, semconv.INSTRUMENTATION_DROPPED, semconv.POOL_LIVE)
 """Few series per process, the first two from instrument() on: they tell processes apart."""
@@ -26,7 +27,7 @@ class _Gathering:
         self.store = store
         self.window = window
         self.service = service
-        self.now = _number(next(iter(store.query("time()")), {}))
+        self.now = number_of(next(iter(store.query("time()")), {}))
         self.facts = Facts(product, self.now, window, service=service)
         self.range = f"{max(int(window), 1)}s"
 
@@ -73,7 +74,7 @@ def gather(store: Store, product: Product, window: float, service: str | None = 
     if not facts["fresh"]:
         facts["down"] = _down(ask)
     facts["info"] = [
-        _labels(row)
+        labels_of(row)
         for name in ("target_info", "target.info")
         if name in names
         for row in ask.rows(f"last_over_time({naming.selector(name)}[{ask.range}])")
@@ -149,8 +150,8 @@ def _processes(ask: _Gathering, found: Sequence[Stored]) -> list[Series]:
             f"timestamp({one})",
         ):
             for row in ask.rows(expression):
-                key = tuple(sorted(_labels(row).items()))
-                last[key] = max(last.get(key, 0.0), _number(row))
+                key = tuple(sorted(labels_of(row).items()))
+                last[key] = max(last.get(key, 0.0), number_of(row))
     series = [Series(dict(key), when) for key, when in last.items()]
     if ask.service is None:
         return series
@@ -167,8 +168,8 @@ def _counted(
     for matchers in narrowed:
         chosen = "{" + ",".join([f"__name__=~{wanted}", *matchers]) + "}"
         for row in ask.rows(f"count by (__name__)({pattern.replace('{}', chosen)})"):
-            name = _labels(row, keep_name=True).get("__name__", "")
-            counts[name] = counts.get(name, 0) + int(_number(row))
+            name = labels_of(row, keep_name=True).get("__name__", "")
+            counts[name] = counts.get(name, 0) + int(number_of(row))
     return counts
 
 
@@ -181,8 +182,8 @@ def _targets(ask: _Gathering, processes: Sequence[Series]) -> dict[tuple[str, st
         pattern = json.dumps("|".join(re.escape(value) for value in values), ensure_ascii=False)
         expression = f"last_over_time(up{{{label}=~{pattern}}}[{ask.range}])"
         for row in ask.rows(expression):
-            labels = _labels(row)
-            targets[labels.get("job", ""), labels.get("instance", "")] = _number(row)
+            labels = labels_of(row)
+            targets[labels.get("job", ""), labels.get("instance", "")] = number_of(row)
     return targets
 
 
@@ -219,17 +220,10 @@ def _interval(
     for name in _of(found, _OF_PROCESSES):
         expression = f"{naming.selector(name, matchers)}[10m]"
         for row in ask.store.query(expression, moment)[:1]:
-            steps = sorted(b - a for a, b in itertools.pairwise(_times(row)))
+            steps = sorted(b - a for a, b in itertools.pairwise(times_of(row)))
             if steps:
                 return steps[len(steps) // 2]
     return None
-
-
-def _times(row: dict[str, Any]) -> list[float]:
-    try:
-        return [float(pair[0]) for pair in row.get("values", ())]
-    except (IndexError, TypeError, ValueError):
-        return []
 
 
 def _resets(
@@ -241,11 +235,11 @@ def _resets(
             series = f"{naming.selector(name, matchers)}[{ask.range}]"
             falls = ask.rows(f"topk(3, resets({series}) >= 3)")
             for row in falls:
-                labels = _labels(row)
+                labels = labels_of(row)
                 own = [naming.matcher(*pair) for pair in sorted(labels.items())]
                 own_series = f"{naming.selector(name, own)}[{ask.range}]"
                 samples = ask.rows(f"count_over_time({own_series})")
-                worst.append((labels, _number(row), _number(samples[0]) if samples else 0.0))
+                worst.append((labels, number_of(row), number_of(samples[0]) if samples else 0.0))
     return worst
 
 
@@ -256,7 +250,7 @@ def _blind(
     for name in _of(found, [semconv.SEAM]):
         for matchers in narrowed:
             for row in ask.rows(f"{naming.selector(name, matchers)} == 0"):
-                labels = _labels(row)
+                labels = labels_of(row)
                 pairs.add(
                     tuple(
                         next((labels[form] for form in _forms(key) if form in labels), "?")
@@ -273,30 +267,11 @@ def _failures(
     for name in _of(found, [semconv.INSTRUMENTATION_ERRORS, semconv.INSTRUMENTATION_DROPPED]):
         for matchers in narrowed:
             for row in ask.rows(f"topk(20, {naming.selector(name, matchers)} > 0)"):
-                labels = _labels(row)
+                labels = labels_of(row)
                 key = semconv.INSTRUMENTATION_KIND
                 kind = next((labels[form] for form in _forms(key) if form in labels), "?")
-                kinds[kind] = kinds.get(kind, 0.0) + _number(row)
+                kinds[kind] = kinds.get(kind, 0.0) + number_of(row)
     return kinds
-
-
-def _labels(row: dict[str, Any], *, keep_name: bool = False) -> Labels:
-    metric = row.get("metric")
-    if not isinstance(metric, dict):
-        return {}
-    return {
-        str(label): str(value)
-        for label, value in metric.items()
-        if keep_name or label != "__name__"
-    }
-
-
-def _number(row: dict[str, Any]) -> float:
-    """The value of one row of an instant query. Raises RefusedError."""
-    try:
-        return float(row["value"][1])
-    except (KeyError, IndexError, TypeError, ValueError):
-        raise RefusedError("the answer is not that of a query") from None
 
 
 def _forms(key: str) -> tuple[str, str]:

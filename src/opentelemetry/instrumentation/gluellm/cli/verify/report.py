@@ -150,7 +150,8 @@ def _value(outcome: Outcome) -> str:
         return seconds(value)
     if outcome.unit == "ratio":
         return f"{100 * value:.3g} %"
-    return f"{value:.3g}{outcome.unit}"
+    whole = value == int(value) and abs(value) < 1e6
+    return f"{int(value) if whole else f'{value:.3g}'}{outcome.unit}"
 
 
 def _finding(finding: Finding) -> list[str]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...pool.words import seconds
 from ...telemetry import semconv
 from ...telemetry.prometheus import HISTOGRAM_SUFFIXES, label_name, metric_name
 from ..text import printable
@@ -195,7 +196,7 @@ def _why_no_series(store: Store, facts: Facts, one: Selector) -> tuple[str, bool
     if one.window < 2 * interval:
         return (
             f"its window of {one.window:g} s holds fewer than two samples, which are "
-            f"{interval:.0f} s apart: take {4 * interval:.0f} s or more"
+            f"{seconds(interval)} apart: take {seconds(4 * interval)} or more"
         ), False
     return "a rate needs two samples, and there is only one yet: wait for the next", False
 

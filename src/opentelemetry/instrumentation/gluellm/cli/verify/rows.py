@@ -1,0 +1,36 @@
+"""Rows of an answer to a query, whatever they hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .asking import RefusedError
+from .facts import Labels
+
+
+def labels_of(row: dict[str, Any], *, keep_name: bool = False) -> Labels:
+    """The labels of one row, its name left out unless it is asked for."""
+    metric = row.get("metric")
+    if not isinstance(metric, dict):
+        return {}
+    return {
+        str(label): str(value)
+        for label, value in metric.items()
+        if keep_name or label != "__name__"
+    }
+
+
+def number_of(row: dict[str, Any]) -> float:
+    """The value of one row of an instant query. Raises RefusedError."""
+    try:
+        return float(row["value"][1])
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise RefusedError("the answer is not that of a query") from None
+
+
+def times_of(row: dict[str, Any]) -> list[float]:
+    """When the samples of one row of a range selector were taken; none where it is another."""
+    try:
+        return [float(pair[0]) for pair in row.get("values", ())]
+    except (IndexError, TypeError, ValueError):
+        return []
