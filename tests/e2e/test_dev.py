@@ -1,0 +1,198 @@
+"""The files of ``dashboards/dev`` fit together, and the programs that are here accept them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from . import compose
+from .compose import DEV, WAYS, services
+from .running import find
+from .tools.pinned import programs
+
+COLLECTOR = DEV / "collector"
+_DEFAULT = re.compile(r"\$\{env:\w+:-([^}]*)\}")
+_PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+")
+
+
+def load(path: str) -> Any:
+    """A YAML file of dashboards/dev."""
+    return yaml.safe_load((DEV / path).read_text())
+
+
+def run(program: str, *arguments: str) -> str:
+    """Run a program to its end; what it said."""
+    finished = subprocess.run(
+        [find(program), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = finished.stdout + finished.stderr
+    assert finished.returncode == 0, said
+    return said
+
+
+@pytest.mark.parametrize("way", [*WAYS, "to-tempo"])
+def test_the_collector_accepts_each_way(way: str) -> None:
+    """With the defaults of the files, as in compose.yaml."""
+    files = (COLLECTOR / "collector.yaml", COLLECTOR / f"{way}.yaml")
+    run("otelcol-gluellm", "validate", *(f"--config={file}" for file in files))
+
+
+def test_the_collector_accepts_all_ways_at_once() -> None:
+    """As the tests start it."""
+    files = [COLLECTOR / f"{name}.yaml" for name in ("collector", *WAYS, "to-tempo")]
+    run("otelcol-gluellm", "validate", *(f"--config={file}" for file in files))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_promtool_accepts_the_configuration(way: str, tmp_path: Path) -> None:
+    """With the targets that compose.yaml mounts beside it."""
+    file = tmp_path / "prometheus.yaml"
+    file.write_bytes((DEV / "prometheus/prometheus.yaml").read_bytes())
+    (tmp_path / "targets").symlink_to(DEV / "prometheus/targets" / way)
+    run("promtool", "check", "config", str(file))
+
+
+def test_every_way_makes_the_same_resource_attributes_labels() -> None:
+    """Boards rest on these labels, whichever way the data came."""
+    exporter = load("collector/to-scrape.yaml")["exporters"]["prometheus"]
+    prometheus = load("prometheus/prometheus.yaml")["otlp"]["promote_resource_attributes"]
+    (victoria_metrics,) = [
+        flag.partition("=")[2].split(",")
+        for flag in services()["victoria-metrics"]["command"]
+        if flag.startswith("--opentelemetry.promoteResourceAttributes=")
+    ]
+    assert exporter["resource_constant_labels"]["included"] == prometheus == victoria_metrics
+
+
+def test_images_are_pinned_to_what_the_tests_run() -> None:
+    """No `latest`, and the versions of the programs that are built for the tests."""
+    images = {name: one["image"] for name, one in services().items() if "image" in one}
+    assert all(_PINNED.fullmatch(image) for image in images.values()), images
+    built = {program.name: program.version.removeprefix("v") for program in programs()}
+    for service, program in (
+        ("collector", "otelcol-gluellm"),
+        ("prometheus", "prometheus"),
+        ("victoria-metrics", "victoria-metrics"),
+    ):
+        assert images[service].rpartition(":")[2].removeprefix("v") == built[program]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_mounted_exists(way: str) -> None:
+    """Every file and folder, for each value of METRICS_WAY; and every volume is declared."""
+    declared = load("compose.yaml")["volumes"]
+    for service in services().values():
+        for volume in service.get("volumes", ()):
+            source = compose.interpolate(volume, METRICS_WAY=way).partition(":")[0]
+            if source.startswith("."):
+                assert (DEV / source).exists(), volume
+            else:
+                assert source in declared, volume
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_commands_name_is_mounted(way: str) -> None:
+    """Each configuration file that a flag names lies in a mounted folder, or is a mounted file."""
+    for name, service in services().items():
+        mounts = _mounts(service, way)
+        for flag in service.get("command", ()):
+            path = compose.interpolate(flag, METRICS_WAY=way).partition("=")[2]
+            if path.startswith("/etc/"):
+                assert any(
+                    (source / Path(path).relative_to(target)).exists()
+                    for target, source in mounts.items()
+                    if Path(path).is_relative_to(target)
+                ), f"{name}: {flag}"
+
+
+def test_addresses_lead_to_services_that_listen_there() -> None:
+    """Whatever one file calls another service by: its name, and a port that it listens on."""
+    listening = {
+        "collector": _ports(*_defaults("collector.yaml"), *_defaults("to-scrape.yaml")),
+        "prometheus": _ports(*services()["prometheus"]["command"]),
+        "victoria-metrics": _ports(*services()["victoria-metrics"]["command"]),
+        "tempo": {
+            load("tempo/tempo.yaml")["server"]["http_listen_port"],
+            *_ports(str(load("tempo/tempo.yaml")["distributor"])),
+        },
+    }
+    called = [
+        services()["load"]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"],
+        *(source["url"] for source in _data_sources()),
+        *(
+            f"//{target}"
+            for target in load("prometheus/targets/to-scrape/collector.yaml")[0]["targets"]
+        ),
+        *(
+            address if "//" in address else f"//{address}"
+            for way in ("to-prometheus", "to-victoria-metrics", "to-tempo")
+            for address in _defaults(f"{way}.yaml")
+        ),
+    ]
+    assert len(called) == 8
+    for url in called:
+        parts = urlsplit(url)
+        assert parts.port in listening[str(parts.hostname)], url
+
+
+def test_ports_are_published_on_loopback_only() -> None:
+    """Grafana asks for no password here, and none of the others knows one."""
+    published = [port for service in services().values() for port in service.get("ports", ())]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_grafana_finds_what_its_provisioning_names() -> None:
+    """Data sources that others point to are there, and the folder of boards is mounted."""
+    sources = _data_sources()
+    uids = {source["uid"] for source in sources}
+    assert len(uids) == len(sources)
+    named = {value for source in sources for value in _values(source, "datasourceUid")}
+    assert named == {"tempo", "prometheus"}
+    assert named <= uids
+    mounts = _mounts(services()["grafana"], WAYS[0])
+    for provider in load("grafana/provisioning/dashboards/dashboards.yaml")["providers"]:
+        assert provider["options"]["path"] in mounts
+
+
+def _data_sources() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = load("grafana/provisioning/datasources/datasources.yaml")[
+        "datasources"
+    ]
+    return found
+
+
+def _defaults(name: str) -> list[str]:
+    return _DEFAULT.findall((COLLECTOR / name).read_text())
+
+
+def _ports(*texts: str) -> set[int]:
+    return {int(port) for text in texts for port in re.findall(r"0\.0\.0\.0:(\d+)", text)}
+
+
+def _mounts(service: dict[str, Any], way: str) -> dict[str, Path]:
+    found = {}
+    for volume in service.get("volumes", ()):
+        source, target, *_ = compose.interpolate(volume, METRICS_WAY=way).split(":")
+        if source.startswith("."):
+            found[target] = DEV / source
+    return found
+
+
+def _values(holder: Any, key: str) -> list[Any]:
+    if isinstance(holder, dict):
+        own = [holder[key]] if key in holder else []
+        return own + [value for each in holder.values() for value in _values(each, key)]
+    if isinstance(holder, list):
+        return [value for each in holder for value in _values(each, key)]
+    return []
