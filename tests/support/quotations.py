@@ -12,7 +12,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
 
 @cache
 def _page() -> str:
-    return PAGE.read_text()
+    return " ".join(PAGE.read_text().split())
 
 
 def assert_quoted_and_said(quotation: str, lines: Iterable[str]) -> None:
