@@ -210,6 +210,7 @@ def test_rejected_points_are_told_as_a_partial_success():
         (413, str(BODY_BYTES), head(10**15)),
         (413, "expands to more", head(17 * 1023, Content_Encoding="gzip")),
     ],
+    ids=range(10),
 )
 def test_bad_requests_get_their_status_in_protobuf(status, said, sent):
     """google.rpc.Status with what would be right; the view tells it as well."""
@@ -372,7 +373,7 @@ def test_a_connection_on_which_nothing_comes_is_closed():
     run(course)
 
 
-@pytest.mark.parametrize("sent", [b"", b"POST /v1/met", head(100) + b"half"], ids=len)
+@pytest.mark.parametrize("sent", [b"", b"POST /v1/met", head(100) + b"half"], ids=range(3))
 def test_a_client_that_leaves_is_forgotten(sent):
     """Before, in and after a head; its connection is given back."""
 
@@ -434,7 +435,14 @@ def test_another_protocol_is_recognized_and_told(sent, said):
 
 
 @pytest.mark.parametrize(
-    "noise", [b"\x00\xff" * 50, b"hello\r\n\r\n", b"\r\n" * 20 + b"x y z\r\n\r\n"]
+    "noise",
+    [
+        b"\x00\xff" * 50,
+        b"hello\r\n\r\n",
+        b"\r\n" * 20 + b"x y z\r\n\r\n",
+        b"GET /\x1b]0;x\x07 HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+    ids=["bytes", "a word", "words", "control characters"],
 )
 def test_what_is_no_http_at_all_is_refused(noise):
     """400, and the receiver goes on."""

@@ -61,6 +61,15 @@ def test_an_empty_body_is_empty(encoding):
         ("gzip", gzip.compress(TEXT)[:-8] + b"\0" * 8, "not gzip"),
         ("deflate", zlib.compress(TEXT) + b"junk", "goes on after its end"),
     ],
+    ids=[
+        "gzip truncated",
+        "deflate truncated",
+        "no gzip",
+        "no deflate",
+        "junk after gzip",
+        "wrong checksum",
+        "junk after deflate",
+    ],
 )
 def test_what_is_not_compressed_as_told_is_refused(encoding, sent, said):
     """400, and what is wrong with it."""

@@ -100,6 +100,7 @@ def test_64_bit_numbers_may_be_numbers_in_json():
         (b'{"a": ' + b"9" * 10_000 + b"}", "integer string conversion"),
         (b'{"resourceMetrics": [{"resource": {"attributes": "a"}}]}', "attributes: found str"),
     ],
+    ids=range(13),
 )
 def test_what_is_not_otlp_json_is_refused(body, said):
     """400 and the reason."""
@@ -118,7 +119,9 @@ def test_what_is_said_of_bad_json_is_short():
 
 
 @pytest.mark.parametrize(
-    "body", [MANY.SerializeToString()[:-1], b"\xff" * 20, b"{}", b"\x0a\xff\xff\xff\xff\x0f"]
+    "body",
+    [MANY.SerializeToString()[:-1], b"\xff" * 20, b"{}", b"\x0a\xff\xff\xff\xff\x0f"],
+    ids=["truncated", "noise", "JSON", "a length beyond the end"],
 )
 def test_what_is_not_protobuf_is_refused(body):
     """Truncated, noise, the other encoding, a length beyond the end."""
