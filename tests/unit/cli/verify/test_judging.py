@@ -119,6 +119,7 @@ def test_gauges_without_a_counter_tell_of_deltas():
         ({"interval": 120.0}, ["warning: interval_long"]),
         ({"resets": [(_LABELS, 9.0, 30.0)]}, ["error: processes_collide"]),
         ({"resets": [(_LABELS, 3.0, 240.0)]}, []),  # a process that is restarted under its name
+        ({"writers": 2}, ["error: processes_collide"]),
         ({"blind": [("httpx", "wait")]}, ["warning: blind"]),
         ({"failures": {"collection": 3.0}}, ["warning: own_failures"]),
         ({"unknown": ["gluellm_pool_new"]}, ["info: names_unknown"]),

@@ -54,6 +54,8 @@ class Facts:
     """Whether a target of this store exposes our metrics; None where it does not tell."""
     interval: float | None = None
     """Seconds between two samples of one series."""
+    writers: int = 1
+    """How many exporters seem to write into one and the same series."""
     resets: list[tuple[Labels, float, float]] = field(default_factory=list)
     """Falls of a counter and its samples in the window, where there are several falls."""
     blind: list[tuple[str, str]] = field(default_factory=list)

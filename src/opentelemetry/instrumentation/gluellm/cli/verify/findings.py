@@ -141,7 +141,7 @@ def _gaps(facts: Facts) -> Iterator[Finding]:
                 Severity.WARNING,
                 f"not there, and should be: {some([gap.metric.name for gap in several])}",
                 reason,
-                "look for a View in the program, for a filter processor in the Collector, and for "
+                "look for a View in the program, for a filter processor in the Collector, for "
                 "metric_relabel_configs",
             )
     if facts.unknown:

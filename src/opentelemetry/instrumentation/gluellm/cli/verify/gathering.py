@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -14,11 +13,18 @@ from .asking import Store
 from .facts import LONG_AGO, Facts, Labels, Series, service_label
 from .naming import Stored
 from .product import Product
+from .rhythm import interval, writers
 from .rows import labels_of, number_of, times_of
 
 _OF_PROCESSES = (semconv.EVENT_LOOP_LAG_PEAK, semconv.INSTRUMENTATION_DROPPED, semconv.POOL_LIVE)
 """Few series per process, the first two from instrument() on: they tell processes apart."""
-_OF_RESETS = (semconv.REQUEST_TIME, semconv.REQUESTS, semconv.POOL_OPENED)
+_OF_RESETS = (
+    semconv.REQUEST_TIME,
+    semconv.REQUESTS,
+    semconv.POOL_OPENED,
+    semconv.CONNECTION_OPENED,
+    semconv.LEASE_DURATION,
+)
 _AHEAD = 3600.0
 
 
@@ -79,7 +85,9 @@ def gather(store: Store, product: Product, window: float, service: str | None = 
         if name in names
         for row in ask.rows(f"last_over_time({naming.selector(name)}[{ask.range}])")
     ]
-    facts["interval"] = _interval(ask, found, processes)
+    times = _newest_times(ask, found, processes)
+    facts["writers"] = writers(times)
+    facts["interval"] = interval(times, facts["writers"])
     facts["resets"] = _resets(ask, found, narrowed)
     facts["blind"] = _blind(ask, found, narrowed)
     facts["failures"] = _failures(ask, found, narrowed)
@@ -209,21 +217,20 @@ def _down(ask: _Gathering) -> list[str]:
     ]
 
 
-def _interval(
+def _newest_times(
     ask: _Gathering, found: Sequence[Stored], processes: Sequence[Series]
-) -> float | None:
+) -> list[float]:
+    """When the samples of one series, which had the newest, were taken in its last 10 minutes."""
     if not processes:
-        return None
+        return []
     newest = max(processes, key=lambda one: one.last)
     matchers = [naming.matcher(*pair) for pair in sorted(newest.labels.items())]
     moment = newest.last + 0.001
     for name in _of(found, _OF_PROCESSES):
         expression = f"{naming.selector(name, matchers)}[10m]"
         for row in ask.store.query(expression, moment)[:1]:
-            steps = sorted(b - a for a, b in itertools.pairwise(times_of(row)))
-            if steps:
-                return steps[len(steps) // 2]
-    return None
+            return times_of(row)
+    return []
 
 
 def _resets(

@@ -103,8 +103,8 @@ def age_text(age: float) -> str:
 
 
 def span(length: float) -> str:
-    """A span of time in whole units: ``1 hour``, ``90 minutes``, ``14 days``."""
+    """A span of time, to stand after "the last": ``hour``, ``90 minutes``, ``14 days``."""
     for unit, noun in ((86_400, "day"), (3600, "hour"), (60, "minute")):
         if length >= unit and length % unit == 0:
-            return counted(int(length / unit), noun)
+            return noun if length == unit else counted(int(length / unit), noun)
     return f"{length:g} s"

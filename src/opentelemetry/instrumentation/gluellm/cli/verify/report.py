@@ -47,7 +47,7 @@ def as_text(report: Report) -> str:
     facts = report.facts
     lines = [
         f"gluellm-pools verify: {facts.product} at {printable(report.url, 200)}",
-        f"Looked back over {span(facts.window)}.",
+        f"Looked at the last {span(facts.window)}.",
     ]
     if facts.stored and report.arrivals:
         lines += ["", *_ways(report), "", *_metrics(facts)]
@@ -56,7 +56,7 @@ def as_text(report: Report) -> str:
         lines += ["", *_queries(board, [one for one in report.outcomes if one.board == board])]
     for finding in report.findings:
         lines += ["", *_finding(finding)]
-    return "\n".join([*lines, "", _verdict(report)])
+    return "\n".join([*lines, "", *_wrapped(_verdict(report), "", "")])
 
 
 def _ways(report: Report) -> list[str]:
@@ -168,8 +168,8 @@ def _verdict(report: Report) -> str:
     empty = sum(not outcome.fine for outcome in report.outcomes)
     if report.good:
         quiet = sum(not outcome.rows for outcome in report.outcomes)
-        rest = f" ({quiet} have nothing to show yet)" if quiet else ""
-        return f"All good: the data arrives, and the queries have answers{rest}."
+        rest = f", but for {quiet} with nothing to show yet" if quiet else ""
+        return f"All good: the data arrives, and queries have answers{rest}."
     told = [
         counted(number, noun)
         for number, noun in ((errors, "error"), (warnings, "warning"))
