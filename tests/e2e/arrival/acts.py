@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import any_llm
+from opentelemetry.trace import SpanKind, Tracer
 
 from . import faults
 from .calling import LONG, MESSAGES, Client, until_phase
@@ -82,16 +83,17 @@ async def streams(client: Client) -> None:
     await asyncio.gather(*(client.ask("late") for _ in range(6)))
 
 
-async def churned(url: str) -> None:
-    """A client for each call, as `any_llm.acompletion` makes them; one of them is closed."""
+async def churned(url: str, tracer: Tracer) -> None:
+    """A client for each call, as `any_llm.acompletion` makes them, and nobody closes them."""
     for _ in range(3):
-        await any_llm.acompletion(
-            model="quick",
-            provider="openai",
-            messages=MESSAGES,  # type: ignore[arg-type]
-            api_key="any",
-            api_base=url,
-        )
+        with tracer.start_as_current_span("call quick", kind=SpanKind.CLIENT):
+            await any_llm.acompletion(
+                model="quick",
+                provider="openai",
+                messages=MESSAGES,  # type: ignore[arg-type]
+                api_key="any",
+                api_base=url,
+            )
     gc.collect()
 
 
@@ -111,7 +113,6 @@ class Held:
         self._tasks: list[asyncio.Task[str]] = []
         self.leaks = 0
         """Streams that nobody reads."""
-        self.anomalies = 0
 
     async def hold(
         self, plain: Client, tight: Client, deaf: Client, http2: Client, left: Client
@@ -147,7 +148,6 @@ class Held:
         self._tasks.append(await faults.lose_wake_up(asleep))
         await self._leave(patient)
         self._tasks.append(await faults.lose_timeout(patient))
-        self.anomalies = 3
 
     async def release(self) -> None:
         """Let all of it end. Who waits is cancelled first, so that nobody is served by chance."""

@@ -10,6 +10,7 @@ import asyncio
 import json
 import ssl
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -76,15 +77,15 @@ class Program:
         await acts.dropped_when_idle(plain)
         await acts.gave_up_reading(plain)
         await retrying.ask("once")
-        await acts.churned(targets.plain)
+        await acts.churned(targets.plain, self._tracer)
         held = acts.Held()
         await held.hold(plain, tight, deaf, http2, left)
         await held.spoil(*odd)
-        await self._until_counted(semconv.LEAKS, held.leaks)
-        await self._until_counted(semconv.ANOMALIES, held.anomalies)
+        await self._until(lambda: sum(self._values(semconv.LEAKS)) == held.leaks)
+        await self._until(lambda: min(self._values(semconv.ANOMALIES, pool="odd")) > 0)
         # Only now: for a while after this the watch takes nothing for an anomaly.
         await acts.blocked(plain)
-        await self._until_counted(semconv.EVENT_LOOP_LAG_PEAK, acts.BLOCKED / 2)
+        await self._until(lambda: max(self._values(semconv.EVENT_LOOP_LAG_PEAK)) > acts.BLOCKED / 2)
         await asyncio.to_thread(self.telling.export)
         await self.stand("held")
         await held.release()
@@ -104,20 +105,21 @@ class Program:
         if line != "go":
             sys.exit("whoever started the program is gone")
 
-    async def _until_counted(self, metric: semconv.Metric, count: float) -> None:
+    async def _until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(_PATIENCE):
-            while await asyncio.to_thread(self._value, metric) < count:
+            while not await asyncio.to_thread(condition):
                 await asyncio.sleep(0.1)
 
-    def _value(self, metric: semconv.Metric) -> float:
-        return sum(
+    def _values(self, metric: semconv.Metric, pool: str = "") -> list[float]:
+        return [
             point["value"]
             for resource in self.telling.read()["resource_metrics"]
             for scope in resource["scope_metrics"]
             for found in scope["metrics"]
             if found["name"] == metric.name
             for point in found["data"]["data_points"]
-        )
+            if not pool or point["attributes"][semconv.POOL_NAME] == pool
+        ]
 
     @staticmethod
     def say(event: str, **more: Any) -> None:
