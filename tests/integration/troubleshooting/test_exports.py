@@ -205,3 +205,10 @@ def test_another_bundle_wins_over_the_certificate() -> None:
     case = {**HTTP, ENDPOINT: "https://{https}", CERTIFICATE: "{authority}", TIMEOUT: "0.5"}
     (lines,) = lines_of({"bundle": case}, REQUESTS_CA_BUNDLE=certifi.where()).values()
     assert_quoted_and_said(GAVE_UP, lines)
+
+
+def test_a_header_that_is_not_understood_is_logged_with_its_value(
+    told: dict[str, list[str]],
+) -> None:
+    """Which the page warns of: the value is a key."""
+    assert "Bearer secret" in "".join(told["header with a colon"])

@@ -155,12 +155,13 @@ def test_missing_distro_says_nothing(without: str) -> None:
     assert run(python=without) == []
 
 
-def test_flush_is_bounded_by_the_exporters_timeout_alone() -> None:
+def test_flush_is_bounded_by_the_exporters_timeout_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A receiver that never answers: whatever `force_flush` is told, and it returns True."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         # In seconds, unlike the other languages' milliseconds.
-        exporter = OTLPMetricExporter(endpoint=f"http://127.0.0.1:{port}/v1/metrics", timeout=1)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+        exporter = OTLPMetricExporter(endpoint=f"http://127.0.0.1:{port}/v1/metrics")
         reader = PeriodicExportingMetricReader(exporter, export_interval_millis=3_600_000)
         meters = MeterProvider([reader], shutdown_on_exit=False)
         meters.get_meter("any").create_counter("any").add(1)

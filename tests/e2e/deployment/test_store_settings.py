@@ -1,4 +1,4 @@
-"""Prometheus' OTLP settings: what becomes a label, how metrics are called, what is a duplicate.
+"""The stores' OTLP settings: what becomes a label, how metrics are called, what is a duplicate.
 
 Mimir and Grafana Cloud have the same rules under their own settings' names; they are not run here.
 """
@@ -6,6 +6,8 @@ Mimir and Grafana Cloud have the same rules under their own settings' names; the
 from __future__ import annotations
 
 import http.client
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ import yaml
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from e2e.programs import Prometheus, Stack
+from e2e.programs import Prometheus, Stack, VictoriaMetrics
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 
 from .calls import call, instrumented
@@ -33,8 +35,8 @@ def export(provider: FakeProvider) -> Any:
         data = reader.get_metrics_data()
     assert data is not None
     message = encode_metrics(data)
-    attribute = message.resource_metrics[0].resource.attributes.add(key="service.version")
-    attribute.value.string_value = "1.2.3"
+    for key, value in (("service.namespace", "shop"), ("service.version", "1.2.3")):
+        message.resource_metrics[0].resource.attributes.add(key=key).value.string_value = value
     return message
 
 
@@ -50,12 +52,12 @@ def start(stack: Stack, otlp: dict[str, Any] | None) -> Prometheus:
     return store
 
 
-def post(store: Prometheus, message: Any) -> tuple[int, str]:
+def post(store: Prometheus | VictoriaMetrics, message: Any) -> tuple[int, str]:
     """The status and the text of the answer."""
     connection = http.client.HTTPConnection(HOST, store.ports["http"], timeout=10)
     connection.request(
         "POST",
-        "/api/v1/otlp/v1/metrics",
+        f"{store.otlp_endpoint.removeprefix(store.url)}/v1/metrics",
         message.SerializeToString(),
         {"Content-Type": "application/x-protobuf"},
     )
@@ -70,7 +72,7 @@ def test_without_settings_job_and_instance_are_all_there_is(stack: Stack, export
     store = start(stack, None)
     assert post(store, export)[0] == 200
     (row,) = store.series(_COUNT)
-    assert (row["job"], row["instance"]) == ("answers", "one")
+    assert (row["job"], row["instance"]) == ("shop/answers", "one")
     assert not {"service_name", "service_instance_id", "service_version"} & set(row)
     (info,) = store.series("target_info")
     assert info["service_version"] == "1.2.3"
@@ -125,3 +127,55 @@ def test_a_second_value_for_the_same_moment_is_a_duplicate(stack: Stack, export:
     assert status == 400
     assert "duplicate sample for timestamp" in text
     assert [value for _, value in store.samples(_COUNT)[0]["values"]] == [1]
+
+
+class Lacking(VictoriaMetrics):
+    """VictoriaMetrics without flags that users forget."""
+
+    lacks: tuple[str, ...] = ()
+
+    def command(self, executable: Path) -> list[str]:
+        flags = super().command(executable)
+        return [flag for flag in flags if not flag.startswith(self.lacks)]
+
+
+@pytest.fixture
+def lacking(tmp_path: Path) -> Iterator[Lacking]:
+    """It runs for one test, once it is started."""
+    store = Lacking("lacking", tmp_path)
+    yield store
+    store.stop()
+
+
+def test_victoria_metrics_without_naming_keeps_the_dots(lacking: Lacking, export: Any) -> None:
+    """In names and in labels."""
+    lacking.lacks = ("--opentelemetry.usePrometheusNaming",)
+    lacking.start()
+    assert post(lacking, export)[0] in {200, 204}
+    (row,) = lacking.series('{__name__="gluellm.pool.lease.duration_count"}')
+    assert row["service.instance.id"] == "one"
+
+
+def test_victoria_metrics_by_itself_makes_all_attributes_labels(
+    lacking: Lacking, export: Any
+) -> None:
+    """And neither job nor instance, which are made by relabelling."""
+    lacking.lacks = ("--opentelemetry.promote", "--relabelConfig")
+    lacking.start()
+    assert post(lacking, export)[0] in {200, 204}
+    (row,) = lacking.series(_COUNT)
+    assert (row["service_name"], row["service_instance_id"]) == ("answers", "one")
+    assert row["telemetry_sdk_language"] == "python"
+    assert not {"job", "instance"} & set(row)
+
+
+def test_victoria_metrics_with_the_flags_has_the_labels_of_prometheus(
+    stack: Stack, export: Any
+) -> None:
+    """Those of dashboards/dev."""
+    stack.start("victoria_metrics")
+    assert post(stack.victoria_metrics, export)[0] in {200, 204}
+    (row,) = stack.victoria_metrics.series(_COUNT)
+    assert (row["job"], row["instance"]) == ("shop/answers", "one")
+    assert row["service_version"] == "1.2.3"
+    assert "telemetry_sdk_language" not in row
