@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not options.only:
                 print(_GROWTH_HEAD)
                 for protocol in PROTOCOLS:
-                    for down in (False, True):
-                        print(growth_line(protocol, grow(protocol, stage, down=down)), flush=True)
+                    for grown in grow(protocol, stage):
+                        print(growth_line(protocol, grown), flush=True)
     except pytest.skip.Exception as reason:
         print(reason, file=sys.stderr)
         return 2

@@ -70,14 +70,22 @@ class Application:
 
     def ask(self, command: str) -> dict[str, Any]:
         """Give a command and wait for its figures. Raises AssertionError when none come."""
+        self.tell(command)
+        return self.answer()
+
+    def tell(self, command: str) -> None:
+        """Give a command; `answer` is the other half of `ask`."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{command}\n".encode())
+        self._process.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for the figures that a command asked for."""
         process = self._process
-        assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(f"{command}\n".encode())
-        process.stdin.flush()
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
-            assert selector.select(_ANSWERS_WITHIN), f"{command!r} was not answered in time"
+            assert selector.select(_ANSWERS_WITHIN), "no answer in time"
         line = process.stdout.readline()
         assert line, f"the program ended: {self.log.read_text()[-2000:]}"
         found: dict[str, Any] = json.loads(line)

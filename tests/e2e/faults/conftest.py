@@ -21,3 +21,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder: Path = tmp_path_factory.mktemp("faults")
     with Stage(Stack(folder / "stack"), folder) as stage:
         yield stage
+
+
+@pytest.fixture
+def quiet_stage(tmp_path: Path) -> Iterator[Stage]:
+    """The same where nothing is compared with a program without telemetry."""
+    with Stage(Stack(tmp_path / "stack"), tmp_path, compared=False) as stage:
+        yield stage

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
+
+from e2e.programs import free_port
 
 from .application import Application, telemetry_environment
 from .playing import Stage
 
-WARM_UP, ROUNDS = 10, 40
+WARM_UP, ROUNDS = 5, 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,26 +26,32 @@ class Growth:
     failed_exports: int
 
 
-def grow(protocol: str, stage: Stage, *, down: bool) -> Growth:
-    """Export again and again, with the Collector down or up."""
+def grow(protocol: str, stage: Stage) -> tuple[Growth, Growth]:
+    """Export again and again, to the Collector and to a port where none is, side by side."""
     collector = stage.stack.collector
-    if down:
-        collector.stop()
-    elif not collector.running:
+    if not collector.running:
         collector.start()
-    endpoint = collector.grpc_endpoint if protocol == "grpc" else collector.http_endpoint
-    instance = f"growth-{'down' if down else 'up'}-{protocol.partition('/')[0]}"
-    variables = telemetry_environment(endpoint, instance)
-    log = stage.folder / f"{instance}.log"
-    application = Application(stage.provider_url, protocol, log, variables)
-    try:
-        application.ask("quiet")
-        before = application.ask(f"rounds {WARM_UP}")
-        after = application.ask(f"rounds {ROUNDS}")
-        application.stop()
-    finally:
-        application.kill()
-    return Growth(
-        **{name: after[name] - before[name] for name in ("resident", "blocks", "exports")},
-        failed_exports=after["failed_exports"] - before["failed_exports"],
-    )
+    up = collector.grpc_endpoint if protocol == "grpc" else collector.http_endpoint
+    down = f"http://127.0.0.1:{free_port()}"
+    with ExitStack() as stack:
+        applications = []
+        for name, endpoint in (("up", up), ("down", down)):
+            instance = f"growth-{name}-{protocol.partition('/')[0]}"
+            variables = telemetry_environment(endpoint, instance)
+            log = stage.folder / f"{instance}.log"
+            application = Application(stage.provider_url, protocol, log, variables)
+            stack.callback(application.kill)
+            applications.append(application)
+        figures = []
+        for command in ("quiet", f"rounds {WARM_UP}", f"rounds {ROUNDS}"):
+            for application in applications:
+                application.tell(command)
+            figures.append([application.answer() for application in applications])
+    before, after = figures[1:]
+    to_collector, in_vain = map(_growth, before, after)
+    return to_collector, in_vain
+
+
+def _growth(before: dict[str, Any], after: dict[str, Any]) -> Growth:
+    names = ("resident", "blocks", "exports", "failed_exports")
+    return Growth(**{name: after[name] - before[name] for name in names})

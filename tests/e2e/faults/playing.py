@@ -94,7 +94,9 @@ class Figures:
 class Stage:
     """What runs while faults are played: the stores, a provider, a program without telemetry."""
 
-    def __init__(self, stack: Stack, folder: Path) -> None:
+    def __init__(self, stack: Stack, folder: Path, *, compared: bool = True) -> None:
+        """Without ``compared`` there is no program without telemetry."""
+        self._compared = compared
         self.stack = stack
         self.folder = folder
         self._closing = ExitStack()
@@ -103,14 +105,14 @@ class Stage:
         with ExitStack() as closing:
             closing.callback(self.stack.stop)
             self.stack.start()
-            answers = Behaviour(head_delay=0.03, jitter=0.04, tokens=5)
+            answers = Behaviour(head_delay=0.05, jitter=0.05, tokens=5)
             provider = closing.enter_context(FakeProviderThread(behaviour=answers))
             self.provider_url = provider.openai_url
-            self.without = Application(
-                self.provider_url, NO_TELEMETRY, self.folder / "without.log", {}
-            )
-            closing.callback(self.without.kill)
-            self.without.ask("figures")
+            if self._compared:
+                log = self.folder / "without.log"
+                self.without = Application(self.provider_url, NO_TELEMETRY, log, {})
+                closing.callback(self.without.kill)
+                self.without.ask("figures")
             self._closing = closing.pop_all()
         return self
 

@@ -11,10 +11,9 @@ from .verdict import BLOCKS_PER_EXPORT, GROWTH_WHILE_DOWN
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_memory_is_bounded_while_the_collector_is_down(protocol: str, stage: Stage) -> None:
+def test_memory_is_bounded_while_the_collector_is_down(protocol: str, quiet_stage: Stage) -> None:
     """Over many exports in vain a program grows no more than over as many that succeed."""
-    up = grow(protocol, stage, down=False)
-    down = grow(protocol, stage, down=True)
+    up, down = grow(protocol, quiet_stage)
     assert up.failed_exports == 0
     assert down.failed_exports >= ROUNDS
     assert down.resident <= max(up.resident, 0) + GROWTH_WHILE_DOWN

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import any_llm.providers.openai  # noqa: F401  (else each worker does, at its first call)
 import wsgi_app
 
 
