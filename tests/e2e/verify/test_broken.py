@@ -136,8 +136,8 @@ def test_an_empty_store(stack: Stack, verify: Verify):
     status, text = verify(stack.victoria_metrics.url)
     assert status == 1
     assert "ERROR: store empty" in text, text
-    assert "1. is the program instrumented" in text
-    assert "2. does it export metrics" in text
+    assert "1. Is the program instrumented?" in text
+    assert "2. Does it export metrics?" in text
     assert "/opentelemetry/v1/metrics" in text
 
 

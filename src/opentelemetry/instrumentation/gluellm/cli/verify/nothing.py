@@ -83,14 +83,17 @@ def _steps(facts: Facts) -> str:
         if facts.product.kind is Kind.PROMETHEUS and facts.product.takes_otlp is False
         else ""
     )
-    return (
-        "1. is the program instrumented: run it with gluellm-pools doctor -- python app.py. "
-        "2. does it export metrics: OTEL_METRICS_EXPORTER=otlp, or a meter provider in code with "
-        f"an exporter. 3. where to: OTEL_EXPORTER_OTLP_METRICS_ENDPOINT, here {where}.{off} "
-        "4. does the export succeed: the program's log says so if not (status 500 of "
-        "Prometheus: deltas, so unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE). "
-        "5. wait for one export interval (60 s), and make a call. To try the store alone: "
-        "gluellm-pools demo, with that variable set"
+    return "\n".join(
+        (
+            "1. Is the program instrumented? Run it with: gluellm-pools doctor -- python app.py",
+            "2. Does it export metrics? OTEL_METRICS_EXPORTER=otlp for opentelemetry-instrument, "
+            "or a meter provider in code that has an exporter",
+            f"3. Where to? OTEL_EXPORTER_OTLP_METRICS_ENDPOINT; for this store {where}.{off}",
+            "4. Does the export succeed? The program's log says so if not; status 500 of "
+            "Prometheus: unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+            "5. Make a call, and wait for one export interval (60 s)",
+            "To try the store alone: gluellm-pools demo, with the variable of 3.",
+        )
     )
 
 

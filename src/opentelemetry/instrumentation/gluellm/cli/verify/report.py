@@ -158,7 +158,8 @@ def _finding(finding: Finding) -> list[str]:
     lines = [f"{finding.severity.value.upper()}: {finding.kind.replace('_', ' ')}"]
     for name, text in (("seen", finding.seen), ("means", finding.means), ("cure", finding.cure)):
         head = f"  {name + ':':<7}"
-        lines += _wrapped(text, head, " " * len(head))
+        for number, part in enumerate(text.split("\n")):
+            lines += _wrapped(part, " " * len(head) if number else head, " " * len(head))
     return lines
 
 
