@@ -83,18 +83,23 @@ def _steps(facts: Facts) -> str:
         if facts.product.kind is Kind.PROMETHEUS and facts.product.takes_otlp is False
         else ""
     )
-    return "\n".join(
-        (
-            "1. Is the program instrumented? Run it with: gluellm-pools doctor -- python app.py",
-            "2. Does it export metrics? OTEL_METRICS_EXPORTER=otlp for opentelemetry-instrument, "
-            "or a meter provider in code that has an exporter",
-            f"3. Where to? OTEL_EXPORTER_OTLP_METRICS_ENDPOINT; for this store {where}.{off}",
-            "4. Does the export succeed? The program's log says so if not; status 500 of "
-            "Prometheus: unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
-            "5. Make a call, and wait for one export interval (60 s)",
-            "To try the store alone: gluellm-pools demo, with the variable of 3.",
-        )
+    exporting = (
+        "2. Does it export metrics? OTEL_METRICS_EXPORTER=otlp for opentelemetry-instrument, or a "
+        "meter provider in code that has an exporter"
     )
+    succeeding = (
+        "4. Does the export succeed? The program's log says so if not; status 500 of Prometheus: "
+        "unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+    )
+    steps = (
+        "1. Is the program instrumented? Run it with: gluellm-pools doctor -- python app.py",
+        exporting,
+        f"3. Where to? OTEL_EXPORTER_OTLP_METRICS_ENDPOINT; for this store {where}.{off}",
+        succeeding,
+        "5. Make a call, and wait for one export interval (60 s)",
+        "To try the store alone: gluellm-pools demo, with the variable of 3.",
+    )
+    return "\n".join(steps)
 
 
 def age_text(age: float) -> str:
