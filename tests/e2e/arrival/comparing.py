@@ -15,8 +15,8 @@ from .counted import METRICS, Origin, Series, as_series, series
 
 _ARRIVES_WITHIN = 20.0
 _POLL = 0.3
-_PRECISION = 1e-14
-"""VictoriaMetrics stores decimal numbers of some 15 digits; the others give back every bit."""
+_PRECISION = {Way.VICTORIA_METRICS: 1e-11}
+"""It stores decimal numbers, and gave back sums with 13 digits; the others give back every bit."""
 _TOLD = 3
 """How many of a cell's differences are told."""
 _SELECTOR = '{{__name__=~"gluellm_.+|http_client_.+",job="{job}",instance="{instance}"}}'
@@ -66,7 +66,7 @@ def compare_pushed(
     def look() -> Cells:
         rows = store.query(_SELECTOR.format(job=origin.job, instance=origin.instance))
         stored = {as_series(row["metric"]): row["value"][1] for row in rows}
-        return _cells(counted, counted, stored)
+        return _cells(counted, counted, stored, _PRECISION.get(way, 0.0))
 
     return _until_right(look)
 
@@ -91,7 +91,7 @@ def compare_scraped(store: Store, read: Callable[[], Mapping[str, Any]], origin:
             if at == scraped_at
         }
     after = series(read(), Way.READER, origin)
-    return _cells(before, after, stored)
+    return _cells(before, after, stored, 0.0)
 
 
 def add_all(table: dict[Way, Cells], way: Way, cells: Cells) -> None:
@@ -114,6 +114,7 @@ def _cells(
     lowest: Mapping[str, Mapping[Series, float]],
     highest: Mapping[str, Mapping[Series, float]],
     stored: Mapping[Series, float],
+    precision: float,
 ) -> Cells:
     by_name: dict[str, dict[Series, float]] = {}
     for one, value in stored.items():
@@ -128,17 +129,19 @@ def _cells(
         }
         for one, first in lowest[name].items():
             value = left.pop(one, None)
-            _judge(cell, one, value, first, highest[name].get(one, first))
+            _judge(cell, one, value, first, highest[name].get(one, first), precision)
         cell.wrong += [
             f"not counted, stored {value:g}: {_told(one)}" for one, value in left.items()
         ]
     return cells
 
 
-def _judge(cell: Cell, one: Series, stored: float | None, first: float, last: float) -> None:
+def _judge(
+    cell: Cell, one: Series, stored: float | None, first: float, last: float, precision: float
+) -> None:
     if stored is None:
         cell.wrong.append(f"counted {first!r}, not stored: {_told(one)}")
-    elif first == last and math.isclose(stored, first, rel_tol=_PRECISION):
+    elif first == last and math.isclose(stored, first, rel_tol=precision):
         cell.equal += 1
     elif min(first, last) <= stored <= max(first, last):
         cell.between += 1
