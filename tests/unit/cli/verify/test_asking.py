@@ -156,8 +156,10 @@ def test_a_server_that_sends_a_byte_now_and_then_ends_at_the_deadline(verify):
             time.sleep(0.05)
 
     with serving(trickle) as url:
+        began = time.monotonic()
         status, text = verify(url, "--timeout", "0.4")
     assert status == 2
+    assert time.monotonic() - began < 5
     assert "did not answer all within 0.4 s" in text
 
 
@@ -238,6 +240,21 @@ def test_a_strange_answer_is_refused_and_not_believed(verify, body):
     assert status == 2
     assert "\x1b" not in text
     assert "Traceback" not in text
+
+
+def test_what_a_store_says_when_it_refuses_is_passed_on_harmless(verify):
+    """Its reason, without what a terminal would obey."""
+
+    def refusing(handler, path):
+        if path.endswith("buildinfo"):
+            answer(handler, {"status": "success", "data": {"version": "3.16.0"}})
+        else:
+            answer(handler, {"status": "error", "error": "too \x1b[31mmany series"}, 422)
+
+    with serving(refusing) as url:
+        status, text = verify(url)
+    assert status == 2
+    assert "refuses a question: too ?[31mmany series" in text
 
 
 @pytest.mark.parametrize(

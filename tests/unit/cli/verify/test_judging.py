@@ -87,6 +87,13 @@ def test_each_metric_that_is_missing_has_a_reason(metric):
         assert kinds(facts) == ["warning: metrics_missing"]
 
 
+def test_what_is_always_there_once_calls_were_made_is_missed():
+    """State and counters of a pool don't wait for an event."""
+    for metric in (semconv.POOL_LIVE, semconv.REQUEST_CURRENT, semconv.TIMEOUTS, semconv.SEAM):
+        rest = [one for one in _LEAN if one is not metric]
+        assert kinds(given(stored=here(*rest))) == ["warning: metrics_missing"]
+
+
 def test_no_call_yet_is_told_once():
     """It explains all that is missing."""
     assert kinds(given(stored=here(*_PROCESS))) == ["warning: no_call"]

@@ -33,6 +33,13 @@ def test_one_that_misses_a_beat_is_still_one():
     assert writers(times) == 1
 
 
+def test_a_retry_does_not_hide_the_second_exporter():
+    """One late sample among many."""
+    times = samples([0.0, 7.0], rounds=15)
+    times[10] += 3
+    assert writers(times) == 2
+
+
 def test_no_rhythm_is_no_second_exporter():
     """Exports at will, as of a function that flushes when it is called."""
     chance = random.Random(7)

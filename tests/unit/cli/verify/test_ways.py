@@ -102,6 +102,7 @@ def test_each_way_is_known_by_its_labels(labels, more, way, service, instance):
     (found,) = arrivals(facts(labels, **more))
     assert (found.way, found.service_label, found.instance_label) == (way, service, instance)
     assert found.because
+    assert ("honor_labels" in found.because) == (labels is NO_HONOR)
 
 
 def test_the_series_of_a_process_are_one_arrival():
