@@ -70,7 +70,8 @@ def variables(stack: Stack, provider: FakeProvider, service: str, **more: str) -
     )
 
 
-_GUNICORN = "gunicorn --config gunicorn_conf.py --max-requests 10 wsgi_app:application"
+# Fewer than half of the requests, so that one of the two workers at least is replaced.
+_GUNICORN = "gunicorn --config gunicorn_conf.py --max-requests 12 wsgi_app:application"
 
 
 @pytest.mark.parametrize(
