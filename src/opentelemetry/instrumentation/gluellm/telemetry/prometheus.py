@@ -46,8 +46,8 @@ IDENTITIES: Final = {
     Way.VICTORIA_METRICS: Identity("job", "instance"),
     Way.READER: Identity("job", "instance"),
 }
-"""On each way but one by itself: VictoriaMetrics has them with ``dashboards/dev``'s relabeling only,
-else ``service_name`` and ``service_instance_id``. With a ``service.namespace`` the job is
+"""VictoriaMetrics has these with the relabeling of ``dashboards/dev`` only; by itself it has
+``service_name`` and ``service_instance_id``. With a ``service.namespace`` the job is
 ``namespace/name``. A program that is scraped is called what its target's file says."""
 
 _OTEL_SCOPE: Final = {
