@@ -54,7 +54,8 @@ async def test_dropping_idle_connections_spares_the_busy_ones():
     async with FakeProvider() as provider, httpx.AsyncClient() as client:
         url = f"{provider.openai_url}/models"
         await client.get(url)
-        provider.behaviour = Behaviour(head_delay=0.2)
+        # Long enough for the other client on a machine that stands still for a while.
+        provider.behaviour = Behaviour(head_delay=2)
         busy = asyncio.create_task(client.get(url))
         await until(lambda: provider.counts.requests == 2)
         async with httpx.AsyncClient() as other:
