@@ -17,6 +17,8 @@ from .calling import LONG, MESSAGES, Client, until_phase
 from .targets import MAX_STREAMS, Targets
 
 _SHORT = 0.2
+_HANDSHAKE = 1.5
+"""Seconds in which a busy machine gets as far as the TLS handshake."""
 BLOCKED = 0.3
 """Seconds for which the event loop stands still."""
 _WAITS = 0.12
@@ -53,7 +55,7 @@ async def not_connected(make: Callable[..., Client], targets: Targets) -> None:
     deaf = make(targets.deaf)
     for client in (refused, spiteful, refused):
         await client.ask("quick")
-    await deaf.ask("quick", timeout=deaf.timeout(connect=_SHORT))
+    await deaf.ask("quick", timeout=deaf.timeout(connect=_HANDSHAKE))
     for client in (refused, spiteful, deaf):
         await client.http.aclose()
 
