@@ -301,6 +301,28 @@ def test_state_before_the_lateness_is_not_continued_after_it(odd: Odd) -> None:
     assert odd.counted == {}
 
 
+@pytest.mark.parametrize(
+    "provoke",
+    [
+        lambda odd: (odd.listed("idle"), odd.waiter()),
+        lambda odd: odd.listed("active"),
+        lambda odd: odd.waiter(timeout=1.0),
+    ],
+    ids=[IDLE, ORPHAN, OVERRUN],
+)
+def test_what_was_counted_is_not_counted_again_after_a_lateness(
+    odd: Odd, provoke: Callable[[Odd], object]
+) -> None:
+    """It is the same anomaly, though nobody could look for a while."""
+    provoke(odd)
+    odd.look(4)
+    odd.lag.late = SECOND
+    odd.look(2)
+    odd.lag.late = 0
+    odd.look(8)
+    assert sum(odd.counted.values()) == 1
+
+
 def test_pool_that_can_not_be_read_has_no_anomalies(odd: Odd) -> None:
     """The failure is counted, and nothing is made up."""
 

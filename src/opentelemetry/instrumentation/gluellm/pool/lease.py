@@ -148,6 +148,8 @@ class Lease:
     """When the watch last found that there were more."""
     overdue = False
     """Whether it was counted as waiting past its own pool timeout."""
+    passed_over = False
+    """Whether it was counted as waiting beside a connection that could serve it."""
 
     def __init__(
         self, tracker: PoolTracker, origin: OriginLedger, call: Call | None, now: int

@@ -32,9 +32,9 @@ class Oddities:
     def __init__(self, registry: PoolRegistry, loop_lag: LoopLag | None) -> None:
         self._registry = registry
         self._loop_lag = loop_lag
-        self._seen: dict[tuple[object, ...], int] = {}
+        self._seen: set[tuple[object, ...]] = set()
         """What the last look found that may have been a moment's."""
-        self._found: dict[tuple[object, ...], int] = {}
+        self._found: set[tuple[object, ...]] = set()
 
     def clear(self) -> None:
         """Start anew."""
@@ -43,7 +43,7 @@ class Oddities:
 
     def passed(self) -> None:
         """The look is over: what it found is what the next one compares with."""
-        self._seen, self._found = self._found, {}
+        self._seen, self._found = self._found, set()
 
     def look(self, tracker: PoolTracker, waiting: list[Lease], now: int) -> bool:
         """Look at one pool; whether it could be looked at."""
@@ -67,16 +67,16 @@ class Oddities:
             if over and self._again(lease, lease.waits_since):
                 lease.overdue = True
                 anomalies["pool_timeout_overrun"] += 1
-            idle = _could_serve(lease, view.connections)
-            if idle is not None and self._again(lease, idle, idle.served, lease.waits_since) == 1:
+            idle = None if lease.passed_over else _could_serve(lease, view.connections)
+            if idle is not None and self._again(lease, idle, idle.served, lease.waits_since):
+                lease.passed_over = True
                 anomalies["waiter_with_idle_connection"] += 1
         return True
 
-    def _again(self, *state: object) -> int:
-        """How often this state was found before in a row."""
-        times = self._seen.get(state, -1) + 1
-        self._found[state] = times
-        return times
+    def _again(self, *state: object) -> bool:
+        """Whether the last look found this state too."""
+        self._found.add(state)
+        return state in self._seen
 
 
 def _could_serve(lease: Lease, connections: Sequence[ConnectionView]) -> TrackedConnection | None:
