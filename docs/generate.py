@@ -216,15 +216,24 @@ def metric_table(title: str, introduction: str, metrics: list[Metric]) -> list[s
 
 def identity_table() -> list[str]:
     """Which labels tell processes apart, by the way that the data came."""
-    rows = [
-        f"| {way} | {code(labels.service)} | {code(labels.instance)} |"
-        for way, labels in prometheus.IDENTITIES.items()
-    ]
+    rows = []
+    for way, labels in prometheus.IDENTITIES.items():
+        scope = ", ".join(map(code, prometheus.SCOPE_LABELS[way].values())) or "none"
+        rows.append(f"| {way} | {code(labels.service)} | {code(labels.instance)} | {scope} |")
     head = [
-        "| in Prometheus, by the way there | `service.name` | `service.instance.id` |",
-        "|---|---|---|",
+        "What tells processes apart in Prometheus, by the way there:",
+        "",
+        "| way | `service.name` | `service.instance.id` | the scope |",
+        "|---|---|---|---|",
     ]
-    return head + rows
+    tail = [
+        "",
+        "With a `service.namespace` the service is `namespace/name`. VictoriaMetrics has these two by the",
+        "relabelling of `dashboards/dev`; the reader's page leaves both to the scrape configuration.",
+        "Aggregate the scope's labels away: they differ. So does the bound of a histogram's bucket, `1` on",
+        "one way and `1.0` on another, so select by `le` only what holds for both.",
+    ]
+    return head + rows + tail
 
 
 def seam_tables() -> str:
