@@ -72,8 +72,8 @@ Prometheus and stores like it change the names: dots become underscores, a unit 
 `_total` of a counter become suffixes. The column "in Prometheus" has what you query. It is the same
 on each of these ways, with the settings of [deployment](deployment.md): {ways}. A histogram has three
 names, with {suffixes}. Attribute keys become labels likewise: `{provider}` is
-`{provider_label}`. `service.name` and `service.instance.id` become labels by way, as the
-table under [Attributes](#attributes) has it.
+`{provider_label}`. `service.name` and `service.instance.id` become
+[labels](#labels-in-prometheus) too.
 """
 
 METRICS_CLOSE = """
@@ -221,7 +221,7 @@ def identity_table() -> list[str]:
         scope = ", ".join(map(code, prometheus.SCOPE_LABELS[way].values())) or "none"
         rows.append(f"| {way} | {code(labels.service)} | {code(labels.instance)} | {scope} |")
     head = [
-        "What tells processes apart in Prometheus, by the way there:",
+        "What tells processes apart, by the way there:",
         "",
         "| way | `service.name` | `service.instance.id` | the scope |",
         "|---|---|---|---|",
@@ -231,7 +231,7 @@ def identity_table() -> list[str]:
         "With a `service.namespace` the service is `namespace/name`. VictoriaMetrics has these two by the",
         "relabelling of `dashboards/dev`; the reader's page leaves both to the scrape configuration.",
         "Aggregate the scope's labels away: they differ. So does the bound of a histogram's bucket, `1` on",
-        "one way and `1.0` on another, so select by `le` only what holds for both.",
+        "one way and `1.0` on another: select no single bucket by `le`.",
     ]
     return head + rows + tail
 
@@ -274,12 +274,12 @@ def metrics_page() -> str:
     for attribute in semconv.ATTRIBUTES:
         values = ", ".join(map(code, attribute.values))
         lines.append(f"| {code(attribute.key)} | {attribute.description} | {values} |")
-    lines += ["", *identity_table()]
     lines += [
         "",
         "Nothing else is recorded: no path, no query, no header, no body, no credential, no baggage,",
         "no text of a user.",
     ]
+    lines += ["", "## Labels in Prometheus", "", *identity_table()]
     explains = (
         semconv.SPAN_CONNECTION_ACTIVE,
         semconv.SPAN_CONNECTION_IDLE,
