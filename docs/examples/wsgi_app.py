@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from any_llm import AnyLLM
 
 
-@functools.cache
+_making = threading.Lock()
+
+
 def llm() -> AnyLLM:
-    """One client in each process, made at its first use: never before the fork."""
+    """One client in each process, made at its first use: never before the fork.
+
+    The lock is for gunicorn's threads, whose first calls come at once: without it each makes a
+    client, and so a pool, of its own.
+    """
+    with _making:
+        return _made()
+
+
+@functools.cache
+def _made() -> AnyLLM:
     return AnyLLM.create("openai")
 
 

@@ -16,7 +16,7 @@ from e2e.programs import Stack
 from .application import PROTOCOLS
 from .growth import ROUNDS, Growth, grow
 from .playing import FAULTS, Fault, Figures, Stage, play
-from .verdict import complaints
+from .verdict import STALL, complaints
 
 _HEAD = (
     f"{'fault':<23} {'protocol':<13} {'calls':>5} {'exceptions':>10} {'exports':>7} {'failed':>6} "
@@ -57,9 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except pytest.skip.Exception as reason:
         print(reason, file=sys.stderr)
         return 2
-    print(_NOTES.format(seconds=time.monotonic() - began))
+    print(_NOTES.format(seconds=time.monotonic() - began, limit=STALL * 1e3))
     for complaint in found:
         print(complaint, file=sys.stderr)
+    print(f"{len(found)} complaints." if found else "All runs as they should be.")
     return int(bool(found))
 
 
@@ -101,7 +102,8 @@ ours: the worst, less the time for which the machine kept the program's threads 
 waited: of that, the worst in which the loop's own thread did not compute: it waited for another.
 memory: growth of resident memory while the Collector was at fault.
 stored: what the counter rose by in a Prometheus that scrapes the Collector, in one that takes OTLP
-from it, and in VictoriaMetrics.
+from it, and in VictoriaMetrics. It has to be the calls.
+Allowed are no exception, and a loop that waited for less than {limit:.0f} ms.
 Played in {seconds:.0f} s."""
 
 
