@@ -9,7 +9,6 @@ from typing import Any
 
 from any_llm import AnyLLM
 
-
 _making = threading.Lock()
 
 
