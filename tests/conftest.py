@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,11 @@ import pytest
 from support.http1 import HTTP1Server
 from support.listener import L, Listen, Listener, ServerLoop
 from support.network import Certificates
+
+# A run in the background of a shell inherits an ignored SIGINT, and so would the programs that the
+# tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
