@@ -203,6 +203,16 @@ def test_rejected_points_are_told_as_a_partial_success():
         (400, "not gzip", head(len(WHOLE), Content_Encoding="gzip") + WHOLE),
         (404, "POST /v1/metrics", head(0, path="/")),
         (404, "POST /v1/metrics", head(0, path="/v1/metric%1b%07?x")),
+        (
+            404,
+            "take /v1/metrics out of OTEL_EXPORTER_OTLP_ENDPOINT",
+            head(0, path="/v1/metrics/v1/metrics"),
+        ),
+        (
+            404,
+            "take /v1/metrics out of OTEL_EXPORTER_OTLP_ENDPOINT",
+            head(0, path="/v1/metrics/v1/traces"),
+        ),
         (405, "only POST", head(0, method="GET")),
         (405, "only POST", head(0, method="OPTIONS")),
         (415, "Content-Encoding gzip", head(2, Content_Encoding="br") + b"{}"),
@@ -210,7 +220,7 @@ def test_rejected_points_are_told_as_a_partial_success():
         (413, str(BODY_BYTES), head(10**15)),
         (413, "expands to more", head(17 * 1023, Content_Encoding="gzip")),
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_bad_requests_get_their_status_in_protobuf(status, said, sent):
     """google.rpc.Status with what would be right; the view tells it as well."""
@@ -238,6 +248,29 @@ def test_bad_requests_get_their_status_in_json():
             status, headers, body = await watch.post(b"{", content_type)
             assert (status, headers["content-type"]) == (expected, JSON)
             assert json.loads(body)["message"]
+
+    run(course)
+
+
+@pytest.mark.parametrize(
+    ("line", "sent"),
+    [
+        (b"HTTP/1.1 200 OK", head(len(WHOLE)) + WHOLE),
+        (b"HTTP/1.1 404 Not Found", head(0, path="/")),
+        (b"HTTP/1.1 415 Unsupported Media Type", head(2, Content_Encoding="br") + b"{}"),
+    ],
+    ids=["200", "404", "415"],
+)
+def test_answers_have_the_standard_phrase(line, sent):
+    """It is the reason that the SDK's exporter logs, and that the documentation quotes."""
+
+    async def course(watch: Running) -> None:
+        client = await watch.connect()
+        await client.send(sent)
+        client.writer.write_eof()
+        async with asyncio.timeout(20):
+            answer = await client.reader.read()
+        assert answer.startswith(line + b"\r\n")
 
     run(course)
 

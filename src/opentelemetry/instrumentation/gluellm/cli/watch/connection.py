@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import h11
@@ -166,7 +167,7 @@ class Connection:
         headers = [*answer.headers, *([("Connection", "close")] if close else [])]
         try:
             parts = (
-                self._http.send(h11.Response(status_code=answer.status, headers=headers)),
+                self._http.send(_response(answer.status, headers)),
                 self._http.send(h11.Data(data=b"" if self._bodiless else answer.body)),
                 self._http.send(h11.EndOfMessage()),
             )
@@ -185,3 +186,8 @@ class Connection:
                     pass
         except TimeoutError:
             pass
+
+
+def _response(status: int, headers: list[tuple[str, str]]) -> h11.Response:
+    """With the standard phrase: exporters log it as the reason, and nothing else of the answer."""
+    return h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase)

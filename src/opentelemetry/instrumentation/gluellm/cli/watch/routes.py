@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import h11
 
+from ..text import printable
 from .body import ENCODINGS
 from .decoding import Encoding, Signal
 from .refusal import RefusedError
@@ -25,7 +26,7 @@ def route_of(request: h11.Request) -> Route:
     path = request.target.decode("ascii", "replace").partition("?")[0]
     signal = _PATHS.get(path)
     if signal is None:
-        raise RefusedError(404, f"there is only POST {', '.join(_PATHS)} here")
+        raise RefusedError(404, _instead_of(path))
     if request.method != b"POST":
         raise RefusedError(405, f"only POST is allowed on {path}")
     encoding = encoding_of(request)
@@ -35,6 +36,19 @@ def route_of(request: h11.Request) -> Route:
     if compression not in ENCODINGS:
         raise RefusedError(415, f"send Content-Encoding {', '.join(ENCODINGS)}, or none")
     return Route(signal, encoding, compression)
+
+
+def _instead_of(path: str) -> str:
+    """What is here, and the cure where an exporter has added its path to a path."""
+    message = f"there is only POST {', '.join(_PATHS)} here"
+    signals = [known for known in _PATHS if path.endswith(known)]
+    if not signals:
+        return message
+    extra = path.removesuffix(signals[0])
+    return (
+        f"take {printable(extra)} out of OTEL_EXPORTER_OTLP_ENDPOINT, to which exporters add "
+        f"{signals[0]}; {message}"
+    )
 
 
 def encoding_of(request: h11.Request) -> Encoding | None:
