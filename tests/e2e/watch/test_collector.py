@@ -31,7 +31,7 @@ def watch() -> Iterator[Watch]:
 def test_what_the_collector_sends_on_is_shown(
     stack: Stack, watch: Watch, encoding: str, compression: str
 ) -> None:
-    """SDK -> Collector -> watch: the counters and waits that the program counted; spans accepted."""
+    """SDK -> Collector -> watch: counters and waits as the program counted; spans accepted."""
     collector = stack.collector
     collector.overlays.append(Path(__file__).parent / "to-watch.yaml")
     collector.variables = {
@@ -50,7 +50,7 @@ def test_what_the_collector_sends_on_is_shown(
     program.export()
     program.provider.shutdown()
     watch.wait_for(r"^shop \(one\), heard")
-    line = watch.wait_for(r"openai/httpx2: .*p50 (\S+) s .*connections: (\d+) new")
+    line = watch.wait_for(r"openai/httpx2: .*p50 (\S+) s .*connections: (\d+) opened")
     assert line[2] == "7"
     assert 0.05 < float(line[1]) <= 0.2
     watch.end()

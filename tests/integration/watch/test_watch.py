@@ -57,7 +57,7 @@ def test_the_sdks_exporter_is_understood(watch, compression, caplog):
         program.export()
         program.provider.shutdown()
     watch.wait_for(r"^shop \(one\), heard 0 s ago; counted since its start$")
-    line = watch.wait_for(r"openai/httpx2: .*connections: (\d+) new")
+    line = watch.wait_for(r"openai/httpx2: .*connections: (\d+) opened")
     assert line[1] == "7"
     assert "p50 0.15 s" in line[0] or "p50 0.1" in line[0]
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
@@ -70,14 +70,14 @@ def test_delta_is_added_up(watch):
     for requests in (3, 4):
         program.play(requests)
         program.export()
-    assert watch.wait_for(r"connections: (\d+) new")
+    assert watch.wait_for(r"connections: (\d+) opened")
     program.play(5)
     program.export()
     program.provider.shutdown()
     status, _ = watch.end()
     assert status == 130
-    last = [m[1] for line in watch.lines if (m := re.search(r"connections: (\d+) new", line))][-1]
-    assert last == "9"  # since the first export, which had 3
+    told = re.findall(r"connections: (\d+) opened", "\n".join(watch.lines))
+    assert told[-1] == "9"  # since the first export, which had 3
 
 
 def test_exponential_histograms_are_shown_without_waits(watch):
@@ -103,7 +103,8 @@ def test_several_processes_are_shown_apart(watch):
     watch.end()
     text = "\n".join(watch.lines)
     for n in range(4):
-        assert re.search(rf"shop \(worker-{n}\).*\n  openai/httpx2.*connections: {n + 1} new", text)
+        counted = f"connections: {n + 1} opened"
+        assert re.search(rf"shop \(worker-{n}\).*\n  openai/httpx2.*{counted}", text)
 
 
 def test_spans_and_logs_are_accepted_and_our_warnings_shown(watch, caplog):

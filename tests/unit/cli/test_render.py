@@ -17,7 +17,7 @@ BUSY = PoolView(
     maximum=10,
     live=2,
     by_phase={"queued": 12, "connecting": 1, "reading": 3, "unread": 0},
-    oldest_waiter=1.25,
+    oldest={"queued": 1.25},
     opened=4,
     set_ups=4,
     seconds_by_phase={"queued": 7.5, "awaiting_response": 1.0, "reading": 1.5},
@@ -50,7 +50,7 @@ def test_a_block_tells_the_pools_numbers():
         "12 queued, 1 connecting, 3 reading",
         "oldest waiter 1.2 s",
         "queued 75%  awaiting_response 10%  reading 15%",
-        "4 new, 40 reused",
+        "4 opened; 40 requests on open ones",
         "timeouts: pool 3",
         "errors: connection_error 2",
     ):
@@ -69,6 +69,44 @@ def test_no_line_is_wider_than_the_terminal(width):
     lines = drawn(view_of(BUSY), width).splitlines()
     assert len(lines) == 6
     assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize(
+    ("spent", "shown"),
+    [
+        ({"queued": 90, "reading": 10}, "queued 90%  reading 10%"),
+        (
+            {"queued": 3, "connecting": 2, "awaiting_response": 20, "reading": 15, "unread": 60},
+            "awaiting_response 20%  reading 15%  unread 60%",
+        ),
+        (
+            {
+                "queued": 6,
+                "connecting": 6,
+                "stream_queued": 6,
+                "awaiting_response": 6,
+                "unread": 76,
+            },
+            "unread 76%  queued 6%",
+        ),
+    ],
+    ids=["room", "small ones left out", "by size"],
+)
+def test_the_largest_share_of_time_is_never_cut(spent, shown):
+    """In 80 columns, whatever the order of the phases."""
+    lines = drawn(view_of(PoolView(live=1, requests=1, seconds_by_phase=spent))).splitlines()
+    (line,) = [line for line in lines if "time spent" in line]
+    assert line[len(" time spent   ") + 11 :].startswith(shown)
+
+
+def test_what_the_numbers_mean_is_the_last_line():
+    """On a terminal and without one; where nothing is to be said, there is no line."""
+    view = view_of(PoolView(requests=1, live=1, leaks_suspected=2))
+    assert drawn(view).splitlines()[-1].startswith(" means        answers that nobody reads")
+    (line,) = view_lines(view)
+    assert "| means: answers that nobody reads" in line
+    healthy = view_of(PoolView(requests=1, live=1))
+    assert "means" not in drawn(healthy) + "".join(view_lines(healthy))
 
 
 def test_a_pool_without_bound_or_requests():

@@ -1,18 +1,13 @@
 """What is told: headings, doubts, frames that fit, and lines that come once."""
 
-import io
 import re
 
 import pytest
-from rich.console import Console
 from rich.text import Text
 
 from opentelemetry.instrumentation.gluellm.cli.watch.bounds import GONE_SECONDS
 from opentelemetry.instrumentation.gluellm.cli.watch.frame import frame
-from opentelemetry.instrumentation.gluellm.cli.watch.intake import Intake
-from opentelemetry.instrumentation.gluellm.cli.watch.notes import Notes
-from opentelemetry.instrumentation.gluellm.cli.watch.processes import Processes
-from opentelemetry.instrumentation.gluellm.cli.watch.screen import LiveScreen, PlainScreen
+from opentelemetry.instrumentation.gluellm.cli.watch.screen import LiveScreen
 from opentelemetry.instrumentation.gluellm.cli.watch.show import (
     MOST_POOLS,
     environment_lines,
@@ -22,46 +17,7 @@ from opentelemetry.instrumentation.gluellm.cli.watch.show import (
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import LATER, SECOND, START, gauge, logs_request, metrics_request, number
 
-URL = "http://127.0.0.1:4318"
-
-
-class Watched:
-    """An intake, notes and a console whose clock the test sets."""
-
-    def __init__(self, width: int = 80, height: int = 40, *, terminal: bool = False) -> None:
-        self.now = 1000.0
-        self.intake = Intake(Processes(lambda: self.now))
-        self.notes = Notes(lambda: self.now)
-        self.out = io.StringIO()
-        self.console = Console(
-            file=self.out,
-            width=width,
-            height=height,
-            color_system=None,
-            force_terminal=terminal,
-            legacy_windows=False,
-        )
-
-    def plain(self) -> PlainScreen:
-        return PlainScreen(self.console, URL, self.intake, self.notes, lambda: self.now)
-
-    def export(self, *names: str, time: int | None = None, **resource) -> None:
-        """A request in each of these pools."""
-        time = LATER + int((self.now - 1000) * SECOND) if time is None else time
-        metrics = [number(semconv.REQUESTS, 5, time, gluellm__pool__name=name) for name in names]
-        self.intake.take(metrics_request(*metrics, **resource))
-
-    @property
-    def process(self):
-        (only,) = self.intake.processes
-        return only
-
-    def said(self) -> list[str]:
-        """Lines since the last call."""
-        text = self.out.getvalue()
-        self.out.seek(0)
-        self.out.truncate()
-        return text.splitlines()
+from .watched import URL, Watched
 
 
 def test_the_variables_to_set_name_this_receiver():
@@ -102,12 +58,19 @@ def test_a_process_that_has_not_used_a_pool_is_said_to_be_instrumented():
 
 
 def test_two_processes_under_one_name_are_told_what_to_set():
-    """What the numbers show would be nobody's."""
+    """What the numbers show is nobody's: said above them, and they are dim and without colours."""
     watched = Watched()
     for start in (START + SECOND, START):
         time = LATER + start
         watched.intake.take(metrics_request(number(semconv.REQUESTS, 5, time, start=start)))
-    assert "service.instance.id in OTEL_RESOURCE_ATTRIBUTES" in process_lines(watched.process)[-1]
+    lines = process_lines(watched.process)
+    assert lines[1].startswith("  MIXED UP: two processes export under this name")
+    assert "service.instance.id in OTEL_RESOURCE_ATTRIBUTES" in lines[1]
+    assert lines[2].startswith("  openai/httpx2: ")
+    shown = frame(watched.console, watched.intake.processes, [], [])
+    (block,) = [row for row in shown.renderables if "openai/httpx2" in row.plain]
+    assert block.style == "dim"
+    assert not block.spans
 
 
 def test_foreign_text_has_no_escapes():
@@ -157,7 +120,7 @@ def test_a_frame_fits_the_terminal(width, height):
         assert sum("/httpx2: " in line for line in lines) == 15 - blocks
     if height == 8:
         assert blocks == 0
-        assert any(re.search(r"\d+ more; make the terminal taller", line) for line in lines)
+        assert any(re.search(r"\d+ more lines of [2-5] processes; make", line) for line in lines)
 
 
 def test_pools_with_waiters_get_the_room():

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ..telemetry.semconv import PHASES
 from .histogram import Histogram, Quantile
+from .reading import late, reading
 from .text import percent, printable, seconds
 from .view import PoolKey, PoolView, View
 
@@ -18,8 +19,8 @@ _PHASE_STYLES = dict(
 _LABEL = 13
 _NARROW = 100
 _VISIBLE_SHARE = 0.015
-_LATE = 0.1
-"""Seconds of an event loop's lateness that are worth a line."""
+_SMALL_SHARE = 0.05
+"""What is left out first where there is no room for all shares."""
 _QUANTILES = (0.5, 0.95, 0.99)
 
 
@@ -40,7 +41,10 @@ def wait_texts(wait: Histogram) -> list[str]:
 
 def view_blocks(view: View, width: int) -> RenderableType:
     """A block for each pool."""
-    parts: list[RenderableType] = [pool_block(key, pool, width) for key, pool in view.pools.items()]
+    parts: list[RenderableType] = [
+        pool_block(key, pool, width, reading(pool, doubtful=late(view)))
+        for key, pool in view.pools.items()
+    ]
     if not parts:
         parts.append(Text("no pool has served a request yet", style="dim"))
     parts += [Text(printable(line, width), style="yellow") for line in health_lines(view)]
@@ -50,35 +54,37 @@ def view_blocks(view: View, width: int) -> RenderableType:
 def view_lines(view: View) -> Iterable[str]:
     """One line for each pool that has or had a request."""
     for key, pool in view.busy().pools.items():
-        yield pool_line(key, pool)
+        yield pool_line(key, pool, reading(pool, doubtful=late(view)))
     yield from health_lines(view)
 
 
-def pool_line(key: PoolKey, pool: PoolView) -> str:
-    """All about a pool in one line, for logs and pipes."""
+def pool_line(key: PoolKey, pool: PoolView, means: str | None = None) -> str:
+    """All about a pool in one line, for logs and pipes; at its end what the numbers mean."""
     p50, p95, p99 = wait_texts(pool.wait)
     return (
         f"{pool_label(key)}: active {pool.active}, idle {pool.idle}, max {_maximum(pool)}"
         f" | {_phases_now(pool)}, oldest waiter {seconds(pool.oldest_waiter)}"
         f" | wait (estimated) p50 {p50} p95 {p95} p99 {p99}"
         f" | time: {_shares(pool)}"
-        f" | connections: {pool.opened} new, {pool.reused} reused"
+        f" | connections: {_opened(pool)}"
         f" | timeouts: {counts_text(pool.timeouts)} | pools: {pool.live}"
         f"{''.join(f' | {part}' for part in _peculiarities(pool))}"
+        f"{f' | means: {means}' if means else ''}"
     )
 
 
 def pool_summary(key: PoolKey, pool: PoolView) -> str:
-    """The most of it in one short line, for where a block has no room."""
+    """The most of it in one short line, for where a block has no room: what is cut comes last."""
     of = "" if pool.maximum is None else f" of {pool.maximum}"
-    parts = [
-        f"{pool_label(key)}: {pool.active}{of} active",
+    parts = _ills(pool)
+    if any(pool.timeouts.values()):
+        parts.append(f"timeouts {counts_text(pool.timeouts)}")
+    parts += [
+        f"{pool.active}{of} active",
         f"now {_phases_now(pool)}",
         f"wait p95 {quantile_text(pool.wait.quantile(0.95))}",
     ]
-    if any(pool.timeouts.values()):
-        parts.append(f"timeouts {counts_text(pool.timeouts)}")
-    return "; ".join([*parts, *_peculiarities(pool)])
+    return f"{pool_label(key)}: {'; '.join(parts)}"
 
 
 def health_lines(view: View) -> list[str]:
@@ -86,7 +92,7 @@ def health_lines(view: View) -> list[str]:
     lines = [f"not visible here: {', '.join(view.missing_seams)}"] if view.missing_seams else []
     if view.own_failures:
         lines.append(f"the instrumentation failed or dropped records {view.own_failures} times")
-    if view.loop_lag is not None and view.loop_lag >= _LATE:
+    if view.loop_lag is not None and late(view):
         lines.append(f"the event loop ran up to {seconds(view.loop_lag)} late: waits mean little")
     return lines
 
@@ -97,8 +103,8 @@ def counts_text(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{printable(name)} {number}" for name, number in found) or "none"
 
 
-def pool_block(key: PoolKey, pool: PoolView, width: int) -> Text:
-    """Several lines about a pool, none of which wraps."""
+def pool_block(key: PoolKey, pool: PoolView, width: int, means: str | None = None) -> Text:
+    """Several lines about a pool, none of which wraps; the last says what the numbers mean."""
     bar_width = 24 if width < _NARROW else 40
     text = Text(no_wrap=True, overflow="ellipsis")
     provider = printable(pool.provider) if pool.provider else "unknown"
@@ -121,11 +127,12 @@ def pool_block(key: PoolKey, pool: PoolView, width: int) -> Text:
     text.append(f"oldest waiter {seconds(pool.oldest_waiter)}\n", style="red" if waiting else "")
 
     _label(text, "time spent")
-    _time_bar(text, pool, bar_width if width >= _NARROW else 10)
-    text.append(f" {_shares(pool)}\n")
+    time_width = bar_width if width >= _NARROW else 10
+    _time_bar(text, pool, time_width)
+    text.append(f" {_shares(pool, width - _LABEL - 2 - time_width)}\n")
 
     _label(text, "connections")
-    text.append(f"{pool.opened} new, {pool.reused} reused   timeouts: ")
+    text.append(f"{_opened(pool)}   timeouts: ")
     timeouts = counts_text(pool.timeouts)
     text.append(timeouts, style="" if timeouts == "none" else "red")
     errors = {name: n for name, n in pool.errors.items() if not name.endswith("_timeout")}
@@ -136,7 +143,11 @@ def pool_block(key: PoolKey, pool: PoolView, width: int) -> Text:
     if peculiarities:
         text.append("\n")
         _label(text, "besides")
-        text.append(", ".join(peculiarities), style="bold red" if _suffers(pool) else "")
+        text.append(", ".join(peculiarities), style="bold red" if _ills(pool) else "")
+    if means:
+        text.append("\n")
+        _label(text, "means")
+        text.append(means, style="red")
     return text
 
 
@@ -153,8 +164,16 @@ def _peculiarities(pool: PoolView) -> list[str]:
     return parts
 
 
-def _suffers(pool: PoolView) -> bool:
-    return bool(pool.leaks_suspected or pool.streams_orphaned)
+def _ills(pool: PoolView) -> list[str]:
+    """What is wrong whatever the load is."""
+    ills = [f"leaks suspected {pool.leaks_suspected}"] if pool.leaks_suspected else []
+    if pool.streams_orphaned:
+        ills.append(f"HTTP/2 streams orphaned {pool.streams_orphaned}")
+    return ills
+
+
+def _opened(pool: PoolView) -> str:
+    return f"{pool.opened} opened; {pool.reused} requests on open ones"
 
 
 def _label(text: Text, label: str) -> None:
@@ -197,9 +216,17 @@ def _phases_now(pool: PoolView) -> str:
     return ", ".join(now) or "none"
 
 
-def _shares(pool: PoolView) -> str:
+def _shares(pool: PoolView, room: int | None = None) -> str:
+    """Shares of time in the order of the phases; without room for all, the large ones first."""
     shares = [(phase, pool.share(phase)) for phase in PHASES]
-    return (
-        "  ".join(f"{phase} {percent(share)}" for phase, share in shares if share >= _VISIBLE_SHARE)
-        or "-"
-    )
+    shown = _share_texts(found for found in shares if found[1] >= _VISIBLE_SHARE)
+    if room is not None and len(shown) > room:
+        large = [found for found in shares if found[1] >= _SMALL_SHARE]
+        shown = _share_texts(large)
+        if len(shown) > room:
+            shown = _share_texts(sorted(large, key=lambda found: -found[1]))
+    return shown or "-"
+
+
+def _share_texts(shares: Iterable[tuple[str, float]]) -> str:
+    return "  ".join(f"{phase} {percent(share)}" for phase, share in shares)

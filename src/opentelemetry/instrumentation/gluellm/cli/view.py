@@ -51,8 +51,8 @@ class PoolView:
     """Pools alive."""
     by_phase: dict[str, int] = field(default_factory=dict)
     """Requests now, by phase."""
-    oldest_waiter: float = 0.0
-    """Seconds that the longest waiter has been queued."""
+    oldest: dict[str, float] = field(default_factory=dict)
+    """Seconds that the longest has been there, by phase."""
     leaks_suspected: int = 0
     """Connections over the leak threshold."""
     streams_active: int = 0
@@ -82,6 +82,11 @@ class PoolView:
     """Time queued of all requests, immediate acquires included."""
 
     @property
+    def oldest_waiter(self) -> float:
+        """Seconds that the longest waiter has been queued."""
+        return self.oldest.get("queued", 0.0)
+
+    @property
     def reused(self) -> int:
         """Requests that were given a connection which was there already."""
         return max(0, self.acquired - self.set_ups)
@@ -101,19 +106,8 @@ class PoolView:
         """The state of now with the counters' growth since an earlier view."""
         if before is None:
             return self
-        return PoolView(
-            provider=self.provider,
-            active=self.active,
-            idle=self.idle,
-            connecting=self.connecting,
-            maximum=self.maximum,
-            live=self.live,
-            by_phase=self.by_phase,
-            oldest_waiter=self.oldest_waiter,
-            leaks_suspected=self.leaks_suspected,
-            streams_active=self.streams_active,
-            streams_max=self.streams_max,
-            streams_orphaned=self.streams_orphaned,
+        return replace(
+            self,
             opened=self.opened - before.opened,
             set_ups=self.set_ups - before.set_ups,
             pools_opened=self.pools_opened - before.pools_opened,
@@ -217,8 +211,8 @@ def _connections(pool: PoolView, attributes: Mapping[str, Any], point: Any) -> N
 
 
 def _oldest(pool: PoolView, attributes: Mapping[str, Any], point: Any) -> None:
-    if attributes.get(semconv.REQUEST_PHASE) == "queued":
-        pool.oldest_waiter = max(pool.oldest_waiter, point.value)
+    phase = str(attributes.get(semconv.REQUEST_PHASE, "?"))
+    pool.oldest[phase] = max(pool.oldest.get(phase, 0.0), point.value)
 
 
 def _requests(pool: PoolView, attributes: Mapping[str, Any], point: Any) -> None:

@@ -6,6 +6,7 @@ import re
 
 from ...pool.words import counted, seconds
 from ...telemetry.semconv import SCOPE_NAME
+from ..reading import late, reading, severity
 from ..render import health_lines, pool_line
 from ..text import printable
 from ..view import PoolKey, PoolView, View
@@ -13,6 +14,10 @@ from .intake import Intake
 from .processes import Process
 
 LEGEND = "Counts, waits and times are over the time told at the end of a process's line."
+MIXED = (
+    "MIXED UP: two processes export under this name and overwrite each other, so the numbers below "
+    "are nobody's. Give each its own service.instance.id in OTEL_RESOURCE_ATTRIBUTES"
+)
 MOST_POOLS = 30
 """Pools told of one process."""
 _LONGEST_LINE = 200
@@ -62,11 +67,6 @@ def heading(process: Process) -> str:
 def doubts(process: Process, view: View) -> list[str]:
     """What makes a process's numbers doubtful, or why there are none."""
     lines = [printable(line, _LONGEST_LINE) for line in health_lines(view)]
-    if process.clashes:
-        lines.append(
-            "two processes export under this name and overwrite each other: give each its own "
-            "service.instance.id in OTEL_RESOURCE_ATTRIBUTES"
-        )
     if not process.exports:
         scopes = f" (scopes: {', '.join(process.scopes)})" if process.scopes else ""
         lines.append(
@@ -79,17 +79,25 @@ def doubts(process: Process, view: View) -> list[str]:
 
 
 def pools_of(process: Process) -> tuple[list[tuple[PoolKey, PoolView]], View]:
-    """Its pools that ever had a request, with the counters of the window; and the whole view."""
+    """Its pools that ever had a request, with the counters of the window; and the whole view.
+
+    Those that suffer most come first.
+    """
     shown, _ = process.recent()
     busy = process.view().busy().pools
-    return [(key, pool) for key, pool in shown.pools.items() if key in busy], shown
+    pools = [(key, pool) for key, pool in shown.pools.items() if key in busy]
+    return sorted(pools, key=lambda found: severity(found[1]), reverse=True), shown
 
 
 def process_lines(process: Process) -> list[str]:
     """For logs and pipes: a heading, and a line for each pool."""
     pools, view = pools_of(process)
     lines = [heading(process)]
-    lines += [f"  {pool_line(key, pool)}" for key, pool in pools[:MOST_POOLS]]
+    if process.clashes:
+        lines.append(f"  {MIXED}")
+    for key, pool in pools[:MOST_POOLS]:
+        means = None if process.clashes else reading(pool, doubtful=late(view))
+        lines.append(f"  {pool_line(key, pool, means)}")
     if len(pools) > MOST_POOLS:
         lines.append(f"  and {len(pools) - MOST_POOLS} more pools")
     return [*lines, *(f"  {line}" for line in doubts(process, view))]

@@ -1,0 +1,73 @@
+"""What a pool's numbers say: each rule, and silence where they say nothing."""
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.reading import reading, severity, suffers
+from opentelemetry.instrumentation.gluellm.cli.view import PoolView
+
+QUEUEING = {"queued": 6.0, "awaiting_response": 3.0, "reading": 1.0}
+
+
+def full(**more) -> PoolView:
+    """Two of two connections taken, and requests that queue most of their time."""
+    return PoolView(active=2, maximum=2, **{"seconds_by_phase": QUEUEING, "requests": 9, **more})
+
+
+@pytest.mark.parametrize(
+    ("pool", "said"),
+    [
+        (full(leaks_suspected=1), "gluellm-pools doctor names the line"),
+        (full(streams_orphaned=1), "HTTP/2 streams of ended requests"),
+        (PoolView(pools_opened=10, requests=19), "one client"),
+        (full(seconds_by_phase={"connecting": 3.0, "queued": 7.0}), "instead of reused"),
+        (full(seconds_by_phase={"queued": 5.0, "unread": 3.0, "reading": 2.0}), "not yet read"),
+        (full(oldest={"awaiting_response": 45.0}), "45.0 s for an answer so far"),
+        (full(timeouts={"read": 3}), "does not answer in time"),
+        (full(oldest={"reading": 2.0}), "young calls (2.0 s): the pool is too small"),
+    ],
+    ids=["leak", "http2", "churn", "connecting", "unread", "slow", "silent", "small"],
+)
+def test_numbers_are_read_as_the_table_of_phases_has_it(pool, said):
+    """One for each line of it; every text fits beside a label in 80 columns."""
+    text = reading(pool)
+    assert said in text
+    assert len(text) <= 80 - 14
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        PoolView(),
+        PoolView(active=1, maximum=2, seconds_by_phase=QUEUEING),
+        PoolView(active=9, seconds_by_phase=QUEUEING),
+        PoolView(active=2, maximum=2, seconds_by_phase={"reading": 5.0, "queued": 0.4}),
+        PoolView(pools_opened=10, requests=20),
+        PoolView(active=1, maximum=2, seconds_by_phase={"unread": 3.0, "reading": 1.0}),
+    ],
+    ids=["nothing", "not full", "no limit", "hardly queues", "kept", "read late, and nobody waits"],
+)
+def test_nothing_is_said_where_the_numbers_say_nothing(pool):
+    """A guess would send people to the wrong place."""
+    assert reading(pool) is None
+
+
+def test_a_late_event_loop_takes_times_their_meaning():
+    """It makes the pool look small and the provider slow; a leak is one all the same."""
+    assert reading(full(), doubtful=True) is None
+    assert reading(full(leaks_suspected=1), doubtful=True)
+
+
+def test_pools_are_ordered_by_what_they_suffer():
+    """Leaks, stuck streams, timeouts, long waits, waits; in steps, so that places are kept."""
+    worst_first = [
+        full(leaks_suspected=1),
+        full(streams_orphaned=1),
+        full(timeouts={"pool": 1}),
+        full(oldest={"queued": 12.0}),
+        full(oldest={"queued": 2.0}),
+        PoolView(),
+    ]
+    assert sorted(worst_first, key=severity) == worst_first[::-1]
+    assert [suffers(pool) for pool in worst_first] == [True, True, True, True, True, False]
+    assert severity(full(leaks_suspected=1)) == severity(full(leaks_suspected=7))
+    assert severity(full(oldest={"queued": 2.0})) == severity(full(oldest={"queued": 4.0}))

@@ -1,0 +1,91 @@
+"""The sick are seen: on a terminal too small for all, in the order and at the length they need."""
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.watch.frame import frame
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.otlp import gauge, metrics_request, number
+
+from .watched import Watched
+
+SICK = 4
+"""Which of the processes."""
+
+
+def shop(watched: Watched, leaks: int = 3, waiting: float = 0.0) -> None:
+    """Seven processes, of which the fifth has leaks, or requests that wait."""
+    for n in range(7):
+        now = [
+            number(semconv.REQUEST_CURRENT, 2, monotonic=False, gluellm__request__phase=phase)
+            for phase in ("queued", "awaiting_response", "unread")
+        ]
+        sick = [
+            number(semconv.LEAK_SUSPECTED, leaks, monotonic=False),
+            gauge(semconv.REQUEST_OLDEST_AGE, waiting, gluellm__request__phase="queued"),
+        ]
+        metrics = [number(semconv.REQUESTS, 5), *now, *(sick if n == SICK else [])]
+        watched.intake.take(metrics_request(*metrics, service__instance__id=f"worker-{n}"))
+
+
+def drawn(watched: Watched) -> list[str]:
+    watched.console.print(frame(watched.console, watched.intake.processes, [], []))
+    return watched.said()
+
+
+@pytest.mark.parametrize("height", [12, 18, 24, 40])
+@pytest.mark.parametrize(
+    ("leaks", "waiting", "seen"), [(3, 0.0, "leaks suspected 3"), (0, 4.0, "oldest waiter 4.0 s")]
+)
+def test_the_sick_one_of_many_is_first_and_at_length(height, leaks, waiting, seen):
+    """Whatever must be cut for it; what is cut is told in lines and processes."""
+    watched = Watched(80, height)
+    shop(watched, leaks, waiting)
+    lines = drawn(watched)
+    assert lines[0].startswith("shop (worker-4), heard")
+    assert any("requests now" in line for line in lines[:8])
+    assert any(seen in line for line in lines[:8])
+    if leaks:
+        assert any("gluellm-pools doctor names the line" in line for line in lines[:9])
+    assert len(lines) < height
+    assert ("more line" in "".join(lines)) == (height < 24)
+
+
+def test_processes_keep_their_places_from_one_export_to_the_next():
+    """A wait that grows and a leak that is joined by another move nobody."""
+    watched = Watched(100, 100)
+    places = []
+    for waiting, leaks in ((3.0, 0), (1.2, 0), (5.0, 0), (5.0, 1), (0.0, 4)):
+        shop(watched, leaks, waiting)
+        places.append([line.split(",")[0] for line in drawn(watched) if line.startswith("shop")])
+    assert places[0] == [f"shop (worker-{n})" for n in (4, 0, 1, 2, 3, 5, 6)]
+    assert all(place == places[0] for place in places)
+
+
+def test_a_short_line_begins_with_what_is_wrong():
+    """It is cut at its end, and what the numbers mean is below it."""
+    watched = Watched(70, 14)
+    shop(watched)
+    watched.intake.take(
+        metrics_request(
+            number(semconv.REQUESTS, 5),
+            number(semconv.LEAK_SUSPECTED, 2, monotonic=False),
+            number(semconv.TIMEOUTS, 6, gluellm__timeout__kind="pool"),
+            service__instance__id="worker-5",
+        )
+    )
+    lines = drawn(watched)
+    assert lines[0].startswith("shop (worker-5)")
+    second = lines.index(next(line for line in lines if "worker-4" in line))
+    assert lines[second + 1].startswith("openai/httpx2: leaks suspected 3; 0 active; now 2 queued")
+    assert lines[second + 2].startswith("  means: answers that nobody reads")
+
+
+def test_a_process_that_is_silent_is_not_read():
+    """What it suffered is over, or nobody knows; it stays below the others."""
+    watched = Watched(100, 40)
+    shop(watched)
+    watched.now += 200
+    watched.export("openai", service__instance__id="worker-6")
+    lines = drawn(watched)
+    assert lines[0].startswith("shop (worker-6)")
+    assert not any("means" in line for line in lines)
