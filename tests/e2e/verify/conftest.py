@@ -21,7 +21,7 @@ _PROGRAM = Path(__file__).parent / "program.py"
 _ARRIVES_WITHIN = 60.0
 _ENDS_WITHIN = 20.0
 
-Run = Callable[..., None]
+Run = Callable[..., "subprocess.Popen[bytes]"]
 Verify = Callable[..., tuple[int, str]]
 
 
@@ -30,7 +30,7 @@ def run(provider: FakeProvider) -> Iterator[Run]:
     """Starts a program with these settings; returns once its calls run."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(**settings: Any) -> None:
+    def start(**settings: Any) -> subprocess.Popen[bytes]:
         resource = {"service.name": "answers", "service.instance.id": f"worker-{len(started)}"}
         whole = {
             "provider": provider.openai_url,
@@ -56,6 +56,7 @@ def run(provider: FakeProvider) -> Iterator[Run]:
         started.append(process)
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
+        return process
 
     yield start
     for process in started:
@@ -69,6 +70,13 @@ def run(provider: FakeProvider) -> Iterator[Run]:
             process.wait()
             assert process.stdout is not None
             process.stdout.close()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a program that `run` started, as a user does before starting it anew."""
+    assert process.stdin is not None
+    process.stdin.close()
+    process.wait(_ENDS_WITHIN)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from opentelemetry.instrumentation.gluellm.cli.verify import missing as reasons
-from opentelemetry.instrumentation.gluellm.cli.verify.facts import Facts, Series
+from opentelemetry.instrumentation.gluellm.cli.verify.facts import Facts, FallingCounter, Series
 from opentelemetry.instrumentation.gluellm.cli.verify.findings import findings
 from opentelemetry.instrumentation.gluellm.cli.verify.missing import missing
 from opentelemetry.instrumentation.gluellm.cli.verify.naming import Stored, Style, stored, styled
@@ -124,8 +124,11 @@ def test_gauges_without_a_counter_tell_of_deltas():
             ["warning: service_unnamed"],
         ),
         ({"interval": 120.0}, ["warning: interval_long"]),
-        ({"resets": [(_LABELS, 9.0, 30.0)]}, ["error: processes_collide"]),
-        ({"resets": [(_LABELS, 3.0, 240.0)]}, []),  # a process that is restarted under its name
+        ({"falling": [FallingCounter(_LABELS, 9.0, 30.0)]}, ["error: processes_collide"]),
+        (
+            {"falling": [FallingCounter(_LABELS, 3.0, 240.0)]},
+            [],
+        ),  # a process that is restarted under its name
         ({"writers": 2}, ["error: processes_collide"]),
         ({"blind": [("httpx", "wait")]}, ["warning: blind"]),
         ({"failures": {"collection": 3.0}}, ["warning: own_failures"]),
@@ -170,7 +173,7 @@ def test_the_report_fits_a_terminal_and_keeps_foreign_text_harmless():
         unknown=[f"gluellm_{hostile}"],
         blind=[(hostile, hostile)],
         failures={hostile: 1.0},
-        resets=[(labels, 20.0, 30.0)],
+        falling=[FallingCounter(labels, 20.0, 30.0)],
         down=[hostile],
     )
     found = arrivals(facts)

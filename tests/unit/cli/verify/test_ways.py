@@ -138,10 +138,10 @@ def test_two_ways_for_one_service_are_told():
     """Not for two services, and not when one of the ways has ended."""
     both = facts(COLLECTOR, OTLP, scraped=True)
     assert [one.way for one in arrivals(both)] == [Way.PROMETHEUS, Way.COLLECTOR]
-    assert twice(arrivals(both), both) == {"api"}
+    assert twice(arrivals(both, both.living)) == {"api"}
     apart = facts(COLLECTOR, {**OTLP, "job": "web"}, scraped=True)
-    assert twice(arrivals(apart), apart) == set()
+    assert twice(arrivals(apart, apart.living)) == set()
     ended = Facts(
         _PROMETHEUS, 1000.0, 3600.0, processes=[Series(COLLECTOR, 100.0), Series(OTLP, 999.0)]
     )
-    assert twice(arrivals(ended), ended) == set()
+    assert twice(arrivals(ended, ended.living)) == set()

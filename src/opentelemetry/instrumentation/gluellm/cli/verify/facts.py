@@ -10,6 +10,8 @@ from .product import Product
 Labels = dict[str, str]
 
 LONG_AGO = 14 * 86_400.0
+LOOKBACK = 300.0
+"""Seconds after which a query no longer sees a series that got no sample."""
 SERVICE_LABELS = ("exported_job", "job", "service_name", "service.name")
 """Labels that can hold ``service.name``, the one that is taken first."""
 
@@ -22,6 +24,34 @@ class Series:
     """Without the name."""
     last: float
     """When its last sample was taken, in seconds since the epoch."""
+    within: float = LOOKBACK
+    """Seconds from one sample within which the next one comes, if the process lives."""
+    marked: bool = False
+    """Whether the store knows that it has ended, as after a scrape without it."""
+
+    def lives(self, moment: float) -> bool:
+        """Whether more samples are to be expected."""
+        return not self.marked and moment - self.last <= self.within
+
+
+@dataclass(frozen=True, slots=True)
+class FallingCounter:
+    """A counter that fell several times."""
+
+    labels: Labels
+    falls: float
+    samples: float
+    over: bool = False
+    """Whether its newest samples rise, or it gets none any more."""
+    until: float | None = None
+    """When it fell last, or had its last sample; None for more than 10 minutes ago."""
+    deltas: bool = False
+    """Whether one exporter wrote it, and every sample is a count of its own."""
+
+    @property
+    def share(self) -> float:
+        """Falls per sample."""
+        return self.falls / self.samples if self.samples else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +73,8 @@ class Facts:
     """Series in the window, by name. Of histograms those of ``_count``."""
     fresh: dict[str, int] = field(default_factory=dict)
     """Of these, the ones that a query would see now."""
+    newest_names: set[str] | None = None
+    """The names that get samples still; None where that is not known."""
     processes: list[Series] = field(default_factory=list)
     info: list[Labels] = field(default_factory=list)
     """The label sets of ``target_info``."""
@@ -56,8 +88,7 @@ class Facts:
     """Seconds between two samples of one series."""
     writers: int = 1
     """How many exporters seem to write into one and the same series."""
-    resets: list[tuple[Labels, float, float]] = field(default_factory=list)
-    """Falls of a counter and its samples in the window, where there are several falls."""
+    falling: list[FallingCounter] = field(default_factory=list)
     blind: list[tuple[str, str]] = field(default_factory=list)
     """Library and name of each seam that is 0."""
     failures: dict[str, float] = field(default_factory=dict)
@@ -72,7 +103,28 @@ class Facts:
     @property
     def lookback(self) -> float:
         """Seconds after which a query no longer sees a series that got no sample."""
-        return 300.0
+        return LOOKBACK
+
+    @property
+    def living(self) -> list[Series]:
+        """The series to judge by: those with fresh samples, or the newest where none is fresh."""
+        now = [one for one in self.processes if one.lives(self.now)]
+        if now:
+            return now
+        return [one for one in self.processes if self.moment - one.last <= one.within]
+
+    @property
+    def ended(self) -> list[Series]:
+        """The series that others came after."""
+        living = self.living
+        return [one for one in self.processes if one not in living]
+
+    @property
+    def moment(self) -> float:
+        """What "now" means for the data: when all has ended, its end."""
+        if any(one.lives(self.now) for one in self.processes):
+            return self.now
+        return max((one.last for one in self.processes), default=self.now)
 
 
 def service_label(labels: Labels) -> str | None:

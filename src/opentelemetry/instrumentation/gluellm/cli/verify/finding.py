@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...diagnosis.findings import Severity
+from ...pool.words import seconds
 from ..text import printable
 
 _FEW = 4
@@ -30,6 +31,26 @@ class Finding:
             "means": self.means,
             "cure": self.cure,
         }
+
+
+def past(finding: Finding, ago: float | None) -> Finding:
+    """What was wrong until some seconds ago; None for a time that is not known."""
+    until = "earlier" if ago is None else f"until {age_text(ago)} ago"
+    return Finding(
+        finding.kind,
+        Severity.INFO,
+        f"{until}: {finding.seen}",
+        "the newest samples are right",
+        "nothing more to do; what boards show of that time stays as it is",
+    )
+
+
+def age_text(age: float) -> str:
+    """An age in seconds, and from 3 minutes on in minutes, hours or days: ``13 min``."""
+    for unit, name in ((86_400, "days"), (3600, "hours"), (60, "min")):
+        if age >= (3 if unit == 60 else 2) * unit:
+            return f"{age / unit:.0f} {name}"
+    return seconds(age)
 
 
 def some(values: Sequence[str]) -> str:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ...diagnosis.findings import Severity
 from ...pool.words import seconds
 from ..text import printable
 from .facts import Facts
-from .finding import Finding, some
+from .finding import Finding, age_text, past, some
 from .missing import DELTA, NO_CALL, Missing, is_delta, missing
-from .nothing import age_text, nothing_found
-from .stored_otherwise import (
-    collision_findings,
-    double_findings,
-    label_findings,
-    naming_findings,
-)
-from .ways import Arrival
+from .nothing import nothing_found
+from .stored_otherwise import label_findings, naming_findings
+from .summed_wrong import collision_findings, double_findings
+from .ways import Arrival, arrivals
 
 _DOWN_SHOWN = 3
 _SLOW_INTERVAL = 75.0
@@ -39,17 +36,34 @@ def findings(facts: Facts, found: Sequence[Arrival]) -> list[Finding]:
                 "leave --service out to see which services there are",
             )
         ]
+    living = arrivals(facts, facts.living)
     listed = [
-        *naming_findings(facts, found),
-        *label_findings(facts, found),
+        *_names_and_labels(facts, living),
         *collision_findings(facts),
-        *double_findings(facts, found),
+        *double_findings(living),
         *_freshness(facts, found),
         *_gaps(facts),
         *_itself(facts),
     ]
     order = (Severity.ERROR, Severity.WARNING, Severity.INFO)
     return sorted(listed, key=lambda one: order.index(one.severity))
+
+
+def _names_and_labels(facts: Facts, living: Sequence[Arrival]) -> list[Finding]:
+    """Judged by what still gets samples: the rest is told as what was."""
+    ended = arrivals(facts, facts.ended)
+    newest = facts.newest_names
+    current = [one for one in facts.stored if newest is None or one.counted in newest]
+    rest = [one for one in facts.stored if one not in current]
+    listed = [
+        *naming_findings(replace(facts, stored=current), living),
+        *label_findings(facts, living),
+    ]
+    kinds = {one.kind for one in listed}
+    ago = facts.moment - max((one.newest for one in ended), default=facts.moment)
+    were = [past(one, None) for one in naming_findings(replace(facts, stored=rest), ended)]
+    were += [past(one, max(ago, 0.0)) for one in label_findings(facts, ended)]
+    return listed + [one for one in were if one.kind not in kinds]
 
 
 def _freshness(facts: Facts, found: Sequence[Arrival]) -> Iterator[Finding]:

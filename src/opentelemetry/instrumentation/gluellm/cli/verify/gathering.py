@@ -4,54 +4,30 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ...telemetry import semconv
 from . import naming
 from .asking import Store
-from .facts import LONG_AGO, Facts, Labels, Series, service_label
+from .facts import LONG_AGO, Facts, Series, service_label
+from .falling import falling
+from .looking import Look, counted_names
 from .naming import Stored
+from .processes import OF_PROCESSES, newest_times
+from .processes import processes as listed
 from .product import Product
 from .rhythm import interval, writers
-from .rows import labels_of, number_of, times_of
+from .rows import labels_of, number_of
 
-_OF_PROCESSES = (semconv.EVENT_LOOP_LAG_PEAK, semconv.INSTRUMENTATION_DROPPED, semconv.POOL_LIVE)
-"""Few series per process, the first two from instrument() on: they tell processes apart."""
-_OF_RESETS = (
-    semconv.REQUEST_TIME,
-    semconv.REQUESTS,
-    semconv.POOL_OPENED,
-    semconv.CONNECTION_OPENED,
-    semconv.LEASE_DURATION,
-)
+_FAILURES = (semconv.INSTRUMENTATION_ERRORS, semconv.INSTRUMENTATION_DROPPED)
 _AHEAD = 3600.0
-
-
-class _Gathering:
-    def __init__(self, store: Store, product: Product, window: float, service: str | None) -> None:
-        self.store = store
-        self.window = window
-        self.service = service
-        self.now = number_of(next(iter(store.query("time()")), {}))
-        self.facts = Facts(product, self.now, window, service=service)
-        self.range = f"{max(int(window), 1)}s"
-
-    def names(self, start: float, end: float) -> list[str]:
-        return self.store.label_values(
-            "__name__",
-            **{"match[]": f'{{__name__=~"{naming.NAMES}"}}'},
-            start=f"{start:.0f}",
-            end=f"{end + 1:.0f}",  # samples of this very second included
-        )
-
-    def rows(self, expression: str) -> list[dict[str, Any]]:
-        return self.store.query(expression, self.now)
 
 
 def gather(store: Store, product: Product, window: float, service: str | None = None) -> Facts:
     """Ask for all that is judged later. Raises RefusedError, CannotAskError."""
-    ask = _Gathering(store, product, window, service)
+    ask = Look(store, window, service)
+    blank = Facts(product, ask.now, window, service=service)
     now = ask.now
     names = ask.names(now - window, now)
     # A store tells the names of a whole block of hours, so they are counted in the window first.
@@ -64,17 +40,18 @@ def gather(store: Store, product: Product, window: float, service: str | None = 
         facts["earlier"] = _at_all(ask, ask.names(now - LONG_AGO, now), LONG_AGO, now)
         facts["ahead"] = _at_all(ask, ask.names(now, now + _AHEAD), _AHEAD, now + _AHEAD)
         facts["empty"] = not _at_all_of(ask, _any_names(ask), window, now)
-        return _with(ask.facts, facts)
-    processes = _processes(ask, found)
+        return _with(blank, facts)
+    processes = _of_service(listed(ask, found), service)
     facts["processes"] = processes
     narrowed = _narrowed(processes, service)
     if service is not None and not processes:
-        return _with(ask.facts, facts)
+        return _with(blank, facts)
     if service is not None:
         counts = _counted(ask, known, narrowed, f"last_over_time({{}}[{ask.range}])")
         facts["stored"] = found = [one for one in known if counts.get(one.counted)]
     facts["counts"] = counts
     facts["fresh"] = _counted(ask, found, narrowed, "{}")
+    facts["newest_names"] = _newest_names(ask, found, narrowed, facts)
     facts["targets"] = _targets(ask, processes)
     facts["scraped"] = _scraped(ask, found)
     if not facts["fresh"]:
@@ -85,24 +62,25 @@ def gather(store: Store, product: Product, window: float, service: str | None = 
         if name in names
         for row in ask.rows(f"last_over_time({naming.selector(name)}[{ask.range}])")
     ]
-    times = _newest_times(ask, found, processes)
+    times = newest_times(ask, found, processes)
     facts["writers"] = writers(times)
     facts["interval"] = interval(times, facts["writers"])
-    facts["resets"] = _resets(ask, found, narrowed)
+    moment = _with(blank, {"processes": processes}).moment
+    facts["falling"] = falling(ask, found, narrowed, moment)
     facts["blind"] = _blind(ask, found, narrowed)
     facts["failures"] = _failures(ask, found, narrowed)
-    return _with(ask.facts, facts)
+    return _with(blank, facts)
 
 
-def _at_all(ask: _Gathering, names: Sequence[str], span: float, end: float) -> bool:
+def _at_all(ask: Look, names: Sequence[str], span: float, end: float) -> bool:
     """Whether the contract's metrics had a sample in the span before a moment."""
     known = naming.stored(names)
     return _at_all_of(
-        ask, _of(known, _OF_PROCESSES) or [one.counted for one in known[:1]], span, end
+        ask, counted_names(known, OF_PROCESSES) or [one.counted for one in known[:1]], span, end
     )
 
 
-def _at_all_of(ask: _Gathering, names: Sequence[str], span: float, end: float) -> bool:
+def _at_all_of(ask: Look, names: Sequence[str], span: float, end: float) -> bool:
     # A name alone is no sample: one that the store refused leaves its name behind.
     return any(
         ask.store.query(f"count(last_over_time({naming.selector(name)}[{span:.0f}s]))", end)
@@ -110,7 +88,7 @@ def _at_all_of(ask: _Gathering, names: Sequence[str], span: float, end: float) -
     )
 
 
-def _any_names(ask: _Gathering) -> list[str]:
+def _any_names(ask: Look) -> list[str]:
     start, end = f"{ask.now - ask.window:.0f}", f"{ask.now + 1:.0f}"
     return ask.store.label_values("__name__", start=start, end=end, limit="10")[:10]
 
@@ -141,33 +119,28 @@ def _narrowed(processes: Sequence[Series], service: str | None) -> list[list[str
     return [[naming.matcher(label, service)] for label in sorted(filter(None, labels))]
 
 
-def _of(found: Sequence[Stored], metrics: Iterable[semconv.Metric]) -> list[str]:
-    wanted = list(metrics)
-    return [one.counted for one in found if one.metric in wanted]
+def _of_service(processes: Sequence[Series], service: str | None) -> list[Series]:
+    return [
+        one
+        for one in processes
+        if service is None or one.labels.get(service_label(one.labels) or "") == service
+    ]
 
 
-def _processes(ask: _Gathering, found: Sequence[Stored]) -> list[Series]:
-    # The instant query knows the very last sample; the other one, which looks at some moments
-    # only, those that ended before.
-    step = max(int(ask.window / 60), 15)
-    last: dict[tuple[tuple[str, str], ...], float] = {}
-    for name in _of(found, _OF_PROCESSES) or [found[0].counted]:
-        one = naming.selector(name)
-        for expression in (
-            f"max_over_time(timestamp({one})[{ask.range}:{step}s])",
-            f"timestamp({one})",
-        ):
-            for row in ask.rows(expression):
-                key = tuple(sorted(labels_of(row).items()))
-                last[key] = max(last.get(key, 0.0), number_of(row))
-    series = [Series(dict(key), when) for key, when in last.items()]
-    if ask.service is None:
-        return series
-    return [one for one in series if one.labels.get(service_label(one.labels) or "") == ask.service]
+def _newest_names(
+    ask: Look, found: Sequence[Stored], narrowed: Sequence[Sequence[str]], facts: dict[str, Any]
+) -> set[str] | None:
+    """Names with samples within the patience for those that live."""
+    living = [one for one in facts["processes"] if one.lives(ask.now)]
+    if not living:
+        return None
+    span = max(one.within for one in living)
+    recent = _counted(ask, found, narrowed, f"last_over_time({{}}[{span:.0f}s])")
+    return set(recent) & set(facts["fresh"])
 
 
 def _counted(
-    ask: _Gathering, found: Sequence[Stored], narrowed: Sequence[Sequence[str]], pattern: str
+    ask: Look, found: Sequence[Stored], narrowed: Sequence[Sequence[str]], pattern: str
 ) -> dict[str, int]:
     counts: dict[str, int] = {}
     if not found:
@@ -181,21 +154,23 @@ def _counted(
     return counts
 
 
-def _targets(ask: _Gathering, processes: Sequence[Series]) -> dict[tuple[str, str], float]:
+def _targets(ask: Look, processes: Sequence[Series]) -> dict[tuple[str, str], float]:
     targets = {}
     for label in ("job", "instance"):
         values = sorted({one.labels[label] for one in processes if label in one.labels})[:50]
         if not values:
             continue
         pattern = json.dumps("|".join(re.escape(value) for value in values), ensure_ascii=False)
-        expression = f"last_over_time(up{{{label}=~{pattern}}}[{ask.range}])"
-        for row in ask.rows(expression):
-            labels = labels_of(row)
-            targets[labels.get("job", ""), labels.get("instance", "")] = number_of(row)
+        one = f"up{{{label}=~{pattern}}}"
+        # A target that is no longer there was perhaps down at last: that is no trouble now.
+        for expression in (f"1 + 0 * last_over_time({one}[{ask.range}])", one):
+            for row in ask.rows(expression):
+                labels = labels_of(row)
+                targets[labels.get("job", ""), labels.get("instance", "")] = number_of(row)
     return targets
 
 
-def _scraped(ask: _Gathering, found: Sequence[Stored]) -> bool | None:
+def _scraped(ask: Look, found: Sequence[Stored]) -> bool | None:
     # Metadata of counters is kept without their suffix, so a gauge is asked for.
     gauges = [one for one in found if one.metric.instrument == semconv.Instrument.OBSERVABLE_GAUGE]
     for one in gauges[:2]:
@@ -207,7 +182,7 @@ def _scraped(ask: _Gathering, found: Sequence[Stored]) -> bool | None:
     return False if gauges else None
 
 
-def _down(ask: _Gathering) -> list[str]:
+def _down(ask: Look) -> list[str]:
     answer = ask.store.status("/api/v1/targets", state="active")
     targets = answer.get("activeTargets") if isinstance(answer, dict) else None
     return [
@@ -217,44 +192,11 @@ def _down(ask: _Gathering) -> list[str]:
     ]
 
 
-def _newest_times(
-    ask: _Gathering, found: Sequence[Stored], processes: Sequence[Series]
-) -> list[float]:
-    """When the samples of one series, which had the newest, were taken in its last 10 minutes."""
-    if not processes:
-        return []
-    newest = max(processes, key=lambda one: one.last)
-    matchers = [naming.matcher(*pair) for pair in sorted(newest.labels.items())]
-    moment = newest.last + 0.001
-    for name in _of(found, _OF_PROCESSES):
-        expression = f"{naming.selector(name, matchers)}[10m]"
-        for row in ask.store.query(expression, moment)[:1]:
-            return times_of(row)
-    return []
-
-
-def _resets(
-    ask: _Gathering, found: Sequence[Stored], narrowed: Sequence[Sequence[str]]
-) -> list[tuple[Labels, float, float]]:
-    worst = []
-    for name in _of(found, _OF_RESETS):
-        for matchers in narrowed:
-            series = f"{naming.selector(name, matchers)}[{ask.range}]"
-            falls = ask.rows(f"topk(3, resets({series}) >= 3)")
-            for row in falls:
-                labels = labels_of(row)
-                own = [naming.matcher(*pair) for pair in sorted(labels.items())]
-                own_series = f"{naming.selector(name, own)}[{ask.range}]"
-                samples = ask.rows(f"count_over_time({own_series})")
-                worst.append((labels, number_of(row), number_of(samples[0]) if samples else 0.0))
-    return worst
-
-
 def _blind(
-    ask: _Gathering, found: Sequence[Stored], narrowed: Sequence[Sequence[str]]
+    ask: Look, found: Sequence[Stored], narrowed: Sequence[Sequence[str]]
 ) -> list[tuple[str, str]]:
     pairs = set()
-    for name in _of(found, [semconv.SEAM]):
+    for name in counted_names(found, [semconv.SEAM]):
         for matchers in narrowed:
             for row in ask.rows(f"{naming.selector(name, matchers)} == 0"):
                 labels = labels_of(row)
@@ -268,10 +210,12 @@ def _blind(
 
 
 def _failures(
-    ask: _Gathering, found: Sequence[Stored], narrowed: Sequence[Sequence[str]]
+    ask: Look, found: Sequence[Stored], narrowed: Sequence[Sequence[str]]
 ) -> dict[str, float]:
     kinds: dict[str, float] = {}
-    for name in _of(found, [semconv.INSTRUMENTATION_ERRORS, semconv.INSTRUMENTATION_DROPPED]):
+    for name in counted_names(
+        found, [semconv.INSTRUMENTATION_ERRORS, semconv.INSTRUMENTATION_DROPPED]
+    ):
         for matchers in narrowed:
             for row in ask.rows(f"topk(20, {naming.selector(name, matchers)} > 0)"):
                 labels = labels_of(row)

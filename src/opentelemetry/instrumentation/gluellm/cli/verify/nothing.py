@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...diagnosis.findings import Severity
-from ...pool.words import counted, seconds
+from ...pool.words import counted
 from .facts import LONG_AGO, Facts
 from .finding import Finding, some
 from .product import Kind
@@ -100,14 +100,6 @@ def _steps(facts: Facts) -> str:
         "To try the store alone: gluellm-pools demo, with the variable of 3.",
     )
     return "\n".join(steps)
-
-
-def age_text(age: float) -> str:
-    """An age in seconds, and from 3 minutes on in minutes, hours or days: ``13 min``."""
-    for unit, name in ((86_400, "days"), (3600, "hours"), (60, "min")):
-        if age >= (3 if unit == 60 else 2) * unit:
-            return f"{age / unit:.0f} {name}"
-    return seconds(age)
 
 
 def span(length: float) -> str:

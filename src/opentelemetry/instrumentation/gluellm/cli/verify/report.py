@@ -11,9 +11,9 @@ from ...diagnosis.findings import Severity
 from ...pool.words import counted, seconds
 from ..text import printable
 from .facts import Facts
-from .finding import Finding
+from .finding import Finding, age_text
 from .missing import missing
-from .nothing import age_text, span
+from .nothing import span
 from .running import Outcome
 from .ways import FURTHER, Arrival
 

@@ -26,6 +26,11 @@ def writers(times: Sequence[float]) -> int:
     return 1
 
 
+def steady(times: Sequence[float]) -> bool:
+    """Whether the samples come evenly, as from one exporter."""
+    return len(times) > _ROUNDS and _spread(times, 1) < _UNEVEN
+
+
 def interval(times: Sequence[float], number: int = 1) -> float | None:
     """Seconds between two samples of one exporter, where ``number`` of them write."""
     distances = _distances(times, number)

@@ -34,3 +34,11 @@ def times_of(row: dict[str, Any]) -> list[float]:
         return [float(pair[0]) for pair in row.get("values", ())]
     except (IndexError, TypeError, ValueError):
         return []
+
+
+def values_of(row: dict[str, Any]) -> list[float]:
+    """The samples of one row of a range selector; none where it is another."""
+    try:
+        return [float(pair[1]) for pair in row.get("values", ())]
+    except (IndexError, TypeError, ValueError):
+        return []

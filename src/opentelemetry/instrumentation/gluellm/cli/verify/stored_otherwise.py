@@ -7,13 +7,11 @@ from collections.abc import Iterator, Sequence
 from ...diagnosis.findings import Severity
 from ...telemetry.prometheus import Way
 from ..text import printable
-from .facts import Facts, Labels
+from .facts import Facts
 from .finding import Finding, some
 from .naming import Style, styles_of
 from .product import Kind
-from .ways import Arrival, scrape_instance, twice
-
-_SHARE_OF_RESETS = 0.2
+from .ways import Arrival, scrape_instance
 
 
 def naming_findings(facts: Facts, found: Sequence[Arrival]) -> Iterator[Finding]:
@@ -132,65 +130,3 @@ def label_findings(facts: Facts, found: Sequence[Arrival]) -> Iterator[Finding]:
                 "boards can't tell it from others without a name",
                 "set OTEL_SERVICE_NAME",
             )
-
-
-def collision_findings(facts: Facts) -> Iterator[Finding]:
-    """Processes that write into the same series."""
-    worst = [
-        (labels, falls, samples)
-        for labels, falls, samples in facts.resets
-        if falls >= _SHARE_OF_RESETS * samples
-    ]
-    if worst:
-        labels, falls, samples = max(worst, key=lambda one: one[1])
-        seen = f"counters of {_who(labels)} fell {falls:.0f} times in {samples:.0f} samples"
-    elif facts.writers > 1:
-        newest = max(facts.processes, key=lambda one: one.last)
-        seen = (
-            f"the samples of {_who(newest.labels)} come in the rhythm of {facts.writers} exporters"
-        )
-    else:
-        return
-    yield Finding(
-        "processes_collide",
-        Severity.ERROR,
-        seen,
-        "several processes write into the same series, since their labels are the same: counters "
-        "are one's and then another's, and rates and sums are wrong"
-        + (
-            ". Or they are sent as deltas, which VictoriaMetrics stores as they are"
-            if facts.product.kind is Kind.VICTORIA_METRICS
-            else ""
-        ),
-        "give each process its own service.instance.id: OTEL_RESOURCE_ATTRIBUTES="
-        "service.instance.id=NAME, per worker after the fork; not one for all of them, and let no "
-        "processor of the Collector take it out"
-        + (
-            "; unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
-            if facts.product.kind is Kind.VICTORIA_METRICS
-            else ""
-        ),
-    )
-
-
-def _who(labels: Labels) -> str:
-    told = [
-        f"{label}={printable(labels[label])}"
-        for label in ("job", "instance", "service_name", "service_instance_id")
-        if label in labels
-    ]
-    return " ".join(told) or "one process"
-
-
-def double_findings(facts: Facts, found: Sequence[Arrival]) -> Iterator[Finding]:
-    """Data that comes by several ways at once."""
-    services = twice(found, facts)
-    if services:
-        ways = " and ".join(sorted({arrival.name for arrival in found}))
-        yield Finding(
-            "arrives_twice",
-            Severity.ERROR,
-            f"{some(sorted(services))} comes by {ways} at once",
-            "sums over all series count each request twice",
-            "switch one of the ways off, or give each its own store",
-        )

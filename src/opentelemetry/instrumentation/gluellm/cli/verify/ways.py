@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...telemetry.prometheus import Way
-from .facts import Facts, Labels, service_label
+from .facts import Facts, Labels, Series, service_label
 from .product import Kind
 
 _INSTANCE_LABELS = ("instance", "service_instance_id", "service.instance.id")
@@ -44,10 +44,10 @@ class Arrival:
         return self.way.value if self.way is not None else "a way that is not known"
 
 
-def arrivals(facts: Facts) -> list[Arrival]:
-    """The ways that the data came by, the freshest first."""
+def arrivals(facts: Facts, processes: Sequence[Series] | None = None) -> list[Arrival]:
+    """The ways that the data of all processes, or of these, came by: the freshest first."""
     found: dict[tuple[Way | None, str | None, str | None], Arrival] = {}
-    for series in facts.processes:
+    for series in facts.processes if processes is None else processes:
         labels = series.labels
         way, because = way_of(labels, facts)
         service = service_label(labels)
@@ -119,11 +119,10 @@ def scrape_instance(arrival: Arrival, facts: Facts) -> bool:
     return bool(instances) and instances <= addresses
 
 
-def twice(found: Sequence[Arrival], facts: Facts) -> set[str]:
-    """Services whose data came by more than one way lately: sums over both count double."""
+def twice(found: Sequence[Arrival]) -> set[str]:
+    """Services whose data comes by more than one of these ways: sums over both count double."""
     seen: dict[str, set[Way | None]] = {}
     for arrival in found:
-        for (service, _), last in arrival.last.items():
-            if facts.now - last < facts.lookback:
-                seen.setdefault(service, set()).add(arrival.way)
+        for service in arrival.instances:
+            seen.setdefault(service, set()).add(arrival.way)
     return {service for service, several in seen.items() if len(several) > 1}
