@@ -10,6 +10,8 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
+from support.quotations import assert_quoted_and_said
+from support.waiting import wait_until
 from support.watching import Exporting, Watch
 
 from ..programs import Stack
@@ -57,3 +59,22 @@ def test_what_the_collector_sends_on_is_shown(
     assert "received, and not shown: 1 span" in watch.lines
     assert not watch.found("refused|failed")
     assert "Exporting failed" not in collector.log.read_text()
+
+
+def test_a_path_in_the_endpoint_is_told_on_both_sides(stack: Stack, watch: Watch) -> None:
+    """The Collector's log has the line that docs/troubleshooting.md quotes, the watch the cure."""
+    collector = stack.collector
+    collector.overlays.append(Path(__file__).parent / "doubled.yaml")
+    collector.variables = {"WATCH_ENDPOINT": watch.url}
+    stack.start("collector")
+    program = Exporting(collector.http_endpoint)
+    program.play(1)
+    program.export()
+    program.provider.shutdown()
+    watch.wait_for("404, take /v1/metrics out of OTEL_EXPORTER_OTLP_ENDPOINT")
+    wait_until(lambda: "Exporting failed" in collector.log.read_text(), "the Collector's line", 30)
+    lines = collector.log.read_text().splitlines()
+    assert_quoted_and_said("Exporting failed. Dropping data.", lines)
+    assert_quoted_and_said(
+        "request to …/v1/metrics/v1/metrics responded with HTTP Status Code 404", lines
+    )
