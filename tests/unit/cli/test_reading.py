@@ -23,7 +23,7 @@ def full(**more) -> PoolView:
         (full(seconds_by_phase={"queued": 5.0, "unread": 3.0, "reading": 2.0}), "not yet read"),
         (full(oldest={"awaiting_response": 45.0}), "45.0 s for an answer so far"),
         (full(timeouts={"read": 3}), "does not answer in time"),
-        (full(oldest={"reading": 2.0}), "young calls (2.0 s): the pool is too small"),
+        (full(oldest={"reading": 2.0}), "young calls (2.0 s) hold them all: the pool is too small"),
     ],
     ids=["leak", "http2", "churn", "connecting", "unread", "slow", "silent", "small"],
 )

@@ -208,7 +208,9 @@ def test_a_live_view_tells_what_to_do_until_something_comes():
     screen = LiveScreen(watched.console, URL, watched.intake, watched.notes)
     with screen:
         screen.show()
-        assert any("Nothing has arrived yet" in line for line in watched.said())
+        hint = watched.said()
+        assert any("Nothing has arrived yet" in line for line in hint)
+        assert any("opentelemetry-instrumentation-logging" in line for line in hint)
         watched.export("openai")
         watched.intake.take(logs_request("a leak"))
         watched.notes.grpc_spoken()

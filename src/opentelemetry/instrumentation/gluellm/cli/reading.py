@@ -91,5 +91,5 @@ def _reading_of_times(pool: PoolView) -> str | None:
     if longest >= _LONG:
         return f"{seconds(longest)} for an answer so far: the provider is slow, or the model is"
     if waits(pool) and pool.maximum is not None and pool.active >= pool.maximum:
-        return f"all are held by young calls ({seconds(longest)}): the pool is too small"
+        return f"young calls ({seconds(longest)}) hold them all: the pool is too small"
     return None

@@ -14,6 +14,8 @@ from .intake import Intake
 from .processes import Process
 
 LEGEND = "Counts, waits and times are over the time told at the end of a process's line."
+LOGS_PACKAGE = "opentelemetry-instrumentation-logging"
+"""Hands records of `logging` to the SDK; opentelemetry-distro only sets up where these go."""
 MIXED = (
     "MIXED UP: two processes export under this name and overwrite each other, so the numbers below "
     "are nobody's. Give each its own service.instance.id in OTEL_RESOURCE_ATTRIBUTES"
@@ -39,6 +41,8 @@ def waiting_lines(url: str) -> list[str]:
         "Nothing has arrived yet. Start a program that exports its metrics over OTLP, with",
         *(f"  {line}" for line in environment_lines(url)),
         "and with GlueLLMInstrumentor().instrument() called in it (opentelemetry-instrument does).",
+        f"Warnings, as of leaks with their line, come with logs: {LOGS_PACKAGE}",
+        "must be installed there.",
     ]
 
 
