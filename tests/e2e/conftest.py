@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -13,6 +14,30 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
 )
 
 from .programs import Stack
+from .running import required
+
+Report = TypeVar("Report", pytest.CollectReport, pytest.TestReport)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A file that would be skipped, for want of a package, is an error with ``REQUIRE_E2E=1``."""
+    report = yield
+    return _no_skip(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """So is a test."""
+    report = yield
+    return _no_skip(report)
+
+
+def _no_skip(report: Report) -> Report:
+    if report.outcome == "skipped" and required():
+        report.outcome = "failed"
+        report.longrepr = f"REQUIRE_E2E=1, and this would be skipped: {report.longrepr}"
+    return report
 
 
 @pytest.fixture

@@ -18,6 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from .tools import AGAIN, ToolsError
+from .tools.cache import Cache, cache_folder
+from .tools.pinned import programs
+
 HOST = "127.0.0.1"
 READY_WITHIN = 30.0
 """Seconds; a busy machine may need a few for what else takes one."""
@@ -47,30 +51,33 @@ class StartError(Exception):
     """A program ended, or did not get ready in time. Its log's tail is in the message."""
 
 
+def required() -> bool:
+    """Whether nothing may be skipped: ``REQUIRE_E2E=1``, as in CI."""
+    return os.environ.get("REQUIRE_E2E") == "1"
+
+
 def find(program: str) -> Path:
     """Where the program is: in the tools' cache, else on PATH.
 
-    Skips the test when it is in neither, or fails it with ``REQUIRE_E2E=1``.
+    Skips the test when it is in neither. With ``REQUIRE_E2E=1`` it takes the pinned version from
+    the cache and nothing else, and fails the test otherwise.
     """
-    folder = _tools() / "bin"
-    names = (program, *_ALTERNATIVES.get(program, ()))
-    for path in (str(folder), os.environ.get("PATH")):
-        for name in names:
-            found = shutil.which(name, path=path)
-            if found:
-                return Path(found)
-    reason = f"{program} is neither in {folder} nor on PATH. Bring it with: make e2e-tools"
-    if os.environ.get("REQUIRE_E2E") == "1":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
-
-
-def _tools() -> Path:
-    named = os.environ.get("GLUELLM_E2E_TOOLS")
-    if named:
-        return Path(named)
-    cache_home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache_home) if cache_home else Path.home() / ".cache") / "gluellm-e2e-tools"
+    try:
+        cache = Cache(cache_folder(os.environ))
+    except ToolsError as error:
+        cache, where = None, str(error)
+    else:
+        where = str(cache.folder)
+        pinned = next(one for one in programs() if one.name == program)
+        if cache.state(pinned) == "there" or (cache.state(pinned) == "other" and not required()):
+            return cache.path(pinned)
+    if required():
+        pytest.fail(f"no pinned {program} ({where}). Bring it with: {AGAIN}", pytrace=False)
+    for name in (program, *_ALTERNATIVES.get(program, ())):
+        found = shutil.which(name)
+        if found:
+            return Path(found)
+    pytest.skip(f"no {program} on PATH, nor in the cache ({where}). Bring it with: {AGAIN}")
 
 
 def free_port() -> int:

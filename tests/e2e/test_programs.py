@@ -77,16 +77,63 @@ def test_a_failed_start_shows_the_log(stack: Stack) -> None:
         stack.start("prometheus_otlp")
 
 
+@pytest.fixture
+def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A cache with nothing in it, and no program on PATH."""
+    monkeypatch.setenv("GLUELLM_E2E_TOOLS", str(tmp_path / "tools"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("REQUIRE_E2E", raising=False)
+    return tmp_path / "tools"
+
+
 def test_a_missing_program_skips_with_the_command_that_brings_it(
-    monkeypatch: pytest.MonkeyPatch,
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the program the test is skipped, and with REQUIRE_E2E=1 it fails."""
-    monkeypatch.delenv("REQUIRE_E2E", raising=False)
     with pytest.raises(pytest.skip.Exception, match="make e2e-tools"):
-        find("no-such-program")
+        find("prometheus")
     monkeypatch.setenv("REQUIRE_E2E", "1")
     with pytest.raises(pytest.fail.Exception, match="make e2e-tools"):
-        find("no-such-program")
+        find("prometheus")
+
+
+def test_only_the_pinned_program_will_do_where_programs_are_required(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody knows the version of is good enough elsewhere."""
+    program = empty_cache / "bin" / "prometheus"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert find("prometheus") == program
+    monkeypatch.setenv("REQUIRE_E2E", "1")
+    with pytest.raises(pytest.fail.Exception, match="no pinned prometheus"):
+        find("prometheus")
+
+
+@pytest.mark.parametrize(("require", "skipped"), [("", True), ("1", False)])
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [("any_llm", "verify/test_good.py"), ("opentelemetry.distro", "zero_code/test_zero_code.py")],
+    ids=["a file", "its tests"],
+)
+def test_nothing_is_skipped_where_programs_are_required(
+    package: str, name: str, require: str, skipped: bool
+) -> None:
+    """A missing package fails as well."""
+    hiding = f"import sys; sys.modules[{package!r}] = None; import pytest; sys.exit(pytest.main())"
+    file = Path(__file__).parent / name
+    run = subprocess.run(
+        [sys.executable, "-c", hiding, str(file), "-p", "no:cacheprovider"],
+        env={**os.environ, "REQUIRE_E2E": require},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (" skipped in " in run.stdout) is skipped, run.stdout
+    assert ("would be skipped" in run.stdout) is not skipped, run.stdout
 
 
 def test_programs_die_with_a_test_run_that_is_killed(tmp_path: Path) -> None:
