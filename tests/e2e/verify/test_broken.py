@@ -138,7 +138,8 @@ def test_an_empty_store(stack: Stack, verify: Verify):
     assert "ERROR: store empty" in text, text
     assert "1. Is the program instrumented?" in text
     assert "2. Does it export metrics?" in text
-    assert "/opentelemetry/v1/metrics" in text
+    assert f"for this store {stack.victoria_metrics.url}/opentelemetry/v1/metrics" in text
+    assert "look for `Exporting failed. Dropping data.` in its log" in text
 
 
 def test_a_program_without_a_call_yet(stack: Stack, run: Run, verify: Verify):
@@ -180,15 +181,17 @@ def test_deltas_that_prometheus_refuses(stack: Stack, run: Run, verify: Verify):
 
 
 def test_deltas_that_victoria_metrics_stores(stack: Stack, run: Run, verify: Verify):
-    """As they are: they look like a counter that many processes share."""
+    """As they are: one process, whose counters fall at will in a steady rhythm."""
     stack.start("victoria_metrics")
     store = stack.victoria_metrics
     run(endpoint=store.otlp_endpoint, temporality="delta")
     arrived(store, "resets(gluellm_pool_request_time_seconds_total[1m]) > 4")
     status, text = verify(store.url)
     assert status == 1
-    assert "Or they are sent as deltas" in text, text
-    assert "unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE" in text
+    assert "ERROR: deltas stored" in text, text
+    assert "come in the rhythm of one exporter" in text
+    assert "cure: unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE" in text
+    assert "processes collide" not in text
 
 
 def test_exponential_histograms(stack: Stack, run: Run, verify: Verify):

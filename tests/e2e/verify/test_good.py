@@ -103,3 +103,28 @@ def test_an_unknown_service_is_told_from_a_silent_one(stack, run, verify: Verify
     status, text = verify(stack.prometheus_otlp.url, "--service", "anwsers")
     assert status == 1
     assert "no process of the service 'anwsers' has data here" in text
+    assert "the services here: answers." in text
+
+
+def test_a_service_is_found_by_its_name_without_its_namespace(stack, run, verify: Verify):
+    """The job is then namespace/name: either is understood, for findings and queries."""
+    stack.start("prometheus_otlp")
+    store = stack.prometheus_otlp
+    for namespace in ("shop", "lab"):
+        run(
+            endpoint=store.otlp_endpoint,
+            resource={
+                "service.name": "answers",
+                "service.namespace": namespace,
+                "service.instance.id": namespace,
+            },
+        )
+    arrived(store, f"count({_SEVERAL}) > 1")
+    both = {"shop/answers", "lab/answers"}
+    for name, services in (("answers", both), ("shop/answers", {"shop/answers"})):
+        status, text = verify(store.url, "--json", "--service", name)
+        found = json.loads(text)
+        assert status == 0, text
+        (way,) = found["ways"]
+        assert set(way["services"]) == services
+        assert sum(row["rows"] > 0 for row in found["queries"]) == 19

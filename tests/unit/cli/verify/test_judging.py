@@ -150,13 +150,6 @@ def test_what_is_wrong_is_found(more, found):
     assert kinds(given(**more)) == found
 
 
-def test_an_endpoint_that_is_off_is_named():
-    """Prometheus takes OTLP only when it is told to."""
-    off = given(stored=[], product=Product(Kind.PROMETHEUS, takes_otlp=False))
-    (finding,) = findings(off, [])
-    assert "Its OTLP endpoint is off now" in finding.cure
-
-
 def test_a_target_that_can_t_be_scraped_is_named_with_its_error():
     """Prometheus knows what is wrong with it."""
     facts = given(processes=[Series(_LABELS, 1.0)], down=["col http://c:8889/metrics: refused"])

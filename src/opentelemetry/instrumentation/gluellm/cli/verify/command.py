@@ -55,7 +55,12 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="URL",
         help="the store's base URL, with its path if it has one: what a Grafana data source has",
     )
-    parser.add_argument("--service", metavar="NAME", help="look at this service only")
+    parser.add_argument(
+        "--service",
+        metavar="NAME",
+        help="look at this service only: its service.name, or the whole label job, which is "
+        "service.namespace/service.name where it has a namespace",
+    )
     parser.add_argument(
         "--window",
         type=_window,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .naming import Stored
@@ -99,6 +100,10 @@ class Facts:
     """Whether there is data of ours with a time that is yet to come."""
     service: str | None = None
     """What the look was narrowed to."""
+    services: list[str] = field(default_factory=list)
+    """Those that have data, whatever it was narrowed to."""
+    url: str = ""
+    """Of the store, without credentials."""
 
     @property
     def lookback(self) -> float:
@@ -130,3 +135,24 @@ class Facts:
 def service_label(labels: Labels) -> str | None:
     """The label that holds the service's name."""
     return next((label for label in SERVICE_LABELS if label in labels), None)
+
+
+def matched_label(labels: Labels, service: str) -> str | None:
+    """The label that holds this name of a service; None for another service.
+
+    The job is ``namespace/name`` where the service has a namespace.
+    """
+    job = next((label for label in SERVICE_LABELS[:2] if label in labels), None)
+    if job is not None and service in (labels[job], labels[job].rpartition("/")[2]):
+        return job
+    return next((label for label in SERVICE_LABELS[2:] if labels.get(label) == service), None)
+
+
+def matched_values(processes: Iterable[Series], service: str) -> dict[str, list[str]]:
+    """What each label holds for this name of a service: several jobs, where namespaces differ."""
+    found: dict[str, set[str]] = {}
+    for one in processes:
+        label = matched_label(one.labels, service)
+        if label is not None:
+            found.setdefault(label, set()).add(one.labels[label])
+    return {label: sorted(values) for label, values in sorted(found.items())}

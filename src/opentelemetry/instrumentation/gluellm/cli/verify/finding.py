@@ -53,8 +53,8 @@ def age_text(age: float) -> str:
     return seconds(age)
 
 
-def some(values: Sequence[str]) -> str:
+def some(values: Sequence[str], most: int = _FEW) -> str:
     """The first few of the values, and how many more there are."""
-    few = ", ".join(printable(value, 60) for value in values[:_FEW])
-    rest = len(values) - _FEW
+    few = ", ".join(printable(value, 60) for value in values[:most])
+    rest = len(values) - most
     return f"{few} and {rest} more" if rest > 0 else few

@@ -11,12 +11,12 @@ from ..text import printable
 from .facts import Facts
 from .finding import Finding, age_text, past, some
 from .missing import DELTA, NO_CALL, Missing, is_delta, missing
-from .nothing import nothing_found
+from .nothing import DOWN_SHOWN, nothing_found
 from .stored_otherwise import label_findings, naming_findings
 from .summed_wrong import collision_findings, double_findings
 from .ways import Arrival, arrivals
 
-_DOWN_SHOWN = 3
+_SERVICES_SHOWN = 12
 _SLOW_INTERVAL = 75.0
 _AHEAD = 10.0
 
@@ -33,7 +33,8 @@ def findings(facts: Facts, found: Sequence[Arrival]) -> list[Finding]:
                 Severity.ERROR,
                 f"no process of the service {service!r} has data here",
                 "the name is another one, or it sends elsewhere",
-                "leave --service out to see which services there are",
+                f"the services here: {some(facts.services, _SERVICES_SHOWN) or 'none has a name'}. "
+                "Give a whole one, or its part after the last /",
             )
         ]
     living = arrivals(facts, facts.living)
@@ -75,7 +76,7 @@ def _freshness(facts: Facts, found: Sequence[Arrival]) -> Iterator[Finding]:
     if len(gone) == len(lasts):
         scraped = (
             "Prometheus can't scrape "
-            f"{'; '.join(printable(one, 160) for one in facts.down[:_DOWN_SHOWN])}. "
+            f"{'; '.join(printable(one, 160) for one in facts.down[:DOWN_SHOWN])}. "
             if facts.down
             else ""
         )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ...telemetry import semconv
 from . import naming
 from .asking import Store
-from .facts import LONG_AGO, Facts, Series, service_label
+from .facts import LONG_AGO, Facts, Series, matched_label, matched_values, service_label
 from .falling import falling
 from .looking import Look, counted_names
 from .naming import Stored
@@ -27,7 +28,7 @@ _AHEAD = 3600.0
 def gather(store: Store, product: Product, window: float, service: str | None = None) -> Facts:
     """Ask for all that is judged later. Raises RefusedError, CannotAskError."""
     ask = Look(store, window, service)
-    blank = Facts(product, ask.now, window, service=service)
+    blank = Facts(product, ask.now, window, service=service, url=store.url)
     now = ask.now
     names = ask.names(now - window, now)
     # A store tells the names of a whole block of hours, so they are counted in the window first.
@@ -39,9 +40,14 @@ def gather(store: Store, product: Product, window: float, service: str | None = 
     if not found:
         facts["earlier"] = _at_all(ask, ask.names(now - LONG_AGO, now), LONG_AGO, now)
         facts["ahead"] = _at_all(ask, ask.names(now, now + _AHEAD), _AHEAD, now + _AHEAD)
+        facts["down"] = _down(ask)
         facts["empty"] = not _at_all_of(ask, _any_names(ask), window, now)
         return _with(blank, facts)
-    processes = _of_service(listed(ask, found), service)
+    processes = listed(ask, found)
+    services = {one.labels.get(service_label(one.labels) or "", "") for one in processes}
+    facts["services"] = sorted(filter(None, services))
+    if service is not None:
+        processes = [one for one in processes if matched_label(one.labels, service)]
     facts["processes"] = processes
     narrowed = _narrowed(processes, service)
     if service is not None and not processes:
@@ -94,7 +100,7 @@ def _any_names(ask: Look) -> list[str]:
 
 
 def _with(facts: Facts, known: dict[str, Any]) -> Facts:
-    return Facts(facts.product, facts.now, facts.window, service=facts.service, **known)
+    return replace(facts, **known)
 
 
 def _unknown(names: Sequence[str], found: Sequence[Stored]) -> list[str]:
@@ -115,16 +121,8 @@ def _narrowed(processes: Sequence[Series], service: str | None) -> list[list[str
     """Matchers to ask with, one list for each label that holds the service."""
     if service is None:
         return [[]]
-    labels = {service_label(one.labels) for one in processes}
-    return [[naming.matcher(label, service)] for label in sorted(filter(None, labels))]
-
-
-def _of_service(processes: Sequence[Series], service: str | None) -> list[Series]:
-    return [
-        one
-        for one in processes
-        if service is None or one.labels.get(service_label(one.labels) or "") == service
-    ]
+    found = matched_values(processes, service)
+    return [[naming.any_of(label, values)] for label, values in found.items()]
 
 
 def _newest_names(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -124,6 +124,14 @@ def selector(name: str, matchers: Iterable[str] = ()) -> str:
         inner = ",".join(matchers)
         return f"{name}{{{inner}}}" if inner else name
     return "{" + ",".join([json.dumps(name), *matchers]) + "}"
+
+
+def any_of(label: str, values: Sequence[str]) -> str:
+    """PromQL for one of several values of a label."""
+    if len(values) == 1:
+        return matcher(label, values[0])
+    pattern = matcher(label, "|".join(re.escape(value) for value in values))
+    return pattern.replace("=", "=~", 1)
 
 
 def matcher(label: str, value: str) -> str:

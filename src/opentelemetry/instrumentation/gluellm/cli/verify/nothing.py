@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from ...diagnosis.findings import Severity
 from ...pool.words import counted
+from ..text import printable
 from .facts import LONG_AGO, Facts
 from .finding import Finding, some
 from .product import Kind
 
-_SEND = {
-    Kind.PROMETHEUS: "/api/v1/otlp/v1/metrics, Prometheus started with "
-    "--web.enable-otlp-receiver, or a scrape of the Collector",
-    Kind.VICTORIA_METRICS: "/opentelemetry/v1/metrics, VictoriaMetrics started with "
-    "-opentelemetry.usePrometheusNaming",
+DOWN_SHOWN = 3
+_OTLP = {
+    Kind.PROMETHEUS: "/api/v1/otlp/v1/metrics",
+    Kind.VICTORIA_METRICS: "/opentelemetry/v1/metrics",
     Kind.MIMIR: "/otlp/v1/metrics",
+}
+_STARTED = {
+    Kind.PROMETHEUS: ", Prometheus started with --web.enable-otlp-receiver; or a scrape of the "
+    "Collector",
+    Kind.VICTORIA_METRICS: ", VictoriaMetrics started with -opentelemetry.usePrometheusNaming",
 }
 
 
@@ -76,30 +81,57 @@ def nothing_found(facts: Facts) -> Finding:
     )
 
 
+def otlp_url(facts: Facts) -> str:
+    """Where this store takes metrics by OTLP/HTTP; empty where that does not follow."""
+    path = _OTLP.get(facts.product.kind)
+    # A cluster of VictoriaMetrics, and hosted ones, take data at another host.
+    if path is None or not facts.url or facts.url.endswith(("/select/0/prometheus", "/api/prom")):
+        return ""
+    base = facts.url
+    if facts.product.kind is Kind.MIMIR:
+        base = base.removesuffix("/prometheus")
+    return printable(base + path, 200)
+
+
+def _known(facts: Facts) -> list[str]:
+    """What the store itself says is wrong."""
+    known = []
+    if facts.product.takes_otlp is False:
+        known.append(
+            "This store's OTLP endpoint is off: start Prometheus with "
+            "--web.enable-otlp-receiver, unless it is to scrape a Collector"
+        )
+    if facts.down:
+        told = "; ".join(printable(one, 160) for one in facts.down[:DOWN_SHOWN])
+        known.append(f"Prometheus can't scrape {told}")
+    return known
+
+
 def _steps(facts: Facts) -> str:
-    where = _SEND.get(facts.product.kind, "the store's OTLP endpoint, or a Collector")
-    off = (
-        " Its OTLP endpoint is off now."
-        if facts.product.kind is Kind.PROMETHEUS and facts.product.takes_otlp is False
-        else ""
-    )
-    exporting = (
-        "2. Does it export metrics? OTEL_METRICS_EXPORTER=otlp for opentelemetry-instrument, or a "
-        "meter provider in code that has an exporter"
-    )
-    succeeding = (
-        "4. Does the export succeed? The program's log says so if not; status 500 of Prometheus: "
-        "unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
-    )
+    url = otlp_url(facts)
+    started = _STARTED.get(facts.product.kind, "")
+    where = f"for this store {url}{started}" if url else "the store's OTLP endpoint, or a Collector"
     steps = (
-        "1. Is the program instrumented? Run it with: gluellm-pools doctor -- python app.py",
-        exporting,
-        f"3. Where to? OTEL_EXPORTER_OTLP_METRICS_ENDPOINT; for this store {where}.{off}",
-        succeeding,
-        "5. Make a call, and wait for one export interval (60 s)",
-        "To try the store alone: gluellm-pools demo, with the variable of 3.",
+        *_known(facts),
+        "Is the program instrumented? Run it with: gluellm-pools doctor -- python app.py",
+        (
+            "Does it export metrics? OTEL_METRICS_EXPORTER=otlp for opentelemetry-instrument, or a "
+            "meter provider in code that has an exporter"
+        ),
+        f"Where to? OTEL_EXPORTER_OTLP_METRICS_ENDPOINT (OTLP/HTTP), {where}",
+        (
+            "Does the export succeed? The program's log says so if not; status 500 of Prometheus: "
+            "unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+        ),
+        (
+            "With a Collector between: look for `Exporting failed. Dropping data.` in its log; a "
+            "doubled /v1/metrics gives 404, since that exporter adds the path to `endpoint`"
+        ),
+        "Make a call, and wait for one export interval (60 s)",
     )
-    return "\n".join(steps)
+    numbered = [f"{number}. {step}" for number, step in enumerate(steps, 1)]
+    last = "To try the store alone: gluellm-pools demo, with that variable."
+    return "\n".join([*numbered, last])
 
 
 def span(length: float) -> str:

@@ -14,9 +14,9 @@ from ..text import printable
 from . import boards
 from .asking import RefusedError, Store
 from .boards import Board
-from .facts import Facts, service_label
+from .facts import Facts, matched_values
 from .missing import missing
-from .naming import matcher, selector, styles_of
+from .naming import any_of, selector, styles_of
 from .promql import Matcher, Selector, selectors
 from .queries import QUERIES
 
@@ -247,6 +247,5 @@ def _why_no_match(store: Store, facts: Facts, one: Selector) -> tuple[str, bool]
 def _narrowing(facts: Facts) -> str:
     if facts.service is None:
         return ""
-    labels = {service_label(one.labels) for one in facts.processes} - {None}
-    label = min((label for label in labels if label is not None), default="job")
-    return matcher(label, facts.service)
+    found = matched_values(facts.processes, facts.service)
+    return next((any_of(label, values) for label, values in found.items()), "")

@@ -1,0 +1,58 @@
+"""What is told of a store without our data: first what the store itself knows."""
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.verify.findings import findings
+from opentelemetry.instrumentation.gluellm.cli.verify.nothing import otlp_url
+from opentelemetry.instrumentation.gluellm.cli.verify.product import Kind, Product
+
+from .test_judging import given
+
+
+def _cure(**more) -> list[str]:
+    (finding,) = findings(given(stored=[], **more), [])
+    return finding.cure.split("\n")
+
+
+def test_an_endpoint_that_is_off_comes_first():
+    """Prometheus takes OTLP only when it is told to, and tells that it was not."""
+    off = _cure(product=Product(Kind.PROMETHEUS, takes_otlp=False), empty=True)
+    assert off[0].startswith("1. This store's OTLP endpoint is off: start Prometheus with --web.en")
+    assert off[1].startswith("2. Is the program instrumented?")
+    on = _cure(product=Product(Kind.PROMETHEUS, takes_otlp=True), empty=True)
+    assert on[0].startswith("1. Is the program instrumented?")
+
+
+def test_a_target_that_can_t_be_scraped_comes_first():
+    """The way there may be that scrape."""
+    first = _cure(down=["collector http://c:8889/metrics: connection refused"])[0]
+    assert first == (
+        "1. Prometheus can't scrape collector http://c:8889/metrics: connection refused"
+    )
+
+
+def test_the_collector_is_a_place_to_fail():
+    """The commonest one, with the words of its log."""
+    steps = "\n".join(_cure(empty=True))
+    assert "Exporting failed. Dropping data." in steps
+    assert "doubled /v1/metrics gives 404" in steps
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "found"),
+    [
+        (Kind.PROMETHEUS, "http://h:9090", "http://h:9090/api/v1/otlp/v1/metrics"),
+        (Kind.PROMETHEUS, "http://h/prom", "http://h/prom/api/v1/otlp/v1/metrics"),
+        (Kind.VICTORIA_METRICS, "http://h:8428", "http://h:8428/opentelemetry/v1/metrics"),
+        (Kind.VICTORIA_METRICS, "http://h/select/0/prometheus", ""),
+        (Kind.MIMIR, "http://h/prometheus", "http://h/otlp/v1/metrics"),
+        (Kind.MIMIR, "https://h/api/prom", ""),
+        (Kind.OTHER, "http://h", ""),
+        (Kind.PROMETHEUS, "", ""),
+    ],
+)
+def test_the_store_s_own_address_for_metrics_is_told(kind, url, found):
+    """As a whole, to be copied; none where it is another host's."""
+    facts = given(stored=[], product=Product(kind), url=url, empty=True)
+    assert otlp_url(facts) == found
+    assert not found or any(found in step for step in _cure(product=Product(kind), url=url))

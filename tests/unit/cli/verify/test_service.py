@@ -1,0 +1,52 @@
+"""What ``--service NAME`` matches."""
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.verify.facts import (
+    Series,
+    matched_label,
+    matched_values,
+)
+from opentelemetry.instrumentation.gluellm.cli.verify.findings import findings
+from opentelemetry.instrumentation.gluellm.cli.verify.naming import any_of
+
+from .test_judging import given
+
+
+@pytest.mark.parametrize(
+    ("labels", "name", "label"),
+    [
+        ({"job": "answers"}, "answers", "job"),
+        ({"job": "shop/answers"}, "answers", "job"),
+        ({"job": "shop/answers"}, "shop/answers", "job"),
+        ({"job": "shop/answers"}, "shop", None),
+        ({"job": "shop/answers"}, "swers", None),
+        ({"job": "programs", "service_name": "answers"}, "answers", "service_name"),
+        ({"service.name": "answers"}, "answers", "service.name"),
+        ({"job": "collector", "exported_job": "shop/answers"}, "answers", "exported_job"),
+        ({"job": "collector", "exported_job": "answers"}, "collector", None),
+        ({}, "answers", None),
+    ],
+)
+def test_a_name_is_the_job_s_its_last_part_or_service_name(labels, name, label):
+    """Not the Collector's own job, and no part of a word."""
+    assert matched_label(labels, name) == label
+
+
+def test_one_name_in_two_namespaces_is_asked_for_as_both():
+    """In a regular expression, in which the rest stands for itself."""
+    processes = [Series({"job": f"{one}/a.b"}, 1.0) for one in ("shop", "lab")]
+    values = matched_values(processes, "a.b")
+    assert values == {"job": ["lab/a.b", "shop/a.b"]}
+    assert any_of("job", values["job"]) == r'job=~"lab/a\\.b|shop/a\\.b"'
+    assert any_of("job", ["shop/a.b"]) == 'job="shop/a.b"'
+
+
+def test_a_name_that_nothing_has_comes_with_those_there_are():
+    """A few of them, and how many more."""
+    (finding,) = findings(given(processes=[], service="x", services=["shop/answers", "web"]), [])
+    assert "the services here: shop/answers, web." in finding.cure
+    many = given(processes=[], service="x", services=[f"s{number}" for number in range(500)])
+    (finding,) = findings(many, [])
+    assert "and 488 more" in finding.cure
+    assert len(finding.cure) < 300
