@@ -10,7 +10,7 @@ from rich.text import Text
 from ..telemetry.semconv import PHASES
 from .histogram import Histogram, Quantile
 from .reading import late, reading
-from .text import percent, printable, seconds
+from .text import percent, printable, printable_ends, seconds
 from .view import PoolKey, PoolView, View
 
 _PHASE_STYLES = dict(
@@ -25,7 +25,7 @@ _QUANTILES = (0.5, 0.95, 0.99)
 
 
 def pool_label(key: PoolKey) -> str:
-    return f"{printable(key.name)}/{printable(key.library)}"
+    return f"{printable_ends(key.name)}/{printable(key.library)}"
 
 
 def quantile_text(estimate: Quantile | None) -> str:

@@ -12,6 +12,16 @@ def printable(value: object, longest: int = _LONGEST) -> str:
     return one_line(value, longest)
 
 
+def printable_ends(value: object, longest: int = _LONGEST, mark: str = "...") -> str:
+    """The same, shortened in the middle: names of pods and workers differ at their ends."""
+    text = str(value)
+    if len(text) > longest:
+        kept = longest - len(mark)
+        end = (kept + 1) // 2
+        text = f"{text[: kept - end]}{mark}{text[-end:]}"
+    return printable(text, longest)
+
+
 def seconds(value: float) -> str:
     """A duration in seconds with two significant digits: ``0 s``, ``0.043 s``, ``1.2 s``."""
     if value == 0:

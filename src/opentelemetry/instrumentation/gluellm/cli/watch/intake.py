@@ -16,10 +16,10 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics
 
 from ...telemetry.semconv import SCOPE_NAME
-from ..text import printable
+from ..text import printable, printable_ends
 from ..view import METRICS
 from .bounds import LOG_CHARACTERS, LOG_LINES, NAME_CHARACTERS, PROCESSES
-from .points import Point, SeriesKey, UnfitPointError, points_of, text_of
+from .points import Point, SeriesKey, UnfitPointError, digest_of, points_of, text_of
 from .processes import Identity, Process, Processes
 
 _INFO, _WARN = 9, 13
@@ -128,11 +128,13 @@ def identity_of(attributes: Iterable[KeyValue]) -> Identity:
     found = dict.fromkeys(_IDENTIFYING, "")
     for pair in attributes:
         if pair.key in found:
-            found[pair.key] = printable(text_of(pair), NAME_CHARACTERS)
+            found[pair.key] = text_of(pair)
     namespace, service, instance, host, pid = (found[key] for key in _IDENTIFYING)
     service = service or "unknown_service"
-    if namespace:
-        service = f"{namespace}/{service}"
     if not instance and pid:
         instance = f"{host}:{pid}" if host else f"pid {pid}"
-    return Identity(service, instance)
+    digest = digest_of(part.encode("utf-8", "replace") for part in (namespace, service, instance))
+    service = printable_ends(service, NAME_CHARACTERS)
+    if namespace:
+        service = f"{printable_ends(namespace, NAME_CHARACTERS)}/{service}"
+    return Identity(service, printable_ends(instance, NAME_CHARACTERS), digest)

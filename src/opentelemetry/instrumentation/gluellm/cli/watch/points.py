@@ -23,7 +23,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 )
 
 from ...telemetry import semconv
-from ..text import printable
+from ..text import printable, printable_ends
 from ..view import ATTRIBUTES
 from .bounds import BUCKETS, LARGEST_VALUE, NAME_CHARACTERS
 
@@ -99,7 +99,11 @@ def points_of(metric: Metric) -> Iterator[tuple[SeriesKey, Point] | UnfitPointEr
         point.delta = temporality == AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
         point.resets = temporality is not None and not point.delta
         point.monotonic = kind != "sum" or metric.sum.is_monotonic
-        yield (metric.name, _digest(raw.attributes)), point
+        yield (metric.name, _series(raw.attributes)), point
+
+
+def _series(pairs: Iterable[KeyValue]) -> bytes:
+    return digest_of(sorted(pair.SerializeToString(deterministic=True) for pair in pairs))
 
 
 def _point(raw: Any) -> Point:
@@ -152,10 +156,19 @@ def _attributes(pairs: Iterable[KeyValue]) -> dict[str, str | int]:
             continue
         text = text_of(pair)
         if pair.key != semconv.STATUS_CODE:
-            found[pair.key] = printable(text, NAME_CHARACTERS)
+            found[pair.key] = _name(text)
         elif text.isascii() and text.isdecimal() and len(text) <= 3:
             found[pair.key] = int(text)
     return found
+
+
+def _name(text: str) -> str:
+    """The text, short: names that are apart stay apart, since pools are told apart by them."""
+    if len(text) <= NAME_CHARACTERS:
+        return printable(text, NAME_CHARACTERS)
+    return printable_ends(
+        text, NAME_CHARACTERS, f"...{digest_of([text.encode('utf-8', 'replace')]).hex()[:8]}..."
+    )
 
 
 def text_of(pair: KeyValue) -> str:
@@ -166,9 +179,10 @@ def text_of(pair: KeyValue) -> str:
     return ""
 
 
-def _digest(pairs: Iterable[KeyValue]) -> bytes:
+def digest_of(parts: Iterable[bytes]) -> bytes:
+    """Short, and another one for other parts."""
     digest = hashlib.blake2b(digest_size=16)
-    for part in sorted(pair.SerializeToString(deterministic=True) for pair in pairs):
+    for part in parts:
         digest.update(len(part).to_bytes(4, "big"))
         digest.update(part)
     return digest.digest()

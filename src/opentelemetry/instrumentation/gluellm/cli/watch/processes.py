@@ -34,6 +34,8 @@ class Identity:
     service: str
     instance: str
     """``service.instance.id``, or host and process id; empty where the resource has neither."""
+    digest: bytes = b""
+    """Of both in full, which are shortened above."""
 
 
 @dataclass(slots=True)
