@@ -22,6 +22,8 @@ _CONNECTING_SHARE = 0.3
 """Of all time."""
 _LONG = 30.0
 """Seconds in one phase that are worth a word without anything to compare with."""
+_YOUNG = 10.0
+"""Seconds up to which a call is not what keeps others waiting for long."""
 _READ_TIMEOUTS, _READ_TIMEOUT_SHARE = 3, 0.05
 """Together, and of the requests: a provider that does not answer in time."""
 _LATE = 0.1
@@ -91,5 +93,7 @@ def _reading_of_times(pool: PoolView) -> str | None:
     if longest >= _LONG:
         return f"{seconds(longest)} for an answer so far: the provider is slow, or the model is"
     if waits(pool) and pool.maximum is not None and pool.active >= pool.maximum:
+        if longest >= _YOUNG:
+            return f"calls hold them all ({seconds(longest)}): a small pool, or a slow provider"
         return f"young calls ({seconds(longest)}) hold them all: the pool is too small"
     return None
