@@ -202,7 +202,8 @@ def _cells(values: Iterable[float], total: float, width: int) -> list[int]:
     """Cells of a bar for each value: never more than the width, and at least one if above 0."""
     cells: list[int] = []
     for value in values:
-        wanted = max(1, round(width * value / total)) if value > 0 and total > 0 else 0
+        share = min(value / total, 1.0) if total > 0 else 0.0
+        wanted = max(1, round(width * share)) if value > 0 and total > 0 else 0
         cells.append(min(wanted, width - sum(cells)))
     return cells
 

@@ -100,7 +100,7 @@ class PoolView:
         """Share of all requests' time that was spent in these phases, from 0 to 1."""
         total = sum(self.seconds_by_phase.values())
         spent = sum(self.seconds_by_phase.get(phase, 0.0) for phase in phases)
-        return spent / total if total > 0 else 0.0
+        return min(max(spent / total, 0.0), 1.0) if total > 0 else 0.0
 
     def since(self, before: PoolView | None) -> PoolView:
         """The state of now with the counters' growth since an earlier view."""

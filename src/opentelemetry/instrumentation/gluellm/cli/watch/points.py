@@ -30,6 +30,11 @@ from .bounds import BUCKETS, LARGEST_VALUE, NAME_CHARACTERS
 _HISTOGRAMS = frozenset(
     metric.name for metric in semconv.METRICS if metric.instrument is semconv.Instrument.HISTOGRAM
 )
+_COUNTERS = frozenset(
+    metric.name
+    for metric in semconv.METRICS
+    if metric.instrument is semconv.Instrument.OBSERVABLE_COUNTER
+)
 _TEMPORALITIES = (
     AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE,
     AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA,
@@ -93,6 +98,8 @@ def points_of(metric: Metric) -> Iterator[tuple[SeriesKey, Point] | UnfitPointEr
             if temporality is not None and temporality not in _TEMPORALITIES:
                 raise UnfitPointError("its aggregation temporality is not set")
             point = _point(raw)
+            if point.value < 0 and (metric.name in _COUNTERS or metric.sum.is_monotonic):
+                raise UnfitPointError("found a negative value of what only grows")
         except UnfitPointError as error:
             yield UnfitPointError(f"{metric.name}: {error}")
             continue
@@ -166,9 +173,8 @@ def _name(text: str) -> str:
     """The text, short: names that are apart stay apart, since pools are told apart by them."""
     if len(text) <= NAME_CHARACTERS:
         return printable(text, NAME_CHARACTERS)
-    return printable_ends(
-        text, NAME_CHARACTERS, f"...{digest_of([text.encode('utf-8', 'replace')]).hex()[:8]}..."
-    )
+    mark = digest_of([text.encode("utf-8", "replace")]).hex()[:8]
+    return printable_ends(text, NAME_CHARACTERS, f"...{mark}...")
 
 
 def text_of(pair: KeyValue) -> str:

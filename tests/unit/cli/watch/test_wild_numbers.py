@@ -1,0 +1,63 @@
+"""Numbers that a sender made up: they are rejected, or drawn within their bounds."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from opentelemetry.instrumentation.gluellm.cli.render import view_blocks, view_lines
+from opentelemetry.instrumentation.gluellm.cli.view import PoolKey, PoolView, View
+from opentelemetry.instrumentation.gluellm.cli.watch.screen import LiveScreen
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.otlp import CUMULATIVE, DELTA, gauge, metrics_request, number
+
+from .watched import URL, Watched
+
+TIMES = {"queued": 1e15, "connecting": -1e15, "reading": 1e-300}
+"""They add up to next to nothing, of which each is a huge share."""
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        number(semconv.REQUEST_TIME, -1.5),
+        number(semconv.REQUEST_TIME, -1.5, monotonic=False),
+        number(semconv.REQUEST_TIME, -1.5, temporality=DELTA),
+        number(semconv.REQUEST_CURRENT, -1, temporality=CUMULATIVE),
+        gauge(semconv.REQUEST_TIME, -1.5),
+    ],
+    ids=["sum", "not monotonic", "delta", "monotonic though no counter", "gauge"],
+)
+def test_a_negative_count_of_what_only_grows_is_rejected(metric):
+    """By what the sender says of it, and by what the contract says."""
+    rejected = Watched().intake.take(metrics_request(metric))
+    assert rejected.number == 1
+    assert "negative" in rejected.reason
+
+
+def test_what_may_fall_may_change_by_less_than_nothing():
+    """Requests under way, told as delta: one has ended."""
+    falling = number(semconv.REQUEST_CURRENT, -1, temporality=DELTA, monotonic=False)
+    assert Watched().intake.take(metrics_request(falling)).number == 0
+
+
+def test_an_export_of_wild_numbers_is_drawn():
+    """One export ended the live view with OverflowError."""
+    watched = Watched(terminal=True)
+    points = [
+        number(semconv.REQUEST_TIME, value, gluellm__request__phase=phase)
+        for phase, value in TIMES.items()
+    ]
+    watched.intake.take(metrics_request(number(semconv.REQUESTS, 5), *points))
+    with LiveScreen(watched.console, URL, watched.intake, watched.notes) as screen:
+        screen.show()
+    assert "openai/httpx2" in watched.out.getvalue()
+
+
+def test_shares_and_bars_stay_within_the_whole():
+    """However the numbers came to be: no bar is too long, and no share is above 100%."""
+    view = View({PoolKey("openai", "httpx2"): PoolView(requests=5, seconds_by_phase=TIMES)})
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    console.print(view_blocks(view, 80))
+    assert "queued 100%  reading 100%" in console.file.getvalue()
+    assert "inf" not in "".join(view_lines(view))
