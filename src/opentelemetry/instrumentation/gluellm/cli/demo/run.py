@@ -18,7 +18,7 @@ from ...diagnosis.findings import Finding, Severity
 from ...telemetry import semconv
 from ..fake_provider import FakeProvider, FakeProviderThread
 from ..render import counts_text, pool_label
-from ..screens import print_line, redraws
+from ..screens import Terminal, print_line, redraws
 from ..text import printable
 from ..view import PoolKey, PoolView, View
 from .acts import Act
@@ -46,7 +46,7 @@ _LATE = 2.0
 
 def run(scenario: str | None, seconds: float, port: int) -> int:
     """Play, print, and return the exit status. Raises PortInUseError."""
-    console = Console()
+    console = Terminal()
     notes, log = Notes(), PoolLog()
     logging.basicConfig(handlers=[notes], level=logging.WARNING, force=True)
     with_gluellm = importlib.util.find_spec("gluellm") is not None

@@ -64,12 +64,12 @@ def _watch(options: argparse.Namespace) -> int:
             f"this needs {', '.join(missing)}, which is not installed.\n"
             f"Install it with: pip install '{_EXTRA}'"
         )
-    from .refusal import CannotListenError
+    from .refusal import CannotListenError, CannotShowError
     from .run import run
 
     try:
         return run(options.host, options.port, options.seconds)
-    except CannotListenError as error:
+    except (CannotListenError, CannotShowError) as error:
         return _refuse(f"{error}.")
 
 

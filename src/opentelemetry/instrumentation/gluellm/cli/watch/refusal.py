@@ -12,5 +12,9 @@ class RefusedError(Exception):
         self.message = message
 
 
+class CannotShowError(Exception):
+    """The output can't be written; the message says why."""
+
+
 class CannotListenError(Exception):
     """The address can't be listened on; the message says why and what to do."""

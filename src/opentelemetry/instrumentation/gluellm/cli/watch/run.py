@@ -7,24 +7,31 @@ import contextlib
 import errno
 import signal
 import sys
-from typing import Any
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
 
 from rich.console import Console
 
-from ..screens import redraws
+from ..screens import Terminal, forget_output, print_line, redraws
+from ..text import printable
 from .intake import Intake
 from .notes import Notes
 from .processes import Processes
 from .receiver import Receiver
-from .refusal import CannotListenError
+from .refusal import CannotListenError, CannotShowError
 from .screen import LiveScreen, PlainScreen, Screen
 
+_LONGEST_HOST = 100
 EXIT_OK, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 130, 143
 
 
 def run(host: str, port: int, seconds: float | None) -> int:
-    """Watch for so many seconds, or until Ctrl-C; the exit status. Raises CannotListenError."""
-    return asyncio.run(_watch(Console(), host, port, seconds))
+    """Watch for so many seconds, or until Ctrl-C; the exit status.
+
+    Raises CannotListenError, CannotShowError, and BrokenPipeError when the reader left.
+    """
+    return asyncio.run(_watch(Terminal(), host, port, seconds))
 
 
 async def _watch(console: Console, host: str, port: int, duration: float | None) -> int:
@@ -36,7 +43,7 @@ async def _watch(console: Console, host: str, port: int, duration: float | None)
     stopped = _stop_on_sigterm(loop)
     try:
         await receiver.start(host, port)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise CannotListenError(_why_not(error, host, port)) from error
     try:
         if receiver.beyond_loopback:
@@ -47,7 +54,13 @@ async def _watch(console: Console, host: str, port: int, duration: float | None)
             )
         kind = LiveScreen if redraws(console) else PlainScreen
         screen: Screen = kind(console, receiver.url, intake, notes)
-        return await _show(screen, intake, stopped, duration)
+        try:
+            return await _show(_Guarded(screen, console), intake, stopped, duration)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            forget_output()
+            raise CannotShowError(f"can't write the output: {error.strerror or error}") from error
     finally:
         await receiver.stop()
 
@@ -74,6 +87,46 @@ async def _show(
     return EXIT_OK
 
 
+class _Guarded:
+    """A screen that goes on after a frame that can't be drawn: the next one may be fine."""
+
+    def __init__(self, screen: Screen, console: Console) -> None:
+        self.interval = screen.interval
+        self._screen = screen
+        self._console = console
+        self._told: str | None = None
+
+    def __enter__(self) -> Self:
+        self._screen.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._screen.__exit__(kind, value, traceback)
+
+    def show(self) -> None:
+        self._draw(self._screen.show)
+
+    def close(self) -> None:
+        self._draw(self._screen.close)
+
+    def _draw(self, draw: Callable[[], None]) -> None:
+        try:
+            draw()
+        except OSError:  # nobody can see anything any more
+            raise
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            if what != self._told:
+                self._told = what
+                line = f"this can't be shown, and what is below is older: {printable(what, 200)}"
+                print_line(self._console, line)
+
+
 def _stop_on_sigterm(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
     """Set on SIGTERM where there is one: the terminal's cursor must come back."""
     stopped = asyncio.Event()
@@ -87,8 +140,10 @@ def _what_failed(context: dict[str, Any]) -> str:
     return f"{type(error).__name__}: {error}" if error is not None else str(context.get("message"))
 
 
-def _why_not(error: OSError, host: str, port: int) -> str:
+def _why_not(error: OSError | UnicodeError, host: str, port: int) -> str:
     """What is wrong with the address, and what to do."""
+    if isinstance(error, UnicodeError):
+        return f"{printable(host, _LONGEST_HOST)} can't be the name or address of a machine"
     if error.errno == errno.EADDRINUSE:
         return (
             f"port {port} of {host} is in use, perhaps by a collector or another watch. "

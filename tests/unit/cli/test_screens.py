@@ -1,0 +1,36 @@
+"""Printing lines that hold text of others, and output that nobody reads."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from opentelemetry.instrumentation.gluellm.cli.screens import Terminal, print_line
+
+FOREIGN = "svc:fire:x [bold]a[/bold] [/] :key:"
+
+
+def test_a_line_is_printed_as_it_is():
+    """No emoji for what looks like the name of one, and no markup."""
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    print_line(console, FOREIGN)
+    assert console.file.getvalue() == f"{FOREIGN}\n"
+
+
+def test_the_terminal_prints_foreign_text_as_it_is(capsys):
+    """Also without `print_line`, and in a table's cells."""
+    Terminal().print(FOREIGN)
+    assert capsys.readouterr().out == f"{FOREIGN}\n"
+
+
+def test_a_reader_that_left_is_the_commands_concern():
+    """rich would exit with 1; the command has a status of its own for it."""
+
+    class Left(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise BrokenPipeError
+
+    console = Terminal()
+    console.file = Left()
+    with pytest.raises(BrokenPipeError):
+        console.print("anything")
