@@ -11,7 +11,8 @@ EXPANDED_BYTES = 16 * 2**20
 UNCOUNTED_BYTES = 2**19
 """A body up to this size is decoded without counting its parts first."""
 PARTS = 400_000
-"""Messages in a body: each one, however empty, costs the decoder tens of bytes."""
+"""Messages, and texts and packed numbers of lists, in a body: each one, however empty, costs the
+decoder up to tens of bytes."""
 HEAD_SECONDS = 10.0
 """From a request's first byte to the end of its head, and for the first byte of a connection."""
 BODY_SECONDS = 30.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -61,6 +62,18 @@ _LONGEST = 300
 _VARINT, _LENGTH_DELIMITED = 0, 2
 _SKIPPED = {1: 8, 3: 0, 4: 0, 5: 4}
 """Bytes after the tag of the other wire types: fixed numbers, and a group's two ends."""
+_TEXTS = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
+_FIXED = (
+    FieldDescriptor.TYPE_DOUBLE,
+    FieldDescriptor.TYPE_FLOAT,
+    FieldDescriptor.TYPE_FIXED64,
+    FieldDescriptor.TYPE_FIXED32,
+    FieldDescriptor.TYPE_SFIXED64,
+    FieldDescriptor.TYPE_SFIXED32,
+)
+_CONTINUED = bytes(range(128, 256))
+"""Bytes that don't end a packed number."""
+_PIECE = 2**16
 _TOO_MANY = f"the body has more than {PARTS} parts, export less at once"
 
 
@@ -126,37 +139,70 @@ def _prepare(value: object, kind: Any, name: str, depth: int) -> None:
                 raise ValueError(f"{key} is not hexadecimal") from None
 
 
+class _Parts:
+    """A count that ends with RefusedError when it is too large."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def add(self, number: int) -> None:
+        self._number += number
+        if self._number > PARTS:
+            raise RefusedError(413, _TOO_MANY)
+
+
 def _count_parts(body: bytes, descriptor: Any) -> None:
     """Walk over a large body before it is decoded: two bytes of it can make a whole message.
 
     Raises IndexError for what is not protobuf, and RefusedError for too many parts.
     """
-    parts = 0
+    parts = _Parts()
     pending = [(0, len(body), descriptor)]
     while pending:
         at, end, kind = pending.pop()
-        fields = kind.fields_by_number
+        fields: Mapping[int, FieldDescriptor] = kind.fields_by_number
         while at < end:
             tag, at = _varint(body, at)
             wire = tag & 7
             if wire == _LENGTH_DELIMITED:
                 length, at = _varint(body, at)
-                field: FieldDescriptor | None = fields.get(tag >> 3)
+                field = fields.get(tag >> 3)
                 if field is not None and field.message_type is not None:
-                    parts += 1
-                    if parts > PARTS:
-                        raise RefusedError(413, _TOO_MANY)
+                    parts.add(1)
                     if length:
                         pending.append((at, at + length, field.message_type))
+                elif field is not None and _repeats(field):
+                    parts.add(_values(body, at, length, field))
                 at += length
             elif wire in _SKIPPED:
                 at += _SKIPPED[wire]
             elif wire == _VARINT:
                 _, at = _varint(body, at)
+                field = fields.get(tag >> 3)
+                if field is not None and _repeats(field):
+                    parts.add(1)
             else:
                 raise IndexError("no such wire type")
         if at != end:
             raise IndexError("a field ends beyond its message")
+
+
+def _repeats(field: FieldDescriptor) -> bool:
+    # All releases of protobuf that we allow tell it this way; `is_repeated` is new, `label` going.
+    return bool(field.default_value == [])
+
+
+def _values(body: bytes, at: int, length: int, field: FieldDescriptor) -> int:
+    """Of a list's field: one text, or packed numbers, of which a byte can become eight."""
+    if field.type in _TEXTS:
+        return 1
+    if field.type in _FIXED:
+        return 0  # these take no more once they are decoded
+    end = min(at + length, len(body))
+    return sum(
+        len(body[start : min(start + _PIECE, end)].translate(None, _CONTINUED))
+        for start in range(at, end, _PIECE)
+    )
 
 
 def _varint(body: bytes, at: int) -> tuple[int, int]:
