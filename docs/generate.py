@@ -12,6 +12,7 @@ from pathlib import Path
 
 from opentelemetry.instrumentation.gluellm.adapters.httpcore.adapter import _LOST as HTTP_SEAMS
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import SEAMS as ANY_LLM_SEAMS
+from opentelemetry.instrumentation.gluellm.cli.verify.queries import QUERIES
 from opentelemetry.instrumentation.gluellm.config import SETTINGS
 from opentelemetry.instrumentation.gluellm.telemetry import prometheus, semconv
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
@@ -236,6 +237,31 @@ def identity_table() -> list[str]:
     return head + rows + tail
 
 
+QUERIES_INTRODUCTION = """\
+What people ask of the pools, in PromQL: the queries that `gluellm-pools verify` runs, which also
+prints them with `--show-queries`. They give the same answer on each way. Narrow them by a label as in
+`{matcher}`, and make the window at least four export intervals long. Rates are too low until there is
+data of a whole window."""
+UNITS = {
+    "": "none",
+    "s": "seconds",
+    "ratio": "a share, where 1 is all",
+    "/s": "per second",
+    "s/s": "seconds per second: how many requests are in the phase on average",
+}
+
+
+def query_section() -> list[str]:
+    """Each question with its query and the unit of the answer."""
+    lines = QUERIES_INTRODUCTION.format(matcher='{job="api"}').split("\n")
+    for query in QUERIES:
+        # Without matchers, an empty pair of braces and a comma behind others are left.
+        promql = query.promql().replace(",}", "}").replace("{}", "")
+        lines += ["", f"**{query.question}** Unit: {UNITS[query.unit]}.", ""]
+        lines += ["```promql", promql, "```"]
+    return lines
+
+
 def seam_tables() -> str:
     """What each seam carries, for the HTTP libraries and for any-llm."""
     tables = []
@@ -280,6 +306,7 @@ def metrics_page() -> str:
         "no text of a user.",
     ]
     lines += ["", "## Labels in Prometheus", "", *identity_table()]
+    lines += ["", "## Queries", "", *query_section()]
     explains = (
         semconv.SPAN_CONNECTION_ACTIVE,
         semconv.SPAN_CONNECTION_IDLE,

@@ -229,3 +229,26 @@ def test_what_is_no_store(stack: Stack, verify: Verify):
     status, text = verify(stack.collector.http_endpoint)
     assert status == 2
     assert "this takes OTLP" in text
+
+
+def test_victoria_metrics_without_relabelling(
+    stack: Stack, run: Run, verify: Verify, monkeypatch: pytest.MonkeyPatch
+):
+    """It makes no job and instance of the resource's attributes by itself."""
+    store = stack.victoria_metrics
+    command = type(store).command
+    monkeypatch.setattr(
+        type(store),
+        "command",
+        lambda self, executable: [
+            word for word in command(self, executable) if "relabelConfig" not in word
+        ],
+    )
+    stack.start("victoria_metrics")
+    run(endpoint=store.otlp_endpoint)
+    arrived(store, _SEVERAL)
+    status, text = verify(store.url)
+    assert status == 1
+    assert "WARNING: labels of their own" in text, text
+    assert "service and process are in service_name and service_instance_id" in text
+    assert "start VictoriaMetrics with -relabelConfig" in text

@@ -61,11 +61,13 @@ def test_a_good_set_up_is_called_good(stack, run, verify: Verify, way, begin):
     store = begin(stack, run)
     arrived(store, _SEVERAL)
     status, text = verify(store.url)
-    assert "All good" in text, text
+    assert "Good so far" in text, text
+    assert "INFO: rates too low" in text
     assert status == 0
     assert f"{way.value} (" in text
     assert "newest sample" in text
     assert "19 of 20 have an answer" in text
+    assert "s/s In which phase do requests spend their time? (highest of 6: " in text
     assert "no HTTP/2 connection yet" in text
     if way is not Way.READER:  # there the job is that of the scrape
         assert "answers (1 process)" in text

@@ -150,6 +150,19 @@ def test_what_is_wrong_is_found(more, found):
     assert kinds(given(**more)) == found
 
 
+def test_labels_of_their_own_are_warned_of():
+    """As VictoriaMetrics stores them without relabelling; with it they are job and instance."""
+    labels = {"service_name": "api", "service_instance_id": "a", "scope_name": "gluellm"}
+    store = Product(Kind.VICTORIA_METRICS, "1.151")
+    facts = given(product=store, processes=[Series(labels, _NOW - 5)])
+    assert kinds(facts) == ["warning: labels_of_their_own"]
+    (finding,) = findings(facts, arrivals(facts))
+    assert "service and process are in service_name and service_instance_id" in finding.seen
+    assert "-relabelConfig" in finding.cure
+    relabelled = [Series({**labels, **_LABELS}, _NOW - 5)]
+    assert kinds(given(product=store, processes=relabelled)) == []
+
+
 def test_a_target_that_can_t_be_scraped_is_named_with_its_error():
     """Prometheus knows what is wrong with it."""
     facts = given(processes=[Series(_LABELS, 1.0)], down=["col http://c:8889/metrics: refused"])

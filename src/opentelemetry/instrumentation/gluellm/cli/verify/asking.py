@@ -23,6 +23,7 @@ from ..text import printable
 from .address import Address
 
 MOST_BYTES = 32 * 1024 * 1024
+MOST_ROWS = 10_000
 _CHUNK = 64 * 1024
 _LONGEST_ADDRESS = 4000
 """Characters of a URL; a longer query goes as a form, which some gateways refuse."""
@@ -75,12 +76,15 @@ class Store:
         self._opener = urllib.request.build_opener(_NoRedirect)
         self.parameters: dict[str, str] = {}
         """Sent with each query."""
+        self.cut: list[str] = []
+        """The queries that had more than `MOST_ROWS` series as an answer."""
 
     # --- the API ---
 
     def query(self, expression: str, at: float | None = None) -> list[dict[str, Any]]:
         """The series of an instant query. Raises RefusedError, CannotAskError."""
-        parameters = {"query": expression, "limit": "10000", **self.parameters}
+        # One more than is kept, to know that there are more.
+        parameters = {"query": expression, "limit": str(MOST_ROWS + 1), **self.parameters}
         if at is not None:
             parameters["time"] = f"{at:.3f}"
         data = self._data("/api/v1/query", parameters)
@@ -89,7 +93,9 @@ class Store:
             raise RefusedError("the answer is not that of a query")
         if data.get("resultType") in ("scalar", "string"):
             return [{"metric": {}, "value": result}]
-        return [row for row in result if isinstance(row, dict)]
+        if len(result) > MOST_ROWS:
+            self.cut.append(expression)
+        return [row for row in result[:MOST_ROWS] if isinstance(row, dict)]
 
     def label_values(self, label: str, **parameters: str) -> list[str]:
         """Values that a label has. Raises RefusedError, CannotAskError."""

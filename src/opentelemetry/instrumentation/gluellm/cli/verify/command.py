@@ -44,7 +44,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "verify",
         help="what a Prometheus has of the pools, which board queries are empty, and why",
         usage="gluellm-pools verify [-h] --prometheus URL [--service NAME] [--window 1h]\n"
-        "                            [--boards PATH ...] [--header NAME=VALUE] [--json]",
+        "                            [--boards PATH ...] [--header NAME=VALUE]\n"
+        "                            [--timeout SECONDS] [--show-queries] [--json]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -90,14 +91,17 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="SECONDS",
         help=f"for all questions together (default: {_PATIENCE:g})",
     )
+    parser.add_argument(
+        "--show-queries", action="store_true", help="print each query that was run, in PromQL"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_verify)
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from .asking import CannotAskError, RefusedError, Store
+    from .asking import MOST_ROWS, CannotAskError, RefusedError, Store
     from .boards import BoardError, read_boards
-    from .findings import findings
+    from .findings import cut_findings, findings
     from .gathering import gather
     from .product import recognise
     from .report import Report, as_json, as_text
@@ -124,12 +128,13 @@ def _verify(options: argparse.Namespace) -> int:
     except RefusedError as error:
         return _refuse(f"{address.url} refuses a question: {error}")
     found = arrivals(facts)
-    report = Report(address.url, facts, found, findings(facts, found), outcomes)
+    told = [*findings(facts, found), *cut_findings(store.cut, MOST_ROWS)]
+    report = Report(address.url, facts, found, told, outcomes)
     if options.json:
         json.dump(as_json(report), sys.stdout, indent=2)
         print()
     else:
-        print(as_text(report))
+        print(as_text(report, options.show_queries))
     return EXIT_GOOD if report.good else EXIT_TROUBLE
 
 

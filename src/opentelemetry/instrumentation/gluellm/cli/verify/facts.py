@@ -13,6 +13,10 @@ Labels = dict[str, str]
 LONG_AGO = 14 * 86_400.0
 LOOKBACK = 300.0
 """Seconds after which a query no longer sees a series that got no sample."""
+RATE_WINDOW = 300.0
+RECENT = 600.0
+"""Seconds for which samples are looked at one by one."""
+STEP = 15.0
 SERVICE_LABELS = ("exported_job", "job", "service_name", "service.name")
 """Labels that can hold ``service.name``, the one that is taken first."""
 
@@ -27,6 +31,8 @@ class Series:
     """When its last sample was taken, in seconds since the epoch."""
     within: float = LOOKBACK
     """Seconds from one sample within which the next one comes, if the process lives."""
+    first: float | None = None
+    """When the first of its newest samples was taken; None where that is not known."""
     marked: bool = False
     """Whether the store knows that it has ended, as after a scrape without it."""
 
@@ -109,6 +115,21 @@ class Facts:
     def lookback(self) -> float:
         """Seconds after which a query no longer sees a series that got no sample."""
         return LOOKBACK
+
+    @property
+    def rate_window(self) -> float:
+        """Seconds that the queries' rates look back."""
+        return max(RATE_WINDOW, 4 * (self.interval or 0.0))
+
+    @property
+    def young(self) -> float | None:
+        """Seconds since the first sample when a rate looks back further; None when it does not."""
+        firsts = [one.first for one in self.living]
+        known = [first for first in firsts if first is not None]
+        if not known or len(known) < len(firsts) or self.rate_window > RECENT - STEP:
+            return None
+        age = self.moment - min(known)
+        return age if age < self.rate_window - STEP else None
 
     @property
     def living(self) -> list[Series]:

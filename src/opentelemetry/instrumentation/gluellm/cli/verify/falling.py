@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from ...telemetry import semconv
 from . import naming
-from .facts import FallingCounter, Labels
+from .facts import RECENT, FallingCounter, Labels
 from .looking import Look, counted_names
 from .naming import Stored
-from .processes import RECENT, patience
+from .processes import patience
 from .rhythm import interval, steady
 from .rows import labels_of, number_of, times_of, values_of
 

@@ -50,6 +50,22 @@ def findings(facts: Facts, found: Sequence[Arrival]) -> list[Finding]:
     return sorted(listed, key=lambda one: order.index(one.severity))
 
 
+def cut_findings(queries: Sequence[str], most: int) -> list[Finding]:
+    """Answers of which only the first rows were looked at."""
+    if not queries:
+        return []
+    return [
+        Finding(
+            "answer_cut",
+            Severity.WARNING,
+            f"more than {most} series in the answer to {some(sorted(set(queries)), 2)}",
+            f"the first {most} alone were looked at: what is counted above is too low, and a "
+            "fault of the others is not seen",
+            "ask for less: --service NAME, or a shorter --window",
+        )
+    ]
+
+
 def _names_and_labels(facts: Facts, living: Sequence[Arrival]) -> list[Finding]:
     """Judged by what still gets samples: the rest is told as what was."""
     ended = arrivals(facts, facts.ended)
@@ -113,6 +129,15 @@ def _freshness(facts: Facts, found: Sequence[Arrival]) -> Iterator[Finding]:
             f"the newest sample is {seconds(-age)} ahead of the store's clock",
             "a process' clock is wrong: its newest values are not shown yet",
             "set the clock of that machine (NTP)",
+        )
+    if facts.young is not None:
+        yield Finding(
+            "rates_too_low",
+            Severity.INFO,
+            f"the oldest series began {age_text(facts.young)} ago, and rates look back "
+            f"{age_text(facts.rate_window)}",
+            "what was counted since is divided by the whole of that time",
+            f"wait until there is data of {age_text(facts.rate_window)}",
         )
     if facts.interval is not None and facts.interval > _SLOW_INTERVAL:
         yield Finding(

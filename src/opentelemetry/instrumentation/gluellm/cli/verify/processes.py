@@ -6,17 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from ...telemetry import semconv
 from . import naming
-from .facts import LOOKBACK, Series
+from .facts import LOOKBACK, RECENT, STEP, Series
 from .looking import Look, counted_names
 from .naming import Stored
 from .rows import labels_of, number_of, times_of
 
 OF_PROCESSES = (semconv.EVENT_LOOP_LAG_PEAK, semconv.INSTRUMENTATION_DROPPED, semconv.POOL_LIVE)
 """Few series per process, the first two from instrument() on: they tell processes apart."""
-RECENT = 600.0
 _INTERVALS = 3
 _SHORTEST = 10.0
-_STEP = 15.0
 
 _Key = tuple[tuple[str, str], ...]
 
@@ -37,7 +35,7 @@ def processes(look: Look, found: Sequence[Stored]) -> list[Series]:
         for key, when in _answers(look, f"timestamp({one})"):
             last[key] = max(last.get(key, 0.0), when)
             seen.add(key)
-        recent = f"min_over_time(timestamp({one})[{RECENT:.0f}s:{_STEP:.0f}s])"
+        recent = f"min_over_time(timestamp({one})[{RECENT:.0f}s:{STEP:.0f}s])"
         first.update(_answers(look, recent))
         samples.update(_answers(look, f"count_over_time({one}[{RECENT:.0f}s])"))
     return [
@@ -45,7 +43,8 @@ def processes(look: Look, found: Sequence[Stored]) -> list[Series]:
             dict(key),
             when,
             # The first moment that was looked at may be a step after the first sample.
-            _within(when - first.get(key, when) + _STEP, samples.get(key, 0.0)),
+            _within(when - first.get(key, when) + STEP, samples.get(key, 0.0)),
+            first=first.get(key, when),
             marked=key not in seen,
         )
         for key, when in last.items()

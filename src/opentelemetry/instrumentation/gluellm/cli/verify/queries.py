@@ -27,9 +27,14 @@ class Query:
     template: str
     """PromQL with two places left open; see `promql`."""
     unit: str = ""
-    """Of the answer: ``s``, ``ratio``, ``/s``, or empty for a plain number."""
+    """Of the answer: ``s``, ``ratio``, ``/s``, ``s/s`` or empty for a plain number.
+
+    Seconds of requests per second say how many requests there are on average.
+    """
     on_event: bool = False
     """Whether no answer at all is in order, since the series come with the first event."""
+    lowest: bool = False
+    """Whether the lowest value is the one to look at, not the highest."""
 
     def promql(self, matchers: str = "", window: str = "5m") -> str:
         """The query, narrowed by label matchers as ``job="api"``, with its rates over a window.
@@ -92,6 +97,7 @@ QUERIES: Final = (
         "In which phase do requests spend their time?",
         (semconv.REQUEST_TIME,),
         f"sum by ({_PHASE}) ({_rate(semconv.REQUEST_TIME)})",
+        "s/s",
     ),
     Query(
         "How long do requests wait (p95)?",
@@ -173,6 +179,7 @@ QUERIES: Final = (
         (semconv.SEAM,),
         f"min by ({label_name(semconv.POOL_LIBRARY)}, {label_name(semconv.SEAM_NAME)}) "
         f"({_now(semconv.SEAM)})",
+        lowest=True,
     ),
     Query(
         "How many records were lost?",

@@ -20,6 +20,8 @@ from .ways import FURTHER, Arrival
 _WIDTH = 80
 _VALUE = 9
 _NAME = 54
+_OF = 60
+_LONGEST_QUERY = 5000
 _TROUBLE = (Severity.ERROR, Severity.WARNING)
 _INSTANCES_SHOWN = 3
 
@@ -42,8 +44,11 @@ class Report:
         )
 
 
-def as_text(report: Report) -> str:
-    """The report in words. The findings come last, since that is what stays in sight."""
+def as_text(report: Report, queries: bool = False) -> str:
+    """The report in words, also with each query that was run.
+
+    The findings come last, since that is what stays in sight.
+    """
     facts = report.facts
     lines = [
         f"gluellm-pools verify: {facts.product} at {printable(report.url, 200)}",
@@ -53,7 +58,8 @@ def as_text(report: Report) -> str:
         lines += ["", *_ways(report), "", *_metrics(facts)]
     boards = dict.fromkeys(outcome.board for outcome in report.outcomes)
     for board in boards:
-        lines += ["", *_queries(board, [one for one in report.outcomes if one.board == board])]
+        of_board = [one for one in report.outcomes if one.board == board]
+        lines += ["", *_queries(board, of_board, queries)]
     for finding in report.findings:
         lines += ["", *_finding(finding)]
     return "\n".join([*lines, "", *_wrapped(_verdict(report), "", "")])
@@ -119,22 +125,26 @@ def _metrics(facts: Facts) -> list[str]:
     return lines
 
 
-def _queries(board: str, outcomes: Sequence[Outcome]) -> list[str]:
+def _queries(board: str, outcomes: Sequence[Outcome], queries: bool) -> list[str]:
     answered = sum(1 for one in outcomes if one.rows)
     title = f"BOARD {printable(board, 60)}" if board else "QUERIES"
     lines = [f"{title}: {answered} of {len(outcomes)} have an answer"]
     by_reason: dict[str, list[Outcome]] = {}
     for one in outcomes:
         if one.rows:
-            of = "" if one.rows == 1 else f" (highest of {one.rows})"
-            lines.append(f"  {_value(one):>{_VALUE}}  {printable(one.where, _NAME)}{of}")
+            told = f"{printable(one.where, _NAME)}{_among(one)}"
+            lines += _wrapped(told, f"  {_value(one):>{_VALUE}}  ", " " * 15)
+            if queries:
+                lines.append(_promql(one))
         else:
             by_reason.setdefault(one.reason, []).append(one)
     for reason, several in sorted(by_reason.items(), key=lambda pair: not pair[1][0].fine):
         for one in several:
             mark = "no data" if one.fine else "NO DATA"
             lines.append(f"  {mark:>{_VALUE}}  {printable(one.where, _NAME)}")
-            if board and not one.fine:
+            if queries:
+                lines.append(_promql(one))
+            elif board and not one.fine:
                 lines += _wrapped(
                     printable(one.expression, 300), " " * 15, " " * 15, whole_words=True
                 )
@@ -142,8 +152,21 @@ def _queries(board: str, outcomes: Sequence[Outcome]) -> list[str]:
     return lines
 
 
+def _among(outcome: Outcome) -> str:
+    """Which of several values is shown, and whose it is."""
+    if outcome.rows == 1:
+        return ""
+    of = f": {printable(outcome.of, _OF)}" if outcome.of else ""
+    return f" ({'lowest' if outcome.lowest else 'highest'} of {outcome.rows}{of})"
+
+
+def _promql(outcome: Outcome) -> str:
+    # In one line however long, to be copied.
+    return " " * 13 + printable(outcome.expression, _LONGEST_QUERY)
+
+
 def _value(outcome: Outcome) -> str:
-    value = outcome.highest
+    value = outcome.value
     if value is None:
         return "NaN"
     if outcome.unit == "s":
@@ -151,7 +174,8 @@ def _value(outcome: Outcome) -> str:
     if outcome.unit == "ratio":
         return f"{100 * value:.3g} %"
     whole = value == int(value) and abs(value) < 1e6
-    return f"{int(value) if whole else f'{value:.3g}'}{outcome.unit}"
+    gap = " " if outcome.unit[:1].isalpha() else ""
+    return f"{int(value) if whole else f'{value:.3g}'}{gap}{outcome.unit}"
 
 
 def _finding(finding: Finding) -> list[str]:
@@ -170,6 +194,11 @@ def _verdict(report: Report) -> str:
     if report.good:
         quiet = sum(not outcome.rows for outcome in report.outcomes)
         rest = f", but for {quiet} with nothing to show yet" if quiet else ""
+        if report.facts.young is not None:
+            return (
+                f"Good so far: the data arrives, and queries have answers{rest}. Rates are too "
+                f"low until there is data of {span(report.facts.rate_window)}."
+            )
         return f"All good: the data arrives, and queries have answers{rest}."
     told = [
         counted(number, noun)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ...pool.words import seconds
 from ...telemetry import semconv
@@ -19,10 +20,10 @@ from .missing import missing
 from .naming import any_of, selector, styles_of
 from .promql import Matcher, Selector, selectors
 from .queries import QUERIES
+from .rows import labels_of
 
 _TOLD = 200
 STOPPED = "no sample for 5 min: nothing is exported any more"
-_RATE_WINDOW = 300.0
 _EVENTS = (
     semconv.STATUS_CODE,
     semconv.ERROR_TYPE,
@@ -46,8 +47,11 @@ class Outcome:
     expression: str
     board: str = ""
     rows: int = 0
-    highest: float | None = None
-    """Of the values, those that are no numbers left out; None without any."""
+    value: float | None = None
+    """The highest or lowest, what is no number left out; None without any."""
+    of: str = ""
+    """The values of the labels that this one has; empty where others have the same."""
+    lowest: bool = False
     unit: str = ""
     reason: str = ""
     """Why there is no answer; empty where there is one."""
@@ -57,12 +61,12 @@ class Outcome:
 
 def run_essential(store: Store, facts: Facts) -> list[Outcome]:
     """The queries of the package. Raises CannotAskError."""
-    interval = facts.interval or 0.0
-    window = f"{max(_RATE_WINDOW, 4 * interval):.0f}s"
+    window = f"{facts.rate_window:.0f}s"
     outcomes = []
     for query in QUERIES:
         expression = query.promql(_narrowing(facts), window)
-        outcome = _run(store, facts, query.question, expression, unit=query.unit)
+        blank = Outcome(query.question, expression, unit=query.unit, lowest=query.lowest)
+        outcome = _run(store, facts, blank)
         if query.on_event and not outcome.rows and outcome.fine:
             outcome = _as(outcome, reason=outcome.reason or "nothing of this kind yet", fine=True)
         outcomes.append(outcome)
@@ -93,7 +97,7 @@ def run_board(store: Store, facts: Facts, board: Board) -> list[Outcome]:
             outcomes.append(_as(outcome, reason=reason, fine=False))
             continue
         expression = boards.filled_in(target.expression, values)
-        outcomes.append(_run(store, facts, target.panel, expression, board=board.title))
+        outcomes.append(_run(store, facts, Outcome(target.panel, expression, board.title)))
     return outcomes
 
 
@@ -119,30 +123,29 @@ def _no_options(store: Store, facts: Facts, label: str, of: str) -> tuple[str, b
     return f"it offers no value: no series of {printable(of or 'the store')} has {label!r}", False
 
 
-def _run(
-    store: Store, facts: Facts, where: str, expression: str, *, board: str = "", unit: str = ""
-) -> Outcome:
-    outcome = Outcome(where, expression, board, unit=unit)
+def _run(store: Store, facts: Facts, outcome: Outcome) -> Outcome:
     try:
-        rows = store.query(expression, facts.now)
+        rows = store.query(outcome.expression, facts.now)
     except RefusedError as error:
         return _as(outcome, reason=f"the store refuses it: {error}", fine=False)
     if rows:
-        numbers = [value for value in map(_value, rows) if value is not None]
-        return Outcome(where, expression, board, len(rows), max(numbers, default=None), unit)
-    reason, fine = why_empty(store, facts, expression)
+        return _answered(outcome, rows)
+    reason, fine = why_empty(store, facts, outcome.expression)
     return _as(outcome, reason=reason, fine=fine)
 
 
+def _answered(outcome: Outcome, rows: Sequence[dict[str, Any]]) -> Outcome:
+    known = [(value, row) for row in rows if (value := _value(row)) is not None]
+    if not known:
+        return replace(outcome, rows=len(rows))
+    best = (min if outcome.lowest else max)(value for value, _ in known)
+    holding = [labels_of(row) for value, row in known if value == best]
+    of = " ".join(holding[0].values()) if len(holding) == 1 and len(known) > 1 else ""
+    return replace(outcome, rows=len(rows), value=best, of=of)
+
+
 def _as(outcome: Outcome, *, reason: str, fine: bool) -> Outcome:
-    return Outcome(
-        outcome.where,
-        outcome.expression,
-        outcome.board,
-        unit=outcome.unit,
-        reason=reason,
-        fine=fine,
-    )
+    return replace(outcome, reason=reason, fine=fine)
 
 
 def _value(row: dict[str, object]) -> float | None:

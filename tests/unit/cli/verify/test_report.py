@@ -1,0 +1,134 @@
+"""What the report says of each query's answer."""
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.main import main
+from opentelemetry.instrumentation.gluellm.cli.verify import asking
+from opentelemetry.instrumentation.gluellm.cli.verify.address import Address
+from opentelemetry.instrumentation.gluellm.cli.verify.asking import Store
+from opentelemetry.instrumentation.gluellm.cli.verify.facts import Series
+from opentelemetry.instrumentation.gluellm.cli.verify.findings import cut_findings, findings
+from opentelemetry.instrumentation.gluellm.cli.verify.report import Report, as_text
+from opentelemetry.instrumentation.gluellm.cli.verify.running import Outcome, run_essential
+from opentelemetry.instrumentation.gluellm.cli.verify.ways import arrivals
+
+from .server import answer, serving
+from .test_judging import _LABELS, _NOW, given, kinds
+
+_PHASES = {"queued": "0.345", "reading": "0.2", "unread": "NaN"}
+
+
+def _vector(rows) -> dict:
+    result = [{"metric": labels, "value": [_NOW, value]} for labels, value in rows]
+    return {"status": "success", "data": {"resultType": "vector", "result": result}}
+
+
+def _outcome(question: str, rows) -> Outcome:
+    """What is told of a question when the store answers so."""
+    with serving(lambda handler, path: answer(handler, _vector(rows))) as url:
+        outcomes = run_essential(Store(Address(url), 10.0), given())
+    return next(one for one in outcomes if question in one.where)
+
+
+def _text(outcome: Outcome, **options) -> str:
+    facts = given()
+    text = as_text(Report("http://h", facts, arrivals(facts), [], [outcome]), **options)
+    return " ".join(text.split())
+
+
+def test_the_highest_value_comes_with_its_labels_and_unit():
+    """A number alone does not say in which phase."""
+    rows = [({"gluellm_request_phase": phase}, value) for phase, value in _PHASES.items()]
+    outcome = _outcome("In which phase", rows)
+    assert (outcome.value, outcome.of, outcome.unit) == (0.345, "queued", "s/s")
+    told = "0.345 s/s In which phase do requests spend their time? (highest of 3: queued)"
+    assert told in _text(outcome)
+
+
+def test_several_labels_are_all_told():
+    """As those of a status."""
+    pool = {"gen_ai_provider_name": "openai", "gluellm_pool_name": "default"}
+    rows = [
+        ({**pool, "http_response_status_code": "200"}, "3"),
+        ({**pool, "error_type": "x"}, "1"),
+    ]
+    outcome = _outcome("with which status", rows)
+    assert "3/s How many requests, with which status? (highest of 2: openai default 200)" in _text(
+        outcome
+    )
+
+
+def test_no_label_is_told_where_several_have_the_value():
+    """All are 0: none of them stands out."""
+    outcome = _outcome("anomalies", [({"a": "x"}, "0"), ({"a": "y"}, "0")])
+    assert outcome.of == ""
+    assert "How many anomalies were seen? (highest of 2)" in _text(outcome)
+
+
+def test_of_signals_the_one_that_does_not_work_is_told():
+    """The highest would always be 1."""
+    rows = [({"library": "httpx", "seam": "wait"}, "0"), ({"library": "httpx"}, "1")]
+    assert "0 Does each signal work (1) or not (0)? (lowest of 2: httpx wait)" in _text(
+        _outcome("signal", rows)
+    )
+
+
+def test_queries_are_shown_when_asked_for():
+    """As they were run, in one line however long."""
+    outcome = Outcome("How full?", "max(a) " + "+ 1 " * 60, rows=1, value=1.0)
+    assert outcome.expression.strip() not in _text(outcome)
+    facts = given()
+    report = Report("http://h", facts, arrivals(facts), [], [outcome])
+    assert outcome.expression.strip() in as_text(report, queries=True)
+
+
+def test_rates_of_young_series_are_not_called_good():
+    """They are divided by time before the first sample."""
+    young = given(processes=[Series(_LABELS, _NOW - 1, first=_NOW - 61)])
+    assert kinds(young) == ["info: rates_too_low"]
+    (finding,) = findings(young, arrivals(young))
+    assert finding.seen == "the oldest series began 61 s ago, and rates look back 5 min"
+    report = Report("http://h", young, arrivals(young), [finding], [])
+    assert "Good so far" in as_text(report)
+    assert "All good" not in as_text(report)
+    assert report.good
+
+
+@pytest.mark.parametrize(
+    "processes",
+    [
+        [Series(_LABELS, _NOW - 1, first=_NOW - 400)],
+        [
+            Series(_LABELS, _NOW - 1, first=_NOW - 400),
+            Series({**_LABELS, "instance": "b"}, _NOW - 1, first=_NOW - 9),
+        ],
+    ],
+)
+def test_with_one_old_process_rates_are_called_good(processes):
+    """A further one that begins is no matter."""
+    assert kinds(given(processes=processes)) == []
+
+
+def test_an_answer_that_was_cut_is_told(monkeypatch):
+    """And one that just fits is not."""
+    monkeypatch.setattr(asking, "MOST_ROWS", 3)
+    for number, cut in ((3, []), (4, ["up"])):
+        rows = [({"a": str(one)}, "1") for one in range(number)]
+        with serving(lambda handler, path, rows=rows: answer(handler, _vector(rows))) as url:
+            store = Store(Address(url), 10.0)
+            assert len(store.query("up")) == 3
+        assert store.cut == cut
+    (finding,) = cut_findings(store.cut, 3)
+    assert finding.seen == "more than 3 series in the answer to up"
+    assert cut_findings([], 3) == []
+
+
+def test_usage_names_each_option(capsys):
+    """The line is written by hand."""
+    with pytest.raises(SystemExit):
+        main(["verify", "--help"])
+    usage, rest = capsys.readouterr().out.split("\n\n", 1)
+    options = {word for word in rest.split() if word.startswith("--") and word[2:].isalpha()}
+    options = {*options, "--show-queries"} - {"--help"}
+    assert {"--timeout", "--service", "--json"} <= options
+    assert not {option for option in options if option not in usage}
