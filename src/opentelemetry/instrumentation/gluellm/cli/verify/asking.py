@@ -7,7 +7,6 @@ not followed, since a login page is no store, and a header with a key belongs to
 from __future__ import annotations
 
 import http.client
-import json
 import re
 import ssl
 import threading
@@ -17,17 +16,21 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from ..text import printable
 from .address import Address
+from .hiding import Hiding
+from .shapes import ShapeError, cleaned, parsed, rows_of, whole
 
-MOST_BYTES = 32 * 1024 * 1024
+MOST_BYTES = 16 * 1024 * 1024
+"""Of one answer. 10 000 series with 30 labels each, the most that is asked for, take 12 MiB."""
 MOST_ROWS = 10_000
 _CHUNK = 64 * 1024
 _LONGEST_ADDRESS = 4000
 """Characters of a URL; a longer query goes as a form, which some gateways refuse."""
 _TOLD = 200
+_NO_QUERY = "the answer is not that of a query"
 _T = TypeVar("_T")
 
 
@@ -47,21 +50,26 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     """With names in lower case."""
     body: bytes = b""
+    hiding: Hiding = field(default_factory=Hiding, repr=False)
 
-    def text(self) -> str:
-        return self.body.decode("utf-8", "replace")
+    def text(self, longest: int = MOST_BYTES) -> str:
+        """The begin of the body, in bytes as long as this, without what was sent as a secret."""
+        return self.hiding.in_message(self.body[:longest].decode("utf-8", "replace"))
 
     def json(self) -> Any:
         """The body as JSON; None when it is none."""
         try:
-            return json.loads(self.body)
-        except ValueError:
+            return cleaned(parsed(self.body), lambda text: self.hiding.in_data(whole(text)))
+        except (ShapeError, RecursionError):
             return None
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
+    # Not redirect_request(), before which the address is read, whatever it holds.
+    def http_error_302(self, *_: Any, **__: Any) -> None:
         return None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 class Store:
@@ -72,6 +80,7 @@ class Store:
         self.patience = patience
         """Seconds for all requests together."""
         self._headers = address.headers
+        self._hiding = Hiding(address.headers)
         self._deadline = time.monotonic() + patience
         self._opener = urllib.request.build_opener(_NoRedirect)
         self.parameters: dict[str, str] = {}
@@ -87,19 +96,18 @@ class Store:
         parameters = {"query": expression, "limit": str(MOST_ROWS + 1), **self.parameters}
         if at is not None:
             parameters["time"] = f"{at:.3f}"
-        data = self._data("/api/v1/query", parameters)
-        result = data.get("result") if isinstance(data, dict) else None
-        if not isinstance(result, list):
-            raise RefusedError("the answer is not that of a query")
-        if data.get("resultType") in ("scalar", "string"):
-            return [{"metric": {}, "value": result}]
-        if len(result) > MOST_ROWS:
+        rows = rows_of(self._data("/api/v1/query", parameters))
+        if rows is None:
+            raise RefusedError(_NO_QUERY)
+        if len(rows) > MOST_ROWS:
             self.cut.append(expression)
-        return [row for row in result[:MOST_ROWS] if isinstance(row, dict)]
+        return rows[:MOST_ROWS]
 
     def label_values(self, label: str, **parameters: str) -> list[str]:
         """Values that a label has. Raises RefusedError, CannotAskError."""
-        data = self._data(f"/api/v1/label/{label}/values", parameters)
+        data = self._data(f"/api/v1/label/{quote(label, safe='')}/values", parameters)
+        if not isinstance(data, list | None):
+            raise RefusedError("the answer is no list of values")
         return [value for value in data or () if isinstance(value, str)]
 
     def status(self, path: str, **parameters: str) -> Any:
@@ -115,16 +123,24 @@ class Store:
         if isinstance(body, dict) and body.get("status") == "success":
             return body.get("data")
         if isinstance(body, dict) and body.get("status") == "error":
-            raise RefusedError(printable(body.get("error", "no reason given"), _TOLD))
+            # Hidden before it is cut, or a part would be left.
+            reason = self._hiding.in_message(str(body.get("error", "no reason given")))
+            raise RefusedError(printable(reason, _TOLD))
         if answer.status in (401, 403):
             raise CannotAskError(_not_allowed(answer.status))
+        try:
+            parsed(answer.body)
+        except ShapeError as error:
+            raise RefusedError(
+                f"the answer can't be used (HTTP status {answer.status}): {error}"
+            ) from None
         raise RefusedError(f"HTTP status {answer.status}")
 
     # --- one request ---
 
     def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Answer:
         """The answer, of whatever status. Raises CannotAskError when none comes."""
-        url, form = self.url + path, urlencode(parameters or {})
+        url, form = self.url + path, urlencode(parameters or {}, errors="replace")
         data = None
         if len(url) + len(form) < _LONGEST_ADDRESS:
             url += f"?{form}" if form else ""
@@ -178,7 +194,9 @@ class Store:
             if self._left() < 0:
                 raise TimeoutError
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(status, headers, bytes(body))
+        if "location" in headers:
+            headers["location"] = self._hiding.in_message(headers["location"])
+        return Answer(status, headers, bytes(body), self._hiding)
 
     # --- in words ---
 
@@ -239,10 +257,10 @@ def check_allowed(answer: Answer) -> None:
         raise CannotAskError(_not_allowed(answer.status))
 
 
-_TITLE = re.compile(r"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^>]{0,200}>([^<]{1,200})", re.IGNORECASE)
 
 
 def title_of(answer: Answer) -> str:
     """The title of a web page; empty when there is none."""
-    found = _TITLE.search(answer.text()[:50_000])
+    found = _TITLE.search(answer.text(50_000))
     return printable(found.group(1).strip(), 60) if found else ""

@@ -33,8 +33,9 @@ credentials:
   No header and no password is ever printed, and no redirect is followed.
 
 exit status:
-  0 all good; 1 something that matters is wrong, missing or empty; 2 wrong
-  arguments, or it could not be asked (nobody answers, no such store, refused).
+  0 all good; 1 something that matters is wrong, missing or empty, or a file in
+  a folder of boards can't be used; 2 wrong arguments, or it could not be asked
+  (nobody answers, no such store, refused, an answer that makes no sense).
 """
 
 
@@ -99,6 +100,21 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    try:
+        text, status = _told(options)
+    except Exception as error:  # whatever a store or a board holds, it is not "wrong data"
+        return _refuse(
+            f"stopped by an answer or a board that it can't deal with ({type(error).__name__}). "
+            "That is a fault of gluellm-pools: please report it, with what answers at the URL and "
+            "in which version"
+        )
+    if text:
+        print(text)
+    return status
+
+
+def _told(options: argparse.Namespace) -> tuple[str, int]:
+    """What to print, and the exit status."""
     from .asking import MOST_ROWS, CannotAskError, RefusedError, Store
     from .boards import BoardError, read_boards
     from .findings import cut_findings, findings
@@ -113,7 +129,7 @@ def _verify(options: argparse.Namespace) -> int:
         address = read_address(options.prometheus, options.header, variable)
         boards = read_boards(options.boards)
     except (AddressError, BoardError) as error:
-        return _refuse(str(error))
+        return "", _refuse(str(error))
     store = Store(address, options.timeout)
     try:
         product = recognise(store)
@@ -124,18 +140,17 @@ def _verify(options: argparse.Namespace) -> int:
         for board in boards:
             outcomes += run_board(store, facts, board)
     except CannotAskError as error:
-        return _refuse(f"{address.url} can't be asked: {error}")
+        return "", _refuse(f"{address.url} can't be asked: {error}")
     except RefusedError as error:
-        return _refuse(f"{address.url} refuses a question: {error}")
+        return "", _refuse(f"{address.url} refuses a question: {error}")
     found = arrivals(facts)
     told = [*findings(facts, found), *cut_findings(store.cut, MOST_ROWS)]
     report = Report(address.url, facts, found, told, outcomes)
     if options.json:
-        json.dump(as_json(report), sys.stdout, indent=2)
-        print()
+        text = json.dumps(as_json(report), indent=2)
     else:
-        print(as_text(report, options.show_queries))
-    return EXIT_GOOD if report.good else EXIT_TROUBLE
+        text = as_text(report, options.show_queries)
+    return text, EXIT_GOOD if report.good else EXIT_TROUBLE
 
 
 def _refuse(message: str) -> int:

@@ -113,6 +113,9 @@ def _unknown(names: Sequence[str], found: Sequence[Stored]) -> list[str]:
         # prometheus_client tells when a counter began, under a name of its own.
         if name.endswith("_created") or name in ("target_info", "target.info"):
             continue
+        # Recording rules name what they make after what they take.
+        if ":" in name or base.endswith(tuple(f"_{one}" for one in known)):
+            continue
         rest.add(name)
     return sorted(rest)
 
@@ -185,7 +188,7 @@ def _down(ask: Look) -> list[str]:
     targets = answer.get("activeTargets") if isinstance(answer, dict) else None
     return [
         f"{target.get('scrapePool')} {target.get('scrapeUrl')}: {target.get('lastError')}"
-        for target in targets or ()
+        for target in (targets if isinstance(targets, list) else ())
         if isinstance(target, dict) and target.get("health") == "down"
     ]
 

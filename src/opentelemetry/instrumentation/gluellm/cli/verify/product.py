@@ -40,10 +40,12 @@ class Product:
 
 
 _BUILD = "/api/v1/status/buildinfo"
-_VERSION = re.compile(r'vm_app_version\{[^}]*short_version="([^"]{1,40})"')
+_VERSION = re.compile(
+    r'^vm_app_version\{[^}\n]{0,1000}short_version="([^"\n]{1,40})"', re.MULTILINE
+)
 _PREFIXES = ("/prometheus", "/api/prom", "/select/0/prometheus")
-_STRATEGY = re.compile(r"^\s*translation_strategy:\s*(\S+)", re.MULTILINE)
-_PROMOTES = re.compile(r"^\s*promote_scope_metadata:\s*true", re.MULTILINE)
+_STRATEGY = re.compile(r"^[ \t]*translation_strategy:[ \t]*(\S{1,100})", re.MULTILINE)
+_PROMOTES = re.compile(r"^[ \t]*promote_scope_metadata:[ \t]*true", re.MULTILINE)
 
 
 def recognise(store: Store) -> Product:
@@ -92,7 +94,8 @@ def _is_victoria_metrics(store: Store, answer: Answer) -> bool:
         return True
     # A proxy may drop that header; only VictoriaMetrics tells what a query took in this way.
     body = store.get("/api/v1/query", {"query": "1"}).json()
-    return isinstance(body, dict) and "seriesFetched" in (body.get("stats") or {})
+    stats = body.get("stats") if isinstance(body, dict) else None
+    return isinstance(stats, dict) and "seriesFetched" in stats
 
 
 def _quietly(store: Store, path: str) -> str:
@@ -117,9 +120,12 @@ def _refuse_what_is_none(store: Store, answer: Answer) -> None:
 
 def _redirected(store: Store, answer: Answer) -> str:
     target = answer.headers.get("location", "")
-    parts = urlsplit(target)
     if _is_grafana(store):
         return _GRAFANA
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return f"it redirects to {printable(target, 200)!r}, which is no address"
     if "login" in parts.path or "auth" in target:
         return (
             "it redirects to a login page: give credentials with --header NAME=VALUE, or an "

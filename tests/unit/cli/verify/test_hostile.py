@@ -1,0 +1,231 @@
+"""A store that answers nonsense, or with malice, ends in one clear line and exit status 2."""
+
+import json
+import re
+import time
+import tracemalloc
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.main import main
+from opentelemetry.instrumentation.gluellm.cli.verify import asking, product, rows, shapes
+from opentelemetry.instrumentation.gluellm.cli.verify.address import Address
+from opentelemetry.instrumentation.gluellm.cli.verify.asking import RefusedError, Store
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
+
+from .server import answer, serving
+
+_NAME = metric_name(semconv.POOL_LIVE)
+_LABELS = {"__name__": _NAME, "job": "api", "instance": "x"}
+
+
+def success(data):
+    """The body of an answer."""
+    return {"status": "success", "data": data}
+
+
+def vector(**row):
+    """The body of an answer with one row."""
+    return success({"resultType": "vector", "result": [{"metric": _LABELS, **row}]})
+
+
+def scalar(value):
+    """The body of an answer to time()."""
+    return success({"resultType": "scalar", "result": [1e9, value]})
+
+
+def store(*, now="1e9", query=None, values=None, **others):
+    """A server with one series of ours that answers a part of what is asked so."""
+
+    def answering(handler, path):
+        length = int(handler.headers.get("content-length", 0))
+        form = handler.rfile.read(length).decode() or urlsplit(handler.path).query
+        asked = parse_qs(form).get("query", [""])[0]
+        tail = path.rpartition("/")[2]
+        if tail in others:
+            body = others[tail]
+        elif tail == "values":
+            body = success([_NAME]) if values is None else values
+        elif asked == "time()":
+            body = scalar(now)
+        elif tail == "query":
+            body = vector(value=[1e9, "1"]) if query is None else query
+        else:
+            body = success({"version": "3.16.0"} if tail == "buildinfo" else {})
+        answer(handler, body)
+
+    return serving(answering)
+
+
+_DEEP = b"[" * 100_000
+_HOSTILE = {
+    "nested without end": ({"buildinfo": _DEEP, "query": _DEEP}, "nested|not Prometheus"),
+    "nested values": ({"query": b'{"status":"success","data":' + _DEEP}, "nested too deep"),
+    "no finite number": ({"query": vector(value=[1, "NaN"])}, "no number"),
+    "an infinite number": ({"query": vector(value=[1, "+Inf"])}, "no number"),
+    "a number beyond floats": ({"now": 10**400}, "not that of a query"),
+    "a time beyond floats": ({"query": vector(value=[10**400, "1"])}, "not that of a query"),
+    "an object as a value": ({"query": vector(value={"a": 1})}, "not that of a query"),
+    "an object in a value": ({"query": vector(value=[1, {}])}, "not that of a query"),
+    "an object as values": ({"query": vector(values={"a": 1})}, "not that of a query"),
+    "an object in values": ({"query": vector(values=[{"a": 1}])}, "not that of a query"),
+    "a number as labels": (
+        {"query": success({"resultType": "vector", "result": [{"metric": 5}]})},
+        "not that of a query",
+    ),
+    "a number as names": ({"values": success(5)}, "no list of values"),
+}
+
+
+@pytest.mark.parametrize("what", _HOSTILE)
+def test_a_hostile_answer_is_refused_in_one_line(capsys, what):
+    """Exit status 1 is for wrong data, and a traceback would be read as that."""
+    answers, told = _HOSTILE[what]
+    with store(**answers) as url:
+        status = main(["verify", "--prometheus", url])
+    printed = capsys.readouterr()
+    assert status == 2
+    assert not printed.out
+    assert re.search(told, printed.err), printed.err
+    assert "fault of gluellm-pools" not in printed.err
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"targets": success({"activeTargets": 5}), "query": vector(value=[1e9, "1"])},
+        {"query": vector(value=[1e9, "1"], values=[[1e9, "1"]]), "flags": success(5)},
+    ],
+)
+def test_a_strange_answer_to_a_side_question_stops_nothing(capsys, answers):
+    """What only some stores have may be missing as well."""
+    with store(**answers) as url:
+        status = main(["verify", "--prometheus", url])
+    assert status in (0, 1)
+    assert capsys.readouterr().out.startswith("gluellm-pools verify:")
+
+
+def test_targets_that_are_no_list_are_none(capsys):
+    """They are asked for where nothing arrives."""
+    nothing = success({"resultType": "vector", "result": []})
+    with store(query=nothing, values=success([]), targets=success({"activeTargets": 5})) as url:
+        assert main(["verify", "--prometheus", url]) == 1
+    assert capsys.readouterr().out
+
+
+def test_statistics_that_are_no_object_are_no_victoriametrics(capsys):
+    """A number there was looked into."""
+    with store(query={**vector(value=[1e9, "1"]), "stats": 5}) as url:
+        main(["verify", "--prometheus", url])
+    assert "Prometheus 3.16.0" in capsys.readouterr().out
+
+
+def test_half_a_surrogate_pair_in_a_label_is_replaced(capsys):
+    """It can neither be sent in the next question nor be printed."""
+    labels = {**_LABELS, "job": "\ud800", "\udfff": "b"}
+    row = {"metric": labels, "value": [1e9, "1"]}
+    with store(query=success({"resultType": "vector", "result": [row]})) as url:
+        assert main(["verify", "--prometheus", url, "--json"]) in (0, 1)
+        assert Store(Address(url), 10).query("up")[0]["metric"]["job"] == "�"
+        # As raw bytes as well.
+    assert "\\ud800" not in capsys.readouterr().out
+    assert shapes.whole("a\ud83d\ude00\ud800é") == "a😀�é"
+    assert shapes.parsed(b'"\xed\xa0\x80"') == "���"
+
+
+def test_an_option_that_is_no_text_is_asked_with(capsys):
+    """A byte that is no UTF-8 comes as half a surrogate pair."""
+    with store() as url:
+        assert main(["verify", "--prometheus", url, "--service", "\udcff"]) in (0, 1)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_a_redirect_to_what_is_no_address_is_told(capsys, code):
+    """The standard library would read it, though nothing is followed."""
+
+    def redirecting(handler, path):
+        answer(handler, "", code, location="http://[bad/x")
+
+    with serving(redirecting) as url:
+        assert main(["verify", "--prometheus", url]) == 2
+    error = capsys.readouterr().err
+    assert "redirects to 'http://[bad/x', which is no address" in error
+
+
+def test_what_nobody_thought_of_is_no_wrong_data(capsys, monkeypatch):
+    """The last resort: exit status 2, and whom to tell."""
+
+    def failing(*_):
+        raise RuntimeError("a detail")
+
+    monkeypatch.setattr(product, "recognise", failing)
+    assert main(["verify", "--prometheus", "http://h"]) == 2
+    error = capsys.readouterr().err
+    assert "fault of gluellm-pools" in error
+    assert "RuntimeError" in error
+
+
+def test_ctrl_c_is_no_fault(capsys, monkeypatch):
+    """The last resort leaves it alone."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(product, "recognise", interrupted)
+    assert main(["verify", "--prometheus", "http://h"]) == 130
+
+
+def test_many_small_values_are_refused_before_they_are_parsed():
+    """Each empty object takes three bytes, and 64 and more once parsed."""
+    body = b'{"status":"success","data":[' + b"{}," * 5_000_000 + b"{}]}"
+    assert len(body) < asking.MOST_BYTES
+    with store(query=body) as url:
+        asked = Store(Address(url), 20)
+        tracemalloc.start()
+        try:
+            with pytest.raises(RefusedError, match="more than 1000000 values"):
+                asked.query("up")
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert most < 120 * 2**20
+
+
+def test_the_largest_answer_of_a_real_store_fits():
+    """10 000 series with 30 labels each, as where all of a resource's attributes are labels."""
+    labels = {f"k8s_attribute_number_{number}": "value-" * 3 for number in range(30)}
+    result = [
+        {"metric": {**labels, "instance": str(number)}, "value": [1e9, "1"]}
+        for number in range(10_000)
+    ]
+    text = json.dumps(success({"resultType": "vector", "result": result}), separators=(",", ":"))
+    with store(query=text.encode()) as url:
+        assert len(Store(Address(url), 30).query("up")) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (product._VERSION, "vm_app_version{" * 100_000),
+        (product._STRATEGY, "\n" * 1_000_000),
+        (product._PROMOTES, " " * 1_000_000),
+        (asking._TITLE, "<title" * 10_000),
+    ],
+)
+def test_what_is_looked_for_in_a_page_is_found_in_one_pass(pattern, text):
+    """Or a page of a few hundred kilobytes takes minutes."""
+    began = time.monotonic()
+    assert pattern.search(text) is None
+    assert time.monotonic() - began < 2
+
+
+def test_a_histogram_is_a_row_and_no_number():
+    """A native one has its buckets in place of a value."""
+    row = {"metric": {}, "histogram": [1, {"count": "1"}]}
+    assert shapes.rows_of({"resultType": "vector", "result": [row]}) == [row]
+    with pytest.raises(RefusedError):
+        rows.number_of(row)
