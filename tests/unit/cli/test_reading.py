@@ -72,3 +72,4 @@ def test_pools_are_ordered_by_what_they_suffer():
     assert [suffers(pool) for pool in worst_first] == [True, True, True, True, True, False]
     assert severity(full(leaks_suspected=1)) == severity(full(leaks_suspected=7))
     assert severity(full(oldest={"queued": 2.0})) == severity(full(oldest={"queued": 4.0}))
+    assert severity(full(oldest={"queued": 12.0})) == severity(full(oldest={"queued": 14.0}))

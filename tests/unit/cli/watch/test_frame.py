@@ -3,6 +3,7 @@
 import pytest
 
 from opentelemetry.instrumentation.gluellm.cli.watch.frame import frame
+from opentelemetry.instrumentation.gluellm.cli.watch.show import process_lines
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import gauge, metrics_request, number
 
@@ -89,3 +90,27 @@ def test_a_process_that_is_silent_is_not_read():
     lines = drawn(watched)
     assert lines[0].startswith("shop (worker-6)")
     assert not any("means" in line for line in lines)
+
+
+def test_sick_pools_come_first_in_their_process_and_at_length_before_healthy_ones_of_others():
+    """Eight lines of one healthy pool are no use beside a sick one in a line."""
+    watched = Watched(100, 24)
+    for n in range(2):
+        leak = number(semconv.LEAK_SUSPECTED, 1, monotonic=False, gluellm__pool__name="z")
+        metrics = [number(semconv.REQUESTS, 5, gluellm__pool__name=name) for name in ("a", "z")]
+        watched.intake.take(metrics_request(*metrics, leak, service__instance__id=f"worker-{n}"))
+    lines = drawn(watched)
+    assert [line.split("/")[0] for line in lines if "/httpx2" in line] == ["z", "a", "z", "a"]
+    assert [line[:2] for line in lines if "/httpx2  " in line] == ["z/", "z/"]
+    told = process_lines(next(iter(watched.intake.processes)))
+    assert [line.strip()[:2] for line in told[1:]] == ["z/", "a/"]
+
+
+def test_what_is_cut_is_told_in_lines_of_the_terminal():
+    """A heading of two lines is two."""
+    watched = Watched(40, 10)
+    for n in range(5):
+        watched.export("openai", service__instance__id=f"worker-{n}")
+    lines = drawn(watched)
+    assert len(lines) == 9
+    assert lines[-1].startswith("7 more lines of 3 processes")
