@@ -55,6 +55,8 @@ SILENT_SECONDS = 15.0
 """At least this long, and 2.5 export intervals."""
 UNKNOWN_INTERVAL = 60.0
 """The SDK's default, until a second export has told."""
+UNKNOWN_GONE_SECONDS = 360.0
+"""After a single export: the next one may come every five minutes."""
 GONE_SECONDS = 120.0
 """At least this long, and 5 export intervals."""
 GONE_INTERVALS = 5.0

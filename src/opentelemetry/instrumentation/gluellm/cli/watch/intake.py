@@ -73,8 +73,9 @@ class Intake:
         return rejected
 
     def _metrics(self, resource: ResourceMetrics, rejected: Rejected) -> None:
-        process = self.processes.of(identity_of(resource.resource.attributes))
         ours = [scope for scope in resource.scope_metrics if scope.scope.name == SCOPE_NAME]
+        identity = identity_of(resource.resource.attributes)
+        process = self.processes.of(identity, ours=bool(ours))
         found = [
             item
             for scope in ours

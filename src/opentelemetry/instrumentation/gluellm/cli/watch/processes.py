@@ -19,6 +19,7 @@ from .bounds import (
     SILENT_INTERVALS,
     SILENT_SECONDS,
     SNAPSHOT_SECONDS,
+    UNKNOWN_GONE_SECONDS,
     UNKNOWN_INTERVAL,
     WINDOW,
 )
@@ -95,7 +96,9 @@ class Process:
 
     @property
     def gone(self) -> bool:
-        return self.silence > max(GONE_SECONDS, GONE_INTERVALS * (self.interval or 0.0))
+        if self.interval is None:
+            return self.silence > UNKNOWN_GONE_SECONDS
+        return self.silence > max(GONE_SECONDS, GONE_INTERVALS * self.interval)
 
     def view(self) -> View:
         """State, and counters since the process began (with delta: since it was first heard)."""
@@ -199,11 +202,14 @@ class Processes:
     def __len__(self) -> int:
         return len(self._found)
 
-    def of(self, identity: Identity) -> Process | None:
-        """The process, new if need be; None when there are too many that are still heard."""
+    def of(self, identity: Identity, *, ours: bool) -> Process | None:
+        """The process, new if need be; None when there are too many that are still heard.
+
+        Ours are those that come with metrics of our scope: others give way to them.
+        """
         process = self._found.get(identity)
         if process is None:
-            if len(self._found) >= PROCESSES and not self._make_room():
+            if len(self._found) >= PROCESSES and not self._make_room(ours=ours):
                 return None
             process = self._found[identity] = Process(identity, self._clock)
         process.heard = self._clock()
@@ -224,9 +230,15 @@ class Processes:
             if process.gone:
                 del self._found[process.identity]
 
-    def _make_room(self) -> bool:
-        longest = max(self._found.values(), key=lambda process: process.silence)
-        if longest.silence < REPLACED_SECONDS:
+    def _make_room(self, *, ours: bool) -> bool:
+        """Forget the one that is missed least, if one may be."""
+        least = max(
+            self._found.values(), key=lambda process: (not process.exports, process.silence)
+        )
+        heard = least.silence < REPLACED_SECONDS
+        if heard and (least.exports or not ours):
             return False
-        del self._found[longest.identity]
+        if least.exports and not ours and not least.silent:
+            return False  # it may export once a minute, and a stranger is not worth it
+        del self._found[least.identity]
         return True

@@ -1,0 +1,106 @@
+"""Who is kept when there are too many, and for how long."""
+
+from pathlib import Path
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.watch.bounds import (
+    GONE_SECONDS,
+    PROCESSES,
+    REPLACED_SECONDS,
+    UNKNOWN_GONE_SECONDS,
+)
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.otlp import metrics_request, number
+
+from .watched import Watched
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+def foreign(watched: Watched, name: str) -> None:
+    """A process exports metrics, none of ours."""
+    request = metrics_request(
+        number("jvm.memory", 1), scope="io.somebody", service__instance__id=name
+    )
+    watched.intake.take(request)
+
+
+def names(watched: Watched) -> set[str]:
+    return {process.identity.instance for process in watched.intake.processes}
+
+
+def ours(watched: Watched, name: str) -> int:
+    """A process exports metrics of ours; how many points were rejected."""
+    metric = number(semconv.REQUESTS, 5)
+    return watched.intake.take(metrics_request(metric, service__instance__id=name)).number
+
+
+def test_processes_without_our_metrics_give_way_to_one_with_them(watched):
+    """Many services share an endpoint: at once, and the one that was silent for longest."""
+    for n in range(PROCESSES):
+        foreign(watched, f"foreign-{n}")
+        watched.now += 0.1
+    assert ours(watched, "ours") == 0
+    assert "ours" in names(watched)
+    assert "foreign-0" not in names(watched)
+    assert len(watched.intake.processes) == PROCESSES
+
+
+def test_a_process_without_our_metrics_gives_way_before_a_silent_one_with_them(watched):
+    """Even if it was just heard."""
+    ours(watched, "ours")
+    watched.now += REPLACED_SECONDS + 1
+    for n in range(PROCESSES - 1):
+        foreign(watched, f"foreign-{n}")
+    ours(watched, "another")
+    assert {"ours", "another"} <= names(watched)
+
+
+def test_a_process_without_our_metrics_takes_nobodys_place_that_is_heard(watched):
+    """Neither of ours between two exports, nor of its like."""
+    for n in range(PROCESSES - 1):
+        ours(watched, f"ours-{n}")
+    watched.now += REPLACED_SECONDS + 1
+    foreign(watched, "foreign")
+    before = names(watched)
+    foreign(watched, "another")
+    assert names(watched) == before
+    ours(watched, "ours")
+    foreign(watched, "another")
+    assert names(watched) == (before | {"ours"}) - {"foreign"}
+    watched.now += 200
+    foreign(watched, "another")
+    assert "another" in names(watched)
+
+
+def test_a_process_that_exports_every_five_minutes_is_kept(watched):
+    """After its first export nobody knows when the next one comes."""
+    watched.export("openai")
+    for _ in range(3):
+        for _ in range(601):
+            watched.now += 0.5
+            watched.intake.processes.drop_gone()
+        assert len(watched.intake.processes) == 1
+        watched.export("openai")
+    assert watched.process.interval == pytest.approx(300.5)
+
+
+def test_a_process_that_exported_once_is_silent_before_it_is_gone(watched):
+    """It does not vanish without having been said to be silent."""
+    watched.export("openai")
+    watched.now += GONE_SECONDS + 60
+    watched.intake.processes.drop_gone()
+    assert watched.process.silent
+    watched.now += UNKNOWN_GONE_SECONDS
+    watched.intake.processes.drop_gone()
+    assert len(watched.intake.processes) == 0
+
+
+def test_the_page_tells_how_long_a_single_export_is_remembered():
+    """docs/watch.md and the bound are the same."""
+    page = " ".join((Path(__file__).parents[4] / "docs" / "watch.md").read_text().split())
+    assert f"after {UNKNOWN_GONE_SECONDS / 60:.0f} minutes if it exported only once" in page
