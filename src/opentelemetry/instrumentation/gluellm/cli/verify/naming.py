@@ -18,9 +18,7 @@ from ...telemetry.semconv import METRICS, Instrument, Metric
 FOREIGN_NAMES = r"http[._]client[._].+|http[._]server[._].+|gen_ai[._]client[._].+"
 """Of other instrumentations, in PromQL's regular expressions."""
 _OURS = sorted({metric.name.split(".")[0] for metric in METRICS} - {"http"})
-NAMES = (
-    rf"(.+[._:])?({'|'.join(_OURS)})[._].+|(.+[._:])?({FOREIGN_NAMES})|target_info|target[.]info"
-)
+NAMES = rf"(.+[._])?({'|'.join(_OURS)})[._].+|(.+[._])?({FOREIGN_NAMES})|target_info|target[.]info"
 _PLAIN = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 
@@ -68,7 +66,8 @@ def styled(metric: Metric, style: Style) -> str:
 
 def stored(names: Iterable[str]) -> list[Stored]:
     """The contract's metrics among the names of a store, in the contract's order."""
-    known = set(names)
+    # No exporter puts a colon into a name: those are of recording rules.
+    known = {name for name in names if ":" not in name}
     found: dict[tuple[str, str], Stored] = {}
     for prefix in ("", *sorted(_prefixes(known))):
         for metric in METRICS:
@@ -86,7 +85,22 @@ def stored(names: Iterable[str]) -> list[Stored]:
     if not any(one.metric.name.startswith(tuple(_OURS)) for one in found.values()):
         return []
     order = [metric.name for metric in METRICS]
-    return sorted(found.values(), key=lambda one: order.index(one.metric.name))
+    kept = _without_copies(list(found.values()))
+    return sorted(kept, key=lambda one: order.index(one.metric.name))
+
+
+def _without_copies(found: Sequence[Stored]) -> list[Stored]:
+    """Without what recording rules made of some of the names: a namespace stands before all."""
+    plain = {one.metric for one in found if not one.prefix}
+    by_prefix: dict[str, set[Metric]] = {}
+    for one in found:
+        by_prefix.setdefault(one.prefix, set()).add(one.metric)
+    copies = {
+        prefix
+        for prefix, metrics in by_prefix.items()
+        if prefix and metrics <= plain and 2 * len(metrics) < len(plain)
+    }
+    return [one for one in found if one.prefix not in copies]
 
 
 def styles_of(found: Iterable[Stored]) -> list[Style]:
@@ -102,7 +116,7 @@ def styles_of(found: Iterable[Stored]) -> list[Style]:
 
 def _prefixes(names: Iterable[str]) -> set[str]:
     # A Collector's exporter puts its `namespace` before each name.
-    pattern = re.compile(rf"(.+?[._:])({'|'.join(_OURS)})[._]")
+    pattern = re.compile(rf"(.+?[._])({'|'.join(_OURS)})[._]")
     return {match.group(1) for name in names if (match := pattern.match(name))}
 
 

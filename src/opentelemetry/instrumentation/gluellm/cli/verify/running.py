@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...pool.words import seconds
 from ...telemetry import semconv
 from ...telemetry.prometheus import HISTOGRAM_SUFFIXES, label_name, metric_name
 from ..text import printable
@@ -18,12 +17,12 @@ from .boards import Board
 from .facts import Facts, matched_values
 from .missing import missing
 from .naming import any_of, selector, styles_of
+from .not_now import why_ended, why_no_rate
 from .promql import Matcher, Selector, selectors
 from .queries import QUERIES
 from .rows import labels_of
 
 _TOLD = 200
-STOPPED = "no sample for 5 min: nothing is exported any more"
 _EVENTS = (
     semconv.STATUS_CODE,
     semconv.ERROR_TYPE,
@@ -188,20 +187,8 @@ def _why_no_series(store: Store, facts: Facts, one: Selector) -> tuple[str, bool
         return _why_no_match(store, facts, one)
     chosen = selector(one.name, map(str, one.matchers))
     if not store.query(f"count({chosen})", facts.now):
-        return STOPPED, False
-    if one.window is None:
-        return None
-    rows = store.query(f"max(count_over_time({chosen}[{one.window * 1000:.0f}ms]))", facts.now)
-    most = _value(rows[0]) if rows else 0
-    interval = facts.interval or 0.0
-    if (most or 0) >= 2:
-        return None
-    if one.window < 2 * interval:
-        return (
-            f"its window of {one.window:g} s holds fewer than two samples, which are "
-            f"{seconds(interval)} apart: take {seconds(4 * interval)} or more"
-        ), False
-    return "a rate needs two samples, and there is only one yet: wait for the next", False
+        return why_ended(facts, one.name)
+    return why_no_rate(store, facts, one, chosen)
 
 
 def _count(store: Store, facts: Facts, name: str, matchers: Sequence[Matcher]) -> bool:

@@ -9,7 +9,7 @@ from ..text import printable
 from .facts import Facts, FallingCounter, Labels
 from .finding import Finding, past, some
 from .product import Kind
-from .ways import Arrival, twice
+from .ways import Arrival, mixed, twice
 
 _SHARE_OF_FALLS = 0.2
 _OWN_INSTANCE = (
@@ -84,4 +84,17 @@ def double_findings(found: Sequence[Arrival]) -> Iterator[Finding]:
             f"{some(sorted(services))} comes by {ways} at once",
             "sums over all series count each request twice",
             "switch one of the ways off, or give each its own store",
+        )
+    apart = mixed(found)
+    if apart:
+        ways = " and ".join(
+            sorted({one.name for one in found if apart & {name for name, _ in one.identities}})
+        )
+        yield Finding(
+            "ways_differ",
+            Severity.INFO,
+            f"processes of {some(sorted(apart))} come by {ways}",
+            "they are different ones by their instances, as pods that are scraped and a job that "
+            "sends: nothing is counted twice",
+            "if it is one process that both sends and is scraped, switch one of the ways off",
         )

@@ -28,6 +28,8 @@ class Arrival:
     instance_label: str | None
     instances: dict[str, set[str]] = field(default_factory=dict)
     """Instances by service."""
+    identities: set[tuple[str, str]] = field(default_factory=set)
+    """Service and instance as the labels have them, and as ``target_info`` does."""
     last: dict[tuple[str, str], float] = field(default_factory=dict)
     """When the last sample of a service's instance was taken."""
     further: dict[str, str] = field(default_factory=dict)
@@ -56,6 +58,7 @@ def arrivals(facts: Facts, processes: Sequence[Series] | None = None) -> list[Ar
         arrival = found.setdefault(key, Arrival(way, because, service, instance))
         pair = labels.get(service or "", ""), labels.get(instance or "", "")
         arrival.instances.setdefault(pair[0], set()).add(pair[1])
+        arrival.identities |= {pair, *_on_page(labels, facts.info)}
         arrival.last[pair] = max(arrival.last.get(pair, 0.0), series.last)
         for attribute in FURTHER:
             for form in (attribute.replace(".", "_"), attribute):
@@ -99,6 +102,17 @@ def _is_reader(job: str, info: Sequence[Labels]) -> bool:
     return any("service_name" in labels and labels.get("job") == job for labels in info)
 
 
+def _on_page(labels: Labels, info: Sequence[Labels]) -> set[tuple[str, str]]:
+    """What a page that is scraped tells of its process: its labels are the scrape's."""
+    found = set()
+    for one in info:
+        name, instance = one.get("service_name", ""), one.get("service_instance_id", "")
+        if instance and all(labels.get(key) == one.get(key) for key in ("job", "instance")):
+            namespace = one.get("service_namespace")
+            found.add((f"{namespace}/{name}" if namespace else name, instance))
+    return found
+
+
 def _on_info(arrival: Arrival, info: Sequence[Labels]) -> set[str]:
     services = set(arrival.instances)
     return {
@@ -120,9 +134,18 @@ def scrape_instance(arrival: Arrival, facts: Facts) -> bool:
 
 
 def twice(found: Sequence[Arrival]) -> set[str]:
-    """Services whose data comes by more than one of these ways: sums over both count double."""
+    """Services with a process whose data comes by several of these ways: sums count it double."""
+    seen: dict[tuple[str, str], set[Way | None]] = {}
+    for arrival in found:
+        for identity in arrival.identities:
+            seen.setdefault(identity, set()).add(arrival.way)
+    return {service for (service, _), several in seen.items() if len(several) > 1}
+
+
+def mixed(found: Sequence[Arrival]) -> set[str]:
+    """Services whose processes differ in the way, as far as their labels tell."""
     seen: dict[str, set[Way | None]] = {}
     for arrival in found:
-        for service in arrival.instances:
+        for service in {service for service, _ in arrival.identities}:
             seen.setdefault(service, set()).add(arrival.way)
-    return {service for service, several in seen.items() if len(several) > 1}
+    return {service for service, several in seen.items() if len(several) > 1} - twice(found)

@@ -1,0 +1,185 @@
+"""What looks like trouble and is none: a store in good order gets no error and no warning."""
+
+import contextlib
+import urllib.parse
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.verify.address import read_address
+from opentelemetry.instrumentation.gluellm.cli.verify.asking import Store
+from opentelemetry.instrumentation.gluellm.cli.verify.facts import Facts, Series
+from opentelemetry.instrumentation.gluellm.cli.verify.findings import findings
+from opentelemetry.instrumentation.gluellm.cli.verify.gathering import _targets as targets
+from opentelemetry.instrumentation.gluellm.cli.verify.looking import Look
+from opentelemetry.instrumentation.gluellm.cli.verify.naming import Style, stored, styled
+from opentelemetry.instrumentation.gluellm.cli.verify.not_now import why_ended, why_no_rate
+from opentelemetry.instrumentation.gluellm.cli.verify.promql import Selector
+from opentelemetry.instrumentation.gluellm.cli.verify.ways import arrivals
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument
+
+from .server import answer, serving
+from .test_judging import _LEAN, _NOW, given, here, kinds
+from .test_naming import names
+from .test_ways import COLLECTOR, OTLP
+
+_POD = {"job": "api", "instance": "pod-a:9464", "otel_scope_name": "gluellm"}
+_JOB = {"job": "api", "instance": "cron-1"}
+
+
+def info(instance: str, service: str = "api", **more: str) -> dict[str, str]:
+    """What the pod's page says of its process."""
+    told = {"service_name": service, "service_instance_id": instance}
+    return {"job": _POD["job"], "instance": _POD["instance"], **told, **more}
+
+
+def both_ways(*labels: dict[str, str], **more) -> Facts:
+    """Pods that are scraped, and what sends."""
+    return given(
+        processes=[Series(one, _NOW - 5) for one in labels],
+        targets={("api", "pod-a:9464"): 1.0},
+        **more,
+    )
+
+
+def test_different_processes_of_one_service_may_come_by_different_ways():
+    """Web pods are scraped, and a job pushes before it ends: nothing is doubled."""
+    facts = both_ways(_POD, _JOB, info=[info("pod-a")])
+    assert kinds(facts) == ["info: ways_differ"]
+    (finding,) = findings(facts, arrivals(facts))
+    assert finding.seen == (
+        "processes of api come by Prometheus' OTLP endpoint and PrometheusMetricReader"
+    )
+
+
+def test_one_process_that_is_scraped_and_sends_is_doubled():
+    """Its page tells the instance that it sends with, also under another job."""
+    assert kinds(both_ways(_POD, _JOB, info=[info("cron-1")])) == ["error: arrives_twice"]
+    named = both_ways(_POD, {**_JOB, "job": "ns/answers"})
+    assert kinds(named) == []
+    page = info("cron-1", "answers", service_namespace="ns")
+    assert kinds(given_info(named, page)) == ["error: arrives_twice"]
+    assert kinds(given_info(named, info("cron-1", "others"))) == []
+
+
+def given_info(facts: Facts, *rows: dict[str, str]) -> Facts:
+    return both_ways(*(one.labels for one in facts.processes), info=list(rows))
+
+
+def test_one_instance_by_two_ways_is_doubled_whatever_target_info_says():
+    """The labels alone tell it."""
+    facts = given(processes=[Series(one, _NOW - 5) for one in (COLLECTOR, OTLP)], scraped=True)
+    assert kinds(facts) == ["error: arrives_twice"]
+
+
+def test_recording_rules_are_no_prefix():
+    """Neither those that follow the convention, with colons, nor copies of a few names."""
+    plain = names(Style.EXPECTED)
+    rules = [
+        "job:gluellm_pool_live",
+        "job:gluellm_request_time_seconds_total:rate5m",
+        "our:team_gluellm_pool_live",
+        "team_gluellm_pool_live",
+    ]
+    assert stored([*plain, *rules]) == stored(plain)
+    assert stored(rules[:3]) == []
+
+
+def test_a_namespace_is_still_a_prefix():
+    """Alone, or beside plain names of another Collector."""
+    plain, ours = names(Style.EXPECTED), names(Style.EXPECTED, "our_")
+    assert {one.prefix for one in stored(ours)} == {"our_"}
+    assert {one.prefix for one in stored([*plain, *ours])} == {"", "our_"}
+
+
+def test_what_vanished_from_a_process_that_goes_on_is_told_as_no_trouble():
+    """The last client was closed: no pool has a limit, or a state, any more."""
+    metric = styled(semconv.CONNECTION_MAX, Style.EXPECTED)
+    newest = {one.counted for one in given().stored} - {metric}
+    assert why_ended(given(newest_names=newest), metric) == (
+        "no pool has this now, though one had",
+        True,
+    )
+    reason, fine = why_ended(given(newest_names=None), metric)
+    assert (reason.partition(":")[0], fine) == ("no sample for 5 min", False)
+
+
+def test_what_ended_beside_the_same_of_others_is_told_as_no_trouble():
+    """One service ended, another one lives."""
+    facts = given()
+    facts = given(newest_names={one.counted for one in facts.stored})
+    name = styled(semconv.LEASE_DURATION, Style.EXPECTED) + "_bucket"
+    assert why_ended(facts, name) == ("what had this has ended, others go on", True)
+
+
+def test_counters_that_vanish_are_still_missed():
+    """After a restart with deltas: a process that lives has counters, once it made calls."""
+    gauges = [one for one in _LEAN if one.instrument is Instrument.OBSERVABLE_GAUGE]
+    facts = given(newest_names={one.counted for one in here(*gauges)})
+    reason, fine = why_ended(facts, styled(semconv.REQUESTS, Style.EXPECTED))
+    assert not fine
+    assert "delta temporality" in reason
+
+
+@pytest.fixture
+def asked():
+    """A store that knows one number for each query that holds these words."""
+
+    @contextlib.contextmanager
+    def start(known):
+        def answering(handler, path):
+            sent = urllib.parse.parse_qs(urllib.parse.urlsplit(handler.path).query)
+            query = sent.get("query", [""])[0]
+            rows = next((rows for words, rows in known if words in query), [])
+            data = {"resultType": "vector", "result": rows}
+            answer(handler, {"status": "success", "data": data})
+
+        with serving(answering) as url:
+            yield Store(read_address(url, [], None), 10.0)
+
+    return start
+
+
+def row(value: float, **labels: str) -> dict[str, object]:
+    """One series of an answer."""
+    return {"metric": labels, "value": [_NOW, str(value)]}
+
+
+@pytest.mark.parametrize(
+    ("age", "samples", "interval", "fine"),
+    [
+        (12, 1, None, True),
+        (119, 1, None, True),
+        (121, 1, None, False),
+        (21, 1, 10.0, False),
+        (12, 2, None, False),
+    ],
+    ids=["first", "second is due", "second is late", "late for its interval", "had more before"],
+)
+def test_a_first_sample_is_too_early_for_a_rate_and_no_trouble(asked, age, samples, interval, fine):
+    """The next one comes within the interval, 60 s where that is not known."""
+    answers = [
+        (" and ", [row(samples)]),
+        ("timestamp(", [row(_NOW - age)]),
+        ("count_over_time(", [row(1)]),
+    ]
+    one = Selector("x_total", (), 300.0)
+    with asked(answers) as store:
+        told = why_no_rate(store, given(interval=interval), one, "x_total")
+    assert told == (
+        "a rate needs two samples, and there is only one yet: wait for the next",
+        fine,
+    )
+
+
+def test_a_target_that_was_down_before_it_was_dropped_is_not_down(asked):
+    """A pod that ends: one scrape fails, and then service discovery drops it."""
+    pod = {"job": "api", "instance": "pod-a"}
+    known = [
+        ("time()", [row(_NOW)]),
+        ("1 + 0 * last_over_time(up{", [row(1, **pod)]),
+        ("last_over_time(up{", [row(0, **pod)]),
+    ]
+    with asked(known) as store:
+        found = targets(Look(store, 3600.0, None), [Series(pod, _NOW - 60)])
+    assert found == {("api", "pod-a"): 1.0}
