@@ -11,14 +11,12 @@ import pytest
 
 from support.watching import Watch, environment
 
+_SCOPE = "opentelemetry.instrumentation.gluellm"
 _PROGRAM = (
     "from opentelemetry.instrumentation.auto_instrumentation import run; run()",
     sys.executable,
     "-c",
-    (
-        "import logging;"
-        "logging.getLogger('opentelemetry.instrumentation.gluellm').warning('a leak, with its line')"
-    ),
+    f"import logging; logging.getLogger('{_SCOPE}').warning('a leak, with its line')",
 )
 
 pytestmark = pytest.mark.skipif(
