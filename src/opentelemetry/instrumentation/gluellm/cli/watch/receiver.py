@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
-from collections.abc import Coroutine
+import threading
+from collections.abc import Callable, Coroutine
 
 import h11
+from google.protobuf.message import Message
 
 from .bounds import CONNECTIONS, HELD_BYTES, LINGERING
 from .connection import Connection
@@ -68,7 +71,7 @@ class Receiver:
         self.hold(len(body))
         try:
             async with self._decoding:
-                request = await asyncio.to_thread(decode, route.signal, route.encoding, body)
+                request = await _apart(lambda: decode(route.signal, route.encoding, body))
             rejected = self._intake.take(request)
             if rejected.number:
                 self.notes.rejected(rejected.number, rejected.reason)
@@ -129,3 +132,29 @@ class Receiver:
         del self._serving[idle]
         idle.close()
         return True
+
+
+async def _apart(work: Callable[[], Message]) -> Message:
+    """Do the work in a thread that nobody waits for at the end, unlike `asyncio.to_thread`'s."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Message] = loop.create_future()
+
+    def tell(result: Message | None, error: Exception | None) -> None:
+        if done.done():  # cancelled
+            return
+        if error is not None:
+            done.set_exception(error)
+        elif result is not None:
+            done.set_result(result)
+
+    def run() -> None:
+        result = failure = None
+        try:
+            result = work()
+        except Exception as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(tell, result, failure)
+
+    threading.Thread(target=run, name="gluellm-watch-decode", daemon=True).start()
+    return await done

@@ -1,0 +1,45 @@
+"""Ctrl-C while a body is being decoded: nobody waits for that any more."""
+
+import asyncio
+import threading
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.watch import receiver as module
+from opentelemetry.instrumentation.gluellm.cli.watch.decoding import Encoding, Signal
+from opentelemetry.instrumentation.gluellm.cli.watch.intake import Intake
+from opentelemetry.instrumentation.gluellm.cli.watch.notes import Notes
+from opentelemetry.instrumentation.gluellm.cli.watch.processes import Processes
+from opentelemetry.instrumentation.gluellm.cli.watch.receiver import Receiver
+from opentelemetry.instrumentation.gluellm.cli.watch.refusal import RefusedError
+from opentelemetry.instrumentation.gluellm.cli.watch.routes import Route
+
+ROUTE = Route(Signal.METRICS, Encoding.PROTOBUF, "")
+
+
+def test_the_end_does_not_wait_for_a_body_that_is_being_decoded(monkeypatch):
+    """A large one takes seconds."""
+    began, proceed, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def decode_slowly(*_: object) -> None:
+        began.set()
+        proceed.wait(5)
+        ended.set()
+
+    monkeypatch.setattr(module, "decode", decode_slowly)
+
+    async def interrupted() -> None:
+        taking = asyncio.create_task(Receiver(Intake(Processes()), Notes()).take(ROUTE, b""))
+        assert await asyncio.to_thread(began.wait, 5)
+        taking.cancel()
+
+    asyncio.run(interrupted())
+    assert not ended.is_set()
+    proceed.set()
+    assert ended.wait(5)
+
+
+def test_what_decoding_raises_reaches_who_asked():
+    """It is the client's answer."""
+    with pytest.raises(RefusedError, match="not a protobuf"):
+        asyncio.run(Receiver(Intake(Processes()), Notes()).take(ROUTE, b"no"))
