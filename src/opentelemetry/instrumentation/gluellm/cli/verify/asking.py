@@ -24,7 +24,7 @@ from .hiding import Hiding
 from .shapes import ShapeError, cleaned, parsed, rows_of, whole
 
 MOST_BYTES = 16 * 1024 * 1024
-"""Of one answer. 10 000 series with 30 labels each, the most that is asked for, take 12 MiB."""
+"""Of one answer. 10 000 series with 30 labels each, the most that is asked for, take 14 MiB."""
 MOST_ROWS = 10_000
 _CHUNK = 64 * 1024
 _LONGEST_ADDRESS = 4000

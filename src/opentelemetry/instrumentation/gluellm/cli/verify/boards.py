@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .shapes import ShapeError, cleaned, parsed, whole
+
 MOST_BYTES = 20 * 1024 * 1024
 _EVERYTHING = ".*"
 _REFERENCE = re.compile(
-    r"\$\{(?P<braced>\w+)(?:\.\w+)?(?::[^}]*)?\}|\[\[(?P<old>\w+)(?::[^\]]*)?\]\]|\$(?P<plain>\w+)"
+    # Bounded, or a text of openings without a closing would be read once for each of them.
+    r"\$\{(?P<braced>\w{1,200})(?:\.\w{1,200})?(?::[^}]{0,200})?\}"
+    r"|\[\[(?P<old>\w{1,200})(?::[^\]]{0,200})?\]\]|\$(?P<plain>\w+)"
 )
-_LABEL_VALUES = re.compile(
-    r"label_values\(\s*(?:(?P<of>.+)\s*,)?\s*(?P<label>[\w.]+)\s*\)\s*", re.DOTALL
-)
+_LABEL_VALUES = "label_values("
+_DEEPEST = 20
+"""Rows within rows; Grafana makes one of them."""
+_LONGEST = 100_000
+"""Characters that values add to one query."""
 _SPECIAL = re.compile(r"[.+*?()\[\]{}|^$\\]")
 _NO_PROMETHEUS = (
     "loki",
@@ -31,6 +36,10 @@ _NO_PROMETHEUS = (
 
 class BoardError(ValueError):
     """A file can't be used; the message says why."""
+
+
+class NoBoardError(BoardError):
+    """The file is sound JSON, and no dashboard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,67 +73,108 @@ class Board:
     title: str
     variables: tuple[Variable, ...] = ()
     targets: tuple[Target, ...] = field(default=())
+    broken: str = ""
+    """Why the file can't be used; empty where it can."""
 
 
 def read_boards(paths: Sequence[Path]) -> list[Board]:
     """The dashboards in files and in folders. Raises BoardError.
 
-    A folder may hold other JSON as well, but one dashboard at least.
+    A folder may hold other JSON as well, but one dashboard at least. A file in it that can't be
+    used is a board that is broken, and does not keep the others from being looked at.
     """
     found: list[Board] = []
     for path in paths:
         if path.is_dir():
-            inside = [board for file in sorted(path.rglob("*.json")) for board in _try(file)]
-            if not inside:
-                raise BoardError(f"the folder {path} holds no Grafana dashboard (*.json)")
+            inside = [board for file in _files(path) for board in _try(file)]
+            if all(board.broken for board in inside):
+                why = "".join(f"; {board.broken}" for board in inside[:3])
+                raise BoardError(f"the folder {path} holds no Grafana dashboard (*.json){why}")
             found += inside
-        elif path.is_file():
+        elif path.exists():
             found.append(read_board(path))
         else:
             raise BoardError(f"there is no file or folder {path}")
     return found
 
 
+def _files(folder: Path) -> list[Path]:
+    return [file for file in sorted(folder.rglob("*.json")) if not file.is_dir()]
+
+
 def _try(path: Path) -> list[Board]:
     try:
         return [read_board(path)]
-    except BoardError:
+    except NoBoardError:
         return []
+    except BoardError as error:
+        return [Board(path.name, broken=str(error))]
 
 
 def read_board(path: Path) -> Board:
     """The dashboard in a file. Raises BoardError."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise BoardError(f"{path} is longer than {MOST_BYTES // 2**20} MiB")
-        body = json.loads(path.read_bytes())
+        return _board(path, cleaned(parsed(_content(path)), _sound))
     except OSError as error:
         raise BoardError(f"{path} can't be read: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        raise BoardError(f"{path} is no JSON") from None
+    except ShapeError as error:
+        raise BoardError(f"{path} can't be used: {error}") from None
+    except RecursionError:
+        raise BoardError(f"{path} can't be used: it is nested too deep") from None
+
+
+def _content(path: Path) -> bytes:
+    # A pipe would be waited for, and a device has no end.
+    if not path.is_file() and path.exists():
+        raise ShapeError("it is no regular file")
+    with path.open("rb") as file:
+        body = file.read(MOST_BYTES + 1)
+    if len(body) > MOST_BYTES:
+        raise ShapeError(f"it is longer than {MOST_BYTES // 2**20} MiB")
+    return body
+
+
+def _sound(text: str) -> str:
+    if whole(text) != text:
+        raise ShapeError("it holds half a surrogate pair (\\ud800 to \\udfff), which is no text")
+    return text
+
+
+def _board(path: Path, body: Any) -> Board:
     if isinstance(body, dict):
         body = body.get("dashboard", body)  # as Grafana's HTTP API wraps it
     if isinstance(body, dict) and isinstance(body.get("spec"), dict):
         body = body["spec"]  # as a Kubernetes resource wraps it
     if not isinstance(body, dict) or not isinstance(body.get("panels", body.get("rows")), list):
-        raise BoardError(
+        raise NoBoardError(
             f"{path} is no Grafana dashboard: it has no list of panels (export it as JSON, in the "
             "classic model)"
         )
     targets = tuple(_targets(body.get("panels") or body.get("rows") or []))
-    listed = (body.get("templating") or {}).get("list") or []
+    templating = body.get("templating") or {}
+    if not isinstance(templating, dict):
+        raise ShapeError('its "templating" is no object')
+    listed = _list(templating.get("list"), "its list of variables")
     variables = tuple(_variable(one) for one in listed if isinstance(one, dict))
     return Board(str(body.get("title") or path.stem), variables, targets)
 
 
-def _targets(panels: Any) -> Iterator[Target]:
-    for panel in panels if isinstance(panels, list) else ():
+def _list(value: Any, what: str) -> list[Any]:
+    if not isinstance(value, list | None):
+        raise ShapeError(f"{what} is none")
+    return value or []
+
+
+def _targets(panels: Any, depth: int = 0) -> Iterator[Target]:
+    if depth > _DEEPEST:
+        raise ShapeError("its panels are nested too deep")
+    for panel in _list(panels, "a list of panels"):
         if not isinstance(panel, dict):
             continue
-        yield from _targets(panel.get("panels"))
+        yield from _targets(panel.get("panels"), depth + 1)
         if _is_other(panel.get("datasource")):
             continue
-        for target in panel.get("targets") or ():
+        for target in _list(panel.get("targets"), "a panel's list of queries"):
             if not isinstance(target, dict) or _is_other(target.get("datasource")):
                 continue
             expression = target.get("expr")
@@ -202,9 +252,13 @@ def _escaped(match: re.Match[str]) -> str:
 
 def filled_in(text: str, values: Mapping[str, str]) -> str:
     """The query with values for its variables; what has none stays as it is."""
+    left = _LONGEST
 
     def put(match: re.Match[str]) -> str:
-        return values.get(match["braced"] or match["old"] or match["plain"], match[0])
+        nonlocal left
+        value = values.get(match["braced"] or match["old"] or match["plain"], match[0])
+        left -= len(value)
+        return value if left > 0 else match[0]
 
     # A variable's value may be written with another variable.
     return _REFERENCE.sub(put, _REFERENCE.sub(put, text))
@@ -226,5 +280,11 @@ def label_query(variable: Variable) -> tuple[str, str] | None:
     """
     if variable.kind != "query":
         return None
-    match = _LABEL_VALUES.fullmatch(variable.query.strip())
-    return (match["label"], (match["of"] or "").strip()) if match else None
+    query = variable.query.strip()
+    if not query.startswith(_LABEL_VALUES) or not query.endswith(")"):
+        return None
+    of, comma, label = query[len(_LABEL_VALUES) : -1].rpartition(",")
+    of, label = of.strip(), label.strip()
+    if not re.fullmatch(r"[\w.]+", label) or (comma and not of):
+        return None
+    return label, of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+|\#[^\n]*)
-      |(?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)
+      |(?P<string>"(?:\\.|[^"\\])*+(?:"|\\?\Z)|'(?:\\.|[^'\\])*+(?:'|\\?\Z)|`[^`]*+`?)
       |(?P<number>0x[0-9a-fA-F]+|(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?:ms|[smhdwy])?(?:\d+(?:ms|[smhdwy]))*)
       |(?P<word>[a-zA-Z_:][a-zA-Z0-9_:.]*)
       |(?P<sign>=~|!~|!=|==|>=|<=|.)""",
@@ -18,6 +18,8 @@ _WITH_LABELS = {"by", "without", "on", "ignoring", "group_left", "group_right"}
 _AGGREGATED = {"by", "without"}
 _WORDS = {"and", "or", "unless", "bool", "offset", "inf", "nan", "start", "end", "atan2"}
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+_LONGEST = 100
+"""Characters of a duration: digits without a unit would be read once for each of them."""
 _OPERATORS = ("=", "!=", "=~", "!~")
 
 
@@ -123,6 +125,8 @@ _ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
 
 def duration(text: str) -> float | None:
     """Seconds of ``5m``, ``1h30m`` or a plain number; None for anything else."""
+    if len(text) > _LONGEST:
+        return None
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhdwy])", text)
     if parts and "".join(number + unit for number, unit in parts) == text:
         return sum(float(number) * _SECONDS[unit] for number, unit in parts)

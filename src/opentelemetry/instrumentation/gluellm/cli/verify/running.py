@@ -74,6 +74,9 @@ def run_essential(store: Store, facts: Facts) -> list[Outcome]:
 
 def run_board(store: Store, facts: Facts, board: Board) -> list[Outcome]:
     """The queries of a board, its variables first. Raises CannotAskError."""
+    if board.broken:
+        outcome = Outcome("the file", board.title, board.title)
+        return [_as(outcome, reason=printable(board.broken, _TOLD), fine=False)]
     values = boards.built_in(facts.window, facts.interval or 15.0)
     outcomes = []
     for variable in board.variables:

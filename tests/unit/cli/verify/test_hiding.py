@@ -1,0 +1,95 @@
+"""What was sent as a secret is not told, though a store sends it back."""
+
+import base64
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.main import main
+from opentelemetry.instrumentation.gluellm.cli.verify.hiding import Hiding
+
+from .server import answer, serving
+from .test_hostile import success
+
+_PAIR = base64.b64encode(b"me:pass-word-1").decode()
+
+
+def echoing(handler, path):
+    """Tells who it is, and complains of the credentials in full."""
+    sent = handler.headers.get("authorization", "") + " " + handler.headers.get("x-key", "")
+    if path.endswith("buildinfo"):
+        answer(handler, success({"version": "3.16.0"}))
+    elif path.endswith(("flags", "config")):
+        answer(handler, success({}))
+    else:
+        scheme, credentials = sent.split()[:2]
+        if scheme == "Basic":
+            sent = f"{sent.strip()} {base64.b64decode(credentials).decode()}"
+        answer(handler, {"status": "error", "error": f"bad token: {sent}"}, 400)
+
+
+@pytest.mark.parametrize(
+    "header", ["Authorization=Bearer SECRET123", f"Authorization=Basic {_PAIR}", "X-Key=SECRET123"]
+)
+@pytest.mark.parametrize("option", [["--json"], []])
+def test_a_store_that_echoes_credentials_does_not_spread_them(capsys, header, option):
+    """In the text that it refuses a question with."""
+    more = [] if header.startswith("Auth") else ["--header", "Authorization=Bearer other-secret"]
+    with serving(echoing) as url:
+        status = main(["verify", "--prometheus", url, "--header", header, *more, *option])
+    printed = capsys.readouterr()
+    assert status == 2
+    assert "refuses a question: bad token: " in printed.err
+    assert "[hidden]" in printed.err
+    for secret in ("SECRET123", "pass-word-1", _PAIR, "other-secret"):
+        assert secret not in printed.out + printed.err
+
+
+def test_the_password_of_the_url_is_hidden_as_well(capsys):
+    """It is sent as basic authentication."""
+    with serving(echoing) as url:
+        status = main(["verify", "--prometheus", url.replace("//", "//me:pass-word-1@")])
+    error = capsys.readouterr().err
+    assert status == 2
+    assert "bad token: [hidden] [hidden]" in error
+    assert "pass-word-1" not in error
+
+
+def test_a_redirect_and_a_title_that_echo_credentials(capsys):
+    """What is told of a page that is no store."""
+    secret = "SECRET123"
+
+    def redirecting(handler, path):
+        answer(handler, "", 302, location=f"https://other.example/{secret}/x")
+
+    def titled(handler, path):
+        answer(handler, f"<title>not for {secret}</title>")
+
+    for answering in (redirecting, titled):
+        with serving(answering) as url:
+            main(["verify", "--prometheus", url, "--header", f"X-Key={secret}"])
+        error = capsys.readouterr().err
+        assert "[hidden]" in error
+        assert secret not in error
+
+
+def test_a_key_is_hidden_in_labels_too_and_a_tenant_is_not():
+    """A service may be named like its tenant, and what is judged needs its name."""
+    hiding = Hiding(
+        {"Authorization": "Bearer abcdefghijkl", "X-Scope-OrgID": "payments-production"}
+    )
+    assert hiding.in_data("x=abcdefghijkl") == "x=[hidden]"
+    assert hiding.in_data("payments-production") == "payments-production"
+    assert hiding.in_message("no tenant payments-production") == "no tenant [hidden]"
+
+
+def test_a_short_value_is_hidden_as_a_word_only():
+    """Or a tenant of the name 1 would take each 1 out of a message."""
+    hiding = Hiding({"X-Scope-OrgID": "1", "Cookie": "a=top; b=secret"})
+    assert hiding.in_message("tenant 1: limit 10000") == "tenant [hidden]: limit 10000"
+    assert hiding.in_message("no session top or secret") == "no session [hidden] or [hidden]"
+
+
+def test_nothing_sent_is_nothing_hidden():
+    """Nor does an empty value hide the space between letters."""
+    assert Hiding().in_message("a b") == "a b"
+    assert Hiding({"X-Empty": "", "Authorization": "Basic !"}).in_data("a b") == "a b"
