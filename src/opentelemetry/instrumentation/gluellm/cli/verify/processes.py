@@ -22,7 +22,7 @@ _Key = tuple[tuple[str, str], ...]
 def processes(look: Look, found: Sequence[Stored]) -> list[Series]:
     """The series that stand for processes."""
     # The instant query knows the very last sample, and does not see a series that was marked as
-    # stale; the other one, which looks at some moments only, knows those that ended before.
+    # stale; the others, which look at some moments only, know those that ended before.
     step = max(int(look.window / 60), 15)
     last: dict[_Key, float] = {}
     first: dict[_Key, float] = {}
@@ -30,13 +30,14 @@ def processes(look: Look, found: Sequence[Stored]) -> list[Series]:
     seen: set[_Key] = set()
     for name in counted_names(found, OF_PROCESSES) or [found[0].counted]:
         one = naming.selector(name)
-        for key, when in _answers(look, f"max_over_time(timestamp({one})[{look.range}:{step}s])"):
-            last[key] = max(last.get(key, 0.0), when)
+        recent = f"timestamp({one})[{RECENT:.0f}s:{STEP:.0f}s]"
+        for moments in (f"timestamp({one})[{look.range}:{step}s]", recent):
+            for key, when in _answers(look, f"max_over_time({moments})"):
+                last[key] = max(last.get(key, 0.0), when)
         for key, when in _answers(look, f"timestamp({one})"):
             last[key] = max(last.get(key, 0.0), when)
             seen.add(key)
-        recent = f"min_over_time(timestamp({one})[{RECENT:.0f}s:{STEP:.0f}s])"
-        first.update(_answers(look, recent))
+        first.update(_answers(look, f"min_over_time({recent})"))
         samples.update(_answers(look, f"count_over_time({one}[{RECENT:.0f}s])"))
     return [
         Series(
