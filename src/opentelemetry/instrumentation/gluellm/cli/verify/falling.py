@@ -73,9 +73,13 @@ def judged(
         return dataclasses.replace(whole, over=True, until=times[places[-1]])
     deltas = steady(times) and not _alternates(values)
     now = FallingCounter(whole.labels, len(places), len(values), deltas=deltas)
-    # One that began a moment ago is few falls of the window; one of a long interval few of now.
+    # One of a long interval has few falls now, and one that began a moment ago few of all samples:
+    # the second process came long after the first. The first fall is where it came.
+    since = FallingCounter(
+        whole.labels, len(places) - 1, len(values) - 1 - places[0], deltas=deltas
+    )
     return max(
-        (now, dataclasses.replace(whole, deltas=deltas)),
+        (now, since, dataclasses.replace(whole, deltas=deltas)),
         key=lambda one: one.share if one.falls >= _FALLS else 0.0,
     )
 
