@@ -10,6 +10,7 @@ from opentelemetry.instrumentation.gluellm.cli.verify.asking import Store
 from opentelemetry.instrumentation.gluellm.cli.verify.facts import Facts, Series
 from opentelemetry.instrumentation.gluellm.cli.verify.findings import findings
 from opentelemetry.instrumentation.gluellm.cli.verify.gathering import _targets as targets
+from opentelemetry.instrumentation.gluellm.cli.verify.gathering import _unknown as unknown
 from opentelemetry.instrumentation.gluellm.cli.verify.looking import Look
 from opentelemetry.instrumentation.gluellm.cli.verify.naming import Style, stored, styled
 from opentelemetry.instrumentation.gluellm.cli.verify.not_now import why_ended, why_no_rate
@@ -83,6 +84,7 @@ def test_recording_rules_are_no_prefix():
     ]
     assert stored([*plain, *rules]) == stored(plain)
     assert stored(rules[:3]) == []
+    assert unknown([*plain, *rules, "gluellm_new"], stored(plain)) == ["gluellm_new"]
 
 
 def test_a_namespace_is_still_a_prefix():
