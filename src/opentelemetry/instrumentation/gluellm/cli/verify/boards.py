@@ -161,7 +161,7 @@ def _board(path: Path, body: Any) -> Board:
 
 def _list(value: Any, what: str) -> list[Any]:
     if not isinstance(value, list | None):
-        raise ShapeError(f"{what} is none")
+        raise ShapeError(f"{what} is no list")
     return value or []
 
 
