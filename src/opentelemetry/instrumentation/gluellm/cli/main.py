@@ -7,7 +7,6 @@ run as given, 130 after Ctrl-C; for those of ``doctor`` see its ``--help``.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import io
 import os
 import sys
@@ -15,10 +14,12 @@ import textwrap
 from collections.abc import Sequence
 
 from ..version import __version__
+from .arguments import installed, port, refuse, seconds
 from .doctor.command import add_parser as add_doctor
 from .verify.command import add_parser as add_verify
 from .watch.command import add_parser as add_watch
 
+_PROGRAM = "gluellm-pools"
 _DESCRIPTION = "Connection pools under LLM calls, made visible."
 _DEMO_EXTRA = "opentelemetry-instrumentation-gluellm[demo]"
 _DEMO_MODULES = ("rich", "any_llm", "openai", "anthropic", "h2", "opentelemetry.sdk")
@@ -26,7 +27,7 @@ _OTLP_MODULE = "opentelemetry.exporter.otlp.proto.http"
 _SHORTEST, _LONGEST = 6.0, 3600.0
 _STORY_SECONDS, _SCENARIO_SECONDS = 55.0, 10.0
 _HIGHEST_PORT = 65_532  # the demo takes four in a row
-EXIT_USAGE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
+EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gluellm-pools", description=_DESCRIPTION)
+    parser = argparse.ArgumentParser(prog=_PROGRAM, description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     demo = commands.add_parser(
@@ -60,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument(
         "--seconds",
-        type=_seconds,
+        type=seconds(_LONGEST, _SHORTEST),
         metavar="N",
         help=f"length, from {_SHORTEST:g} to {_LONGEST:g} "
         f"(default: {_STORY_SECONDS:g}; with --scenario {_SCENARIO_SECONDS:g})",
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--list", action="store_true", help="list the acts and stop")
     demo.add_argument(
         "--port",
-        type=_port,
+        type=port(_HIGHEST_PORT),
         default=0,
         metavar="PORT",
         help="first of the fake providers' ports, which are in a row (default: any free ones)",
@@ -81,33 +82,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not _SHORTEST <= value <= _LONGEST:
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}, allowed is a number of seconds from {_SHORTEST:g} to {_LONGEST:g}"
-        )
-    return value
-
-
-def _port(text: str) -> int:
-    value = int(text) if text.isdecimal() and len(text) < 6 else -1
-    if not 0 <= value <= _HIGHEST_PORT:
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}, allowed is a port from 1 to {_HIGHEST_PORT}, or 0 for any free one"
-        )
-    return value
-
-
 def _demo(options: argparse.Namespace) -> int:
     missing = _missing()
     if missing:
-        return _refuse(
+        return refuse(
+            _PROGRAM,
             f"the demo needs {', '.join(missing)}, which is not installed.\n"
-            f"Install it with: pip install '{_DEMO_EXTRA}'"
+            f"Install it with: pip install '{_DEMO_EXTRA}'",
         )
     from .demo.acts import SCENARIOS
 
@@ -116,8 +97,9 @@ def _demo(options: argparse.Namespace) -> int:
             print(textwrap.fill(f"{name:12} {act.line}", 80, subsequent_indent=" " * 13))
         return 0
     if options.scenario is not None and options.scenario not in SCENARIOS:
-        return _refuse(
-            f"there is no scenario {options.scenario!r}. Known are: {', '.join(SCENARIOS)}"
+        return refuse(
+            _PROGRAM,
+            f"there is no scenario {options.scenario!r}. Known are: {', '.join(SCENARIOS)}",
         )
     from .demo.run import run
     from .fake_provider import PortInUseError
@@ -126,16 +108,19 @@ def _demo(options: argparse.Namespace) -> int:
     try:
         return run(options.scenario, options.seconds or default, options.port)
     except PortInUseError as error:
-        return _refuse(f"{error.strerror}. Choose another with --port, or leave it to the system.")
+        return refuse(
+            _PROGRAM, f"{error.strerror}. Choose another with --port, or leave it to the system."
+        )
     except ImportError as error:
-        return _refuse(
+        return refuse(
+            _PROGRAM,
             f"the demo needs more than is installed: {error}\n"
-            f"Install it with: pip install '{_DEMO_EXTRA}'"
+            f"Install it with: pip install '{_DEMO_EXTRA}'",
         )
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        return _refuse(f"the demo can't run here: {error}")
+        return refuse(_PROGRAM, f"the demo can't run here: {error}")
 
 
 def _missing() -> list[str]:
@@ -143,19 +128,7 @@ def _missing() -> list[str]:
     wanted = list(_DEMO_MODULES)
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         wanted.append(_OTLP_MODULE)
-    return [name for name in wanted if not _installed(name)]
-
-
-def _installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # the package above it is missing
-        return False
-
-
-def _refuse(message: str) -> int:
-    print(f"gluellm-pools: {message}", file=sys.stderr)
-    return EXIT_USAGE
+    return [name for name in wanted if not installed(name)]
 
 
 if __name__ == "__main__":

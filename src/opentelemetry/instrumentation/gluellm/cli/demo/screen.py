@@ -35,38 +35,29 @@ class Screen(Protocol):
         """Show what the metrics say about the act so far."""
 
 
-class LiveScreen:
+class LiveScreen(LiveArea):
     """Redraws in place, four times a second."""
 
     def __init__(self, console: Console, name: str, line: str, where: str, duration: float) -> None:
+        super().__init__(console)
         self._console = console
         self._heading = Text.assemble((f"{where}: {name}", "bold reverse"), "\n", (line, "italic"))
         self._name = name
         self._duration = duration
         self._began = time.monotonic()
         self.interval = _REFRESH
-        self._area = LiveArea(console)
 
     def __enter__(self) -> Self:
         # Above what changes, so that what is logged meanwhile comes below it.
         self._console.print()
         self._console.print(self._heading)
-        self._area.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._area.__exit__(kind, value, traceback)
+        return super().__enter__()
 
     def show(self, act: View) -> None:
         elapsed = min(time.monotonic() - self._began, self._duration)
         title = Text(f"{self._name}, {elapsed:.0f} of {self._duration:.0f} s", style="bold")
         blocks = view_blocks(act.busy(), self._console.width)
-        self._area.draw(Group(title, blocks))
+        self.draw(Group(title, blocks))
 
 
 class PlainScreen:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
-EXIT_USAGE = 2
+from .. import arguments
 
 
-def refuse(message: str, status: int = EXIT_USAGE) -> int:
+def refuse(message: str, status: int = arguments.EXIT_USAGE) -> int:
     """Say why it can't be done; the exit status to end with."""
-    print(f"gluellm-pools doctor: {message}", file=sys.stderr)
-    return status
+    return arguments.refuse("gluellm-pools doctor", message, status)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
+from ..arguments import refuse, seconds
 from .address import HEADERS_VARIABLE, AddressError, read_address
 
-EXIT_GOOD, EXIT_TROUBLE, EXIT_USAGE = 0, 1, 2
+_COMMAND = "gluellm-pools verify"
+EXIT_GOOD, EXIT_TROUBLE = 0, 1
 _PATIENCE, _LONGEST_PATIENCE = 30.0, 600.0
 _WINDOW, _SHORTEST_WINDOW, _LONGEST_WINDOW = "1h", 300.0, 31 * 86_400.0
 
@@ -87,7 +87,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     )
     parser.add_argument(
         "--timeout",
-        type=_timeout,
+        type=seconds(_LONGEST_PATIENCE),
         default=_PATIENCE,
         metavar="SECONDS",
         help=f"for all questions together (default: {_PATIENCE:g})",
@@ -103,10 +103,11 @@ def _verify(options: argparse.Namespace) -> int:
     try:
         text, status = _told(options)
     except Exception as error:  # whatever a store or a board holds, it is not "wrong data"
-        return _refuse(
+        return refuse(
+            _COMMAND,
             f"stopped by an answer or a board that it can't deal with ({type(error).__name__}). "
             "That is a fault of gluellm-pools: please report it, with what answers at the URL and "
-            "in which version"
+            "in which version",
         )
     if text:
         print(text)
@@ -129,7 +130,7 @@ def _told(options: argparse.Namespace) -> tuple[str, int]:
         address = read_address(options.prometheus, options.header, variable)
         boards = read_boards(options.boards)
     except (AddressError, BoardError) as error:
-        return "", _refuse(str(error))
+        return "", refuse(_COMMAND, str(error))
     store = Store(address, options.timeout)
     try:
         product = recognise(store)
@@ -140,9 +141,9 @@ def _told(options: argparse.Namespace) -> tuple[str, int]:
         for board in boards:
             outcomes += run_board(store, facts, board)
     except CannotAskError as error:
-        return "", _refuse(f"{address.url} can't be asked: {error}")
+        return "", refuse(_COMMAND, f"{address.url} can't be asked: {error}")
     except RefusedError as error:
-        return "", _refuse(f"{address.url} refuses a question: {error}")
+        return "", refuse(_COMMAND, f"{address.url} refuses a question: {error}")
     found = arrivals(facts)
     told = [*findings(facts, found), *cut_findings(store.cut, MOST_ROWS)]
     report = Report(address.url, facts, found, told, outcomes)
@@ -153,11 +154,6 @@ def _told(options: argparse.Namespace) -> tuple[str, int]:
     return text, EXIT_GOOD if report.good else EXIT_TROUBLE
 
 
-def _refuse(message: str) -> int:
-    print(f"gluellm-pools verify: {message}", file=sys.stderr)
-    return EXIT_USAGE
-
-
 def _window(text: str) -> float:
     from .promql import duration
 
@@ -165,17 +161,5 @@ def _window(text: str) -> float:
     if value is None or not _SHORTEST_WINDOW <= value <= _LONGEST_WINDOW:
         raise argparse.ArgumentTypeError(
             f"found {text!r}, allowed is a span from 5m to 31d, as in 30m, 6h, 2d"
-        )
-    return value
-
-
-def _timeout(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= _LONGEST_PATIENCE:
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}, allowed is a number of seconds, at most {_LONGEST_PATIENCE:g}"
         )
     return value

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import math
-import sys
 from typing import Any
 
-EXIT_USAGE = 2
+from ..arguments import installed, port, refuse, seconds
+
+_COMMAND = "gluellm-pools watch"
 _EXTRA = "opentelemetry-instrumentation-gluellm[cli]"
 _MODULES = ("rich", "h11", "google.protobuf", "google.rpc", "opentelemetry.proto")
 _HOST, _PORT = "127.0.0.1", 4318
@@ -39,7 +38,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     )
     parser.add_argument(
         "--port",
-        type=_port,
+        type=port(),
         default=_PORT,
         metavar="PORT",
         help=f"listen on this port, 0 for any free one (default: {_PORT})",
@@ -52,17 +51,21 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "can send: there is no authentication)",
     )
     parser.add_argument(
-        "--seconds", type=_seconds, metavar="N", help="stop after so long (default: on Ctrl-C)"
+        "--seconds",
+        type=seconds(_LONGEST),
+        metavar="N",
+        help="stop after so long (default: on Ctrl-C)",
     )
     parser.set_defaults(run=_watch)
 
 
 def _watch(options: argparse.Namespace) -> int:
-    missing = [name for name in _MODULES if not _installed(name)]
+    missing = [name for name in _MODULES if not installed(name)]
     if missing:
-        return _refuse(
+        return refuse(
+            _COMMAND,
             f"this needs {', '.join(missing)}, which is not installed.\n"
-            f"Install it with: pip install '{_EXTRA}'"
+            f"Install it with: pip install '{_EXTRA}'",
         )
     from .refusal import CannotListenError, CannotShowError
     from .run import run
@@ -70,37 +73,4 @@ def _watch(options: argparse.Namespace) -> int:
     try:
         return run(options.host, options.port, options.seconds)
     except (CannotListenError, CannotShowError) as error:
-        return _refuse(f"{error}.")
-
-
-def _installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # the package above it is missing
-        return False
-
-
-def _refuse(message: str) -> int:
-    print(f"gluellm-pools watch: {message}", file=sys.stderr)
-    return EXIT_USAGE
-
-
-def _port(text: str) -> int:
-    value = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else -1
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}, allowed is a port from 1 to 65535, or 0 for any free one"
-        )
-    return value
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= _LONGEST:
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}, allowed is a number of seconds, at most {_LONGEST:g}"
-        )
-    return value
+        return refuse(_COMMAND, f"{error}.")

@@ -50,29 +50,17 @@ class Screen(Protocol):
         """Tell what is yet untold."""
 
 
-class LiveScreen:
+class LiveScreen(LiveArea):
     """Redraws in place."""
 
     def __init__(self, console: Console, url: str, intake: Intake, notes: Notes) -> None:
+        super().__init__(console)
         self.interval = 0.5
         self._console = console
         self._url = url
         self._intake = intake
         self._notes = notes
-        self._area = LiveArea(console)
         self._logged: deque[str] = deque(maxlen=_LOG_LINES)
-
-    def __enter__(self) -> Self:
-        self._area.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._area.__exit__(kind, value, traceback)
 
     def show(self) -> None:
         intake = self._intake
@@ -86,7 +74,7 @@ class LiveScreen:
         foot = [Text(f"logged: {line}", style="yellow") for line in self._logged]
         foot += [Text(line, style="red") for line in self._notes.lines()]
         foot += [Text(line, style="dim") for line in unshown_lines(intake)]
-        self._area.draw(frame(self._console, intake.processes, head, foot))
+        self.draw(frame(self._console, intake.processes, head, foot))
 
     def close(self) -> None:
         self.show()
