@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from opentelemetry.instrumentation.gluellm.adapters.httpcore.adapter import _LOST as HTTP_SEAMS
+from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import SEAMS as ANY_LLM_SEAMS
 from opentelemetry.instrumentation.gluellm.cli.verify.queries import QUERIES
 from opentelemetry.instrumentation.gluellm.config import SETTINGS
@@ -108,7 +109,7 @@ METRICS_CLOSE = """
 ## Seams
 
 The values of `gluellm.seam` on `gluellm.instrumentation.seam`, and what is lost where the gauge is 0.
-The first table is for `gluellm.pool.library` httpx and httpx2. The second is for any-llm, for which
+Each table is for the values of `gluellm.pool.library` in its head. The last is for any-llm, for which
 `gluellm.pool.library` is `any_llm` on this one metric; it is there once any-llm is imported.
 
 {seams}
@@ -263,11 +264,15 @@ def query_section() -> list[str]:
 
 
 def seam_tables() -> str:
-    """What each seam carries, for the HTTP libraries and for any-llm."""
+    """What each seam carries, for each library and for any-llm."""
+    lost: dict[str, Mapping[str, str]] = {
+        " and ".join(map(code, adapter.MODULES.values())): adapter.LOST for adapter in ADAPTERS
+    }
+    lost["any-llm"] = {name: ANY_LLM_LOST[name] for name in ANY_LLM_SEAMS}
     tables = []
-    for lost in (HTTP_SEAMS, {name: ANY_LLM_LOST[name] for name in ANY_LLM_SEAMS}):
-        rows = [f"| {code(name)} | {text} |" for name, text in lost.items()]
-        tables.append("\n".join(["| seam | lost without it |", "|---|---|", *rows]))
+    for library, signals in lost.items():
+        rows = [f"| {code(name)} | {text} |" for name, text in signals.items()]
+        tables.append("\n".join([f"| seam of {library} | lost without it |", "|---|---|", *rows]))
     return "\n\n".join(tables)
 
 

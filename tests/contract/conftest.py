@@ -6,6 +6,7 @@ Everything here goes through the package's public interface and the libraries' o
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,8 @@ from support.installation import instrument
 from support.libraries import Library
 from support.telemetry import Telemetry
 
+from .cells import LIBRARIES, cell
+
 MODES = ("sync", "asyncio")
 
 
@@ -23,14 +26,30 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "runner" in metafunc.fixturenames:
-        marker = metafunc.definition.get_closest_marker("modes")
-        metafunc.parametrize("runner", marker.args if marker else MODES, indirect=True)
+    names = [name for name in ("library", "runner") if name in metafunc.fixturenames]
+    if not names:
+        return
+    marker = metafunc.definition.get_closest_marker("modes")
+    wanted = marker.args if marker else MODES
+    file = Path(str(metafunc.definition.path)).name
+    pairs = [
+        (library, mode)
+        for library in LIBRARIES
+        for mode in cell(file, metafunc.function.__name__, library, wanted).modes
+    ]
+    if names == ["library"]:
+        metafunc.parametrize(
+            "library", list(dict.fromkeys(pair[0] for pair in pairs)), indirect=True
+        )
+    elif names == ["runner"]:
+        metafunc.parametrize("runner", wanted, indirect=True)
+    else:
+        metafunc.parametrize("library,runner", pairs, indirect=True)
 
 
-@pytest.fixture(params=["httpx", "httpx2"])
+@pytest.fixture
 def library(request: pytest.FixtureRequest) -> Library:
-    """httpx on httpcore, httpx2 on httpcore2."""
+    """A client library, whichever has the scenario."""
     return Library.load(request.param)
 
 

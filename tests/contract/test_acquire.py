@@ -94,7 +94,7 @@ def test_pool_timeout(
     holder = pool.send(server.reply("/held", Reply(end_after=gate)))
     holder.head()
     late = pool.send(server.url(), pool=0.15)
-    assert isinstance(late.failure(), library.core.PoolTimeout)
+    assert isinstance(late.failure(), library.raises("pool_timeout"))
     assert telemetry.current("queued") == 0
     assert telemetry.value(semconv.ACTIVE_REQUESTS) == 1
     assert_near(telemetry.total(semconv.ACQUIRE_DURATION, error="pool_timeout"), 0.15)
@@ -182,7 +182,7 @@ def test_two_waiters_whose_connection_stays_silent(
     gate.open()
     holder.read()
     for waiter in waiters:
-        assert isinstance(waiter.failure(), library.core.ReadTimeout)
+        assert isinstance(waiter.failure(), library.raises("read_timeout"))
     on_reused, on_new = failed("read_timeout", created=False), failed("read_timeout")
     assert_settled(telemetry, [holder, *waiters], new(), on_reused, on_new)
     assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"error": 2}

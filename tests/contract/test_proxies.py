@@ -120,10 +120,10 @@ def test_proxy_that_is_not_there(
     """A refused and an unreachable proxy fail like a refused and an unreachable origin."""
     url = target(listen, kind, certificates).url()
     refused = proxied(runner, library, kind, refused_url(), certificates).send(url)
-    assert isinstance(refused.failure(), library.core.ConnectError)
+    assert isinstance(refused.failure(), library.raises("connection_error"))
     with unreachable() as proxy:
         late = proxied(runner, library, kind, proxy, certificates).send(url, connect=0.15)
-        assert isinstance(late.failure(), library.core.ConnectTimeout)
+        assert isinstance(late.failure(), library.raises("connect_timeout"))
     rows = connect_failed("connection_error"), connect_failed("connect_timeout")
     assert_settled(telemetry, [refused, late], *rows)
     assert_near(telemetry.total(semconv.CONNECTION_CREATE_DURATION, error="connect_timeout"), 0.15)
@@ -145,7 +145,7 @@ def test_certificate_behind_a_proxy_that_is_not_trusted(
     distrusting = certificates.distrusting_client()
     pool = runner.pool(library, proxy=library.core.Proxy(url), ssl_context=distrusting)
     exchange = pool.send(server.url())
-    assert isinstance(exchange.failure(), library.core.ConnectError)
+    assert isinstance(exchange.failure(), library.raises("connection_error"))
     assert_settled(telemetry, [exchange], connect_failed("secure_connection_error"))
     assert telemetry.value(semconv.CONNECTION_OPENED) == 0
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0

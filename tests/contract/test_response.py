@@ -95,7 +95,7 @@ def test_read_timeout_before_the_head(
     never = server.gate()
     pool = runner.pool(library)
     exchange = pool.send(server.reply("/", Reply(head_after=never)), read=0.15)
-    assert isinstance(exchange.failure(), library.core.ReadTimeout)
+    assert isinstance(exchange.failure(), library.raises("read_timeout"))
     assert_settled(telemetry, [exchange], failed("read_timeout"))
     assert_phases(telemetry, awaiting_response=0.15)
     assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"error": 1}
@@ -111,7 +111,7 @@ def test_read_timeout_in_the_body(
     pool = runner.pool(library)
     exchange = pool.send(server.reply("/", Reply(end_after=never)), read=0.15)
     exchange.head()
-    with pytest.raises(library.core.ReadTimeout):
+    with pytest.raises(library.raises("read_timeout")):
         exchange.read()
     assert_settled(telemetry, [exchange], failed("read_timeout", status=200))
     assert_phases(telemetry, reading=0.15)
@@ -125,7 +125,7 @@ def test_write_timeout(
     deaf = listen(DeafServer)
     pool = runner.pool(library)
     exchange = pool.send(deaf.url(), body=bytes(MORE_THAN_BUFFERS), write=0.15)
-    assert isinstance(exchange.failure(), library.core.WriteTimeout)
+    assert isinstance(exchange.failure(), library.raises("write_timeout"))
     assert_settled(telemetry, [exchange], failed("write_timeout"))
     assert_near(telemetry.phases()["awaiting_response"], exchange.duration)
     assert exchange.duration >= 0.15
@@ -172,7 +172,7 @@ def test_broken_off_in_the_body(
     exchange = pool.send(server.reply("/", Reply(end_after=0.15, failure=failure)))
     exchange.head()
     assert exchange.chunk() == b"ok"
-    with pytest.raises((library.core.ReadError, library.core.RemoteProtocolError)):
+    with pytest.raises((library.raises("read_error"), library.raises("protocol_error"))):
         exchange.read()
     assert_settled(telemetry, [exchange], failed(error, status=200))
     assert_near(telemetry.phases()["reading"], exchange.left - server.timeline.at("chunk"))

@@ -48,7 +48,7 @@ def test_failure_after_the_head_is_no_reuse_failure(
     first = pool.get(server.url())
     second = pool.send(server.url())
     second.head()
-    with pytest.raises(library.core.ReadError):
+    with pytest.raises(library.raises("read_error")):
         second.read()
     row = failed("read_error", created=False, status=200)
     assert_settled(telemetry, [first, second], new(), row)

@@ -60,7 +60,7 @@ def test_connecting_fails_at_once(
     pool = runner.pool(library)
     url = refused_url() if error == "connection_error" else UNRESOLVABLE
     exchange = pool.send(url, connect=5)
-    assert isinstance(exchange.failure(), library.core.ConnectError)
+    assert isinstance(exchange.failure(), library.raises("connection_error"))
     assert_settled(telemetry, [exchange], connect_failed(error))
     assert_near(telemetry.phases()["connecting"], exchange.duration)
     assert telemetry.value(semconv.CONNECTION_OPENED) == 0
@@ -77,7 +77,7 @@ def test_connect_timeout(runner: Runner, library: Library, telemetry: Telemetry)
         exchange = pool.send(url, connect=0.2)
         wait_until(lambda: telemetry.current("connecting") == 1)
         assert telemetry.value(semconv.CONNECTION_CONNECTING) == 1
-        assert isinstance(exchange.failure(), library.core.ConnectTimeout)
+        assert isinstance(exchange.failure(), library.raises("connect_timeout"))
     assert_settled(telemetry, [exchange], connect_failed("connect_timeout"))
     assert_near(telemetry.total(semconv.CONNECTION_CREATE_DURATION, error="connect_timeout"), 0.2)
     assert_phases(telemetry, connecting=0.2)
@@ -95,7 +95,7 @@ def test_certificate_that_is_not_trusted(
     server = listen(HTTP1Server, tls=certificates.server(), setup_after=0.1)
     pool = runner.pool(library, ssl_context=certificates.distrusting_client())
     exchange = pool.send(server.url())
-    assert isinstance(exchange.failure(), library.core.ConnectError)
+    assert isinstance(exchange.failure(), library.raises("connection_error"))
     assert_settled(telemetry, [exchange], connect_failed("secure_connection_error"))
     assert_near(telemetry.total(semconv.CONNECTION_CREATE_DURATION), exchange.duration)
     assert telemetry.value(semconv.CONNECTION_OPENED) == 0
@@ -113,7 +113,7 @@ def test_tls_handshake_that_times_out(
     server = listen(HTTP1Server, tls=certificates.server(), setup_after=30)
     pool = runner.pool(library, ssl_context=certificates.client())
     exchange = pool.send(server.url(), connect=0.15)
-    assert isinstance(exchange.failure(), library.core.ConnectTimeout)
+    assert isinstance(exchange.failure(), library.raises("connect_timeout"))
     assert_settled(telemetry, [exchange], connect_failed("connect_timeout"))
     assert_phases(telemetry, connecting=0.15)
 
@@ -135,7 +135,7 @@ def test_connecting_is_tried_again(runner: Runner, library: Library, telemetry: 
     """``retries`` belong to the same set-up: one value, which covers them all."""
     pool = runner.pool(library, retries=1)
     exchange = pool.send(refused_url())
-    assert isinstance(exchange.failure(), library.core.ConnectError)
+    assert isinstance(exchange.failure(), library.raises("connection_error"))
     assert_settled(telemetry, [exchange], connect_failed("connection_error"))
     assert_near(telemetry.total(semconv.CONNECTION_CREATE_DURATION), exchange.duration)
 
@@ -160,7 +160,7 @@ def test_unix_socket_that_nobody_serves(
     """A missing socket file is a connection error."""
     pool = runner.pool(library, uds=str(tmp_path / "missing"))
     exchange = pool.send("http://local/")
-    assert isinstance(exchange.failure(), (library.core.ConnectError, OSError))
+    assert isinstance(exchange.failure(), (library.raises("connection_error"), OSError))
     assert_settled(telemetry, [exchange], connect_failed("connection_error"))
 
 

@@ -86,7 +86,7 @@ def test_set_up_that_fails_for_one_and_works_for_the_next(
     hasty = pool.send(server.url(), connect=0.1)
     server.timeline.wait_for("accept")
     patient = pool.send(server.url(), connect=5)
-    assert isinstance(hasty.failure(), library.core.ConnectTimeout)
+    assert isinstance(hasty.failure(), library.raises("connect_timeout"))
     patient.head()
     patient.read()
     assert server.timeline.count("accept") == 2
@@ -111,7 +111,7 @@ def test_set_up_that_fails_for_all(
     server.timeline.wait_for("accept")
     second = pool.send(server.url())
     for exchange in (first, second):
-        assert isinstance(exchange.failure(), library.core.ConnectError)
+        assert isinstance(exchange.failure(), library.raises("connection_error"))
     assert server.timeline.count("accept") == 2
     row = connect_failed("secure_connection_error")
     assert_settled(telemetry, [first, second], row, row)

@@ -44,11 +44,7 @@ class Runner:
 
     def pool(self, library: Library, **settings: Any) -> PoolUnderTest:
         """A bare pool; settings as ``httpcore.ConnectionPool`` takes them."""
-        pool: PoolUnderTest
-        if self.portal is None:
-            pool = SyncPool(library, library.core.ConnectionPool(**settings))
-        else:
-            pool = AsyncPool(library, library.core.AsyncConnectionPool(**settings), self)
+        pool = library.pool(self, **settings)
         self.pools.append(pool)
         return pool
 

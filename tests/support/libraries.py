@@ -5,10 +5,24 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .clients import PoolUnderTest, Runner
 
 Timeouts = dict[str, float]
 """Seconds by ``pool``, ``connect``, ``read`` and ``write``; what is left out waits for ever."""
+
+_OTHERS = ("aiohttp", "urllib3", "grpc")
+_EXCEPTIONS = {
+    "pool_timeout": "PoolTimeout",
+    "connect_timeout": "ConnectTimeout",
+    "read_timeout": "ReadTimeout",
+    "write_timeout": "WriteTimeout",
+    "connection_error": "ConnectError",
+    "read_error": "ReadError",
+    "protocol_error": "RemoteProtocolError",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +36,24 @@ class Library:
 
     @classmethod
     def load(cls, name: str) -> Library:
-        """``httpx`` on httpcore, or ``httpx2`` on httpcore2."""
+        """The library of this name."""
+        if name in _OTHERS:
+            found: Library = importlib.import_module(f"support.{name}_pools").LIBRARY
+            return found
         core = importlib.import_module(name.replace("httpx", "httpcore"))
         return cls(name, core, importlib.import_module(name))
+
+    def raises(self, error: str) -> Any:
+        """What a pool of it raises where the contract says ``error``, for ``isinstance``."""
+        return getattr(self.core, _EXCEPTIONS[error])
+
+    def pool(self, runner: Runner, **settings: Any) -> PoolUnderTest:
+        """A bare pool; settings as ``httpcore.ConnectionPool`` takes them."""
+        from .clients import AsyncPool, SyncPool
+
+        if runner.portal is None:
+            return SyncPool(self, self.core.ConnectionPool(**settings))
+        return AsyncPool(self, self.core.AsyncConnectionPool(**settings), runner)
 
     @property
     def assigns_twice(self) -> bool:

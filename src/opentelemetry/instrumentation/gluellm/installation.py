@@ -9,8 +9,8 @@ import weakref
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
-from .adapters.base import Adapter, Surroundings
-from .adapters.httpcore import HttpcoreAdapter
+from .adapters import ADAPTERS
+from .adapters.base import Surroundings
 from .attribution.any_llm import AnyLLMAttribution
 from .attribution.context import current_call
 from .attribution.hosts import provider_for_host
@@ -101,9 +101,9 @@ class Installation:
             if clients_only
             else AnyLLMAttribution(self._failed, whole_stacks=config.leak_stacks)
         )
-        httpcore = HttpcoreAdapter()
-        httpcore.on_seams = logs.warn_of_missing_seams
-        self._adapters: tuple[Adapter, ...] = (httpcore,)
+        self._adapters = tuple(adapter() for adapter in ADAPTERS)
+        for adapter in self._adapters:
+            adapter.on_seams = logs.warn_of_missing_seams
         self._reporter = self._reporter_on(config.snapshot_signal)
 
     def install(self) -> None:

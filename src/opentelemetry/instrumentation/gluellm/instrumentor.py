@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
-from .adapters.httpcore import any_owned, disown, own, pools_of
+from .adapters.clients import any_owned, disown, library_of, own, pools_of
 from .config import Config
 from .diagnosis.snapshot import Snapshot
 from .http_spans import HttpSpans
@@ -150,7 +150,7 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 installation.install()
                 base._installation = installation
             for pool in pools:
-                own(pool, Owner(pool_name or _library_of(pool), None))
+                own(pool, Owner(pool_name or library_of(pool), None))
 
     @classmethod
     def uninstrument_client(cls, client: Any) -> None:
@@ -190,10 +190,6 @@ def _renew_lock() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
-
-
-def _library_of(pool: Any) -> str:
-    return "httpx2" if type(pool).__module__.startswith("httpcore2") else "httpx"
 
 
 def _provider(name: str, method: str, kwargs: dict[str, Any]) -> Any:

@@ -48,15 +48,15 @@ class Dropped:
         LOGGER.error("dropped")
 
 
-class Extensions(dict[str, Any]):
-    """Lets the garbage collector come at one place: where the extensions are looked at."""
+class Connections(list[Any]):
+    """Lets the garbage collector come at one place: where a pool's connections are got to know."""
 
-    def get(self, key: str, default: Any = None) -> Any:
-        if sys._getframe(1).f_code.co_name == "_track" and not INSIDE.is_set():
+    def __iter__(self) -> Any:
+        if sys._getframe(1).f_code.co_name == "adopt" and not INSIDE.is_set():
             INSIDE.set()
             Dropped()
             gc.collect()
-        return super().get(key, default)
+        return super().__iter__()
 
 
 LOGGER = logging.getLogger("app")
@@ -72,7 +72,9 @@ def main() -> None:
 
     def track() -> None:
         HELD.wait(_TIMEOUT)
-        httpcore.ConnectionPool().request("GET", url, extensions=Extensions())
+        pool = httpcore.ConnectionPool()
+        pool._connections = Connections()
+        pool.request("GET", url)
 
     threads = [
         threading.Thread(target=LOGGER.warning, args=("first",), daemon=True),

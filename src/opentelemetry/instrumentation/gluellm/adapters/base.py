@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
+from typing import ClassVar
 
+from ..patching import PatchSet, when_imported
 from ..pool.lease import Call
 from ..pool.registry import PoolRegistry
 from ..pool.seams import Seams
@@ -32,14 +36,72 @@ class Adapter(ABC):
     what rests on it and nothing else.
     """
 
-    @abstractmethod
+    MODULES: ClassVar[Mapping[str, str]]
+    """The modules that are patched once they are imported, each with its value of
+    ``gluellm.pool.library``."""
+    LOST: ClassVar[Mapping[str, str]]
+    """The seams, each with what is lost without it, in words for a warning."""
+
+    def __init__(self) -> None:
+        self._surroundings: Surroundings | None = None
+        self._patches = PatchSet()
+        self._seams: dict[str, Seams] = {}
+        self.on_seams: Callable[[Seams], None] = _ignore
+        """Told of each library's seams when it has been looked at."""
+
     def install(self, surroundings: Surroundings) -> None:
         """Patch the library, or arrange for it to be patched when it is imported."""
+        if self._surroundings is not None:
+            return
+        self._surroundings = surroundings
+        for module in self.MODULES:
+            when_imported(module, self._install_module)
 
-    @abstractmethod
     def uninstall(self) -> None:
         """Put back what was patched. Requests in flight go on undisturbed."""
+        self._surroundings = None
+        self.let_go()
+        self._patches.undo()
+        self._seams.clear()
 
-    @abstractmethod
     def seams(self) -> list[Seams]:
         """The seams of each library that has been looked at so far."""
+        return list(self._seams.values())
+
+    def _install_module(self, module: ModuleType) -> None:
+        surroundings = self._surroundings
+        name = module.__name__
+        if surroundings is None or name not in self.MODULES:
+            return
+        library = self.MODULES[name]
+        if library in self._seams:
+            return
+        seams = Seams(library, _version(name), signals=dict(self.LOST))
+        self._seams[library] = seams
+        self.patch(module, library, surroundings, seams.found)
+        self.on_seams(seams)
+
+    @abstractmethod
+    def patch(
+        self,
+        module: ModuleType,
+        library: str,
+        surroundings: Surroundings,
+        found: dict[str, bool],
+    ) -> None:
+        """Patch the library's module, and note in ``found`` which seams it has."""
+
+    @abstractmethod
+    def let_go(self) -> None:
+        """The installation is undone: what can't be taken back passes everything on from now."""
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _ignore(seams: Seams) -> None:
+    pass

@@ -80,6 +80,8 @@ def _pool(tracker: PoolTracker) -> PoolSnapshot | None:
         requests_entered=tracker.entered,
         max_connections=view.max_connections,
         max_idle_connections=view.max_idle_connections,
+        max_connections_per_origin=view.max_connections_per_origin,
+        limits_from=view.limits_from,
         keepalive_expiry=view.keepalive_expiry,
         tcp_keepalive=view.tcp_keepalive,
         pool_timeout=ledger.acquire_timeout,

@@ -71,7 +71,7 @@ class PoolSnapshot:
     provider: str | None
     """any-llm's key; None when unknown."""
     library: str
-    """``httpx`` or ``httpx2``."""
+    """One of the telemetry contract's values of ``gluellm.pool.library``."""
     age: float
     """Since its first request."""
     requests_entered: int
@@ -80,6 +80,10 @@ class PoolSnapshot:
     """None when unlimited."""
     max_idle_connections: int | None = None
     """None when unlimited."""
+    max_connections_per_origin: int | None = None
+    """None when there is no such limit."""
+    limits_from: str | None = None
+    """What set the limits: ``configure_pools()`` in words; None for who built the client."""
     keepalive_expiry: float | None = None
     """How long an idle connection is kept; None when for ever."""
     tcp_keepalive: bool | None = None

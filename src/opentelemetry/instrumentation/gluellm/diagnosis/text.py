@@ -84,6 +84,10 @@ def _pool(pool: PoolSnapshot) -> Iterator[str]:
         f"{one_line(pool.label)}: {pool.active} active, {pool.connecting} connecting, "
         f"{pool.idle} idle of {maximum} connections; {pool.queued} queued"
     )
+    if pool.max_connections_per_origin is not None:
+        yield f"  at most {counted(pool.max_connections_per_origin, 'connection')} to each origin"
+    if pool.limits_from:
+        yield from _wrapped(f"limits from {one_line(pool.limits_from)}", "  ")
     expiry = "for ever" if pool.keepalive_expiry is None else f"{pool.keepalive_expiry:g} s"
     keepalive = {True: ", SO_KEEPALIVE on", False: ", SO_KEEPALIVE off", None: ""}
     yield from _wrapped(

@@ -37,6 +37,10 @@ class PoolView:
     tcp_keepalive: bool | None
     """Whether its sockets have SO_KEEPALIVE; None when that isn't known."""
     connections: Sequence[ConnectionView]
+    max_connections_per_origin: int | None = None
+    """None when there is no such limit."""
+    limits_from: str | None = None
+    """What set the limits, in words, where that was not the one who built the client."""
 
 
 class PoolReader(Protocol):

@@ -6,87 +6,69 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
-from ...patching import PatchSet, when_imported
 from ...pool.guard import Failures
-from ...pool.seams import Seams
 from ...pool.tracker import PoolTracker
+from ..admission import Admission
 from ..base import Adapter, Surroundings
+from ..marks import LIMITS_FROM, OWNER, TRACKER, give_defaults
 from . import connections, probes
-from .marks import CONNECTION, LEASE, OWNER, TRACKER, connection_of, give_defaults
+from .marks import CONNECTION, LEASE, connection_of
 from .requests import RequestSeams
 from .responses import ResponseSeams
-
-# httpcore2 first: after httpx2.alias_httpx() both names mean the same classes.
-_LIBRARIES = {"httpcore2": "httpx2", "httpcore": "httpx"}
-
-_LOST = {
-    "request": "everything about pools of this library",
-    "acquire": "time to acquire, occupancy and every phase after queued",
-    "wait": "telling a wait in the queue from an immediate acquire, and the pool timeout",
-    "requeue": "requeues",
-    "release": "lease durations and finished requests",
-    "connection_setup": "set-up times, and failures to connect",
-    "connection_open": "connections opened, and the end of the phase connecting",
-    "connection_close": "connections closed",
-    "close_reason": "why the pool closes idle connections",
-    "read": "telling the phases reading and unread apart",
-    "http2": "the phase stream_queued, and reading on HTTP/2",
-    "state": "open connections, limits and occupancy",
-    "pool_owner": "the provider of pools that are built inside an any-llm call",
-    "pool_close": "telling closed pools from garbage-collected ones",
-}
 
 
 class HttpcoreAdapter(Adapter):
     """Patches whichever of httpcore and httpcore2 is there, now or once it is imported."""
 
+    # httpcore2 first: after httpx2.alias_httpx() both names mean the same classes.
+    MODULES: ClassVar = {"httpcore2": "httpx2", "httpcore": "httpx"}
+    LOST: ClassVar = {
+        "request": "everything about pools of this library",
+        "acquire": "time to acquire, occupancy and every phase after queued",
+        "wait": "telling a wait in the queue from an immediate acquire, and the pool timeout",
+        "requeue": "requeues",
+        "release": "lease durations and finished requests",
+        "connection_setup": "set-up times, and failures to connect",
+        "connection_open": "connections opened, and the end of the phase connecting",
+        "connection_close": "connections closed",
+        "close_reason": "why the pool closes idle connections",
+        "read": "telling the phases reading and unread apart",
+        "http2": "the phase stream_queued, and reading on HTTP/2",
+        "state": "open connections, limits and occupancy",
+        "pool_owner": "the provider of pools that are built inside an any-llm call",
+        "pool_close": "telling closed pools from garbage-collected ones",
+    }
+
     def __init__(self) -> None:
-        self._surroundings: Surroundings | None = None
-        self._patches = PatchSet()
-        self._installed: dict[str, RequestSeams] = {}
-        self._seams: dict[str, Seams] = {}
-        self.on_seams: Callable[[Seams], None] = _ignore
-        """Told of each library's seams when it has been looked at."""
+        super().__init__()
+        self._admissions: list[Admission] = []
 
     def install(self, surroundings: Surroundings) -> None:
-        if self._surroundings is not None:
-            return
-        self._surroundings = surroundings
-        for core, library in _LIBRARIES.items():
+        for core, library in self.MODULES.items():
             if _is_wanted(library) and importlib.util.find_spec(core) is not None:
                 importlib.import_module(core)
-            when_imported(core, self._install_module)
+        super().install(surroundings)
 
-    def uninstall(self) -> None:
-        self._surroundings = None
-        for seams in self._installed.values():
-            seams.active = False
-        self._installed.clear()
-        self._patches.undo()
-        self._seams.clear()
+    def let_go(self) -> None:
+        for admission in self._admissions:
+            admission.active = False
+        self._admissions.clear()
 
-    def seams(self) -> list[Seams]:
-        return list(self._seams.values())
-
-    # One library
-
-    def _install_module(self, module: ModuleType) -> None:
-        surroundings = self._surroundings
-        core = module.__name__
-        if surroundings is None or core in self._installed or core not in _LIBRARIES:
-            return
-        library = _LIBRARIES[core]
-        requests = RequestSeams(surroundings, library)
-        self._installed[core] = requests
-        seams = Seams(library, _version(core), signals=_LOST)
-        self._seams[library] = seams
+    def patch(
+        self,
+        module: ModuleType,
+        library: str,
+        surroundings: Surroundings,
+        found: dict[str, bool],
+    ) -> None:
+        admission = Admission(surroundings, library, connections.READER, connections.adopt)
+        self._admissions.append(admission)
+        requests = RequestSeams(admission)
         for prefix, package in (("Async", "_async"), ("", "_sync")):
-            self._install_variant(module, prefix, package, requests, seams.found)
-        self.on_seams(seams)
+            self._install_variant(module, prefix, package, requests, found)
 
     def _install_variant(
         self,
@@ -109,7 +91,7 @@ class HttpcoreAdapter(Adapter):
         close = "aclose" if is_async else "close"
         handle = "handle_async_request" if is_async else "handle_request"
 
-        give_defaults(pool, TRACKER, OWNER)
+        give_defaults(pool, TRACKER, OWNER, LIMITS_FROM)
         give_defaults(getattr(core, "Request", None), LEASE)
         give_defaults(http11, CONNECTION)
         give_defaults(http2, CONNECTION)
@@ -256,14 +238,3 @@ def _is_wanted(library: str) -> bool:
     # Seams are told from instrument() on, so the core library is looked at as soon as somebody can
     # use it; httpx itself imports it only when the first client is built.
     return library in sys.modules or "any_llm" in sys.modules
-
-
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def _ignore(seams: Seams) -> None:
-    pass

@@ -19,6 +19,7 @@ from ...pool.reader import ConnectionView, PoolView
 from ...pool.stats import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, Tally
 from ...pool.tracker import PoolTracker
 from ..errors import error_type
+from ..marks import LIMITS_FROM
 from .marks import CONNECTION, connection_of
 from .responses import time_reads
 from .setup import time_setup
@@ -173,6 +174,7 @@ def view(pool: Any, tracker: PoolTracker) -> PoolView:
         keepalive_expiry=getattr(pool, "_keepalive_expiry", None),
         tcp_keepalive=_tcp_keepalive(pool),
         connections=found,
+        limits_from=getattr(pool, LIMITS_FROM, None),
     )
 
 

@@ -12,91 +12,42 @@ from typing import Any
 
 from ...pool.lease import Lease
 from ...pool.loops import running_loop
-from ...pool.registry import Owner
 from ...pool.tracker import PoolTracker
-from ..base import Surroundings
+from ..admission import Admission
 from ..errors import error_type
 from . import connections
-from .marks import CONNECTION, OWNER, TRACKER, lease_of
-
-_LOCK_TIMEOUT = 0.05
-EXCLUDED = Owner("", None)
-"""Owner of a pool that the user took out."""
+from .marks import CONNECTION, lease_of
 
 
 class RequestSeams:
     """Replacements for the methods that a request passes through until its response's head."""
 
-    def __init__(self, surroundings: Surroundings, library: str) -> None:
-        self._surroundings = surroundings
-        self.registry = self._registry = surroundings.registry
-        self._library = library
-        self.active = True
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._surroundings = admission.surroundings
+        self.registry = self._registry = admission.registry
 
     # Whose pool it is
 
     def pool_init(self, original: Any) -> Any:
         """Claim a pool that is built inside an any-llm call."""
-        current_call = self._surroundings.current_call
+        claim = self._admission.claim
 
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
             original(self_, *args, **kwargs)
-            call = current_call()
-            if call is not None and not call.ended and getattr(self_, OWNER, None) is None:
-                setattr(self_, OWNER, Owner(call.provider, call.provider, call.place))
+            claim(self_)
 
         return __init__
 
     def _enter(self, pool: Any, request: Any) -> PoolTracker | None:
         """The tracker for a pool that has none, or None where the pool is not in scope."""
-        if not self.active:
-            return None
-        # Not without end: the garbage collector may run in here, and a finalizer that logs waits
-        # for the log's lock, whose holder, a handler that sends over HTTP, may wait for this one.
-        lock = self._registry.lock
-        if not lock.acquire(timeout=_LOCK_TIMEOUT):
-            return None  # this request is not seen; the next one tries again
         try:
-            return self._track(pool, request)
+            timeouts = request.extensions.get("timeout") or {}
+            host = request.url.host.decode("ascii", "replace")
+            return self._admission.enter(pool, host, timeouts.get("read"))
         except Exception as error:
             self._registry.failures.caught("httpcore.track", error)
             return None
-        finally:
-            lock.release()
-
-    def _track(self, pool: Any, request: Any) -> PoolTracker | None:
-        tracker: PoolTracker | None = getattr(pool, TRACKER, None)
-        if tracker is not None and tracker.open and tracker.registry is self._registry:
-            return tracker
-        owner = self._owner(pool, request)
-        if owner is None:
-            return None
-        tracker = self._registry.track(pool, connections.READER, owner=owner, library=self._library)
-        timeouts = request.extensions.get("timeout") or {}
-        tracker.read_timeout = timeouts.get("read")
-        connections.adopt(pool, tracker)
-        setattr(pool, TRACKER, tracker)
-        return tracker
-
-    def _owner(self, pool: Any, request: Any) -> Owner | None:
-        owner: Owner | None = getattr(pool, OWNER, None)
-        if owner is EXCLUDED:
-            return None
-        surroundings = self._surroundings
-        call = surroundings.current_call()
-        if call is not None and call.ended:
-            call = None
-        if owner is not None:
-            if owner.provider is None and call is not None:
-                # The user named the pool; whose it is tells its first request.
-                return Owner(owner.name, call.provider, owner.built_at)
-            return owner
-        if call is not None:
-            return Owner(call.provider, call.provider)
-        if not surroundings.everything:
-            return None
-        host = request.url.host.decode("ascii", "replace")
-        return Owner(self._library, surroundings.provider_for_host(host))
 
     # One request
 

@@ -1,0 +1,120 @@
+"""Which pools are tracked, and as whose: the same question for every library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..pool.lease import Call
+from ..pool.loops import running_loop
+from ..pool.reader import PoolReader
+from ..pool.registry import Owner
+from ..pool.tracker import PoolTracker
+from .base import Surroundings
+from .marks import OWNER, TRACKER
+
+_LOCK_TIMEOUT = 0.05
+EXCLUDED = Owner("", None)
+"""Owner of a pool that the user took out."""
+
+Adopt = Callable[[Any, PoolTracker], None]
+"""Gets to know the connections that a pool has when its tracking begins."""
+
+
+class Admission:
+    """Claims the pools of one library, and begins to track those in scope with their first request.
+
+    A pool bears its tracker and its owner as attributes (``marks``), for which its class has been
+    given defaults.
+    """
+
+    def __init__(
+        self, surroundings: Surroundings, library: str, reader: PoolReader, adopt: Adopt
+    ) -> None:
+        self.surroundings = surroundings
+        self.registry = surroundings.registry
+        self.library = library
+        self.active = True
+        """False once the installation is undone: what is left of it passes everything on."""
+        self._reader = reader
+        self._adopt = adopt
+
+    def call(self) -> Call | None:
+        """The any-llm call that is under way here."""
+        call = self.surroundings.current_call()
+        return None if call is None or call.ended else call
+
+    def claim(self, pool: Any) -> None:
+        """A pool was built; inside an any-llm call it is that provider's."""
+        try:
+            call = self.call()
+            if call is not None and getattr(pool, OWNER, None) is None:
+                setattr(pool, OWNER, Owner(call.provider, call.provider, call.place))
+        except Exception as error:
+            self.registry.failures.caught(f"{self.library}.claim", error)
+
+    def tracker(
+        self, pool: Any, host: str, read_timeout: float | None = None
+    ) -> PoolTracker | None:
+        """The tracker of a pool that gets a request for ``host``; None where it is not in scope.
+
+        ``read_timeout`` (seconds) is what this request asks for.
+        """
+        tracker: PoolTracker | None = getattr(pool, TRACKER, None)
+        if tracker is None or not tracker.open or tracker.registry is not self.registry:
+            if (
+                not self.surroundings.everything
+                and getattr(pool, OWNER, None) is None
+                and self.surroundings.current_call() is None
+            ):
+                return None
+            tracker = self.enter(pool, host, read_timeout)
+        if tracker is not None and tracker.loop is None:
+            tracker.loop = running_loop()
+        return tracker
+
+    def enter(self, pool: Any, host: str, read_timeout: float | None = None) -> PoolTracker | None:
+        """Begin to track a pool that has no tracker, where it is in scope."""
+        if not self.active:
+            return None
+        # Not without end: the garbage collector may run in here, and a finalizer that logs waits
+        # for the log's lock, whose holder, a handler that sends over HTTP, may wait for this one.
+        lock = self.registry.lock
+        if not lock.acquire(timeout=_LOCK_TIMEOUT):
+            return None  # this request is not seen; the next one tries again
+        try:
+            return self._track(pool, host, read_timeout)
+        except Exception as error:
+            self.registry.failures.caught(f"{self.library}.track", error)
+            return None
+        finally:
+            lock.release()
+
+    def _track(self, pool: Any, host: str, read_timeout: float | None) -> PoolTracker | None:
+        tracker: PoolTracker | None = getattr(pool, TRACKER, None)
+        if tracker is not None and tracker.open and tracker.registry is self.registry:
+            return tracker
+        owner = self._owner(pool, host)
+        if owner is None:
+            return None
+        tracker = self.registry.track(pool, self._reader, owner=owner, library=self.library)
+        tracker.read_timeout = read_timeout
+        self._adopt(pool, tracker)
+        setattr(pool, TRACKER, tracker)
+        return tracker
+
+    def _owner(self, pool: Any, host: str) -> Owner | None:
+        owner: Owner | None = getattr(pool, OWNER, None)
+        if owner is EXCLUDED:
+            return None
+        call = self.call()
+        if owner is not None:
+            if owner.provider is None and call is not None:
+                # The user named the pool; whose it is tells its first request.
+                return Owner(owner.name, call.provider, owner.built_at)
+            return owner
+        if call is not None:
+            return Owner(call.provider, call.provider)
+        if not self.surroundings.everything:
+            return None
+        return Owner(self.library, self.surroundings.provider_for_host(host))

@@ -1,0 +1,65 @@
+"""Single clients that the user hands in, and takes out again."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from ..pool.registry import Owner
+from .admission import EXCLUDED
+from .httpcore.clients import pools_in as httpcore_pools
+from .marks import OWNER, TRACKER
+
+_FINDERS = (httpcore_pools,)
+"""Each gives the pools of a client of its library, and none for anything else."""
+
+_LIBRARIES = {"httpcore": "httpx", "httpcore2": "httpx2"}
+
+_owned: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def pools_of(client: Any) -> list[Any]:
+    """The pools of a client, of an SDK's client that holds one, or the pool itself.
+
+    Raises TypeError for anything else.
+    """
+    for pools_in in _FINDERS:
+        found = pools_in(client)
+        if found:
+            return found
+    raise TypeError(
+        f"can't instrument {type(client).__name__!r}: expected an httpx or httpx2 Client or "
+        "AsyncClient (or an SDK client that holds one) whose transport is the default one, "
+        "or a connection pool of httpcore or httpcore2"
+    )
+
+
+def library_of(pool: Any) -> str:
+    """The value of ``gluellm.pool.library`` for a pool."""
+    return _LIBRARIES[type(pool).__module__.partition(".")[0]]
+
+
+def own(pool: Any, owner: Owner) -> None:
+    """Track a pool under the user's name for it from its next request on."""
+    setattr(pool, OWNER, owner)
+    _restart(pool)
+    _owned.add(pool)
+
+
+def disown(pool: Any) -> None:
+    """Track a pool no longer, whoever uses it."""
+    setattr(pool, OWNER, EXCLUDED)
+    _restart(pool)
+    _owned.discard(pool)
+
+
+def any_owned() -> bool:
+    """Whether a client that the user handed in is still alive and instrumented."""
+    return bool(len(_owned))
+
+
+def _restart(pool: Any) -> None:
+    tracker = getattr(pool, TRACKER, None)
+    if tracker is not None:
+        setattr(pool, TRACKER, None)
+        tracker.discard("closed")

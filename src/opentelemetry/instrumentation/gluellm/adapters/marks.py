@@ -1,0 +1,21 @@
+"""Our notes on a library's objects: attributes, so that a note goes when its object goes.
+
+Each class gets the attribute with None as its default, so that reading it is one look-up, with no
+exception and without making the instance build its ``__dict__``. The defaults are inert and stay.
+"""
+
+from __future__ import annotations
+
+TRACKER = "_gluellm_tracker"
+"""On a pool: its PoolTracker, once it is tracked."""
+OWNER = "_gluellm_owner"
+"""On a pool: its Owner, where it was built inside an any-llm call or handed in by the user."""
+LIMITS_FROM = "_gluellm_limits_from"
+"""On a pool: what set its limits, in words, where that was ``configure_pools()``."""
+
+
+def give_defaults(owner: type | None, *names: str) -> None:
+    """Make ``names`` readable on every instance of a class."""
+    for name in names:
+        if owner is not None and not hasattr(owner, name):
+            setattr(owner, name, None)

@@ -1,0 +1,5 @@
+"""Scenarios that do not apply to urllib3, each with the reason."""
+
+from __future__ import annotations
+
+REASONS: dict[str, str] = {}
