@@ -12,7 +12,10 @@ from typing import Any
 
 import wrapt
 
-_MARK = "__gluellm_patch__"
+USUAL_MARK = "__gluellm_patch__"
+LIMITS_MARK = "__gluellm_limits_patch__"
+"""For patches that set limits: they come and go beside the instrumentation's, in any order."""
+MARKS = (USUAL_MARK, LIMITS_MARK)
 
 
 class _Patch:
@@ -36,28 +39,46 @@ class _Patch:
         owner = self.owner()
         if owner is None or owner.__dict__.get(self.name) is not self.replacement:
             return
-        if self.original is _INHERITED:
+        original = self.original
+        # What another set put under ours, and took back while ours was over it.
+        while (under := _patch_of(original)) is not None and not under.live:
+            original = under.original
+        if original is _INHERITED:
             delattr(owner, self.name)
         else:
-            setattr(owner, self.name, self.original)
+            setattr(owner, self.name, original)
 
 
 _INHERITED = object()
 
 
+def _patch_of(attribute: Any) -> _Patch | None:
+    """The patch that this very attribute of a class is the replacement of."""
+    function = attribute.__func__ if isinstance(attribute, classmethod) else attribute
+    for mark in MARKS:
+        patch = getattr(function, mark, None)
+        if isinstance(patch, _Patch) and patch.replacement is attribute:
+            return patch
+    return None
+
+
 def is_patched(function: Any) -> bool:
     """Whether a function is a replacement of ours, or wraps one."""
-    return isinstance(getattr(function, _MARK, None), _Patch)
+    return isinstance(getattr(function, USUAL_MARK, None), _Patch)
 
 
 class PatchSet:
     """Patches that are undone together.
 
+    Sets with another ``mark`` patch the same attributes independently, and whichever of them is
+    undone last puts the identical original back.
+
     A replacement must itself fall through to the original once its installation is gone: where
     someone wrapped our replacement since, it can't be taken out and stays in the call chain.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mark: str = USUAL_MARK) -> None:
+        self._mark = mark
         self._patches: weakref.WeakValueDictionary[int, _Patch] = weakref.WeakValueDictionary()
         self._numbers = itertools.count()
 
@@ -74,7 +95,7 @@ class PatchSet:
         Raises AttributeError when the class has no such attribute.
         """
         original = getattr(owner, name)
-        mark = getattr(original, _MARK, None)
+        mark = getattr(original, self._mark, None)
         if isinstance(mark, _Patch) and mark.live and mark.name == name and mark.owner() is owner:
             return False
         raw = owner.__dict__.get(name, _INHERITED)
@@ -105,7 +126,7 @@ class PatchSet:
 
     def _set(self, owner: type, name: str, raw: Any, attribute: Any, marked: Any) -> None:
         patch = _Patch(owner, name, raw, attribute)
-        setattr(marked, _MARK, patch)
+        setattr(marked, self._mark, patch)
         setattr(owner, name, attribute)
         self._patches[next(self._numbers)] = patch
 

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..patching import PatchSet, when_imported
+from ..patching import USUAL_MARK, PatchSet, when_imported
 from .calls import CallScope, operation_name
 
 _DIRECT = ("_aembedding", "_amoderation")
@@ -42,19 +42,24 @@ class AnyLLMAttribution:
     Takes effect when any-llm is imported, at once if it is already. ``on_error`` is called with the
     kind of a failure of ours that was caught (``attribution.install``, ``attribution.call``,
     ``attribution.stream``, ``attribution.place``); the host's call goes on as if it weren't
-    instrumented. ``whole_stacks`` notes the whole stack of each call's place.
+    instrumented. ``whole_stacks`` notes the whole stack of each call's place. With another scope
+    than the usual, what is around the calls is for another purpose, whose patches have ``mark``.
     """
 
     def __init__(
-        self, on_error: Callable[[str], None] = _no_error, *, whole_stacks: bool = False
+        self,
+        on_error: Callable[[str], None] = _no_error,
+        *,
+        whole_stacks: bool = False,
+        make_scope: Callable[[], CallScope] | None = None,
+        mark: str = USUAL_MARK,
     ) -> None:
-        self._on_error = on_error
-        self._whole_stacks = whole_stacks
+        self._make_scope = make_scope or (lambda: CallScope(on_error, whole_stacks=whole_stacks))
         self._lock = threading.RLock()
         self._module: Any = None
         self._hooked = False
         self._scope: CallScope | None = None
-        self._patches = PatchSet()
+        self._patches = PatchSet(mark)
         self._seams: dict[str, bool] = {}
         self._base: type = object
         self._coroutines: dict[str, str] = {}
@@ -65,7 +70,7 @@ class AnyLLMAttribution:
         with self._lock:
             if self._scope is not None:
                 return
-            self._scope = CallScope(self._on_error, whole_stacks=self._whole_stacks)
+            self._scope = self._make_scope()
             if self._hooked:
                 self._patch()
                 return

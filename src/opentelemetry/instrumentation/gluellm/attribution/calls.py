@@ -12,7 +12,7 @@ from typing import Any
 
 from ..pool.lease import Call
 from ..pool.place import Place, find
-from .context import current_call
+from .context import CallVariable, current_call
 from .correlation import correlation_id
 from .streams import AsyncOpening, leave, wrap_stream
 
@@ -70,8 +70,16 @@ class CallScope:
     attribution, and the failure is counted by ``on_error``.
     """
 
-    def __init__(self, on_error: Callable[[str], None], *, whole_stacks: bool = False) -> None:
+    def __init__(
+        self,
+        on_error: Callable[[str], None],
+        *,
+        whole_stacks: bool = False,
+        variable: CallVariable = current_call,
+    ) -> None:
         self.on = True
+        self.variable = variable
+        """What holds the call while it runs."""
         self._on_error = on_error
         self._whole_stacks = whole_stacks
 
@@ -83,7 +91,7 @@ class CallScope:
     def place(self) -> Place | None:
         """Where the application is at this moment; None inside another any-llm call."""
         try:
-            around = current_call.get()
+            around = self.variable.get()
             if not self.on or (around is not None and not around.ended):
                 return None
             return find(whole=self._whole_stacks)
@@ -104,26 +112,31 @@ class CallScope:
         if not self.on:
             return None
         try:
-            around = current_call.get()
+            around = self.variable.get()
             if around is not None and not around.ended:
                 return None
-            return Call(
-                provider_key(instance),
-                model_of(args, kwargs),
-                operation,
-                place,
-                correlation_id(),
-            )
+            return self.new_call(instance, operation, model_of(args, kwargs), kwargs, place)
         except Exception:
             self.failed("attribution.call")
             return None
 
+    def new_call(
+        self,
+        instance: Any,
+        operation: str | None,
+        model: str | None,
+        kwargs: dict[str, Any],  # noqa: ARG002  for scopes of another purpose
+        place: Place | None,
+    ) -> Call | None:
+        """The call of an instance that none is around; None to let it pass."""
+        return Call(provider_key(instance), model, operation, place, correlation_id())
+
     def finish(self, result: Any, call: Call, *, plain: bool = False) -> Any:
         """End the call, or hand it on to the stream that is its result."""
         try:
-            wrapped = wrap_stream(result, call)
+            wrapped = wrap_stream(result, call, self.variable)
             if wrapped is None and plain and hasattr(type(result), "__aenter__"):
-                wrapped = AsyncOpening(result, call)
+                wrapped = AsyncOpening(result, call, self.variable)
         except Exception:
             self.failed("attribution.stream")
             wrapped = None
@@ -139,7 +152,7 @@ class CallScope:
             call = self.begin(instance, None, _no_model, args, kwargs, self.place())
             if call is None:
                 return original(instance, *args, **kwargs)  # type: ignore[no-any-return]
-            token = current_call.set(call)
+            token = self.variable.set(call)
             try:
                 return original(instance, *args, **kwargs)  # type: ignore[no-any-return]
             finally:
@@ -193,7 +206,7 @@ class CallScope:
             call = self.begin(instance, operation, model_of, args, kwargs, self.place())
             if call is None:
                 return original(instance, *args, **kwargs)
-            token = current_call.set(call)
+            token = self.variable.set(call)
             try:
                 result = original(instance, *args, **kwargs)
             except BaseException:
@@ -208,7 +221,7 @@ class CallScope:
         return attributed
 
     async def _await(self, awaitable: Any, call: Call) -> Any:
-        token = current_call.set(call)
+        token = self.variable.set(call)
         try:
             result = await awaitable
         except BaseException:
@@ -237,7 +250,7 @@ class _Running:
 
     def __enter__(self) -> None:
         if self._call is not None:
-            self._token = current_call.set(self._call)
+            self._token = self._scope.variable.set(self._call)
 
     def __exit__(self, kind: object, value: object, traceback: object) -> None:
         if self._call is not None and self._token is not None:

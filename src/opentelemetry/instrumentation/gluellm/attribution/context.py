@@ -6,7 +6,9 @@ from contextvars import ContextVar
 
 from ..pool.lease import Call
 
-current_call: ContextVar[Call | None] = ContextVar("gluellm_current_call", default=None)
+CallVariable = ContextVar[Call | None]
+
+current_call: CallVariable = ContextVar("gluellm_current_call", default=None)
 """The call that requests belong to and that claims the pools built inside it.
 
 A context is copied into every task that is started inside a call, and such a task can outlive the

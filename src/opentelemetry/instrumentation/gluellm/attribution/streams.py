@@ -15,11 +15,11 @@ from contextvars import Token
 from typing import Any
 
 from ..pool.lease import Call
-from .context import current_call
+from .context import CallVariable, current_call
 
 _ENDING_STEPS = frozenset({"aclose", "close"})
 _STEPS = frozenset({"asend", "athrow", "send", "throw"}) | _ENDING_STEPS
-_OWN = frozenset({"_call", "_hold", "_stream"})
+_OWN = frozenset({"_call", "_hold", "_stream", "_variable"})
 
 
 def leave(token: Token[Call | None]) -> None:
@@ -49,28 +49,37 @@ class _Hold:
 class _Stream:
     """Passes everything through to ``stream``, with the call set while one of its steps runs."""
 
-    __slots__ = ("__weakref__", "_call", "_hold", "_stream")
+    __slots__ = ("__weakref__", "_call", "_hold", "_stream", "_variable")
 
     _call: Call
     _hold: _Hold
     _stream: Any
+    _variable: CallVariable
 
-    def __init__(self, stream: Any, call: Call, hold: _Hold | None = None) -> None:
+    def __init__(
+        self,
+        stream: Any,
+        call: Call,
+        variable: CallVariable = current_call,
+        hold: _Hold | None = None,
+    ) -> None:
         own = object.__setattr__
+        own(self, "_variable", variable)
         own(self, "_call", call)
         own(self, "_hold", hold or _Hold(call))
         own(self, "_stream", stream)
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        return type(self._stream)
+        kind: type = self._stream.__class__  # of what is under another wrapper of ours, too
+        return kind
 
     def __getattr__(self, name: str) -> Any:
         if name in _OWN:  # not there yet: an instance that copy or pickle is about to make
             raise AttributeError(name)
         value = getattr(self._stream, name)
         if name in _STEPS:
-            return _step(value, self._call, ends=name in _ENDING_STEPS)
+            return _step(value, self._call, self._variable, ends=name in _ENDING_STEPS)
         return value
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -92,19 +101,19 @@ class AsyncStream(_Stream):
     __slots__ = ()
 
     def __aiter__(self) -> Any:
-        token = current_call.set(self._call)
+        token = self._variable.set(self._call)
         try:
             iterator = aiter(self._stream)
         finally:
             leave(token)
         if iterator is self._stream:
             return self
-        return AsyncStream(iterator, self._call, self._hold)
+        return AsyncStream(iterator, self._call, self._variable, self._hold)
 
     async def __anext__(self) -> Any:
         call = self._call
         call.steps += 1
-        token = current_call.set(call)
+        token = self._variable.set(call)
         try:
             return await anext(self._stream)
         except BaseException:
@@ -120,7 +129,7 @@ class AsyncContextStream(AsyncStream):
     __slots__ = ()
 
     async def __aenter__(self) -> Any:
-        token = current_call.set(self._call)
+        token = self._variable.set(self._call)
         try:
             entered = await self._stream.__aenter__()
         finally:
@@ -128,7 +137,7 @@ class AsyncContextStream(AsyncStream):
         return self if entered is self._stream else entered
 
     async def __aexit__(self, *exception: object) -> Any:
-        token = current_call.set(self._call)
+        token = self._variable.set(self._call)
         try:
             return await self._stream.__aexit__(*exception)
         finally:
@@ -142,19 +151,19 @@ class SyncStream(_Stream):
     __slots__ = ()
 
     def __iter__(self) -> Any:
-        token = current_call.set(self._call)
+        token = self._variable.set(self._call)
         try:
             iterator = iter(self._stream)
         finally:
             leave(token)
         if iterator is self._stream:
             return self
-        return SyncStream(iterator, self._call, self._hold)
+        return SyncStream(iterator, self._call, self._variable, self._hold)
 
     def __next__(self) -> Any:
         call = self._call
         call.steps += 1
-        token = current_call.set(call)
+        token = self._variable.set(call)
         try:
             return next(self._stream)
         except BaseException:
@@ -170,7 +179,7 @@ class SyncContextStream(SyncStream):
     __slots__ = ()
 
     def __enter__(self) -> Any:
-        token = current_call.set(self._call)
+        token = self._variable.set(self._call)
         try:
             entered = self._stream.__enter__()
         finally:
@@ -178,7 +187,7 @@ class SyncContextStream(SyncStream):
         return self if entered is self._stream else entered
 
     def __exit__(self, *exception: object) -> Any:
-        token = current_call.set(self._call)
+        token = self._variable.set(self._call)
         try:
             return self._stream.__exit__(*exception)
         finally:
@@ -192,7 +201,7 @@ class AsyncOpening(_Stream):
     __slots__ = ()
 
     async def __aenter__(self) -> Any:
-        token = current_call.set(self._call)
+        token = self._variable.set(self._call)
         try:
             entered = await self._stream.__aenter__()
         except BaseException:
@@ -200,11 +209,11 @@ class AsyncOpening(_Stream):
             raise
         finally:
             leave(token)
-        wrapped = wrap_stream(entered, self._call, self._hold)
+        wrapped = wrap_stream(entered, self._call, self._variable, self._hold)
         return entered if wrapped is None else wrapped
 
     async def __aexit__(self, *exception: object) -> Any:
-        token = current_call.set(self._call)
+        token = self._variable.set(self._call)
         try:
             return await self._stream.__aexit__(*exception)
         finally:
@@ -212,7 +221,9 @@ class AsyncOpening(_Stream):
             self._call.ended = True
 
 
-def wrap_stream(result: Any, call: Call, hold: _Hold | None = None) -> Any:
+def wrap_stream(
+    result: Any, call: Call, variable: CallVariable = current_call, hold: _Hold | None = None
+) -> Any:
     """The wrapper for a stream, or None for a result that is none.
 
     Only iterators are streams. An SDK's page of a list is iterable, too, but it is a model that
@@ -221,21 +232,21 @@ def wrap_stream(result: Any, call: Call, hold: _Hold | None = None) -> Any:
     kind = type(result)
     if hasattr(kind, "__anext__"):
         if hasattr(kind, "__aenter__"):
-            return AsyncContextStream(result, call, hold)
-        return AsyncStream(result, call, hold)
+            return AsyncContextStream(result, call, variable, hold)
+        return AsyncStream(result, call, variable, hold)
     if hasattr(kind, "__next__"):
         if hasattr(kind, "__enter__"):
-            return SyncContextStream(result, call, hold)
-        return SyncStream(result, call, hold)
+            return SyncContextStream(result, call, variable, hold)
+        return SyncStream(result, call, variable, hold)
     return None
 
 
-def _step(method: Any, call: Call, *, ends: bool) -> Any:
+def _step(method: Any, call: Call, variable: CallVariable, *, ends: bool) -> Any:
     """``method`` of a stream, sync or async, with the call set while it runs."""
 
     def step(*args: Any, **kwargs: Any) -> Any:
         call.steps += 1
-        token = current_call.set(call)
+        token = variable.set(call)
         try:
             result = method(*args, **kwargs)
         except BaseException:
@@ -244,7 +255,7 @@ def _step(method: Any, call: Call, *, ends: bool) -> Any:
         finally:
             leave(token)
         if inspect.isawaitable(result):
-            return _finish_step(result, call, ends=ends)
+            return _finish_step(result, call, variable, ends=ends)
         if ends:
             call.ended = True
         return result
@@ -252,8 +263,8 @@ def _step(method: Any, call: Call, *, ends: bool) -> Any:
     return step
 
 
-async def _finish_step(awaitable: Any, call: Call, *, ends: bool) -> Any:
-    token = current_call.set(call)
+async def _finish_step(awaitable: Any, call: Call, variable: CallVariable, *, ends: bool) -> Any:
+    token = variable.set(call)
     try:
         result = await awaitable
     except BaseException:
