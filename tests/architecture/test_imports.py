@@ -63,7 +63,7 @@ def outside(*folders: str) -> list[Path]:
 
 def test_there_are_modules_to_look_at() -> None:
     """A renamed folder must not make the tests below pass by looking at nothing."""
-    for folder in ("pool", "adapters", "attribution", "telemetry", "cli"):
+    for folder in ("pool", "adapters", "attribution", "telemetry", "limits", "cli"):
         assert in_folder(folder), folder
 
 
@@ -159,7 +159,36 @@ def names_of(node: ast.Import | ast.ImportFrom) -> list[str]:
 
 
 @pytest.mark.parametrize("module", outside("cli"), ids=str)
-def test_nothing_imports_the_command_line_or_the_limits(module: Path) -> None:
-    """The CLI is apart, and limits are changed only for who imports that module."""
-    apart = (f"{PACKAGE_NAME}.cli", f"{PACKAGE_NAME}.limits")
-    assert not [name for name in imported_by(module) if is_under(name, *apart)]
+def test_nothing_imports_the_command_line(module: Path) -> None:
+    """The CLI is apart."""
+    assert not [name for name in imported_by(module) if is_under(name, f"{PACKAGE_NAME}.cli")]
+
+
+@pytest.mark.parametrize("module", outside("cli", "limits"), ids=str)
+def test_nothing_imports_the_limits(module: Path) -> None:
+    """They are changed only for who imports that module.
+
+    Setting a variable of theirs is asking for them, too, and where that is so `instrument()`
+    imports them, in one function: docs/decisions/0008.
+    """
+    limits = f"{PACKAGE_NAME}.limits"
+    if module == Path("instrumentor.py"):
+        tree = ast.parse((PACKAGE / module).read_text())
+        places = [
+            node.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef)
+            and any(isinstance(n, ast.ImportFrom) and n.module == "limits" for n in ast.walk(node))
+        ]
+        assert places == ["_set_limits_of_environment"]
+        names = [node.module for node in module_level_imports(tree) if hasattr(node, "module")]
+        assert "limits" not in names
+        return
+    assert not [name for name in imported_by(module) if is_under(name, limits)]
+
+
+def test_limits_know_nothing_of_telemetry_and_findings() -> None:
+    """What changes behaviour is apart from what observes it."""
+    observing = [f"{PACKAGE_NAME}.{name}" for name in ("telemetry", "diagnosis", "installation")]
+    for module in in_folder("limits"):
+        assert not [name for name in imported_by(module) if is_under(name, *observing)], module

@@ -15,11 +15,11 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, TypeVar, cast
 
 from .diagnosis.signal_names import signal_number
+from .environment import ENVIRONMENT_PREFIX, LIMIT_VARIABLES
 from .pool.words import one_line
 
 _logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
 
-ENVIRONMENT_PREFIX = "OTEL_PYTHON_GLUELLM_"
 EXPORT_INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
 """The SDK's own variable, in milliseconds."""
 
@@ -228,7 +228,8 @@ class Config:
                 values[name] = value
             else:
                 setting.read_environment(os.environ, values)
-        _warn_of_unknown_variables(os.environ, {setting.variable for setting in SETTINGS})
+        known = {setting.variable for setting in SETTINGS} | {*LIMIT_VARIABLES.values()}
+        _warn_of_unknown_variables(os.environ, known)
         return cls(**cast("dict[str, Any]", values))
 
 

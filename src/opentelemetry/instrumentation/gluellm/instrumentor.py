@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Collection
@@ -14,11 +15,13 @@ from opentelemetry.trace import TracerProvider
 from .adapters.clients import any_owned, disown, library_of, own, pools_of
 from .config import Config
 from .diagnosis.snapshot import Snapshot
+from .environment import limits_asked_for
 from .http_spans import HttpSpans
 from .installation import Installation
 from .package import _instruments
 from .pool.registry import Owner
 
+_logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
 _MAX_NAME = 64
 
 
@@ -100,6 +103,7 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 cls._http_spans.install(
                     tracer_provider=tracer_provider, meter_provider=meter_provider
                 )
+        _set_limits_of_environment()
 
     def _uninstrument(self, **_: Any) -> None:
         cls = GlueLLMInstrumentor
@@ -181,6 +185,18 @@ def snapshot() -> Snapshot:
             "GlueLLMInstrumentor().instrument() first"
         )
     return installation.snapshot()
+
+
+def _set_limits_of_environment() -> None:
+    """Where the environment asks for limits, and only there: nothing else imports them."""
+    if not limits_asked_for(os.environ):
+        return
+    try:
+        from .limits import configure_from_environment
+
+        configure_from_environment()
+    except Exception:
+        _logger.warning("could not set the limits that the environment asks for", exc_info=True)
 
 
 def _renew_lock() -> None:

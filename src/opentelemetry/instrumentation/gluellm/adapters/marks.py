@@ -12,6 +12,10 @@ OWNER = "_gluellm_owner"
 """On a pool: its Owner, where it was built inside an any-llm call or handed in by the user."""
 LIMITS_FROM = "_gluellm_limits_from"
 """On a pool: what set its limits, in words, where that was ``configure_pools()``."""
+POOL_TIMEOUT = "_gluellm_pool_timeout"
+"""On a pool: the pool timeout in seconds that ``configure_pools()`` gave it."""
+LIMITS = "_gluellm_limits"
+"""On what builds pools later, perhaps in another thread: the limits that those get."""
 
 
 def give_defaults(owner: type | None, *names: str) -> None:

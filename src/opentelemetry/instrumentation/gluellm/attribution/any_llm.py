@@ -13,6 +13,7 @@ Verified with any-llm-sdk 1.40.2. What is wrapped, and why there:
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import threading
 from collections.abc import Callable, Iterator
@@ -201,6 +202,12 @@ class AnyLLMAttribution:
             self._patches.wrap(
                 cls, name, lambda original: scope.around(_late(cls, name, original), operation)
             )
+
+
+def supported_providers() -> frozenset[str]:
+    """The keys of the providers that the installed any-llm has. Imports it."""
+    base: Any = importlib.import_module("any_llm").AnyLLM
+    return frozenset(base.get_supported_providers())
 
 
 def _public_coroutines(base: type) -> Iterator[tuple[str, str]]:

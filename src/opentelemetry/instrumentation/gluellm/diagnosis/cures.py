@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..providers import OPENAI_COMPATIBLE
+
 GLUELLM_PROVIDERS = frozenset({"openai", "anthropic"})
 """The providers that GlueLLM 1.11 builds an ``httpx.AsyncClient`` for, whose limits come from its
 settings alone."""
@@ -102,13 +104,8 @@ _NONE = Family(
     instead="any-llm's {provider} provider takes no HTTP client: spread the load over processes"
 )
 
-_OPENAI_PROVIDERS = (
-    "atlascloud azureopenai cascadia dashscope databricks deepinfra edenai github gmi inception "
-    "kenari llama llamacpp llamafile minimax moonshot mzai nebius neosantara openai openrouter "
-    "ovhcloud perplexity portkey qiniu requesty sambanova telnyx vllm zai"
-)
 _FAMILIES: tuple[tuple[Family, str], ...] = (
-    (_OPENAI, _OPENAI_PROVIDERS),
+    (_OPENAI, OPENAI_COMPATIBLE),
     (_OPENAI_AND_ANTHROPIC, "deepseek meta"),
     (_ANTHROPIC, "anthropic azureanthropic vertexaianthropic"),
     (_HTTP_CLIENT, "cerebras groq together"),

@@ -8,7 +8,7 @@ from typing import Any
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import NoOpTracerProvider
 
-from ...config import ENVIRONMENT_PREFIX
+from ...environment import ENVIRONMENT_PREFIX
 from ...instrumentor import GlueLLMInstrumentor
 
 LEAK_THRESHOLD = 10.0

@@ -1,0 +1,43 @@
+"""The environment variables that set limits of pools.
+
+Their names stand here, apart from ``limits``: whoever looks whether one is set must not import what
+changes behaviour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+ENVIRONMENT_PREFIX: Final = "OTEL_PYTHON_GLUELLM_"
+
+PROVIDER: Final = "provider"
+APPLY_HTTPX_ENV: Final = "apply_httpx_env"
+
+LIMIT_VARIABLES: Final = {
+    "max_connections": f"{ENVIRONMENT_PREFIX}POOL_MAX_CONNECTIONS",
+    "max_keepalive_connections": f"{ENVIRONMENT_PREFIX}POOL_MAX_KEEPALIVE_CONNECTIONS",
+    "keepalive_expiry": f"{ENVIRONMENT_PREFIX}POOL_KEEPALIVE_EXPIRY",
+    "pool_timeout": f"{ENVIRONMENT_PREFIX}POOL_TIMEOUT",
+    PROVIDER: f"{ENVIRONMENT_PREFIX}POOL_PROVIDER",
+    APPLY_HTTPX_ENV: f"{ENVIRONMENT_PREFIX}POOL_APPLY_HTTPX_ENV",
+}
+"""The arguments of ``configure_pools()``, each with its variable."""
+
+HTTPX_VARIABLES: Final = {
+    "max_connections": "HTTPX_MAX_CONNECTIONS",
+    "max_keepalive_connections": "HTTPX_MAX_KEEPALIVE_CONNECTIONS",
+}
+"""What GlueLLM's guide names. Verified with httpx 0.28, httpx2 2.16, openai 3.57, anthropic 0.125
+and gluellm 1.11: nothing reads them, unless ``configure_pools(apply_httpx_env=True)`` does."""
+
+applied: set[str] = set()
+"""Those of ``HTTPX_VARIABLES`` that limits follow now."""
+
+
+def limits_asked_for(environment: Mapping[str, str]) -> bool:
+    """Whether the environment sets limits. An empty variable counts as unset."""
+    given = {name: environment.get(variable, "") for name, variable in LIMIT_VARIABLES.items()}
+    if given[APPLY_HTTPX_ENV].strip().lower() in ("false", "0"):
+        del given[APPLY_HTTPX_ENV]
+    return any(text.strip() for text in given.values())

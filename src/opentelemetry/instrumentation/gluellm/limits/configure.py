@@ -1,0 +1,248 @@
+"""Takes limits from code and from the environment, and puts them into effect."""
+
+from __future__ import annotations
+
+import enum
+import importlib.util
+import logging
+import os
+import threading
+
+from .. import environment
+from ..attribution.any_llm import AnyLLMAttribution, supported_providers
+from ..environment import APPLY_HTTPX_ENV, HTTPX_VARIABLES, LIMIT_VARIABLES, PROVIDER
+from ..patching import LIMITS_MARK
+from ..pool.words import one_line
+from ..providers import LIMITS, PROVIDERS, libraries_of
+from .pools import PoolLimits
+from .scope import LimitScope
+from .settings import Settings, Source, check_provider
+from .values import Value, Values, checked, parsed
+
+_logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
+_WORDS = {"true": True, "1": True, "false": False, "0": False}
+_LONGEST_WARNING = 600
+
+
+def configure_pools(
+    *,
+    max_connections: int | None = None,
+    max_keepalive_connections: int | None = None,
+    keepalive_expiry: float | None = None,
+    pool_timeout: float | None = None,
+    provider: str | None = None,
+    apply_httpx_env: bool = False,
+) -> None:
+    """Set the limits of the pools that any-llm builds from now on.
+
+    The names are httpx's (https://www.python-httpx.org/advanced/resource-limits/); every library
+    that has such a limit gets it:
+
+    - ``max_connections``, 1 to 100 000: open connections of a pool. httpx and httpx2; aiohttp's
+      ``limit``; urllib3's ``maxsize`` with ``block``, which is for each host.
+    - ``max_keepalive_connections``, 1 to 100 000: idle ones that are kept. httpx and httpx2;
+      urllib3's ``maxsize``, where ``max_connections`` doesn't set it.
+    - ``keepalive_expiry``, seconds up to a day: how long an idle one is kept. httpx and httpx2;
+      aiohttp's ``keepalive_timeout``.
+    - ``pool_timeout``, seconds up to a day: the longest wait for a connection. httpx and httpx2,
+      which then raise ``PoolTimeout``; urllib3 with ``max_connections``: ``EmptyPoolError``.
+
+    ``provider`` is any-llm's key, and the limits are for that provider alone. Of several calls each
+    limit counts by itself: the last one, and one for the provider before one for all. With
+    ``apply_httpx_env`` the variables ``HTTPX_MAX_CONNECTIONS`` and
+    ``HTTPX_MAX_KEEPALIVE_CONNECTIONS``, which nothing else reads, are limits too, for what no call
+    and no variable of our own sets. Without any argument the limits are those of the variables
+    ``OTEL_PYTHON_GLUELLM_POOL_MAX_CONNECTIONS`` and its siblings, as they are with
+    ``instrument()``.
+
+    What the user sets for a client wins: a client or transport that is handed to any-llm, as
+    GlueLLM does for openai and anthropic, and ``limits=``, ``timeout=``, ``config=`` and the like
+    in ``AnyLLM.create``. The defaults of the SDKs are not the user's. Pools that exist keep their
+    limits.
+
+    Raises ValueError, before anything is changed, for a number out of range, limits that contradict
+    each other, a provider that any-llm doesn't have, a limit that the provider's library doesn't
+    have, and nothing given at all; ImportError where any-llm is not installed. A wrong environment
+    variable is logged as a warning and not used.
+    """
+    given = {
+        name: number
+        for name, number in zip(
+            LIMITS,
+            (max_connections, max_keepalive_connections, keepalive_expiry, pool_timeout),
+            strict=True,
+        )
+        if number is not None
+    }
+    if not isinstance(apply_httpx_env, bool):
+        raise ValueError(  # noqa: TRY004  as every wrong value
+            f"apply_httpx_env={one_line(repr(apply_httpx_env))}: allowed is True or False"
+        )
+    if not given and not apply_httpx_env:
+        if provider is not None or not environment.limits_asked_for(os.environ):
+            raise ValueError(
+                f"no limit is given: give {', '.join(LIMITS)} or apply_httpx_env=True, or set "
+                f"{LIMIT_VARIABLES[LIMITS[0]]} or a sibling in the environment"
+            )
+        _require_any_llm()
+        configure_from_environment()
+        return
+    _require_any_llm()
+    key = _provider_key(provider)
+    values = {name: checked(name, number, key) for name, number in given.items()}
+    with _state.lock:
+        settings = _state.settings.with_values(key, Source.CODE, values)
+        settings.check(key, Source.CODE)
+        if apply_httpx_env:
+            settings = _with_httpx(settings, key)
+        _state.put(settings)
+
+
+def configure_from_environment() -> None:
+    """Set the limits that the environment asks for. What is wrong there is logged and not used."""
+    if importlib.util.find_spec("any_llm") is None:
+        return
+    texts = {
+        name: text
+        for name, variable in LIMIT_VARIABLES.items()
+        if (text := os.environ.get(variable, "").strip())
+    }
+    provider = texts.pop(PROVIDER, None)
+    apply_httpx_env = _flag(texts.pop(APPLY_HTTPX_ENV, "false"))
+    try:
+        key = _provider_key(provider)
+    except ValueError as error:
+        _warn(f"{LIMIT_VARIABLES[PROVIDER]}: {error}; none of the limits is used")
+        return
+    with _state.lock:
+        settings = _state.settings.without(Source.ENVIRONMENT)
+        for name, text in texts.items():
+            try:
+                value = parsed(name, LIMIT_VARIABLES[name], text, key)
+                candidate = settings.with_values(key, Source.ENVIRONMENT, {name: value})
+                candidate.check(key, Source.ENVIRONMENT)
+            except ValueError as error:
+                _warn(f"{LIMIT_VARIABLES[name]} is not used: {error}")
+            else:
+                settings = candidate
+        if apply_httpx_env:
+            try:
+                settings = _with_httpx(settings, key)
+            except ValueError as error:
+                _warn(f"{LIMIT_VARIABLES[APPLY_HTTPX_ENV]} is not used: {error}")
+        _state.put(settings)
+
+
+def reset_pools() -> None:
+    """Forget all limits, and put back what was replaced in any-llm and the libraries.
+
+    Pools that exist keep their numbers of connections and their expiry; their pool timeout is again
+    what their SDK asks for. Harmless when nothing is configured.
+    """
+    with _state.lock:
+        _state.reset()
+
+
+class _State:
+    """What is in effect in this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.settings = Settings()
+        self._pools = PoolLimits(_failed)
+        self._any_llm = AnyLLMAttribution(
+            _failed, make_scope=lambda: LimitScope(_failed, self._of), mark=LIMITS_MARK
+        )
+
+    def put(self, settings: Settings) -> None:
+        self.settings = settings
+        environment.applied.clear()
+        environment.applied.update(settings.variables() & {*HTTPX_VARIABLES.values()})
+        self._pools.install()
+        self._any_llm.install()
+
+    def reset(self) -> None:
+        self._any_llm.uninstall()
+        self._pools.uninstall()
+        self.settings = Settings()
+        environment.applied.clear()
+
+    def _of(self, provider: str) -> Values:
+        return self.settings.of(provider)
+
+
+def _provider_key(provider: object) -> str | None:
+    if isinstance(provider, enum.Enum):
+        provider = provider.value
+    if provider is None or (isinstance(provider, str) and provider in PROVIDERS):
+        return provider
+    if not isinstance(provider, str):
+        raise ValueError(  # noqa: TRY004  as every wrong value
+            f"provider={one_line(repr(provider))}: allowed is a provider's key as any-llm has it, "
+            '"openai" for instance'
+        )
+    check_provider(provider, supported_providers())
+    return provider
+
+
+def _with_httpx(settings: Settings, provider: str | None) -> Settings:
+    """With the limits of HTTPX_*. httpx's own rule for two that differ holds: the smaller one."""
+    for library in libraries_of(provider or ""):
+        if not any(name in library.limits for name in HTTPX_VARIABLES):
+            raise ValueError(
+                f"provider={provider!r} runs on {library.name}, which has no pool and none of "
+                f"these limits: {library.instead}"
+            )
+    values: dict[str, Value] = {}
+    for name, variable in HTTPX_VARIABLES.items():
+        text = os.environ.get(variable, "").strip()
+        if not text:
+            continue
+        try:
+            values[name] = parsed(name, variable, text, provider)
+        except ValueError as error:
+            _warn(f"{variable} is not used: {error}")
+    return settings.with_values(provider, Source.HTTPX_ENVIRONMENT, values, whole=True)
+
+
+def _flag(text: str) -> bool:
+    flag = _WORDS.get(text.lower())
+    if flag is None:
+        variable = LIMIT_VARIABLES[APPLY_HTTPX_ENV]
+        _warn(f"{variable}={one_line(repr(text))}: allowed is true, false, 1 or 0; it is not used")
+    return bool(flag)
+
+
+def _require_any_llm() -> None:
+    if importlib.util.find_spec("any_llm") is None:
+        raise ImportError(
+            "configure_pools() sets the limits of the pools that any-llm builds, and any-llm is "
+            "not installed: install any-llm-sdk",
+            name="any_llm",
+        )
+
+
+_warned: set[str] = set()
+
+
+def _warn(text: str) -> None:
+    text = one_line(text, _LONGEST_WARNING)
+    if text not in _warned:
+        _warned.add(text)
+        _logger.warning("%s", text)
+
+
+def _failed(kind: str) -> None:
+    _warn(f"limits could not be set ({kind}): where that was, the client's own limits hold")
+
+
+_state = _State()
+
+
+def _renew_lock() -> None:
+    # In a forked child its holder may be a thread that is not there.
+    _state.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)

@@ -1,0 +1,301 @@
+"""Gives the pools that are built inside limited calls their limits, in each library.
+
+Only public parameters are set, in public constructors and methods. What a library makes of them is
+its own affair.
+
+urllib3's pools are built at their first request, which botocore sends from a thread that knows
+nothing of the call. So what builds pools later carries the limits of the call that it was made in.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from ..adapters import marks
+from ..patching import LIMITS_MARK, PatchSet, when_imported
+from ..providers import (
+    KEEPALIVE_EXPIRY,
+    MAX_CONNECTIONS,
+    MAX_KEEPALIVE_CONNECTIONS,
+    POOL_TIMEOUT,
+)
+from .scope import LimitedCall, current_limits, limited
+from .values import Values, origin_of
+
+OnError = Callable[[str], None]
+
+
+class PoolLimits:
+    """The patches on the libraries' pools. Taken back, they leave existing pools as they are."""
+
+    def __init__(self, on_error: OnError) -> None:
+        self._on_error = on_error
+        self._lock = threading.RLock()
+        self._on = False
+        self._modules: dict[str, ModuleType] = {}
+        self._patches = PatchSet(LIMITS_MARK)
+        self._hooked = False
+
+    def install(self) -> None:
+        """Patch each library now, or as soon as it is imported. Harmless when installed."""
+        with self._lock:
+            if self._on:
+                return
+            self._on = True
+            if self._hooked:
+                for name, module in self._modules.items():
+                    self._patch(name, module)
+                return
+            self._hooked = True
+        # Not under our lock: the hook takes it while another thread's import holds wrapt's.
+        for name in _LIBRARIES:
+            when_imported(name, self._on_import)
+
+    def uninstall(self) -> None:
+        """Put the identical functions back; what is wrapped by others since passes through."""
+        with self._lock:
+            self._on = False
+            self._patches.undo()
+
+    def _on_import(self, module: ModuleType) -> None:
+        with self._lock:
+            self._modules[module.__name__] = module
+            if self._on:
+                self._patch(module.__name__, module)
+
+    def _patch(self, name: str, module: ModuleType) -> None:
+        patch = _LIBRARIES.get(name)
+        if patch is None:
+            return
+        try:
+            patch(self, module)
+        except Exception:
+            self._on_error(f"limits.{name}")
+
+    def _wrap(self, owner: type, name: str, make: Callable[[Any], Any]) -> None:
+        self._patches.wrap(owner, name, make)
+
+    # Each library
+
+    def _httpcore(self, module: ModuleType) -> None:
+        for pool, handle in (
+            (module.AsyncConnectionPool, "handle_async_request"),
+            (module.ConnectionPool, "handle_request"),
+        ):
+            marks.give_defaults(pool, marks.LIMITS_FROM, marks.POOL_TIMEOUT)
+            self._wrap(pool, "__init__", self._constructor(_for_httpcore, _mark_pool))
+            self._wrap(pool, handle, self._request(_with_pool_timeout))
+
+    def _aiohttp(self, module: ModuleType) -> None:
+        marks.give_defaults(module.BaseConnector, marks.LIMITS_FROM)
+        self._wrap(
+            module.BaseConnector, "__init__", self._constructor(_for_aiohttp, _mark_connector)
+        )
+
+    def _urllib3(self, module: ModuleType) -> None:
+        pool, manager = module.HTTPConnectionPool, module.PoolManager
+        marks.give_defaults(pool, marks.LIMITS_FROM, marks.POOL_TIMEOUT)
+        marks.give_defaults(manager, marks.LIMITS)
+        self._wrap(manager, "__init__", self._constructor(_for_urllib3, _mark_builder))
+        self._wrap(manager, "connection_from_pool_key", self._pool_of_manager)
+        index = [*inspect.signature(pool.urlopen).parameters].index("pool_timeout") - 1
+        self._wrap(pool, "urlopen", self._request(_urlopen_with_pool_timeout(index)))
+
+    def _botocore_session(self, module: ModuleType) -> None:
+        # Makes further clients in any thread: any-llm's bedrock has one for each timeout.
+        self._carry(module.Session, "create_client")
+
+    def _botocore_http_session(self, module: ModuleType) -> None:
+        # Makes a manager for a proxy at the first request through it.
+        self._carry(module.URLLib3Session, "send")
+
+    def _carry(self, owner: type, method: str) -> None:
+        """Let ``method`` run within the limits of the call that its object was made in."""
+        marks.give_defaults(owner, marks.LIMITS)
+        self._wrap(owner, "__init__", self._constructor(_for_others, _mark_builder))
+        self._wrap(owner, method, self._within)
+
+    # Replacements
+
+    def _constructor(
+        self,
+        change: Callable[[Values, dict[str, Any]], Values],
+        mark: Callable[[Any, Values], None],
+    ) -> Callable[[Any], Any]:
+        """Around a constructor: ``change`` sets its arguments and says which limits these are."""
+
+        def make(original: Any) -> Any:
+            names = _positional(original)
+
+            def __init__(self_: Any, /, *args: Any, **kwargs: Any) -> None:
+                call = self._limited()
+                if call is None:
+                    return original(self_, *args, **kwargs)  # type: ignore[no-any-return]
+                try:
+                    arguments = {**dict(zip(names[: len(args)], args, strict=True)), **kwargs}
+                    limits = change(call.limits, arguments)
+                except Exception:
+                    self._on_error("limits.constructor")
+                    return original(self_, *args, **kwargs)  # type: ignore[no-any-return]
+                original(self_, **arguments)
+                if limits:
+                    self._noted(mark, self_, limits)
+                return None
+
+            return __init__
+
+        return make
+
+    def _limited(self) -> LimitedCall | None:
+        if not self._on:
+            return None
+        call = limited()
+        return call if call is not None and call.limits else None
+
+    def _noted(self, mark: Callable[[Any, Values], None], owner: Any, limits: Values) -> None:
+        try:
+            mark(owner, limits)
+        except Exception:
+            self._on_error("limits.mark")
+
+    def _request(
+        self, change: Callable[[float, Any, dict[str, Any]], None]
+    ) -> Callable[[Any], Any]:
+        """Around a pool's method that sends a request: its pool timeout is the pool's own."""
+
+        def make(original: Any) -> Any:
+            def send(self_: Any, /, *args: Any, **kwargs: Any) -> Any:
+                timeout = self_._gluellm_pool_timeout
+                if timeout is not None and self._on:
+                    try:
+                        call = limited()
+                        if call is None or not call.own_timeout:
+                            change(timeout, args, kwargs)
+                    except Exception:
+                        self._on_error("limits.pool_timeout")
+                return original(self_, *args, **kwargs)
+
+            return send
+
+        return make
+
+    def _pool_of_manager(self, original: Any) -> Any:
+        def connection_from_pool_key(self_: Any, /, *args: Any, **kwargs: Any) -> Any:
+            pool = original(self_, *args, **kwargs)
+            limits = self_._gluellm_limits
+            if limits is not None and pool._gluellm_limits_from is None:
+                self._noted(_mark_pool, pool, limits)
+            return pool
+
+        return connection_from_pool_key
+
+    def _within(self, original: Any) -> Any:
+        def within(self_: Any, /, *args: Any, **kwargs: Any) -> Any:
+            limits = self_._gluellm_limits
+            if limits is None or not self._on or limited() is not None:
+                return original(self_, *args, **kwargs)
+            call = LimitedCall("", limits)
+            token = current_limits.set(call)
+            try:
+                return original(self_, *args, **kwargs)
+            finally:
+                current_limits.reset(token)
+                call.ended = True
+
+        return within
+
+
+def _positional(function: Any) -> list[str]:
+    """The names of the arguments that can be given by position, without ``self``."""
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+
+
+_LIBRARIES: dict[str, Callable[[PoolLimits, ModuleType], None]] = {
+    "httpcore": PoolLimits._httpcore,
+    "httpcore2": PoolLimits._httpcore,
+    "aiohttp": PoolLimits._aiohttp,
+    "urllib3": PoolLimits._urllib3,
+    "botocore.session": PoolLimits._botocore_session,
+    "botocore.httpsession": PoolLimits._botocore_http_session,
+}
+
+
+# Arguments of each library's constructor
+
+
+def _for_httpcore(limits: Values, arguments: dict[str, Any]) -> Values:
+    for name in (MAX_CONNECTIONS, MAX_KEEPALIVE_CONNECTIONS, KEEPALIVE_EXPIRY):
+        if name in limits:
+            arguments[name] = limits[name].number
+    return limits
+
+
+def _for_aiohttp(limits: Values, arguments: dict[str, Any]) -> Values:
+    done = {}
+    if MAX_CONNECTIONS in limits:
+        done[MAX_CONNECTIONS] = limits[MAX_CONNECTIONS]
+        arguments["limit"] = limits[MAX_CONNECTIONS].number
+    # A connector that keeps no connection refuses to be told for how long.
+    if KEEPALIVE_EXPIRY in limits and not arguments.get("force_close"):
+        done[KEEPALIVE_EXPIRY] = limits[KEEPALIVE_EXPIRY]
+        arguments["keepalive_timeout"] = limits[KEEPALIVE_EXPIRY].number
+    return done
+
+
+def _for_urllib3(limits: Values, arguments: dict[str, Any]) -> Values:
+    """One number bounds both; the bound on open connections is the one that matters more."""
+    done = {}
+    if MAX_CONNECTIONS in limits:
+        arguments["maxsize"] = limits[MAX_CONNECTIONS].number
+        arguments["block"] = True
+        done[MAX_CONNECTIONS] = limits[MAX_CONNECTIONS]
+        if POOL_TIMEOUT in limits:
+            done[POOL_TIMEOUT] = limits[POOL_TIMEOUT]
+    elif MAX_KEEPALIVE_CONNECTIONS in limits:
+        arguments["maxsize"] = limits[MAX_KEEPALIVE_CONNECTIONS].number
+        done[MAX_KEEPALIVE_CONNECTIONS] = limits[MAX_KEEPALIVE_CONNECTIONS]
+    return done
+
+
+def _for_others(limits: Values, _: dict[str, Any]) -> Values:
+    return limits
+
+
+# Notes on what was built
+
+
+def _mark_pool(pool: Any, limits: Values) -> None:
+    setattr(pool, marks.LIMITS_FROM, origin_of(limits))
+    if POOL_TIMEOUT in limits:
+        setattr(pool, marks.POOL_TIMEOUT, limits[POOL_TIMEOUT].number)
+
+
+def _mark_connector(connector: Any, limits: Values) -> None:
+    setattr(connector, marks.LIMITS_FROM, origin_of(limits))
+
+
+def _mark_builder(builder: Any, limits: Values) -> None:
+    setattr(builder, marks.LIMITS, limits)
+
+
+# The pool timeout of a request
+
+
+def _with_pool_timeout(timeout: float, args: Any, kwargs: dict[str, Any]) -> None:
+    """httpcore's: in the request's extensions, which are the caller's and stay as they are."""
+    request = args[0] if args else kwargs["request"]
+    timeouts = request.extensions.get("timeout") or {}
+    request.extensions = {**request.extensions, "timeout": {**timeouts, "pool": timeout}}
+
+
+def _urlopen_with_pool_timeout(index: int) -> Callable[[float, Any, dict[str, Any]], None]:
+    def change(timeout: float, args: Any, kwargs: dict[str, Any]) -> None:
+        if len(args) <= index and kwargs.get("pool_timeout") is None:
+            kwargs["pool_timeout"] = timeout
+
+    return change

@@ -1,0 +1,127 @@
+"""The limits that were asked for, and which of them holds for a provider."""
+
+from __future__ import annotations
+
+import difflib
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ..pool.words import one_line
+from ..providers import (
+    GRPC,
+    LIMITS,
+    MAX_CONNECTIONS,
+    MAX_KEEPALIVE_CONNECTIONS,
+    POOL_TIMEOUT,
+    URLLIB3,
+    libraries_of,
+)
+from .values import Value, Values
+
+_NEAREST = 3
+
+
+class Source(enum.IntEnum):
+    """Who asked for a limit; the first one wins."""
+
+    CODE = 0
+    ENVIRONMENT = 1
+    HTTPX_ENVIRONMENT = 2
+
+
+Scope = tuple[str | None, Source]
+"""A provider, or None for all of them, and who asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All limits that were asked for. A change makes a new one."""
+
+    scopes: Mapping[Scope, Values] = field(default_factory=dict)
+
+    def with_values(
+        self, provider: str | None, source: Source, values: Values, *, whole: bool = False
+    ) -> Settings:
+        """With further limits; ``whole`` drops what was asked for in this scope before."""
+        before: Values = {} if whole else self.scopes.get((provider, source), {})
+        return replace(self, scopes={**self.scopes, (provider, source): {**before, **values}})
+
+    def without(self, *sources: Source) -> Settings:
+        """Without what these asked for."""
+        kept = {scope: values for scope, values in self.scopes.items() if scope[1] not in sources}
+        return replace(self, scopes=kept)
+
+    def of(self, provider: str) -> Values:
+        """The limits that hold for a provider: of each the most specific one."""
+        found: dict[str, Value] = {}
+        for scope in [(name, source) for name in (provider, None) for source in Source]:
+            for name, value in self.scopes.get(scope, {}).items():
+                found.setdefault(name, value)
+        return found
+
+    def variables(self) -> set[str]:
+        """The environment variables that limits come from."""
+        every = (value for values in self.scopes.values() for value in values.values())
+        return {value.variable for value in every if value.variable is not None}
+
+    def check(self, provider: str | None, source: Source) -> None:
+        """Raise ValueError where the limits of a scope contradict each other or hold nowhere."""
+        values = self.scopes.get((provider, source), {})
+        most, idle = values.get(MAX_CONNECTIONS), values.get(MAX_KEEPALIVE_CONNECTIONS)
+        if most is not None and idle is not None and idle.number > most.number:
+            raise ValueError(
+                f"{MAX_KEEPALIVE_CONNECTIONS}={idle.number:g} is more than "
+                f"{MAX_CONNECTIONS}={most.number:g}: no more connections can be idle than there "
+                f"are. Give at most {most.number:g}; what an earlier call gave holds until it is "
+                "given anew or reset_pools() is called"
+            )
+        if provider is not None:
+            self._check_provider(provider, values)
+
+    def _check_provider(self, provider: str, values: Values) -> None:
+        libraries = libraries_of(provider)
+        for library in libraries:
+            lacking = [name for name in LIMITS if name in values and name not in library.limits]
+            if lacking and library is GRPC:
+                raise ValueError(
+                    f"provider={provider!r} runs on {library.name}, which has no pool and none of "
+                    f"these limits: {library.instead}"
+                )
+            if lacking:
+                raise ValueError(
+                    f"provider={provider!r} runs on {library.name}, whose pools have no "
+                    f"{' and no '.join(lacking)}: they have {', '.join(library.limits)}. Leave it "
+                    "out for this provider"
+                )
+        if URLLIB3 in libraries:
+            self._check_urllib3(provider, values)
+
+    def _check_urllib3(self, provider: str, values: Values) -> None:
+        most, idle = values.get(MAX_CONNECTIONS), values.get(MAX_KEEPALIVE_CONNECTIONS)
+        if most is not None and idle is not None and idle.number != most.number:
+            raise ValueError(
+                f"{MAX_CONNECTIONS}={most.number:g} and "
+                f"{MAX_KEEPALIVE_CONNECTIONS}={idle.number:g} contradict each other for "
+                f"provider={provider!r}: it runs on urllib3, where one number bounds both. Give "
+                f"{MAX_CONNECTIONS} alone"
+            )
+        if POOL_TIMEOUT in values and MAX_CONNECTIONS not in self.of(provider):
+            raise ValueError(
+                f"{POOL_TIMEOUT} has no effect for provider={provider!r} without "
+                f"{MAX_CONNECTIONS}: it runs on urllib3, where nothing waits for a connection "
+                f"until there is such a limit. Give {MAX_CONNECTIONS} too"
+            )
+
+
+def check_provider(name: str, supported: frozenset[str]) -> None:
+    """Raise ValueError, with the nearest names, for a provider that any-llm doesn't have."""
+    if name in supported:
+        return
+    nearest = difflib.get_close_matches(name.lower(), sorted(supported), _NEAREST)
+    hint = (
+        f"Did you mean {' or '.join(map(repr, nearest))}?"
+        if nearest
+        else f"There are {', '.join(sorted(supported))}"
+    )
+    raise ValueError(f"provider={one_line(repr(name))}: any-llm has no such provider. {hint}")
