@@ -1,0 +1,5 @@
+"""Pools of aiohttp: its connectors."""
+
+from .adapter import AiohttpAdapter
+
+__all__ = ["AiohttpAdapter"]

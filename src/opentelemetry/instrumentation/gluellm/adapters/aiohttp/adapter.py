@@ -1,0 +1,127 @@
+"""The adapter for aiohttp: which methods are replaced, and what rests on each."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, ClassVar
+
+from ...pool.tracker import PoolTracker
+from ..admission import Admission
+from ..base import Adapter, Surroundings
+from ..marks import LIMITS_FROM, OWNER, TRACKER, give_defaults
+from . import connections, probes, setup
+from .marks import CONNECTION, ENTERING, LEASE
+from .requests import RequestSeams
+from .responses import ResponseSeams
+
+_CREATE = "_create_connection"
+_CONNECTORS = ("TCPConnector", "UnixConnector", "NamedPipeConnector")
+
+
+class AiohttpAdapter(Adapter):
+    """Patches aiohttp's connectors, once it is imported."""
+
+    MODULES: ClassVar = {"aiohttp": "aiohttp"}
+    LOST: ClassVar = {
+        "request": "everything about pools of this library",
+        "release": "everything about pools of this library: requests would never end",
+        "wait": "telling a wait in the queue from an immediate acquire",
+        "connection_setup": "set-up times, and connections opened",
+        "response": "statuses, and every phase after awaiting_response",
+        "read": "telling the phases reading and unread apart",
+        "connection_close": "connections closed",
+        "close_reason": "why connections are closed",
+        "total_timeout": "telling a timeout of the whole request from a cancellation",
+        "state": "open connections, limits and occupancy",
+        "pool_owner": "the provider of pools that are built inside an any-llm call",
+        "pool_close": "telling closed pools from garbage-collected ones",
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._admission: Admission | None = None
+        self._create: Callable[[Any], Any] | None = None
+        """Makes the replacement of a connector's ``_create_connection``."""
+
+    def let_go(self) -> None:
+        if self._admission is not None:
+            self._admission.active = False
+        self._admission = None
+        self._create = None
+
+    def patch(
+        self,
+        module: ModuleType,
+        library: str,
+        surroundings: Surroundings,
+        found: dict[str, bool],
+    ) -> None:
+        self._admission = admission = Admission(
+            surroundings, library, connections.READER, self._adopt
+        )
+        registry = surroundings.registry
+        requests = RequestSeams(admission)
+        responses = ResponseSeams(registry, tell_streaming=surroundings.tell_streaming)
+        pool = getattr(module, "BaseConnector", None)
+        protocol = _inside(module, "client_proto", "ResponseHandler")
+        reader = getattr(module, "StreamReader", None)
+
+        give_defaults(pool, TRACKER, OWNER, LIMITS_FROM, ENTERING)
+        give_defaults(protocol, CONNECTION)
+        give_defaults(getattr(module, "ClientRequest", None), LEASE)
+
+        def probed(name: str, works: bool) -> bool:
+            found[name] = works = found.get(name, True) and works
+            return works
+
+        def seam(name: str, owner: Any, attribute: str, make: Callable[[Any], Any]) -> bool:
+            if not probed(name, owner is not None and callable(getattr(owner, attribute, None))):
+                return False
+            self._patches.wrap(owner, attribute, make)
+            return True
+
+        # The request comes last: until it is replaced nothing is tracked, so whatever is patched
+        # before it finds no lease.
+        probed("total_timeout", probes.total_timeout(module, _inside(module, "helpers")))
+        seam("wait", pool, "_wait_for_available_connection", requests.wait)
+        if probed("read", hasattr(reader, "_protocol")):
+            requests.reads_told = seam("read", reader, "_wait", responses.body)
+        if probed("response", callable(getattr(protocol, "feed_data", None))):
+            seam("response", protocol, "read", responses.head)
+        if probed("close_reason", probes.close_reason(protocol)):
+            seam("connection_close", protocol, "close", responses.close)
+        else:
+            probed("connection_close", False)
+        if probed("connection_setup", probes.set_up(protocol)):
+            self._create = requests.create_connection
+            for name in _CONNECTORS:
+                seam("connection_setup", getattr(module, name, None), _CREATE, self._create)
+            made = setup.protocol_made(registry.failures)
+            seam("connection_setup", protocol, "__init__", made)
+        seam("pool_close", pool, "_close", responses.pool_close)
+        seam("pool_owner", pool, "__init__", requests.connector_init)
+        released = probed("release", probes.given_back(protocol)) and seam(
+            "release", pool, "_release", responses.release
+        )
+        if probed("state", probes.pool_state(module)) and released:
+            seam("request", pool, "connect", requests.connect)
+        else:
+            probed("request", False)
+
+    def _adopt(self, pool: Any, tracker: PoolTracker) -> None:
+        if self._create is not None:
+            # A connector of somebody else's may establish its connections in its own way.
+            owner = next((kind for kind in type(pool).__mro__ if _CREATE in vars(kind)), None)
+            if owner is not None:
+                self._patches.wrap(owner, _CREATE, self._create)
+        connections.adopt(pool, tracker)
+
+
+def _inside(library: ModuleType, module: str, name: str = "") -> Any:
+    try:
+        found = importlib.import_module(f"{library.__name__}.{module}")
+    except ImportError:
+        return None
+    return getattr(found, name, None) if name else found

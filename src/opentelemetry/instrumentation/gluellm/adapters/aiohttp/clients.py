@@ -1,0 +1,78 @@
+"""Where a client that runs on aiohttp has its connectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+_HOLDERS = (
+    "_client_wrapper",  # cohere
+    "httpx_client",  # cohere, twice
+    "_api_client",  # google-genai
+    "_pipeline",  # azure
+    "_client",
+    "client",
+)
+_DEEPEST = 5
+
+
+def pools_in(client: Any) -> list[Any]:
+    """The connectors of a session, of an SDK's client that holds one, or the connector itself.
+
+    Empty for anything else. Raises TypeError for a client whose session is yet to be built, or is
+    closed: it has no connector then.
+    """
+    if _is_connector(client):
+        return [client]
+    holder = client
+    for _ in range(_DEEPEST):
+        sessions = list(_sessions(holder))
+        if sessions:
+            return _connectors(client, sessions)
+        holder = next(
+            (
+                held
+                for name in _HOLDERS
+                if (held := getattr(holder, name, None)) is not None and not callable(held)
+            ),
+            None,
+        )
+        if holder is None:
+            break
+    return []
+
+
+def _sessions(holder: Any) -> Iterator[Any]:
+    """What a client has its sessions in: each is one, or None or a function where it is to come."""
+    if hasattr(holder, "_connector") and hasattr(holder, "connector_owner"):
+        yield holder
+    elif hasattr(holder, "_transport") and hasattr(holder, "_mounts"):
+        # httpx over httpx_aiohttp.AiohttpTransport; a proxy has a transport of its own.
+        for transport in (holder._transport, *holder._mounts.values()):
+            if hasattr(transport, "get_client") and hasattr(transport, "client"):
+                yield transport.client
+    elif hasattr(holder, "_aiohttp_sessions"):
+        yield from holder._aiohttp_sessions.values() or (None,)
+    else:
+        transport = getattr(holder, "_transport", None)
+        if hasattr(transport, "_session_owner"):  # azure.core
+            yield transport.session
+
+
+def _connectors(client: Any, sessions: list[Any]) -> list[Any]:
+    found = [
+        connector
+        for session in sessions
+        if _is_connector(connector := getattr(session, "_connector", None))
+    ]
+    if not found:
+        raise TypeError(
+            f"can't instrument {type(client).__name__!r} now: it runs on aiohttp, and its session "
+            "is not built yet (most are with the first request) or is closed. Make one request "
+            "first, or hand in the aiohttp.ClientSession or its connector"
+        )
+    return found
+
+
+def _is_connector(pool: Any) -> bool:
+    return hasattr(pool, "_conns") and hasattr(pool, "_acquired")

@@ -1,0 +1,226 @@
+"""Connections of aiohttp: their records, states and reasons to close.
+
+A connector has the connections in use and those being established in ``_acquired``, where a
+placeholder stands for one that is being established, and the idle ones in ``_conns``. Its limits
+bound the former only. The record is an attribute of the connection's protocol, so that it goes
+with it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from ...pool.connection import TrackedConnection
+from ...pool.copies import copied
+from ...pool.lease import Lease
+from ...pool.ledger import OriginLedger
+from ...pool.reader import ConnectionView, PoolView
+from ...pool.stats import ACTIVE, CONNECTING, IDLE_1, Tally
+from ...pool.tracker import PoolTracker
+from ..marks import LIMITS_FROM
+from .marks import CONNECTION
+
+_FINALIZER = "__del__"
+_DEPTH = 8
+
+
+def created(lease: Lease) -> TrackedConnection:
+    """A request begins to establish a connection."""
+    tracker = lease.tracker
+    record = TrackedConnection(tracker, lease.origin, tracker.clock())
+    tracker.connections[record] = None
+    tracker.assigned(lease, record)
+    return record
+
+
+def established(record: TrackedConnection, protocol: Any, *, reads_told: bool) -> None:
+    """A connection stands, and this protocol speaks on it."""
+    record.reads_told = reads_told
+    setattr(protocol, CONNECTION, record)
+    record.tracker.established(record, "1.1")
+
+
+def tracked(protocol: Any, origin: OriginLedger, tracker: PoolTracker) -> TrackedConnection:
+    """What we know of a connection; one that was there before us is known from now on."""
+    known: TrackedConnection | None = getattr(protocol, CONNECTION)
+    if known is not None and known.tracker is tracker:
+        return known
+    known = TrackedConnection(tracker, origin, tracker.clock())
+    known.adopted = True
+    known.established_at = known.created_at
+    known.served = 1
+    known.reads_told = True
+    origin.protocols.add(known.protocol)
+    setattr(protocol, CONNECTION, known)
+    tracker.connections[known] = None
+    return known
+
+
+def adopt(pool: Any, tracker: PoolTracker) -> None:
+    """Get to know the connections that a pool has when its tracking begins."""
+    for _ in _idle(pool, tracker):
+        pass
+    tracker.maximum = _bound(pool._limit)
+
+
+# State
+
+
+def _idle(pool: Any, tracker: PoolTracker) -> Iterator[tuple[Any, TrackedConnection]]:
+    for key, listed in tuple(pool._conns.items()):
+        for protocol, _ in tuple(listed):
+            record = getattr(protocol, CONNECTION)
+            if record is None or record.tracker is not tracker:
+                origin = tracker.origin(key.host.encode("ascii", "replace"), key.port, b"")
+                record = tracked(protocol, origin, tracker)
+            yield protocol, record
+
+
+def _in_use(pool: Any, tracker: PoolTracker) -> tuple[list[tuple[Any, TrackedConnection]], int]:
+    """The connections in use, and how many more there are or will be."""
+    known = []
+    others = 0
+    for protocol in tuple(pool._acquired):
+        record = getattr(protocol, CONNECTION, None)
+        if record is not None and record.tracker is tracker:
+            known.append((protocol, record))
+        else:
+            others += 1
+    return known, others
+
+
+def _unseen_origin(tracker: PoolTracker) -> OriginLedger | None:
+    # Whose requests began before us don't tell where they go; most pools have one origin.
+    origins = tuple(tracker.ledger.origins.values())
+    return origins[0] if len(origins) == 1 else None
+
+
+def count(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
+    """Add a pool's connections to ``counts``.
+
+    Runs in a metric callback: ``is_connected`` only looks at flags of the transport.
+    """
+    known, others = _in_use(pool, tracker)
+    seen = len(known)
+    counts.busy = seen + others
+    for protocol, record in known:
+        if protocol.is_connected():
+            counts.of(record.origin)[ACTIVE[record.protocol]] += 1
+    for _, record in _idle(pool, tracker):
+        counts.of(record.origin)[IDLE_1] += 1
+        seen += 1
+    if others:
+        for record in copied(tracker.connections.keys):
+            if not record.established_at and others:
+                counts.of(record.origin)[CONNECTING] += 1
+                others -= 1
+                seen += 1
+        origin = _unseen_origin(tracker) if others else None
+        if origin is not None:
+            counts.of(origin)[CONNECTING] += others
+    tracker.maximum = counts.maximum = _bound(pool._limit)
+    counts.idle_maximum = None
+    if len(tracker.connections) > seen:
+        _reconcile(pool, tracker)
+
+
+def view(pool: Any, tracker: PoolTracker) -> PoolView:
+    """Look at each connection of a pool. The same rules as for `count` hold."""
+    known, _ = _in_use(pool, tracker)
+    found = [
+        # A request that was there before us holds its connection unseen.
+        ConnectionView(record, "active", record.adopted, None)
+        for protocol, record in known
+        if protocol.is_connected()
+    ]
+    found += [ConnectionView(record, "idle", False, None) for _, record in _idle(pool, tracker)]
+    found += [
+        ConnectionView(record, "connecting", True, None)
+        for record in copied(tracker.connections.keys)
+        if not record.established_at
+    ]
+    return PoolView(
+        max_connections=_bound(pool._limit),
+        max_idle_connections=None,
+        keepalive_expiry=0.0 if pool._force_close else pool._keepalive_timeout,
+        tcp_keepalive=_tcp_keepalive(pool),
+        connections=found,
+        max_connections_per_origin=_bound(pool._limit_per_host),
+        limits_from=getattr(pool, LIMITS_FROM, None),
+    )
+
+
+class _Reader:
+    """What the core asks this library's pools by."""
+
+    count = staticmethod(count)
+    view = staticmethod(view)
+
+
+READER = _Reader()
+
+
+def _bound(limit: int) -> int | None:
+    return limit or None
+
+
+def _tcp_keepalive(pool: Any) -> bool | None:
+    # aiohttp turns it on for a server's sockets only; a socket factory may.
+    return None if getattr(pool, "_socket_factory", None) is not None else False
+
+
+def _reconcile(pool: Any, tracker: PoolTracker) -> None:
+    # A connection that the pool dropped without closing it is gone with the garbage collector. One
+    # that is just being handed over is off the lists too, so it takes two readings to tell.
+    listed = {record for _, record in (*_in_use(pool, tracker)[0], *_idle(pool, tracker))}
+    for record in copied(tracker.connections.keys):
+        if record in listed or record.leases or not record.established_at:
+            record.missing = False
+        elif not record.missing:
+            record.missing = True
+        else:
+            record.close("garbage_collected")
+
+
+# The end of a connection
+
+
+def closed(protocol: Any, record: TrackedConnection) -> None:
+    """A connection is being closed. Reached by finalizers."""
+    lease = record.lease
+    record.close(close_reason(protocol, record))
+    if lease is not None and not lease.ended:
+        # Its pool is closed under it; it ends when the application lets go of the response.
+        record.lease = lease
+
+
+def close_reason(protocol: Any, record: TrackedConnection) -> str:
+    """Why a connection is being closed at this moment."""
+    if record.closing is not None:
+        return record.closing
+    if not record.tracker.open:
+        return "pool_closed"
+    lease = record.lease
+    if lease is None:
+        # The pool looks at whether the peer has closed it, and then at how long it was idle.
+        return "keepalive_expired" if protocol.is_connected() else "server_disconnect"
+    if lease.error is not None:
+        return "cancelled" if lease.error == "cancelled" else "error"
+    payload = protocol._payload
+    if payload is None or payload.is_eof() or protocol.upgraded:
+        return "connection_close"
+    return "garbage_collected" if in_finalizer() else "response_incomplete"
+
+
+def in_finalizer() -> bool:
+    """Whether the code that runs was called by a ``__del__``, a few calls up."""
+    frame = sys._getframe(1)
+    for _ in range(_DEPTH):
+        if frame.f_code.co_name == _FINALIZER:
+            return True
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return False

@@ -1,0 +1,173 @@
+"""A request's way to a connection of aiohttp: into the pool, through its queue, over its set-up.
+
+Each method here makes a replacement for one method of the library. The replacement of ``connect``
+is on the path of every request: it looks up little and calls less.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...pool.lease import QUEUED, Lease
+from ...pool.loops import running_loop
+from ...pool.tracker import PoolTracker
+from ..admission import Admission
+from . import connections, failures, setup
+from .marks import CONNECTION, LEASE
+
+
+class RequestSeams:
+    """Replacements for the methods that a request passes until it has its connection."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._surroundings = admission.surroundings
+        self.registry = admission.registry
+        self.reads_told = False
+        """Whether reads of bodies are seen."""
+
+    def connector_init(self, original: Any) -> Any:
+        """Claim a pool that is built inside an any-llm call."""
+        claim = self._admission.claim
+
+        def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
+            original(self_, *args, **kwargs)
+            claim(self_)
+
+        return __init__
+
+    def connect(self, original: Any) -> Any:
+        """One request, from entering the pool to having its connection."""
+        current_call = self._surroundings.current_call
+        everything = self._surroundings.everything
+        registry = self.registry
+        caught = registry.failures.caught
+        failed = self._failed
+
+        async def tracked(
+            tracker: PoolTracker, self_: Any, req: Any, traces: Any, timeout: Any
+        ) -> Any:
+            lease = None
+            try:
+                call = current_call()
+                if call is not None and call.ended:
+                    call = None
+                url = req.url
+                lease = tracker.begin(url.raw_host.encode("ascii", "replace"), url.port, b"", call)
+                req._gluellm_lease = lease
+                self_._gluellm_entering = (lease, timeout)
+                tracker.ledger.acquire_timeout = timeout.connect or timeout.total
+            except Exception as error:
+                caught("aiohttp.begin", error)
+                if lease is None:
+                    return await original(self_, req, traces, timeout)
+            try:
+                made = await original(self_, req, traces, timeout)
+            except BaseException as error:
+                failed(lease, req, error)
+                raise
+            if lease.connection is None:
+                try:
+                    protocol = made.protocol
+                    record = protocol._gluellm_connection
+                    if record is None or record.tracker is not tracker:
+                        record = connections.tracked(protocol, lease.origin, tracker)
+                    tracker.assigned(lease, record)
+                except Exception as error:
+                    caught("aiohttp.assign", error)
+            return made
+
+        def connect(self_: Any, req: Any, traces: Any, timeout: Any) -> Any:
+            tracker = self_._gluellm_tracker
+            if tracker is None or not tracker.open or tracker.registry is not registry:
+                if (
+                    not everything and self_._gluellm_owner is None and current_call() is None
+                ) or self_._closed:
+                    return original(self_, req, traces, timeout)
+                tracker = self._enter(self_, req, timeout)
+                if tracker is None:
+                    return original(self_, req, traces, timeout)
+            if tracker.loop is None:
+                tracker.loop = running_loop()
+            return tracked(tracker, self_, req, traces, timeout)
+
+        return connect
+
+    def _enter(self, pool: Any, request: Any, timeout: Any) -> PoolTracker | None:
+        try:
+            return self._admission.enter(pool, request.url.raw_host or "", timeout.sock_read)
+        except Exception as error:
+            self.registry.failures.caught("aiohttp.track", error)
+            return None
+
+    def _failed(self, lease: Lease, request: Any, error: BaseException) -> None:
+        try:
+            tracker = lease.tracker
+            kind = failures.before_sending(lease, request, error)
+            if kind == "pool_timeout":
+                tracker.timed_out(lease, error)
+            tracker.failed(lease, kind, unwinding=isinstance(error, GeneratorExit))
+        except Exception as own:
+            self.registry.failures.caught("aiohttp.failed", own)
+
+    def wait(self, original: Any) -> Any:
+        """There is no place for one more connection: the request takes its place in the queue."""
+        registry = self.registry
+
+        def _wait_for_available_connection(self_: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                entering = self_._gluellm_entering
+                if entering is not None:
+                    self_._gluellm_entering = None
+                    lease, timeout = entering
+                    tracker = lease.tracker
+                    if tracker.registry is registry and lease.connection is None:
+                        tracker.waiting(lease, timeout.connect or timeout.total)
+            except Exception as error:
+                registry.failures.caught("aiohttp.wait", error)
+            return original(self_, *args, **kwargs)
+
+        return _wait_for_available_connection
+
+    def create_connection(self, original: Any) -> Any:
+        """The request establishes a connection."""
+        registry = self.registry
+        caught = registry.failures.caught
+
+        def _create_connection(self_: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
+            pending = original(self_, req, *args, **kwargs)
+            lease: Lease | None = getattr(req, LEASE, None)
+            if (
+                lease is None
+                or lease.ended
+                or lease.phase != QUEUED
+                or lease.tracker.registry is not registry
+            ):
+                return pending
+            return set_up(lease, req, pending)
+
+        async def set_up(lease: Lease, req: Any, pending: Any) -> Any:
+            token = None
+            try:
+                record = connections.created(lease)
+                token = setup.begin(record, req)
+            except Exception as error:
+                caught("aiohttp.create", error)
+            try:
+                protocol = await pending
+            finally:
+                if token is not None:
+                    setup.end(token)
+            if token is not None:
+                try:
+                    setup.secured(record, protocol)
+                except Exception as error:
+                    caught("aiohttp.tls", error)
+                try:
+                    if getattr(protocol, CONNECTION) is None:
+                        connections.established(record, protocol, reads_told=self.reads_told)
+                except Exception as error:
+                    caught("aiohttp.established", error)
+            return protocol
+
+        return _create_connection

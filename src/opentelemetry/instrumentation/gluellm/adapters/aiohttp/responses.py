@@ -1,0 +1,200 @@
+"""Responses of aiohttp: the head, the reads of the body, giving the connection back."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from ...pool.connection import WEBSOCKET, TrackedConnection
+from ...pool.lease import READING, UNREAD, Lease
+from ...pool.registry import PoolRegistry
+from . import connections, failures
+from .marks import CONNECTION
+
+_SWITCHING_PROTOCOLS = 101
+
+
+class ResponseSeams:
+    """Replacements for the methods that a response passes through."""
+
+    def __init__(self, registry: PoolRegistry, *, tell_streaming: bool) -> None:
+        self._registry = registry
+        self._tell_streaming = tell_streaming
+
+    def head(self, original: Any) -> Any:
+        """A request that was sent waits for the response's head.
+
+        Not the response's ``start``: a small body has come with the head, and then ``start`` gives
+        the connection back itself.
+        """
+        registry = self._registry
+        caught = registry.failures.caught
+        tell_streaming = self._tell_streaming
+
+        async def answered(lease: Lease, pending: Any) -> Any:
+            item = await pending
+            try:
+                message = item[0]
+                status = message.code
+                if status >= 200 or status == _SWITCHING_PROTOCOLS:
+                    if tell_streaming:
+                        lease.streaming = _is_event_stream(message.headers)
+                    lease.tracker.answered(lease, status)
+                    if status == _SWITCHING_PROTOCOLS and lease.connection is not None:
+                        _switched(lease.connection, message.headers)
+            except Exception as error:
+                caught("aiohttp.answered", error)
+            return item
+
+        def read(self_: Any) -> Any:
+            record = self_._gluellm_connection
+            if record is not None:
+                lease = record.lease
+                if (
+                    lease is not None
+                    and not lease.answered_at
+                    and not lease.ended
+                    and record.tracker.registry is registry
+                ):
+                    return answered(lease, original(self_))
+            return original(self_)
+
+        return read
+
+    def body(self, original: Any) -> Any:
+        """A read finds nothing of the body there, and waits for more."""
+
+        def _wait(self_: Any, func_name: str) -> Any:
+            pending = original(self_, func_name)
+            # A server's requests are read in the same way, from protocols without a note.
+            record = getattr(self_._protocol, CONNECTION, None)
+            if record is None:
+                return pending
+            lease = record.lease
+            if lease is None or lease.phase != UNREAD or lease.ended:
+                return pending
+            return _read_body(lease, self_._protocol, pending)
+
+        return _wait
+
+    def release(self, original: Any) -> Any:
+        """The connection is given back: kept or closed. Reached by finalizers."""
+        registry = self._registry
+        caught = registry.failures.caught
+
+        def _release(self_: Any, key: Any, protocol: Any, **kwargs: Any) -> None:
+            record = getattr(protocol, CONNECTION, None)
+            if record is None or record.lease is None or record.tracker.registry is not registry:
+                original(self_, key, protocol, **kwargs)
+                return
+            lease = record.lease
+            try:
+                if not lease.ended:
+                    if not lease.answered_at:
+                        _unanswered(lease, protocol)
+                    else:
+                        if lease.error is not None or protocol._exception is not None:
+                            lease.error = _outcome(record, lease, protocol)
+                        lease.tracker.released(lease)
+            except Exception as error:
+                caught("aiohttp.release", error)
+            try:
+                original(self_, key, protocol, **kwargs)
+            finally:
+                record.lease = None
+
+        return _release
+
+    def close(self, original: Any) -> Any:
+        """A connection is closed, by whichever side and for whatever reason."""
+        registry = self._registry
+        caught = registry.failures.caught
+
+        def close(self_: Any) -> None:
+            record = self_._gluellm_connection
+            if record is not None and not record.closed and record.tracker.registry is registry:
+                try:
+                    connections.closed(self_, record)
+                except Exception as error:
+                    caught("aiohttp.close", error)
+            original(self_)
+
+        return close
+
+    def pool_close(self, original: Any) -> Any:
+        """The pool is closed: by its user, or by its own finalizer."""
+        caught = self._registry.failures.caught
+
+        def _close(self_: Any, **kwargs: Any) -> Any:
+            tracker = self_._gluellm_tracker
+            if tracker is None or not tracker.open or self_._closed:
+                return original(self_, **kwargs)
+            found: tuple[TrackedConnection, ...] = ()
+            try:
+                collected = sys._getframe(1).f_code.co_name == "__del__"
+                found = tuple(tracker.connections)
+                for record in found:
+                    record.closing = "garbage_collected" if collected else "pool_closed"
+                tracker.discard("garbage_collected" if collected else "closed")
+            except Exception as error:
+                caught("aiohttp.pool_close", error)
+            try:
+                return original(self_, **kwargs)
+            finally:
+                # The loop may be closed already, and then the pool closes none of them.
+                for record in found:
+                    if record.established_at and not record.closed:
+                        _let_go(record)
+
+        return _close
+
+
+def _switched(record: TrackedConnection, headers: Any) -> None:
+    if headers.get("Upgrade", "").lower() == WEBSOCKET:
+        record.switch(WEBSOCKET)
+
+
+def _let_go(record: TrackedConnection) -> None:
+    lease = record.lease
+    record.close(record.closing or "pool_closed")
+    if lease is not None and not lease.ended:
+        record.lease = lease
+
+
+def _unanswered(lease: Lease, protocol: Any) -> None:
+    """The connection is given up before a head has come, by the exception that is being handled."""
+    finalizing = connections.in_finalizer()
+    error = None if finalizing else sys.exc_info()[1]
+    unwinding = finalizing or isinstance(error, GeneratorExit)
+    lease.tracker.failed(lease, failures.while_sending(protocol, error), unwinding=unwinding)
+
+
+def _outcome(record: TrackedConnection, lease: Lease, protocol: Any) -> str | None:
+    payload = protocol._payload
+    if payload is not None and payload.is_eof():
+        return None  # a read was given up, and the rest of the body has come all the same
+    if lease.error is not None or record.closed:
+        return lease.error  # closed with its pool: what it met since is no failure
+    return failures.of_connection(protocol)
+
+
+async def _read_body(lease: Lease, protocol: Any, pending: Any) -> Any:
+    clock = lease.tracker.clock
+    lease.enter(READING, clock())
+    try:
+        found = await pending
+        if lease.error is not None and not lease.ended:
+            lease.error = None  # an earlier read was given up
+        return found
+    except BaseException as error:
+        if not lease.ended:
+            lease.error = failures.while_reading(protocol, error)
+        raise
+    finally:
+        lease.enter(UNREAD, clock())
+
+
+def _is_event_stream(headers: Any) -> bool:
+    """Whether a response is streamed, as LLM providers do it: as server-sent events."""
+    kind: str = headers.get("Content-Type", "")
+    return kind.lower().startswith("text/event-stream")

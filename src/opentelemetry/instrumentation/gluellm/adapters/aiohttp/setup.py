@@ -1,0 +1,68 @@
+"""Times of a connection's set-up.
+
+aiohttp connects a socket and then makes the protocol that will speak on it, right before the TLS
+handshake where there is one. Through a tunnel it makes one for the proxy and then one for the
+origin.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from typing import Any
+
+from ...pool.connection import TrackedConnection
+from ...pool.guard import Failures
+from ...pool.registry import is_host
+
+_current: ContextVar[TrackedConnection | None] = ContextVar("gluellm_setup", default=None)
+"""The set-up that the running code belongs to. Set-ups are rare, so this costs no request."""
+
+
+def begin(record: TrackedConnection, request: Any) -> Token[TrackedConnection | None]:
+    """A connection begins to be established."""
+    record.connect_started_at = record.tracker.clock()
+    peer = getattr(request, "proxy", None) or request.url
+    host, port = peer.raw_host, peer.port
+    if host and port and is_host(host.lower()):
+        record.peer = (host, port)
+    return _current.set(record)
+
+
+def end(token: Token[TrackedConnection | None]) -> None:
+    """It is established, or could not be."""
+    with contextlib.suppress(ValueError):  # a finalizer closes the coroutine in another context
+        _current.reset(token)
+
+
+def protocol_made(failures: Failures) -> Callable[[Any], Any]:
+    """Note that a protocol is made, while a connection of ours is being established."""
+
+    def make(original: Any) -> Any:
+        def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
+            original(self_, *args, **kwargs)
+            record = _current.get()
+            if record is None or record.established_at:
+                return
+            try:
+                now = record.tracker.clock()
+                record.connect_ended_at = record.connect_ended_at or now
+                record.tls_started_at = now
+            except Exception as error:
+                failures.caught("aiohttp.protocol", error)
+
+        return __init__
+
+    return make
+
+
+def secured(record: TrackedConnection, protocol: Any) -> None:
+    """A connection stands: whether it has TLS, and since when."""
+    transport = protocol.transport
+    tls = transport.get_extra_info("ssl_object") if transport is not None else None
+    if tls is None:
+        record.tls_started_at = 0
+        return
+    record.tls_ended_at = record.tracker.clock()
+    record.tls_version = tls.version()

@@ -1,0 +1,211 @@
+"""aiohttp's connectors under test, each with the session that sends its requests.
+
+The whole client of this library is httpx's over ``httpx_aiohttp.AiohttpTransport``, as several SDKs
+build it.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import httpx
+import httpx_aiohttp
+import pytest
+
+from .clients import AsyncClient, Headers, PoolUnderTest, Runner
+from .exchange import Exchange, Opened, TaskExchange
+from .libraries import Library
+from .waiting import PATIENCE
+
+_EXCEPTIONS: dict[str, Any] = {
+    "pool_timeout": aiohttp.ConnectionTimeoutError,
+    "connect_timeout": aiohttp.ConnectionTimeoutError,
+    "read_timeout": aiohttp.SocketTimeoutError,
+    "connection_error": aiohttp.ClientConnectorError,
+    # ClientOSError and ServerDisconnectedError before the head, ClientPayloadError in the body.
+    "read_error": aiohttp.ClientError,
+    "protocol_error": aiohttp.ClientError,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IdleConnection:
+    """A connection that the pool has listed as idle."""
+
+    protocol: Any
+    since: float
+    keepalive: float | None
+
+    def has_expired(self) -> bool:
+        """Whether the pool will not use it any more."""
+        old = self.keepalive is not None and time.monotonic() - self.since > self.keepalive
+        return old or not self.protocol.is_connected()
+
+
+class AiohttpPool(PoolUnderTest):
+    """A ``ClientSession`` and its connector, made in the runner's loop."""
+
+    def __init__(
+        self,
+        library: Library,
+        runner: Runner,
+        *,
+        proxy: str | None = None,
+        follow_redirects: bool = False,
+        **settings: Any,
+    ) -> None:
+        assert runner.portal is not None
+        self._portal, self._mode = runner.portal, runner.mode
+        self._proxy = proxy
+        self._follow_redirects = follow_redirects
+        super().__init__(library, self._portal.call(_session, settings))
+
+    @property
+    def core(self) -> Any:
+        return self.raw._connector
+
+    @property
+    def connections(self) -> list[Any]:
+        core = self.core
+        return [
+            IdleConnection(protocol, since, core._keepalive_timeout)
+            for listed in list(core._conns.values())
+            for protocol, since in list(listed)
+        ]
+
+    @property
+    def queued(self) -> int:
+        return sum(len(waiters) for waiters in list(self.core._waiters.values()))
+
+    def send(
+        self, url: str, *, body: bytes = b"", headers: Headers = (), **timeouts: Any
+    ) -> Exchange:
+        raw, proxy, follow = self.raw, self._proxy, self._follow_redirects
+        timeout = _timeout(timeouts)
+
+        async def opening() -> Opened:
+            response = await raw.request(
+                "POST" if body else "GET",
+                url,
+                data=body or None,
+                headers=headers,
+                timeout=timeout,
+                proxy=proxy,
+                allow_redirects=follow,
+            )
+
+            async def close() -> None:
+                response.close()
+
+            return Opened(response.status, aiter(response.content.iter_any()), close)
+
+        return TaskExchange(self._portal, self._mode, opening)
+
+    def _close(self) -> None:
+        self._portal.start_task_soon(self.raw.close).result(PATIENCE)
+
+
+class AiohttpClient(AsyncClient):
+    """``httpx.AsyncClient`` over a session that it builds with its first request."""
+
+    @property
+    def core(self) -> Any:
+        return self.raw._transport.client._connector
+
+
+def _timeout(timeouts: dict[str, float]) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(
+        total=timeouts.get("total"),
+        connect=timeouts.get("pool"),
+        sock_connect=timeouts.get("connect"),
+        sock_read=timeouts.get("read"),
+    )
+
+
+async def _session(settings: dict[str, Any]) -> aiohttp.ClientSession:
+    # aiohttp tries a request that failed on a reused connection again; what the pool sees of one
+    # request is what most scenarios are about.
+    session = aiohttp.ClientSession(connector=_connector(**settings))
+    session._retry_connection = False
+    return session
+
+
+def _connector(
+    *,
+    max_connections: int = 100,
+    keepalive_expiry: float | None = 15.0,
+    ssl_context: ssl.SSLContext | None = None,
+    uds: str | None = None,
+    http1: bool = True,
+    http2: bool = False,
+    **further: Any,
+) -> aiohttp.BaseConnector:
+    settings = {"limit": max_connections, "keepalive_timeout": keepalive_expiry, **further}
+    if uds is not None:
+        return aiohttp.UnixConnector(path=uds, **settings)
+    return aiohttp.TCPConnector(ssl=ssl_context or True, **settings)
+
+
+@dataclass(frozen=True, slots=True)
+class AiohttpLibrary(Library):
+    """aiohttp, whose sessions are its clients."""
+
+    def raises(self, error: str) -> Any:
+        return _EXCEPTIONS[error]
+
+    def pool(self, runner: Runner, **settings: Any) -> PoolUnderTest:
+        """A session; settings as ``httpcore.ConnectionPool`` names them, where aiohttp has them."""
+        if settings.get("http2"):
+            pytest.skip("aiohttp speaks HTTP/1.1 only")
+        if str(settings.get("proxy")).startswith("socks"):
+            pytest.skip("aiohttp knows no SOCKS proxies")
+        return AiohttpPool(self, runner, **settings)
+
+    def whole_client(self, runner: Runner, **settings: Any) -> PoolUnderTest:
+        settings.setdefault("trust_env", False)
+        return AiohttpClient(self, httpx_aiohttp.HttpxAiohttpClient(**settings), runner)
+
+    @property
+    def assigns_twice(self) -> bool:
+        return False
+
+    @property
+    def limits_idle(self) -> bool:
+        return False
+
+    @property
+    def closes_expired_itself(self) -> bool:
+        return True
+
+
+class _Core:
+    """aiohttp under the names that pools' scenarios ask for."""
+
+    __name__ = "aiohttp"
+    ConnectionPool = aiohttp.BaseConnector
+    AsyncConnectionPool = aiohttp.TCPConnector
+    Proxy = str
+    ProxyError = (aiohttp.ClientHttpProxyError, aiohttp.ClientProxyConnectionError)
+    UnsupportedProtocol = aiohttp.NonHttpUrlClientError
+
+
+class _Client:
+    """httpx over aiohttp under the names that clients' scenarios ask for."""
+
+    AsyncHTTPTransport = httpx_aiohttp.AiohttpTransport
+    ConnectError = httpx.ConnectError
+    Limits = httpx.Limits
+    # For a ConnectionTimeoutError it doesn't tell the queue from the set-up.
+    PoolTimeout = httpx.TimeoutException
+    ReadError = httpx.ReadError
+    ReadTimeout = httpx.ReadTimeout
+    Timeout = httpx.Timeout
+
+
+_core: Any = _Core
+_client: Any = _Client
+LIBRARY = AiohttpLibrary("aiohttp", _core, _client)
