@@ -41,6 +41,8 @@ class Adapter(ABC):
     ``gluellm.pool.library``."""
     LOST: ClassVar[Mapping[str, str]]
     """The seams, each with what is lost without it, in words for a warning."""
+    DISTRIBUTIONS: ClassVar[Mapping[str, str]] = {}
+    """What a module is installed as, where that has another name."""
 
     def __init__(self) -> None:
         self._surroundings: Surroundings | None = None
@@ -76,7 +78,8 @@ class Adapter(ABC):
         library = self.MODULES[name]
         if library in self._seams:
             return
-        seams = Seams(library, _version(name), signals=dict(self.LOST))
+        distribution = self.DISTRIBUTIONS.get(name, name)
+        seams = Seams(library, _version(distribution), signals=dict(self.LOST))
         self._seams[library] = seams
         self.patch(module, library, surroundings, seams.found)
         self.on_seams(seams)

@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Iterable
 
+from .. import environment
+from ..pool.channel import CHANNEL_STATES, states_of
 from ..pool.copies import copied
 from ..pool.describe import trace_id
 from ..pool.lease import PHASES, QUEUED, Lease
@@ -27,8 +29,6 @@ from .snapshot import (
     Snapshot,
 )
 
-_READ_BY_NOTHING = ("HTTPX_MAX_CONNECTIONS", "HTTPX_MAX_KEEPALIVE_CONNECTIONS")
-"""Verified with httpx 0.28, httpx2 2.16, openai 3.57, anthropic 0.125 and gluellm 1.11."""
 _DESCRIPTORS = ("/proc/self/fd", "/dev/fd")
 _TRIES = 10
 
@@ -48,7 +48,7 @@ def collect(
             descriptor_limit=_descriptor_limit(),
             event_loop_lag=loop_lag.peak(now) / 1e9 if loop_lag is not None else None,
             event_loop_late=loop_lag.late(now) / 1e9 if loop_lag is not None else None,
-            ignored_variables=tuple(name for name in _READ_BY_NOTHING if os.environ.get(name)),
+            ignored_variables=_ignored_variables(),
             gluellm="gluellm" in sys.modules,
         ),
         totals=_totals(registry, now),
@@ -57,6 +57,15 @@ def collect(
             for tracker in copied(registry.trackers.keys)
             if (found := _pool(tracker)) is not None
         ),
+    )
+
+
+def _ignored_variables() -> tuple[str, ...]:
+    """Variables that nothing reads, unless ``configure_pools()`` was asked to."""
+    return tuple(
+        name
+        for name in environment.HTTPX_VARIABLES.values()
+        if os.environ.get(name) and name not in environment.applied
     )
 
 
@@ -71,6 +80,7 @@ def _pool(tracker: PoolTracker) -> PoolSnapshot | None:
     leases = copied(tracker.leases.keys)
     now = tracker.clock()
     index = {id(connection.record): i for i, connection in enumerate(view.connections)}
+    channel = tracker.channel
     requests = [_request(lease, index, now) for lease in leases if not lease.ended]
     return PoolSnapshot(
         name=ledger.name,
@@ -86,6 +96,8 @@ def _pool(tracker: PoolTracker) -> PoolSnapshot | None:
         tcp_keepalive=view.tcp_keepalive,
         pool_timeout=ledger.acquire_timeout,
         read_timeout=tracker.read_timeout,
+        channel_state=CHANNEL_STATES[channel.state] if channel is not None else None,
+        channel_state_age=(now - channel.since) / 1e9 if channel is not None else None,
         built_at=str(ledger.built_at) if ledger.built_at is not None else None,
         connections=tuple(_connection(connection, now) for connection in view.connections),
         requests=tuple(requests),
@@ -115,7 +127,8 @@ def _request(lease: Lease, index: dict[int, int], now: int) -> RequestSnapshot:
     connection = lease.connection
     # Read once: a refused connection is taken back meanwhile.
     acquired_at = lease.acquired_at
-    held = connection is not None and acquired_at > 0
+    # A channel's call has a connection too, though nobody tells which.
+    held = (connection is not None or lease.channel is not None) and acquired_at > 0
     return RequestSnapshot(
         origin=_origin(lease.origin),
         phase=PHASES[phase],
@@ -165,11 +178,19 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
             peak_queued=ledger.queued.highest(now),
             leaks=ledger.leaks,
             anomalies=dict(ledger.anomalies),
+            channel_seconds=_channel_seconds(ledger, now),
             built_at=str(ledger.built_at) if ledger.built_at is not None else None,
             origins=_origins(ledger, counts, pending, now),
         )
         for ledger in copied(registry.ledgers.values)
     )
+
+
+def _channel_seconds(ledger: PoolLedger, now: int) -> dict[str, float] | None:
+    if ledger.channels is None:
+        return None
+    _, spent = states_of(ledger.channels, ledger.channel_spent, now)
+    return {state: time / 1e9 for state, time in zip(CHANNEL_STATES, spent, strict=True)}
 
 
 def _origins(
@@ -194,6 +215,8 @@ def _origins(
                 timeouts=tallied.timeouts,
                 reuse_failures=tallied.reuse_failures,
                 longest_silence_failed=tallied.longest_silence / 1e9,
+                requests_resent=origin.resent,
+                protocols=tuple(sorted(copied(origin.protocols.copy))),
             )
         )
     return tuple(found)

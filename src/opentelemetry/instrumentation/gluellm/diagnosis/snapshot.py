@@ -20,7 +20,7 @@ class ConnectionSnapshot:
     state: str
     """``connecting``, ``active`` or ``idle``."""
     protocol: str
-    """``1.1`` or ``2``; meaningless while it is connecting."""
+    """``1.1`` or ``2`` of HTTP, or ``websocket``; meaningless while it is connecting."""
     age: float
     """Since it was made."""
     requests_served: int
@@ -92,6 +92,12 @@ class PoolSnapshot:
     """As its last request asked for; None when it waits for ever."""
     read_timeout: float | None = None
     """As its first request asked for; None when it waits for ever."""
+    channel_state: str | None = None
+    """Of a gRPC channel: ``idle``, ``connecting``, ``ready``, ``transient_failure`` or
+    ``shutdown``, as last seen; None for any other pool. A channel tells of no limit and of no
+    connection."""
+    channel_state_age: float | None = None
+    """How long it has been in that state, as far as that was seen."""
     built_at: str | None = None
     """Where the application built it: ``file:line in function``."""
     connections: tuple[ConnectionSnapshot, ...] = ()
@@ -124,8 +130,8 @@ class Outcome:
     """Requests that left a pool in one way."""
 
     count: int
-    status: int | None = None
-    """None where no response's head came."""
+    status: int | str | None = None
+    """HTTP's, or the name of gRPC's; None where no response's head came."""
     error: str | None = None
     """The contract's ``error.type``; None on success."""
     resend: bool = False
@@ -151,6 +157,10 @@ class OriginTotals:
     """Requests that failed on a reused connection before the first byte of a response."""
     longest_silence_failed: float = 0.0
     """The longest that a request had waited for bytes when its reused connection failed."""
+    requests_resent: int = 0
+    """Requests that were not the first of their any-llm call."""
+    protocols: tuple[str, ...] = ()
+    """What its connections ever spoke: ``1.1`` or ``2`` of HTTP, or ``websocket``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +183,9 @@ class PoolTotals:
     leaks: int
     """Connections ever held unread beyond the leak threshold."""
     anomalies: Mapping[str, int]
+    channel_seconds: Mapping[str, float] | None = None
+    """Time that its gRPC channels spent in each state; None for other pools, which are the only
+    ones that tell of connections."""
     built_at: str | None = None
     """Where the application built the last of its pools."""
     origins: tuple[OriginTotals, ...] = ()

@@ -78,6 +78,35 @@ def findings_text(findings: Sequence[Finding]) -> str:
 
 
 def _pool(pool: PoolSnapshot) -> Iterator[str]:
+    yield from _limits(pool) if pool.channel_state is None else _channel(pool)
+    if pool.built_at:
+        yield f"  built at {place_text(pool.built_at, _LONGEST_PLACE)}"
+    yield from _connections(pool.connections)
+    held = sorted((r for r in pool.requests if r.phase != "queued"), key=lambda r: -(r.held or 0))
+    if held:
+        yield "  longest held"
+        for request in held[:_MOST_HOLDERS]:
+            yield from _request(request)
+        yield from _rest(len(held) - _MOST_HOLDERS, "request", "    ")
+    queued = sorted((r for r in pool.requests if r.phase == "queued"), key=lambda r: -r.phase_age)
+    if queued:
+        yield "  longest queued"
+        for request in queued[:_MOST_QUEUED]:
+            yield from _request(request)
+        yield from _rest(len(queued) - _MOST_QUEUED, "request", "    ")
+
+
+def _channel(pool: PoolSnapshot) -> Iterator[str]:
+    """A gRPC channel: nothing is known of its connections, and it has no limits."""
+    since = seconds(pool.channel_state_age or 0.0)
+    yield from _wrapped(
+        f"{one_line(pool.label)}: channel {one_line(pool.channel_state or '')} for {since}; "
+        f"{counted(len(pool.requests), 'call')} under way, {pool.queued} queued"
+    )
+    yield from _wrapped(f"{counted(pool.requests_entered, 'call')} in {seconds(pool.age)}", "  ")
+
+
+def _limits(pool: PoolSnapshot) -> Iterator[str]:
     maximum = "unlimited" if pool.max_connections is None else str(pool.max_connections)
     idle = "all" if pool.max_idle_connections is None else str(pool.max_idle_connections)
     yield from _wrapped(
@@ -96,21 +125,6 @@ def _pool(pool: PoolSnapshot) -> Iterator[str]:
         f"{counted(pool.requests_entered, 'request')} in {seconds(pool.age)}",
         "  ",
     )
-    if pool.built_at:
-        yield f"  built at {place_text(pool.built_at, _LONGEST_PLACE)}"
-    yield from _connections(pool.connections)
-    held = sorted((r for r in pool.requests if r.phase != "queued"), key=lambda r: -(r.held or 0))
-    if held:
-        yield "  longest held"
-        for request in held[:_MOST_HOLDERS]:
-            yield from _request(request)
-        yield from _rest(len(held) - _MOST_HOLDERS, "request", "    ")
-    queued = sorted((r for r in pool.requests if r.phase == "queued"), key=lambda r: -r.phase_age)
-    if queued:
-        yield "  longest queued"
-        for request in queued[:_MOST_QUEUED]:
-            yield from _request(request)
-        yield from _rest(len(queued) - _MOST_QUEUED, "request", "    ")
 
 
 def _connections(connections: Sequence[ConnectionSnapshot]) -> Iterator[str]:
@@ -171,15 +185,27 @@ def _totals(totals: PoolTotals) -> Iterator[str]:
     shares = [
         f"{phase} {percent(spent / everything)}" for phase, spent in phases.items() if spent > 0
     ]
-    parts = [
-        f"pools {totals.pools_opened} opened, {totals.pools_live} alive",
-        f"connections {totals.connections_opened} opened"
-        + _listed(", closed: ", totals.connections_closed),
-        "requests " + (", ".join(f"{n} x {one_line(name)}" for name, n in outcomes.items()) or "0"),
-    ]
+    parts = [f"pools {totals.pools_opened} opened, {totals.pools_live} alive"]
+    if totals.channel_seconds is None:
+        parts.append(
+            f"connections {totals.connections_opened} opened"
+            + _listed(", closed: ", totals.connections_closed)
+        )
+    else:
+        spent = sum(totals.channel_seconds.values())
+        states = [
+            f"{one_line(state)} {percent(time / spent)}"
+            for state, time in totals.channel_seconds.items()
+            if time > 0
+        ]
+        parts.append("channels: " + (", ".join(states) or "none alive"))
+    parts.append(
+        "requests " + (", ".join(f"{n} x {one_line(name)}" for name, n in outcomes.items()) or "0")
+    )
     if shares:
         parts.append("time: " + ", ".join(shares))
-    parts.append(f"peaks {totals.peak_active} connections, {totals.peak_queued} queued")
+    connections = f"{totals.peak_active} connections, " if totals.channel_seconds is None else ""
+    parts.append(f"peaks {connections}{totals.peak_queued} queued")
     for name, number in (("requeues", totals.requeues), ("leaks", totals.leaks)):
         if number:
             parts.append(f"{name} {number}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .channel import CHANNEL_STATES
 from .copies import copied
 from .lease import PHASES, Lease
 from .words import one_line, place_text
@@ -37,6 +38,10 @@ def state(tracker: PoolTracker) -> str:
     """Limit and counts of a pool, as far as they can be read at this moment."""
     view = tracker.view()
     queued = sum(1 for lease in copied(tracker.leases.keys) if lease.standing)
+    channel = tracker.channel
+    if channel is not None:
+        since = seconds(tracker.clock() - channel.since)
+        return f"channel {CHANNEL_STATES[channel.state]} for {since}, queued {queued}"
     if view is None:
         return f"queued {queued}"
     count = dict.fromkeys(("active", "idle", "connecting"), 0)
@@ -72,7 +77,9 @@ def holders(tracker: PoolTracker, now: int) -> str:
     held = [
         (acquired_at, lease)
         for lease in copied(tracker.leases.keys)
-        if (acquired_at := lease.acquired_at) and lease.connection is not None and not lease.ended
+        if (acquired_at := lease.acquired_at)
+        and (lease.connection is not None or lease.channel is not None)
+        and not lease.ended
     ]
     held.sort(key=lambda entry: entry[0])
     if not held:

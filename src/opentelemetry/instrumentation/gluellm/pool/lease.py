@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .copies import nothing
 
 if TYPE_CHECKING:
+    from .channel import TrackedChannel
     from .connection import TrackedConnection
     from .ledger import OriginLedger
     from .place import Place
@@ -150,6 +151,14 @@ class Lease:
     """Whether it was counted as waiting past its own pool timeout."""
     passed_over = False
     """Whether it was counted as waiting beside a connection that could serve it."""
+    channel: TrackedChannel | None = None
+    """The gRPC channel that it is a call of; it has no connection then that could be told."""
+    sent_at = 0
+    """When such a call was seen to go out, having waited for its channel to be ready."""
+    being_read = False
+    """Whether such a call has a read in flight."""
+    acquire_known = True
+    """False where nothing tells how long it waited: then its acquire is left out."""
 
     def __init__(
         self, tracker: PoolTracker, origin: OriginLedger, call: Call | None, now: int
@@ -170,7 +179,8 @@ class Lease:
         self.fresh = False
         """Whether its connection was still being established when it was assigned."""
         self.answered_at = 0
-        self.status = 0
+        self.status: int | str = 0
+        """HTTP's status, or the name of gRPC's; 0 until there is one."""
         self.error: str | None = None
         self.ended = False
         """From then on it has ``ended_at``."""

@@ -9,24 +9,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .channel import CHANNEL_STATES
+from .copies import copied
 from .lease import PHASES
 
 if TYPE_CHECKING:
+    from .channel import TrackedChannel
     from .place import Place
+
+Outcome = tuple[int | str, str | None, bool]
+"""How a request left: status (0: none), error type, resend."""
+LIBRARIES_OF_CHANNELS = frozenset({"grpc"})
+"""Libraries whose pools are channels, which tell nothing of their connections."""
 
 ANOMALIES = ("waiter_with_idle_connection", "orphaned_connection", "pool_timeout_overrun")
 """States that a pool should never be in, by their names in the telemetry contract."""
 _SLICES = 5
 # Ways to fail that alerts ask for: their series are there with 0 from the pool's first request on,
 # since increase() can't see a series that is born at 1.
-_BORN_AT_ZERO: tuple[tuple[int, str | None, bool], ...] = tuple(
-    (0, error, False)
-    for error in (
-        "connect_timeout",
-        "name_resolution_error",
-        "connection_error",
-        "secure_connection_error",
-    )
+_CONNECT_ERRORS = (
+    "connect_timeout",
+    "name_resolution_error",
+    "connection_error",
+    "secure_connection_error",
+)
+_BORN_AT_ZERO: tuple[Outcome, ...] = tuple((0, error, False) for error in _CONNECT_ERRORS)
+# A call has a status whatever became of it.
+_BORN_AT_ZERO_ON_CHANNELS: tuple[Outcome, ...] = tuple(
+    ("DEADLINE_EXCEEDED" if error == "connect_timeout" else "UNAVAILABLE", error, False)
+    for error in _CONNECT_ERRORS
 )
 
 
@@ -109,6 +120,7 @@ class OriginLedger:
         "port",
         "protocols",
         "requests",
+        "resent",
         "reuse_failures",
         "spent",
         "timeouts",
@@ -120,10 +132,13 @@ class OriginLedger:
         self.port = port
         self.spent = [0] * len(PHASES)
         """Nanoseconds in each phase that leases have left. Whole numbers: sums don't drift."""
-        self.requests: dict[tuple[int, str | None, bool], int] = {}
-        """Requests that left the pool, by status (0: none), error type and resend."""
-        if pool.outcomes.take(len(_BORN_AT_ZERO)):
-            self.requests = dict.fromkeys(_BORN_AT_ZERO, 0)
+        self.requests: dict[Outcome, int] = {}
+        """Requests that left the pool, by how they did."""
+        born = _BORN_AT_ZERO if pool.channels is None else _BORN_AT_ZERO_ON_CHANNELS
+        if pool.outcomes.take(len(born)):
+            self.requests = dict.fromkeys(born, 0)
+        self.resent = 0
+        """Requests that were not the first of their any-llm call."""
         self.timeouts = {"pool": 0, "connect": 0, "read": 0, "write": 0}
         self.reuse_failures = 0
         self.longest_silence = 0
@@ -137,9 +152,9 @@ class OriginLedger:
         self.attributes: Any = None
         """The telemetry's attribute sets for this origin, built once."""
 
-    def left(self, status: int, error: str | None, resend: bool) -> None:
+    def left(self, status: int | str, error: str | None, resend: bool) -> None:
         """Count a request that left the pool."""
-        key = (status, error, resend)
+        key: Outcome = (status, error, resend)
         if key not in self.requests:
             if not self.pool.outcomes.take(1):
                 key = (0, "_OTHER", False)
@@ -156,6 +171,8 @@ class PoolLedger:
         "anomalies",
         "attributes",
         "built_at",
+        "channel_spent",
+        "channels",
         "closed",
         "discarded",
         "empty_since",
@@ -188,6 +205,12 @@ class PoolLedger:
         """any-llm's key of the provider; None when unknown."""
         self.library = library
         self.origins: dict[tuple[str, int | None], OriginLedger] = {}
+        self.channels: dict[TrackedChannel, None] | None = (
+            {} if library in LIBRARIES_OF_CHANNELS else None
+        )
+        """Its channels, the closed ones included until they are gone; None for other pools."""
+        self.channel_spent = [0] * len(CHANNEL_STATES)
+        """Nanoseconds in each state that its channels have left."""
         self.watch(window, now)
         self.opened = 0
         self.closed: dict[str, int] = {}
@@ -217,6 +240,9 @@ class PoolLedger:
         """Follow none of its pools any more; what was counted stays."""
         self.live = 0
         self.active.value = self.queued.value = 0
+        if self.channels:
+            for channel in copied(self.channels.keys):
+                channel.end()
         if self.empty_since is None:
             self.empty_since = now
 

@@ -6,6 +6,7 @@ import weakref
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from .channel import SHUTDOWN
 from .copies import copied, nothing
 from .lease import (
     AWAITING_RESPONSE,
@@ -19,6 +20,7 @@ from .lease import (
 )
 
 if TYPE_CHECKING:
+    from .channel import TrackedChannel
     from .connection import TrackedConnection
     from .ledger import OriginLedger, PoolLedger
     from .reader import PoolReader, PoolView
@@ -50,6 +52,7 @@ class PoolTracker:
 
     __slots__ = (
         "_origins",
+        "channel",
         "clock",
         "connections",
         "entered",
@@ -94,6 +97,8 @@ class PoolTracker:
         """The same when the watch last looked."""
         self.looks_left = LOOKS_AFTERWARDS
         """How often the watch still looks at it without a request."""
+        self.channel: TrackedChannel | None = None
+        """What is kept of it where it is a gRPC channel."""
         self.read_timeout: float | None = None
         """Seconds, as the first request asked for."""
         self.loop: Any = registry.no_loop
@@ -148,6 +153,7 @@ class PoolTracker:
             call.requests += 1
             if call.requests > 1:
                 lease.resend = True
+                origin.resent += 1
         else:
             lease.own_place = self.registry.find_place()
         self.leases[lease] = None
@@ -415,11 +421,17 @@ class PoolTracker:
                 ledger.empty_since = self.clock()
             ledger.discarded[reason] += 1
             self.observer.pool_discarded(self, reason)
+            if self.channel is not None and self.channel.state != SHUTDOWN:
+                self.channel.end()  # it may go on, under another name
         if reason == "garbage_collected":
             self.reference = None
             self._end_all()
 
     def _end_all(self) -> None:
+        if self.channel is not None:
+            # A call goes on without its channel, and its own end is told.
+            self.channel.end()
+            return
         # No response is alive that could still give its connection back.
         for lease in copied(self.leases.keys):
             lease.unwinding = True

@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from ..pool.lease import PHASES
-from ..pool.ledger import OriginLedger, PoolLedger
+from ..pool.ledger import OriginLedger, Outcome, PoolLedger
 from . import semconv
 
 MAX_SETS = 1_000
@@ -23,7 +23,7 @@ Attributes = dict[str, Any]
 class PoolAttributes:
     """The attribute sets of one pool name."""
 
-    __slots__ = ("anomalies", "base", "phases")
+    __slots__ = ("anomalies", "base", "channel_time_reported", "channels", "phases")
 
     def __init__(self, ledger: PoolLedger) -> None:
         self.base: Attributes = {
@@ -36,6 +36,11 @@ class PoolAttributes:
         self.anomalies = {
             kind: {**self.base, semconv.ANOMALY_TYPE: kind} for kind in semconv.ANOMALY_TYPES
         }
+        self.channels = [
+            {**self.base, semconv.CHANNEL_STATE: state} for state in semconv.CHANNEL_STATES
+        ]
+        self.channel_time_reported = [0.0] * len(semconv.CHANNEL_STATES)
+        """What was last reported of each state's time."""
 
 
 class OriginAttributes:
@@ -64,25 +69,27 @@ class OriginAttributes:
         self.connections = {
             (protocol, state): {
                 **self.base,
-                semconv.PROTOCOL_VERSION: protocol,
+                protocol_key(protocol): protocol,
                 semconv.CONNECTION_STATE: state,
             }
-            for protocol in semconv.PROTOCOL_VERSIONS
+            for protocol in (*semconv.PROTOCOL_VERSIONS, semconv.WEBSOCKET)
             for state in semconv.CONNECTION_STATES
         }
         self.streams = {**self.base, semconv.PROTOCOL_VERSION: "2"}
-        self.requests: dict[tuple[int, str | None, bool], Attributes] = {}
+        self.requests: dict[Outcome, Attributes] = {}
         self.sets: dict[Hashable, Attributes] = {}
         self.time_reported = [0.0] * len(PHASES)
         """What was last reported of each phase's time."""
 
-    def of_request(self, key: tuple[int, str | None, bool]) -> Attributes:
+    def of_request(self, key: Outcome) -> Attributes:
         """The attributes of requests that left the pool in one way."""
         found = self.requests.get(key)
         if found is None:
             status, error, resend = key
             found = dict(self.base)
-            if status:
+            if isinstance(status, str):
+                found[semconv.RPC_STATUS_CODE] = status
+            elif status:
                 found[semconv.STATUS_CODE] = status
             if error is not None:
                 found[semconv.ERROR_TYPE] = error
@@ -90,6 +97,12 @@ class OriginAttributes:
                 found[semconv.REQUEST_RESEND] = True
             self.requests[key] = found
         return found
+
+
+def protocol_key(protocol: object) -> str:
+    """The key that a connection's protocol is told under: what isn't HTTP is named."""
+    other = protocol == semconv.WEBSOCKET
+    return semconv.PROTOCOL_NAME if other else semconv.PROTOCOL_VERSION
 
 
 def of_pool(ledger: PoolLedger) -> PoolAttributes:
@@ -136,7 +149,8 @@ class HistogramAttributes:
                     found[semconv.ERROR_TYPE] = error
                 for name, value in further.items():
                     if value is not None:
-                        found[_FURTHER[name]] = value
+                        key_of = protocol_key(value) if name == "protocol" else _FURTHER[name]
+                        found[key_of] = value
             self._known += 1
             if len(attributes.sets) < MAX_SETS:
                 attributes.sets[key] = found
@@ -147,5 +161,4 @@ _FURTHER = {
     "model": semconv.REQUEST_MODEL,
     "operation": semconv.OPERATION_NAME,
     "streaming": semconv.RESPONSE_STREAMING,
-    "protocol": semconv.PROTOCOL_VERSION,
 }

@@ -71,7 +71,10 @@ class DurationObserver(PoolObserver):
             lease.told = 1
             # Without either nothing is known of its wait: the seam for it is missing.
             if active and (lease.acquired_at or lease.error is not None):
-                self._tell_acquire(lease, context)
+                if lease.acquire_known:
+                    self._tell_acquire(lease, context)
+                if self._full and lease.answered_at:
+                    self._tell_answer(lease, context)
         if ended and told < 2:
             lease.told = 2
             lease.account()
@@ -93,13 +96,11 @@ class DurationObserver(PoolObserver):
         if self._in_queue is not None and lease.waited:
             attributes = self._in_queue.attributes.of(origin)
             self._in_queue.record(waited, attributes, context)
-        if self._full and lease.answered_at:
-            self._tell_answer(lease, context)
 
     def _tell_answer(self, lease: Lease, context: Context) -> None:
         connection = lease.connection
         established_at = connection.established_at if connection is not None else 0
-        sent_at = lease.stream_sent_at or max(lease.acquired_at, established_at)
+        sent_at = lease.stream_sent_at or lease.sent_at or max(lease.acquired_at, established_at)
         self._response_wait.record(
             (lease.answered_at - sent_at) / 1e9,
             self._response_wait.attributes.of(lease.origin),

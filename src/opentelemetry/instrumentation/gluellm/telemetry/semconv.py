@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 SCOPE_NAME: Final = "opentelemetry.instrumentation.gluellm"
-SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.37.0"
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.39.0"
 """The first version of the conventions that has all the conventional names used here."""
 
 OTHER: Final = "_OTHER"
@@ -27,16 +27,19 @@ POOL_NAME: Final = "gluellm.pool.name"
 POOL_LIBRARY: Final = "gluellm.pool.library"
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
+PROTOCOL_NAME: Final = "network.protocol.name"
 PROTOCOL_VERSION: Final = "network.protocol.version"
 CONNECTION_STATE: Final = "http.connection.state"
 REQUEST_PHASE: Final = "gluellm.request.phase"
 STATUS_CODE: Final = "http.response.status_code"
+RPC_STATUS_CODE: Final = "rpc.response.status_code"
 ERROR_TYPE: Final = "error.type"
 TIMEOUT_KIND: Final = "gluellm.timeout.kind"
 CLOSE_REASON: Final = "gluellm.connection.close_reason"
 DISCARD_REASON: Final = "gluellm.pool.discard_reason"
 REQUEST_RESEND: Final = "gluellm.request.resend"
 ANOMALY_TYPE: Final = "gluellm.anomaly.type"
+CHANNEL_STATE: Final = "gluellm.channel.state"
 SEAM_NAME: Final = "gluellm.seam"
 INSTRUMENTATION_KIND: Final = "gluellm.instrumentation.kind"
 REQUEST_MODEL: Final = "gen_ai.request.model"
@@ -68,7 +71,15 @@ PHASES: Final = (
 POOL_LIBRARIES: Final = ("httpx", "httpx2", "aiohttp", "urllib3", "grpc")
 CONNECTION_STATES: Final = ("active", "idle")
 PROTOCOL_VERSIONS: Final = ("1.1", "2")
+WEBSOCKET: Final = "websocket"
 TIMEOUT_KINDS: Final = ("pool", "connect", "read", "write")
+CHANNEL_STATES: Final = (
+    "idle",
+    "connecting",
+    "ready",
+    "transient_failure",
+    "shutdown",
+)  # in the order of the numbers in pool/channel.py
 DISCARD_REASONS: Final = ("closed", "garbage_collected")
 ANOMALY_TYPES: Final = (
     "waiter_with_idle_connection",
@@ -172,13 +183,31 @@ ATTRIBUTES: Final = (
         "The origin's host as asked for. Beyond `max_origins` per process it is `_OTHER`.",
     ),
     Attribute(SERVER_PORT, "The origin's port. Left out where the address is `_OTHER`."),
+    Attribute(
+        PROTOCOL_NAME,
+        "What a connection has switched to from HTTP, in place of `network.protocol.version`. "
+        "Absent while it speaks HTTP.",
+        (WEBSOCKET,),
+    ),
     Attribute(PROTOCOL_VERSION, "The HTTP version of the connection.", PROTOCOL_VERSIONS),
     Attribute(CONNECTION_STATE, "What an established connection does.", CONNECTION_STATES),
     Attribute(REQUEST_PHASE, "Where the request is; see the phases above.", PHASES),
     Attribute(STATUS_CODE, "As received. Absent where no response's head came."),
     Attribute(
+        RPC_STATUS_CODE,
+        "The name of gRPC's status (`OK`, `UNAVAILABLE`, ...), whether the server or the client "
+        "library gave it. On gRPC's calls only, instead of HTTP's status.",
+    ),
+    Attribute(
+        CHANNEL_STATE,
+        "What a gRPC channel is in, as last seen. `shutdown` is one that is closed and that "
+        "somebody still refers to.",
+        CHANNEL_STATES,
+    ),
+    Attribute(
         ERROR_TYPE,
-        "Why it failed, the same whichever library raised. Absent on success. "
+        "Why it failed, the same whichever library raised. Absent on success, and where a server "
+        "answered with a status that says so. "
         "`gluellm.pool.acquire.duration` knows `pool_timeout`, `cancelled` and `_OTHER` only.",
         ERROR_TYPES,
     ),
@@ -281,7 +310,7 @@ OPEN_CONNECTIONS: Final = Metric(
         "Established connections. Idle ones include what has expired or was closed by the "
         "peer, until the pool drops it."
     ),
-    (*LEVEL_ORIGIN, CONNECTION_STATE, PROTOCOL_VERSION),
+    (*LEVEL_ORIGIN, CONNECTION_STATE, PROTOCOL_VERSION, PROTOCOL_NAME),
 )
 CONNECTION_CONNECTING: Final = Metric(
     "gluellm.pool.connection.connecting",
@@ -394,7 +423,7 @@ REQUESTS: Final = Metric(
     _COUNTER,
     "{request}",
     "Requests that left the pool.",
-    (*LEVEL_ORIGIN, STATUS_CODE, ERROR_TYPE, REQUEST_RESEND),
+    (*LEVEL_ORIGIN, STATUS_CODE, RPC_STATUS_CODE, ERROR_TYPE, REQUEST_RESEND),
 )
 PEAK_QUEUED: Final = Metric(
     "gluellm.pool.peak.queued",
@@ -510,6 +539,25 @@ ANOMALIES: Final = Metric(
     (*LEVEL_POOL, ANOMALY_TYPE),
 )
 
+# gRPC channels.
+CHANNEL_CURRENT: Final = Metric(
+    "gluellm.pool.channel.current",
+    _UP_DOWN_COUNTER,
+    "{channel}",
+    "gRPC channels in this state now, as last seen.",
+    (*LEVEL_POOL, CHANNEL_STATE),
+)
+CHANNEL_TIME: Final = Metric(
+    "gluellm.pool.channel.time",
+    _COUNTER,
+    "s",
+    (
+        "Time that gRPC channels spent in this state, as far as it was seen. Its rate is the mean "
+        "number of channels in the state."
+    ),
+    (*LEVEL_POOL, CHANNEL_STATE),
+)
+
 # The process.
 EVENT_LOOP_LAG_PEAK: Final = Metric(
     "gluellm.event_loop.lag.peak",
@@ -576,7 +624,7 @@ CONNECTION_DURATION: Final = Metric(
     _HISTOGRAM,
     "s",
     "Time from a connection being established to its close.",
-    (*LEVEL_ORIGIN, PROTOCOL_VERSION),
+    (*LEVEL_ORIGIN, PROTOCOL_VERSION, PROTOCOL_NAME),
     _LIFETIME_BUCKETS,
     full=True,
 )
@@ -632,6 +680,8 @@ METRICS: Final = (
     STREAM_MAX,
     STREAM_ORPHANED,
     ANOMALIES,
+    CHANNEL_CURRENT,
+    CHANNEL_TIME,
     EVENT_LOOP_LAG_PEAK,
     SEAM,
     INSTRUMENTATION_ERRORS,

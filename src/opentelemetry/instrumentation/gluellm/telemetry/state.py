@@ -7,6 +7,7 @@ from typing import Any
 
 from opentelemetry.metrics import Observation
 
+from ..pool.channel import TrackedChannel, states_of
 from ..pool.copies import copied
 from ..pool.ledger import OriginLedger, PoolLedger
 from ..pool.loops import LoopLag
@@ -15,9 +16,11 @@ from ..pool.seams import Seams
 from ..pool.stats import (
     ACTIVE_1,
     ACTIVE_2,
+    ACTIVE_WEBSOCKET,
     CONNECTING,
     IDLE_1,
     IDLE_2,
+    PLACES,
     NameState,
     RunningRequests,
     Tally,
@@ -27,7 +30,7 @@ from .attributes import of_origin, of_pool
 from .drain import NO_SPAN, Drain
 from .semconv import Metric
 
-_NO_CONNECTIONS = [0, 0, 0, 0, 0]
+_NO_CONNECTIONS = [0] * len(PLACES)
 _NO_STREAMS = (0, 0, 0)
 _NO_REQUESTS = RunningRequests()
 _PLACES = {
@@ -35,6 +38,7 @@ _PLACES = {
     ("1.1", "idle"): IDLE_1,
     ("2", "active"): ACTIVE_2,
     ("2", "idle"): IDLE_2,
+    (semconv.WEBSOCKET, "active"): ACTIVE_WEBSOCKET,
 }
 
 Observations = dict[str, list[Observation]]
@@ -114,6 +118,27 @@ def _add_pool(found: _Points, ledger: PoolLedger, state: NameState, now: int) ->
     attributes = of_pool(ledger)
     base = attributes.base
     add = found.add
+    if ledger.channels is None:
+        _add_connections(found, ledger, state, now)
+    else:
+        _add_channels(found, ledger, ledger.channels, now)
+    add(semconv.PEAK_QUEUED, ledger.queued.highest(now), base)
+    for phase, oldest in enumerate(state.oldest_since):
+        age = max(now - oldest, 0) / 1e9 if oldest else 0.0
+        add(semconv.REQUEST_OLDEST_AGE, age, attributes.phases[phase])
+    if ledger.acquire_timeout is not None and ledger.live:
+        add(semconv.ACQUIRE_TIMEOUT, ledger.acquire_timeout, base)
+    add(semconv.POOL_LIVE, ledger.live, base)
+    add(semconv.POOL_OPENED, ledger.pools_opened, base)
+    for reason, count in ledger.discarded.items():
+        add(semconv.POOL_DISCARDED, count, {**base, semconv.DISCARD_REASON: reason})
+
+
+def _add_connections(found: _Points, ledger: PoolLedger, state: NameState, now: int) -> None:
+    """What a pool's connections tell: nothing of it is known where the pool is a channel."""
+    attributes = of_pool(ledger)
+    base = attributes.base
+    add = found.add
     if state.maximum is not None:
         add(semconv.CONNECTION_MAX, state.maximum, base)
     if state.idle_maximum is not None:
@@ -124,24 +149,27 @@ def _add_pool(found: _Points, ledger: PoolLedger, state: NameState, now: int) ->
         add(semconv.OCCUPANCY_RATIO, 0.0, base)
     # What was in the pool before we came is seen in its state only.
     add(semconv.PEAK_ACTIVE, max(ledger.active.highest(now), state.busy), base)
-    add(semconv.PEAK_QUEUED, ledger.queued.highest(now), base)
     add(semconv.CONNECTION_OPENED, ledger.opened, base)
     for reason, count in copied(ledger.closed.items):
         add(semconv.CONNECTION_CLOSED, count, {**base, semconv.CLOSE_REASON: reason})
-    for phase, oldest in enumerate(state.oldest_since):
-        age = max(now - oldest, 0) / 1e9 if oldest else 0.0
-        add(semconv.REQUEST_OLDEST_AGE, age, attributes.phases[phase])
-    if ledger.acquire_timeout is not None and ledger.live:
-        add(semconv.ACQUIRE_TIMEOUT, ledger.acquire_timeout, base)
     add(semconv.REQUEUES, ledger.requeues, base)
-    add(semconv.POOL_LIVE, ledger.live, base)
-    add(semconv.POOL_OPENED, ledger.pools_opened, base)
-    for reason, count in ledger.discarded.items():
-        add(semconv.POOL_DISCARDED, count, {**base, semconv.DISCARD_REASON: reason})
     add(semconv.LEAK_SUSPECTED, state.leaks_suspected, base)
     add(semconv.LEAKS, ledger.leaks, base)
     for anomaly, count in ledger.anomalies.items():
         add(semconv.ANOMALIES, count, attributes.anomalies[anomaly])
+
+
+def _add_channels(
+    found: _Points, ledger: PoolLedger, channels: dict[TrackedChannel, None], now: int
+) -> None:
+    attributes = of_pool(ledger)
+    counts, spent = states_of(channels, ledger.channel_spent, now)
+    reported = attributes.channel_time_reported
+    for state, of_state in enumerate(attributes.channels):
+        found.add(semconv.CHANNEL_CURRENT, counts[state], of_state)
+        # A counter must never fall, not by what another thread sees between two lines.
+        reported[state] = max(reported[state], spent[state] / 1e9)
+        found.add(semconv.CHANNEL_TIME, reported[state], of_state)
 
 
 def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) -> None:
@@ -150,21 +178,18 @@ def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) ->
     attributes = of_origin(origin)
     base = attributes.base
     add = found.add
-    for protocol in tuple(origin.protocols):
-        for state in semconv.CONNECTION_STATES:
-            add(
-                semconv.OPEN_CONNECTIONS,
-                counts[_PLACES[protocol, state]],
-                attributes.connections[protocol, state],
-            )
+    for (protocol, use), place in _PLACES.items():
+        if protocol in origin.protocols:
+            add(semconv.OPEN_CONNECTIONS, counts[place], attributes.connections[protocol, use])
     if "2" in origin.protocols:
         active, limit, orphaned = tally.streams.get(origin, _NO_STREAMS)
         of_streams = attributes.streams
         add(semconv.STREAM_ACTIVE, active, of_streams)
         add(semconv.STREAM_MAX, limit, of_streams)
         add(semconv.STREAM_ORPHANED, orphaned, of_streams)
-    add(semconv.CONNECTION_CONNECTING, counts[CONNECTING], base)
-    add(semconv.REUSE_FAILURES, origin.reuse_failures, base)
+    if origin.pool.channels is None:
+        add(semconv.CONNECTION_CONNECTING, counts[CONNECTING], base)
+        add(semconv.REUSE_FAILURES, origin.reuse_failures, base)
     add(semconv.ACTIVE_REQUESTS, sum(running.count), base)
     reported = attributes.time_reported
     left = tally.spent.get(origin) or tuple(origin.spent)

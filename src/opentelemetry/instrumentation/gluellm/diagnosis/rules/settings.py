@@ -18,7 +18,10 @@ _WAIT = 10
 
 def unbounded_pool(case: PoolCase, *, descriptors_run_out: bool) -> Finding | None:
     """A pool without a limit."""
-    open_ends = [pool for pool in case.pools if pool.max_connections is None]
+    # A gRPC channel has no such limit: all its calls share a connection or a few.
+    open_ends = [
+        pool for pool in case.pools if pool.max_connections is None and pool.channel_state is None
+    ]
     if not open_ends:
         return None
     count = sum(len(pool.connections) for pool in open_ends)

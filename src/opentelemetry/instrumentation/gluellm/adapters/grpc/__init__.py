@@ -1,0 +1,5 @@
+"""Channels of gRPC, ``grpc.aio``'s and the sync ones."""
+
+from .adapter import GrpcAdapter
+
+__all__ = ["GrpcAdapter"]

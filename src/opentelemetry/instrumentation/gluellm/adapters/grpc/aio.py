@@ -1,0 +1,165 @@
+"""Calls of ``grpc.aio``: begun where the call itself is made, inside whatever intercepts it."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from typing import Any
+
+from ...pool.lease import Lease
+from .calls import Argument, Calls
+from .marks import LEASE
+from .outcomes import CANCELLED, status_name
+
+
+class _CallEnds:
+    """Told by the library, once, that a call has its status.
+
+    It holds the call weakly: the library's own object, which holds this, would make it a cycle.
+    """
+
+    __slots__ = ("_call", "_calls", "_lease")
+
+    def __init__(self, calls: Calls, lease: Lease, call: Any) -> None:
+        self._calls = calls
+        self._lease = lease
+        self._call = weakref.ref(call)
+
+    def __call__(self) -> None:
+        if self._lease.ended:
+            return
+        call = self._call()
+        try:
+            status = None if call is None else call._cython_call._status
+            name = CANCELLED if status is None else status_name(int(status.code()))
+        except Exception as error:
+            self._calls.failures.caught("grpc.status", error)
+            status, name = None, CANCELLED
+        self._calls.end(self._lease, name, lambda: _text(status))
+
+
+class _HeadComes:
+    """Told by the event loop that a call has been sent, and that its answer has begun."""
+
+    __slots__ = ("_calls", "_lease")
+
+    def __init__(self, calls: Calls, lease: Lease) -> None:
+        self._calls = calls
+        self._lease = lease
+
+    def __call__(self, preparation: Any) -> None:
+        if not self._lease.ended and not preparation.cancelled():
+            # Its exception stays for whom it concerns: to ask for it would silence a warning.
+            self._calls.answered(self._lease)
+
+
+class AioSeams:
+    """Replacements for methods of ``grpc.aio``."""
+
+    def __init__(self, calls: Calls, end_of_stream: Any) -> None:
+        self._calls = calls
+        self._end_of_stream = end_of_stream
+        """What the library's streams give instead of a message when there are no more."""
+
+    def channel_init(self, original: Any) -> Any:
+        """A channel is built."""
+        calls, target = self._calls, Argument(original, "target")
+
+        def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
+            original(self_, *args, **kwargs)
+            calls.built(self_, target.of(args, kwargs))
+
+        return __init__
+
+    def register_call(self, original: Any) -> Any:
+        """A channel that was there before us makes a call: from now on it is known."""
+        calls = self._calls
+        known = calls.known
+
+        def _register_call(self_: Any, call: Any) -> Any:
+            try:
+                if known.of(self_._channel) is None:
+                    known.add(self_)
+            except Exception as error:
+                calls.failures.caught("grpc.register", error)
+            return original(self_, call)
+
+        return _register_call
+
+    def call_init(self, original: Any) -> Any:
+        """A call is made. With interceptors that is in their task and inside their spans."""
+        begin = self._begin
+        core_of = Argument(original, "channel")
+        waits_of, deadline_of = Argument(original, "wait_for_ready"), Argument(original, "deadline")
+        known = self._calls.known
+
+        def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
+            original(self_, *args, **kwargs)
+            core = core_of.of(args, kwargs)
+            pool = known.of(core)
+            if pool is not None:
+                begin(self_, pool, core, waits_of.of(args, kwargs), deadline_of.of(args, kwargs))
+
+        return __init__
+
+    def _begin(self, call: Any, pool: Any, core: Any, waits: Any, deadline: Any) -> None:
+        calls = self._calls
+        timeout = None
+        if waits and deadline is not None:
+            timeout = max(deadline - time.time(), 0.0)
+        lease = calls.begin(pool, core, waits=bool(waits), timeout=timeout)
+        if lease is None:
+            return
+        try:
+            call._gluellm_lease = lease
+            call._cython_call.add_done_callback(_CallEnds(calls, lease, call))
+            preparation = getattr(call, "_preparation", None)
+            if preparation is not None:
+                preparation.add_done_callback(_HeadComes(calls, lease))
+        except Exception as error:
+            calls.failures.caught("grpc.begin", error)
+            calls.withdraw(lease)
+
+    def read(self, original: Any) -> Any:
+        """The application waits for the next message of a stream."""
+        reading = self._reading
+
+        def _read(self_: Any) -> Any:
+            pending = original(self_)
+            lease = getattr(self_, LEASE)
+            return pending if lease is None or lease.ended else reading(lease, pending)
+
+        return _read
+
+    async def _reading(self, lease: Lease, pending: Any) -> Any:
+        channel = lease.channel
+        if channel is None:
+            return await pending
+        channel.reading(lease)
+        something = False
+        try:
+            message = await pending
+            something = message is not self._end_of_stream
+        finally:
+            # At the end of the stream the status may be on its way yet.
+            channel.read(lease, something=something)
+        return message
+
+    def close(self, original: Any) -> Any:
+        """A channel is closed: its calls may have some grace to end."""
+        calls = self._calls
+
+        async def closing(channel: Any, pending: Any) -> Any:
+            try:
+                return await pending
+            finally:
+                calls.closed(channel)
+
+        def _close(self_: Any, grace: float | None = None) -> Any:
+            return closing(self_, original(self_, grace))
+
+        return _close
+
+
+def _text(status: Any) -> str:
+    return str(status.details() or "") if status is not None else ""

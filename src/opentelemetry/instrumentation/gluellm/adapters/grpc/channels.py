@@ -1,0 +1,133 @@
+"""Which channel a call belongs to, where it leads, and the state that it is in."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+from urllib.parse import unquote
+
+from ...pool.channel import SHUTDOWN, TrackedChannel
+from ...pool.reader import PoolView
+from ...pool.stats import Tally
+from ...pool.tracker import PoolTracker
+from .marks import ORIGIN
+
+Origin = tuple[bytes, int | None, bytes]
+
+_UNKNOWN: Origin = (b"", None, b"https")
+_RESOLVERS = frozenset({"dns", "ipv4", "ipv6", "xds", "passthrough", "google-c2p"})
+_PATHS = ("unix:", "unix-abstract:", "vsock:")
+
+
+def origin_of(target: str) -> Origin:
+    """Host, port and scheme of a target as gRPC's name resolution reads it.
+
+    A socket's path is not told, nor is a list of addresses. Without a port, gRPC takes 443.
+    """
+    if target.startswith(_PATHS):
+        return _UNKNOWN
+    scheme, colon, rest = target.partition(":")
+    if colon and scheme in _RESOLVERS:
+        # dns:///host:port, dns://authority/host:port, ipv4:address:port
+        target = rest[2:].partition("/")[2] if rest.startswith("//") else rest
+    target = unquote(target).strip("/")
+    if "," in target or "/" in target:
+        return _UNKNOWN
+    host, colon, port = target.rpartition(":")
+    if not colon or not port.isdigit() or (":" in host and not host.endswith("]")):
+        host, port = target, ""
+    host = host.removeprefix("[").removesuffix("]")
+    return host.encode("ascii", "replace"), int(port) if port else None, b"https"
+
+
+class KnownChannels:
+    """The channels of one kind by gRPC's own object inside, which takes neither notes nor weak
+    references and is all that a call knows of its channel."""
+
+    def __init__(self, inside: str) -> None:
+        self._inside = inside
+        """The attribute of a channel that has that object."""
+        self._references: dict[int, weakref.ref[Any]] = {}
+
+    def add(self, pool: Any) -> None:
+        """Know a channel for as long as it lives."""
+        key = id(getattr(pool, self._inside))
+        references = self._references
+
+        def forget(gone: weakref.ref[Any]) -> None:
+            # The garbage collector calls this, and the number may be another channel's by now.
+            if references.get(key) is gone:
+                references.pop(key, None)
+
+        references[key] = weakref.ref(pool, forget)
+
+    def of(self, core: Any) -> Any:
+        """The channel with this object inside; None where it is not known."""
+        reference = self._references.get(id(core))
+        pool = None if reference is None else reference()
+        return pool if pool is None or getattr(pool, self._inside) is core else None
+
+
+def adopt(pool: Any, tracker: PoolTracker) -> None:  # noqa: ARG001
+    """A channel's tracking begins. Its state is looked at when its first call has begun."""
+    tracker.channel = TrackedChannel(tracker, tracker.tracked_at)
+
+
+def note_origin(pool: Any, target: str | bytes) -> Origin:
+    """Keep where a channel leads, with the channel."""
+    text = target.decode("utf-8", "replace") if isinstance(target, bytes) else target
+    origin = origin_of(text)
+    setattr(pool, ORIGIN, origin)
+    return origin
+
+
+def state_of(core: Any) -> int:
+    """The state of a channel by gRPC's number, without making it connect."""
+    try:
+        state: int = core.check_connectivity_state(False)
+    except ValueError:
+        return SHUTDOWN  # what a closed sync channel raises
+    return state
+
+
+def look(core: Any, tracker: PoolTracker) -> None:
+    """Note the state of a channel now. One that was closed behind our back is closed."""
+    channel = tracker.channel
+    if channel is None:
+        return
+    state = state_of(core)
+    if state != channel.state:
+        channel.seen(state)
+        if state == SHUTDOWN:
+            tracker.discard("closed")
+
+
+class ChannelReader:
+    """What the core asks channels by.
+
+    ``looks`` tells whether a channel may be asked for its state at any time: to ask a sync one
+    takes its lock.
+    """
+
+    def __init__(self, inside: str, *, looks: bool) -> None:
+        self.inside = inside
+        self._looks = looks
+
+    def count(self, pool: Any, tracker: PoolTracker, counts: Tally) -> None:
+        """There is nothing to count: gRPC tells of no connection. But the state is looked at."""
+        counts.busy = 0
+        counts.maximum = counts.idle_maximum = None
+        if self._looks:
+            look(getattr(pool, self.inside), tracker)
+
+    def view(self, pool: Any, tracker: PoolTracker) -> PoolView:
+        """Look at the channel."""
+        if self._looks:
+            look(getattr(pool, self.inside), tracker)
+        return PoolView(
+            max_connections=None,
+            max_idle_connections=None,
+            keepalive_expiry=None,
+            tcp_keepalive=None,
+            connections=(),
+        )

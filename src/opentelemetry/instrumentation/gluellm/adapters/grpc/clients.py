@@ -1,0 +1,39 @@
+"""Where a client has its gRPC channels."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+_HOLDERS = ("_api_channel", "_management_channel", "_channel", "channel", "_client", "client")
+_DEEPEST = 4
+
+
+def pools_in(client: Any) -> list[Any]:
+    """The channels of a client that holds some, xai_sdk's for instance, or the channel itself.
+
+    Empty for anything else, and where gRPC was never imported.
+    """
+    found: list[Any] = []
+    _search(client, _DEEPEST, found)
+    return found
+
+
+def _search(holder: Any, depth: int, found: list[Any]) -> None:
+    aio = getattr(sys.modules.get("grpc.aio._channel"), "Channel", ())
+    sync = getattr(sys.modules.get("grpc._channel"), "Channel", ())
+    pool = None
+    if isinstance(holder, aio):
+        pool = holder
+    elif isinstance(holder, sync):
+        pool = holder._call_state
+    if pool is not None:
+        if not any(pool is other for other in found):
+            found.append(pool)
+        return
+    if depth:
+        for name in _HOLDERS:
+            # As it is noted: a property may build something, or raise outside an event loop.
+            inner = getattr(holder, "__dict__", {}).get(name)
+            if inner is not None:
+                _search(inner, depth - 1, found)

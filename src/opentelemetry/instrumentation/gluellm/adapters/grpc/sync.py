@@ -1,0 +1,204 @@
+"""Calls of sync channels: begun and ended around the methods that make them."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from ...pool.lease import Lease
+from .calls import Argument, Arguments, Calls
+from .marks import LEASE
+
+
+class _CallEnds:
+    """Told by the library, in its own thread, that a call has its status."""
+
+    __slots__ = ("_calls", "_lease", "_state")
+
+    def __init__(self, calls: Calls, lease: Lease, state: Any) -> None:
+        self._calls = calls
+        self._lease = lease
+        self._state = weakref.ref(state)
+
+    def __call__(self) -> None:
+        if not self._lease.ended:
+            _end(self._calls, self._lease, self._state())
+
+
+class SyncSeams:
+    """Replacements for methods of ``grpc``'s sync channels."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def channel_init(self, original: Any) -> Any:
+        """A channel is built."""
+        calls, target = self._calls, Argument(original, "target")
+
+        def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
+            original(self_, *args, **kwargs)
+            calls.built(self_._call_state, target.of(args, kwargs))
+
+        return __init__
+
+    def close(self, original: Any) -> Any:
+        """A channel is closed."""
+        calls = self._calls
+
+        def _close(self_: Any) -> None:
+            try:
+                original(self_)
+            finally:
+                calls.closed(self_._call_state)
+
+        return _close
+
+    def blocking(self, original: Any) -> Any:
+        """A call that waits for its answer."""
+        begin, calls = self._beginning(original), self._calls
+
+        def _blocking(self_: Any, *args: Any, **kwargs: Any) -> Any:
+            lease = begin(self_, args, kwargs)
+            if lease is None:
+                return original(self_, *args, **kwargs)
+            try:
+                result = original(self_, *args, **kwargs)
+            except BaseException as error:
+                _broken(calls, lease, error)
+                raise
+            _end(calls, lease, result[0])
+            return result
+
+        return _blocking
+
+    def starting(self, original: Any) -> Any:
+        """A call that hands back what stands for it while it is under way."""
+        begin, calls = self._beginning(original), self._calls
+
+        def start(self_: Any, *args: Any, **kwargs: Any) -> Any:
+            lease = begin(self_, args, kwargs)
+            if lease is None:
+                return original(self_, *args, **kwargs)
+            try:
+                call = original(self_, *args, **kwargs)
+            except BaseException as error:
+                _broken(calls, lease, error)
+                raise
+            try:
+                call._gluellm_lease = lease
+                if not call.add_callback(_CallEnds(calls, lease, call._state)):
+                    _end(calls, lease, call._state)
+            except Exception as error:
+                calls.failures.caught("grpc.begin", error)
+                calls.withdraw(lease)
+            return call
+
+        return start
+
+    def _beginning(self, original: Any) -> Any:
+        waits_of, timeout_of = Argument(original, "wait_for_ready"), Argument(original, "timeout")
+        calls = self._calls
+        known = calls.known
+
+        def begin(stub: Any, args: Arguments, kwargs: dict[str, Any]) -> Lease | None:
+            try:
+                core = stub._channel
+                pool = known.of(core)
+                if pool is None:
+                    pool = _channel_of(stub)
+                    if pool is None:
+                        return None
+                    known.add(pool)
+                waits = bool(waits_of.of(args, kwargs))
+                timeout = timeout_of.of(args, kwargs) if waits else None
+            except Exception as error:
+                calls.failures.caught("grpc.begin", error)
+                return None
+            return calls.begin(pool, core, waits=waits, timeout=timeout)
+
+        return begin
+
+    def next(self, original: Any) -> Any:
+        """The application waits for the next message of a stream."""
+
+        def _next(self_: Any) -> Any:
+            lease = getattr(self_, LEASE)
+            if lease is None or lease.ended or lease.channel is None:
+                return original(self_)
+            channel = lease.channel
+            channel.reading(lease)
+            something = False
+            try:
+                message = original(self_)
+                something = True
+            finally:
+                channel.read(lease, something=something)
+            return message
+
+        return _next
+
+    def initial_metadata(self, original: Any) -> Any:
+        """The application waits for the head of an answer."""
+        answered = self._calls.answered
+
+        def initial_metadata(self_: Any) -> Any:
+            result = original(self_)
+            lease = getattr(self_, LEASE)
+            # A call that has failed has no head, and its status is on its way.
+            if lease is not None and not lease.ended and self_._state.code is None:
+                answered(lease)
+            return result
+
+        return initial_metadata
+
+    def cancel(self, original: Any) -> Any:
+        """A call is cancelled."""
+        calls = self._calls
+
+        def cancel(self_: Any) -> Any:
+            result = original(self_)
+            lease = getattr(self_, LEASE)
+            if result and lease is not None:
+                calls.cancelled(lease)
+            return result
+
+        return cancel
+
+    def delete(self, original: Any) -> Any:
+        """What stood for a call is dropped: the library cancels the call where it is under way."""
+        calls = self._calls
+
+        def __del__(self_: Any) -> None:
+            lease = getattr(self_, LEASE)
+            dropped = lease is not None and not lease.ended and self_._state.code is None
+            original(self_)
+            if dropped:
+                calls.cancelled(lease)
+
+        return __del__
+
+
+def _channel_of(stub: Any) -> Any:
+    """The channel of a stub that was made before us: what its calls are made by holds it."""
+    closure = getattr(getattr(stub, "_managed_call", None), "__closure__", None) or ()
+    for cell in closure:
+        held = cell.cell_contents
+        if getattr(held, "channel", None) is stub._channel:
+            return held
+    return None
+
+
+def _end(calls: Calls, lease: Lease, state: Any) -> None:
+    code = getattr(state, "code", None)
+    if code is None:
+        calls.cancelled(lease)
+    else:
+        calls.end(lease, code.name, lambda: str(state.details or ""))
+
+
+def _broken(calls: Calls, lease: Lease, error: BaseException) -> None:
+    """The library has raised instead of making the call, or the application interrupted it."""
+    if isinstance(error, Exception):
+        calls.withdraw(lease)
+    else:
+        calls.cancelled(lease)
