@@ -23,6 +23,7 @@ KEYS: Mapping[str, str] = {
     "name": semconv.POOL_NAME,
     "phase": semconv.REQUEST_PHASE,
     "port": semconv.SERVER_PORT,
+    "protocol": semconv.PROTOCOL_NAME,
     "provider": semconv.PROVIDER_NAME,
     "reason": semconv.CLOSE_REASON,
     "discard": semconv.DISCARD_REASON,

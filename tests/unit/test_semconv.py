@@ -140,6 +140,7 @@ def test_conventional_keys_are_spelled_as_in_the_conventions() -> None:
     assert keys
     assert error_attributes.ERROR_TYPE == semconv.ERROR_TYPE
     assert http_attributes.HTTP_RESPONSE_STATUS_CODE == semconv.STATUS_CODE
+    assert network_attributes.NETWORK_PROTOCOL_NAME == semconv.PROTOCOL_NAME
     assert network_attributes.NETWORK_PROTOCOL_VERSION == semconv.PROTOCOL_VERSION
     assert server_attributes.SERVER_ADDRESS == semconv.SERVER_ADDRESS
     assert server_attributes.SERVER_PORT == semconv.SERVER_PORT

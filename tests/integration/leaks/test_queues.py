@@ -28,8 +28,8 @@ STUCK = re.compile(
 )
 CHURN = re.compile(
     r"Client churn on (?P<pool>\S+): (?P<pools>\d+) connection pools for one origin in the last "
-    r"minute, with (?P<requests>[\d.]+) requests each, .*They are built at (?P<place>.*)\. "
-    r"Keep one client instead and share it: .*AnyLLM\.create\('(?P<provider>\w+)', \.\.\.\).*"
+    r"minute, 1\.0 per call, with (?P<requests>[\d.]+) requests each, .*They are built at "
+    r"(?P<place>.*?)\. Keep one instance, llm = AnyLLM\.create\(\"(?P<provider>\w+)\"\), .*"
 )
 
 

@@ -42,6 +42,16 @@ def test_client_per_call() -> None:
     assert 'Keep one instance, llm = AnyLLM.create("openai")' in finding.cure
 
 
+def test_churn_of_websockets() -> None:
+    """lmstudio opens six for each call, so calls and protocol are said, and another cure."""
+    origin = {"pools": 60, "requests_resent": 50, "protocols": ("1.1", "websocket")}
+    totals = the_totals(60, origin=origin, pools_opened=60, provider="lmstudio", name="lmstudio")
+    finding = found(Kind.CLIENT_CHURN, a_snapshot(totals))
+    assert finding.seen.startswith("60 pools opened for 60 requests of 10 calls (1.0 per pool), ")
+    assert "over WebSocket" in finding.seen
+    assert "builds a client for each call by itself" in finding.cure
+
+
 @pytest.mark.parametrize(
     ("pools", "requests", "fires"),
     [(9, 9, False), (10, 10, True), (10, 29, True), (10, 30, False)],

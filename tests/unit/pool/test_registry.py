@@ -173,7 +173,7 @@ def test_state_sums_up_pools_of_one_name() -> None:
     state = states[scene.ledger]
     assert (state.maximum, state.idle_maximum, state.busy) == (14, 7, 4)
     assert state.occupancy == 0.75
-    assert counts.origins[scene.origin] == [0, 4, 1, 0, 0]
+    assert counts.origins[scene.origin] == [0, 4, 1, 0, 0, 0]
 
 
 def test_unlimited_pool_has_no_bound_and_no_occupancy() -> None:

@@ -26,7 +26,7 @@ class Logged:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self.scene = Scene(WatchObserver())
+        self.scene = Scene(WatchObserver(lambda provider, library: f"Keep one of {provider}"))
         self.watch = Watch(self.scene.registry, leak_threshold=60, loop_lag=None)
 
     def leak(self, place: Place | None, provider: str = "groq", **further: Any) -> Lease:
@@ -282,9 +282,10 @@ def test_churn_is_told_with_numbers_place_and_cure(logged: Logged) -> None:
     for part in (
         "Client churn on groq/httpx2",
         "10 connection pools",
+        "1.0 per call",
         "1.0 requests each",
         f"built at {__file__}:",
-        "AnyLLM.create('groq', ...)",
+        "Keep one of groq.",
     ):
         assert part in line
     logged.scene.clock.advance(3600)
@@ -292,6 +293,20 @@ def test_churn_is_told_with_numbers_place_and_cure(logged: Logged) -> None:
     assert len(logged.told()) == 1
     churn(logged, "mistral", "mistral")
     assert len(logged.told()) == 2
+
+
+def test_churn_of_websockets_says_so(logged: Logged) -> None:
+    """And how many pools each call makes, where it is more than one."""
+    call = Call("lmstudio")
+    for _ in range(10):
+        pool = FakePool()
+        tracker = logged.scene.track(pool, "lmstudio", "lmstudio")
+        lease = tracker.begin(b"127.0.0.1", 1234, b"ws", call)
+        lease.origin.protocols.add("websocket")
+        tracker.failed(lease, "cancelled")
+    logged.look()
+    (line,) = logged.told()
+    assert "10.0 per call and over WebSocket, with 1.0 requests each" in line
 
 
 # Text from outside

@@ -16,6 +16,7 @@ from .attribution.context import current_call
 from .attribution.hosts import provider_for_host
 from .config import Config
 from .diagnosis.collect import collect
+from .diagnosis.cures import Advisor
 from .diagnosis.notes import NoteObserver
 from .diagnosis.on_signal import SignalReporter
 from .diagnosis.report import Reports
@@ -60,7 +61,7 @@ class Installation:
             time_in_queue=config.time_in_queue,
         )
         self._drain = durations.drain
-        self._watch_observer = logs.WatchObserver()
+        self._watch_observer = logs.WatchObserver(_churn_cure)
         self.registry = PoolRegistry(
             (
                 EntryObserver(),
@@ -226,6 +227,10 @@ if hasattr(os, "register_at_fork"):
 
 def _find_whole() -> place.Place | None:
     return place.find(whole=True)
+
+
+def _churn_cure(provider: str | None, library: str) -> str:
+    return Advisor(provider, library, gluellm=False).keep_instance()
 
 
 def _no_call() -> None:

@@ -38,6 +38,10 @@ class Activity:
     """Pools that asked for each origin for the first time, and requests for it, without the live
     pools that are known to be kept."""
     entered: int = 0
+    resent: int = 0
+    """Requests among them that were not the first of their any-llm call."""
+    protocols: tuple[str, ...] = ()
+    """What the connections of its origins ever spoke."""
     phase_seconds: Mapping[str, float] = field(default_factory=dict)
     errors: Mapping[str | None, int] = field(default_factory=dict)
     """Requests that left, by the contract's ``error.type``; None is success."""
@@ -208,6 +212,8 @@ def _activity(
             for origin in origins
         },
         entered=max(0, sum(origin.requests_entered for origin in origins) - was.entered),
+        resent=max(0, sum(origin.requests_resent for origin in origins) - was.resent),
+        protocols=tuple(sorted({name for origin in origins for name in origin.protocols})),
         phase_seconds={
             phase: max(0.0, time - was.phase_seconds.get(phase, 0.0))
             for phase, time in phases.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .copies import copied
-from .ledger import OriginLedger, PoolLedger
+from .ledger import OriginLedger
 from .registry import OTHER, PoolRegistry
 
 POOLS = 10
@@ -24,8 +24,8 @@ class Churn:
 
     def __init__(self, registry: PoolRegistry) -> None:
         self._registry = registry
-        self._before: dict[OriginLedger, tuple[int, int, int, int]] = {}
-        """When the window began, with the pools, requests and discarded pools until then."""
+        self._before: dict[OriginLedger, tuple[int, int, int, int, int]] = {}
+        """When the window began, with the pools, requests, calls and discarded pools until then."""
         self.clear()
 
     def clear(self) -> None:
@@ -34,7 +34,7 @@ class Churn:
         now = self._registry.clock()
         for ledger in copied(self._registry.ledgers.values):
             for origin in copied(ledger.origins.values):
-                self._before[origin] = (now, origin.pools, origin.entered, _gone(ledger))
+                self._before[origin] = (now, *_counts(origin))
 
     def look(self) -> None:
         """Tell of each origin whose clients are built and thrown away, once a window."""
@@ -44,18 +44,23 @@ class Churn:
             for origin in copied(ledger.origins.values):
                 if origin.address == OTHER:
                     continue  # many origins share that name
-                began, pools, requests, gone = self._before.setdefault(origin, (now, 0, 0, 0))
-                built, sent = origin.pools - pools, origin.entered - requests
+                began, *before = self._before.setdefault(origin, (now, 0, 0, 0, 0))
+                counts = _counts(origin)
+                built, sent, called, gone = (
+                    count - was for count, was in zip(counts, before, strict=True)
+                )
                 churns = (
                     built >= POOLS
                     and sent < REQUESTS_PER_POOL * built
-                    and (_gone(ledger) - gone >= built * GONE_SHARE or built >= MANY_POOLS)
+                    and (gone >= built * GONE_SHARE or built >= MANY_POOLS)
                 )
                 if churns:
-                    registry.observer.clients_churned(origin, built, sent)
+                    registry.observer.clients_churned(origin, built, sent, called)
                 if churns or now - began >= WINDOW:
-                    self._before[origin] = (now, origin.pools, origin.entered, _gone(ledger))
+                    self._before[origin] = (now, *counts)
 
 
-def _gone(ledger: PoolLedger) -> int:
-    return sum(ledger.discarded.values())
+def _counts(origin: OriginLedger) -> tuple[int, int, int, int]:
+    """Pools, requests, calls and discarded pools so far."""
+    gone = sum(origin.pool.discarded.values())
+    return origin.pools, origin.entered, origin.entered - origin.resent, gone

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from .tracker import PoolTracker
 
 
+WEBSOCKET = "websocket"
+"""The protocol of a connection that was HTTP/1.1 until both sides switched (RFC 6455)."""
+
+
 class TrackedConnection:
     """A connection of a pool. It refers to no library object."""
 
@@ -56,6 +60,7 @@ class TrackedConnection:
         self.tls_version: str | None = None
         self.peer: tuple[str, int] | None = None
         self.protocol = "1.1"
+        """``1.1`` or ``2`` of HTTP, or ``websocket``."""
         self.leases = 0
         self.active = False
         """Whether it counts as active or connecting: from its assignment until it is given back, is
@@ -97,6 +102,11 @@ class TrackedConnection:
         if self.established_at:
             tracker.ledger.connection_closed(reason)
             tracker.observer.connection_closed(self, reason)
+
+    def switch(self, protocol: str) -> None:
+        """Both sides go on in another protocol."""
+        self.protocol = protocol
+        self.origin.protocols.add(protocol)
 
     def activate(self, now: int) -> None:
         """Count it as active or connecting."""

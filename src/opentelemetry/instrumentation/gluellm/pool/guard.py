@@ -88,14 +88,14 @@ def _guarded(event: str, listener: Callable[..., None], failures: Failures) -> C
         except Exception as error:
             failures.caught(f"observer.{event}", error)
 
-    def tell_three(subject: Any, *further: Any) -> None:
+    def tell_more(subject: Any, *further: Any) -> None:
         try:
             listener(subject, *further)
         except Exception as error:
             failures.caught(f"observer.{event}", error)
 
     arguments = vars(PoolObserver)[event].__code__.co_argcount - 1
-    return (tell_none, tell, tell_two, tell_three)[arguments]
+    return (tell_none, tell, tell_two, tell_more)[min(arguments, 3)]
 
 
 def _nobody_listens(*args: Any) -> None:

@@ -76,5 +76,6 @@ class PoolObserver:
     def requests_stuck(self, pool: PoolTracker, leases: tuple[Lease, ...]) -> None:
         """These requests have waited for a connection or a stream for long, the oldest first."""
 
-    def clients_churned(self, origin: OriginLedger, pools: int, requests: int) -> None:
-        """So many pools were built for an origin and served no more than so many requests."""
+    def clients_churned(self, origin: OriginLedger, pools: int, requests: int, calls: int) -> None:
+        """So many pools were built for an origin and served no more than so many requests, of so
+        many calls."""

@@ -20,6 +20,7 @@ from .reader import PoolReader
 from .stats import (
     ACTIVE_1,
     ACTIVE_2,
+    ACTIVE_WEBSOCKET,
     CONNECTING,
     IDLE_1,
     IDLE_2,
@@ -261,7 +262,7 @@ class PoolRegistry:
                 OriginStats(
                     address=origin.address,
                     port=origin.port,
-                    active=at[ACTIVE_1] + at[ACTIVE_2],
+                    active=at[ACTIVE_1] + at[ACTIVE_2] + at[ACTIVE_WEBSOCKET],
                     idle=at[IDLE_1] + at[IDLE_2],
                     connecting=at[CONNECTING],
                 )

@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .connection import WEBSOCKET
 from .lease import PHASES
 
 if TYPE_CHECKING:
     from .ledger import OriginLedger, PoolLedger
 
-CONNECTING, ACTIVE_1, IDLE_1, ACTIVE_2, IDLE_2 = range(5)
-"""Places in a count of connections: being established; active and idle on HTTP/1.1 and HTTP/2."""
+CONNECTING, ACTIVE_1, IDLE_1, ACTIVE_2, IDLE_2, ACTIVE_WEBSOCKET = PLACES = range(6)
+"""Places in a count of connections: being established; active and idle on HTTP/1.1 and HTTP/2. A
+WebSocket is never idle: it goes with the request that began it."""
+ACTIVE = {"1.1": ACTIVE_1, "2": ACTIVE_2, WEBSOCKET: ACTIVE_WEBSOCKET}
+"""The place of an active connection, by its protocol."""
 
 
 class RunningRequests:
@@ -48,7 +52,7 @@ class Tally:
         """The counts of one origin, to be added to."""
         counts = self.origins.get(origin)
         if counts is None:
-            counts = self.origins[origin] = [0, 0, 0, 0, 0]
+            counts = self.origins[origin] = [0] * len(PLACES)
         return counts
 
     def add_streams(self, origin: OriginLedger, active: int, limit: int, orphaned: int) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..pool.connection import WEBSOCKET
 from ..pool.describe import LONGEST, holders, label, seconds, state, whose
 from ..pool.guard import Failures
 from ..pool.lease import PHASES, Lease
@@ -74,7 +76,9 @@ class _Leaks:
 class WatchObserver(PoolObserver):
     """Logs what the watch finds, each thing once in a while. Called in the watch's thread only."""
 
-    def __init__(self) -> None:
+    def __init__(self, churn_cure: Callable[[str | None, str], str]) -> None:
+        self._churn_cure = churn_cure
+        """What helps against client churn, by provider and library: a sentence with no full stop."""
         self._leaks: dict[object, _Leaks] = {}
         self._churned: set[str] = set()
 
@@ -137,7 +141,7 @@ class WatchObserver(PoolObserver):
             holders(pool, now),
         )
 
-    def clients_churned(self, origin: OriginLedger, pools: int, requests: int) -> None:
+    def clients_churned(self, origin: OriginLedger, pools: int, requests: int, calls: int) -> None:
         ledger = origin.pool
         provider = ledger.provider or ledger.name
         if provider in self._churned:
@@ -145,22 +149,24 @@ class WatchObserver(PoolObserver):
         self._churned.add(provider)
         place = ledger.built_at
         _logger.warning(
-            "Client churn on %s: %d connection pools for one origin in the last minute, with %.1f "
-            "requests each, so hardly any connection is reused. They are built %s. Keep one client "
-            "instead and share it: any-llm's module functions build one per call, so make one "
-            "AnyLLM.create(%r, ...) instance and call its methods.",
+            "Client churn on %s: %d connection pools for one origin in the last minute, %.1f per "
+            "call%s, with %.1f requests each, so hardly any connection is reused. They are built "
+            "%s. %s.",
             one_line(f"{provider}/{ledger.library}", LONGEST),
             pools,
+            pools / max(calls, 1),
+            " and over WebSocket" if WEBSOCKET in origin.protocols else "",
             requests / pools,
             f"at {place_text(str(place), LONGEST)}"
             if place is not None
             else "at a place that is not known",
-            one_line(provider, LONGEST),
+            one_line(self._churn_cure(ledger.provider, ledger.library), _LONGEST_CURE),
         )
 
 
 _LOOKS = 2
 """Those that leak together are told together, though one look of the watch may part them."""
+_LONGEST_CURE = 500
 _MOST_PLACES = 500
 """Places whose leaks are told one by one; those of all further ones go together."""
 

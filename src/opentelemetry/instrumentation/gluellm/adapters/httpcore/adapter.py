@@ -18,6 +18,7 @@ from . import connections, probes
 from .marks import CONNECTION, LEASE, connection_of
 from .requests import RequestSeams
 from .responses import ResponseSeams
+from .upgrades import upgraded
 
 
 class HttpcoreAdapter(Adapter):
@@ -37,6 +38,7 @@ class HttpcoreAdapter(Adapter):
         "close_reason": "why the pool closes idle connections",
         "read": "telling the phases reading and unread apart",
         "http2": "the phase stream_queued, and reading on HTTP/2",
+        "upgrade": "telling WebSockets from HTTP/1.1",
         "state": "open connections, limits and occupancy",
         "pool_owner": "the provider of pools that are built inside an any-llm call",
         "pool_close": "telling closed pools from garbage-collected ones",
@@ -130,6 +132,8 @@ class HttpcoreAdapter(Adapter):
             seam("http2", http2, "_send_request_headers", responses.http2_send)
             seam("http2", http2, "_response_closed", responses.http2_response_closed)
             seam("http2", http2, "_receive_stream_event", read)
+        switched = getattr(_module(f"{inside}.http11"), f"{prefix}HTTP11UpgradeStream", None)
+        seam("upgrade", switched, "__init__", self._upgrade_init)
         ended = self._async_pool_close if is_async else self._pool_close
         seam("pool_close", pool, close, ended)
         timed = probed("connection_setup", probes.setup(core, pool))
@@ -158,6 +162,18 @@ class HttpcoreAdapter(Adapter):
                 connections.established(self_, self_._network_stream)
             except Exception as error:
                 failures.caught("httpcore.established", error)
+
+        return __init__
+
+    def _upgrade_init(self, original: Any) -> Any:
+        failures = self._failures()
+
+        def __init__(self_: Any, stream: Any, *args: Any, **kwargs: Any) -> None:
+            original(self_, stream, *args, **kwargs)
+            try:
+                upgraded(stream)
+            except Exception as error:
+                failures.caught("httpcore.upgraded", error)
 
         return __init__
 

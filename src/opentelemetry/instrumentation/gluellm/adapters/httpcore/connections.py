@@ -16,7 +16,7 @@ from ...pool.connection import TrackedConnection
 from ...pool.copies import copied
 from ...pool.lease import AWAITING_RESPONSE, Lease
 from ...pool.reader import ConnectionView, PoolView
-from ...pool.stats import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, Tally
+from ...pool.stats import ACTIVE, CONNECTING, IDLE_1, IDLE_2, Tally
 from ...pool.tracker import PoolTracker
 from ..errors import error_type
 from ..marks import LIMITS_FROM
@@ -129,7 +129,7 @@ def count(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
         elif connection.is_idle() and not record.leases:
             counts.of(record.origin)[IDLE_2 if record.protocol == "2" else IDLE_1] += 1
         elif not connection.is_closed():
-            counts.of(record.origin)[ACTIVE_2 if record.protocol == "2" else ACTIVE_1] += 1
+            counts.of(record.origin)[ACTIVE[record.protocol]] += 1
             busy += 1
         if record.streams is not None and not connection.is_closed():
             inner = protocol_connection(connection)

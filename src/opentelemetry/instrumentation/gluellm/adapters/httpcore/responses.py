@@ -11,6 +11,7 @@ from ...pool.lease import AWAITING_RESPONSE, READING, STREAM_QUEUED, UNREAD, Lea
 from ...pool.registry import PoolRegistry
 from ..errors import error_type
 from .marks import LEASE, lease_of
+from .upgrades import SWITCHING_PROTOCOLS, closed_here
 
 _TIMED = "_gluellm_timed_read"
 
@@ -53,7 +54,7 @@ class TimedRead:
             try:
                 return self.read(self.stream(), max_bytes, timeout)
             except BaseException as error:
-                lease.error = error_type(error)
+                _read_failed(lease, error)
                 raise
             finally:
                 lease.enter(UNREAD, clock())
@@ -67,10 +68,16 @@ async def _read_body(lease: Lease, pending: Any) -> Any:
     try:
         return await pending
     except BaseException as error:
-        lease.error = error_type(error)
+        _read_failed(lease, error)
         raise
     finally:
         lease.enter(UNREAD, clock())
+
+
+def _read_failed(lease: Lease, error: BaseException) -> None:
+    # A WebSocket is read all the time, so whoever closes it ends a read.
+    if lease.status != SWITCHING_PROTOCOLS or not closed_here(error):
+        lease.error = error_type(error)
 
 
 def time_reads(inner: Any, connection: TrackedConnection) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...pool.connection import WEBSOCKET
 from ...pool.words import counted, percent, place_text, seconds
 from ..cures import Advisor
 from ..findings import Finding, Kind, Severity
@@ -92,14 +93,19 @@ def client_churn(case: PoolCase) -> Finding | None:
     if churned is None:
         return None
     pools, requests = churned
+    activity = case.activity
+    calls = activity.entered - activity.resent
+    # What any-llm's calls need several of each, the application can't spare by keeping one.
+    each = f" of {counted(calls, 'call')}" if activity.resent else ""
+    over = " over WebSocket" if WEBSOCKET in activity.protocols else ""
     where = f", built at {place_text(case.built_at)}" if case.built_at else ""
     return Finding(
         kind=Kind.CLIENT_CHURN,
         severity=Severity.WARNING,
         pool=case.label,
-        seen=f"{pools} pools opened for {counted(requests, 'request')} "
+        seen=f"{pools} pools opened for {counted(requests, 'request')}{each} "
         f"({requests / pools:.1f} per pool), with "
-        f"{counted(case.activity.connections_opened, 'new connection')}{where}.",
+        f"{counted(activity.connections_opened, 'new connection')}{over}{where}.",
         means="A client is built for each call. None of them reuses a connection: every call pays "
         "for TCP and TLS, and the connections stay open until the garbage collector comes.",
         cure=f"{_advisor(case).keep_instance()}.",

@@ -1,0 +1,120 @@
+"""Connections that switch to another protocol: a WebSocket is told as one, nothing else is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import snapshot
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.listener import Listen, Listener
+from support.script import Reply
+from support.telemetry import Telemetry
+from support.waiting import until, wait_until
+
+PROTOCOLS = ("protocol", "version", "state")
+WEBSOCKET, HTTP = ("websocket", None, "active"), (None, "1.1", "active")
+
+
+class Switching(Listener):
+    """Switches to whatever protocol it is asked for, and then waits for the client to go."""
+
+    async def serve(
+        self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Answer one request."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        asked = next(line for line in head.split("\r\n") if line.lower().startswith("upgrade:"))
+        answer = f"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n{asked}\r\n\r\n"
+        writer.write(answer.encode())
+        await reader.read()
+        self.timeline.record("peer_closed", number)
+
+
+def asking_for(protocol: str) -> tuple[tuple[str, str], ...]:
+    """The headers of a request that wants to go on in another protocol."""
+    return (("Connection", "Upgrade"), ("Upgrade", protocol))
+
+
+def protocols() -> list[str]:
+    """Of the connections in the snapshot."""
+    return [connection.protocol for pool in snapshot().pools for connection in pool.connections]
+
+
+def test_websocket_is_told_as_one(
+    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry
+) -> None:
+    """While it is open, and as one that ended well once it is closed."""
+    server = listen(Switching)
+    pool = runner.pool(library)
+    exchange = pool.send(server.url(), headers=asking_for("WebSocket"))
+    assert exchange.head() == 101
+    assert telemetry.by(semconv.OPEN_CONNECTIONS, *PROTOCOLS) == {WEBSOCKET: 1}
+    assert protocols() == ["websocket"]
+    exchange.close()
+    assert telemetry.by(semconv.OPEN_CONNECTIONS, *PROTOCOLS) == {}
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"connection_close": 1}
+    assert telemetry.by(semconv.REQUESTS, "status", "error") == {(101, None): 1}
+
+
+def test_other_protocol_is_none(
+    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry
+) -> None:
+    """What it is isn't known by name, so it stays what it was."""
+    pool = runner.pool(library)
+    exchange = pool.send(listen(Switching).url(), headers=asking_for("tcp"))
+    assert exchange.head() == 101
+    assert telemetry.by(semconv.OPEN_CONNECTIONS, *PROTOCOLS) == {HTTP: 1}
+    assert protocols() == ["1.1"]
+    exchange.close()
+
+
+def test_websocket_and_plain_request_of_one_pool(
+    runner: Runner, library: Library, listen: Listen, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """The one is told beside the other, though they share the pool's name."""
+    pool = runner.pool(library)
+    websocket = pool.send(listen(Switching).url(), headers=asking_for("websocket"))
+    websocket.head()
+    gate = server.gate()
+    plain = pool.send(server.reply("/", Reply(chunks=((gate, b"ok"),))))
+    plain.head()
+    assert telemetry.by(semconv.OPEN_CONNECTIONS, *PROTOCOLS) == {WEBSOCKET: 1, HTTP: 1}
+    gate.open()
+    plain.read()
+    websocket.close()
+
+
+@pytest.mark.modes("asyncio")
+@pytest.mark.parametrize("who", ["client", "server"])
+def test_end_of_a_websocket_that_is_being_read(
+    who: str, runner: Runner, library: Library, listen: Listen, telemetry: Telemetry
+) -> None:
+    """It is read all the time: closing it here ends a read and is no failure, a reset is one."""
+    server = listen(Switching)
+    client = runner.client(library).raw
+    portal: Any = runner.portal
+
+    async def open_and_end() -> None:
+        headers = asking_for("websocket")
+        async with client.stream("GET", server.url(), headers=headers) as response:
+            network = response.extensions["network_stream"]
+            read = asyncio.ensure_future(network.read(1))
+            await until(lambda: telemetry.current("reading") == 1)
+            if who == "client":
+                await network.aclose()
+            else:
+                await asyncio.to_thread(server.hang_up, reset=True)
+            with pytest.raises(library.core.ReadError):
+                await read
+
+    portal.call(open_and_end)
+    error = None if who == "client" else "read_error"
+    outcomes = telemetry.by(semconv.REQUESTS, "status", "error")
+    assert outcomes == {(101, error): 1}
+    wait_until(lambda: not telemetry.by(semconv.OPEN_CONNECTIONS, *PROTOCOLS))
