@@ -6,13 +6,12 @@ here do to the installed version what those did.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.clients import PoolUnderTest, Runner
+from support.clients import Runner
 from support.http1 import HTTP1Server
 from support.libraries import Library
 from support.script import Reply
@@ -25,17 +24,6 @@ def anomalies(telemetry: Telemetry) -> dict[Any, int]:
     return telemetry.by(semconv.ANOMALIES, "anomaly")
 
 
-def skip_one_pass(pool: PoolUnderTest) -> None:
-    """Let the pool forget to look who could be served, the next time that it should."""
-    core = pool.core
-
-    def skipped() -> list[Any]:
-        del core._assign_requests_to_connections
-        return []
-
-    core._assign_requests_to_connections = skipped
-
-
 def test_lost_wake_up_is_a_waiter_beside_an_idle_connection(
     runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
 ) -> None:
@@ -46,7 +34,7 @@ def test_lost_wake_up_is_a_waiter_beside_an_idle_connection(
     holder.head()
     waiter = pool.send(server.url("/waiter"), pool=60)
     wait_until(lambda: telemetry.current("queued") == 1)
-    skip_one_pass(pool)
+    pool.skip_one_pass()
     gate.open()
     holder.read()
     assert telemetry.current("queued") == 1
@@ -64,17 +52,10 @@ def test_lost_connection_is_orphaned(
 ) -> None:
     """Its request is over and the pool takes it for active: its place is gone for good."""
     pool = runner.pool(library, max_connections=2)
-    exchange = pool.send(server.url("/lost"))
+    exchange = pool.send(server.reply("/lost", Reply(end_after=server.gate())))
     exchange.head()
-    (connection,) = pool.connections
-    inner = connection._connection
-
-    async def nothing_async() -> None:
-        pass
-
-    inner._response_closed = nothing_async if runner.mode != "sync" else lambda: None
+    pool.lose_connection()
     exchange.close()
-    assert not connection.is_idle()
     wait_until(lambda: anomalies(telemetry) == {"orphaned_connection": 1})
     for _ in range(3):
         pool.get(server.url("/other"))
@@ -82,7 +63,7 @@ def test_lost_connection_is_orphaned(
     slow.head()
     slow.read()
     assert anomalies(telemetry) == {"orphaned_connection": 1}
-    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="active") == 1
+    assert telemetry.value(semconv.OCCUPANCY_RATIO) == 0.5
 
 
 def test_timeout_that_does_not_come_is_an_overrun(
@@ -93,14 +74,11 @@ def test_timeout_that_does_not_come_is_an_overrun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The request waits on, far beyond what it asked for."""
-    synchronization = importlib.import_module(f"{library.core.__name__}._synchronization")
-    event = synchronization.Event if runner.mode == "sync" else synchronization.AsyncEvent
-    original = event.wait
-    monkeypatch.setattr(event, "wait", lambda self, timeout=None: original(self))
     pool = runner.pool(library, max_connections=1)
     gate = server.gate()
     holder = pool.send(server.reply("/held", Reply(end_after=gate)))
     holder.head()
+    pool.wait_without_timeout(monkeypatch)
     waiter = pool.send(server.url("/waiter"), pool=0.2)
     wait_until(lambda: anomalies(telemetry) == {"pool_timeout_overrun": 1})
     gate.open()

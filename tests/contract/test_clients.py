@@ -30,17 +30,16 @@ def test_client_with_limits(
     runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
 ) -> None:
     """A full client makes its requests wait, and lets one of them wait too long."""
-    limits = library.client.Limits(max_connections=1, max_keepalive_connections=1)
-    client = runner.client(library, limits=limits)
+    client = runner.client(library, **library.limits_of_client(1))
     gate = server.gate()
     holder = client.send(server.reply("/held", Reply(end_after=gate)))
     holder.head()
     late = client.send(server.url(), pool=0.1)
-    assert isinstance(late.failure(), library.client.PoolTimeout)
+    assert isinstance(late.failure(), library.raises_in_client("pool_timeout"))
     waiter = client.send(server.url(), pool=30)
     wait_until(lambda: telemetry.current("queued") == 1)
     assert telemetry.value(semconv.CONNECTION_MAX) == 1
-    assert telemetry.value(semconv.CONNECTION_IDLE_MAX) == 1
+    assert telemetry.value(semconv.CONNECTION_IDLE_MAX) == library.limits_idle
     gate.open()
     holder.read()
     waiter.head()
@@ -60,12 +59,12 @@ def test_client_that_fails(
     client = runner.client(library)
     never = server.gate()
     unresolved = client.send(UNRESOLVABLE)
-    assert isinstance(unresolved.failure(), library.client.ConnectError)
+    assert isinstance(unresolved.failure(), library.raises_in_client("connection_error"))
     silent = client.send(server.reply("/silent", Reply(head_after=never)), read=0.1)
-    assert isinstance(silent.failure(), library.client.ReadTimeout)
+    assert isinstance(silent.failure(), library.raises_in_client("read_timeout"))
     reset = client.send(server.reply("/reset", Reply(failure=Failure.RESET_IN_BODY)))
     reset.head()
-    with pytest.raises(library.client.ReadError):
+    with pytest.raises(library.raises_in_client("read_error")):
         reset.read()
     assert_settled(
         telemetry,

@@ -167,10 +167,9 @@ def test_uninstrument_restores_the_library(library: Library, untouched: Telemetr
     """The identical functions are back."""
 
     def functions() -> list[object]:
-        core = library.core
         return [
             vars(owner)[name]
-            for owner in (core.ConnectionPool, core.AsyncConnectionPool)
+            for owner in library.pool_classes
             for name in sorted(vars(owner))
             if callable(vars(owner)[name])
         ]

@@ -57,17 +57,9 @@ def interrupted(ready: Callable[[], bool], action: Callable[[], Any]) -> float:
     return took
 
 
-def in_main_thread(pool: PoolUnderTest, library: Library, url: str) -> Callable[[], Any]:
+def in_main_thread(pool: PoolUnderTest, url: str) -> Callable[[], Any]:
     """A whole request as a plain call."""
-
-    def call() -> None:
-        response = pool.raw.handle_request(library.request(url))
-        try:
-            b"".join(response.stream)
-        finally:
-            response.close()
-
-    return call
+    return lambda: pool.call(url)
 
 
 def test_interrupted_while_queued(
@@ -78,9 +70,7 @@ def test_interrupted_while_queued(
     gate = server.gate()
     holder = pool.send(server.reply("/held", Reply(end_after=gate)))
     holder.head()
-    took = interrupted(
-        lambda: telemetry.current("queued") == 1, in_main_thread(pool, library, server.url())
-    )
+    took = interrupted(lambda: telemetry.current("queued") == 1, in_main_thread(pool, server.url()))
     assert telemetry.current("queued") == 0
     gate.open()
     holder.read()
@@ -100,7 +90,7 @@ def test_interrupted_before_the_head(
         lambda: (
             telemetry.current("awaiting_response") == 1 and server.timeline.count("request") == 1
         ),
-        in_main_thread(pool, library, url),
+        in_main_thread(pool, url),
     )
     assert_rows(telemetry, failed("cancelled"))
     assert_near(sum(telemetry.phases().values()), took)
@@ -117,7 +107,7 @@ def test_interrupted_in_the_body(
     url = server.reply("/", Reply(end_after=never))
     took = interrupted(
         lambda: bool(telemetry.current("reading") and server.timeline.count("chunk")),
-        in_main_thread(pool, library, url),
+        in_main_thread(pool, url),
     )
     assert_rows(telemetry, failed("cancelled", status=200))
     assert_near(sum(telemetry.phases().values()), took)

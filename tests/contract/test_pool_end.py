@@ -133,7 +133,9 @@ def test_garbage_collected_pool_with_an_open_response(
     assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
     assert all(telemetry.current(phase) == 0 for phase in semconv.PHASES)
     assert telemetry.count(semconv.LEASE_DURATION) == 1
-    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"garbage_collected": 1}
+    # urllib3's responses close their connection themselves when they go.
+    ended_by = "response_incomplete" if library.name == "urllib3" else "garbage_collected"
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {ended_by: 1}
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
 
 

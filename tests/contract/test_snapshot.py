@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import gc
 import json
@@ -18,7 +19,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, Snapshot, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.clients import Runner
+from support.clients import PoolUnderTest, Runner
 from support.http1 import HTTP1Server
 from support.http2 import HTTP2Server
 from support.libraries import Library
@@ -68,14 +69,27 @@ def ended(taken: Snapshot) -> int:
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 def test_snapshot_from_another_thread_under_load(
-    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry, http2: bool
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
 ) -> None:
     """One after the other, while requests come, wait, time out and go."""
-    server: HTTP1Server | HTTP2Server = listen(HTTP2Server) if http2 else listen(HTTP1Server)
+    check_under_load(runner.pool(library, max_connections=MAXIMUM), server, telemetry)
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+def test_snapshot_from_another_thread_under_load_on_http2(
+    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry
+) -> None:
+    """The same with streams that share connections."""
+    pool = runner.pool(library, max_connections=MAXIMUM, http1=False, http2=True)
+    check_under_load(pool, listen(HTTP2Server), telemetry)
+
+
+def check_under_load(
+    pool: PoolUnderTest, server: HTTP1Server | HTTP2Server, telemetry: Telemetry
+) -> None:
+    """Take snapshots in a thread of their own, as fast as they come."""
     url = server.reply("/", Reply(head_after=0.005, end_after=0.005))
-    pool = runner.pool(library, max_connections=MAXIMUM, http1=not http2, http2=http2)
     over = threading.Event()
     failed: list[BaseException] = []
     taken: list[Snapshot] = []
@@ -158,9 +172,7 @@ def test_snapshot_in_a_signal_handler_of_a_sync_program(
         exchange.begin_read()
     requests = 0
     while len(interrupted) < 100 or requests < 50:
-        response = pool.raw.handle_request(library.request(url))
-        assert b"".join(response.stream) == b"ok"
-        response.close()
+        assert pool.call(url) == b"ok"
         requests += 1
     for exchange in others:
         exchange.wait()
@@ -220,7 +232,7 @@ def test_snapshot_takes_no_lock(
     pool.get(server.url())
     installation: Any = GlueLLMInstrumentor._installation
     with (
-        pool.core._optional_thread_lock,
+        getattr(pool.core, "_optional_thread_lock", contextlib.nullcontext()),
         GlueLLMInstrumentor._lock,
         installation.registry.lock,
         installation._drain._lock,
@@ -235,7 +247,7 @@ def test_snapshot_keeps_no_pool(
     runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
 ) -> None:
     """It holds numbers and text, and goes on holding them."""
-    pool = runner.pool(library)
+    pool = runner.pool(library, max_connections=MAXIMUM)
     pool.get(server.url())
     held = pool.send(server.reply("/held", Reply(end_after=server.gate())))
     held.head()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio.from_thread
+import pytest
 
 from .exchange import Exchange, Opened, TaskExchange, ThreadExchange
 from .libraries import Library
@@ -50,12 +52,7 @@ class Runner:
 
     def client(self, library: Library, **settings: Any) -> PoolUnderTest:
         """A whole client; settings as ``httpx.Client`` takes them."""
-        settings.setdefault("trust_env", False)
-        pool: PoolUnderTest
-        if self.portal is None:
-            pool = SyncClient(library, library.client.Client(**settings))
-        else:
-            pool = AsyncClient(library, library.client.AsyncClient(**settings), self)
+        pool = library.whole_client(self, **settings)
         self.pools.append(pool)
         return pool
 
@@ -83,6 +80,36 @@ class PoolUnderTest:
         """Requests without a connection, by the library's own list."""
         return sum(request.is_queued() for request in list(self.core._requests))
 
+    def skip_one_pass(self) -> None:
+        """Let the pool forget to look who could be served, the next time that it should."""
+        core = self.core
+
+        def skipped() -> list[Any]:
+            del core._assign_requests_to_connections
+            return []
+
+        core._assign_requests_to_connections = skipped
+
+    def lose_connection(self) -> None:
+        """Let the pool's one connection stay in use when its response is closed."""
+        (connection,) = self.connections
+        inner = connection._connection
+
+        async def nothing_async() -> None:
+            pass
+
+        is_async = hasattr(self.raw, "aclose")
+        inner._response_closed = nothing_async if is_async else lambda: None
+
+    def wait_without_timeout(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let those that wait for a connection wait on, past their timeouts."""
+        library = self.library.core.__name__
+        synchronization = importlib.import_module(f"{library}._synchronization")
+        is_async = hasattr(self.raw, "aclose")
+        event = synchronization.AsyncEvent if is_async else synchronization.Event
+        original = event.wait
+        monkeypatch.setattr(event, "wait", lambda event, timeout=None: original(event))
+
     def send(
         self, url: str, *, body: bytes = b"", headers: Headers = (), **timeouts: Any
     ) -> Exchange:
@@ -98,6 +125,10 @@ class PoolUnderTest:
         exchange.head()
         exchange.read()
         return exchange
+
+    def call(self, url: str) -> bytes:
+        """Make a whole request in the calling thread, and return its body."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Close the pool. A second time does nothing."""
@@ -127,6 +158,13 @@ class SyncPool(PoolUnderTest):
             return Opened(response.status, iter(response.stream), response.close)
 
         return ThreadExchange(opening)
+
+    def call(self, url: str) -> bytes:
+        response = self.raw.handle_request(self.library.request(url))
+        try:
+            return b"".join(response.stream)
+        finally:
+            response.close()
 
 
 class SyncClient(PoolUnderTest):

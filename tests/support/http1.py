@@ -98,7 +98,9 @@ class HTTP1Server(Listener):
         def send(event: Any) -> None:
             writer.write(state.send(event) or b"")
 
-        headers = [*reply.headers, ("transfer-encoding", "chunked")]
+        headers = [*reply.headers]
+        if reply.status != 204:  # which must not have it, and has no body (RFC 9112, 6.1)
+            headers.append(("transfer-encoding", "chunked"))
         send(h11.Response(status_code=reply.status, headers=headers))
         self.timeline.record("head", number, path)
         for delay, chunk in reply.chunks:

@@ -55,6 +55,41 @@ class Library:
             return SyncPool(self, self.core.ConnectionPool(**settings))
         return AsyncPool(self, self.core.AsyncConnectionPool(**settings), runner)
 
+    def whole_client(self, runner: Runner, **settings: Any) -> PoolUnderTest:
+        """A whole client; settings as ``httpx.Client`` takes them."""
+        from .clients import AsyncClient, SyncClient
+
+        settings.setdefault("trust_env", False)
+        if runner.portal is None:
+            return SyncClient(self, self.client.Client(**settings))
+        return AsyncClient(self, self.client.AsyncClient(**settings), runner)
+
+    def limits_of_client(self, connections: int) -> dict[str, Any]:
+        """Settings of a client that bound its connections, open and idle ones."""
+        limits = self.client.Limits(
+            max_connections=connections, max_keepalive_connections=connections
+        )
+        return {"limits": limits}
+
+    def raises_in_client(self, error: str) -> Any:
+        """The same as `raises` for a whole client."""
+        return getattr(self.client, _EXCEPTIONS[error])
+
+    @property
+    def pool_classes(self) -> tuple[type, ...]:
+        """The classes of its pools."""
+        return self.core.ConnectionPool, self.core.AsyncConnectionPool
+
+    @property
+    def limits_idle(self) -> bool:
+        """Whether there is a limit on idle connections."""
+        return True
+
+    @property
+    def closes_expired_itself(self) -> bool:
+        """Whether an idle connection that has expired is closed though no request comes."""
+        return False
+
     @property
     def assigns_twice(self) -> bool:
         """httpcore 1.0.9 gives one idle connection to several waiters; httpcore2 reserves it."""

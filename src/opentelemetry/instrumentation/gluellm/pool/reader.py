@@ -26,6 +26,17 @@ class ConnectionView:
 
 
 @dataclass(frozen=True, slots=True)
+class Workers:
+    """The threads that send a pool's requests, where an executor's do."""
+
+    executor: object
+    """Equal for pools that share them. Refers to the executor weakly."""
+    maximum: int
+    waiting: int
+    """Calls that wait for a thread, whatever they are about."""
+
+
+@dataclass(frozen=True, slots=True)
 class PoolView:
     """One pool: its limits and connections."""
 
@@ -41,6 +52,8 @@ class PoolView:
     """None when there is no such limit."""
     limits_from: str | None = None
     """What set the limits, in words, where that was not the one who built the client."""
+    workers: Workers | None = None
+    """None where requests are sent by no executor's threads."""
 
 
 class PoolReader(Protocol):

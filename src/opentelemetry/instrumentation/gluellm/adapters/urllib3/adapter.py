@@ -1,0 +1,132 @@
+"""The adapter for urllib3: which methods are replaced, and what rests on each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, ClassVar
+
+from ..admission import Admission
+from ..base import Adapter, Surroundings
+from ..marks import LIMITS_FROM, OWNER, TRACKER, give_defaults
+from . import executors, probes
+from .connections import ConnectionSeams
+from .marks import ASKED, CONNECTION, EXECUTOR, LEASE, REFERENCE
+from .pools import PoolSeams
+from .reading import READER, adopt
+from .requests import RequestSeams
+from .responses import ResponseSeams
+
+
+class Urllib3Adapter(Adapter):
+    """Patches urllib3 1.26 and 2, now or once it is imported.
+
+    Subclasses that replace a connection, as botocore's do, call these methods of their parents. The
+    copies that pip and old versions of botocore have of it are other classes, and are not seen.
+    """
+
+    MODULES: ClassVar = {"urllib3": "urllib3"}
+    LOST: ClassVar = {
+        "request": "everything about pools of this library",
+        "acquire": "everything about pools of this library, since it has no other place to begin",
+        "wait": "telling a wait in the queue from an immediate acquire, and the pool timeout",
+        "release": "lease durations and finished requests",
+        "answer": "telling the phase awaiting_response from the read of a preloaded body",
+        "response_close": "responses that are closed, or dropped, before their end was read",
+        "connection_setup": "the end of the phase connecting, set-up times, failures to connect",
+        "connection_tls": "the times of TCP and TLS within a set-up",
+        "connection_close": "connections closed, and why",
+        "proxy": "failures of a proxy, and the origins behind one that forwards",
+        "read": "telling the phases reading and unread apart",
+        "state": "open connections, limits and occupancy",
+        "pool_owner": "the provider of pools that are built inside an any-llm call",
+        "pool_close": "telling closed pools from garbage-collected ones",
+        "executor": "the threads that bound a provider's requests, and what waits for one",
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._admissions: list[Admission] = []
+
+    def let_go(self) -> None:
+        for admission in self._admissions:
+            admission.active = False
+        self._admissions.clear()
+
+    def patch(
+        self,
+        module: ModuleType,
+        library: str,
+        surroundings: Surroundings,
+        found: dict[str, bool],
+    ) -> None:
+        admission = Admission(surroundings, library, READER, adopt)
+        self._admissions.append(admission)
+        registry = admission.registry
+        responses = ResponseSeams(registry, tell_streaming=surroundings.tell_streaming)
+        requests = RequestSeams(admission, responses)
+        connections = ConnectionSeams(registry)
+        pools = PoolSeams(admission)
+
+        pool = _of(module, "connectionpool", "HTTPConnectionPool")
+        secure_pool = _of(module, "connectionpool", "HTTPSConnectionPool")
+        connection = _of(module, "connection", "HTTPConnection")
+        secure_connection = _of(module, "connection", "HTTPSConnection")
+        response = _of(module, "response", "HTTPResponse")
+        manager = _of(module, "poolmanager", "PoolManager")
+
+        give_defaults(pool, TRACKER, OWNER, LIMITS_FROM, ASKED, EXECUTOR)
+        give_defaults(manager, TRACKER, OWNER, LIMITS_FROM)
+        give_defaults(connection, CONNECTION, REFERENCE)
+        give_defaults(response, LEASE)
+
+        def probed(name: str, works: bool) -> bool:
+            found[name] = works = found.get(name, True) and works
+            return works
+
+        def seam(name: str, owner: Any, attribute: str, make: Callable[[Any], Any]) -> None:
+            if not probed(name, owner is not None and callable(getattr(owner, attribute, None))):
+                return
+            self._patches.wrap(owner, attribute, make)
+
+        # Taking a connection comes last: until it is replaced nothing is tracked, so whatever is
+        # patched before it finds no lease.
+        if probed("read", probes.response(response)):
+            seam("read", response, "_fp_read", responses.read)
+            seam("read", response, "_update_chunk_length", responses.chunk_length)
+            seam("read", response, "_handle_chunk", responses.chunk)
+        if probed("response_close", probes.response(response)):
+            seam("response_close", response, "close", responses.close)
+        seam("answer", connection, "getresponse", responses.getresponse)
+        connected = probed("connection_setup", probes.connection(connection))
+        for owner in (connection, secure_connection):
+            # A build of Python without ssl has no secure connection, but a placeholder.
+            if connected and owner is not None and "connect" in vars(owner):
+                seam("connection_setup", owner, "connect", connections.connect)
+        seam("connection_tls", connection, "_new_conn", connections.new_socket)
+        seam("connection_tls", connection, "_tunnel", connections.tunnel)
+        seam("connection_close", connection, "close", connections.close)
+        seam("proxy", secure_pool, "_prepare_proxy", requests.prepare_proxy)
+        seam("proxy", pool, "urlopen", requests.urlopen)
+        seam("pool_owner", pool, "__init__", pools.built)
+        seam("pool_owner", manager, "__init__", pools.built)
+        seam("pool_owner", manager, "_new_pool", pools.new_pool)
+        seam("pool_close", pool, "close", pools.close)
+        if probed("pool_close", probes.manager(manager)):
+            seam("pool_close", manager, "clear", pools.clear)
+        probed("executor", executors.probe())
+        seam("request", pool, "_make_request", requests.make_request)
+        released = probes.takes(pool, "_put_conn", "conn")
+        if probed("release", released):
+            seam("release", pool, "_put_conn", requests.put_conn)
+        state = probed("state", probes.pool_state(pool))
+        probed("wait", state)
+        # Without its end, or the state of its pool, a request would stay under way for ever.
+        usable = state and released and found["request"] and found["connection_close"]
+        if probed("acquire", usable and probes.takes(pool, "_get_conn", "timeout")):
+            seam("acquire", pool, "_get_conn", requests.get_conn)
+
+
+def _of(package: ModuleType, module: str, name: str) -> Any:
+    # The package imports them all; a name that is gone is a seam that is missing.
+    return getattr(getattr(package, module, None), name, None)

@@ -1,0 +1,237 @@
+"""Connections of urllib3: their records, their set-up, and why they are closed.
+
+A pool of urllib3 keeps its idle connections in a queue and knows nothing of those in use. So a
+connection is known from the first request that gets it, by a note on the library's own object.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from ...pool.connection import TrackedConnection
+from ...pool.lease import READING, Lease
+from ...pool.registry import PoolRegistry, is_host
+from ...pool.tracker import PoolTracker
+from .marks import ASKED, CONNECTION, REFERENCE, connection_of, running
+from .responses import IN_HEAD
+
+
+def asked_of(pool: Any) -> tuple[bytes, int | None, bytes]:
+    """The origin of a pool, as a tracker takes it. A pool of urllib3 has one."""
+    asked: tuple[bytes, int | None, bytes] | None = getattr(pool, ASKED, None)
+    if asked is None:
+        asked = (
+            str(pool.host).encode("ascii", "replace"),
+            pool.port,
+            str(pool.scheme or "http").encode("ascii", "replace"),
+        )
+        setattr(pool, ASKED, asked)
+    return asked
+
+
+class _Reference(weakref.ref[Any]):
+    __slots__ = ("record",)
+    record: TrackedConnection
+
+
+_references: set[_Reference] = set()
+"""Here too, and not only on the connections: of one that goes in a cycle with its connection,
+nobody is told."""
+
+
+def _connection_is_gone(reference: weakref.ref[Any]) -> None:
+    # The garbage collector calls this, at any place of any thread: plain numbers only. It happens
+    # to a connection whose response was read to its end and never released.
+    _references.discard(reference)
+    record: TrackedConnection = reference.record  # type: ignore[attr-defined]
+    if record.closed:
+        return
+    lease = running(record)
+    if lease is not None:
+        _end(lease, "cancelled")
+    record.close("garbage_collected")
+
+
+def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnection:
+    """What we know of a connection that a pool hands out or holds."""
+    record = connection_of(connection)
+    connected = getattr(connection, "sock", None) is not None
+    if record is not None and not record.closed and record.tracker is tracker:
+        if connected or not record.established_at:
+            return record
+        record.close("connection_close")  # by a class that does so without the library's method
+    record = TrackedConnection(tracker, tracker.origin(*asked_of(pool)), tracker.clock())
+    reference = getattr(connection, REFERENCE, None)
+    if reference is None:
+        reference = _Reference(connection, _connection_is_gone)
+        setattr(connection, REFERENCE, reference)
+        _references.add(reference)
+    reference.record = record
+    setattr(connection, CONNECTION, record)
+    tracker.connections[record] = None
+    if connected:
+        record.adopted = True
+        record.established_at = record.created_at
+        record.served = 1
+        record.protocol = _protocol(connection)
+        record.origin.protocols.add(record.protocol)
+    return record
+
+
+def _protocol(connection: Any) -> str:
+    # urllib3's own HTTP/2 is opt-in, and has one stream at a time.
+    return "2" if hasattr(connection, "_h2_conn") else "1.1"
+
+
+class ConnectionSeams:
+    """Replacements for the methods that a connection passes through."""
+
+    def __init__(self, registry: PoolRegistry) -> None:
+        self._registry = registry
+
+    def connect(self, original: Any) -> Any:
+        """The whole set-up: TCP, what a proxy asks for, TLS."""
+        registry = self._registry
+        clock = registry.clock
+        failures = registry.failures
+
+        def connect(self_: Any) -> Any:
+            record = self_._gluellm_connection
+            if (
+                record is None
+                or record.established_at
+                or record.closed
+                or record.tracker.registry is not registry
+            ):
+                return original(self_)
+            record.connect_started_at = record.connect_started_at or clock()
+            result = original(self_)
+            try:
+                _connected(self_, record, clock())
+            except Exception as error:
+                failures.caught("urllib3.connected", error)
+            return result
+
+        return connect
+
+    def new_socket(self, original: Any) -> Any:
+        """The TCP connection, to the origin or to a proxy."""
+        registry = self._registry
+        clock = registry.clock
+
+        def _new_conn(self_: Any) -> Any:
+            record = self_._gluellm_connection
+            if record is None or not record.connect_started_at:
+                return original(self_)
+            host, port = self_.host, self_.port
+            if isinstance(host, str) and is_host(host.lower()):
+                record.peer = (host, port)
+            sock = original(self_)
+            record.connect_ended_at = record.tls_started_at = clock()
+            return sock
+
+        return _new_conn
+
+    def tunnel(self, original: Any) -> Any:
+        """A proxy has let us through; the handshake with the origin comes now."""
+        clock = self._registry.clock
+
+        def _tunnel(self_: Any) -> Any:
+            result = original(self_)
+            record = self_._gluellm_connection
+            if record is not None and record.connect_ended_at:
+                record.tls_started_at = clock()
+            return result
+
+        return _tunnel
+
+    def close(self, original: Any) -> Any:
+        """The socket is closed, or handed on to the response that says it is the last one."""
+        registry = self._registry
+        failures = registry.failures
+
+        def close(self_: Any) -> Any:
+            record = self_._gluellm_connection
+            if record is not None and not record.closed and record.tracker.registry is registry:
+                try:
+                    closing(record)
+                except Exception as error:
+                    failures.caught("urllib3.close", error)
+            return original(self_)
+
+        return close
+
+
+def _connected(connection: Any, record: TrackedConnection, now: int) -> None:
+    sock = connection.sock
+    if sock is None:
+        return
+    version = getattr(sock, "version", None)
+    if callable(version):
+        record.tls_ended_at = now
+        record.tls_version = version()
+    else:
+        record.tls_started_at = 0
+    record.connect_ended_at = record.connect_ended_at or now
+    record.tracker.established(record, "1.1")
+    if _protocol(connection) == "2":
+        record.protocol = "2"
+        record.origin.protocols.add("2")
+
+
+def closing(record: TrackedConnection) -> None:
+    """A connection is about to be closed. Reached by finalizers."""
+    lease = running(record)
+    if lease is None:
+        record.close(_idle_reason(record))
+    elif IN_HEAD.get() is lease:
+        # http.client hands the socket to the response, which is read to its end yet.
+        record.closing = "connection_close"
+    elif lease.answered_at:
+        # Within a read it is the read that fails, which tells with what.
+        reading = lease.phase == READING and lease.error is None
+        record.close(record.closing or ("error" if reading else "response_incomplete"))
+        if not reading:
+            lease.tracker.released(lease)
+    # Else the request on it fails, and whoever sees that tells with what.
+
+
+def _idle_reason(record: TrackedConnection) -> str:
+    if record.closing is not None:
+        return record.closing
+    reference = record.tracker.reference
+    pool = reference() if reference is not None else None
+    if pool is None:
+        return "garbage_collected"
+    # One that it has taken from its queue, it closes because the peer has.
+    return "pool_closed" if pool.pool is None else "server_disconnect"
+
+
+def fail(lease: Lease, error: str, *, unwinding: bool = False) -> None:
+    """A request is over with an error, and its connection with it.
+
+    Where a finalizer can be the one who tells, it is ``unwinding``.
+    """
+    record = lease.connection
+    if lease.answered_at:
+        lease.error = error
+        lease.tracker.released(lease)
+    else:
+        lease.tracker.failed(lease, error, unwinding=unwinding)
+    if record is not None:
+        record.close("cancelled" if error == "cancelled" else "error")
+
+
+def give_back(lease: Lease, record: TrackedConnection) -> None:
+    """A connection goes back to its pool, its response read or not. Reached by finalizers."""
+    _end(lease, "cancelled")
+    if record.closing is not None:
+        record.close(record.closing)
+
+
+def _end(lease: Lease, error: str) -> None:
+    if lease.answered_at:
+        lease.tracker.released(lease)
+    else:
+        lease.tracker.failed(lease, error, unwinding=True)

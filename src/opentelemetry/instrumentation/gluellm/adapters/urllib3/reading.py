@@ -1,0 +1,128 @@
+"""The state of a pool of urllib3. Touches no socket and no lock, and runs in any thread."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from ...pool.connection import TrackedConnection
+from ...pool.copies import copied
+from ...pool.reader import ConnectionView, PoolView
+from ...pool.stats import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, Tally
+from ...pool.tracker import PoolTracker
+from ..marks import LIMITS_FROM
+from .connections import record_of
+from .executors import workers_of
+from .marks import connection_of
+
+
+def adopt(pool: Any, tracker: PoolTracker) -> None:
+    """Get to know the idle connections that a pool has when its tracking begins."""
+    for connection in _queued(pool):
+        _known(connection, pool, tracker)
+    tracker.maximum = _limits(pool)[0]
+
+
+def count(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
+    """Add a pool's connections to ``counts``."""
+    busy = idle = 0
+    for connection in _queued(pool):
+        record = _known(connection, pool, tracker)
+        if record is not None and not record.leases:
+            idle += 1
+            counts.of(record.origin)[IDLE_2 if record.protocol == "2" else IDLE_1] += 1
+    seen = idle
+    for record in copied(tracker.connections.keys):
+        if not record.leases:
+            continue
+        seen += 1
+        busy += 1
+        if not record.established_at:
+            counts.of(record.origin)[CONNECTING] += 1
+        else:
+            counts.of(record.origin)[ACTIVE_2 if record.protocol == "2" else ACTIVE_1] += 1
+    counts.busy = busy
+    counts.maximum, counts.idle_maximum = _limits(pool)
+    tracker.maximum = counts.maximum
+    if len(tracker.connections) > seen:
+        _reconcile(pool, tracker)
+
+
+def view(pool: Any, tracker: PoolTracker) -> PoolView:
+    """Look at each connection of a pool."""
+    found = []
+    for connection in _queued(pool):
+        record = _known(connection, pool, tracker)
+        if record is not None and not record.leases:
+            found.append(ConnectionView(record, "idle", False, None))
+    for record in copied(tracker.connections.keys):
+        if record.leases:
+            state = "active" if record.established_at else "connecting"
+            found.append(ConnectionView(record, state, True, None))
+    maximum, idle_maximum = _limits(pool)
+    return PoolView(
+        max_connections=maximum,
+        max_idle_connections=idle_maximum,
+        keepalive_expiry=None,
+        tcp_keepalive=_tcp_keepalive(pool),
+        connections=found,
+        limits_from=getattr(pool, LIMITS_FROM, None),
+        workers=workers_of(pool),
+    )
+
+
+class _Reader:
+    """What the core asks this library's pools by."""
+
+    count = staticmethod(count)
+    view = staticmethod(view)
+
+
+READER = _Reader()
+
+
+def _queued(pool: Any) -> tuple[Any, ...]:
+    # The list inside of its queue; one that was never used stands for a free place.
+    queue = pool.pool
+    return () if queue is None else tuple(item for item in tuple(queue.queue) if item is not None)
+
+
+def _known(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnection | None:
+    """What we know of a connection in the queue; None where it has no socket any more."""
+    record = connection_of(connection)
+    if getattr(connection, "sock", None) is None:
+        return None
+    if record is None or record.closed or record.tracker is not tracker:
+        record = record_of(connection, pool, tracker)
+    return record
+
+
+def _limits(pool: Any) -> tuple[int | None, int | None]:
+    """Upper bounds of all and of idle connections: one number, and a bound of all if it blocks."""
+    queue = pool.pool
+    size = getattr(queue, "maxsize", None)
+    if not size:
+        return None, None
+    return (size if pool.block else None), size
+
+
+def _tcp_keepalive(pool: Any) -> bool | None:
+    kept = getattr(pool, "conn_kw", None)
+    if kept is None:
+        return None
+    options = kept.get("socket_options", getattr(pool.ConnectionCls, "default_socket_options", ()))
+    wanted = (socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    return any(tuple(option[:2]) == wanted and bool(option[2]) for option in options or ())
+
+
+def _reconcile(pool: Any, tracker: PoolTracker) -> None:
+    # One that is just being taken or given back is in no queue either, so it takes two readings to
+    # tell that it is gone.
+    listed = {connection_of(connection) for connection in _queued(pool)}
+    for record in copied(tracker.connections.keys):
+        if record in listed or record.leases:
+            record.missing = False
+        elif not record.missing:
+            record.missing = True
+        else:
+            record.close("garbage_collected")

@@ -1,0 +1,209 @@
+"""Responses of urllib3: the head, reads of the body, closing.
+
+A response of http.client reads on its own, so a read is seen where urllib3 asks it for bytes. One
+whose body is read for the application (``preload_content``) does so within its constructor, before
+anybody has got hold of it.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any, Final
+
+from ...pool.lease import READING, UNREAD, Lease
+from ...pool.registry import PoolRegistry
+from .failures import failure_of
+from .marks import LEASE, running
+
+IN_HEAD: Final[ContextVar[Lease | None]] = ContextVar("gluellm_urllib3_head", default=None)
+"""The lease whose head is being received here."""
+_STREAMS = ("text/event-stream", "application/vnd.amazon.eventstream")
+
+
+class ResponseSeams:
+    """Replacements for the methods that a response passes through."""
+
+    def __init__(self, registry: PoolRegistry, *, tell_streaming: bool) -> None:
+        self._registry = registry
+        self._tell_streaming = tell_streaming
+
+    def getresponse(self, original: Any) -> Any:
+        """A connection waits for a response's head."""
+        registry = self._registry
+        failures = registry.failures
+        answered = self.answered
+
+        def getresponse(self_: Any, *args: Any, **kwargs: Any) -> Any:
+            lease = running(self_._gluellm_connection)
+            if lease is None or lease.tracker.registry is not registry:
+                return original(self_, *args, **kwargs)
+            token = IN_HEAD.set(lease)
+            try:
+                response = original(self_, *args, **kwargs)
+            finally:
+                IN_HEAD.reset(token)
+            try:
+                response._gluellm_lease = lease
+                if not lease.answered_at:
+                    answered(lease, response)
+            except Exception as error:
+                failures.caught("urllib3.answered", error)
+            return response
+
+        return getresponse
+
+    def answered(self, lease: Lease, response: Any) -> None:
+        """A response's head has come."""
+        if lease.ended:
+            return
+        if self._tell_streaming:
+            kind = response.headers.get("content-type") or ""
+            lease.streaming = kind.lower().startswith(_STREAMS)
+        lease.tracker.answered(lease, int(response.status))
+
+    def _lease_of(self, response: Any) -> Lease | None:
+        """The lease of a response that bears none yet: kept on it, so that this is done once."""
+        lease: Lease | None = None
+        if response._pool is None and response._connection is None:
+            # In its constructor; a response of somebody else, say in a finalizer, has a pool.
+            lease = IN_HEAD.get()
+            if lease is not None and not lease.answered_at:
+                self.answered(lease, response)
+        if lease is None:
+            # urllib3 1.26 builds its own from what the connection has given.
+            lease = getattr(getattr(response, "_original_response", None), LEASE, None)
+        response._gluellm_lease = lease or False
+        return lease
+
+    def read(self, original: Any) -> Any:
+        """Bytes are asked for."""
+        registry = self._registry
+        clock = registry.clock
+        failures = registry.failures
+        lease_of = self._lease_of
+
+        def _fp_read(self_: Any, *args: Any, **kwargs: Any) -> Any:
+            lease = self_._gluellm_lease
+            if lease is None:
+                try:
+                    lease = lease_of(self_)
+                except Exception as error:
+                    failures.caught("urllib3.read", error)
+            if not lease or lease.ended or lease.tracker.registry is not registry:
+                return original(self_, *args, **kwargs)
+            lease.enter(READING, clock())
+            try:
+                data = original(self_, *args, **kwargs)
+            except BaseException as error:
+                _note(lease, error)
+                raise
+            lease.enter(UNREAD, clock())
+            if lease.connection.closed:
+                lease.tracker.released(lease)  # by another thread, meanwhile
+            return data
+
+        return _fp_read
+
+    def chunk_length(self, original: Any) -> Any:
+        """The size of a chunk is asked for; the chunk itself is, right after that."""
+        registry = self._registry
+        clock = registry.clock
+        failures = registry.failures
+        lease_of = self._lease_of
+
+        def _update_chunk_length(self_: Any) -> Any:
+            if self_.chunk_left is not None:
+                return original(self_)
+            lease = self_._gluellm_lease
+            if lease is None:
+                try:
+                    lease = lease_of(self_)
+                except Exception as error:
+                    failures.caught("urllib3.read", error)
+            if not lease or lease.ended or lease.tracker.registry is not registry:
+                return original(self_)
+            lease.enter(READING, clock())
+            try:
+                return original(self_)
+            except BaseException as error:
+                _note(lease, error)
+                raise
+
+        return _update_chunk_length
+
+    def chunk(self, original: Any) -> Any:
+        """The bytes of a chunk are asked for."""
+        registry = self._registry
+        clock = registry.clock
+
+        def _handle_chunk(self_: Any, amt: Any) -> Any:
+            lease = self_._gluellm_lease
+            if not lease or lease.ended or lease.tracker.registry is not registry:
+                return original(self_, amt)
+            if lease.phase != READING:
+                lease.enter(READING, clock())
+            try:
+                data = original(self_, amt)
+            except BaseException as error:
+                _note(lease, error)
+                raise
+            lease.enter(UNREAD, clock())
+            if lease.connection.closed:
+                lease.tracker.released(lease)
+            return data
+
+        return _handle_chunk
+
+    def close(self, original: Any) -> Any:
+        """The response is closed, and its connection with it, read to its end or not."""
+        registry = self._registry
+        failures = registry.failures
+
+        def close(self_: Any) -> Any:
+            lease = self_._gluellm_lease
+            if not lease or lease.ended or lease.tracker.registry is not registry:
+                return original(self_)
+            ours = lease.phase != READING  # else it closes itself, since its read has failed
+            if ours:
+                try:
+                    _closing(self_, lease)
+                except Exception as error:
+                    failures.caught("urllib3.response_close", error)
+            try:
+                return original(self_)
+            finally:
+                if ours:
+                    _closed(lease)
+
+        return close
+
+
+def _note(lease: Lease, error: BaseException) -> None:
+    # The library closes the connection and gives its place back before anybody hears of it.
+    if lease.error is None:
+        lease.error = failure_of(lease, error)
+    lease.enter(UNREAD, lease.tracker.clock())
+    record = lease.connection
+    if record is None or record.closed:
+        lease.tracker.released(lease)
+    else:
+        record.closing = "cancelled" if lease.error == "cancelled" else "error"
+
+
+def _closing(response: Any, lease: Lease) -> None:
+    record = lease.connection
+    if record is None:
+        return
+    original = response._original_response
+    if original is not None and not original.isclosed():
+        record.closing = "response_incomplete"
+    elif record.closing is None:
+        record.closing = "connection_close"
+
+
+def _closed(lease: Lease) -> None:
+    # With a response that was the last one on it, its connection is closed already.
+    record = lease.connection
+    lease.tracker.released(lease)
+    if record is not None and record.closing is not None:
+        record.close(record.closing)
