@@ -7,13 +7,22 @@ from typing import Any
 
 from ..pool.registry import Owner
 from .admission import EXCLUDED
+from .aiohttp.clients import pools_in as aiohttp_pools
+from .grpc.clients import pools_in as grpc_pools
 from .httpcore.clients import pools_in as httpcore_pools
 from .marks import OWNER, TRACKER
+from .urllib3.clients import pools_in as urllib3_pools
 
-_FINDERS = (httpcore_pools,)
+_FINDERS = (httpcore_pools, aiohttp_pools, urllib3_pools, grpc_pools)
 """Each gives the pools of a client of its library, and none for anything else."""
 
-_LIBRARIES = {"httpcore": "httpx", "httpcore2": "httpx2"}
+_LIBRARIES = {
+    "httpcore": "httpx",
+    "httpcore2": "httpx2",
+    "aiohttp": "aiohttp",
+    "urllib3": "urllib3",
+    "grpc": "grpc",
+}
 
 _owned: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -30,13 +39,17 @@ def pools_of(client: Any) -> list[Any]:
     raise TypeError(
         f"can't instrument {type(client).__name__!r}: expected an httpx or httpx2 Client or "
         "AsyncClient (or an SDK client that holds one) whose transport is the default one, "
-        "or a connection pool of httpcore or httpcore2"
+        "an aiohttp ClientSession (or an SDK client that holds one), "
+        "a client of boto3, a requests.Session or a urllib3 PoolManager, "
+        "a gRPC channel (or an SDK client that holds one), "
+        "or a connection pool of httpcore, httpcore2, aiohttp or urllib3"
     )
 
 
 def library_of(pool: Any) -> str:
     """The value of ``gluellm.pool.library`` for a pool."""
-    return _LIBRARIES[type(pool).__module__.partition(".")[0]]
+    names = (owner.__module__.partition(".")[0] for owner in type(pool).__mro__)
+    return next(_LIBRARIES[name] for name in names if name in _LIBRARIES)
 
 
 def own(pool: Any, owner: Owner) -> None:
