@@ -6,6 +6,7 @@ build it.
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import time
 from dataclasses import dataclass
@@ -105,16 +106,42 @@ class AiohttpPool(PoolUnderTest):
 
         return TaskExchange(self._portal, self._mode, opening)
 
+    def skip_one_pass(self) -> None:
+        core = self.core
+
+        def skipped() -> None:
+            del core._release_waiter
+
+        core._release_waiter = skipped
+
+    def lose_connection(self) -> None:
+        core = self.core
+
+        def lost(key: Any, protocol: Any) -> None:
+            del core._release_acquired
+
+        core._release_acquired = lost
+
+    def wait_without_timeout(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(
+            aiohttp.connector, "ceil_timeout", lambda *_, **__: contextlib.nullcontext()
+        )
+
     def _close(self) -> None:
         self._portal.start_task_soon(self.raw.close).result(PATIENCE)
 
 
 class AiohttpClient(AsyncClient):
-    """``httpx.AsyncClient`` over a session that it builds with its first request."""
+    """``httpx.AsyncClient`` over a session."""
 
     @property
     def core(self) -> Any:
         return self.raw._transport.client._connector
+
+
+async def _build_session(transport: Any) -> None:
+    # As the transport's first request does it; until then there is no pool.
+    transport.client = transport.get_client()
 
 
 def _timeout(timeouts: dict[str, float]) -> aiohttp.ClientTimeout:
@@ -167,7 +194,10 @@ class AiohttpLibrary(Library):
 
     def whole_client(self, runner: Runner, **settings: Any) -> PoolUnderTest:
         settings.setdefault("trust_env", False)
-        return AiohttpClient(self, httpx_aiohttp.HttpxAiohttpClient(**settings), runner)
+        raw = httpx_aiohttp.HttpxAiohttpClient(**settings)
+        assert runner.portal is not None
+        runner.portal.call(_build_session, raw._transport)
+        return AiohttpClient(self, raw, runner)
 
     @property
     def assigns_twice(self) -> bool:
@@ -196,14 +226,18 @@ class _Core:
 class _Client:
     """httpx over aiohttp under the names that clients' scenarios ask for."""
 
-    AsyncHTTPTransport = httpx_aiohttp.AiohttpTransport
-    ConnectError = httpx.ConnectError
+    # The transport takes a name that does not resolve for a connect timeout.
+    ConnectError = (httpx.ConnectError, httpx.ConnectTimeout)
     Limits = httpx.Limits
     # For a ConnectionTimeoutError it doesn't tell the queue from the set-up.
     PoolTimeout = httpx.TimeoutException
     ReadError = httpx.ReadError
     ReadTimeout = httpx.ReadTimeout
     Timeout = httpx.Timeout
+
+    @staticmethod
+    def AsyncHTTPTransport(proxy: str) -> Any:  # noqa: N802
+        return httpx_aiohttp.AiohttpTransport(proxy=httpx.Proxy(proxy))
 
 
 _core: Any = _Core

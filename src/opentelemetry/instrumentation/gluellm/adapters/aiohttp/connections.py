@@ -130,10 +130,10 @@ def view(pool: Any, tracker: PoolTracker) -> PoolView:
     """Look at each connection of a pool. The same rules as for `count` hold."""
     known, _ = _in_use(pool, tracker)
     found = [
-        # A request that was there before us holds its connection unseen.
+        # It takes its place whether it is still connected or not. A request that was there before us
+        # holds its connection unseen.
         ConnectionView(record, "active", record.adopted, None)
-        for protocol, record in known
-        if protocol.is_connected()
+        for _, record in known
     ]
     found += [ConnectionView(record, "idle", False, None) for _, record in _idle(pool, tracker)]
     found += [

@@ -131,7 +131,7 @@ class ResponseSeams:
                 return original(self_, **kwargs)
             found: tuple[TrackedConnection, ...] = ()
             try:
-                collected = sys._getframe(1).f_code.co_name == "__del__"
+                collected = connections.in_finalizer()
                 found = tuple(tracker.connections)
                 for record in found:
                     record.closing = "garbage_collected" if collected else "pool_closed"
