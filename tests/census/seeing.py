@@ -1,0 +1,178 @@
+"""One provider makes one call, and what the instrumentation tells of it is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import PoolSnapshot, Snapshot
+from support.fake_llms import FakeLLMs
+from support.fake_lm_studio import FakeLMStudio
+from support.grpc_server import GrpcServer
+from support.listener import Listen
+from support.network import Certificates
+from support.proxies import HTTPProxy
+from support.telemetry import Telemetry
+
+from .calls import ENVIRONMENT, call, create
+from .rows import Row
+from .xai import Answers
+
+Points = dict[str, list[Any]]
+
+
+@dataclass(slots=True)
+class Moment:
+    """What was told at one moment, both ways."""
+
+    snapshot: Snapshot
+    points: Points
+
+
+@dataclass(slots=True)
+class Seen:
+    """What was told of one call: while the provider was being asked, and afterwards."""
+
+    port: int
+    asked: list[Moment] = field(default_factory=list)
+    after: Moment | None = None
+    answer: Any = None
+
+    @property
+    def during(self) -> Moment:
+        """When the provider was asked for the last time."""
+        return self.asked[-1]
+
+    def calling(self) -> list[PoolSnapshot]:
+        """The pools that had the call's requests under way."""
+        return [pool for pool in self.during.snapshot.pools if pool.requests]
+
+
+class Fakes:
+    """Starts what a provider needs to be called, on loopback."""
+
+    def __init__(self, listen: Listen, certificates: Certificates, directory: Path) -> None:
+        self._listen = listen
+        self._certificates = certificates
+        self._directory = directory
+
+    @contextlib.contextmanager
+    def of(self, row: Row, look: Callable[[str], None]) -> Iterator[tuple[str, int]]:
+        """The origin that the provider is to be called at, and the port as ``server.port``."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in ENVIRONMENT.items():
+                patch.setenv(name, value)
+            if row.provider == "lmstudio":
+                studio = self._listen(FakeLMStudio)
+                studio.look = look
+                yield f"127.0.0.1:{studio.port}", studio.port
+                return
+            if row.provider == "xai":
+                grpc_server = self._listen(GrpcServer)
+                grpc_server.script = Answers(look=look)
+                yield f"localhost:{grpc_server.port}", grpc_server.port
+                return
+            if row.provider == "watsonx":
+                yield self._watsonx(row, look, patch)
+                return
+            server = self._listen(FakeLLMs)
+            server.answers.look = look
+            if row.provider == "huggingface":
+                _ask_the_hub_at(server.origin, self._directory, patch)
+            yield server.origin, server.port
+
+    def _watsonx(
+        self, row: Row, look: Callable[[str], None], patch: pytest.MonkeyPatch
+    ) -> tuple[str, int]:
+        """The SDK takes IBM's hosts only, and TLS: a proxy leads to the fake one."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority = self._certificates.authority
+        authority.issue_cert(row.host, *row.elsewhere).configure_cert(context)
+        server = self._listen(FakeLLMs, tls=context)
+        server.answers.look = look
+        detour = self._listen(Detour, port=server.port)
+        trusted = self._directory / "authority.pem"
+        authority.cert_pem.write_to_path(str(trusted))
+        patch.setenv("SSL_CERT_FILE", str(trusted))
+        patch.setenv("HTTPS_PROXY", detour.origin)
+        return "", 443
+
+
+class Detour(HTTPProxy):
+    """A proxy whose every tunnel ends at one port of loopback."""
+
+    def __init__(self, servers: Any, *, port: int) -> None:
+        self._port = port
+        super().__init__(servers)
+
+    async def _relay(self, host: str, port: int, *args: Any, **kwargs: Any) -> None:
+        await super()._relay("127.0.0.1", self._port, *args, **kwargs)
+
+
+def _ask_the_hub_at(origin: str, directory: Path, patch: pytest.MonkeyPatch) -> None:
+    """What HF_ENDPOINT and HF_HOME do, which are read at import only."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import _detect_agent
+
+    patch.setattr(constants, "ENDPOINT", origin)
+    patch.setattr(constants, "AGENT_HARNESSES_PATH", str(directory / "harnesses.json"))
+    patch.setattr(_detect_agent, "_registry", None)
+
+
+@contextlib.contextmanager
+def instrumented() -> Iterator[Telemetry]:
+    """The instrumentation, as a user turns it on."""
+    telemetry = Telemetry()
+    GlueLLMInstrumentor().instrument(
+        meter_provider=telemetry.meter_provider, tracer_provider=telemetry.tracer_provider
+    )
+    try:
+        yield telemetry
+    finally:
+        GlueLLMInstrumentor().uninstrument()
+        telemetry.shutdown()
+        gc.collect()  # what this provider leaves is not the next one's
+
+
+def see(
+    row: Row,
+    fakes: Fakes,
+    *,
+    build: Callable[[str], Any] | None = None,
+    make_call: Callable[[Any], Any] | None = None,
+) -> Seen:
+    """Build the provider, call it once, and tell what was seen.
+
+    ``build`` gets the fake's origin, ``make_call`` the instance; it calls synchronously.
+    """
+    with instrumented() as telemetry:
+        seen = Seen(0)
+
+        def look(path: str) -> None:
+            seen.asked.append(Moment(snapshot(), telemetry.collect()))
+
+        with fakes.of(row, look) as (origin, port):
+            seen.port = port
+
+            async def once() -> tuple[Any, Any, Moment]:
+                instance = build(origin) if build is not None else create(row.provider, origin)
+                answer = await call(instance, row)
+                return instance, answer, Moment(snapshot(), telemetry.collect())
+
+            if make_call is None:
+                instance, seen.answer, seen.after = asyncio.run(once())
+            else:
+                instance = build(origin) if build is not None else create(row.provider, origin)
+                seen.answer = make_call(instance)
+                seen.after = Moment(snapshot(), telemetry.collect())
+            del instance
+    return seen

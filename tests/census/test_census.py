@@ -1,0 +1,95 @@
+"""Every provider of any-llm is called once: its pool is told under its name, with its limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import any_llm
+import pytest
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+
+from .rows import BY_PROVIDER, ROWS, Row
+from .seeing import Fakes, Points, Seen, see
+
+
+def test_every_provider_has_a_row() -> None:
+    """And no provider that is none."""
+    assert set(BY_PROVIDER) == set(any_llm.AnyLLM.get_supported_providers())
+    assert len(ROWS) == len(BY_PROVIDER) == 55
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.provider)
+def test_pool_of(row: Row, fakes: Fakes) -> None:
+    """The library, the limits in effect and the timeouts, by snapshot and metrics alike."""
+    seen = see(row, fakes)
+    check_snapshot(seen, row)
+    check_metrics(seen, row)
+
+
+def check_snapshot(seen: Seen, row: Row) -> None:
+    """What a debugger sees while the provider is asked, and what is counted afterwards."""
+    pools = seen.calling()
+    assert len(pools) == row.calling
+    for pool in pools:
+        assert (pool.name, pool.provider, pool.library) == (row.provider, row.provider, row.library)
+        assert pool.max_connections == row.maximum
+        assert pool.max_idle_connections == row.idle_maximum
+        assert pool.keepalive_expiry == row.keepalive_expiry
+        assert pool.pool_timeout == row.pool_timeout
+        assert pool.read_timeout == row.read_timeout
+        assert {request.origin for request in pool.requests} == {f"{row.host}:{seen.port}"}
+        operation = row.operation if row.told_operation else None
+        assert {request.operation for request in pool.requests} == {operation}
+        protocols = {connection.protocol for connection in pool.connections}
+        assert protocols == ({row.protocol} if row.protocol else set())
+    assert seen.after is not None
+    (total,) = seen.after.snapshot.totals
+    assert (total.name, total.provider, total.library) == (row.provider, row.provider, row.library)
+    assert total.pools_opened == row.pools
+    expected = {f"{row.host}:{seen.port}": row.requests}
+    expected |= {f"{host}:{seen.port}": 1 for host in row.elsewhere}
+    assert {origin.origin: origin.requests_entered for origin in total.origins} == expected
+    assert all(
+        outcome.error in (None, "cancelled") for o in total.origins for outcome in o.outcomes
+    )
+
+
+def check_metrics(seen: Seen, row: Row) -> None:
+    """What is exported."""
+    pool = {
+        semconv.PROVIDER_NAME: row.name,
+        semconv.POOL_NAME: row.provider,
+        semconv.POOL_LIBRARY: row.library,
+    }
+    origin = {**pool, semconv.SERVER_ADDRESS: row.host, semconv.SERVER_PORT: seen.port}
+    during = seen.during.points
+    live = value(during, semconv.POOL_LIVE, pool)
+    assert live >= row.calling
+    for metric, limit in (
+        (semconv.CONNECTION_MAX, row.maximum),
+        (semconv.CONNECTION_IDLE_MAX, row.idle_maximum),
+    ):
+        expected = None if limit is None else live * limit
+        assert value(during, metric, pool) == expected
+    assert value(during, semconv.ACQUIRE_TIMEOUT, pool) == row.pool_timeout
+    assert value(during, semconv.ACTIVE_REQUESTS, origin) == row.calling
+    assert seen.after is not None
+    after = seen.after.points
+    assert value(after, semconv.POOL_OPENED, pool) == row.pools
+    assert value(after, semconv.REQUESTS, origin) == row.requests
+    for name, points in after.items():
+        for point in points:
+            attributes = dict(point.attributes)
+            if semconv.POOL_NAME in attributes:
+                assert attributes.items() >= pool.items(), name
+
+
+def value(points: Points, metric: semconv.Metric, where: dict[str, Any]) -> float | None:
+    """The sum of a metric's points with these attributes; None where there is none."""
+    found = [
+        point.value
+        for point in points.get(metric.name, ())
+        if dict(point.attributes).items() >= where.items()
+    ]
+    return sum(found) if found else None

@@ -1,0 +1,123 @@
+"""LM Studio's server: a greeting over HTTP, and one WebSocket for each part of its API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    CloseConnection,
+    Ping,
+    Request,
+    TextMessage,
+)
+
+from .listener import Listener, ServerLoop
+
+_MODEL = {
+    "type": "llm",
+    "modelKey": "model-1",
+    "format": "gguf",
+    "displayName": "model-1",
+    "path": "model-1",
+    "sizeBytes": 1,
+    "identifier": "model-1",
+    "instanceReference": "instance-1",
+    "vision": False,
+    "trainedForToolUse": False,
+    "maxContextLength": 1,
+    "contextLength": 1,
+}
+_NOTHING: dict[str, Any] = {"fields": []}
+_LOADED = ({"type": "success", "info": _MODEL},)
+_PREDICTED = (
+    {
+        "type": "fragment",
+        "fragment": {
+            "content": "hi",
+            "tokensCount": 1,
+            "containsDrafted": False,
+            "reasoningType": "none",
+            "isStructural": False,
+        },
+    },
+    {
+        "type": "success",
+        "stats": {"stopReason": "eosFound"},
+        "modelInfo": _MODEL,
+        "loadModelConfig": _NOTHING,
+        "predictionConfig": _NOTHING,
+    },
+)
+_CHANNELS = {"getOrLoad": _LOADED, "predict": _PREDICTED}
+
+
+def _nothing(what: str) -> None:
+    pass
+
+
+class FakeLMStudio(Listener):
+    """Answers one chat of the ``lmstudio`` SDK after another.
+
+    ``look`` is called on the server's loop with the name of each request, before it is answered.
+    """
+
+    def __init__(self, servers: ServerLoop) -> None:
+        self.look: Callable[[str], None] = _nothing
+        super().__init__(servers)
+
+    async def serve(
+        self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Greet, or speak WebSocket until the client closes."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        path = head.split(b" ", 2)[1].decode()
+        self.timeline.record("request", number, path)
+        self.look(path)
+        if b"upgrade: websocket" not in head.lower():
+            body = b'{"lmstudio": true}'
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            await reader.read()
+            return
+        await self._speak(number, head, reader, writer)
+
+    async def _speak(
+        self, number: int, data: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        state = WSConnection(ConnectionType.SERVER)
+        while data:
+            state.receive_data(data)
+            for event in state.events():
+                if isinstance(event, Request):
+                    writer.write(state.send(AcceptConnection()))
+                elif isinstance(event, TextMessage):
+                    for answer in self._answer(number, json.loads(event.data)):
+                        writer.write(state.send(TextMessage(json.dumps(answer))))
+                elif isinstance(event, Ping | CloseConnection):
+                    writer.write(state.send(event.response()))
+                    if isinstance(event, CloseConnection):
+                        return
+            data = await reader.read(65536)
+
+    def _answer(self, number: int, message: dict[str, Any]) -> list[dict[str, Any]]:
+        if "authVersion" in message:
+            return [{"success": True}]
+        what = message.get("endpoint", "")
+        self.timeline.record("message", number, what)
+        self.look(what)
+        if message["type"] == "rpcCall":
+            return [{"type": "rpcResult", "callId": message["callId"], "result": _MODEL}]
+        if message["type"] != "channelCreate":
+            return []
+        channel = message["channelId"]
+        return [
+            *(
+                {"type": "channelSend", "channelId": channel, "message": contents}
+                for contents in _CHANNELS[what]
+            ),
+            {"type": "channelClose", "channelId": channel},
+        ]
