@@ -165,7 +165,7 @@ used.
 | variable | read by | what it does here |
 |---|---|---|
 | `OTEL_METRIC_EXPORT_INTERVAL` | the SDK | the default of `peak_window` follows it |
-| `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS` | `opentelemetry-instrument` | `gluellm` turns this package off; `httpx` keeps `http_spans` from turning that one on |
+| `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS` | `opentelemetry-instrument` | `gluellm` turns this package off; `httpx`, `httpx2`, `aiohttp-client`, `urllib3`, `grpc_client` and `grpc_aio_client` keep `http_spans` from turning that one on |
 """
 
 

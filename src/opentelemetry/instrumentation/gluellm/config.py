@@ -133,9 +133,9 @@ class Config:
     http_spans: bool = _setting(
         False,
         _boolean(),
-        "Also turn on opentelemetry-instrumentation-httpx for httpx and httpx2, in the whole "
-        "process. Its spans carry whole URLs, and it sends trace context and baggage to the "
-        "provider.",
+        "Also turn on OpenTelemetry's own instrumentation of httpx and httpx2 and, where they are "
+        "installed, those of aiohttp, urllib3 and gRPC, in the whole process. Their spans carry "
+        "whole URLs, and they send trace context and baggage to the provider.",
     )
     metrics: Literal["lean", "full"] = _setting(
         "lean",

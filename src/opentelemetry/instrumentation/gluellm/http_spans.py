@@ -1,4 +1,4 @@
-"""Turning opentelemetry-instrumentation-httpx on beside us, and only that off again."""
+"""Turning OpenTelemetry's own HTTP and gRPC instrumentations on beside us, and only those off."""
 
 from __future__ import annotations
 
@@ -7,16 +7,47 @@ import importlib.util
 import logging
 import os
 import sys
+from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 _logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
-
-_INSTRUMENTORS = (("httpx2", "HTTPX2ClientInstrumentor"), ("httpx", "HTTPXClientInstrumentor"))
 _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
 
+@dataclass(frozen=True, slots=True)
+class _Instrumentation:
+    """One of OpenTelemetry's instrumentors."""
+
+    library: str
+    """What it instruments."""
+    package: str
+    """Where it is, in ``opentelemetry.instrumentation``."""
+    instrumentor: str
+    name: str
+    """What it is disabled by: its name as an entry point."""
+    needed: bool = False
+    """Whether a warning tells where it is not installed."""
+
+
+_MISSING = (
+    "http_spans needs opentelemetry-instrumentation-%s; install it with "
+    "pip install 'opentelemetry-instrumentation-gluellm[http]'"
+)
+# Most providers are on httpx or httpx2, so http_spans without that package is a mistake. The others
+# are turned on where they are.
+_INSTRUMENTATIONS = (
+    _Instrumentation("httpx2", "httpx", "HTTPX2ClientInstrumentor", "httpx2", needed=True),
+    _Instrumentation("httpx", "httpx", "HTTPXClientInstrumentor", "httpx", needed=True),
+    _Instrumentation("aiohttp", "aiohttp_client", "AioHttpClientInstrumentor", "aiohttp-client"),
+    _Instrumentation("urllib3", "urllib3", "URLLib3Instrumentor", "urllib3"),
+    _Instrumentation("grpc", "grpc", "GrpcInstrumentorClient", "grpc_client"),
+    _Instrumentation("grpc", "grpc", "GrpcAioInstrumentorClient", "grpc_aio_client"),
+)
+
+
 class HttpSpans:
-    """The instrumentors of httpx and httpx2 that we turned on."""
+    """The instrumentors that we turned on."""
 
     def __init__(self) -> None:
         self._turned_on: list[Any] = []
@@ -28,37 +59,47 @@ class HttpSpans:
         """
         if _auto_instrumentation():
             return
-        try:
-            package = importlib.import_module("opentelemetry.instrumentation.httpx")
-        except ImportError:
-            _logger.warning(
-                "http_spans needs opentelemetry-instrumentation-httpx; install it with "
-                "pip install 'opentelemetry-instrumentation-gluellm[http]'"
-            )
-            return
-        seen: set[int] = set()
-        for library, name in _INSTRUMENTORS:
-            if library in _disabled() or importlib.util.find_spec(library) is None:
+        disabled = _disabled()
+        missing: set[str] = set()
+        seen: dict[int, str] = {}
+        for wanted in _INSTRUMENTATIONS:
+            if wanted.name in disabled or importlib.util.find_spec(wanted.library) is None:
+                continue
+            try:
+                package = importlib.import_module(f"opentelemetry.instrumentation.{wanted.package}")
+            except ImportError:
+                if wanted.needed and wanted.package not in missing:
+                    missing.add(wanted.package)
+                    _logger.warning(_MISSING, wanted.package)
                 continue
             # httpx2.alias_httpx() makes both names one module: once is enough.
-            module = importlib.import_module(library)
-            instrumentor_class = getattr(package, name, None)
-            if id(module) in seen:
+            module = importlib.import_module(wanted.library)
+            if seen.setdefault(id(module), wanted.library) != wanted.library:
                 continue
-            seen.add(id(module))
-            if instrumentor_class is None:
-                _logger.warning(
-                    "http_spans leaves %s out: the installed opentelemetry-instrumentation-httpx "
-                    "does not know it",
-                    library,
-                )
-                continue
-            instrumentor = instrumentor_class()
-            if instrumentor.is_instrumented_by_opentelemetry:
-                continue
-            instrumentor.instrument(tracer_provider=tracer_provider, meter_provider=meter_provider)
-            if instrumentor.is_instrumented_by_opentelemetry:
-                self._turned_on.append(instrumentor)
+            self._turn_on(wanted, package, tracer_provider, meter_provider)
+
+    def _turn_on(
+        self,
+        wanted: _Instrumentation,
+        package: ModuleType,
+        tracer_provider: Any,
+        meter_provider: Any,
+    ) -> None:
+        instrumentor_class = getattr(package, wanted.instrumentor, None)
+        if instrumentor_class is None:
+            _logger.warning(
+                "http_spans leaves %s out: the installed opentelemetry-instrumentation-%s "
+                "does not know it",
+                wanted.library,
+                wanted.package.replace("_", "-"),
+            )
+            return
+        instrumentor = instrumentor_class()
+        if instrumentor.is_instrumented_by_opentelemetry:
+            return
+        instrumentor.instrument(tracer_provider=tracer_provider, meter_provider=meter_provider)
+        if instrumentor.is_instrumented_by_opentelemetry:
+            self._turned_on.append(instrumentor)
 
     def uninstall(self) -> None:
         """Turn off what :meth:`install` turned on."""
