@@ -6,6 +6,7 @@ import enum
 import importlib.util
 import logging
 import os
+import sys
 import threading
 
 from .. import environment
@@ -100,7 +101,7 @@ def configure_pools(
 
 def configure_from_environment() -> None:
     """Set the limits that the environment asks for. What is wrong there is logged and not used."""
-    if importlib.util.find_spec("any_llm") is None:
+    if not _has_any_llm():
         return
     texts = {
         name: text
@@ -213,8 +214,14 @@ def _flag(text: str) -> bool:
     return bool(flag)
 
 
+def _has_any_llm() -> bool:
+    if sys.modules.get("any_llm") is not None:
+        return True
+    return importlib.util.find_spec("any_llm") is not None
+
+
 def _require_any_llm() -> None:
-    if importlib.util.find_spec("any_llm") is None:
+    if not _has_any_llm():
         raise ImportError(
             "configure_pools() sets the limits of the pools that any-llm builds, and any-llm is "
             "not installed: install any-llm-sdk",

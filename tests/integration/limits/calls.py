@@ -1,0 +1,88 @@
+"""Providers of each library, pointed at the fake one, and many calls of one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import any_llm
+
+from support.fake_llms import MODEL
+
+CHAT: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
+
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "any",
+    "AWS_SECRET_ACCESS_KEY": "any",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "NO_PROXY": "127.0.0.1,localhost",
+}
+"""What the SDKs ask of the environment."""
+
+
+def _whole_origin(origin: str) -> dict[str, Any]:
+    return {"api_key": "any", "api_base": origin}
+
+
+def _base_url(origin: str) -> dict[str, Any]:
+    return {"api_key": "any", "base_url": origin}
+
+
+ARGUMENTS: Mapping[str, Callable[[str], dict[str, Any]]] = {
+    "anthropic": _whole_origin,
+    "azure": _whole_origin,
+    "bedrock": lambda origin: {"api_base": origin},
+    "cohere": _base_url,
+    "deepseek": lambda origin: {"api_key": "any", "api_base": f"{origin}/v1"},
+    "fireworks": lambda origin: {"api_key": "any", "api_base": f"{origin}/v1"},
+    "gemini": _whole_origin,
+    "groq": _base_url,
+    "huggingface": lambda origin: {"api_key": "any", "api_base": f"{origin}/v1"},
+    "liner": _whole_origin,
+    "mistral": _whole_origin,
+    "ollama": _whole_origin,
+    "openai": lambda origin: {"api_key": "any", "api_base": f"{origin}/v1"},
+    "otari": _whole_origin,
+    "sagemaker": lambda origin: {"api_base": origin},
+    "voyage": lambda origin: {"api_key": "any", "base_url": f"{origin}/v1"},
+}
+
+_RETRIES = frozenset({"anthropic", "deepseek", "fireworks", "groq", "openai"})
+"""Providers whose SDK repeats a failed request by itself, unless told not to."""
+
+
+def create(provider: str, origin: str, **more: Any) -> Any:
+    """The provider's instance, with a key that opens nothing."""
+    arguments = {**ARGUMENTS[provider](origin), **more}
+    if provider in _RETRIES:
+        arguments.setdefault("max_retries", 0)
+    return any_llm.AnyLLM.create(provider, **arguments)
+
+
+async def call(llm: Any, **more: Any) -> Any:
+    """One call: a chat, or what the provider has instead."""
+    if llm.PROVIDER_NAME == "voyage":
+        return await llm.aembedding(model=MODEL, inputs="hi", **more)
+    return await llm.acompletion(**CHAT, **more)
+
+
+def call_at_once(llm: Any, times: int) -> list[Any]:
+    """So many calls at the same time, none of which may fail."""
+    with many_threads() as run:
+        return run(gathered(llm, times))
+
+
+async def gathered(llm: Any, times: int) -> list[Any]:
+    return await asyncio.gather(*(call(llm) for _ in range(times)))
+
+
+@contextlib.contextmanager
+def many_threads() -> Iterator[Callable[[Any], Any]]:
+    """Runs coroutines on one loop, whose executor is no bound: botocore's calls run in it."""
+    with asyncio.Runner() as runner, ThreadPoolExecutor(32) as executor:
+        runner.get_loop().set_default_executor(executor)
+        yield runner.run

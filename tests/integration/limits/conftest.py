@@ -1,0 +1,43 @@
+"""What the tests of limits need: a server that counts connections, and no limits left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.environment import HTTPX_VARIABLES, LIMIT_VARIABLES
+from opentelemetry.instrumentation.gluellm.limits import configure, reset_pools
+from support.counted_llms import CountedLLMs
+from support.listener import Listen
+
+from .calls import ENVIRONMENT
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the SDKs ask for, and nothing that sets limits."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    for name in (*LIMIT_VARIABLES.values(), *HTTPX_VARIABLES.values()):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_limits_left(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Each test begins and ends with the libraries as they are, and no failure of ours goes by."""
+    reset_pools()
+    configure._warned.clear()
+    yield
+    if GlueLLMInstrumentor._installation is not None:
+        GlueLLMInstrumentor().uninstrument()
+    reset_pools()
+    failures = [r.getMessage() for r in caplog.get_records("call") if "could not" in r.message]
+    assert not failures
+
+
+@pytest.fixture
+def llms(listen: Listen) -> CountedLLMs:
+    """Every provider, in one server."""
+    return listen(CountedLLMs)

@@ -1,0 +1,292 @@
+"""Where limits come from: several calls, providers, our variables, and HTTPX's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
+from opentelemetry.instrumentation.gluellm.environment import LIMIT_VARIABLES
+from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
+from support.counted_llms import CountedLLMs
+
+from .calls import create
+from .pools import built, limits_from, maximum
+
+pytest.importorskip("any_llm")
+
+
+def limits_of(provider: str, origin: str, **more: Any) -> tuple[int | None, str | None]:
+    """The limit of the pool that a new instance has, and what set it."""
+    with built() as pools:
+        llm = create(provider, origin, **more)
+    (pool,) = pools
+    del llm
+    return maximum(pool), limits_from(pool)
+
+
+def test_one_for_a_provider_wins_over_one_for_all(llms: CountedLLMs) -> None:
+    """In whichever order they were given, and value by value."""
+    configure_pools(provider="openai", max_connections=5)
+    configure_pools(max_connections=9, keepalive_expiry=2)
+    configure_pools(provider="groq", keepalive_expiry=3)
+    number, origin = limits_of("openai", llms.origin)
+    assert number == 5
+    assert origin == (
+        'configure_pools(provider="openai", max_connections=5); configure_pools(keepalive_expiry=2)'
+    )
+    assert limits_of("anthropic", llms.origin) == (
+        9,
+        "configure_pools(max_connections=9, keepalive_expiry=2)",
+    )
+    assert limits_of("groq", llms.origin)[0] == 9
+
+
+def test_a_later_call_changes_what_is_built_from_then_on(llms: CountedLLMs) -> None:
+    """A pool that exists keeps its limit, and what the later call leaves out holds on."""
+    configure_pools(max_connections=5, keepalive_expiry=2)
+    with built() as pools:
+        first = create("openai", llms.origin)
+    configure_pools(max_connections=6)
+    assert limits_of("openai", llms.origin) == (
+        6,
+        "configure_pools(max_connections=6, keepalive_expiry=2)",
+    )
+    assert [maximum(pool) for pool in pools] == [5]
+    del first
+
+
+def test_reset_forgets_everything(llms: CountedLLMs) -> None:
+    """The SDK's own number is back."""
+    configure_pools(max_connections=5)
+    configure_pools(provider="openai", max_connections=6)
+    reset_pools()
+    assert limits_of("openai", llms.origin) == (1000, None)
+
+
+def test_a_pool_of_the_application_is_left_alone(llms: CountedLLMs) -> None:
+    """Limits are for what any-llm builds, whatever else the process does."""
+    import httpx
+
+    configure_pools(max_connections=5)
+    with built() as pools:
+        client = httpx.AsyncClient()
+    assert [maximum(pool) for pool in pools] == [100]
+    del client
+
+
+def test_both_clients_of_a_provider_with_two(llms: CountedLLMs) -> None:
+    """deepseek has one of openai's and one of anthropic's."""
+    configure_pools(provider="deepseek", max_connections=5)
+    with built() as pools:
+        llm = create("deepseek", llms.origin)
+    assert [maximum(pool) for pool in pools] == [5, 5]
+    assert {type(pool).__module__.split(".")[0] for pool in pools} == {"httpcore", "httpcore2"}
+    del llm
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_pools_of_a_proxy(
+    provider: str, llms: CountedLLMs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a proxy in the environment the pool in use is another one."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    configure_pools(max_connections=5)
+    with built() as pools:
+        llm = create(provider, llms.origin)
+    assert len(pools) >= 2
+    assert "AsyncHTTPProxy" in {type(pool).__name__ for pool in pools}
+    assert {maximum(pool) for pool in pools} == {5}
+    del llm
+
+
+def test_the_functions_of_the_module(llms: CountedLLMs) -> None:
+    """They build a client for each call, which has the limit; so has the sync interface."""
+    import any_llm
+
+    configure_pools(max_connections=5)
+    GlueLLMInstrumentor().instrument()
+    seen: list[int | None] = []
+    llms.slow.look = lambda _: seen.extend(pool.max_connections for pool in snapshot().pools)
+    chat = {
+        "model": "model-1",
+        "provider": "openai",
+        "api_key": "any",
+        "api_base": f"{llms.origin}/v1",
+        "messages": [{"role": "user", "content": "hi"}],
+    }
+    asyncio.run(any_llm.acompletion(**chat))
+    assert seen[-1:] == [5]
+    any_llm.completion(**chat)
+    assert seen[-1:] == [5]
+
+
+def test_our_variables(monkeypatch: pytest.MonkeyPatch, llms: CountedLLMs) -> None:
+    """``configure_pools()`` without an argument reads them; a call in code wins over them."""
+    monkeypatch.setenv(LIMIT_VARIABLES["max_connections"], "4")
+    monkeypatch.setenv(LIMIT_VARIABLES["pool_timeout"], "2.5")
+    configure_pools()
+    assert limits_of("openai", llms.origin) == (
+        4,
+        "OTEL_PYTHON_GLUELLM_POOL_MAX_CONNECTIONS=4; OTEL_PYTHON_GLUELLM_POOL_TIMEOUT=2.5",
+    )
+    configure_pools(max_connections=6)
+    configure_pools()
+    assert limits_of("openai", llms.origin) == (
+        6,
+        "configure_pools(max_connections=6); OTEL_PYTHON_GLUELLM_POOL_TIMEOUT=2.5",
+    )
+
+
+def test_our_variables_with_a_provider(monkeypatch: pytest.MonkeyPatch, llms: CountedLLMs) -> None:
+    """They are for it alone."""
+    monkeypatch.setenv(LIMIT_VARIABLES["max_connections"], "4")
+    monkeypatch.setenv(LIMIT_VARIABLES["provider"], "groq")
+    configure_pools()
+    assert limits_of("groq", llms.origin)[0] == 4
+    assert limits_of("openai", llms.origin)[0] == 1000
+
+
+@pytest.mark.parametrize(
+    ("variables", "warning", "number"),
+    [
+        (
+            {"max_connections": "many"},
+            "POOL_MAX_CONNECTIONS='many': allowed is a whole number",
+            1000,
+        ),
+        ({"max_connections": "0"}, "POOL_MAX_CONNECTIONS='0': allowed is a whole number", 1000),
+        (
+            {"max_connections": "4", "max_keepalive_connections": "5"},
+            "POOL_MAX_KEEPALIVE_CONNECTIONS is not used",
+            4,
+        ),
+        ({"max_connections": "4", "provider": "opnai"}, "Did you mean 'openai'", 1000),
+        ({"max_connections": "4", "apply_httpx_env": "perhaps"}, "allowed is true, false", 4),
+        ({"provider": "xai", "max_connections": "4"}, "runs on gRPC", 1000),
+    ],
+)
+def test_a_wrong_variable_is_logged_and_not_used(
+    variables: dict[str, str],
+    warning: str,
+    number: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    llms: CountedLLMs,
+) -> None:
+    """It must not keep a program from starting; what is right beside it holds."""
+    for name, text in variables.items():
+        monkeypatch.setenv(LIMIT_VARIABLES[name], text)
+    GlueLLMInstrumentor().instrument()
+    GlueLLMInstrumentor().uninstrument()
+    GlueLLMInstrumentor().instrument()
+    assert [record.levelname for record in caplog.records if warning in record.message] == [
+        "WARNING"
+    ]
+    assert limits_of("openai", llms.origin)[0] == number
+
+
+def test_the_variables_that_nothing_reads(
+    monkeypatch: pytest.MonkeyPatch, llms: CountedLLMs, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``apply_httpx_env=True`` makes them true, below everything that we read ourselves."""
+    monkeypatch.setenv("HTTPX_MAX_CONNECTIONS", "4")
+    monkeypatch.setenv("HTTPX_MAX_KEEPALIVE_CONNECTIONS", "2")
+    GlueLLMInstrumentor().instrument()
+    assert limits_of("openai", llms.origin) == (1000, None)
+    assert len(snapshot().process.ignored_variables) == 2
+    configure_pools(apply_httpx_env=True)
+    assert limits_of("openai", llms.origin) == (
+        4,
+        "HTTPX_MAX_CONNECTIONS=4; HTTPX_MAX_KEEPALIVE_CONNECTIONS=2",
+    )
+    assert snapshot().process.ignored_variables == ()
+    configure_pools(max_connections=6)
+    assert limits_of("openai", llms.origin)[0] == 6
+    reset_pools()
+    assert len(snapshot().process.ignored_variables) == 2
+    monkeypatch.setenv("HTTPX_MAX_CONNECTIONS", "lots")
+    configure_pools(apply_httpx_env=True)
+    assert "HTTPX_MAX_CONNECTIONS is not used" in caplog.text
+    assert snapshot().process.ignored_variables == ("HTTPX_MAX_CONNECTIONS",)
+    assert limits_of("openai", llms.origin) == (1000, "HTTPX_MAX_KEEPALIVE_CONNECTIONS=2")
+
+
+def run(program: str, **variables: str) -> list[str]:
+    """The lines that a program prints in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split("\n")[:-1]
+
+
+INSTRUMENTED = """
+    import sys
+    import opentelemetry.instrumentation.gluellm as package
+    package.GlueLLMInstrumentor().instrument()
+    print(package.__name__ + ".limits" in sys.modules)
+    from any_llm import AnyLLM
+    pool = AnyLLM.create("openai", api_key="any").client._client._transport._pool
+    print(pool._max_connections)
+    package.GlueLLMInstrumentor().uninstrument()
+    pool = AnyLLM.create("openai", api_key="any").client._client._transport._pool
+    print(pool._max_connections)
+"""
+
+
+def test_nobody_imports_the_limits_unasked() -> None:
+    """An instrumentation must not change what a program does."""
+    assert run(INSTRUMENTED) == ["False", "1000", "1000"]
+    off = {LIMIT_VARIABLES["apply_httpx_env"]: "false", "HTTPX_MAX_CONNECTIONS": "5"}
+    assert run(INSTRUMENTED, **off) == ["False", "1000", "1000"]
+
+
+def test_a_variable_is_asking() -> None:
+    """With ``instrument()``, as ``opentelemetry-instrument`` calls it; its end undoes none."""
+    variable = {LIMIT_VARIABLES["max_connections"]: "4"}
+    assert run(INSTRUMENTED, **variable) == ["True", "4", "4"]
+    on = {LIMIT_VARIABLES["apply_httpx_env"]: "true", "HTTPX_MAX_CONNECTIONS": "5"}
+    assert run(INSTRUMENTED, **on) == ["True", "5", "5"]
+
+
+def test_any_llm_is_imported_by_nobody_but_the_program() -> None:
+    """Limits wait for it; a provider that is known needs no import either."""
+    program = """
+        import sys
+        from opentelemetry.instrumentation.gluellm.limits import configure_pools
+        configure_pools(max_connections=4)
+        configure_pools(provider="openai", max_connections=5)
+        print("any_llm" in sys.modules, "httpcore2" in sys.modules)
+        from any_llm import AnyLLM
+        pool = AnyLLM.create("openai", api_key="any").client._client._transport._pool
+        print(pool._max_connections)
+    """
+    assert run(program) == ["False False", "5"]
+
+
+def test_without_any_llm_there_is_nothing_to_limit() -> None:
+    """Said clearly in code; the environment's limits are then nobody's."""
+    program = """
+        import sys
+        sys.modules["any_llm"] = None
+        from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+        GlueLLMInstrumentor().instrument()
+        from opentelemetry.instrumentation.gluellm.limits import configure_pools
+        try:
+            configure_pools(max_connections=4)
+        except ImportError as error:
+            print(error)
+    """
+    variable = {LIMIT_VARIABLES["max_connections"]: "4"}
+    assert "install any-llm-sdk" in run(program, **variable)[0]
