@@ -12,6 +12,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.cures import (
     GLUELLM_PROVIDERS,
     Advisor,
 )
+from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
 
 PROVIDERS = (
     "anthropic bedrock azure azureanthropic azureopenai atlascloud cascadia cerebras cohere "
@@ -65,7 +66,8 @@ def test_advice_is_complete(provider: str | None, library: str) -> None:
 def test_openai_on_httpx2() -> None:
     """The SDK's own library."""
     assert Advisor("openai", "httpx2", gluellm=True).allow(40) == (
-        'Allow 40 connections: AnyLLM.create("openai", http_client=httpx2.AsyncClient('
+        'Allow 40 connections: configure_pools(provider="openai", max_connections=40) for a client '
+        'that any-llm builds, or AnyLLM.create("openai", http_client=httpx2.AsyncClient('
         "limits=httpx2.Limits(max_connections=40)))"
     )
 
@@ -88,6 +90,28 @@ def test_unknown_provider_gets_the_general_form() -> None:
     assert Advisor(None, "httpx2", gluellm=False).allow(7) == (
         "Allow 7 connections: httpx2.AsyncClient(limits=httpx2.Limits(max_connections=7))"
     )
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_limits_that_are_advised_can_be_configured(provider: str) -> None:
+    """For no provider whose library lacks that limit, and for none that builds pools per call."""
+    pytest.importorskip("any_llm")
+    for text in advice(Advisor(provider, "httpx", gluellm=False)):
+        if "configure_pools(" not in text or "max_keepalive" in text:
+            continue
+        arguments = text[text.index("configure_pools(") :].partition(")")[0].partition("(")[2]
+        reset_pools()
+        if "pool_timeout" in arguments:
+            configure_pools(max_connections=5)  # what waits has a limit
+        eval(f"configure_pools({arguments})", {"configure_pools": configure_pools})
+    reset_pools()
+
+
+@pytest.mark.parametrize("provider", ["liner", "lmstudio", "voyage", "watsonx", "xai", None])
+def test_nothing_is_configured_where_it_would_not_help(provider: str | None) -> None:
+    """A limit for one call, or for no pool at all, is no cure."""
+    for text in advice(Advisor(provider, "httpx", gluellm=False)):
+        assert "configure_pools" not in text
 
 
 def followed(text: str) -> Any:

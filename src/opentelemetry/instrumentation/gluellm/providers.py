@@ -86,3 +86,11 @@ def libraries_of(provider: str) -> tuple[Library, ...]:
     if stack.needs is not None and importlib.util.find_spec(stack.needs) is None:
         return stack.otherwise
     return stack.libraries
+
+
+def has_limit(provider: str, limit: str) -> bool:
+    """Whether a provider has this limit, whatever is installed. Looks nothing up."""
+    stack = _STACK_OF.get(provider)
+    if stack is None:
+        return False
+    return all(limit in library.limits for library in (*stack.libraries, *stack.otherwise))

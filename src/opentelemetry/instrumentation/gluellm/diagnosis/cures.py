@@ -19,7 +19,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..providers import OPENAI_COMPATIBLE
+from ..providers import (
+    KEEPALIVE_EXPIRY,
+    MAX_CONNECTIONS,
+    OPENAI_COMPATIBLE,
+    POOL_TIMEOUT,
+    has_limit,
+)
 
 GLUELLM_PROVIDERS = frozenset({"openai", "anthropic"})
 """The providers that GlueLLM 1.11 builds an ``httpx.AsyncClient`` for, whose limits come from its
@@ -142,6 +148,7 @@ class Advisor:
     def allow(self, size: int) -> str:
         """How to let the pool have ``size`` connections."""
         own = self._client(f"limits={self._limits(size)}", size)
+        own = self._configured(MAX_CONNECTIONS, size) + own
         if not self._may_be_gluellms:
             return f"Allow {size} connections: {own}"
         return (
@@ -155,6 +162,7 @@ class Advisor:
         timeout = f"timeout={self._module}.Timeout({read:g}, connect=5, pool={wait})"
         takes = self._family.takes_timeout
         own = f'AnyLLM.create("{self.provider}", {timeout})' if takes else self._client(timeout)
+        own = self._configured(POOL_TIMEOUT, wait) + own
         if not self._may_be_gluellms:
             return f"Set a pool timeout of seconds: {own}"
         return (
@@ -165,7 +173,23 @@ class Advisor:
 
     def keep_idle(self, expiry: int, maximum: int | None) -> str:
         """How to keep idle connections for ``expiry`` seconds in a pool of ``maximum``."""
-        return self._client(f"limits={self._limits(maximum, f'keepalive_expiry={expiry}')}")
+        own = self._client(f"limits={self._limits(maximum, f'keepalive_expiry={expiry}')}")
+        return self._configured(KEEPALIVE_EXPIRY, expiry) + own
+
+    def keep(self, size: int) -> str:
+        """How to keep ``size`` idle connections in a pool that has no other limit."""
+        if self._family is _BOTOCORE:
+            return (
+                f'Keep {size} connections: AnyLLM.create("{self.provider}", '
+                f"config=botocore.config.Config(max_pool_connections={size}))"
+            )
+        if self.provider is not None:
+            return (
+                f"Keep {size} connections: its client takes no such setting, but "
+                f'configure_pools(max_keepalive_connections={size}, provider="{self.provider}") '
+                f"sets it"
+            )
+        return f"Keep {size} connections: urllib3.PoolManager(maxsize={size})"
 
     def probe_idle(self, maximum: int | None) -> str:
         """How to switch SO_KEEPALIVE on in a pool of ``maximum`` connections.
@@ -221,6 +245,15 @@ class Advisor:
         """The bounds are named always: a Limits without them has none."""
         arguments = f"max_connections={maximum}" + (f", {more}" if more else "")
         return f"{self._module}.Limits({arguments})"
+
+    def _configured(self, limit: str, value: int) -> str:
+        """The shortest way, where there is it: not for the application's own clients."""
+        if not has_limit(self.provider or "", limit) or self.provider in OWN_POOL_PER_CALL:
+            return ""
+        return (
+            f'configure_pools(provider="{self.provider}", {limit}={value}) for a client that '
+            f"any-llm builds, or "
+        )
 
     @property
     def _may_be_gluellms(self) -> bool:

@@ -108,10 +108,10 @@ def ignored_variable(process: ProcessSnapshot) -> Finding | None:
         seen=f"{counted(len(names), 'environment variable')} set that nothing reads: {listed}.",
         means="Neither httpx nor any SDK reads them: the pools have their clients' own limits.",
         cure=(
-            f"GlueLLM reads {gluellms}; for other clients set the limits in code, "
-            "httpx.Limits(max_connections=...)."
+            f"GlueLLM reads {gluellms}; for other clients configure_pools(apply_httpx_env=True) "
+            "makes these variables limits."
             if process.gluellm
-            else "Set the limits where the client is built, httpx.Limits(max_connections=...). "
-            f"Under GlueLLM, {gluellms} are read."
+            else "configure_pools(apply_httpx_env=True) makes them limits of the clients that "
+            f"any-llm builds. Under GlueLLM, {gluellms} are read."
         ),
     )
