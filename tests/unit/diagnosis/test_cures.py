@@ -66,8 +66,9 @@ def test_advice_is_complete(provider: str | None, library: str) -> None:
 def test_openai_on_httpx2() -> None:
     """The SDK's own library."""
     assert Advisor("openai", "httpx2", gluellm=True).allow(40) == (
-        'Allow 40 connections: configure_pools(provider="openai", max_connections=40) for a client '
-        'that any-llm builds, or AnyLLM.create("openai", http_client=httpx2.AsyncClient('
+        'Allow 40 connections: configure_pools(provider="openai", max_connections=40, '
+        "max_keepalive_connections=40) where any-llm builds the client, or "
+        'AnyLLM.create("openai", http_client=httpx2.AsyncClient('
         "limits=httpx2.Limits(max_connections=40)))"
     )
 
@@ -96,8 +97,9 @@ def test_unknown_provider_gets_the_general_form() -> None:
 def test_limits_that_are_advised_can_be_configured(provider: str) -> None:
     """For no provider whose library lacks that limit, and for none that builds pools per call."""
     pytest.importorskip("any_llm")
-    for text in advice(Advisor(provider, "httpx", gluellm=False)):
-        if "configure_pools(" not in text or "max_keepalive" in text:
+    urllib3 = provider in ("bedrock", "sagemaker", "otari")
+    for text in advice(Advisor(provider, "urllib3" if urllib3 else "httpx", gluellm=False)):
+        if "configure_pools(" not in text:
             continue
         arguments = text[text.index("configure_pools(") :].partition(")")[0].partition("(")[2]
         reset_pools()

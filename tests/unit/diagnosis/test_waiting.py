@@ -49,8 +49,9 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
     )
     assert "no longer than before" in finding.means
     assert finding.cure == (
-        'Allow 20 connections: configure_pools(provider="openai", max_connections=20) for a client '
-        'that any-llm builds, or AnyLLM.create("openai", http_client=httpx2.AsyncClient('
+        'Allow 20 connections: configure_pools(provider="openai", max_connections=20, '
+        "max_keepalive_connections=20) where any-llm builds the client, or "
+        'AnyLLM.create("openai", http_client=httpx2.AsyncClient('
         "limits=httpx2.Limits(max_connections=20)))."
     )
 

@@ -1,9 +1,9 @@
 """How the limits and timeouts of each any-llm provider's client are set.
 
 any-llm hands the keywords of ``AnyLLM.create`` to the provider's SDK, and each SDK has its own way
-to take an HTTP client. Providers with the same way are one family. The openai and anthropic
-families are verified with openai 3.57, anthropic 0.125 and any-llm-sdk 1.40.2 (a test builds the
-clients); the others are read from any-llm's and the SDKs' sources.
+to take an HTTP client. Providers with the same way are one family. All are verified with
+any-llm-sdk 1.40.2: the census (``tests/census``) follows each to the letter, makes a call, and looks
+at the limit in effect.
 
 Facts that the wording rests on, for openai and anthropic alike:
 
@@ -17,11 +17,13 @@ Facts that the wording rests on, for openai and anthropic alike:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..providers import (
     KEEPALIVE_EXPIRY,
     MAX_CONNECTIONS,
+    MAX_KEEPALIVE_CONNECTIONS,
     OPENAI_COMPATIBLE,
     POOL_TIMEOUT,
     has_limit,
@@ -48,6 +50,8 @@ class Family:
     """What builds a client with the SDK's own defaults, if that is not ``AsyncClient``."""
     takes_timeout: bool = False
     """Whether ``AnyLLM.create`` takes ``timeout=`` with a timeout of each kind."""
+    timeout: int | None = None
+    """Seconds that a client has to be given where the SDK gives it none: httpx's own are 5."""
     instead: str | None = None
     """What there is to say where no HTTP client of httpx can be handed over."""
 
@@ -69,11 +73,16 @@ _HTTP_CLIENT = Family("http_client={client}", "httpx", takes_timeout=True)
 _FIREWORKS = Family(
     "http_client={client}",
     "httpx",
-    "It goes to the Fireworks SDK and to an openai client.",
+    "It goes to the Fireworks SDK, which uses it instead of aiohttp, and to an openai client.",
     takes_timeout=True,
 )
-_TYPESAFE = Family("http_client={client}", "httpx2")
-_COHERE = Family("httpx_client={client}", "httpx")
+_TYPESAFE = Family("http_client={client}", "httpx2", timeout=10)
+_COHERE = Family(
+    "httpx_client={client}",
+    "httpx",
+    "With it cohere uses this client instead of aiohttp.",
+    timeout=300,
+)
 _MISTRAL = Family("async_client={client}", "httpx2")
 _OLLAMA = Family("{arguments}", "httpx")
 _LINER = Family(
@@ -99,15 +108,17 @@ _BOTOCORE = Family(
     "its calls run in the event loop's default executor, so give that N threads as well"
 )
 _WATSONX = Family(
-    instead='AnyLLM.create("watsonx", api_client=APIClient(...)): limits and timeouts are those '
-    "of the HTTP client inside ibm_watsonx_ai's APIClient"
+    # ModelInference heeds no api_client beside the credentials that any-llm gives it.
+    instead="any-llm's {provider} provider builds a client for each call of it and hands none on: "
+    'configure_pools(provider="{provider}", max_connections=N) bounds one call'
 )
 _XAI = Family(
-    instead='AnyLLM.create("xai", channel_options=[...]): all calls share one gRPC connection, '
-    "several AnyLLM instances have several"
+    instead='all calls of one AnyLLM.create("xai") share one gRPC connection, several instances '
+    "have several"
 )
 _NONE = Family(
-    instead="any-llm's {provider} provider takes no HTTP client: spread the load over processes"
+    instead="any-llm's {provider} provider takes no HTTP client, and builds one for each call: "
+    "make fewer calls at a time"
 )
 
 _FAMILIES: tuple[tuple[Family, str], ...] = (
@@ -147,8 +158,10 @@ class Advisor:
 
     def allow(self, size: int) -> str:
         """How to let the pool have ``size`` connections."""
-        own = self._client(f"limits={self._limits(size)}", size)
-        own = self._configured(MAX_CONNECTIONS, size) + own
+        own = self._configured(
+            {MAX_CONNECTIONS: size, MAX_KEEPALIVE_CONNECTIONS: size},
+            self._client(f"limits={self._limits(size)}", size),
+        )
         if not self._may_be_gluellms:
             return f"Allow {size} connections: {own}"
         return (
@@ -162,7 +175,7 @@ class Advisor:
         timeout = f"timeout={self._module}.Timeout({read:g}, connect=5, pool={wait})"
         takes = self._family.takes_timeout
         own = f'AnyLLM.create("{self.provider}", {timeout})' if takes else self._client(timeout)
-        own = self._configured(POOL_TIMEOUT, wait) + own
+        own = self._configured({POOL_TIMEOUT: wait}, own)
         if not self._may_be_gluellms:
             return f"Set a pool timeout of seconds: {own}"
         return (
@@ -174,7 +187,7 @@ class Advisor:
     def keep_idle(self, expiry: int, maximum: int | None) -> str:
         """How to keep idle connections for ``expiry`` seconds in a pool of ``maximum``."""
         own = self._client(f"limits={self._limits(maximum, f'keepalive_expiry={expiry}')}")
-        return self._configured(KEEPALIVE_EXPIRY, expiry) + own
+        return self._configured({KEEPALIVE_EXPIRY: expiry}, own)
 
     def keep(self, size: int) -> str:
         """How to keep ``size`` idle connections in a pool that has no other limit."""
@@ -246,14 +259,24 @@ class Advisor:
         arguments = f"max_connections={maximum}" + (f", {more}" if more else "")
         return f"{self._module}.Limits({arguments})"
 
-    def _configured(self, limit: str, value: int) -> str:
-        """The shortest way, where there is it: not for the application's own clients."""
-        if not has_limit(self.provider or "", limit) or self.provider in OWN_POOL_PER_CALL:
-            return ""
-        return (
-            f'configure_pools(provider="{self.provider}", {limit}={value}) for a client that '
-            f"any-llm builds, or "
-        )
+    def _configured(self, limits: Mapping[str, int], own: str) -> str:
+        """The shortest way before the provider's own; not for the application's own clients."""
+        provider = self.provider or ""
+        if provider in OWN_POOL_PER_CALL:
+            return own
+        there = [
+            f"{name}={value}"
+            for name, value in limits.items()
+            if has_limit(provider, name)
+            # One number bounds both in urllib3.
+            and not (name == MAX_KEEPALIVE_CONNECTIONS and self.library == "urllib3")
+        ]
+        if not there:
+            return own
+        call = f'configure_pools(provider="{provider}", {", ".join(there)})'
+        if self._family is _NONE:
+            return f"{call}, since its client takes no limit otherwise"
+        return f"{call} where any-llm builds the client, or {own}"
 
     @property
     def _may_be_gluellms(self) -> bool:
@@ -265,6 +288,8 @@ class Advisor:
         if family.instead is not None:
             text = family.instead.replace("{provider}", str(self.provider))
             return text if size is None else text.replace("=N)", f"={size})")
+        if family.timeout is not None and "timeout=" not in arguments:
+            arguments = f"timeout={family.timeout}, {arguments}"
         builder = family.builder or f"{self._module}.AsyncClient"
         how = family.how.format(client=f"{builder}({arguments})", arguments=arguments)
         if self.provider in FAMILY_OF and family is not _HUGGINGFACE:
