@@ -109,9 +109,11 @@ class ManagerUnderTest(PoolUnderTest):
     def send(
         self, url: str, *, body: bytes = b"", headers: Headers = (), **timeouts: Any
     ) -> Exchange:
-        # Not the pool itself: the exchange's thread would keep it alive.
-        opening = self.opening(lambda: self.open(url, body, headers, timeouts))
-        return ThreadExchange(opening)
+        return ThreadExchange(self.opening(lambda: self.open(url, body, headers, timeouts)))
+
+    def send_with(self, url: str, **settings: Any) -> Exchange:
+        """Start a GET with settings of ``urlopen``."""
+        return ThreadExchange(self.opening(lambda: self.open(url, **settings)))
 
     @staticmethod
     def opening(send: Callable[[], Any]) -> Callable[[], Opened]:

@@ -21,6 +21,7 @@ _LIBRARIES = {
     "httpcore2": "httpx2",
     "aiohttp": "aiohttp",
     "urllib3": "urllib3",
+    "botocore": "urllib3",
     "grpc": "grpc",
 }
 

@@ -18,6 +18,7 @@ from ..pool.reader import ConnectionView
 from ..pool.registry import PoolRegistry
 from ..pool.stats import RunningRequests, Tally
 from ..pool.tracker import PoolTracker
+from .executors import Executors
 from .snapshot import (
     ConnectionSnapshot,
     OriginTotals,
@@ -38,6 +39,12 @@ def collect(
 ) -> Snapshot:
     """A snapshot of every live pool; ``began`` is when the counting began."""
     now = registry.clock()
+    executors = Executors()
+    pools = tuple(
+        found
+        for tracker in copied(registry.trackers.keys)
+        if (found := _pool(tracker, executors)) is not None
+    )
     return Snapshot(
         taken_at=time.time(),
         uptime=(now - began) / 1e9,
@@ -50,13 +57,10 @@ def collect(
             event_loop_late=loop_lag.late(now) / 1e9 if loop_lag is not None else None,
             ignored_variables=_ignored_variables(),
             gluellm="gluellm" in sys.modules,
+            executors=executors.snapshots(),
         ),
         totals=_totals(registry, now),
-        pools=tuple(
-            found
-            for tracker in copied(registry.trackers.keys)
-            if (found := _pool(tracker)) is not None
-        ),
+        pools=pools,
     )
 
 
@@ -72,7 +76,7 @@ def _ignored_variables() -> tuple[str, ...]:
 # Live pools
 
 
-def _pool(tracker: PoolTracker) -> PoolSnapshot | None:
+def _pool(tracker: PoolTracker, executors: Executors) -> PoolSnapshot | None:
     view = tracker.view()
     if view is None:
         return None
@@ -82,7 +86,7 @@ def _pool(tracker: PoolTracker) -> PoolSnapshot | None:
     index = {id(connection.record): i for i, connection in enumerate(view.connections)}
     channel = tracker.channel
     requests = [_request(lease, index, now) for lease in leases if not lease.ended]
-    return PoolSnapshot(
+    found = PoolSnapshot(
         name=ledger.name,
         provider=ledger.provider,
         library=ledger.library,
@@ -101,7 +105,11 @@ def _pool(tracker: PoolTracker) -> PoolSnapshot | None:
         built_at=str(ledger.built_at) if ledger.built_at is not None else None,
         connections=tuple(_connection(connection, now) for connection in view.connections),
         requests=tuple(requests),
+        threads=view.workers.maximum if view.workers is not None else None,
     )
+    if view.workers is not None:
+        executors.add(view.workers, found)
+    return found
 
 
 def _connection(view: ConnectionView, now: int) -> ConnectionSnapshot:

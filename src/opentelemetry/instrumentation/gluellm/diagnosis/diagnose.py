@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from .findings import Finding, Kind, Severity
 from .intervals import PoolCase, earlier, pool_cases
-from .rules import connecting, holding, process, settings, silence, waiting
+from .rules import connecting, holding, process, settings, silence, threads, waiting
 from .snapshot import Snapshot
 
 _SEVERITIES = (Severity.ERROR, Severity.WARNING, Severity.INFO)
@@ -29,11 +29,13 @@ _CAUSES_FIRST = (
     Kind.SLOW_CONSUMER,
     Kind.SLOW_PROVIDER,
     Kind.POOL_TOO_SMALL,
+    Kind.EXECUTOR_FULL,
     Kind.DESCRIPTORS_NEAR_LIMIT,
     Kind.ANOMALY,
     # States and settings.
     Kind.POOL_SATURATED,
     Kind.KEEPALIVE_TOO_SHORT,
+    Kind.TOO_FEW_KEPT,
     Kind.UNBOUNDED_POOL,
     Kind.POOL_TIMEOUT,
     Kind.IGNORED_VARIABLE,
@@ -62,6 +64,7 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
         ),
         descriptors,
         process.ignored_variable(snapshot.process),
+        *threads.executor_full(snapshot, cases),
     ]
     for case in cases:
         found += _of_pool(case, blocked=blocked, descriptors_run_out=descriptors is not None)
@@ -106,6 +109,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, descriptors_run_out: bool) -> lis
         saturated,
         waiting.anomaly(case, loop_is_blocked=blocked),
         connecting.keepalive_too_short(case),
+        threads.too_few_kept(case),
         settings.unbounded_pool(case, descriptors_run_out=descriptors_run_out),
         settings.pool_timeout(case),
     ]

@@ -98,6 +98,8 @@ class PoolSnapshot:
     connection."""
     channel_state_age: float | None = None
     """How long it has been in that state, as far as that was seen."""
+    threads: int | None = None
+    """Threads of the executor that sends its requests, which bound them; None where none does."""
     built_at: str | None = None
     """Where the application built it: ``file:line in function``."""
     connections: tuple[ConnectionSnapshot, ...] = ()
@@ -197,6 +199,20 @@ class PoolTotals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorSnapshot:
+    """An executor whose threads send the requests of pools: of SDKs that block."""
+
+    threads: int
+    """As many as it has at most."""
+    waiting: int
+    """Calls that wait for a thread, whatever they are about: they have entered no pool."""
+    requests: int
+    """Requests that hold a connection in these threads."""
+    pools: tuple[str, ...]
+    """Name and library of their pools, the one with the most requests first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessSnapshot:
     """What of the process bears upon its pools."""
 
@@ -215,6 +231,8 @@ class ProcessSnapshot:
     """Environment variables that look like pool limits, are set, and are read by nothing."""
     gluellm: bool = False
     """Whether GlueLLM is imported, which hands its own clients to the SDKs."""
+    executors: tuple[ExecutorSnapshot, ...] = ()
+    """Those whose threads send requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,11 @@ def snapshot_text(snapshot: Snapshot) -> str:
     if process.open_descriptors is not None:
         limit = f" of {process.descriptor_limit}" if process.descriptor_limit else ""
         facts.append(f"{process.open_descriptors}{limit} file descriptors open")
+    for executor in process.executors:
+        facts.append(
+            f"{executor.requests} of {executor.threads} threads of an executor hold a connection, "
+            f"{counted(executor.waiting, 'call')} waiting for one"
+        )
     if process.gluellm:
         facts.append("GlueLLM is in use")
     if process.ignored_variables:

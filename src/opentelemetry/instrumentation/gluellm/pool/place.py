@@ -22,9 +22,11 @@ _LOOP = tuple(f"/asyncio/{name}.py" for name in ("events", "base_events", "runne
 """Frames beyond these belong to whoever runs the event loop, not to who made the call."""
 _STACK = frozenset(
     {
-        "any_llm",
         "anthropic",
+        "any_llm",
         "anyio",
+        "boto3",
+        "botocore",
         "gluellm",
         "httpcore",
         "httpcore2",
@@ -32,7 +34,10 @@ _STACK = frozenset(
         "httpx2",
         "openai",
         "opentelemetry",
+        "otari",
+        "requests",
         "tenacity",
+        "urllib3",
         "wrapt",
     }
 )

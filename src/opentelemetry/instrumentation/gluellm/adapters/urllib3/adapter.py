@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, ClassVar
 
+from ...patching import when_imported
 from ..admission import Admission
 from ..base import Adapter, Surroundings
 from ..marks import LIMITS_FROM, OWNER, TRACKER, give_defaults
@@ -16,6 +17,7 @@ from .pools import PoolSeams
 from .reading import READER, adopt
 from .requests import RequestSeams
 from .responses import ResponseSeams
+from .sessions import SessionSeams
 
 
 class Urllib3Adapter(Adapter):
@@ -47,6 +49,11 @@ class Urllib3Adapter(Adapter):
     def __init__(self) -> None:
         super().__init__()
         self._admissions: list[Admission] = []
+
+    def install(self, surroundings: Surroundings) -> None:
+        super().install(surroundings)
+        when_imported("botocore.session", self._install_sessions)
+        when_imported("botocore.httpsession", self._install_http_sessions)
 
     def let_go(self) -> None:
         for admission in self._admissions:
@@ -125,6 +132,36 @@ class Urllib3Adapter(Adapter):
         usable = state and released and found["request"] and found["connection_close"]
         if probed("acquire", usable and probes.takes(pool, "_get_conn", "timeout")):
             seam("acquire", pool, "_get_conn", requests.get_conn)
+
+    def _install_sessions(self, module: ModuleType) -> None:
+        # botocore imports urllib3, so this comes after it.
+        if self._admissions:
+            sessions = SessionSeams(self._admissions[0])
+            self._wrap_session(module, "Session", "create_client", sessions.create_client, sessions)
+
+    def _install_http_sessions(self, module: ModuleType) -> None:
+        if self._admissions:
+            sessions = SessionSeams(self._admissions[0])
+            name, method = "URLLib3Session", "_get_proxy_manager"
+            self._wrap_session(module, name, method, sessions.proxy_manager, sessions)
+
+    def _wrap_session(
+        self,
+        module: ModuleType,
+        name: str,
+        method: str,
+        make: Callable[[Any], Any],
+        sessions: SessionSeams,
+    ) -> None:
+        owner: Any = getattr(module, name, None)
+        if owner is None or not callable(getattr(owner, method, None)):
+            for seams in self._seams.values():
+                seams.found["pool_owner"] = False
+                self.on_seams(seams)
+            return
+        give_defaults(owner, OWNER)
+        self._patches.wrap(owner, "__init__", sessions.built)
+        self._patches.wrap(owner, method, make)
 
 
 def _of(package: ModuleType, module: str, name: str) -> Any:

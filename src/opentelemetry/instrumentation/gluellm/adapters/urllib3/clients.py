@@ -43,7 +43,8 @@ def _held_by(holder: Any) -> list[Any]:
     adapters = getattr(holder, "adapters", None)  # of a requests.Session
     if isinstance(adapters, dict):
         return [pool for adapter in adapters.values() for pool in _held_by(adapter)]
-    pools: list[Any] = []
+    # What builds further managers with a request: those behind a proxy.
+    pools: list[Any] = [holder] if hasattr(holder, "_get_proxy_manager") else []
     for manager in managers:
         if _is_manager(manager):
             pools.extend((manager, *pools_of(manager)))

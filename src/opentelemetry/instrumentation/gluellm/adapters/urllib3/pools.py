@@ -85,7 +85,8 @@ class PoolSeams:
             for connection in tuple(queue.queue) if queue is not None else ():
                 record = connection_of(connection)
                 if record is not None:
-                    record.closing = "pool_closed"
+                    # Of a pool that was let go of, the garbage collector closes them.
+                    record.close("pool_closed")
             tracker.discard("closed")
         except Exception as error:
             self._registry.failures.caught("urllib3.pool_close", error)

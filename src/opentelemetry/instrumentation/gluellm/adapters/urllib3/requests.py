@@ -208,7 +208,10 @@ class RequestSeams:
         ):
             record = record_of(connection, pool, tracker)
         record.closing = None
-        record.origin = lease.origin
+        if record.origin is not lease.origin:
+            # To a proxy that forwards: it was another origin's until now.
+            record.origin = lease.origin
+            record.switch(record.protocol)
         tracker.assigned(lease, record)
         if lease.fresh:
             note_executor(pool)

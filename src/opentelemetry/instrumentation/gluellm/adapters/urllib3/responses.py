@@ -195,7 +195,8 @@ def _closing(response: Any, lease: Lease) -> None:
     if record is None:
         return
     original = response._original_response
-    if original is not None and not original.isclosed():
+    # One without a body has no end to be read to.
+    if original is not None and not original.isclosed() and original.length != 0:
         record.closing = "response_incomplete"
     elif record.closing is None:
         record.closing = "connection_close"

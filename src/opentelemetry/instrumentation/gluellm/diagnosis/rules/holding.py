@@ -35,20 +35,20 @@ def leak(case: PoolCase, waits: bool) -> Finding | None:
             pool=case.label,
             seen=f"{_of_limit(len(held), case)} held by answers that nobody has "
             f"read for {seconds(case.leak_threshold)} or more: {_holders(held)}.",
-            means="A streamed answer was abandoned before its end. It keeps its connection, some "
+            means=f"A streamed answer was abandoned before its end. It keeps its {_held(case)}, some "
             "for ever, and requests queue for what is left.",
-            cure=_LEAK_CURE,
+            cure=_CALL_CURE if case.library == "grpc" else _LEAK_CURE,
         )
     if case.activity.leaks:
         return Finding(
             kind=Kind.LEAK,
             severity=Severity.WARNING,
             pool=case.label,
-            seen=f"{counted(case.activity.leaks, 'connection')} had been held unread for "
+            seen=f"{counted(case.activity.leaks, _held(case))} had been held unread for "
             f"{seconds(case.leak_threshold)} or more, and came back.",
             means="Streamed answers were left unread until the garbage collector found them, or "
             "their reader paused for long.",
-            cure=_LEAK_CURE,
+            cure=_CALL_CURE if case.library == "grpc" else _LEAK_CURE,
         )
     return None
 
@@ -59,10 +59,21 @@ _LEAK_CURE = (
 )
 
 
+_CALL_CURE = (
+    "Read each stream to its end, or cancel its call, also where the loop may break, return or "
+    "raise: grpc.aio keeps a call that nobody refers to until its server ends it."
+)
+
+
+def _held(case: PoolCase) -> str:
+    """What an answer holds: on a gRPC channel no connection of its own."""
+    return "stream" if case.library == "grpc" else "connection"
+
+
 def _of_limit(held: int, case: PoolCase) -> str:
     if case.maximum and len(case.pools) == 1:
         return f"{held} of {counted(case.maximum, 'connection')}"
-    return counted(held, "connection")
+    return counted(held, _held(case))
 
 
 def _holders(held: list[RequestSnapshot]) -> str:

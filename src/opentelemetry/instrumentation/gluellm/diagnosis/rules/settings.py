@@ -18,9 +18,11 @@ _WAIT = 10
 
 def unbounded_pool(case: PoolCase, *, descriptors_run_out: bool) -> Finding | None:
     """A pool without a limit."""
-    # A gRPC channel has no such limit: all its calls share a connection or a few.
+    # A gRPC channel has no such limit: all its calls share a connection or a few. Threads are one.
     open_ends = [
-        pool for pool in case.pools if pool.max_connections is None and pool.channel_state is None
+        pool
+        for pool in case.pools
+        if pool.max_connections is None and pool.channel_state is None and pool.threads is None
     ]
     if not open_ends:
         return None

@@ -1,0 +1,91 @@
+"""SDKs that block: what bounds them is the threads that they are called in, and not their pools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...pool.words import counted, percent
+from ..cures import Advisor
+from ..findings import Finding, Kind, Severity
+from ..intervals import PoolCase
+from ..snapshot import ExecutorSnapshot, Snapshot
+from .connecting import CONNECTING_HURTS
+
+BUSY = 0.8
+"""Share of the threads that send requests. The others prepare one, or read an answer's meaning; of
+fewer than these something else has the threads, and the wait is its doing."""
+DISCARDED_CONNECTIONS = 10
+DISCARDED_SHARE = 0.1
+"""Of the requests. Fewer are a burst now and then, for which nobody keeps connections."""
+
+
+def executor_full(snapshot: Snapshot, cases: Sequence[PoolCase]) -> list[Finding]:
+    """Every thread of an executor has a request, and further calls wait for one."""
+    return [
+        _executor_full(executor, cases)
+        for executor in snapshot.process.executors
+        if executor.waiting and executor.requests >= max(1.0, BUSY * executor.threads)
+    ]
+
+
+def _executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Finding:
+    threads, waiting = executor.threads, executor.waiting
+    label = executor.pools[0]
+    case = next((case for case in cases if case.label == label), None)
+    wanted = threads + waiting
+    pool = "" if case is None else f". {_advisor(case).keep(wanted)}"
+    return Finding(
+        kind=Kind.EXECUTOR_FULL,
+        # As many as threads: whoever comes now waits for as long as a whole call takes.
+        severity=Severity.WARNING if waiting >= threads else Severity.INFO,
+        pool=label,
+        seen=f"{counted(executor.requests, 'request')} under way in the "
+        f"{counted(threads, 'thread')} of an executor, and {counted(waiting, 'call')} waiting for "
+        "a thread.",
+        means="The SDK blocks, so its calls run in threads: any-llm takes the event loop's default "
+        "executor, which has min(32, CPUs + 4). A call that finds none free waits before it enters "
+        "any pool. No pool's queue shows that, and the pool's own limit is never reached.",
+        cure=f"Allow {wanted} threads when the program starts: asyncio.get_running_loop()."
+        f"set_default_executor(concurrent.futures.ThreadPoolExecutor({wanted})){pool}.",
+    )
+
+
+def too_few_kept(case: PoolCase) -> Finding | None:
+    """A pool that opens as many connections as are asked for, and keeps fewer."""
+    kept = min(
+        (
+            pool.max_idle_connections
+            for pool in case.pools
+            if pool.max_connections is None and pool.max_idle_connections
+        ),
+        default=None,
+    )
+    activity = case.activity
+    discarded = activity.connections_closed.get("keepalive_limit", 0)
+    share = discarded / max(activity.entered, discarded, 1)
+    if kept is None or discarded < DISCARDED_CONNECTIONS or share < DISCARDED_SHARE:
+        return None
+    spent = activity.time()
+    hurts = spent > 0 and activity.time("connecting") >= CONNECTING_HURTS * spent
+    peak = max(case.peak_active, kept + 1)
+    return Finding(
+        kind=Kind.TOO_FEW_KEPT,
+        severity=Severity.WARNING if hurts else Severity.INFO,
+        pool=case.label,
+        seen=f"{discarded} connections were thrown away after their request ({percent(share)} of "
+        f"{counted(activity.entered, 'request')}): the pool keeps {kept}, and had up to {peak} in "
+        "use"
+        + (
+            f"; {percent(activity.time('connecting') / spent)} of the time went to connecting."
+            if hurts
+            else "."
+        ),
+        means="The pool has no limit, but keeps only so many idle connections for the next "
+        "requests. What comes back beyond that is closed, and the next burst pays for TCP and TLS "
+        "anew.",
+        cure=f"{_advisor(case).keep(peak)}.",
+    )
+
+
+def _advisor(case: PoolCase) -> Advisor:
+    return Advisor(case.provider, case.library, case.process.gluellm)
