@@ -107,16 +107,15 @@ _BOTOCORE = Family(
     instead='AnyLLM.create("{provider}", config=botocore.config.Config(max_pool_connections=N)); '
     "its calls run in the event loop's default executor, so give that N threads as well"
 )
-_WATSONX = Family(
-    # ModelInference heeds no api_client beside the credentials that any-llm gives it.
-    instead="any-llm's {provider} provider builds a client for each call of it and hands none on: "
-    'configure_pools(provider="{provider}", max_connections=N) bounds one call'
-)
 _XAI = Family(
     instead='all calls of one AnyLLM.create("xai") share one gRPC connection, several instances '
     "have several"
 )
 _NONE = Family(
+    instead="any-llm's {provider} provider takes no HTTP client: spread the load over processes"
+)
+# watsonx: its SDK heeds no api_client= beside the credentials that any-llm gives it.
+_PER_CALL = Family(
     instead="any-llm's {provider} provider takes no HTTP client, and builds one for each call: "
     "make fewer calls at a time"
 )
@@ -136,9 +135,9 @@ _FAMILIES: tuple[tuple[Family, str], ...] = (
     (_HUGGINGFACE, "huggingface"),
     (_AZURE, "azure"),
     (_BOTOCORE, "bedrock sagemaker"),
-    (_WATSONX, "watsonx"),
     (_XAI, "xai"),
-    (_NONE, "lmstudio otari voyage"),
+    (_PER_CALL, "lmstudio voyage watsonx"),
+    (_NONE, "otari"),
 )
 FAMILY_OF = {provider: family for family, names in _FAMILIES for provider in names.split()}
 """The family of every provider of any-llm-sdk 1.40.2, by any-llm's key."""
