@@ -15,7 +15,7 @@ from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
 
 from . import counting, internals
 from .instructions import load, requests
-from .workload import COMBINATIONS, OFF, OURS, Combination
+from .workload import OFF, OURS, Combination, combination_named
 
 _EVENTS = tuple(event for event in vars(PoolObserver) if event.startswith("lease_"))
 _LENGTHS = (20, 120)
@@ -78,7 +78,7 @@ def _jobs(combination: Combination, seams: list[str]) -> Iterator[counting.Job]:
 
 def _main(name: str) -> None:
     internals.leave_out_what_runs_by_the_clock()
-    (combination,) = (each for each in COMBINATIONS if str(each) == name)
+    combination = combination_named(name)
     load([combination])
     GlueLLMInstrumentor().instrument()
     core = combination.library.replace("httpx", "httpcore")

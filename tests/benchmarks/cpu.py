@@ -12,30 +12,28 @@ is the process' own CPU time.
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import gc
-import importlib
 import json
 import os
 import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from . import internals
+from .exchange import CHUNKS
 from .instructions import load
-from .network import Backend, answer
 from .workload import (
-    CHUNKS,
-    COMBINATIONS,
-    HTTPX,
     OFF,
     OURS,
-    Client,
+    YARDSTICK,
     Combination,
     Instrumentation,
     Sdk,
+    client,
+    combination_named,
+    run,
 )
 
 _GENERATIONS, _ROUNDS = 5, 12
@@ -66,7 +64,7 @@ class _Worker:
         self._process = os.fork()
         if not self._process:
             os.close(self._orders[1])
-            asyncio.run(self._work(library, prepare, what))
+            run(library, functools.partial(self._work, library, prepare, what))
             os._exit(0)
         os.close(self._orders[0])
         os.close(self._answers[1])
@@ -126,16 +124,16 @@ class _Stopwatch:
 
 def _requests(combination: Combination) -> Took:
     async def prepare(what: str) -> Block:
-        client = Client(combination)
+        sending = client(combination)
         ours = what == OURS
-        await client.send(_WARM_UP, attributed=ours)
+        await sending.send(_WARM_UP, attributed=ours)
 
         async def block() -> Took:
-            await client.send(5, attributed=ours)
+            await sending.send(5, attributed=ours)
             if ours:
                 internals.drain()
             watch = _Stopwatch()
-            await client.send(_BLOCK, attributed=ours)
+            await sending.send(_BLOCK, attributed=ours)
             requests = watch.lap()
             if ours:
                 internals.drain()
@@ -143,8 +141,8 @@ def _requests(combination: Combination) -> Took:
 
         return block
 
-    rounds = _rounds(combination.library, (OFF, HTTPX, OURS), prepare)
-    yardstick = [took[HTTPX]["requests"] - took[OFF]["requests"] for took in rounds]
+    rounds = _rounds(combination.library, (OFF, YARDSTICK, OURS), prepare)
+    yardstick = [took[YARDSTICK]["requests"] - took[OFF]["requests"] for took in rounds]
     path = [took[OURS]["requests"] - took[OFF]["requests"] for took in rounds]
     drain = [took[OURS]["drain"] for took in rounds]
     all_in = [spent + drained for spent, drained in zip(path, drain, strict=True)]
@@ -164,13 +162,13 @@ def _median_ratio(parts: list[float], wholes: list[float]) -> float:
 
 def _chunks(combination: Combination) -> Took:
     async def prepare(what: str) -> Block:
-        client = Client.streaming(combination)
-        await client.stream(_STREAM_WARM_UP, attributed=what == OURS)
+        sending = client(combination, streaming=True)
+        await sending.stream(_STREAM_WARM_UP, attributed=what == OURS)
 
         async def block() -> Took:
-            await client.stream(1, attributed=what == OURS)
+            await sending.stream(1, attributed=what == OURS)
             watch = _Stopwatch()
-            await client.stream(_STREAM_BLOCK, attributed=what == OURS)
+            await sending.stream(_STREAM_BLOCK, attributed=what == OURS)
             return {"chunk": watch.lap() / _STREAM_BLOCK / CHUNKS}
 
         return block
@@ -183,26 +181,16 @@ def _chunks(combination: Combination) -> Took:
 
 
 def _outside(combination: Combination) -> Took:
-    """A pool that no any-llm call uses, without a client around it, whose time would drown it."""
-    core: Any = importlib.import_module(combination.library.replace("httpx", "httpcore"))
+    """A pool that no any-llm call uses."""
 
     async def prepare(what: str) -> Block:
-        pool = core.ConnectionPool(network_backend=Backend(answer(b"{}")))
-        request = core.Request("GET", "http://api.openai.com/", headers=[("Host", "any")])
-
-        def send(count: int) -> None:
-            for _ in range(count):
-                response = pool.handle_request(request)
-                for _part in response.stream:
-                    pass
-                response.close()
-
-        send(_POOL_WARM_UP)
+        using = client(combination)
+        await using.use_pool(_POOL_WARM_UP)
 
         async def block() -> Took:
-            send(20)
+            await using.use_pool(20)
             watch = _Stopwatch()
-            send(_POOL_BLOCK)
+            await using.use_pool(_POOL_BLOCK)
             return {"request": watch.lap() / _POOL_BLOCK}
 
         return block
@@ -216,7 +204,7 @@ def _outside(combination: Combination) -> Took:
 
 
 def _main(name: str) -> None:
-    (combination,) = (each for each in COMBINATIONS if str(each) == name)
+    combination = combination_named(name)
     load([combination])
     print(json.dumps(measure(combination)))
 

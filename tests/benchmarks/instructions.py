@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import counting, internals
+from .exchange import CHUNKS
 from .workload import (
-    CHUNKS,
-    COMBINATIONS,
-    HTTPX,
     OFF,
     OURS,
-    Client,
+    YARDSTICK,
     Combination,
     Instrumentation,
     Sdk,
+    client,
+    combination_named,
     run,
 )
 
 WARM_UP = 40
 _LENGTHS = (20, 220)
+_GRPC_LENGTHS = (50, 850)
+"""More of them: gRPC's own threads poll now and then, which a count of few requests feels."""
 _STREAM_LENGTHS = (1, 4)
 
 
@@ -35,10 +38,26 @@ def load(combinations: list[Combination]) -> None:
     """Import everything and run it once, which the forked processes then need not do."""
     for combination in combinations:
         instrumentation = Instrumentation(combination.library, Sdk())
-        for what in (HTTPX, OURS, OFF):
+        for what in (YARDSTICK, OURS, OFF):
             instrumentation.turn(what)
-            client = Client(combination)
-            run(lambda client=client: client.send(1, attributed=True))  # type: ignore[misc]
+            if combination.library == "grpc":
+                # gRPC's core, once it has run, is of no use in a fork.
+                prepare_grpc()
+            else:
+                run(combination.library, functools.partial(_send_once, combination))
+
+
+async def _send_once(combination: Combination) -> None:
+    sending = client(combination)
+    await sending.send(1, attributed=True)
+    await sending.close()
+
+
+def prepare_grpc() -> None:
+    """Import gRPC and start the server, of which the forked processes share one."""
+    from .clients.grpc_client import server
+
+    server()
 
 
 def requests(
@@ -59,45 +78,45 @@ def requests(
 
     async def main() -> None:
         providers = Sdk() if sdk else None
-        client = Client(combination)
         Instrumentation(combination.library, providers).turn(what)
+        sending = client(combination)
         if before is not None:
             before()
         with contextlib.nullcontext() if providers is None or not span else providers.span():
-            await client.send(WARM_UP, attributed=attributed)
+            await sending.send(WARM_UP, attributed=attributed)
             if what == OURS and attributed:
                 if providers is None:
                     # Nobody collects, so the buffer fills until requests drain it themselves.
                     internals.fill(list(internals.waiting()), internals.capacity() // 2 + 1)
-                    await client.send(2, attributed=True)
+                    await sending.send(2, attributed=True)
                 else:
                     internals.drain()
-            await client.send(length, attributed=attributed)
+            await sending.send(length, attributed=attributed)
             if drained:
                 internals.drain()
 
-    run(main)
+    run(combination.library, main)
 
 
 def _streams(combination: Combination, what: str, length: int) -> None:
     async def main() -> None:
         sdk = Sdk()
-        client = Client.streaming(combination)
         Instrumentation(combination.library, sdk).turn(what)
+        sending = client(combination, streaming=True)
         with sdk.span():
-            await client.stream(2 + length, attributed=what == OURS)
+            await sending.stream(2 + length, attributed=what == OURS)
 
-    run(main)
+    run(combination.library, main)
 
 
 def _jobs(combination: Combination) -> Iterator[counting.Job]:
     variants: dict[str, dict[str, Any]] = {
         "off": {"what": OFF},
-        "yardstick": {"what": HTTPX},
+        "yardstick": {"what": YARDSTICK},
         "ours": {"what": OURS, "attributed": True},
         "all in": {"what": OURS, "attributed": True, "drained": True},
         "off, no span": {"what": OFF, "span": False},
-        "yardstick, no span": {"what": HTTPX, "span": False},
+        "yardstick, no span": {"what": YARDSTICK, "span": False},
         "ours, no span": {"what": OURS, "attributed": True, "span": False},
         "all in, no span": {"what": OURS, "attributed": True, "drained": True, "span": False},
         "outside": {"what": OURS},
@@ -109,7 +128,8 @@ def _jobs(combination: Combination) -> Iterator[counting.Job]:
         def work(length: int, settings: dict[str, Any] = settings) -> None:
             requests(combination, length=length, **settings)
 
-        yield str(combination), variant, work, _LENGTHS, 1
+        lengths = _GRPC_LENGTHS if combination.library == "grpc" else _LENGTHS
+        yield str(combination), variant, work, lengths, 1
     for what in (OFF, OURS):
 
         def stream(length: int, what: str = what) -> None:
@@ -121,7 +141,7 @@ def _jobs(combination: Combination) -> Iterator[counting.Job]:
 
 def _main(names: list[str]) -> None:
     internals.leave_out_what_runs_by_the_clock()
-    chosen = [combination for combination in COMBINATIONS if str(combination) in names]
+    chosen = [combination_named(name) for name in names]
     load(chosen)
     counting.fork_each(job for combination in chosen for job in _jobs(combination))
 

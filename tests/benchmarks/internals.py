@@ -74,5 +74,8 @@ def _untold(item: Any) -> Any:
 
 def patches() -> list[Any]:
     """The replaced methods of the HTTP libraries."""
-    (httpcore,) = installation()._adapters
-    return list(httpcore._patches._patches.values())
+    return [
+        patch
+        for adapter in installation()._adapters
+        for patch in adapter._patches._patches.values()
+    ]

@@ -1,6 +1,7 @@
 """What stays in memory: of pools that are gone, of requests, and of what waits in the outbox.
 
-``python -m benchmarks.memory`` and a part's name print the numbers as JSON.
+``python -m benchmarks.memory`` and a part's name, or a combination's for the garbage of its
+requests, print the numbers as JSON.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import httpcore
 
 from . import internals
 from .collection import send, used_pools
-from .workload import COMBINATIONS, OFF, OURS, Client, Combination, Instrumentation, Sdk, run
+from .workload import OFF, OURS, Combination, Instrumentation, Sdk, client, combination_named, run
 
 _POOLS, _SETTLED = 100_000, 20_000
 _BETWEEN_COLLECTIONS = 2_000
@@ -55,13 +56,11 @@ def _pools() -> dict[str, float]:
     }
 
 
-def _garbage() -> dict[str, float]:
+def _garbage(name: str) -> dict[str, float]:
     """Objects that only the cyclic garbage collector frees, per request, ours less without."""
-    found = {}
-    for combination in COMBINATIONS:
-        garbage = {what: _collected(combination, what) for what in (OFF, OURS)}
-        found[str(combination)] = garbage[OURS] - garbage[OFF]
-    return found
+    combination = combination_named(name)
+    without = _collected(combination, OFF)
+    return {"more": _collected(combination, OURS) - without}
 
 
 def _collected(combination: Combination, what: str) -> float:
@@ -72,7 +71,7 @@ def _collected(combination: Combination, what: str) -> float:
         sdk = Sdk()
         instrumentation = Instrumentation(combination.library, sdk)
         instrumentation.turn(what)
-        plain, streaming = Client(combination), Client.streaming(combination)
+        plain, streaming = client(combination), client(combination, streaming=True)
         await plain.send(10, attributed=what == OURS)
         await streaming.stream(2, attributed=what == OURS)
         sdk.reader.get_metrics_data()
@@ -83,9 +82,11 @@ def _collected(combination: Combination, what: str) -> float:
         sdk.reader.get_metrics_data()
         collected = gc.collect()
         gc.enable()
+        await plain.close()
+        await streaming.close()
         instrumentation.turn(OFF)
 
-    run(main)
+    run(combination.library, main)
     return collected / (_REQUESTS + _STREAMS)
 
 
@@ -132,7 +133,8 @@ def _bound() -> dict[str, float]:
     return found
 
 
-_PARTS = {"pools": _pools, "garbage": _garbage, "records": _records, "bound": _bound}
+_PARTS = {"pools": _pools, "records": _records, "bound": _bound}
 
 if __name__ == "__main__":
-    print(json.dumps(_PARTS[sys.argv[1]]()))
+    part = sys.argv[1]
+    print(json.dumps(_PARTS[part]() if part in _PARTS else _garbage(part)))

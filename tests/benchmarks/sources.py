@@ -9,7 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from . import breakdown, counting, instructions
-from .workload import COMBINATIONS, Combination
+from .workload import FAMILIES, Combination
 
 _TIMEOUT = 240.0
 _PACKAGE = __package__ or ""
@@ -40,10 +40,10 @@ def _valgrind() -> None:
 
 
 @functools.cache
-def instruction_counts() -> counting.Counts:
-    """Of all combinations, by two processes at a time."""
+def instruction_counts(family: str) -> counting.Counts:
+    """Of all combinations of a family, by two processes at a time."""
     _valgrind()
-    print("measuring: instructions, under valgrind", file=sys.stderr, flush=True)
+    print(f"measuring: instructions of {family}, under valgrind", file=sys.stderr, flush=True)
 
     def measure(combination: Combination) -> counting.Counts:
         return instructions.measure([combination], timeout=_TIMEOUT)
@@ -51,7 +51,7 @@ def instruction_counts() -> counting.Counts:
     found: counting.Counts = {}
     try:
         with ThreadPoolExecutor(2) as pool:
-            for counts in pool.map(measure, COMBINATIONS):
+            for counts in pool.map(measure, FAMILIES[family]):
                 found.update(counts)
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         raise UnavailableError(str(error)) from error
@@ -67,10 +67,15 @@ def profile(combination: Combination) -> dict[str, float]:
         raise UnavailableError(str(error)) from error
 
 
-def cpu_times() -> dict[str, dict[str, float]]:
-    """Of the async combinations, which is what any-llm runs on."""
-    chosen = [each for each in COMBINATIONS if each.mode == "async"]
+def cpu_times(family: str) -> dict[str, dict[str, float]]:
+    """Of the async combinations, which is what any-llm runs on, where there are any."""
+    chosen = [each for each in FAMILIES[family] if each.mode == "async"] or FAMILIES[family]
     return {str(each): _run("cpu", str(each)) for each in chosen}
+
+
+def garbage(family: str) -> dict[str, float]:
+    """Objects of cyclic garbage that a request makes more, by combination."""
+    return {str(each): _run("memory", str(each))["more"] for each in FAMILIES[family]}
 
 
 def collection(part: str) -> dict[str, float]:

@@ -12,8 +12,10 @@ import time
 
 import httpx2
 
+from opentelemetry.instrumentation.gluellm.attribution.context import current_call
+
 from .network import AsyncBackend, streamed
-from .workload import OFF, OURS, Instrumentation, Sdk, any_llm_call, current_call
+from .workload import OFF, OURS, Instrumentation, Sdk, any_llm_call
 
 _SECONDS = 5.0
 _URL = "http://api.test/v1/chat/completions"

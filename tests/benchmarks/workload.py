@@ -1,8 +1,7 @@
-"""The request that is measured, and what is turned on while it is.
+"""What is measured: requests of a library's client, and what is turned on while they run.
 
-A real client of httpx or httpx2 sends a chat completion through its real pool over a scripted
-network. The program around it has a current span, as traced programs do, so that exemplars cost
-what they cost there.
+A real client sends a chat completion through its real pool over a scripted network. The program
+around it has a current span, as traced programs do, so that exemplars cost what they cost there.
 """
 
 from __future__ import annotations
@@ -12,32 +11,19 @@ import contextlib
 import importlib
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.pool.lease import Call
 
-from .network import Answer, AsyncBackend, Backend, answer, streamed
+if TYPE_CHECKING:
+    from .clients.base import Client
 
-URL = "http://api.openai.com/v1/chat/completions"
-_QUESTION = {
-    "model": "gpt-5",
-    "messages": [{"role": "user", "content": "What does a connection pool cost? " * 8}],
-}
-_ANSWER = (
-    b'{"id":"chatcmpl-0123456789","object":"chat.completion","created":1793613600,"model":"gpt-5",'
-    b'"choices":[{"index":0,"message":{"role":"assistant","content":"Less than it saves."},'
-    b'"finish_reason":"stop"}],"usage":{"prompt_tokens":64,"completion_tokens":6}}'
-)
-CHUNKS = 200
-_CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":" token"}}]}\n\n'
-
-OFF, HTTPX, OURS = "off", "opentelemetry-instrumentation-httpx", "gluellm"
+OFF, YARDSTICK, OURS = "off", "yardstick", "gluellm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +31,7 @@ class Combination:
     """A client library and a kind of client."""
 
     library: str
+    """As in ``gluellm.pool.library``."""
     mode: str
     """``async`` or ``sync``."""
 
@@ -52,9 +39,41 @@ class Combination:
         return f"{self.library} {self.mode}"
 
 
-COMBINATIONS = tuple(
-    Combination(library, mode) for mode in ("async", "sync") for library in ("httpx2", "httpx")
-)
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """The contrib instrumentation of a library, beside whose cost ours is told."""
+
+    package: str
+    instrumentors: dict[str, str]
+    """The class that instruments each library of the family."""
+
+
+FAMILIES: Final = {
+    "httpx": tuple(
+        Combination(library, mode) for mode in ("async", "sync") for library in ("httpx2", "httpx")
+    ),
+    "aiohttp": (Combination("aiohttp", "async"),),
+    "urllib3": (Combination("urllib3", "sync"),),
+    "grpc": (Combination("grpc", "async"),),
+}
+"""What is measured, by the libraries that share a yardstick and so a block of the table."""
+
+YARDSTICKS: Final = {
+    "httpx": Yardstick(
+        "httpx", {"httpx": "HTTPXClientInstrumentor", "httpx2": "HTTPX2ClientInstrumentor"}
+    ),
+    "aiohttp": Yardstick("aiohttp_client", {"aiohttp": "AioHttpClientInstrumentor"}),
+    "urllib3": Yardstick("urllib3", {"urllib3": "URLLib3Instrumentor"}),
+    "grpc": Yardstick("grpc", {"grpc": "GrpcAioInstrumentorClient"}),
+}
+
+COMBINATIONS: Final = FAMILIES["httpx"]
+
+
+def combination_named(name: str) -> Combination:
+    """The combination whose ``str`` this is."""
+    (found,) = (each for family in FAMILIES.values() for each in family if str(each) == name)
+    return found
 
 
 class Sdk:
@@ -83,17 +102,27 @@ class Instrumentation:
         self._current: Any = None
 
     def turn(self, what: str) -> None:
-        """Turn off what is on, then ``what`` on."""
+        """Turn off what is on, then ``what`` on.
+
+        Build clients after it: some yardsticks instrument a client while it is built.
+        """
         if self._current is not None:
             self._current.uninstrument()
             self._current = None
-        if what == HTTPX:
-            package = importlib.import_module("opentelemetry.instrumentation.httpx")
-            self._current = getattr(package, f"{self._library.upper()}ClientInstrumentor")()
+        if what == YARDSTICK:
+            self._current = _yardstick(self._library)
         elif what == OURS:
             self._current = GlueLLMInstrumentor()
         if self._current is not None:
             self._current.instrument(**self._providers)
+
+
+def _yardstick(library: str) -> Any:
+    for yardstick in YARDSTICKS.values():
+        if library in yardstick.instrumentors:
+            package = importlib.import_module(f"opentelemetry.instrumentation.{yardstick.package}")
+            return getattr(package, yardstick.instrumentors[library])()
+    raise ValueError(f"no yardstick for {library}")
 
 
 def any_llm_call() -> Call:
@@ -101,65 +130,42 @@ def any_llm_call() -> Call:
     return Call("openai", "gpt-5", "chat")
 
 
-class Client:
-    """A client on a scripted network. ``send`` makes whole requests, one after the other."""
+def client(combination: Combination, *, streaming: bool = False) -> Client:
+    """A client on a scripted network; ``streaming``: one whose answers come in CHUNKS chunks."""
+    # Imported here: a process measures one library, and has no other loaded.
+    match combination.library, combination.mode:
+        case "aiohttp", _:
+            from .clients.aiohttp_client import AiohttpClient
 
-    def __init__(self, combination: Combination, parts: Answer | None = None) -> None:
-        self._asynchronous = combination.mode == "async"
-        module = importlib.import_module(combination.library)
-        parts = parts or answer(_ANSWER)
-        if self._asynchronous:
-            self._client = module.AsyncClient(trust_env=False)
-            self._client._transport._pool._network_backend = AsyncBackend(parts)
-        else:
-            self._client = module.Client(trust_env=False)
-            self._client._transport._pool._network_backend = Backend(parts)
+            return AiohttpClient(streaming=streaming)
+        case "urllib3", _:
+            from .clients.urllib3_client import Urllib3Client
 
-    @classmethod
-    def streaming(cls, combination: Combination) -> Client:
-        """A client whose answers are streams of CHUNKS chunks."""
-        return cls(combination, streamed([_CHUNK] * CHUNKS))
+            return Urllib3Client(streaming=streaming)
+        case "grpc", _:
+            from .clients.grpc_client import GrpcClient
 
-    async def send(self, count: int, *, attributed: bool) -> None:
-        """``count`` requests; ``attributed`` ones belong to an any-llm call each."""
-        client = self._client
-        if self._asynchronous:
-            for _ in range(count):
-                if attributed:
-                    token = current_call.set(any_llm_call())
-                    await client.post(URL, json=_QUESTION)
-                    current_call.reset(token)
-                else:
-                    await client.post(URL, json=_QUESTION)
-        else:
-            for _ in range(count):
-                if attributed:
-                    token = current_call.set(any_llm_call())
-                    client.post(URL, json=_QUESTION)
-                    current_call.reset(token)
-                else:
-                    client.post(URL, json=_QUESTION)
+            return GrpcClient(streaming=streaming)
+        case library, "async":
+            from .clients.httpx_client import AsyncHttpxClient
 
-    async def stream(self, count: int, *, attributed: bool) -> None:
-        """``count`` requests whose streams are read chunk by chunk."""
-        client = self._client
-        for _ in range(count):
-            token = current_call.set(any_llm_call() if attributed else None)
-            if self._asynchronous:
-                async with client.stream("POST", URL, json=_QUESTION) as response:
-                    async for _chunk in response.aiter_raw():
-                        pass
-            else:
-                with client.stream("POST", URL, json=_QUESTION) as response:
-                    for _chunk in response.iter_raw():
-                        pass
-            current_call.reset(token)
+            return AsyncHttpxClient(library, streaming=streaming)
+        case library, _:
+            from .clients.httpx_client import SyncHttpxClient
+
+            return SyncHttpxClient(library, streaming=streaming)
 
 
-def run(main: Callable[[], Awaitable[None]]) -> None:
+def run(library: str, main: Callable[[], Awaitable[None]]) -> None:
     """Run to the end, on a loop of its own (sync clients don't mind)."""
 
     async def wrapped() -> None:
         await main()
 
-    asyncio.run(wrapped())
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    if library == "aiohttp":
+        from .clients.aiohttp_client import ScriptedLoop
+
+        factory = ScriptedLoop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(wrapped())

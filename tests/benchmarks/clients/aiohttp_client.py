@@ -1,0 +1,131 @@
+"""aiohttp, over an event loop that connects to a script.
+
+The loop stands below the connector, which only asks it to connect a socket and to make a transport
+of it. So session, connector, protocol and parser all run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from ..exchange import QUESTION, URL, parts
+from ..network import Answer
+from .base import Client
+
+_END = b"]}"
+"""Of the question's JSON: the last bytes of a request, whose answer comes then."""
+
+
+class ScriptedLoop(asyncio.SelectorEventLoop):
+    """Connects at once; what is connected to answers each request with its socket's script."""
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        """Nobody is there to connect to."""
+
+    async def create_connection(  # type: ignore[override]
+        self, protocol_factory: Callable[[], asyncio.Protocol], *, sock: _Socket, **_: Any
+    ) -> tuple[asyncio.Transport, asyncio.Protocol]:
+        """A transport that plays the socket's script to the protocol."""
+        sock.close()
+        protocol = protocol_factory()
+        transport = _Transport(self, protocol, sock.parts)
+        protocol.connection_made(transport)
+        return transport, protocol
+
+
+class AiohttpClient(Client):
+    """A session with its default connector, which is what google-genai and others build."""
+
+    def __init__(self, *, streaming: bool) -> None:
+        def scripted(address: aiohttp.AddrInfoType) -> socket.socket:
+            return _Socket(parts(streaming=streaming))
+
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(resolver=_Resolver(), socket_factory=scripted)
+        )
+
+    async def send_one(self) -> None:
+        async with self._session.post(URL, json=QUESTION) as response:
+            await response.read()
+
+    async def stream_one(self) -> None:
+        async with self._session.post(URL, json=QUESTION) as response:
+            async for _chunk in response.content.iter_any():
+                pass
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+class _Resolver(AbstractResolver):
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            {
+                "hostname": host,
+                "host": "127.0.0.1",
+                "port": port,
+                "family": socket.AF_INET,
+                "proto": 0,
+                "flags": 0,
+            }
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+class _Socket(socket.socket):
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(socket.AF_INET, socket.SOCK_STREAM)
+        self.parts = answer
+
+
+class _Transport(asyncio.Transport):
+    """Each part of the answer is a read of its own, for which the reader has to wait."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, protocol: asyncio.Protocol, answer: Answer
+    ) -> None:
+        super().__init__()
+        self._loop = loop
+        self._protocol = protocol
+        self._parts = answer
+        self._closing = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if bytes(data[-2:]) == _END:
+            self._loop.call_soon(self._answer, 0)
+
+    def _answer(self, number: int) -> None:
+        if self._closing:
+            return
+        self._protocol.data_received(self._parts[number])
+        if number + 1 < len(self._parts):
+            self._loop.call_soon(self._answer, number + 1)
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        if not self._closing:
+            self._closing = True
+            self._loop.call_soon(self._protocol.connection_lost, None)
+
+    abort = close
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0

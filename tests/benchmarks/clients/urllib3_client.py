@@ -1,0 +1,94 @@
+"""urllib3, over sockets that answer from a script.
+
+What is replaced is how urllib3 gets a connected socket, below its pools and connections. Whether an
+idle connection was dropped is asked of the kernel, as always: each scripted socket stands on one
+end of a real pair, on which nothing ever arrives.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import urllib3
+import urllib3.util.connection
+
+from ..exchange import QUESTION, URL, parts
+from ..network import Answer
+from .base import Client
+
+_STREAMING = URL.replace("api.", "stream.")
+
+
+class Urllib3Client(Client):
+    """A PoolManager, as in otari and in botocore."""
+
+    def __init__(self, *, streaming: bool) -> None:
+        self._url = _STREAMING if streaming else URL
+        self._manager = urllib3.PoolManager()
+        self._pool: Any = self._manager.connection_from_url(self._url)
+
+    async def send_one(self) -> None:
+        self._manager.request("POST", self._url, json=QUESTION)
+
+    async def stream_one(self) -> None:
+        response = self._manager.request("POST", self._url, json=QUESTION, preload_content=False)
+        for _chunk in response.stream():
+            pass
+        response.release_conn()
+
+    async def use_pool(self, count: int) -> None:
+        for _ in range(count):
+            self._pool.urlopen("GET", "/")
+
+
+class _Reads(io.RawIOBase):
+    """What arrives on a connection: a part with each read. Each response has its own."""
+
+    def __init__(self, arriving: Iterator[bytes]) -> None:
+        super().__init__()
+        self._arriving = arriving
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = next(self._arriving)
+        buffer[: len(part)] = part
+        return len(part)
+
+
+class _Socket:
+    def __init__(self, answer: Answer) -> None:
+        self._mine, self._peer = socket.socketpair()
+        self._arriving = itertools.cycle(answer)
+
+    def makefile(self, mode: str = "rb", **_: Any) -> io.BufferedReader:
+        return io.BufferedReader(_Reads(self._arriving))
+
+    def sendall(self, data: bytes) -> None:
+        pass
+
+    def settimeout(self, timeout: float | None) -> None:
+        pass
+
+    def fileno(self) -> int:
+        return self._mine.fileno()
+
+    def shutdown(self, how: int) -> None:
+        pass
+
+    def close(self) -> None:
+        self._mine.close()
+        self._peer.close()
+
+
+def _connected(address: tuple[str, int], *args: Any, **kwargs: Any) -> Any:
+    return _Socket(parts(streaming=address[0] in _STREAMING))
+
+
+# Before anything is instrumented, so that what wraps it wraps this.
+urllib3.util.connection.create_connection = _connected

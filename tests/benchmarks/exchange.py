@@ -1,0 +1,25 @@
+"""What is asked and what is answered in every measured request, whichever library sends it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .network import Answer, answer, streamed
+
+URL: Final = "http://api.openai.com/v1/chat/completions"
+QUESTION: Final = {
+    "model": "gpt-5",
+    "messages": [{"role": "user", "content": "What does a connection pool cost? " * 8}],
+}
+BODY: Final = (
+    b'{"id":"chatcmpl-0123456789","object":"chat.completion","created":1793613600,"model":"gpt-5",'
+    b'"choices":[{"index":0,"message":{"role":"assistant","content":"Less than it saves."},'
+    b'"finish_reason":"stop"}],"usage":{"prompt_tokens":64,"completion_tokens":6}}'
+)
+CHUNKS: Final = 200
+CHUNK: Final = b'data: {"choices":[{"index":0,"delta":{"content":" token"}}]}\n\n'
+
+
+def parts(*, streaming: bool) -> Answer:
+    """The answer as the reads of a connection see it."""
+    return streamed([CHUNK] * CHUNKS) if streaming else answer(BODY)
