@@ -165,6 +165,9 @@ def _unanswered(lease: Lease, protocol: Any) -> None:
     """The connection is given up before a head has come, by the exception that is being handled."""
     finalizing = connections.in_finalizer()
     error = None if finalizing else sys.exc_info()[1]
+    if error is None and not finalizing and protocol._exception is None:
+        lease.tracker.released(lease)  # whoever took it has not sent a request on it
+        return
     unwinding = finalizing or isinstance(error, GeneratorExit)
     lease.tracker.failed(lease, failures.while_sending(protocol, error), unwinding=unwinding)
 
