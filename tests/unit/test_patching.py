@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import inspect
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.patching import PatchSet, when_imported
+from opentelemetry.instrumentation.gluellm.patching import LIMITS_MARK, PatchSet, when_imported
 
 
 def make_target() -> type:
@@ -303,3 +304,82 @@ def test_import_hook_keeps_nothing_alive(module: str) -> None:
     gc.collect()
     assert reference() is None
     assert __import__(module).VALUE == 1
+
+
+@pytest.mark.parametrize("name", ["method", "coroutine", "build"])
+@pytest.mark.parametrize("first_undone", [0, 1])
+def test_sets_of_two_purposes_come_and_go_in_any_order(name: str, first_undone: int) -> None:
+    """Each is called while it is on, once, and the identical object is back when both are gone."""
+    target = make_target()
+    before = dict(vars(target))
+    calls: tuple[list[str], list[str]] = ([], [])
+    sets = (PatchSet(), PatchSet(LIMITS_MARK))
+    for patches, seen in zip(sets, calls, strict=True):
+        assert patches.wrap(target, name, counting(seen))
+        assert not patches.wrap(target, name, counting(seen))
+    run(target, name)
+    assert calls == ([name], [name])
+    sets[first_undone].undo()
+    assert vars(target)[name] is not before[name]
+    sets[1 - first_undone].undo()
+    assert vars(target)[name] is before[name]
+    assert dict(vars(target)) == before
+
+
+@pytest.mark.parametrize("first_undone", [0, 1])
+def test_inherited_function_of_two_purposes_is_inherited_again(first_undone: int) -> None:
+    """The class had none of its own, and has none again."""
+
+    class Child(make_target()):  # type: ignore[misc]
+        pass
+
+    sets = (PatchSet(), PatchSet(LIMITS_MARK))
+    for patches in sets:
+        assert patches.wrap(Child, "method", counting([]))
+    sets[first_undone].undo()
+    sets[1 - first_undone].undo()
+    assert "method" not in vars(Child)
+
+
+def test_a_set_that_comes_back_over_another_leaves_nothing_behind() -> None:
+    """On and off again and again beneath the other purpose, and in the end the original is back."""
+    target = make_target()
+    original = vars(target)["method"]
+    other = PatchSet(LIMITS_MARK)
+    patches = PatchSet()
+    patches.wrap(target, "method", counting([]))
+    other.wrap(target, "method", counting([]))
+    under = vars(target)["method"]
+    for _ in range(3):
+        patches.undo()
+        assert vars(target)["method"] is under
+        assert patches.wrap(target, "method", counting([]))
+    patches.undo()
+    other.undo()
+    assert vars(target)["method"] is original
+
+
+def test_a_foreign_wrapper_between_two_purposes_stays() -> None:
+    """It isn't ours to take out, and what it wraps goes on being called."""
+    target = make_target()
+    patches, other = PatchSet(), PatchSet(LIMITS_MARK)
+    patches.wrap(target, "method", counting([]))
+    ours = vars(target)["method"]
+
+    @functools.wraps(ours)
+    def foreign(*args: Any, **kwargs: Any) -> Any:
+        return ours(*args, **kwargs)
+
+    target.method = foreign  # type: ignore[attr-defined]
+    other.wrap(target, "method", counting([]))
+    patches.undo()
+    other.undo()
+    assert vars(target)["method"] is foreign
+
+
+def run(target: Any, name: str) -> None:
+    """Call a function of a target, whatever kind it is."""
+    result = getattr(target(), name)("a")
+    if inspect.isawaitable(result):
+        with contextlib.suppress(StopIteration):
+            result.__await__().send(None)

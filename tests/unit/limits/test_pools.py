@@ -1,0 +1,272 @@
+"""What is set in a library's constructors, and that a failure of ours in there stays ours."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import aiohttp
+import httpcore
+import httpcore2
+import pytest
+import urllib3
+
+from opentelemetry.instrumentation.gluellm.adapters.marks import LIMITS_FROM, POOL_TIMEOUT
+from opentelemetry.instrumentation.gluellm.limits import pools as pools_module
+from opentelemetry.instrumentation.gluellm.limits.pools import PoolLimits
+from opentelemetry.instrumentation.gluellm.limits.scope import LimitedCall, current_limits
+from opentelemetry.instrumentation.gluellm.limits.values import Value
+
+LIMITS = {
+    "max_connections": Value(3),
+    "max_keepalive_connections": Value(2),
+    "keepalive_expiry": Value(4.5),
+    "pool_timeout": Value(0.5),
+}
+
+
+@pytest.fixture
+def errors() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def installed(errors: list[str]) -> Iterator[PoolLimits]:
+    """The patches, taken back in the end."""
+    limits = PoolLimits(errors.append)
+    limits.install()
+    yield limits
+    limits.uninstall()
+
+
+@contextmanager
+def inside(limits: dict[str, Value] = LIMITS, **more: Any) -> Iterator[LimitedCall]:
+    """An any-llm call in which pools get these limits."""
+    call = LimitedCall("openai", limits, **more)
+    token = current_limits.set(call)
+    yield call
+    current_limits.reset(token)
+    call.ended = True
+
+
+CORES = pytest.mark.parametrize("core", [httpcore, httpcore2], ids=lambda core: core.__name__)
+
+
+@CORES
+@pytest.mark.parametrize("kind", ["AsyncConnectionPool", "ConnectionPool"])
+def test_httpcore(core: Any, kind: str, installed: PoolLimits, errors: list[str]) -> None:
+    """By keyword and by position, and by default."""
+    make = getattr(core, kind)
+    with inside():
+        for pool in (
+            make(),
+            make(max_connections=50, keepalive_expiry=9.0),
+            make(None, None, 50, 40),
+        ):
+            assert pool._max_connections == 3
+            assert pool._max_keepalive_connections == 2
+            assert pool._keepalive_expiry == 4.5
+            assert getattr(pool, POOL_TIMEOUT) == 0.5
+            assert "max_connections=3" in getattr(pool, LIMITS_FROM)
+    assert make(max_connections=50)._max_connections == 50
+    assert errors == []
+
+
+@CORES
+@pytest.mark.parametrize("proxy", ["AsyncHTTPProxy", "HTTPProxy", "AsyncSOCKSProxy", "SOCKSProxy"])
+def test_proxies_of_httpcore(
+    core: Any, proxy: str, installed: PoolLimits, errors: list[str]
+) -> None:
+    """They are pools of their own."""
+    with inside():
+        pool = getattr(core, proxy)("http://127.0.0.1:9", max_connections=50)
+    assert (pool._max_connections, getattr(pool, POOL_TIMEOUT)) == (3, 0.5)
+    assert errors == []
+
+
+@CORES
+def test_only_what_is_limited_is_changed(core: Any, installed: PoolLimits) -> None:
+    """One limit leaves the others as the SDK set them."""
+    with inside({"keepalive_expiry": Value(1.5)}):
+        pool = core.ConnectionPool(max_connections=50, max_keepalive_connections=40)
+    assert (pool._max_connections, pool._max_keepalive_connections) == (50, 40)
+    assert pool._keepalive_expiry == 1.5
+    assert getattr(pool, POOL_TIMEOUT) is None
+
+
+def test_aiohttp(installed: PoolLimits, errors: list[str]) -> None:
+    """In every kind of connector. One that keeps no connection isn't told for how long."""
+
+    async def main() -> None:
+        with inside():
+            for connector in (aiohttp.TCPConnector(limit=0), aiohttp.UnixConnector("/tmp/none")):
+                assert (connector.limit, connector._keepalive_timeout) == (3, 4.5)
+                await connector.close()
+            once = aiohttp.TCPConnector(force_close=True)
+            assert (once.limit, once._keepalive_timeout) == (3, None)
+            assert getattr(once, LIMITS_FROM) == "configure_pools(max_connections=3)"
+            await once.close()
+            async with aiohttp.ClientSession() as session:
+                assert session.connector is not None
+                assert session.connector.limit == 3
+
+    asyncio.run(main())
+    assert errors == []
+
+
+def test_urllib3(installed: PoolLimits, errors: list[str]) -> None:
+    """One number for both, and a bound on idle ones alone lets any number open."""
+    with inside():
+        manager = urllib3.PoolManager(10, maxsize=50)
+        proxy = urllib3.ProxyManager("http://127.0.0.1:9", maxsize=50)
+    with inside({"max_keepalive_connections": Value(2), "pool_timeout": Value(1)}):
+        unblocked = urllib3.PoolManager()
+    for each, number, block, timeout in (
+        (manager, 3, True, 0.5),
+        (proxy, 3, True, 0.5),
+        (unblocked, 2, False, None),
+    ):
+        pool = each.connection_from_url("http://127.0.0.1:9")  # outside the call
+        assert pool.pool is not None
+        assert (pool.pool.maxsize, pool.block) == (number, block)
+        assert getattr(pool, POOL_TIMEOUT) == timeout
+        assert getattr(pool, LIMITS_FROM)
+    assert errors == []
+
+
+def test_pool_timeout_of_urllib3(installed: PoolLimits, errors: list[str]) -> None:
+    """One that is given with the request wins."""
+    with inside({"max_connections": Value(1), "pool_timeout": Value(0.01)}):
+        manager = urllib3.PoolManager()
+    pool = manager.connection_from_url("http://127.0.0.1:9")
+    assert pool.pool is not None
+    pool.pool.get()  # its only connection is in use
+    with pytest.raises(urllib3.exceptions.EmptyPoolError):
+        pool.urlopen("GET", "/", retries=False)
+    asked: list[float | None] = []
+
+    def get(timeout: float | None = None) -> Any:
+        asked.append(timeout)
+        raise urllib3.exceptions.EmptyPoolError(pool, "none")
+
+    pool._get_conn = get  # type: ignore[method-assign]
+    further: list[dict[str, Any]] = [{}, {"pool_timeout": 7}, {"pool_timeout": None}]
+    for more in further:
+        with pytest.raises(urllib3.exceptions.EmptyPoolError):
+            pool.urlopen("GET", "/", retries=False, **more)
+    assert asked == [0.01, 7, 0.01]
+    assert errors == []
+
+
+@CORES
+def test_pool_timeout_of_httpcore(core: Any, installed: PoolLimits, errors: list[str]) -> None:
+    """Other timeouts and extensions stay, and the caller's own dict is as it was."""
+    with inside():
+        pool = core.ConnectionPool()
+
+    def asked(extensions: dict[str, Any], **more: Any) -> Any:
+        request = core.Request("GET", "unknown://127.0.0.1/", extensions=extensions)
+        with inside(**more), pytest.raises(core.UnsupportedProtocol):
+            pool.handle_request(request)
+        return request.extensions
+
+    given = {"timeout": {"connect": 1, "pool": 600}, "sni_hostname": "a"}
+    assert asked(given) == {"timeout": {"connect": 1, "pool": 0.5}, "sni_hostname": "a"}
+    assert given["timeout"] == {"connect": 1, "pool": 600}
+    assert asked({}) == {"timeout": {"pool": 0.5}}
+    assert asked({"timeout": None}) == {"timeout": {"pool": 0.5}}
+    assert asked(given, own_timeout=True) == given
+    assert errors == []
+
+
+def test_an_ended_call_limits_nothing(installed: PoolLimits) -> None:
+    """A task that outlives its call has the call in its context still."""
+    with inside() as call:
+        call.ended = True
+        assert httpcore.ConnectionPool(max_connections=50)._max_connections == 50
+    with inside({}):
+        pool = httpcore.ConnectionPool(max_connections=50)
+    assert (pool._max_connections, getattr(pool, LIMITS_FROM)) == (50, None)
+
+
+def test_what_is_left_of_ours_passes_everything_on(errors: list[str]) -> None:
+    """Somebody wrapped it since, so it can't be taken out."""
+    limits = PoolLimits(errors.append)
+    limits.install()
+    with inside():
+        pool = httpcore.ConnectionPool()
+    wrapped = httpcore.ConnectionPool.__init__
+
+    def foreign(self: Any, *args: Any, **kwargs: Any) -> None:
+        wrapped(self, *args, **kwargs)
+
+    original = wrapped.__wrapped__  # type: ignore[attr-defined]
+    httpcore.ConnectionPool.__init__ = foreign  # type: ignore[method-assign]
+    try:
+        limits.uninstall()
+        with inside():
+            assert httpcore.ConnectionPool(max_connections=50)._max_connections == 50
+        assert getattr(pool, POOL_TIMEOUT) == 0.5
+    finally:
+        httpcore.ConnectionPool.__init__ = original  # type: ignore[method-assign]
+    assert errors == []
+
+
+@pytest.mark.parametrize("broken", ["_for_httpcore", "_mark_pool", "_with_pool_timeout"])
+def test_our_failures_stay_with_us(
+    broken: str, errors: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool is built, and the request sent, as without us."""
+
+    def fail(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(pools_module, broken, fail)
+    limits = PoolLimits(errors.append)
+    limits.install()
+    try:
+        with inside():
+            pool = httpcore.ConnectionPool(max_connections=50)
+        request = httpcore.Request("GET", "unknown://127.0.0.1/")
+        with pytest.raises(httpcore.UnsupportedProtocol):
+            pool.handle_request(request)
+        expected = 50 if broken == "_for_httpcore" else 3
+        assert pool._max_connections == expected
+        assert len(errors) == 1
+    finally:
+        limits.uninstall()
+
+
+def test_a_failure_of_the_constructor_is_the_hosts(installed: PoolLimits) -> None:
+    """It is raised, and once."""
+    with inside(), pytest.raises(TypeError, match="no_such_argument"):
+        httpcore.ConnectionPool(no_such_argument=1)
+
+
+def test_a_library_without_what_we_need(errors: list[str]) -> None:
+    """Its limits can't be set. The other libraries' can."""
+    limits = PoolLimits(errors.append)
+    limits.install()
+    try:
+        limits._patch("httpcore", ModuleType("httpcore"))
+        limits._patch("urllib3", SimpleNamespace(PoolManager=object))  # type: ignore[arg-type]
+        assert errors == ["limits.httpcore", "limits.urllib3"]
+        with inside():
+            assert httpcore2.ConnectionPool()._max_connections == 3
+    finally:
+        limits.uninstall()
+
+
+def test_nothing_is_kept_alive(installed: PoolLimits) -> None:
+    """Neither the pool nor the manager, by what we noted on them."""
+    with inside():
+        made = [httpcore.ConnectionPool(), urllib3.PoolManager()]
+    known = [weakref.ref(each) for each in made]
+    del made
+    gc.collect()
+    assert [each() for each in known] == [None, None]

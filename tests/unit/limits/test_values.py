@@ -1,0 +1,212 @@
+"""What a limit may be, and what is said of one that may not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.limits import configure, configure_pools, reset_pools
+from opentelemetry.instrumentation.gluellm.limits.values import LONGEST, MOST_CONNECTIONS
+from opentelemetry.instrumentation.gluellm.providers import LIMITS
+
+any_llm = pytest.importorskip("any_llm")
+
+
+@pytest.fixture(autouse=True)
+def no_limits_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Before and after; no variable sets one."""
+    for variable in configure.LIMIT_VARIABLES.values():
+        monkeypatch.delenv(variable, raising=False)
+    reset_pools()
+    yield
+    reset_pools()
+
+
+def refused(**arguments: Any) -> str:
+    """Why the arguments are refused. What was in effect is so still."""
+    before = configure._state.settings
+    with pytest.raises(ValueError) as error:
+        configure_pools(**arguments)
+    assert configure._state.settings is before
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", ["max_connections", "max_keepalive_connections"])
+@pytest.mark.parametrize(
+    "value", [0, -1, 1.0, 2.5, True, False, "5", math.nan, math.inf, MOST_CONNECTIONS + 1, 10**400]
+)
+def test_numbers_of_connections(name: str, value: object) -> None:
+    """The message has the name, the range, and what to do instead."""
+    text = refused(**{name: value})
+    assert text.startswith(f"{name}=")
+    assert "a whole number from 1 to 100000" in text
+    assert "Leave it out" in text
+
+
+@pytest.mark.parametrize("name", ["keepalive_expiry", "pool_timeout"])
+@pytest.mark.parametrize(
+    "value", [0, -0.5, True, "5", math.nan, math.inf, -math.inf, LONGEST + 1, 10**400, None, 1j]
+)
+def test_numbers_of_seconds(name: str, value: object) -> None:
+    """A day is more than anybody waits: more is milliseconds, taken for seconds."""
+    if value is None:
+        assert refused(**{name: None}).startswith("no limit is given")
+        return
+    text = refused(**{name: value})
+    assert text.startswith(f"{name}=")
+    assert "seconds above 0 and up to 86400" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("max_connections", (1, MOST_CONNECTIONS)),
+        ("max_keepalive_connections", (1, MOST_CONNECTIONS)),
+        ("keepalive_expiry", (0.001, 1, LONGEST)),
+        ("pool_timeout", (0.001, 1, LONGEST)),
+    ],
+)
+def test_ends_of_the_ranges_are_allowed(name: str, values: tuple[float, ...]) -> None:
+    """Both of them."""
+    for value in values:
+        configure_pools(**{name: value})  # type: ignore[arg-type]
+        assert configure._state.settings.of("openai")[name].number == value
+
+
+def test_nothing_given() -> None:
+    """A provider alone is nothing, too."""
+    assert refused().startswith("no limit is given: give max_connections, ")
+    assert refused(provider="openai").startswith("no limit is given")
+
+
+def test_a_long_value_is_cut_and_a_strange_one_is_printable() -> None:
+    """An error message may end in a log."""
+    assert len(refused(provider="x" * 10_000, max_connections=1)) < 2000
+    assert "\x1b" not in refused(provider="\x1b[2J", max_connections=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "offered"),
+    [
+        ("opnai", "'openai'"),
+        ("OpenAI", "'openai'"),
+        ("gemni", "'gemini'"),
+        ("antropic", "'anthropic'"),
+    ],
+)
+def test_unknown_provider(name: str, offered: str) -> None:
+    """The nearest names are offered; where there is none, all of them."""
+    text = refused(provider=name, max_connections=1)
+    assert f"provider={name!r}: any-llm has no such provider. Did you mean " in text
+    assert offered in text
+    assert "There are anthropic, " in refused(provider="zzzzzz", max_connections=1)
+    for value in (5, b"openai", ["openai"], True):
+        assert "a provider's key" in refused(provider=value, max_connections=1)
+
+
+def test_every_provider_of_any_llm_is_one() -> None:
+    """As text and as a member of its enum; and each of them is refused or gets its limit."""
+    for name in any_llm.AnyLLM.get_supported_providers():
+        if name == "xai":
+            assert "gRPC" in refused(provider=name, max_connections=1)
+        else:
+            configure_pools(provider=name, max_connections=1)
+            assert configure._state.settings.of(name)["max_connections"].number == 1
+    configure_pools(provider=any_llm.LLMProvider.OPENAI, max_connections=2)
+    assert configure._state.settings.of("openai")["max_connections"].number == 2
+
+
+def test_a_provider_that_only_a_newer_any_llm_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its library has isn't known, so nothing is refused."""
+    monkeypatch.setattr(
+        any_llm.AnyLLM, "get_supported_providers", staticmethod(lambda: ["openai", "newcomer"])
+    )
+    configure_pools(provider="newcomer", max_connections=1, pool_timeout=1)
+    assert set(configure._state.settings.of("newcomer")) == {"max_connections", "pool_timeout"}
+
+
+@pytest.mark.parametrize(
+    ("provider", "limit", "library"),
+    [
+        ("gemini", "max_keepalive_connections", "aiohttp"),
+        ("gemini", "pool_timeout", "aiohttp"),
+        ("vertexai", "pool_timeout", "aiohttp"),
+        ("azure", "max_keepalive_connections", "aiohttp"),
+        ("voyage", "pool_timeout", "aiohttp"),
+        ("cohere", "pool_timeout", "aiohttp"),
+        ("fireworks", "pool_timeout", "aiohttp"),
+        ("bedrock", "keepalive_expiry", "urllib3"),
+        ("sagemaker", "keepalive_expiry", "urllib3"),
+        ("otari", "keepalive_expiry", "urllib3"),
+        *(("xai", name, "gRPC") for name in LIMITS),
+    ],
+)
+def test_a_limit_that_the_library_lacks(provider: str, limit: str, library: str) -> None:
+    """With the library's name, and what it has."""
+    text = refused(provider=provider, **{limit: 5})
+    assert f"provider={provider!r} runs on {library}" in text
+
+
+def test_a_limit_that_only_some_libraries_have_can_be_given_for_all() -> None:
+    """It holds where there is it."""
+    configure_pools(max_connections=5, max_keepalive_connections=4, keepalive_expiry=3)
+    configure_pools(pool_timeout=2)
+
+
+def test_cohere_without_aiohttp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it runs on httpx, which has every limit."""
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "httpx_aiohttp" else find(name)
+    )
+    configure_pools(provider="cohere", pool_timeout=2)
+
+
+def test_contradictions() -> None:
+    """Within one call, and with what an earlier one for the same providers gave."""
+    text = refused(max_connections=4, max_keepalive_connections=5)
+    assert "max_keepalive_connections=5 is more than max_connections=4" in text
+    assert "at most 4" in text
+    configure_pools(max_keepalive_connections=5)
+    assert "reset_pools()" in refused(max_connections=4)
+    configure_pools(max_connections=4, max_keepalive_connections=4)
+    configure_pools(provider="openai", max_keepalive_connections=9)  # another scope
+
+
+def test_two_numbers_for_the_one_of_urllib3() -> None:
+    """Where the provider is named. For all providers they are no contradiction."""
+    text = refused(provider="bedrock", max_connections=5, max_keepalive_connections=4)
+    assert "contradict each other" in text
+    configure_pools(provider="bedrock", max_connections=5, max_keepalive_connections=5)
+    configure_pools(max_connections=5, max_keepalive_connections=4)
+
+
+def test_a_wait_that_never_happens() -> None:
+    """urllib3 opens a connection more, unless there is a limit."""
+    assert "Give max_connections too" in refused(provider="bedrock", pool_timeout=5)
+    configure_pools(provider="bedrock", pool_timeout=5, max_connections=5)
+    reset_pools()
+    configure_pools(max_connections=5)
+    configure_pools(provider="bedrock", pool_timeout=5)
+
+
+@pytest.mark.parametrize("value", [1, "true", None])
+def test_apply_httpx_env_is_yes_or_no(value: object) -> None:
+    """No other thing that counts as true."""
+    assert "allowed is True or False" in refused(apply_httpx_env=value)
+
+
+def test_httpx_variables_for_a_provider_without_a_pool() -> None:
+    """Whatever they say."""
+    assert "gRPC" in refused(provider="xai", apply_httpx_env=True)
+
+
+def test_httpx_variables_that_are_not_set_are_no_mistake() -> None:
+    """The same code runs where they are and where they aren't."""
+    configure_pools(apply_httpx_env=True)
+    assert configure._state.settings.of("openai") == {}
