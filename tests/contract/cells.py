@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from . import not_for_aiohttp, not_for_grpc, not_for_urllib3
 
-LIBRARIES = ("httpx", "httpx2")
+LIBRARIES = ("httpx", "httpx2", "aiohttp", "urllib3", "grpc")
 MODES: Mapping[str, tuple[str, ...]] = {
     "httpx": ("sync", "asyncio", "trio"),
     "httpx2": ("sync", "asyncio", "trio"),
@@ -40,6 +40,10 @@ class Cell:
 
 def cell(file: str, function: str, library: str, modes: tuple[str, ...]) -> Cell:
     """Whether a scenario that is for ``modes`` applies to a library."""
+    if file.startswith("test_grpc_") and library != "grpc":
+        return Cell((), "it is about what only a gRPC channel has")
+    if file.startswith("test_urllib3_") and library != "urllib3":
+        return Cell((), "it is about what only urllib3 has")
     reasons = NOT_FOR.get(library, {})
     reason = reasons.get(f"{file}::{function}") or reasons.get(file)
     if reason is not None:

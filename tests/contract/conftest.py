@@ -12,8 +12,11 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from support.clients import Runner
+from support.grpc_server import GrpcServer
+from support.http1 import HTTP1Server
 from support.installation import instrument
 from support.libraries import Library
+from support.listener import Listen
 from support.telemetry import Telemetry
 
 from .cells import LIBRARIES, cell
@@ -51,6 +54,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def library(request: pytest.FixtureRequest) -> Library:
     """A client library, whichever has the scenario."""
     return Library.load(request.param)
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest, listen: Listen) -> HTTP1Server | GrpcServer:
+    """A server in cleartext that the scenario's library can talk to."""
+    names = request.fixturenames
+    is_grpc = "library" in names and request.getfixturevalue("library").name == "grpc"
+    return listen(GrpcServer) if is_grpc else listen(HTTP1Server)
 
 
 @pytest.fixture

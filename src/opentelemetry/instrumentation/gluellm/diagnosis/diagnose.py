@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from .findings import Finding, Kind, Severity
 from .intervals import PoolCase, earlier, pool_cases
-from .rules import connecting, holding, process, settings, silence, threads, waiting
+from .rules import channels, connecting, holding, process, settings, silence, threads, waiting
 from .snapshot import Snapshot
 
 _SEVERITIES = (Severity.ERROR, Severity.WARNING, Severity.INFO)
@@ -22,6 +22,7 @@ _CAUSES_FIRST = (
     Kind.HTTP2_STUCK,
     Kind.CLIENT_CHURN,
     Kind.CONNECT_FAILURES,
+    Kind.CHANNEL_NOT_READY,
     Kind.REUSE_FAILURES,
     # What makes the rest uncertain.
     Kind.BLOCKED_EVENT_LOOP,
@@ -102,6 +103,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, descriptors_run_out: bool) -> lis
         stuck,
         churn,
         failures,
+        channels.channel_not_ready(case),
         broken,
         consumer,
         provider,

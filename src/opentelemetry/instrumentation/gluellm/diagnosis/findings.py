@@ -27,6 +27,7 @@ class Kind(StrEnum):
     HTTP2_STUCK = "http2_stuck"
     CLIENT_CHURN = "client_churn"
     CONNECT_FAILURES = "connect_failures"
+    CHANNEL_NOT_READY = "channel_not_ready"
     REUSE_FAILURES = "reuse_failures"
     SLOW_PROVIDER = "slow_provider"
     POOL_TOO_SMALL = "pool_too_small"

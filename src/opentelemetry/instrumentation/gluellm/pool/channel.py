@@ -26,12 +26,14 @@ class TrackedChannel:
     which the interpreter lock keeps together, and the times add up in whatever order they come.
     """
 
-    __slots__ = ("since", "state", "tracker", "waiting")
+    __slots__ = ("reads_told", "since", "state", "tracker", "waiting")
 
     def __init__(self, tracker: PoolTracker, now: int) -> None:
         self.tracker = tracker
         self.state = IDLE
         self.since = now
+        self.reads_told = False
+        """Whether reads of its streams are noted: without that, unread means nothing."""
         self.waiting: dict[Lease, None] = {}
         """Calls that were made while the channel was not ready, and that nobody has seen go out."""
         ledger = tracker.ledger
@@ -116,12 +118,10 @@ class TrackedChannel:
         if lease.phase == UNREAD:
             lease.enter(READING, self.tracker.clock())
 
-    def read(self, lease: Lease, *, something: bool) -> None:
-        """It waits no longer; whether it got ``something``."""
+    def read(self, lease: Lease) -> None:
+        """It waits no longer."""
         lease.being_read = False
-        if something and not lease.answered_at:
-            self.answered(lease)
-        elif lease.phase == READING:
+        if lease.phase == READING:
             lease.enter(UNREAD, self.tracker.clock())
 
     def completed(self, lease: Lease, status: str) -> None:

@@ -194,7 +194,9 @@ class Watch:
         if call is not None and call.steps != lease.steps:
             lease.steps = call.steps
             lease.stepped_at = now
-        connection = lease.connection
+        # Either tells whether reads are noted: without that a silent provider would look like a
+        # reader that has left.
+        holder = lease.connection or lease.channel
         if (
             not self._leak_threshold
             # Switched to another protocol, whose bytes don't pass through a response.
@@ -203,9 +205,8 @@ class Watch:
             or lease.suspected
             or lease.ended
             or not lease.counted
-            or connection is None
-            # Without these a silent provider would look like a reader that has left.
-            or not connection.reads_told
+            or holder is None
+            or not holder.reads_told
         ):
             return
         lease.suspected = True

@@ -122,7 +122,8 @@ class WatchObserver(PoolObserver):
         }[how]
         now = lease.ended_at if lease.ended else lease.tracker.clock()
         _logger.info(
-            "A connection of pool %s that was held unread %s, after %s: %s.",
+            "A %s of pool %s that was held unread %s, after %s: %s.",
+            _held(lease),
             label(lease.tracker),
             what,
             seconds(now - lease.acquired_at),
@@ -171,21 +172,28 @@ _MOST_PLACES = 500
 """Places whose leaks are told one by one; those of all further ones go together."""
 
 
+def _held(lease: Lease) -> str:
+    """What a response holds: on a gRPC channel no connection of its own."""
+    return "connection" if lease.channel is None else "stream"
+
+
 def _warn_of_leak(lease: Lease, now: int, number: int) -> None:
     stack = lease.place.frames if lease.place is not None else ()
     if lease.suspected:
         what = (
             f"nobody has read the response for {seconds(now - lease.left_since)}, and its "
-            f"connection has been held for {seconds(now - lease.acquired_at)}"
+            f"{_held(lease)} has been held for {seconds(now - lease.acquired_at)}"
         )
     else:
         what = "nobody read the response for longer than the threshold; that one is over by now"
     _logger.warning(
-        "Connection leak suspected in pool %s: %s (%s). Leaks from this place since it was last "
-        "told: %d. Read the stream to its end, or close it.%s",
+        "%s leak suspected in pool %s: %s (%s). Leaks from this place since it was last "
+        "told: %d. Read the stream to its end, or %s it.%s",
+        _held(lease).capitalize(),
         label(lease.tracker),
         what,
         whose(lease),
         number,
+        "close" if lease.channel is None else "cancel",
         "".join(f"\n  {place_text(frame, LONGEST)}" for frame in stack),
     )

@@ -132,6 +132,8 @@ def _add_pool(found: _Points, ledger: PoolLedger, state: NameState, now: int) ->
     add(semconv.POOL_OPENED, ledger.pools_opened, base)
     for reason, count in ledger.discarded.items():
         add(semconv.POOL_DISCARDED, count, {**base, semconv.DISCARD_REASON: reason})
+    add(semconv.LEAK_SUSPECTED, state.leaks_suspected, base)
+    add(semconv.LEAKS, ledger.leaks, base)
 
 
 def _add_connections(found: _Points, ledger: PoolLedger, state: NameState, now: int) -> None:
@@ -153,8 +155,6 @@ def _add_connections(found: _Points, ledger: PoolLedger, state: NameState, now: 
     for reason, count in copied(ledger.closed.items):
         add(semconv.CONNECTION_CLOSED, count, {**base, semconv.CLOSE_REASON: reason})
     add(semconv.REQUEUES, ledger.requeues, base)
-    add(semconv.LEAK_SUSPECTED, state.leaks_suspected, base)
-    add(semconv.LEAKS, ledger.leaks, base)
     for anomaly, count in ledger.anomalies.items():
         add(semconv.ANOMALIES, count, attributes.anomalies[anomaly])
 

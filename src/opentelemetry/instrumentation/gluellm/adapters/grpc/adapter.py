@@ -118,7 +118,8 @@ class GrpcAdapter(Adapter):
             return
         seam("pool_close", channel, "_close", seams.close)
         probed("head", probes.aio_head(stream))
-        if probed("read", probes.aio_read(aio, stream)):
+        calls.reads_told = probed("read", probes.aio_read(aio, stream))
+        if calls.reads_told:
             seam("read", stream, "_read", seams.read)
         seam("earlier_channels", channel, "_register_call", seams.register_call)
         seam("pool_owner", channel, "__init__", seams.channel_init)
@@ -152,10 +153,12 @@ class GrpcAdapter(Adapter):
             return
         seam("sync_release", standing, "__del__", seams.delete)
         seam("sync_release", standing, "cancel", seams.cancel)
+        calls.reads_told = True
         for name in _STREAMS:
             kind = getattr(inside, name, None)
             seam("head", kind, "initial_metadata", seams.initial_metadata)
             seam("read", kind, "_next", seams.next)
+            calls.reads_told &= callable(getattr(kind, "_next", None))
         for name, method in _STARTING:
             seam("sync_request", getattr(inside, name), method, seams.starting)
 

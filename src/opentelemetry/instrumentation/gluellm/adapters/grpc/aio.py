@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import weakref
+from types import FrameType
 from typing import Any
 
 from ...pool.lease import Lease
@@ -72,7 +74,10 @@ class AioSeams:
         return __init__
 
     def register_call(self, original: Any) -> Any:
-        """A channel that was there before us makes a call: from now on it is known."""
+        """A channel that was there before us makes a call: from now on it is known.
+
+        With interceptors that is in time, since these make the call in a task of their own.
+        """
         calls = self._calls
         known = calls.known
 
@@ -88,7 +93,7 @@ class AioSeams:
 
     def call_init(self, original: Any) -> Any:
         """A call is made. With interceptors that is in their task and inside their spans."""
-        begin = self._begin
+        begin, learn = self._begin, self._learn
         core_of = Argument(original, "channel")
         waits_of, deadline_of = Argument(original, "wait_for_ready"), Argument(original, "deadline")
         known = self._calls.known
@@ -96,11 +101,26 @@ class AioSeams:
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
             original(self_, *args, **kwargs)
             core = core_of.of(args, kwargs)
-            pool = known.of(core)
+            pool = known.of(core) or learn(core, sys._getframe(1))
             if pool is not None:
                 begin(self_, pool, core, waits_of.of(args, kwargs), deadline_of.of(args, kwargs))
 
         return __init__
+
+    def _learn(self, core: Any, maker: FrameType) -> Any:
+        """The channel of a call that is its first since we are here; None where it isn't known.
+
+        The call gets only gRPC's object inside the channel, but the stub that makes it has both.
+        """
+        try:
+            stub = maker.f_locals.get("self")
+            for channel in getattr(stub, "_references", ()):
+                if getattr(channel, "_channel", None) is core:
+                    self._calls.known.add(channel)
+                    return channel
+        except Exception as error:
+            self._calls.failures.caught("grpc.learn", error)
+        return None
 
     def _begin(self, call: Any, pool: Any, core: Any, waits: Any, deadline: Any) -> None:
         calls = self._calls
@@ -136,13 +156,12 @@ class AioSeams:
         if channel is None:
             return await pending
         channel.reading(lease)
-        something = False
         try:
             message = await pending
-            something = message is not self._end_of_stream
+            if message is not self._end_of_stream:
+                self._calls.answered(lease)
         finally:
-            # At the end of the stream the status may be on its way yet.
-            channel.read(lease, something=something)
+            channel.read(lease)
         return message
 
     def close(self, original: Any) -> Any:

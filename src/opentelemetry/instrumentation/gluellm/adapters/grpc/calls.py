@@ -11,7 +11,7 @@ from ...pool.lease import Lease
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from ..marks import TRACKER
-from .channels import ChannelReader, KnownChannels, adopt, look, note_origin
+from .channels import ChannelReader, KnownChannels, adopt, look, note_origin, target_of
 from .marks import ORIGIN
 from .outcomes import CANCELLED, OK, error_type
 from .sampling import Sampler
@@ -29,7 +29,10 @@ class Calls:
         self.known = KnownChannels(reader.inside)
         self.tells_state = True
         """Whether a channel can be asked for its state."""
+        self.reads_told = False
+        """Whether reads of streams are noted."""
         self._inside = reader.inside
+        self._looks = reader.looks
         self._sampler = sampler
 
     def built(self, pool: Any, target: Any) -> None:
@@ -50,11 +53,12 @@ class Calls:
         """
         lease = None
         try:
-            host, port, scheme = getattr(pool, ORIGIN) or note_origin(pool, core.target())
+            host, port, scheme = getattr(pool, ORIGIN) or note_origin(pool, target_of(core))
             tracker = self._tracker(pool, host)
             if tracker is None or tracker.channel is None:
                 return None
             channel = tracker.channel
+            channel.reads_told = self.reads_told
             if self.tells_state:
                 look(core, tracker)
                 if channel.state == SHUTDOWN:
@@ -63,7 +67,11 @@ class Calls:
                 channel.seen(READY)
             lease = tracker.begin(host, port, scheme, self.admission.call())
             channel.entered(lease, waits=waits, timeout=timeout)
-            if channel.state != READY and lease.counted and self.tells_state:
+            # Not for a suppressed call of a sync channel: it may be an exporter's, and who exports
+            # what is logged holds the log's lock, for which a finalizer that logs would wait while
+            # our thread holds the channel's.
+            asks = self.tells_state and (self._looks or lease.counted)
+            if channel.state != READY and asks:
                 self._sampler.watch(channel, self._look)
         except Exception as error:
             self.failures.caught("grpc.begin", error)
@@ -104,8 +112,10 @@ class Calls:
     def answered(self, lease: Lease) -> None:
         """The head of a call's answer has come. Raises nothing."""
         channel = lease.channel
-        if channel is not None:
+        if channel is not None and not lease.answered_at:
             try:
+                if channel.state != READY:
+                    self._look(channel)
                 channel.answered(lease)
             except Exception as error:
                 self.failures.caught("grpc.answered", error)

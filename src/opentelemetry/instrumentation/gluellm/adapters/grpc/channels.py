@@ -73,6 +73,12 @@ def adopt(pool: Any, tracker: PoolTracker) -> None:  # noqa: ARG001
     tracker.channel = TrackedChannel(tracker, tracker.tracked_at)
 
 
+def target_of(core: Any) -> Any:
+    """Where a channel leads, as gRPC's object inside has it: sync by a method, async not."""
+    target = core.target
+    return target() if callable(target) else target
+
+
 def note_origin(pool: Any, target: str | bytes) -> Origin:
     """Keep where a channel leads, with the channel."""
     text = target.decode("utf-8", "replace") if isinstance(target, bytes) else target
@@ -111,18 +117,18 @@ class ChannelReader:
 
     def __init__(self, inside: str, *, looks: bool) -> None:
         self.inside = inside
-        self._looks = looks
+        self.looks = looks
 
     def count(self, pool: Any, tracker: PoolTracker, counts: Tally) -> None:
         """There is nothing to count: gRPC tells of no connection. But the state is looked at."""
         counts.busy = 0
         counts.maximum = counts.idle_maximum = None
-        if self._looks:
+        if self.looks:
             look(getattr(pool, self.inside), tracker)
 
     def view(self, pool: Any, tracker: PoolTracker) -> PoolView:
         """Look at the channel."""
-        if self._looks:
+        if self.looks:
             look(getattr(pool, self.inside), tracker)
         return PoolView(
             max_connections=None,

@@ -120,6 +120,7 @@ class SyncSeams:
 
     def next(self, original: Any) -> Any:
         """The application waits for the next message of a stream."""
+        answered = self._calls.answered
 
         def _next(self_: Any) -> Any:
             lease = getattr(self_, LEASE)
@@ -127,12 +128,11 @@ class SyncSeams:
                 return original(self_)
             channel = lease.channel
             channel.reading(lease)
-            something = False
             try:
                 message = original(self_)
-                something = True
+                answered(lease)
             finally:
-                channel.read(lease, something=something)
+                channel.read(lease)
             return message
 
         return _next

@@ -35,8 +35,8 @@ def leak(case: PoolCase, waits: bool) -> Finding | None:
             pool=case.label,
             seen=f"{_of_limit(len(held), case)} held by answers that nobody has "
             f"read for {seconds(case.leak_threshold)} or more: {_holders(held)}.",
-            means=f"A streamed answer was abandoned before its end. It keeps its {_held(case)}, some "
-            "for ever, and requests queue for what is left.",
+            means="A streamed answer was abandoned before its end. It keeps its "
+            f"{_held(case)}, some for ever, and requests queue for what is left.",
             cure=_CALL_CURE if case.library == "grpc" else _LEAK_CURE,
         )
     if case.activity.leaks:
@@ -61,7 +61,7 @@ _LEAK_CURE = (
 
 _CALL_CURE = (
     "Read each stream to its end, or cancel its call, also where the loop may break, return or "
-    "raise: grpc.aio keeps a call that nobody refers to until its server ends it."
+    "raise: grpc.aio keeps a call that nobody reads for ever, whether anybody refers to it or not."
 )
 
 

@@ -1,0 +1,37 @@
+"""gRPC channels that have no connection to give."""
+
+from __future__ import annotations
+
+from ...pool.words import counted, seconds
+from ..findings import Finding, Kind, Severity
+from ..intervals import PoolCase
+
+NOT_READY_FOR = 10.0
+"""Seconds. gRPC gives an attempt to connect 20 s, but a handshake takes tenths of one."""
+
+_STATES = ("connecting", "transient_failure")
+
+
+def channel_not_ready(case: PoolCase) -> Finding | None:
+    """A channel that has been failing, or trying, to connect for long."""
+    stuck = [
+        pool
+        for pool in case.pools
+        if pool.channel_state in _STATES and (pool.channel_state_age or 0.0) >= NOT_READY_FOR
+    ]
+    if not stuck:
+        return None
+    longest = max(stuck, key=lambda pool: pool.channel_state_age or 0.0)
+    waiting = sum(1 for pool in stuck for r in pool.requests if r.phase in ("queued", "connecting"))
+    what = counted(len(stuck), "channel") + (" is" if len(stuck) == 1 else " are")
+    return Finding(
+        kind=Kind.CHANNEL_NOT_READY,
+        severity=Severity.ERROR if waiting else Severity.WARNING,
+        pool=case.label,
+        seen=f"{what} not ready, one in {longest.channel_state} for "
+        f"{seconds(longest.channel_state_age or 0.0)}; {counted(waiting, 'call')} waiting for it.",
+        means="gRPC tries to connect again and again, and fails: calls that wait for ready wait "
+        "until their deadline, all others fail at once as UNAVAILABLE.",
+        cure="Check the target and its port, the resolver, TLS against plaintext, and the way "
+        "there. GRPC_VERBOSITY=debug and GRPC_TRACE=connectivity_state say what each attempt met.",
+    )
