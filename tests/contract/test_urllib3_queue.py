@@ -18,6 +18,7 @@ from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import wait_until
 
+OLD = urllib3.__version__.startswith("1.")
 pytestmark = pytest.mark.modes("sync")
 
 
@@ -70,6 +71,7 @@ def test_place_of_a_response_that_was_only_closed_is_lost(
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
 
 
+@pytest.mark.skipif(OLD, reason="urllib3 1.26 throws the connection away and says nothing")
 def test_interrupted_wait_leaves_the_queue(
     runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
 ) -> None:
@@ -114,7 +116,9 @@ def test_pool_timeout_has_a_note(
     """The exception says who holds the connections; its type, message and cause stay."""
     pool: Any = runner.pool(library, max_connections=1)
     response = pool.open(server.url())
-    with pytest.raises(urllib3.exceptions.EmptyPoolError, match="Pool is empty") as caught:
+    with pytest.raises(
+        urllib3.exceptions.EmptyPoolError, match=r"no more connections|Pool is empty"
+    ) as caught:
         pool.open(server.url(), timeouts={"pool": 0.05})
     (note,) = caught.value.__notes__
     assert "1 of 1" in note or "active" in note
@@ -123,6 +127,7 @@ def test_pool_timeout_has_a_note(
     assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
 
 
+@pytest.mark.skipif(OLD, reason="urllib3 1.26 gives it back at once")
 def test_connection_that_was_given_back_by_hand(
     runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
 ) -> None:

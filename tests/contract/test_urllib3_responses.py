@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import threading
 from typing import Any
 
 import pytest
+import urllib3
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
@@ -91,6 +93,7 @@ def test_response_that_is_dropped(
 @pytest.mark.parametrize(
     ("status", "reason"), [(200, "garbage_collected"), (204, "connection_close")]
 )
+@pytest.mark.skipif(urllib3.__version__.startswith("1."), reason="urllib3 1.26 releases it itself")
 def test_response_that_is_dropped_without_a_release_and_with_nothing_to_read(
     runner: Runner,
     library: Library,
@@ -163,7 +166,7 @@ def test_closed_by_another_thread_while_it_is_read(
     thread = threading.Thread(target=read)
     thread.start()
     wait_until(lambda: telemetry.current("reading") == 1)
-    response.shutdown()
+    response.connection.sock.shutdown(socket.SHUT_RD)
     thread.join(10)
     assert not thread.is_alive()
     assert failures

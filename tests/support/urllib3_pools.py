@@ -208,6 +208,10 @@ def _manager(
     # It keeps idle connections for ever.
     assert keepalive_expiry is None or keepalive_expiry >= 60
     settings = dict(further)
+    if "ssl_context" in settings:
+        # urllib3 1.26 turns the context's own off, and matches names by itself.
+        settings["cert_reqs"] = "CERT_REQUIRED"
+        settings["ssl_context"].check_hostname = not urllib3.__version__.startswith("1.")
     if max_keepalive_connections is not None:
         # There is one number: of idle ones, and of all where a full pool blocks.
         settings.update(maxsize=max_keepalive_connections)

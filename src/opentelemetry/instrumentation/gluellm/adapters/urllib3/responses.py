@@ -161,6 +161,8 @@ class ResponseSeams:
 
         def close(self_: Any) -> Any:
             lease = self_._gluellm_lease
+            if lease is None:
+                lease = getattr(getattr(self_, "_original_response", None), LEASE, None)
             if not lease or lease.ended or lease.tracker.registry is not registry:
                 return original(self_)
             ours = lease.phase != READING  # else it closes itself, since its read has failed
