@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import time
 from typing import Any
 
+import httpcore
 import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
@@ -163,3 +166,30 @@ def test_the_snapshot_says_what_the_limit_is_and_where_it_came_from(llms: Counte
     }
     assert seen["openai"].pool_timeout == seen["bedrock"].pool_timeout == 7
     assert f"limits from {both}" in " ".join(seen["text"].split())
+
+
+@pytest.mark.parametrize("instrumented", [False, True])
+def test_a_pool_that_is_built_while_a_stream_is_read(instrumented: bool, llms: CountedLLMs) -> None:
+    """liner builds it at the stream's first step, when any-llm's call has returned long since."""
+    configure_pools(max_connections=3)
+    if instrumented:
+        GlueLLMInstrumentor().instrument()
+    seen: list[int | None] = []
+
+    def look(_path: str) -> None:
+        seen.extend(
+            thing._max_connections
+            for thing in gc.get_objects()
+            if type(thing) is httpcore.AsyncConnectionPool and thing._requests
+        )
+
+    llms.slow.look = look
+
+    async def main() -> None:
+        stream = await call(create("liner", llms.origin), stream=True)
+        assert seen == []
+        with contextlib.suppress(Exception):  # the fake has no stream of it
+            await anext(aiter(stream))
+
+    asyncio.run(main())
+    assert seen == [3]

@@ -29,7 +29,7 @@ def leave(token: Token[Call | None]) -> None:
     had our value, so nothing is to be set back there.
     """
     try:  # noqa: SIM105  this is in every chunk's path, where suppress() would cost the most
-        current_call.reset(token)
+        token.var.reset(token)
     except ValueError:
         pass
 

@@ -1,0 +1,139 @@
+"""Which limits a call has, and that its stream goes on being what it is."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
+from opentelemetry.instrumentation.gluellm.limits.scope import LimitedCall, LimitScope, limited
+from opentelemetry.instrumentation.gluellm.limits.values import Value, Values
+from opentelemetry.instrumentation.gluellm.patching import LIMITS_MARK
+from unit.attribution import fake_any_llm
+
+LIMITS = {"max_connections": Value(3), "pool_timeout": Value(5)}
+
+
+class Stream:
+    """As an SDK's: it says in each step which limits hold there."""
+
+    async def __anext__(self) -> LimitedCall | None:
+        return limited()
+
+    def __aiter__(self) -> AsyncIterator[LimitedCall | None]:
+        return self
+
+
+class World:
+    """A fake any-llm whose calls have limits, and are attributed or not."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.any_llm: Any = module
+        self.errors: list[str] = []
+        self.limits: Values = LIMITS
+        self.attribution = AnyLLMAttribution(self.errors.append)
+        self.limiting = AnyLLMAttribution(
+            self.errors.append,
+            make_scope=lambda: LimitScope(self.errors.append, lambda _: self.limits),
+            mark=LIMITS_MARK,
+        )
+
+        class Provider(module.Provider):  # type: ignore[name-defined,misc]
+            PROVIDER_NAME = "own"
+
+            def __init__(self, **kwargs: Any) -> None:
+                super().__init__(passed_on=1)
+                self.limited_while_built = limited()
+
+            async def _acompletion(self, model: str, **kwargs: Any) -> Any:
+                if model == "stream":
+                    return Stream()
+                if model == "nested":
+                    other = type(self)()
+                    return limited(), await other.acompletion("m", timeout=9)
+                return limited()
+
+        self.provider: Any = Provider
+
+
+@pytest.fixture(params=["alone", "under attribution", "over attribution"])
+def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """With limits on, by themselves and beside the instrumentation."""
+    module = fake_any_llm.make()
+    monkeypatch.setitem(sys.modules, "any_llm", module)
+    world = World(module)
+    if request.param == "over attribution":
+        world.attribution.install()
+    world.limiting.install()
+    if request.param == "under attribution":
+        world.attribution.install()
+    yield world
+    world.limiting.uninstall()
+    world.attribution.uninstall()
+    assert world.errors == []
+
+
+def call(llm: Any, model: str = "m", **more: Any) -> Any:
+    return asyncio.run(llm.acompletion(model, **more))
+
+
+def test_limits_hold_in_the_constructor_and_in_calls(world: World) -> None:
+    """And not outside."""
+    llm = world.provider()
+    assert llm.limited_while_built.limits == LIMITS
+    assert llm.limited_while_built.ended
+    found = call(llm)
+    assert (found.provider, found.limits, found.own_timeout) == ("own", LIMITS, False)
+    assert found.ended
+    assert limited() is None
+
+
+def test_the_outermost_call_decides(world: World) -> None:
+    """As for attribution: what is called inside is its own affair."""
+    outer, inner = call(world.provider(), "nested")
+    assert outer is inner
+
+
+def test_what_the_constructor_was_given_holds_for_every_call(world: World) -> None:
+    """The arguments of the outermost constructor count, whatever it passes on."""
+    llm = world.provider(limits=object())
+    assert set(llm.limited_while_built.limits) == {"pool_timeout"}
+    assert set(call(llm).limits) == {"pool_timeout"}
+    llm = world.provider(http_client=object(), timeout=4)
+    assert llm.limited_while_built.limits == {}
+    assert call(llm).own_timeout
+    assert set(call(world.provider(timeout=4)).limits) == {"max_connections"}
+
+
+def test_a_timeout_of_one_call(world: World) -> None:
+    """The pool keeps its timeout for other calls."""
+    llm = world.provider()
+    assert [call(llm, timeout=t).own_timeout for t in (3, None, 0)] == [True, False, True]
+
+
+def test_without_limits_there_is_no_call(world: World) -> None:
+    """Nothing is put around anything."""
+    world.limits = {}
+    llm = world.provider()
+    assert llm.limited_while_built is None
+    assert call(llm) is None
+
+
+def test_a_stream_has_the_limits_in_its_steps(world: World) -> None:
+    """It passes for the SDK's class, through both wrappers."""
+
+    async def main() -> None:
+        stream = await world.provider().acompletion("stream")
+        assert isinstance(stream, Stream)
+        assert limited() is None
+        found = await anext(stream)
+        assert found.limits == LIMITS
+        assert not found.ended
+        assert limited() is None
+
+    asyncio.run(main())
