@@ -1,0 +1,244 @@
+"""The rules that hold for every library, with urllib3: its objects, its finalizers, its clients."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import logging
+import os
+import weakref
+from typing import Any
+
+import pytest
+import requests
+import urllib3
+from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
+
+from opentelemetry import baggage, context
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.adapters.urllib3 import Urllib3Adapter
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.http1 import HTTP1Server
+from support.script import Failure, Reply
+from support.telemetry import Telemetry
+
+from .conftest import Instrument, Run
+
+SECRET = "s3cr3t"
+CLASSES = (
+    urllib3.HTTPConnectionPool,
+    urllib3.HTTPSConnectionPool,
+    urllib3.PoolManager,
+    urllib3.connection.HTTPConnection,
+    urllib3.connection.HTTPSConnection,
+    urllib3.HTTPResponse,
+)
+
+
+def test_finalizer_inside_the_sdks_locks_does_not_hang(server: HTTP1Server, run: Run) -> None:
+    """Responses and pools that go while their thread holds every lock of the SDK."""
+    assert run("urllib3_finalizers.py", server.url()).strip().endswith("done")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_forked_child_starts_empty(server: HTTP1Server, run: Run) -> None:
+    """An inherited pool counts from its first request there; the parent goes on as before."""
+    late = server.reply("/late", Reply(head_after=1.0))
+    printed = run("urllib3_fork.py", server.url(), late).splitlines()
+    child, parent = (json.loads(line) for line in printed if line.startswith("{"))
+    for metric in (semconv.LEASE_DURATION, semconv.POOL_LIVE, semconv.REQUESTS):
+        assert metric.name not in child["before"]
+    assert child["after"][semconv.REQUESTS.name] == 1
+    assert child["after"][semconv.POOL_LIVE.name] == 1
+    assert child["after"][semconv.ACTIVE_REQUESTS.name] == 0
+    assert parent["before"][semconv.REQUESTS.name] == 3
+    assert parent["before"][semconv.ACTIVE_REQUESTS.name] == 1
+    assert parent["after"][semconv.REQUESTS.name] == 4
+    assert parent["after"][semconv.ACTIVE_REQUESTS.name] == 0
+    assert parent["after"][semconv.POOL_LIVE.name] == 2
+
+
+@pytest.mark.parametrize("read", ["read", "unread"])
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_pool_goes_with_its_last_reference(
+    server: HTTP1Server, telemetry: Telemetry, read: str
+) -> None:
+    """Used and dropped without being closed: manager, pool, connection and response go."""
+    gc.collect()
+    gc.disable()
+    try:
+        manager = urllib3.PoolManager()
+        response = manager.request("GET", server.url(), preload_content=False)
+        pool = response._pool
+        connection = response._connection
+        if read == "read":
+            response.read()
+        references = [weakref.ref(thing) for thing in (manager, pool, connection, response)]
+        del manager, pool, connection, response
+        assert [reference() for reference in references] == [None] * 4
+    finally:
+        gc.enable()
+    assert telemetry.value(semconv.POOL_LIVE) == 0
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
+
+
+def test_requests_leave_no_garbage_of_ours(server: HTTP1Server, telemetry: Telemetry) -> None:
+    """Whatever of ours was part of a request goes with its last reference."""
+    with urllib3.HTTPConnectionPool("127.0.0.1", server.port) as pool:
+        pool.request("GET", "/")
+        gc.collect()
+        gc.disable()
+        try:
+            for preload in (True, False) * 10:
+                response = pool.request("GET", "/", preload_content=preload)
+                response.read()
+            del response
+            telemetry.collect()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            ours = [thing for thing in gc.garbage if "gluellm" in type(thing).__module__]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    assert ours == []
+
+
+def test_context_is_not_kept_by_an_open_response(server: HTTP1Server, telemetry: Telemetry) -> None:
+    """A response that stays open for minutes must not hold all that was in the caller's context."""
+
+    class Big:
+        pass
+
+    big = Big()
+    reference = weakref.ref(big)
+    token = context.attach(context.set_value("conversation", big))
+    with telemetry.tracer_provider.get_tracer("test").start_as_current_span("caller"):
+        response = urllib3.PoolManager().request("GET", server.url(), preload_content=False)
+    context.detach(token)
+    del big, token
+    gc.collect()
+    assert reference() is None
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 1
+    response.close()
+
+
+def test_identical_functions_are_back(instrument: Instrument) -> None:
+    """Those of urllib3's classes, and of botocore's that are made of them."""
+
+    def functions() -> dict[str, object]:
+        return {
+            f"{owner.__name__}.{name}": value
+            for owner in (*CLASSES, AWSHTTPConnectionPool, AWSHTTPSConnectionPool)
+            for name, value in sorted(vars(owner).items())
+            if callable(value)
+        }
+
+    before = functions()
+    for _ in range(2):
+        instrument()
+        during = functions()
+        assert sum(during[name] is not value for name, value in before.items()) >= 15
+        GlueLLMInstrumentor().uninstrument()
+        after = functions()
+        assert after.keys() == before.keys()
+        assert all(after[name] is value for name, value in before.items())
+
+
+def test_ours_stays_below_somebody_elses_wrapper(
+    server: HTTP1Server, instrument: Instrument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wraps a function of ours keeps it; once we are off it passes everything on."""
+    telemetry = instrument()
+    ours = urllib3.HTTPConnectionPool._get_conn
+    monkeypatch.setattr(
+        urllib3.HTTPConnectionPool,
+        "_get_conn",
+        lambda self, timeout=None: ours(self, timeout=timeout),
+    )
+    with urllib3.HTTPConnectionPool("127.0.0.1", server.port) as pool:
+        pool.request("GET", "/")
+        assert telemetry.value(semconv.REQUESTS) == 1
+        GlueLLMInstrumentor().uninstrument()
+        assert pool.request("GET", "/").data == b"ok"
+        instrument()
+        pool.request("GET", "/")
+        assert telemetry.value(semconv.REQUESTS) == 2
+        assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+
+
+def test_nothing_private_is_told(
+    server: HTTP1Server, instrument: Instrument, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Path, query, headers, body, credentials of the URL, baggage: in nothing that leaves us."""
+    telemetry = instrument(metrics="full", span_min_duration=0.0, leak_threshold=2)
+    headers = {"Authorization": f"Bearer {SECRET}", f"X-{SECRET}": SECRET}
+    manager = urllib3.PoolManager(maxsize=1, block=True, retries=False)
+    urls = [
+        server.url(f"/{SECRET}?key={SECRET}"),
+        server.reply(f"/{SECRET}/reset", Reply(failure=Failure.RESET_IN_BODY)),
+        f"http://{SECRET}:{SECRET}@127.0.0.1:9/",
+    ]
+    token = context.attach(baggage.set_baggage("user", SECRET))
+    try:
+        with caplog.at_level(logging.DEBUG):
+            for url in urls:
+                with contextlib.suppress(urllib3.exceptions.HTTPError):
+                    manager.request("POST", url, headers=headers, body=SECRET)
+            held = manager.request("GET", urls[0], preload_content=False)
+            with pytest.raises(urllib3.exceptions.EmptyPoolError) as caught:
+                manager.urlopen("GET", urls[0], pool_timeout=0.05)
+            held.read()
+    finally:
+        context.detach(token)
+    data = telemetry.reader.get_metrics_data()
+    assert data is not None
+    told = [data.to_json(), *caught.value.__notes__]
+    told += [span.to_json() or "" for span in telemetry.spans()]
+    told += [r.getMessage() for r in caplog.records if r.name.startswith("opentelemetry")]
+    assert SECRET not in "\n".join(told)
+    assert telemetry.value(semconv.REQUESTS) == len(urls) + 2
+
+
+def test_client_of_requests(server: HTTP1Server, instrument: Instrument) -> None:
+    """Its sessions are urllib3's pools: with the scope of all pools, or handed in by hand."""
+    telemetry = instrument(scope="any_llm")
+    with requests.Session() as session:
+        session.trust_env = False
+        assert session.get(server.url()).text == "ok"
+        assert telemetry.points(semconv.POOL_OPENED) == []
+        GlueLLMInstrumentor().instrument_client(session, pool_name="mine")
+        session.get(server.url())
+        assert telemetry.by(semconv.REQUESTS, "name", "library") == {("mine", "urllib3"): 1}
+        GlueLLMInstrumentor().uninstrument_client(session)
+        session.get(server.url())
+        assert telemetry.value(semconv.REQUESTS, name="mine") == 1
+        assert telemetry.value(semconv.POOL_LIVE) == 0
+
+
+def test_manager_that_has_no_pool_yet(server: HTTP1Server, instrument: Instrument) -> None:
+    """A client that is handed in before its first request: the pools to come are its own."""
+    telemetry = instrument(scope="any_llm")
+    manager = urllib3.PoolManager()
+    GlueLLMInstrumentor().instrument_client(manager)
+    manager.request("GET", server.url())
+    assert telemetry.by(semconv.REQUESTS, "name") == {"urllib3": 1}
+
+
+def test_unknown_client_is_refused(telemetry: Telemetry) -> None:
+    """With what is expected."""
+    assert telemetry
+    with pytest.raises(TypeError, match="PoolManager"):
+        GlueLLMInstrumentor().instrument_client(object())
+
+
+def test_every_seam_says_what_is_lost_without_it(telemetry: Telemetry) -> None:
+    """The words are for a warning, and each seam that is probed has some."""
+    told: set[Any] = {
+        point.attributes[semconv.SEAM_NAME]
+        for point in telemetry.points(semconv.SEAM, library="urllib3")
+    }
+    assert told == set(Urllib3Adapter.LOST)
+    assert telemetry.value(semconv.SEAM, library="urllib3") == len(told)
