@@ -15,6 +15,17 @@ from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import SEAMS as ANY_LLM_SEAMS
 from opentelemetry.instrumentation.gluellm.cli.verify.queries import QUERIES
 from opentelemetry.instrumentation.gluellm.config import SETTINGS
+from opentelemetry.instrumentation.gluellm.limits.values import ARGUMENTS
+from opentelemetry.instrumentation.gluellm.providers import (
+    AIOHTTP,
+    GRPC,
+    HTTPX,
+    HTTPX2,
+    LIMITS,
+    PROVIDERS,
+    URLLIB3,
+    usual_library,
+)
 from opentelemetry.instrumentation.gluellm.telemetry import prometheus, semconv
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 
@@ -166,6 +177,61 @@ used.
 |---|---|---|
 | `OTEL_METRIC_EXPORT_INTERVAL` | the SDK | the default of `peak_window` follows it |
 | `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS` | `opentelemetry-instrument` | `gluellm` turns this package off; `httpx`, `httpx2`, `aiohttp-client`, `urllib3`, `grpc_client` and `grpc_aio_client` keep `http_spans` from turning that one on |
+
+## Limits of pools
+
+`configure_pools()` of `opentelemetry.instrumentation.gluellm.limits` sets limits for the pools that
+any-llm builds from then on, with and without `instrument()`:
+
+```python
+from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
+
+configure_pools(max_connections=50, pool_timeout=10)
+configure_pools(provider="bedrock", max_connections=8)
+```
+
+| argument | variable | unit | allowed |
+|---|---|---|---|
+{limit_rows}
+
+None has a default: what is not given stays as the client has it. The variables are asked for by being
+set: `instrument()`, hence `opentelemetry-instrument`, then puts them into effect, and without
+`instrument()` a `configure_pools()` without arguments does. Of the same limit, the one for the provider
+wins over the one for all, then the call over our variable, and that over `HTTPX_*`. Several calls add
+up, and the last one wins. `reset_pools()` forgets all of them; `uninstrument()` none.
+
+A wrong argument raises a `ValueError` before anything is changed: a number out of its range, limits that
+contradict each other, a provider that any-llm doesn't have (the nearest names are offered), a limit that
+the provider's library doesn't have, nothing given at all. A wrong variable is logged as a warning and
+not used.
+
+What becomes of each limit:
+
+| library | `max_connections` | `max_keepalive_connections` | `keepalive_expiry` | `pool_timeout` | providers |
+|---|---|---|---|---|---|
+{library_rows}
+
+- One number of urllib3 bounds both open and idle connections, for each host. Given for a provider of it,
+  two different ones are refused; given for all, `max_connections` is the number. Without
+  `max_connections` nothing waits there, so that `pool_timeout` alone is refused too.
+- aiohttp has a timeout for the queue and for connecting in one, and it is the SDK's. So it gets none.
+- httpx closes idle connections beyond `max_keepalive_connections`, and httpcore 1.0 counts those in use
+  as well: give both numbers, and the same.
+- The limit is for one pool. A client for each call, as any-llm's module functions make it, has a pool of
+  its own each time.
+
+**What you set yourself wins**: a client, session or transport that you hand to any-llm, which GlueLLM
+does for openai and anthropic from its `GLUELLM_HTTP_*` settings; and in `AnyLLM.create`, or in
+`client_args` of a module function, `limits=`, botocore's `config=` where it names
+`max_pool_connections`, and `timeout=`, which is a pool timeout too. So is `timeout=` of a single call. The
+SDKs' own defaults, 1000 connections and a pool timeout of 600 s for openai, are not yours. An `AnyLLM`
+object that was made before the first `configure_pools()` can't be asked what it was given: what it builds
+later gets the limits, so configure first.
+
+`apply_httpx_env=True` makes the variables `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`
+limits, which GlueLLM's guide names and nothing else reads. They are limits for every library then.
+
+A [snapshot](diagnosis.md) says which limit a pool has and what set it: `limits_from`.
 """
 
 
@@ -356,8 +422,49 @@ def configuration_page() -> str:
         rows.append(f"| {' | '.join(cells)} |")
         descriptions.append(f"**`{setting.name}`**: {setting.description}")
     return NOTICE + CONFIGURATION.format(
-        rows="\n".join(rows), descriptions="\n\n".join(descriptions)
+        rows="\n".join(rows),
+        descriptions="\n\n".join(descriptions),
+        limit_rows="\n".join(limit_rows()),
+        library_rows="\n".join(library_rows()),
     )
+
+
+def limit_rows() -> list[str]:
+    """The arguments of configure_pools()."""
+    rows = []
+    for argument in ARGUMENTS:
+        cells = (
+            code(argument.name),
+            code(argument.variable),
+            argument.unit or "-",
+            argument.allowed,
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+LIMITS_BY_LIBRARY = {
+    "httpx": ("the same", "the same", "the same", "the request's pool timeout"),
+    "aiohttp": ("`limit`", "", "`keepalive_timeout`", ""),
+    "urllib3": ("`maxsize`, `block=True`", "`maxsize`", "", "`pool_timeout` of `urlopen`"),
+    "gRPC": ("", "", "", ""),
+}
+"""What of a library takes each limit; the table below says which there are."""
+
+
+def library_rows() -> list[str]:
+    """What each library makes of the limits, and which providers run on it."""
+    rows = []
+    for libraries in ((HTTPX, HTTPX2), (AIOHTTP,), (URLLIB3,), (GRPC,)):
+        takes = LIMITS_BY_LIBRARY[libraries[0].name]
+        for library in libraries:
+            there = tuple(limit in library.limits for limit in LIMITS)
+            assert there == tuple(map(bool, takes)), library
+        on = sorted(name for name in PROVIDERS if usual_library(name) in libraries)
+        names = ", ".join(map(code, on)) if len(on) < 20 else "all others"
+        cells = (" and ".join(library.name for library in libraries), *(t or "none" for t in takes))
+        rows.append(f"| {' | '.join((*cells, names))} |")
+    return rows
 
 
 PAGES = {"metrics.md": metrics_page, "configuration.md": configuration_page}

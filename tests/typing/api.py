@@ -19,6 +19,7 @@ from opentelemetry.instrumentation.gluellm import (
     snapshot,
 )
 from opentelemetry.instrumentation.gluellm.config import Config
+from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import (
     METRICS,
     Metric,
@@ -75,3 +76,16 @@ config.scope = "all"  # type: ignore[misc]
 assert_type(METRICS[0], Metric)
 assert_type(METRICS[0].buckets, tuple[float, ...])
 assert_type(registered_provider_name("xai"), str)
+
+configure_pools()
+configure_pools(
+    max_connections=50,
+    max_keepalive_connections=50,
+    keepalive_expiry=5,
+    pool_timeout=0.5,
+    provider="openai",
+    apply_httpx_env=True,
+)
+configure_pools(max_connections=2.5)  # type: ignore[arg-type]
+configure_pools(50)  # type: ignore[call-arg]
+reset_pools()

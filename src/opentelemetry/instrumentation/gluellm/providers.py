@@ -88,6 +88,12 @@ def libraries_of(provider: str) -> tuple[Library, ...]:
     return stack.libraries
 
 
+def usual_library(provider: str) -> Library | None:
+    """The library that carries a provider's chat where everything is installed."""
+    stack = _STACK_OF.get(provider)
+    return None if stack is None else stack.libraries[0]
+
+
 def has_limit(provider: str, limit: str) -> bool:
     """Whether a provider has this limit, whatever is installed. Looks nothing up."""
     stack = _STACK_OF.get(provider)
