@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 _HTTP2 = "it speaks HTTP/1.1 only"
 
 REASONS: dict[str, str] = {
@@ -31,3 +33,17 @@ REASONS: dict[str, str] = {
         "its WebSocket tells whoever reads it of its end by a message, and raises nothing"
     ),
 }
+
+
+def _keeps_refused_tunnels() -> bool:
+    try:
+        connector = importlib.import_module("aiohttp.connector")
+    except ImportError:
+        return False
+    return not hasattr(connector, "_ConnectTunnelConnection")
+
+
+if _keeps_refused_tunnels():
+    REASONS["test_proxies.py::test_proxy_that_refuses"] = (
+        "this version keeps a connection to a proxy that has refused as an idle one to the origin"
+    )

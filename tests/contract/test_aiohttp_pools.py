@@ -151,13 +151,13 @@ def test_request_that_is_tried_again_is_a_further_request(
 def test_redirect_that_the_session_follows_is_two_requests(
     runner: Runner, server: HTTP1Server, telemetry: Telemetry
 ) -> None:
-    """On one connection."""
+    """The pool sees what went over the wire."""
     pool = runner.pool(LIBRARY, follow_redirects=True)
     server.reply("/old", Reply(status=302, headers=(("Location", "/new"),), chunks=()))
     pool.get(server.url("/old"))
     assert telemetry.by(semconv.REQUESTS, "status", "error") == {(302, None): 1, (200, None): 1}
     assert telemetry.count(semconv.LEASE_DURATION) == 2
-    assert telemetry.value(semconv.CONNECTION_OPENED) == 1
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
 
 
 # Limits
@@ -387,6 +387,28 @@ def test_session_that_is_left_behind_by_its_loop(server: HTTP1Server, telemetry:
     assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
     assert telemetry.by(semconv.REQUESTS, "status", "error") == {(200, None): 1}
+
+
+def test_connector_that_is_closed_in_another_loop(
+    server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """Its own is gone, so aiohttp closes none of its connections; they are gone all the same."""
+    sessions = []
+
+    async def main() -> None:
+        sessions.append(session := aiohttp.ClientSession())
+        async with session.get(server.url()) as response:
+            await response.read()
+
+    async def close() -> None:
+        await sessions[0].close()
+
+    asyncio.run(main())
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
+    asyncio.run(close())
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"pool_closed": 1}
+    assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"closed": 1}
+    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
 
 
 # Connectors of somebody else's

@@ -14,6 +14,7 @@ _instruments_any: Final = (
     "httpx2 >= 2.0",
     "httpcore >= 1.0.3",
     "httpcore2 >= 2.0",
+    "aiohttp >= 3.11",
     "urllib3 >= 1.26",
 )
 """Any one of these is enough. The same list is the extra ``instruments-any``, which is what

@@ -54,9 +54,9 @@ def _sessions(holder: Any) -> Iterator[Any]:
     elif hasattr(holder, "_aiohttp_sessions"):
         yield from holder._aiohttp_sessions.values() or (None,)
     else:
-        transport = getattr(holder, "_transport", None)
-        if hasattr(transport, "_session_owner"):  # azure.core
-            yield transport.session
+        azure: Any = getattr(holder, "_transport", None)
+        if hasattr(azure, "_session_owner"):
+            yield azure.session
 
 
 def _connectors(client: Any, sessions: list[Any]) -> list[Any]:

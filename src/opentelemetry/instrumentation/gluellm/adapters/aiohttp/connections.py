@@ -209,7 +209,7 @@ def close_reason(protocol: Any, record: TrackedConnection) -> str:
     if lease.error is not None:
         return "cancelled" if lease.error == "cancelled" else "error"
     payload = protocol._payload
-    if payload is None or payload.is_eof() or protocol.upgraded:
+    if protocol.upgraded or payload is None or payload.is_eof():
         return "connection_close"
     return "garbage_collected" if in_finalizer() else "response_incomplete"
 

@@ -60,6 +60,11 @@ def close_reason(protocol: Any) -> bool:
     return has(lambda: protocol(loop=_NoLoop()), "_payload", "upgraded", "is_connected")
 
 
+def read(reader: Any, protocol: Any) -> bool:
+    """The connection that a body is read from."""
+    return has(lambda: reader(protocol(loop=_NoLoop()), 1, loop=_NoLoop()), "_protocol")
+
+
 def set_up(protocol: Any) -> bool:
     """The transport of a connection, which tells whether it has TLS."""
     return has(lambda: protocol(loop=_NoLoop()), "transport")

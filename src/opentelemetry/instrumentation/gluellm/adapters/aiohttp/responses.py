@@ -173,7 +173,7 @@ def _unanswered(lease: Lease, protocol: Any) -> None:
 
 
 def _outcome(record: TrackedConnection, lease: Lease, protocol: Any) -> str | None:
-    payload = protocol._payload
+    payload = None if lease.status == _SWITCHING_PROTOCOLS else protocol._payload
     if payload is not None and payload.is_eof():
         return None  # a read was given up, and the rest of the body has come all the same
     if lease.error is not None or record.closed:
