@@ -5,7 +5,8 @@ Verified with any-llm-sdk 1.40.2. What is wrapped, and why there:
 - the constructors of `AnyLLM` and of its subclasses: they claim the pools that are built in them;
 - the public coroutines of `AnyLLM` and of its file mix-in, and what a subclass overrides of them.
   any-llm's sync methods run these on a loop in another thread, with the caller's context;
-- a subclass's own version of such a sync method, since nothing else is called in it;
+- a subclass's own version of such a sync method, since nothing else is called in it, and what it
+  hands to threads (see ``threads``);
 - ``_aembedding`` and ``_amoderation`` of every subclass. any-llm's module functions call these two
   directly. They are wrapped on a subclass that merely inherits them, too, because GlueLLM replaces
   ``BaseOpenAIProvider._aembedding`` at its first call, which may come after us.
@@ -21,8 +22,11 @@ from typing import Any
 
 from ..patching import USUAL_MARK, PatchSet, when_imported
 from .calls import CallScope, operation_name
+from .threads import Carried
 
 _DIRECT = ("_aembedding", "_amoderation")
+_THREADED = ("_completion",)
+"""What a provider runs in threads, beside those that the base class has, too."""
 
 SEAMS = (
     "any_llm.init",
@@ -190,9 +194,16 @@ class AnyLLMAttribution:
         for name, operation in self._sync_twins.items():
             if inspect.isfunction(own.get(name)):
                 self._wrap_sync(owner, scope, name, operation)
+        for name in _THREADED:
+            if inspect.isfunction(own.get(name)):
+                self._patches.wrap(owner, name, lambda original: Carried(original, scope))
 
     def _wrap_sync(self, cls: type, scope: CallScope, name: str, operation: str) -> None:
-        self._patches.wrap(cls, name, lambda original: scope.around_function(original, operation))
+        def around(original: Any) -> Any:
+            function = scope.around_function(original, operation)
+            return Carried(function, scope) if name.startswith("_") else function
+
+        self._patches.wrap(cls, name, around)
 
     def _wrap_direct(self, cls: type, scope: CallScope, name: str) -> None:
         operation = operation_name(name)

@@ -1,0 +1,50 @@
+"""Providers whose SDK blocks: any-llm hands a method of theirs to a thread of an executor.
+
+``run_in_executor`` takes no context along, so the thread knows nothing of the call. But the method
+is looked up where the call is, ``functools.partial(self._completion, ...)``, and what the look-up
+gives can bring the call along.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+from ..pool.lease import Call
+from .calls import CallScope
+from .context import CallVariable
+from .streams import leave
+
+
+class Carried:
+    """A method that runs with the call in which it was looked up, whichever thread runs it."""
+
+    def __init__(self, function: Callable[..., Any], scope: CallScope) -> None:
+        self._function = function
+        self._scope = scope
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        method = MethodType(self._function, instance)
+        scope = self._scope
+        call = scope.variable.get() if scope.on else None
+        if call is None or call.ended:
+            return method
+        return functools.partial(_carry, scope.variable, call, method)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Through the class, with the instance as an argument."""
+        return self._function(*args, **kwargs)
+
+
+def _carry(
+    variable: CallVariable, call: Call, method: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> Any:
+    token = variable.set(call)
+    try:
+        return method(*args, **kwargs)
+    finally:
+        leave(token)
