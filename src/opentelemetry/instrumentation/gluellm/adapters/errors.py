@@ -43,7 +43,6 @@ _BY_NAME = {
     "CertificateError": "secure_connection_error",
     "ConnectTimeoutError": "connect_timeout",
     "ConnectionAbortedError": "read_error",
-    "ConnectionRefusedError": "connection_error",
     "ConnectionResetError": "read_error",
     "EmptyPoolError": "pool_timeout",
     "HTTPException": "protocol_error",

@@ -1,0 +1,165 @@
+"""SDKs that block: threads that run out, and connections that are thrown away."""
+
+from __future__ import annotations
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import (
+    ExecutorSnapshot,
+    PoolSnapshot,
+    Snapshot,
+)
+from opentelemetry.instrumentation.gluellm.diagnosis.text import snapshot_text
+from unit.diagnosis.building import a_pool, a_request, a_snapshot, all_kinds, found, the_totals
+
+BEDROCK = {"name": "bedrock", "provider": "bedrock", "library": "urllib3"}
+
+
+def a_blocking_pool(requests: int = 0, **changes: object) -> PoolSnapshot:
+    """A pool of boto3's as it is by default."""
+    return a_pool(
+        [a_request("awaiting_response") for _ in range(requests)],
+        **{
+            **BEDROCK,
+            "max_connections": None,
+            "max_idle_connections": 10,
+            "keepalive_expiry": None,
+            "pool_timeout": None,
+            "threads": 6,
+            **changes,
+        },
+    )
+
+
+def threaded(requests: int, waiting: int, threads: int = 6) -> Snapshot:
+    """So many requests in so many threads, and so many calls that wait for one."""
+    executor = ExecutorSnapshot(
+        threads=threads, waiting=waiting, requests=requests, pools=("bedrock/urllib3",)
+    )
+    return a_snapshot(the_totals(**BEDROCK), a_blocking_pool(requests), executors=(executor,))
+
+
+def test_executor_whose_threads_all_have_a_request() -> None:
+    """With where the calls wait, and how many threads and connections would do."""
+    finding = found(Kind.EXECUTOR_FULL, threaded(6, 34))
+    assert finding.severity is Severity.WARNING
+    assert finding.pool == "bedrock/urllib3"
+    assert finding.seen == (
+        "6 requests under way in the 6 threads of an executor, and 34 calls waiting for a thread."
+    )
+    assert "ThreadPoolExecutor(40)" in finding.cure
+    assert "botocore.config.Config(max_pool_connections=40)" in finding.cure
+
+
+@pytest.mark.parametrize(
+    ("requests", "waiting", "severity"),
+    [
+        (6, 0, None),
+        (6, 1, Severity.INFO),
+        (6, 5, Severity.INFO),
+        (6, 6, Severity.WARNING),
+        (5, 6, Severity.WARNING),
+        (4, 6, None),
+        (0, 6, None),
+    ],
+)
+def test_executor_by_requests_and_waiting_calls(
+    requests: int, waiting: int, severity: Severity | None
+) -> None:
+    """Four in five of the threads, and as many that wait as there are threads."""
+    findings = [f for f in diagnose(threaded(requests, waiting)) if f.kind is Kind.EXECUTOR_FULL]
+    assert [finding.severity for finding in findings] == ([severity] if severity else [])
+
+
+def test_two_executors_are_two_findings() -> None:
+    """any-llm's sync calls run on a loop of their own, which has an executor of its own."""
+    executors = tuple(
+        ExecutorSnapshot(threads=6, waiting=9, requests=6, pools=(f"{name}/urllib3",))
+        for name in ("bedrock", "sagemaker")
+    )
+    taken = a_snapshot(the_totals(**BEDROCK), executors=executors)
+    labels = [f.pool for f in diagnose(taken) if f.kind is Kind.EXECUTOR_FULL]
+    assert labels == ["bedrock/urllib3", "sagemaker/urllib3"]
+
+
+def test_pool_that_threads_bound_is_not_unbounded() -> None:
+    """Nor is it said that nothing bounds it where the threads aren't known."""
+    assert all_kinds(threaded(6, 0)) == []
+    alone = a_snapshot(the_totals(**BEDROCK), a_blocking_pool(threads=None))
+    assert all_kinds(alone) == [Kind.UNBOUNDED_POOL]
+
+
+def discarded(connections: int, requests: int = 100, **changes: object) -> Snapshot:
+    """A pool that threw so many connections away."""
+    totals = the_totals(
+        requests,
+        connections_closed={"keepalive_limit": connections},
+        connections_opened=connections + 10,
+        peak_active=14,
+        **{**BEDROCK, **changes},
+    )
+    return a_snapshot(totals, a_blocking_pool())
+
+
+def test_connections_that_are_thrown_away() -> None:
+    """With how many it keeps, how many it had at once, and the SDK's own name for the limit."""
+    finding = found(Kind.TOO_FEW_KEPT, discarded(40))
+    assert finding.severity is Severity.INFO
+    assert finding.seen == (
+        "40 connections were thrown away after their request (40% of 100 requests): the pool keeps "
+        "10, and had up to 14 in use."
+    )
+    assert finding.cure == (
+        'Keep 14 connections: AnyLLM.create("bedrock", '
+        "config=botocore.config.Config(max_pool_connections=14))."
+    )
+
+
+def test_thrown_away_and_dear() -> None:
+    """Where a quarter of the time goes to connecting, requests are slower for it."""
+    finding = found(Kind.TOO_FEW_KEPT, discarded(40, each={"connecting": 0.3}))
+    assert finding.severity is Severity.WARNING
+    assert "of the time went to connecting" in finding.seen
+
+
+@pytest.mark.parametrize(
+    ("connections", "requests", "fires"),
+    [(9, 10, False), (10, 100, True), (10, 101, False), (11, 110, True)],
+)
+def test_thrown_away_by_number_and_share(connections: int, requests: int, *, fires: bool) -> None:
+    """Ten, and one in ten requests."""
+    kinds = all_kinds(discarded(connections, requests))
+    assert (Kind.TOO_FEW_KEPT in kinds) is fires
+
+
+def test_limit_on_idle_ones_of_a_bounded_pool_is_another_matter() -> None:
+    """httpx's pools have a limit on both, and httpcore 1.0 throws more away than it has to."""
+    totals = the_totals(connections_closed={"keepalive_limit": 90})
+    assert Kind.TOO_FEW_KEPT not in all_kinds(a_snapshot(totals, a_pool()))
+
+
+@pytest.mark.parametrize(
+    ("provider", "cure"),
+    [
+        ("sagemaker", 'AnyLLM.create("sagemaker", config=botocore.config.Config('),
+        ("otari", 'configure_pools(max_keepalive_connections=14, provider="otari")'),
+        (None, "urllib3.PoolManager(maxsize=14)"),
+    ],
+)
+def test_cure_by_provider(provider: str | None, cure: str) -> None:
+    """What each client takes."""
+    totals = the_totals(
+        connections_closed={"keepalive_limit": 40},
+        peak_active=14,
+        **{**BEDROCK, "provider": provider},
+    )
+    taken = a_snapshot(totals, a_blocking_pool(provider=provider))
+    assert cure in found(Kind.TOO_FEW_KEPT, taken).cure
+
+
+def test_executor_is_part_of_the_text() -> None:
+    """Of a snapshot, whether it is full or not."""
+    text = " ".join(snapshot_text(threaded(2, 3)).split())
+    assert "2 of 6 threads of an executor hold a connection, 3 calls waiting for one" in text
