@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Further arguments for the target's command: make test ARGS="-k queued -x"
 ARGS ?=
 
-.PHONY: help demo test e2e-tools lint format types bench score e2e-faults arrival-table contract-table docs check-generated architecture clean
+.PHONY: help demo test e2e-tools lint format types bench score e2e-faults arrival-table contract-table census docs check-generated architecture clean
 
 help:
 	@echo "make demo             the pools of real any-llm calls, live, against a fake provider (about 1 min, the first time also installs)"
@@ -22,6 +22,7 @@ help:
 	@echo "make e2e-faults       what a Collector that is down, hangs or refuses does to a program (needs e2e-tools; about 2 minutes)"
 	@echo "make arrival-table    every metric on every way into a store: counted = stored (needs e2e-tools; about 1 min)"
 	@echo "make contract-table   the contract suite: scenario by library, and why one does not apply (about 5 min)"
+	@echo "make census           one call of each provider against a fake one, into docs/providers.md (about 1 min)"
 	@echo "make docs             write the generated pages of docs/"
 	@echo "make check-generated  fail when they are out of date"
 	@echo "ARGS=... goes to the command; PYTHON=... chooses the interpreter."
@@ -86,6 +87,9 @@ arrival-table: $(VENV)/.installed-dev
 
 contract-table: $(VENV)/.installed-dev
 	PYTHONPATH=tests $(BIN)/python -m contract.table $(ARGS)
+
+census: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python -m census $(ARGS)
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py $(ARGS)

@@ -13,6 +13,8 @@ from .rows import DECIDE, EMBEDDINGS, Row
 
 Arguments = dict[str, Any]
 
+_QUESTION = [{"role": "user", "content": "hi"}]
+
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "any",
     "AWS_SECRET_ACCESS_KEY": "any",
@@ -95,7 +97,11 @@ def arguments(provider: str, origin: str) -> Arguments:
 
 def create(provider: str, origin: str, **more: Any) -> Any:
     """The provider's instance, with a key that opens nothing."""
-    return any_llm.AnyLLM.create(provider, **{**arguments(provider, origin), **more})
+    given = arguments(provider, origin)
+    for name, value in more.items():
+        nested = isinstance(value, dict) and isinstance(given.get(name), dict)
+        given[name] = {**given[name], **value} if nested else value
+    return any_llm.AnyLLM.create(provider, **given)
 
 
 async def call(instance: Any, row: Row) -> Any:
@@ -105,9 +111,21 @@ async def call(instance: Any, row: Row) -> Any:
     if row.operation == DECIDE:
         question = {"type": "noul", "instructions": "is it?"}
         return await instance.adecide(model=MODEL, state="hi", questions={"q": question})
-    return await instance.acompletion(model=MODEL, messages=[{"role": "user", "content": "hi"}])
+    return await instance.acompletion(model=MODEL, messages=_QUESTION)
 
 
 def call_sync(instance: Any) -> Any:
     """One chat through any-llm's sync interface."""
-    return instance.completion(model=MODEL, messages=[{"role": "user", "content": "hi"}])
+    return instance.completion(model=MODEL, messages=_QUESTION)
+
+
+def _messages(instance: Any) -> Any:
+    return instance.messages(model=MODEL, max_tokens=5, messages=_QUESTION)
+
+
+def _stream(instance: Any) -> Any:
+    return list(instance.completion(model=MODEL, stream=True, messages=_QUESTION))
+
+
+OTHER_CALLS: Mapping[str, Callable[[Any], Any]] = {"messages": _messages, "stream": _stream}
+"""Synchronous calls that are no whole chat."""

@@ -44,7 +44,11 @@ class Row:
     """What its connections speak; None where the library doesn't tell of connections."""
     instances: bool = True
     """Whether an instance that is kept keeps its pool."""
+    threads: bool = False
+    """Whether an executor's threads send the requests, and so bound them."""
     note: str = ""
+    hidden: str = ""
+    """Why its pool can't be seen; empty where it can."""
 
 
 # any-llm's keys whose value of gen_ai.provider.name is another one.
@@ -157,8 +161,8 @@ ROWS: tuple[Row, ...] = (
         requests=2,
         elsewhere=("iam.cloud.ibm.com", "api.dataplatform.cloud.ibm.com"),
         instances=False,
-        note="Each call builds an `APIClient`, which gets a token and looks the project and the model "
-        "up with a sync client in the event loop, before it asks for the chat.",
+        note="Each call builds an `APIClient`, which gets a token and looks up the project and the "
+        "model with a sync client in the event loop, before it asks for the chat.",
     ),
     _row(
         "lmstudio",
@@ -188,9 +192,26 @@ ROWS: tuple[Row, ...] = (
         operation=EMBEDDINGS,
         instances=False,
     ),
-    _row("bedrock", "boto3", "urllib3", (None, 10, None), (None, 60), told_operation=False),
-    _row("sagemaker", "boto3", "urllib3", (None, 10, None), (None, 60), told_operation=False),
-    _row("otari", "otari", "urllib3", (None, 10, None), _NONE),
+    *(
+        _row(
+            provider,
+            "boto3",
+            "urllib3",
+            (None, 10, None),
+            (None, 60),
+            threads=True,
+        )
+        for provider in ("bedrock", "sagemaker")
+    ),
+    _row(
+        "otari",
+        "otari",
+        "urllib3",
+        (None, 10, None),
+        _NONE,
+        threads=True,
+        note="Streams go through a second pool, of httpx (100 connections, 20 idle ones).",
+    ),
     _row("xai", "xai-sdk", "grpc", (None, None, None), _NONE, host="localhost", protocol=None),
 )
 BY_PROVIDER = {row.provider: row for row in ROWS}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -121,11 +120,14 @@ class Detour(HTTPProxy):
 def _ask_the_hub_at(origin: str, directory: Path, patch: pytest.MonkeyPatch) -> None:
     """What HF_ENDPOINT and HF_HOME do, which are read at import only."""
     from huggingface_hub import constants
-    from huggingface_hub.utils import _detect_agent
+    from huggingface_hub.utils import _detect_agent, _http
 
     patch.setattr(constants, "ENDPOINT", origin)
     patch.setattr(constants, "AGENT_HARNESSES_PATH", str(directory / "harnesses.json"))
     patch.setattr(_detect_agent, "_registry", None)
+    # Advice may set it for the whole process; undone with the rest.
+    factory = "_GLOBAL_ASYNC_CLIENT_FACTORY"
+    patch.setattr(_http, factory, getattr(_http, factory))
 
 
 @contextlib.contextmanager
@@ -140,7 +142,6 @@ def instrumented() -> Iterator[Telemetry]:
     finally:
         GlueLLMInstrumentor().uninstrument()
         telemetry.shutdown()
-        gc.collect()  # what this provider leaves is not the next one's
 
 
 def see(

@@ -35,7 +35,9 @@ AMBIGUOUS = {
         ("bedrock-mantle.us-east-1.api.aws", "bedrock"),
         ("vpce-0a-1b.bedrock-runtime.us-east-1.vpce.amazonaws.com", "bedrock"),
         ("runtime.sagemaker.us-east-1.amazonaws.com", "sagemaker"),
+        ("api.otari.ai", "otari"),
         ("us-south.ml.cloud.ibm.com", "watsonx"),
+        ("ap-south-1.aws.wxai.ibm.com", "watsonx"),
         ("mine.us-east-1.aws.endpoints.huggingface.cloud", "huggingface"),
     ],
 )

@@ -32,6 +32,7 @@ _HOSTS = {
     "api.moonshot.ai": "moonshot",
     "api.neosantara.xyz": "neosantara",
     "api.openai.com": "openai",
+    "api.otari.ai": "otari",
     "api.perplexity.ai": "perplexity",
     "api.portkey.ai": "portkey",
     "api.qnaigc.com": "qiniu",
@@ -67,6 +68,7 @@ _SUFFIXES = (
     (".endpoints.huggingface.cloud", "huggingface"),
     (".endpoints.kepler.ai.cloud.ovh.net", "ovhcloud"),
     (".ml.cloud.ibm.com", "watsonx"),
+    (".aws.wxai.ibm.com", "watsonx"),
 )
 
 _AWS_SUFFIXES = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")

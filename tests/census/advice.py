@@ -1,0 +1,96 @@
+"""The cures as people read them, followed to the letter."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from typing import Any
+
+from opentelemetry.instrumentation.gluellm.diagnosis.cures import Advisor
+from opentelemetry.instrumentation.gluellm.limits import configure_pools
+
+from .calls import create
+from .rows import Row
+
+SIZE = 7
+_BEGINNING = re.compile(r"(configure_pools|AnyLLM\.create|huggingface_hub\.\w+)\(")
+_MODULES = ("aiohttp", "anthropic", "botocore.config", "httpx", "httpx2", "huggingface_hub")
+
+
+def of(row: Row, size: object = SIZE) -> str:
+    """What is said of how to allow so many connections."""
+    text = Advisor(row.provider, row.library, gluellm=False).allow(size)  # type: ignore[arg-type]
+    return text.removeprefix(f"Allow {size} connections: ")
+
+
+def expressions(text: str) -> list[str]:
+    """What the text tells to write, in its order."""
+    found = []
+    for beginning in _BEGINNING.finditer(text):
+        depth = 0
+        for place in range(beginning.end() - 1, len(text)):
+            depth += {"(": 1, ")": -1}.get(text[place], 0)
+            if not depth:
+                found.append(text[beginning.start() : place + 1])
+                break
+    return [expression for expression in found if _has_arguments(expression)]
+
+
+def configured(row: Row, size: object = SIZE) -> str | None:
+    """The call of ``configure_pools()`` that is advised."""
+    found = (e for e in expressions(of(row, size)) if e.startswith("configure_pools"))
+    return next(found, None)
+
+
+def own(row: Row, size: object = SIZE) -> str | None:
+    """The provider's own way that is advised."""
+    found = (e for e in expressions(of(row, size)) if not e.startswith("configure_pools"))
+    return next(found, None)
+
+
+def keyword(expression: str) -> str:
+    """What a reader looks for: the argument of ``AnyLLM.create``, else the function."""
+    call = ast.parse(expression, mode="eval").body
+    assert isinstance(call, ast.Call)
+    if ast.unparse(call.func) == "AnyLLM.create":
+        return f"{call.keywords[0].arg}="
+    return f"{ast.unparse(call.func)}()"
+
+
+def follow(row: Row, origin: str, expression: str) -> Any:
+    """The provider's instance, built as the expression says. Called where an event loop runs."""
+    made = eval(expression, _Namespace(origin))
+    return made if expression.startswith("AnyLLM.") else create(row.provider, origin)
+
+
+def _has_arguments(expression: str) -> bool:
+    # AnyLLM.create("xai") sets nothing.
+    call = ast.parse(expression, mode="eval").body
+    return isinstance(call, ast.Call) and bool(call.keywords or not expression.startswith("Any"))
+
+
+class _Namespace(dict[str, Any]):
+    """The names that the texts use. A module is imported when it is asked for."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(AnyLLM=_AnyLLM(origin), configure_pools=configure_pools)
+
+    def __missing__(self, name: str) -> Any:
+        if name == "AioHttpTransport":
+            return importlib.import_module("azure.core.pipeline.transport").AioHttpTransport
+        for module in _MODULES:
+            if module.partition(".")[0] == name:
+                importlib.import_module(module)
+                return importlib.import_module(name)
+        raise KeyError(name)
+
+
+class _AnyLLM:
+    """Stands for any-llm's class, and adds what leads to the fake provider."""
+
+    def __init__(self, origin: str) -> None:
+        self._origin = origin
+
+    def create(self, provider: str, **further: Any) -> Any:
+        return create(provider, self._origin, **further)
