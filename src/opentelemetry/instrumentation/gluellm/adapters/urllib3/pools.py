@@ -59,7 +59,7 @@ class PoolSeams:
         return close
 
     def clear(self, original: Any) -> Any:
-        """A manager lets go of its pools; since urllib3 1.26.13 without closing them."""
+        """A manager lets go of its pools; since urllib3 1.26.16 without closing them."""
         closed = self._closed
         failures = self._registry.failures
 
