@@ -1,0 +1,144 @@
+"""``make peer-suites``: other projects' own tests, with the instrumentation off and on.
+
+Exits 1 when a test ends worse with it on, 2 when a suite could not be run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from . import PeerError, preparing
+from .comparing import Difference, Judgement, differences, judge
+from .running import Finished, Runner
+from .suites import SUITES, Suite
+
+_AGAIN = 2
+"""Further runs of the files of tests that ended worse, each way."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the suites that were asked for."""
+    options = _parser().parse_args(arguments)
+    further: dict[str, list[str]] = {name: [] for name in SUITES}
+    for each in options.further:
+        name, _, requirement = each.partition("=")
+        if name not in further or not requirement:
+            print(f"--with {each}: expected one of {', '.join(SUITES)}, '=' and what to install")
+            return 2
+        further[name].append(requirement)
+    status = 0
+    for name in options.suites or SUITES:
+        try:
+            runner = _prepare(SUITES[name], options, further[name])
+            passed = _compare(runner)
+        except (PeerError, subprocess.SubprocessError, OSError) as error:
+            print(f"{name}: not run: {error}")
+            status = 2
+        else:
+            status = status or int(not passed)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="peers", description=__doc__)
+    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], metavar="suite")
+    parser.add_argument("-k", help="only tests that match, as pytest takes it")
+    parser.add_argument(
+        "--timeout", type=float, default=900.0, help="seconds for one run of a suite (900)"
+    )
+    parser.add_argument(
+        "--with",
+        dest="further",
+        action="append",
+        default=[],
+        metavar="SUITE=REQUIREMENT",
+        help="install this last into a suite's environment: a folder or what else pip takes",
+    )
+    return parser
+
+
+def _prepare(suite: Suite, options: argparse.Namespace, further: Sequence[str]) -> Runner:
+    print(f"{suite.name}: preparing", file=sys.stderr, flush=True)
+    folder = preparing.source(suite)
+    interpreter = preparing.environment(suite, folder, further)
+    if suite.unattainable and not further:
+        print(f"{suite.name}: not in its environment: {suite.unattainable}.", flush=True)
+    return Runner(
+        suite,
+        folder,
+        interpreter,
+        options.timeout,
+        ("-k", options.k) if options.k else (),
+    )
+
+
+def _compare(runner: Runner) -> bool:
+    """Run off and on, print, and tell whether nothing ended worse."""
+    name = runner.folder.name
+    off = _run(runner, on=False)
+    on = _run(runner, on=True)
+    found = differences(off.run, on.run)
+    suspects = [each for each in found if each.worse]
+    judgement = _judge(runner, suspects)
+    print(
+        f"{name}: {len(off.run.outcomes)} tests, passed {off.run.passed} off, {on.run.passed} on,"
+        f" {len(judgement.worse)} worse; {off.seconds:.0f} s off, {on.seconds:.0f} s on"
+    )
+    seen = ", ".join(f"{count} {what}" for what, count in sorted(on.seen.items()))
+    print(f"  the instrumentation saw: {seen or 'nothing'}")
+    for label, finished in (("off", off), ("on", on)):
+        if finished.hung:
+            print(f"  {label}: the process had to be ended")
+        if not finished.run.finished:
+            print(f"  {label}: the run is not complete; its last words:\n{finished.output}")
+    _list("worse", judgement.worse, on)
+    for each in judgement.worse:
+        print(f"\n{each.test}\n{on.run.reasons.get(each.test, '')[-3000:]}\n")
+    _list("flaky, worse in one run and not when run again both ways", judgement.flaky, on)
+    _list("otherwise, and not worse", [each for each in found if not each.worse], off)
+    _list_failed("failed off, so that they tell nothing", off)
+    failures = [what for what in on.seen if what.startswith("failures")]
+    return not judgement.worse and not failures and bool(on.seen) and on.run.finished
+
+
+def _run(runner: Runner, *, on: bool) -> Finished:
+    label = "on" if on else "off"
+    print(f"{runner.folder.name}: running, {label}", file=sys.stderr, flush=True)
+    finished = runner.run(on=on)
+    if not finished.run.outcomes:
+        raise PeerError(f"no test was run with the instrumentation {label}:\n{finished.output}")
+    return finished
+
+
+def _judge(runner: Runner, suspects: Sequence[Difference]) -> Judgement:
+    if not suspects:
+        return Judgement((), ())
+    files = sorted({suspect.test.partition("::")[0] for suspect in suspects})
+    print(f"{runner.folder.name}: running again: {', '.join(files)}", file=sys.stderr, flush=True)
+    off, on = [], []
+    for _ in range(_AGAIN):
+        off.append(runner.run(on=False, files=files).run)
+        on.append(runner.run(on=True, files=files).run)
+    return judge(suspects, off, on)
+
+
+def _list(title: str, found: Sequence[Difference], finished: Finished) -> None:
+    if found:
+        print(f"  {title}:")
+        for each in found:
+            print(f"    {each}: {finished.run.why(each.test)}")
+
+
+def _list_failed(title: str, finished: Finished) -> None:
+    failed = sorted(test for test, how in finished.run.outcomes.items() if how == "failed")
+    if failed:
+        print(f"  {title}:")
+        for test in failed:
+            print(f"    {test}: {finished.run.why(test)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""A pytest plug-in, ``-p peers.recording``, that writes each test's outcome as it comes.
+
+Line by line, so that of a run that hangs or dies there is all that had been run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from .plugin_names import OUTCOMES
+
+FINISHED = "finished"
+"""The last line's first word."""
+
+
+class _Recorder:
+    """In the process that the command started, where the reports of all workers come in."""
+
+    def __init__(self, file: Path) -> None:
+        self._lines = file.open("w")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note one phase of one test."""
+        self._write([report.nodeid, report.when, _outcome(report), str(report.longrepr or "")])
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note a file that can't be collected."""
+        if report.failed:
+            self._write([report.nodeid, "collect", "failed", str(report.longrepr)])
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """All was run: what comes now is the end of the process."""
+        self._write([FINISHED, int(exitstatus), "", ""])
+
+    def _write(self, line: list[object]) -> None:
+        self._lines.write(json.dumps(line) + "\n")
+        self._lines.flush()
+
+
+def _outcome(report: pytest.TestReport) -> str:
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "xpassed"
+    return report.outcome
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Record, unless this is a worker."""
+    name = os.environ.get(OUTCOMES)
+    if name and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Recorder(Path(name)), "gluellm-recorder")
