@@ -44,3 +44,22 @@ def test_example_runs_as_it_stands(page: str) -> None:
         assert provider.counts.completed == 1
     if "ConsoleMetricExporter" in program:
         assert '"gluellm.pool.acquire.duration"' in finished.stdout
+
+
+def test_sizing_by_littles_law() -> None:
+    """The guide's example: its output has the guide's lines, and asks for what the load implies."""
+    finished = subprocess.run(
+        [sys.executable, "docs/examples/sizing.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    page = (ROOT / "docs/connection-pooling.md").read_text()
+    told = re.sub(r"[0-9.]+ ", "# ", finished.stdout)
+    assert told.strip() in re.sub(r"[0-9.]+ ", "# ", page)
+    (enough,) = re.findall(r"time +(\d+) connections", finished.stdout)
+    # 20 calls a second of a second each are 20 in the mean, and 31 in all but 1 % of the time.
+    assert 26 <= int(enough) <= 38

@@ -1,0 +1,84 @@
+"""How large a pool should be, computed from its metrics by Little's law.
+
+Calls arrive 20 times a second for ten seconds, whatever happens to those before them, and each is
+answered after about a second. The pool has 10 connections. What the metrics say is what a query to
+Prometheus would say; docs/connection-pooling.md has the queries.
+
+    python docs/examples/sizing.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+import httpx2
+from any_llm import AnyLLM
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
+from opentelemetry.instrumentation.gluellm.diagnosis.littles_law import poisson_quantile
+
+CONNECTIONS = 10
+ARRIVALS_PER_SECOND = 20.0
+SECONDS = 10.0
+MESSAGES = [{"role": "user", "content": "Hello"}]
+
+
+async def load(reader: InMemoryMetricReader) -> float:
+    """Make the calls, let them all end, and return how long they arrived for, in seconds."""
+    provider = FakeProvider(behaviour=Behaviour(head_delay=0.9, jitter=0.2))
+    async with provider:
+        client = httpx2.AsyncClient(limits=httpx2.Limits(max_connections=CONNECTIONS))
+        llm = AnyLLM.create(
+            "openai", api_key="any", api_base=provider.openai_url, http_client=client
+        )
+        random.seed(1)
+        began = time.monotonic()
+        calls = []
+        while time.monotonic() - began < SECONDS:
+            calls.append(asyncio.create_task(llm.acompletion(model="demo", messages=MESSAGES)))
+            await asyncio.sleep(random.expovariate(ARRIVALS_PER_SECOND))
+        arrived = time.monotonic() - began
+        await asyncio.gather(*calls)
+        reader.collect()
+        await client.aclose()
+    return arrived
+
+
+def total(reader: InMemoryMetricReader, name: str) -> tuple[int, float]:
+    """Count and sum of a histogram over all of its series."""
+    points = [
+        point
+        for resource in reader.get_metrics_data().resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == name
+        for point in metric.data.data_points
+    ]
+    return sum(point.count for point in points), sum(point.sum for point in points)
+
+
+def main() -> None:
+    """Make the load, then read the metrics as a board would."""
+    reader = InMemoryMetricReader()
+    GlueLLMInstrumentor().instrument(meter_provider=MeterProvider([reader]))
+    arrived = asyncio.run(load(reader))
+    waits, waited = total(reader, "gluellm.pool.acquire.duration")
+    leases, held = total(reader, "gluellm.pool.lease.duration")
+    rate = waits / arrived
+    lease_time = held / leases
+    needed = rate * lease_time
+    print(f"limit                        {CONNECTIONS} connections")
+    print(f"mean wait for a connection   {waited / waits:.1f} s")
+    print(f"arrival rate                 {rate:.1f} requests a second")
+    print(f"mean lease time              {lease_time:.2f} s")
+    print(f"in use, mean (Little's law)  {rate:.1f} x {lease_time:.2f} = {needed:.1f} connections")
+    print(f"enough 99 % of the time      {poisson_quantile(needed)} connections")
+
+
+if __name__ == "__main__":
+    main()
