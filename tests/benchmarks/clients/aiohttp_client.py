@@ -54,10 +54,12 @@ class AiohttpClient(Client):
         async with self._session.post(URL, json=QUESTION) as response:
             await response.read()
 
-    async def stream_one(self) -> None:
+    async def stream_one(self) -> int:
+        chunks = 0
         async with self._session.post(URL, json=QUESTION) as response:
             async for _chunk in response.content.iter_any():
-                pass
+                chunks += 1
+        return chunks
 
     async def close(self) -> None:
         await self._session.close()

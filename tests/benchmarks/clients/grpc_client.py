@@ -31,9 +31,11 @@ class GrpcClient(Client):
     async def send_one(self) -> None:
         await self._send(self._question)
 
-    async def stream_one(self) -> None:
+    async def stream_one(self) -> int:
+        chunks = 0
         async for _message in self._stream(self._question):
-            pass
+            chunks += 1
+        return chunks
 
     async def close(self) -> None:
         await self._channel.close()

@@ -21,10 +21,12 @@ class AsyncHttpxClient(Client):
     async def send_one(self) -> None:
         await self._client.post(URL, json=QUESTION)
 
-    async def stream_one(self) -> None:
+    async def stream_one(self) -> int:
+        chunks = 0
         async with self._client.stream("POST", URL, json=QUESTION) as response:
             async for _chunk in response.aiter_raw():
-                pass
+                chunks += 1
+        return chunks
 
     async def use_pool(self, count: int) -> None:
         self._bare.use(count)
@@ -41,10 +43,12 @@ class SyncHttpxClient(Client):
     async def send_one(self) -> None:
         self._client.post(URL, json=QUESTION)
 
-    async def stream_one(self) -> None:
+    async def stream_one(self) -> int:
+        chunks = 0
         with self._client.stream("POST", URL, json=QUESTION) as response:
             for _chunk in response.iter_raw():
-                pass
+                chunks += 1
+        return chunks
 
     async def use_pool(self, count: int) -> None:
         self._bare.use(count)

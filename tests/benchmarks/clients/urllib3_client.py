@@ -34,11 +34,13 @@ class Urllib3Client(Client):
     async def send_one(self) -> None:
         self._manager.request("POST", self._url, json=QUESTION)
 
-    async def stream_one(self) -> None:
+    async def stream_one(self) -> int:
+        chunks = 0
         response = self._manager.request("POST", self._url, json=QUESTION, preload_content=False)
         for _chunk in response.stream():
-            pass
+            chunks += 1
         response.release_conn()
+        return chunks
 
     async def use_pool(self, count: int) -> None:
         for _ in range(count):
