@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import socket
 import ssl
+from types import SimpleNamespace
+from typing import Any
 
+import aiohttp
 import httpcore
 import httpcore2
 import pytest
@@ -30,6 +34,20 @@ BY_CLASS = [
     ("ConnectError", "connection_error"),
     ("UnsupportedProtocol", "_OTHER"),
 ]
+
+AIOHTTP = [
+    (aiohttp.ServerDisconnectedError(), "protocol_error"),
+    (aiohttp.ClientOSError(errno.ECONNRESET, "reset"), "read_error"),
+    (aiohttp.ClientConnectionResetError("Cannot write to closing transport"), "write_error"),
+    (aiohttp.ClientPayloadError("Response payload is not completed"), "protocol_error"),
+    (aiohttp.ClientConnectionError("Connector is closed."), "connection_error"),
+    (aiohttp.SocketTimeoutError("Timeout on reading data from socket"), "read_timeout"),
+    (aiohttp.ServerTimeoutError(), "read_timeout"),
+    (aiohttp.ConnectionTimeoutError(), "connect_timeout"),
+    (aiohttp.ServerFingerprintMismatch(b"", b"", "host", 443), "secure_connection_error"),
+    (aiohttp.InvalidURL("http://"), "_OTHER"),
+]
+KEY: Any = SimpleNamespace(host="host", port=443, ssl=True)
 
 CAUSES = [
     (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "name_resolution_error"),
@@ -70,6 +88,42 @@ def test_failure_to_connect_is_told_by_its_cause(
     """One ConnectError stands for all of them; what it came from tells them apart."""
     error = raised(core.ConnectError("failed"), cause)  # type: ignore[operator,attr-defined]
     assert error_type(error) == expected
+
+
+@pytest.mark.parametrize(("error", "expected"), AIOHTTP)
+def test_aiohttps_errors_have_the_same_types(error: Exception, expected: str) -> None:
+    """Where one class stands for several phases, the adapter looks at the phase."""
+    assert error_type(error) == expected
+
+
+@pytest.mark.parametrize(("cause", "expected"), CAUSES)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        aiohttp.ClientConnectorError,
+        aiohttp.ClientProxyConnectionError,
+        functools.partial(aiohttp.client_exceptions.UnixClientConnectorError, "/path"),
+    ],
+)
+def test_aiohttps_failure_to_connect_is_told_by_its_cause(
+    kind: Any, cause: OSError, expected: str
+) -> None:
+    """One class stands for most of them here too."""
+    assert error_type(caused(kind(KEY, cause), cause)) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (aiohttp.ClientConnectorDNSError, "name_resolution_error"),
+        (aiohttp.ClientConnectorCertificateError, "secure_connection_error"),
+        (aiohttp.ClientConnectorSSLError, "secure_connection_error"),
+    ],
+)
+def test_aiohttp_has_classes_for_some_of_them(kind: Any, expected: str) -> None:
+    """Their cause may be an error of no particular kind: aiodns raises a plain OSError."""
+    cause = OSError(None, "DNS lookup failed")
+    assert error_type(caused(kind(KEY, cause), cause)) == expected
 
 
 @pytest.mark.parametrize(("cause", "expected"), CAUSES)

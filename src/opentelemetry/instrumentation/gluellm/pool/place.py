@@ -22,22 +22,29 @@ _LOOP = tuple(f"/asyncio/{name}.py" for name in ("events", "base_events", "runne
 """Frames beyond these belong to whoever runs the event loop, not to who made the call."""
 _STACK = frozenset(
     {
+        "aiohttp",
         "anthropic",
         "any_llm",
         "anyio",
+        "azure",
         "boto3",
         "botocore",
+        "cohere",
+        "fireworks",
         "gluellm",
+        "google",
         "httpcore",
         "httpcore2",
         "httpx",
         "httpx2",
+        "httpx_aiohttp",
         "openai",
         "opentelemetry",
         "otari",
         "requests",
         "tenacity",
         "urllib3",
+        "voyageai",
         "wrapt",
     }
 )
