@@ -207,6 +207,43 @@ def test_force_close(runner: Runner, server: HTTP1Server, telemetry: Telemetry) 
     assert [told.keepalive_expiry for told in snapshot().pools] == [0]
 
 
+def test_waiter_beside_an_idle_connection_of_a_full_connector_is_no_anomaly(
+    runner: Runner, listen: Listen, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiohttp serves whichever origin comes up, and a limit that is reached is reached for all."""
+    here, there = listen(HTTP1Server), listen(HTTP1Server)
+
+    def there_first(queues: list[Any]) -> None:
+        queues.sort(key=lambda key: key.port != there.port)
+
+    monkeypatch.setattr(aiohttp.connector.random, "shuffle", there_first)
+    pool = runner.pool(LIBRARY, max_connections=2)
+    gates = [here.gate(), there.gate()]
+    holders = [
+        pool.send(server.reply("/held", Reply(end_after=gate)))
+        for server, gate in zip((here, there), gates, strict=True)
+    ]
+    for holder in holders:
+        holder.head()
+    waiter = pool.send(here.url())
+    wait_until(lambda: pool.queued == 1)
+    slow = pool.send(there.reply("/slow", Reply(head_after=3.5)))
+    wait_until(lambda: pool.queued == 2)
+    gates[0].open()
+    holders[0].read()
+    there.timeline.wait_for("request", "/slow")
+    assert telemetry.current("queued") == 1
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle", port=here.port) == 1
+    slow.head()
+    assert telemetry.current("queued") == 1
+    assert telemetry.value(semconv.ANOMALIES) == 0
+    slow.read()
+    gates[1].open()
+    holders[1].read()
+    waiter.head()
+    waiter.read()
+
+
 # Responses
 
 

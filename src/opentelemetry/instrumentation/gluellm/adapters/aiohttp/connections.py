@@ -69,13 +69,14 @@ def adopt(pool: Any, tracker: PoolTracker) -> None:
 
 
 def _idle(pool: Any, tracker: PoolTracker) -> Iterator[tuple[Any, TrackedConnection]]:
+    """The idle connections, each with the key that it is listed under."""
     for key, listed in tuple(pool._conns.items()):
         for protocol, _ in tuple(listed):
             record = getattr(protocol, CONNECTION)
             if record is None or record.tracker is not tracker:
                 origin = tracker.origin(key.host.encode("ascii", "replace"), key.port, b"")
                 record = tracked(protocol, origin, tracker)
-            yield protocol, record
+            yield key, record
 
 
 def _in_use(pool: Any, tracker: PoolTracker) -> tuple[list[tuple[Any, TrackedConnection]], int]:
@@ -130,12 +131,16 @@ def view(pool: Any, tracker: PoolTracker) -> PoolView:
     """Look at each connection of a pool. The same rules as for `count` hold."""
     known, _ = _in_use(pool, tracker)
     found = [
-        # It takes its place whether it is still connected or not. A request that was there before us
-        # holds its connection unseen.
+        # It takes its place whether it is still connected or not. One of an adopted connection may
+        # be held by a request that began before us.
         ConnectionView(record, "active", record.adopted, None)
         for _, record in known
     ]
-    found += [ConnectionView(record, "idle", False, None) for _, record in _idle(pool, tracker)]
+    found += [
+        # A waiter passes such a connection by while the limit is reached by those in use.
+        ConnectionView(record, "idle", not _has_room(pool, key), None)
+        for key, record in _idle(pool, tracker)
+    ]
     found += [
         ConnectionView(record, "connecting", True, None)
         for record in copied(tracker.connections.keys)
@@ -150,6 +155,14 @@ def view(pool: Any, tracker: PoolTracker) -> PoolView:
         max_connections_per_origin=_bound(pool._limit_per_host),
         limits_from=getattr(pool, LIMITS_FROM, None),
     )
+
+
+def _has_room(pool: Any, key: Any) -> bool:
+    if pool._limit and len(pool._acquired) >= pool._limit:
+        return False
+    bound = pool._limit_per_host
+    there: Any = getattr(pool, "_acquired_per_host", {})
+    return not bound or len(there.get(key, ())) < bound
 
 
 class _Reader:
