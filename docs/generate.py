@@ -117,6 +117,35 @@ METRICS_CLOSE = """
 | read or write fails or times out | the wait | as it was | yes | `error.type`, with the status if a head came | `read`, `write`, if so |
 | cancelled later, or closed unread | the wait | as it was | yes | `cancelled`, or the status | - |
 
+## gRPC
+
+A channel is a pool of one origin, and its core hides the connections in it. What gRPC does not tell is
+left out: the counts of connections and of streams, why a connection is closed, set-up times, limits,
+occupancy, requeues, and whether a call found its connection already there. `stream_queued` stays 0: a
+call that waits for a stream's turn counts as `awaiting_response`.
+
+- **State.** `gluellm.pool.channel.current` and `gluellm.pool.channel.time` are what was seen: gRPC is
+  asked, and never made to connect by that. An async channel is asked at each call, at each collection
+  and once a second while calls are under way; a sync one, whose lock that takes, at its calls' beginnings
+  and ends only. While a call waits for a channel that is not ready it is asked after a millisecond, then
+  at every twentieth of the time so far, and every 100 ms in the end. The time between two looks counts
+  for the state of the first.
+- **Phases.** A call that was made with `wait_for_ready=True` is `queued` until its channel is seen ready,
+  any other is `connecting` until then. Then it awaits its head: the initial metadata of a stream, the
+  whole of an answer that comes at once. A sync stream tells of its head only to whoever asks for it, or
+  reads.
+- **Durations.** The acquire is known, and told, only of calls that wait for ready: exactly 0 on a ready
+  channel. The lease of any other is the whole call.
+- **Status.** `rpc.response.status_code` is gRPC's. What a server answers is no error of the pool's, as a
+  429 is none with HTTP. gRPC gives some statuses by itself and does not say when, so these count as such:
+  CANCELLED is `cancelled`; DEADLINE_EXCEEDED is `pool_timeout`, `connect_timeout` or `read_timeout`, by
+  the phase that it ended; UNAVAILABLE is a failure to connect while `queued` or `connecting`, by gRPC's
+  own words for it, and else a `read_error`, also where the server turned the call away. The four series
+  of failures to connect that are there with 0 have these statuses.
+- **Retries** by a service config, such as xai_sdk's five attempts, happen in the core: one call here.
+- **Leaks.** `grpc.aio` 1.85 keeps a stream that nobody reads for ever, dropped or not, so a `break` out of
+  one is a leak until its channel is closed. It is a stream that is held, not a connection.
+
 ## Seams
 
 The values of `gluellm.seam` on `gluellm.instrumentation.seam`, and what is lost where the gauge is 0.

@@ -213,7 +213,7 @@ class AsyncChannel(ChannelUnderTest):
         async def opening() -> Opened:
             call = method(body, metadata=headers, **settings.arguments())
             try:
-                head = dict(await call.initial_metadata())
+                head = dict(tuple(await call.initial_metadata()))
                 if STATUS_HEADER not in head:
                     await anext(aiter(call))  # raises why
             except asyncio.CancelledError:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import any_llm
+from any_llm import AnyLLM
 from opentelemetry.trace import SpanKind, Tracer
 
 from . import faults
@@ -97,6 +98,22 @@ async def churned(url: str, tracer: Tracer) -> None:
                 api_base=url,
             )
     gc.collect()
+
+
+async def called_over_grpc(target: str, tracer: Tracer) -> AnyLLM:
+    """Answers of both kinds, on one channel; who gets the client back keeps the channel."""
+    llm = AnyLLM.create("xai", api_key="any", api_host=target, use_insecure_channel=True)
+    for stream in (False, True):
+        with tracer.start_as_current_span("call quick", kind=SpanKind.CLIENT):
+            answer = await llm.acompletion(
+                model="quick",
+                messages=MESSAGES,  # type: ignore[arg-type]
+                stream=stream,
+            )
+            if stream:
+                async for _ in answer:  # type: ignore[union-attr]
+                    pass
+    return llm
 
 
 async def blocked(client: Client) -> None:

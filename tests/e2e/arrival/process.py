@@ -22,6 +22,7 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
     FakeProviderThread,
     ReceivedRequest,
 )
+from support.fake_xai import fake_xai
 from support.network import Certificates
 
 from .targets import MAX_STREAMS, Targets
@@ -89,6 +90,7 @@ class Surroundings:
                 name: provider.anthropic_url if name == "anthropic" else provider.openai_url
                 for name, provider in self._providers.items()
             },
+            xai=self._exits.enter_context(fake_xai()).target,
             authority=str(authority),
             refused=f"http://127.0.0.1:{refused}/v1",
             spiteful=f"http://127.0.0.1:{spiteful}/v1",

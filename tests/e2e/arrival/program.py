@@ -77,6 +77,9 @@ class Program:
         await acts.dropped_when_idle(plain)
         await acts.gave_up_reading(plain)
         await retrying.ask("once")
+        # Before connections are left to the garbage collector: asyncio takes a later descriptor
+        # with the number of one of theirs for it, and then nothing wakes gRPC's calls.
+        xai = await acts.called_over_grpc(targets.xai, self._tracer)
         await acts.churned(targets.plain, self._tracer)
         held = acts.Held()
         await held.hold(plain, tight, deaf, http2, left)
@@ -92,6 +95,7 @@ class Program:
         await self.stand("quiet")
         for each in clients:
             await each.http.aclose()
+        await xai.client.close()  # type: ignore[attr-defined]
         await asyncio.to_thread(self.telling.export)
         counted = self.counted
         self.say("counted", ended=counted.ended, streams=counted.streams, chunks=counted.chunks)

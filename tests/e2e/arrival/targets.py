@@ -21,6 +21,8 @@ class Targets:
     anthropic: str
     http2: str
     tls: str
+    xai: str
+    """Host and port, as gRPC takes them."""
     authority: str
     """File with the certificate that `tls` is signed with."""
     refused: str

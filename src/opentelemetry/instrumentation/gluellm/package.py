@@ -16,6 +16,7 @@ _instruments_any: Final = (
     "httpcore2 >= 2.0",
     "aiohttp >= 3.11",
     "urllib3 >= 1.26",
+    "grpcio >= 1.72",
 )
 """Any one of these is enough. The same list is the extra ``instruments-any``, which is what
 ``opentelemetry-instrument`` reads."""

@@ -20,6 +20,7 @@ _MOST_ORIGINS = 5
 _MOST_HOLDERS = 10
 _MOST_QUEUED = 5
 _LONGEST_PLACE = 80
+_LONGEST_LIMITS = 400
 
 
 def snapshot_text(snapshot: Snapshot) -> str:
@@ -121,7 +122,7 @@ def _limits(pool: PoolSnapshot) -> Iterator[str]:
     if pool.max_connections_per_origin is not None:
         yield f"  at most {counted(pool.max_connections_per_origin, 'connection')} to each origin"
     if pool.limits_from:
-        yield from _wrapped(f"limits from {one_line(pool.limits_from)}", "  ")
+        yield from _wrapped(f"limits from {one_line(pool.limits_from, _LONGEST_LIMITS)}", "  ")
     expiry = "for ever" if pool.keepalive_expiry is None else f"{pool.keepalive_expiry:g} s"
     keepalive = {True: ", SO_KEEPALIVE on", False: ", SO_KEEPALIVE off", None: ""}
     yield from _wrapped(

@@ -48,7 +48,7 @@ class GrpcAdapter(Adapter):
     LOST: ClassVar = {
         "request": "everything about async channels",
         "sync_request": "everything about sync channels",
-        "earlier_channels": "async channels that were built before instrument()",
+        "earlier_channels": "async channels with interceptors that were built before instrument()",
         "state": "the states of channels, and the phases queued and connecting",
         "release": "how and when async calls end, and with it everything about them",
         "sync_release": "how and when sync streams end, and with it everything about them",

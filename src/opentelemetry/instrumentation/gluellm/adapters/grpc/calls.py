@@ -39,8 +39,7 @@ class Calls:
         """A channel was built; inside an any-llm call it is that provider's."""
         try:
             self.known.add(pool)
-            if isinstance(target, (str, bytes)):
-                note_origin(pool, target)
+            note_origin(pool, target)
         except Exception as error:
             self.failures.caught("grpc.built", error)
         self.admission.claim(pool)

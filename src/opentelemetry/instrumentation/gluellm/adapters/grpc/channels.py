@@ -74,15 +74,19 @@ def adopt(pool: Any, tracker: PoolTracker) -> None:  # noqa: ARG001
 
 
 def target_of(core: Any) -> Any:
-    """Where a channel leads, as gRPC's object inside has it: sync by a method, async not."""
-    target = core.target
+    """Where a channel leads, as gRPC's object inside has it: sync by a method, async not.
+
+    That of async channels is not told by 1.72, for one.
+    """
+    target = getattr(core, "target", None)
     return target() if callable(target) else target
 
 
-def note_origin(pool: Any, target: str | bytes) -> Origin:
+def note_origin(pool: Any, target: object) -> Origin:
     """Keep where a channel leads, with the channel."""
-    text = target.decode("utf-8", "replace") if isinstance(target, bytes) else target
-    origin = origin_of(text)
+    if isinstance(target, bytes):
+        target = target.decode("utf-8", "replace")
+    origin = origin_of(target) if isinstance(target, str) else _UNKNOWN
     setattr(pool, ORIGIN, origin)
     return origin
 
