@@ -8,16 +8,24 @@ from typing import Any
 
 from .fake_llms import Answers, FakeLLMs
 from .listener import ServerLoop
-from .script import Delay, Reply
+from .script import Delay, Gate, Reply
 
 
 class _Slow(Answers):
-    """Gives each answer after a while."""
+    """Gives each answer after a while, or once enough requests have come."""
 
     head_after: Delay = 0.0
+    body_after: float = 0.0
+    missing: int = 0
 
     def next(self, path: str) -> Reply:
-        return replace(Answers.next(self, path), head_after=self.head_after)
+        self.missing -= 1
+        if self.missing == 0:
+            assert isinstance(self.head_after, Gate)
+            self.head_after.open()
+        reply = Answers.next(self, path)
+        chunks = tuple((self.body_after, chunk) for _, chunk in reply.chunks)
+        return replace(reply, head_after=self.head_after, chunks=chunks)
 
 
 class CountedLLMs(FakeLLMs):
@@ -34,6 +42,14 @@ class CountedLLMs(FakeLLMs):
     def answer_after(self, delay: Delay) -> None:
         """Let each request wait, for seconds or until a gate is opened, before its answer."""
         self.slow.head_after = delay
+        self.slow.body_after = 0.0
+        self.slow.missing = 0
+
+    def answer_together(self, count: int, body_after: float = 0.0) -> None:
+        """Let each request wait until so many have come, and a while longer for its body."""
+        self.answer_after(self.gate())
+        self.slow.body_after = body_after
+        self.slow.missing = count
 
     async def serve(
         self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

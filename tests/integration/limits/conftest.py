@@ -22,6 +22,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
     for name in (*LIMIT_VARIABLES.values(), *HTTPX_VARIABLES.values()):
         monkeypatch.delenv(name, raising=False)
+    # What huggingface_hub would ask its hub for, before the first call.
+    detect = pytest.importorskip("huggingface_hub.utils._detect_agent")
+    monkeypatch.setattr(detect, "_registry", {"standardEnvVars": [], "harnesses": {}})
 
 
 @pytest.fixture(autouse=True)

@@ -32,14 +32,14 @@ MANY = 10
 @pytest.mark.parametrize("provider", EVERY)
 def test_the_peak_of_connections_obeys_the_limit(provider: str, llms: CountedLLMs) -> None:
     """Without it there is a connection for each call at once; with it, so many as allowed."""
-    llms.answer_after(0.2)
+    llms.answer_together(MANY)
     call_at_once(create(provider, llms.origin), MANY)
     assert llms.peak == MANY
     wait_until(lambda: _closed(llms), "the first instance's connections are closed")
 
     llms.peak = 0
     configure_pools(max_connections=3)
-    llms.answer_after(0.05)
+    llms.answer_together(3, 0.05)
     call_at_once(create(provider, llms.origin), MANY)
     assert llms.peak == 3
 
@@ -52,10 +52,10 @@ def _closed(llms: CountedLLMs) -> bool:
 @pytest.mark.parametrize("provider", ["openai", "mistral", "anthropic", "groq", "bedrock", "otari"])
 def test_no_more_connections_are_kept_than_allowed(provider: str, llms: CountedLLMs) -> None:
     """Of as many as there were calls; without the limit all of them stay open."""
-    llms.answer_after(0.2)
 
     async def kept(expected: int) -> None:
         llms.peak = 0
+        llms.answer_together(MANY)
         llm = create(provider, llms.origin)
         await gathered(llm, MANY)
         assert llms.peak == MANY

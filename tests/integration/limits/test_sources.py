@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from .calls import create
 from .pools import built, limits_from, maximum
 
 pytest.importorskip("any_llm")
+
+COMMAND = Path(sys.executable).with_name("opentelemetry-instrument")
 
 
 def limits_of(provider: str, origin: str, **more: Any) -> tuple[int | None, str | None]:
@@ -219,10 +222,10 @@ def test_the_variables_that_nothing_reads(
     assert limits_of("openai", llms.origin) == (1000, "HTTPX_MAX_KEEPALIVE_CONNECTIONS=2")
 
 
-def run(program: str, **variables: str) -> list[str]:
+def run(program: str, *launcher: str, **variables: str) -> list[str]:
     """The lines that a program prints in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
+        [*launcher, sys.executable, "-c", textwrap.dedent(program)],
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
@@ -258,6 +261,23 @@ def test_a_variable_is_asking() -> None:
     assert run(INSTRUMENTED, **variable) == ["True", "4", "4"]
     on = {LIMIT_VARIABLES["apply_httpx_env"]: "true", "HTTPX_MAX_CONNECTIONS": "5"}
     assert run(INSTRUMENTED, **on) == ["True", "5", "5"]
+
+
+@pytest.mark.skipif(not COMMAND.exists(), reason="needs opentelemetry-distro")
+def test_a_variable_is_asking_under_opentelemetry_instrument() -> None:
+    """Where there is no place for a call."""
+    program = """
+        from any_llm import AnyLLM
+        pool = AnyLLM.create("openai", api_key="any").client._client._transport._pool
+        print(pool._max_connections)
+    """
+    variables = {
+        LIMIT_VARIABLES["max_connections"]: "4",
+        "OTEL_TRACES_EXPORTER": "none",
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_LOGS_EXPORTER": "none",
+    }
+    assert run(program, str(COMMAND), **variables) == ["4"]
 
 
 def test_any_llm_is_imported_by_nobody_but_the_program() -> None:

@@ -168,6 +168,10 @@ class _State:
         self.settings = Settings()
         environment.applied.clear()
 
+    def renew_locks(self) -> None:
+        self.lock = threading.RLock()
+        self._pools.renew_lock()
+
     def _of(self, provider: str) -> Values:
         return self.settings.of(provider)
 
@@ -246,10 +250,10 @@ def _failed(kind: str) -> None:
 _state = _State()
 
 
-def _renew_lock() -> None:
+def _renew_locks() -> None:
     # In a forked child its holder may be a thread that is not there.
-    _state.lock = threading.RLock()
+    _state.renew_locks()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+    os.register_at_fork(after_in_child=_renew_locks)

@@ -61,6 +61,10 @@ class PoolLimits:
             self._on = False
             self._patches.undo()
 
+    def renew_lock(self) -> None:
+        """In a forked child the lock's holder may be a thread that is not there."""
+        self._lock = threading.RLock()
+
     def _on_import(self, module: ModuleType) -> None:
         with self._lock:
             self._modules[module.__name__] = module
