@@ -19,6 +19,12 @@ from .workload import OFF, OURS, Combination, combination_named
 
 _EVENTS = tuple(event for event in vars(PoolObserver) if event.startswith("lease_"))
 _LENGTHS = (20, 120)
+_NEEDED = frozenset(
+    {"handle_request", "handle_async_request", "connect", "_release", "_get_conn", "_put_conn"}
+    | {"__init__"}
+)
+"""Without these nothing is tracked or nothing ends, so all the others would fall with them."""
+_OTHERS = ("HTTP2", "HTTPProxy", "SOCKSProxy")
 
 
 def measure(combination: Combination, *, timeout: float) -> dict[str, float]:
@@ -48,6 +54,23 @@ def _without_event(event: str) -> Callable[[], None]:
         setattr(internals.installation().registry.observer, event, _nothing)
 
     return take_out
+
+
+def _is_passed(combination: Combination) -> Callable[[str], bool]:
+    """Tells the seams that a request of this kind passes, by their names."""
+    core = combination.library.replace("httpx", "httpcore")
+    asynchronous = combination.mode == "async"
+
+    def is_passed(seam: str) -> bool:
+        if not seam.startswith(f"{core}.") or seam.rpartition(".")[2] in _NEEDED:
+            return False
+        if core == "grpc":
+            return seam.startswith("grpc.aio.")
+        if not core.startswith("httpcore"):
+            return True
+        return ("Async" in seam) is asynchronous and not any(other in seam for other in _OTHERS)
+
+    return is_passed
 
 
 def _nothing(*args: Any) -> None:
@@ -81,17 +104,7 @@ def _main(name: str) -> None:
     combination = combination_named(name)
     load([combination])
     GlueLLMInstrumentor().instrument()
-    core = combination.library.replace("httpx", "httpcore")
-    asynchronous = combination.mode == "async"
-    seams = sorted(
-        _name(patch)
-        for patch in internals.patches()
-        if patch.owner().__module__.partition(".")[0] == core
-        and ("Async" in patch.owner().__qualname__) is asynchronous
-        # Without these nothing is tracked, so all the others would fall with them.
-        and patch.name not in {"handle_request", "handle_async_request", "__init__"}
-        and not any(other in _name(patch) for other in ("HTTP2", "HTTPProxy", "SOCKSProxy"))
-    )
+    seams = sorted(filter(_is_passed(combination), map(_name, internals.patches())))
     GlueLLMInstrumentor().uninstrument()
     counting.fork_each(_jobs(combination, seams))
 
