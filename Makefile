@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Further arguments for the target's command: make test ARGS="-k queued -x"
 ARGS ?=
 
-.PHONY: help demo test e2e-tools lint format types bench score e2e-faults arrival-table contract-table census docs check-generated architecture clean
+.PHONY: help demo test e2e-tools lint format types bench peer-suites score e2e-faults arrival-table contract-table census docs check-generated architecture clean
 
 help:
 	@echo "make demo             the pools of real any-llm calls, live, against a fake provider (about 1 min, the first time also installs)"
@@ -18,6 +18,7 @@ help:
 	@echo "make types            mypy --strict, pyright"
 	@echo "make architecture     the directions of imports, and that the contract has one home"
 	@echo "make bench            what it costs, beside the budgets"
+	@echo "make peer-suites      aiohttp's and urllib3's own tests, with the instrumentation off and on (about 12 min)"
 	@echo "make score            how often diagnose names the cause: 200 runs of real load (about 8 minutes)"
 	@echo "make e2e-faults       what a Collector that is down, hangs or refuses does to a program (needs e2e-tools; about 2 minutes)"
 	@echo "make arrival-table    every metric on every way into a store: counted = stored (needs e2e-tools; about 1 min)"
@@ -75,6 +76,9 @@ architecture: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
+
+peer-suites: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python -m peers $(ARGS)
 
 score: $(VENV)/.installed-dev
 	PYTHONPATH=tests $(BIN)/python -m scoring $(ARGS)
