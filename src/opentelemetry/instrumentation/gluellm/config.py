@@ -127,8 +127,8 @@ class Config:
     scope: Literal["any_llm", "all"] = _setting(
         "any_llm",
         _one_of("any_llm", "all"),
-        "Which pools are observed: those built inside or used by an any-llm call, or every httpx "
-        "and httpx2 pool of the process.",
+        "Which pools are observed: those built inside or used by an any-llm call, or every pool of "
+        "httpx, httpx2, aiohttp, urllib3 and gRPC in the process.",
     )
     http_spans: bool = _setting(
         False,

@@ -126,9 +126,11 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     ) -> None:
         """Observe the pools of one client, under ``pool_name``, whatever the scope is.
 
-        ``client`` is a Client or AsyncClient of httpx or httpx2, an SDK's client that holds one,
-        or a pool of httpcore or httpcore2. Without ``pool_name`` the pool goes by its library's
-        name. Works with and without ``instrument()``; the providers count only without.
+        ``client`` is a Client or AsyncClient of httpx or httpx2, a ClientSession of aiohttp, a
+        client of boto3, a Session of requests, a PoolManager of urllib3, a gRPC channel, an SDK's
+        client that holds one of these, or a pool of these libraries itself. Without ``pool_name``
+        the pool goes by its library's name. Works with and without ``instrument()``; the providers
+        count only without.
 
         Raises TypeError for any other client, ValueError for a name that is empty, longer than 64
         characters or not printable.

@@ -74,7 +74,7 @@ def _idle(pool: Any, tracker: PoolTracker) -> Iterator[tuple[Any, TrackedConnect
         for protocol, _ in tuple(listed):
             record = getattr(protocol, CONNECTION)
             if record is None or record.tracker is not tracker:
-                origin = tracker.origin(key.host.encode("ascii", "replace"), key.port, b"")
+                origin = tracker.origin(key.host.encode(), key.port, b"")
                 record = tracked(protocol, origin, tracker)
             yield key, record
 

@@ -53,7 +53,7 @@ class RequestSeams:
                 if call is not None and call.ended:
                     call = None
                 url = req.url
-                lease = tracker.begin(url.raw_host.encode("ascii", "replace"), url.port, b"", call)
+                lease = tracker.begin(url.raw_host.encode(), url.port, b"", call)
                 req._gluellm_lease = lease
                 self_._gluellm_entering = (lease, timeout)
                 tracker.ledger.acquire_timeout = timeout.connect or timeout.total
