@@ -37,6 +37,8 @@ class Calls:
 
     def built(self, pool: Any, target: Any) -> None:
         """A channel was built; inside an any-llm call it is that provider's."""
+        if pool is None:
+            return
         try:
             self.known.add(pool)
             note_origin(pool, target)
@@ -122,7 +124,7 @@ class Calls:
     def closed(self, pool: Any) -> None:
         """A channel was closed."""
         try:
-            tracker = pool._gluellm_tracker
+            tracker = getattr(pool, TRACKER, None)
             if tracker is not None and tracker.registry is self.registry:
                 if tracker.channel is not None and self.tells_state:
                     look(getattr(pool, self._inside), tracker)

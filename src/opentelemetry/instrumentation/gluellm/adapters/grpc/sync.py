@@ -37,7 +37,7 @@ class SyncSeams:
 
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
             original(self_, *args, **kwargs)
-            calls.built(self_._call_state, target.of(args, kwargs))
+            calls.built(getattr(self_, "_call_state", None), target.of(args, kwargs))
 
         return __init__
 
@@ -49,7 +49,7 @@ class SyncSeams:
             try:
                 original(self_)
             finally:
-                calls.closed(self_._call_state)
+                calls.closed(getattr(self_, "_call_state", None))
 
         return _close
 
@@ -145,7 +145,7 @@ class SyncSeams:
             result = original(self_)
             lease = getattr(self_, LEASE)
             # A call that has failed has no head, and its status is on its way.
-            if lease is not None and not lease.ended and self_._state.code is None:
+            if lease is not None and not lease.ended and _is_under_way(self_):
                 answered(lease)
             return result
 
@@ -170,7 +170,7 @@ class SyncSeams:
 
         def __del__(self_: Any) -> None:
             lease = getattr(self_, LEASE)
-            dropped = lease is not None and not lease.ended and self_._state.code is None
+            dropped = lease is not None and not lease.ended and _is_under_way(self_)
             original(self_)
             if dropped:
                 calls.cancelled(lease)
@@ -186,6 +186,10 @@ def _channel_of(stub: Any) -> Any:
         if getattr(held, "channel", None) is stub._channel:
             return held
     return None
+
+
+def _is_under_way(call: Any) -> bool:
+    return getattr(getattr(call, "_state", None), "code", None) is None
 
 
 def _end(calls: Calls, lease: Lease, state: Any) -> None:
