@@ -53,7 +53,7 @@ too, so in a stack that has installed code only, the first frame outside these i
 _DEEPEST = 200
 _MOST_KNOWN = 10_000
 
-_LIBRARY, _APPLICATION, _STANDARD, _EVENT_LOOP = range(4)
+_LIBRARY, _APPLICATION, _STANDARD, _EVENT_LOOP, _BETWEEN = range(5)
 _kinds: dict[str, int] = {}
 
 
@@ -102,7 +102,7 @@ def find(*, whole: bool = False) -> Place | None:
             return Place(frame.f_code, frame.f_lineno, stack)
         if kind == _EVENT_LOOP:
             break
-        if kind == _LIBRARY and second is None and _top(frame) not in _STACK:
+        if kind == _LIBRARY and second is None:
             second = frame
         frame = frame.f_back
     if second is None:
@@ -119,7 +119,7 @@ def _kind_of(frame: FrameType) -> int:
     if path.startswith(_OWN):
         kind = _APPLICATION if path.startswith(_OWN_APPLICATIONS) else _STANDARD
     elif any(part in path for part in _INSTALLED):
-        kind = _LIBRARY
+        kind = _BETWEEN if _top(frame) in _STACK else _LIBRARY
     elif path.endswith(_LOOP):
         kind = _EVENT_LOOP
     elif path.startswith(_ROOTS):

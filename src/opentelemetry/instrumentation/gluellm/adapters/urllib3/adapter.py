@@ -114,7 +114,14 @@ class Urllib3Adapter(Adapter):
         seam("connection_tls", connection, "_tunnel", connections.tunnel)
         seam("connection_close", connection, "close", connections.close)
         seam("proxy", secure_pool, "_prepare_proxy", requests.prepare_proxy)
-        seam("proxy", pool, "urlopen", requests.urlopen)
+        probed("proxy", callable(getattr(pool, "urlopen", None)))
+
+        def follow_forwarding() -> None:
+            # It costs every request, so it waits for the first pool that needs it.
+            if admission.active and found["proxy"]:
+                self._patches.wrap(pool, "urlopen", requests.urlopen)
+
+        requests.on_forwarding = pools.on_forwarding = follow_forwarding
         seam("pool_owner", pool, "__init__", pools.built)
         seam("pool_owner", manager, "__init__", pools.built)
         seam("pool_owner", manager, "_new_pool", pools.new_pool)

@@ -223,13 +223,6 @@ def fail(lease: Lease, error: str, *, unwinding: bool = False) -> None:
         record.close("cancelled" if error == "cancelled" else "error")
 
 
-def give_back(lease: Lease, record: TrackedConnection) -> None:
-    """A connection goes back to its pool, its response read or not. Reached by finalizers."""
-    _end(lease, "cancelled")
-    if record.closing is not None:
-        record.close(record.closing)
-
-
 def _end(lease: Lease, error: str) -> None:
     if lease.answered_at:
         lease.tracker.released(lease)

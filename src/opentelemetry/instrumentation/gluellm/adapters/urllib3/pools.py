@@ -7,6 +7,7 @@ and its pools are its owner's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..admission import Admission
@@ -20,14 +21,22 @@ class PoolSeams:
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._registry = admission.registry
+        self.on_forwarding: Callable[[], None] = _nothing
+        """Called when a pool is built whose proxy forwards."""
 
     def built(self, original: Any) -> Any:
         """Claim a pool or a manager of pools that is built inside an any-llm call."""
         claim = self._admission.claim
+        failures = self._registry.failures
 
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
             original(self_, *args, **kwargs)
             claim(self_)
+            try:
+                if forwards(self_):
+                    self.on_forwarding()
+            except Exception as error:
+                failures.caught("urllib3.proxy", error)
 
         return __init__
 
@@ -90,6 +99,16 @@ class PoolSeams:
             tracker.discard("closed")
         except Exception as error:
             self._registry.failures.caught("urllib3.pool_close", error)
+
+
+def forwards(pool: Any) -> bool:
+    """Whether a pool is one to a proxy that is asked with whole URLs, for any origin."""
+    proxy = getattr(pool, "proxy", None)
+    return proxy is not None and getattr(pool, "host", None) == proxy.host
+
+
+def _nothing() -> None:
+    pass
 
 
 def pools_of(manager: Any) -> tuple[Any, ...]:

@@ -12,13 +12,15 @@ from contextvars import ContextVar
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from ...pool.connection import TrackedConnection
 from ...pool.lease import Lease
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
-from .connections import asked_of, fail, give_back, record_of
+from .connections import asked_of, fail, record_of
 from .executors import note_executor
 from .failures import failure_of
-from .marks import connection_of, running
+from .marks import CONNECTION, connection_of, running
+from .pools import forwards
 from .responses import ResponseSeams
 
 _FORWARDED: Final[ContextVar[tuple[bytes, int | None, bytes] | None]] = ContextVar(
@@ -37,6 +39,8 @@ class RequestSeams:
         self._admission = admission
         self._registry = admission.registry
         self._responses = responses
+        self.on_forwarding: Callable[[], None]
+        """Called when a pool is tracked whose proxy forwards, which was there before us."""
 
     def urlopen(self, original: Any) -> Any:
         """A proxy that forwards gets the whole URL, and its pool serves every origin."""
@@ -59,20 +63,28 @@ class RequestSeams:
         failures = registry.failures
         current_call = admission.surroundings.current_call
         everything = admission.surroundings.everything
-        enter, begin, failed, take = self._enter, self._begin(), self._failed, self._take
+        enter, failed, fresh = self._enter, self._failed, self._fresh
 
         def _get_conn(self_: Any, timeout: float | None = None) -> Any:
             tracker = self_._gluellm_tracker
+            call = current_call()
             if tracker is None or not tracker.open or tracker.registry is not registry:
-                if not everything and self_._gluellm_owner is None and current_call() is None:
+                if not everything and self_._gluellm_owner is None and call is None:
                     return original(self_, timeout)
                 tracker = enter(self_)
                 if tracker is None:
                     return original(self_, timeout)
-            lease = begin(tracker, self_)
-            if lease is None:
-                return original(self_, timeout)
             blocks = self_.block
+            try:
+                if call is not None and call.ended:
+                    call = None
+                host, port, scheme = self_._gluellm_asked or asked_of(self_)
+                if self_.proxy is not None:
+                    host, port, scheme = _FORWARDED.get() or (host, port, scheme)
+                lease = tracker.begin(host, port, scheme, call)
+            except Exception as error:
+                failures.caught("urllib3.begin", error)
+                return original(self_, timeout)
             if blocks:
                 try:
                     tracker.ledger.acquire_timeout = timeout
@@ -90,7 +102,19 @@ class RequestSeams:
                 unseen = blocks and not lease.waited
                 if unseen and tracker.clock() - lease.entered_at > _NOTICED:
                     tracker.waiting(lease, timeout)
-                take(self_, connection, lease, tracker)
+                record = getattr(connection, CONNECTION, None)
+                if (
+                    record is None
+                    or record.closed
+                    or record.tracker is not tracker
+                    or connection.sock is None
+                    or record.origin is not lease.origin
+                ):
+                    record = fresh(self_, connection, lease, tracker)
+                record.closing = None
+                tracker.assigned(lease, record)
+                if lease.fresh:
+                    note_executor(self_)
             except Exception as error:
                 failures.caught("urllib3.acquire", error)
                 tracker.withdraw(lease)
@@ -121,8 +145,9 @@ class RequestSeams:
         answered = self._responses.answered
 
         def _make_request(self_: Any, conn: Any, *args: Any, **kwargs: Any) -> Any:
-            lease = running(connection_of(conn))
-            if lease is None or lease.tracker.registry is not registry:
+            record = getattr(conn, CONNECTION, None)
+            lease = None if record is None else record.lease
+            if lease is None or lease.ended or lease.tracker.registry is not registry:
                 return original(self_, conn, *args, **kwargs)
             tracker = lease.tracker
             if tracker.entered == 1:
@@ -148,16 +173,20 @@ class RequestSeams:
         failures = registry.failures
 
         def _put_conn(self_: Any, conn: Any) -> Any:
-            record = None if conn is None else connection_of(conn)
+            record = None if conn is None else getattr(conn, CONNECTION, None)
             if record is None or record.closed or record.tracker.registry is not registry:
                 return original(self_, conn)
             lease = record.lease
             try:
                 # Before it is in the queue, where another thread takes it at once.
-                held = running(record)
-                if held is not None:
-                    give_back(held, record)
-                if not record.closed:
+                if lease is not None and not lease.ended:
+                    if lease.answered_at:
+                        record.tracker.released(lease)
+                    else:
+                        record.tracker.failed(lease, "cancelled", unwinding=True)
+                if record.closing is not None:
+                    record.close(record.closing)
+                else:
                     record.closing = "pool_closed" if self_.pool is None else "keepalive_limit"
             except Exception as error:
                 failures.caught("urllib3.release", error)
@@ -173,48 +202,22 @@ class RequestSeams:
 
     def _enter(self, pool: Any) -> PoolTracker | None:
         try:
+            if forwards(pool):
+                self.on_forwarding()
             return self._admission.enter(pool, str(pool.host), _seconds(pool.timeout))
         except Exception as error:
             self._registry.failures.caught("urllib3.track", error)
             return None
 
-    def _begin(self) -> Callable[[PoolTracker, Any], Lease | None]:
-        current_call = self._admission.surroundings.current_call
-        failures = self._registry.failures
-
-        def begin(tracker: PoolTracker, pool: Any) -> Lease | None:
-            try:
-                call = current_call()
-                if call is not None and call.ended:
-                    call = None
-                host, port, scheme = pool._gluellm_asked or asked_of(pool)
-                if pool.proxy is not None:
-                    host, port, scheme = _FORWARDED.get() or (host, port, scheme)
-                return tracker.begin(host, port, scheme, call)
-            except Exception as error:
-                failures.caught("urllib3.begin", error)
-                return None
-
-        return begin
-
     @staticmethod
-    def _take(pool: Any, connection: Any, lease: Lease, tracker: PoolTracker) -> None:
-        record = connection_of(connection)
-        if (
-            record is None
-            or record.closed
-            or record.tracker is not tracker
-            or getattr(connection, "sock", None) is None
-        ):
-            record = record_of(connection, pool, tracker)
-        record.closing = None
+    def _fresh(pool: Any, connection: Any, lease: Lease, tracker: PoolTracker) -> TrackedConnection:
+        """What is known of a connection that is not simply the last request's."""
+        record = record_of(connection, pool, tracker)
         if record.origin is not lease.origin:
             # To a proxy that forwards: it was another origin's until now.
             record.origin = lease.origin
             record.switch(record.protocol)
-        tracker.assigned(lease, record)
-        if lease.fresh:
-            note_executor(pool)
+        return record
 
     def _lease(self, connection: Any) -> Lease | None:
         lease = running(connection_of(connection))

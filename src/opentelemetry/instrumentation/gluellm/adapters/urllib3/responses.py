@@ -13,7 +13,7 @@ from typing import Any, Final
 from ...pool.lease import READING, UNREAD, Lease
 from ...pool.registry import PoolRegistry
 from .failures import failure_of
-from .marks import LEASE, running
+from .marks import LEASE
 
 IN_HEAD: Final[ContextVar[Lease | None]] = ContextVar("gluellm_urllib3_head", default=None)
 """The lease whose head is being received here."""
@@ -34,8 +34,9 @@ class ResponseSeams:
         answered = self.answered
 
         def getresponse(self_: Any, *args: Any, **kwargs: Any) -> Any:
-            lease = running(self_._gluellm_connection)
-            if lease is None or lease.tracker.registry is not registry:
+            record = self_._gluellm_connection
+            lease = None if record is None else record.lease
+            if lease is None or lease.ended or lease.tracker.registry is not registry:
                 return original(self_, *args, **kwargs)
             token = IN_HEAD.set(lease)
             try:
