@@ -15,6 +15,7 @@ from support.aiohttp_pools import LIBRARY
 from support.clients import Runner
 from support.deaf import DeafServer
 from support.http1 import HTTP1Server
+from support.installation import instrument
 from support.listener import Listen
 from support.network import unreachable
 from support.outcomes import (
@@ -218,7 +219,7 @@ def test_waiter_beside_an_idle_connection_of_a_full_connector_is_no_anomaly(
 
     monkeypatch.setattr(aiohttp.connector.random, "shuffle", there_first)
     pool = runner.pool(LIBRARY, max_connections=2)
-    gates = [here.gate(), there.gate()]
+    gates, end = [here.gate(), there.gate()], there.gate()
     holders = [
         pool.send(server.reply("/held", Reply(end_after=gate)))
         for server, gate in zip((here, there), gates, strict=True)
@@ -227,7 +228,7 @@ def test_waiter_beside_an_idle_connection_of_a_full_connector_is_no_anomaly(
         holder.head()
     waiter = pool.send(here.url())
     wait_until(lambda: pool.queued == 1)
-    slow = pool.send(there.reply("/slow", Reply(head_after=3.5)))
+    slow = pool.send(there.reply("/slow", Reply(head_after=3.5, end_after=end)))
     wait_until(lambda: pool.queued == 2)
     gates[0].open()
     holders[0].read()
@@ -237,6 +238,7 @@ def test_waiter_beside_an_idle_connection_of_a_full_connector_is_no_anomaly(
     slow.head()
     assert telemetry.current("queued") == 1
     assert telemetry.value(semconv.ANOMALIES) == 0
+    end.open()
     slow.read()
     gates[1].open()
     holders[1].read()
@@ -299,6 +301,32 @@ def test_response_without_a_body(
     run(runner, ask)
     assert telemetry.by(semconv.REQUESTS, "status", "error") == {(204, None): 1}
     assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+
+
+def test_leak_is_found_and_a_silent_stream_is_none(
+    runner: Runner, server: HTTP1Server, untouched: Telemetry
+) -> None:
+    """On a connection that was there before us as on a new one."""
+    pool = runner.pool(LIBRARY)
+    pool.get(server.url())
+    instrument(untouched, leak_threshold=2)
+    gate = server.gate()
+    url = server.reply("/held", Reply(chunks=((0.0, b"ok"), (gate, b"late"))))
+    leaked = pool.send(url)
+    leaked.head()
+    silent = pool.send(url)
+    silent.head()
+    body = silent.begin_read()
+    wait_until(lambda: untouched.value(semconv.LEAK_SUSPECTED) == 1, "the leak")
+    wait_until(lambda: untouched.value(semconv.REQUEST_OLDEST_AGE, phase="reading") > 4)
+    assert untouched.value(semconv.LEAK_SUSPECTED) == 1
+    assert untouched.value(semconv.LEAKS) == 1
+    assert untouched.value(semconv.CONNECTION_OPENED) == 1
+    gate.open()
+    assert body.result(10) == b"oklate"
+    leaked.close()
+    assert untouched.value(semconv.LEAK_SUSPECTED) == 0
+    assert untouched.value(semconv.LEAKS) == 1
 
 
 @pytest.mark.parametrize("who", ["client", "server"])

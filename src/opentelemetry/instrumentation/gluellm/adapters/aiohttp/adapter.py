@@ -87,7 +87,7 @@ class AiohttpAdapter(Adapter):
         probed("total_timeout", probes.total_timeout(module, _inside(module, "helpers")))
         seam("wait", pool, "_wait_for_available_connection", requests.wait)
         if probed("read", probes.read(reader, protocol)):
-            requests.reads_told = seam("read", reader, "_wait", responses.body)
+            seam("read", reader, "_wait", responses.body)
         if probed("response", callable(getattr(protocol, "feed_data", None))):
             seam("response", protocol, "read", responses.head)
         if probed("close_reason", probes.close_reason(protocol)):

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from ...patching import is_patched
 from ...pool.connection import TrackedConnection
 from ...pool.copies import copied
 from ...pool.lease import Lease
@@ -35,9 +36,9 @@ def created(lease: Lease) -> TrackedConnection:
     return record
 
 
-def established(record: TrackedConnection, protocol: Any, *, reads_told: bool) -> None:
+def established(record: TrackedConnection, protocol: Any) -> None:
     """A connection stands, and this protocol speaks on it."""
-    record.reads_told = reads_told
+    record.reads_told = _reads_are_told()
     setattr(protocol, CONNECTION, record)
     record.tracker.established(record, "1.1")
 
@@ -51,11 +52,16 @@ def tracked(protocol: Any, origin: OriginLedger, tracker: PoolTracker) -> Tracke
     known.adopted = True
     known.established_at = known.created_at
     known.served = 1
-    known.reads_told = True
+    known.reads_told = _reads_are_told()
     origin.protocols.add(known.protocol)
     setattr(protocol, CONNECTION, known)
     tracker.connections[known] = None
     return known
+
+
+def _reads_are_told() -> bool:
+    reader = getattr(sys.modules.get("aiohttp"), "StreamReader", None)
+    return is_patched(getattr(reader, "_wait", None))
 
 
 def adopt(pool: Any, tracker: PoolTracker) -> None:

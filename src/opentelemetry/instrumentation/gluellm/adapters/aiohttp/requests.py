@@ -23,8 +23,6 @@ class RequestSeams:
         self._admission = admission
         self._surroundings = admission.surroundings
         self.registry = admission.registry
-        self.reads_told = False
-        """Whether reads of bodies are seen."""
 
     def connector_init(self, original: Any) -> Any:
         """Claim a pool that is built inside an any-llm call."""
@@ -165,7 +163,7 @@ class RequestSeams:
                     caught("aiohttp.tls", error)
                 try:
                     if getattr(protocol, CONNECTION) is None:
-                        connections.established(record, protocol, reads_told=self.reads_told)
+                        connections.established(record, protocol)
                 except Exception as error:
                     caught("aiohttp.established", error)
             return protocol

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from ...pool.connection import WEBSOCKET, TrackedConnection
+from ...pool.copies import copied
 from ...pool.lease import READING, UNREAD, Lease
 from ...pool.registry import PoolRegistry
 from . import connections, failures
@@ -123,16 +124,17 @@ class ResponseSeams:
 
     def pool_close(self, original: Any) -> Any:
         """The pool is closed: by its user, or by its own finalizer."""
-        caught = self._registry.failures.caught
+        registry = self._registry
+        caught = registry.failures.caught
 
         def _close(self_: Any, **kwargs: Any) -> Any:
             tracker = self_._gluellm_tracker
-            if tracker is None or not tracker.open or self_._closed:
+            if tracker is None or not tracker.open or tracker.registry is not registry:
                 return original(self_, **kwargs)
             found: tuple[TrackedConnection, ...] = ()
             try:
                 collected = connections.in_finalizer()
-                found = tuple(tracker.connections)
+                found = copied(tracker.connections.keys)
                 for record in found:
                     record.closing = "garbage_collected" if collected else "pool_closed"
                 tracker.discard("garbage_collected" if collected else "closed")
