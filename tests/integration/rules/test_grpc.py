@@ -1,0 +1,352 @@
+"""The rules that were learned with httpcore, for gRPC; and xai, which any-llm calls over it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from any_llm import AnyLLM
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+from opentelemetry.instrumentation.grpc import GrpcAioInstrumentorClient, client_interceptor
+from opentelemetry.instrumentation.grpc.grpcext import intercept_channel
+
+from opentelemetry import baggage, context
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
+from opentelemetry.instrumentation.gluellm.attribution.context import current_call
+from opentelemetry.instrumentation.gluellm.pool.lease import Call
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.metrics import DurationObserver
+from support.fake_xai import FakeXai
+from support.grpc_server import GrpcServer
+from support.listener import Listen
+from support.script import Reply
+from support.telemetry import Telemetry
+from support.waiting import until, wait_until
+
+from .conftest import Instrument, Run
+from .test_secrets import KNOWN, SECRET, everything
+
+MESSAGES: Any = [{"role": "user", "content": "hello"}]
+
+
+def test_finalizer_inside_the_sdks_locks_does_not_hang(listen: Listen, run: Run) -> None:
+    """Whatever gRPC's finalizers and those of its users reach."""
+    server = listen(GrpcServer)
+    server.reply("/held", Reply(end_after=server.gate()))
+    assert run("grpc_finalizers.py", server.target).strip().endswith("done")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_forked_child_starts_empty(listen: Listen, run: Run) -> None:
+    """Nothing of the parent's is told twice, and each goes on with what is its own."""
+    printed = run(
+        "grpc_fork.py", listen(GrpcServer).target, GRPC_ENABLE_FORK_SUPPORT="1"
+    ).splitlines()
+    child, parent = (json.loads(line) for line in printed if line.startswith("{"))
+    for metric in (semconv.LEASE_DURATION, semconv.POOL_LIVE, semconv.REQUESTS):
+        assert child["before"].get(metric.name, 0) == 0
+    assert child["after"][semconv.REQUESTS.name] == 1
+    assert child["after"][semconv.CHANNEL_TIME.name] < parent["after"][semconv.CHANNEL_TIME.name]
+    assert parent["before"][semconv.REQUESTS.name] == 3
+    assert parent["after"][semconv.REQUESTS.name] == 4
+    assert parent["after"][semconv.POOL_OPENED.name] == 1
+
+
+# xai
+
+
+def test_xai_is_told_for_what_it_is(listen: Listen, instrument: Instrument) -> None:
+    """In the default scope: provider, library, model and operation; and no other channel."""
+    gate_word = listen(FakeXai, word_after=0.02)
+    telemetry = instrument(scope="any_llm", model_attributes=True)
+    phases: set[str] = set()
+
+    async def main() -> None:
+        llm = AnyLLM.create("xai", **gate_word.arguments)
+        answer: Any = await llm.acompletion(model="grok-4", messages=MESSAGES)
+        assert answer.choices[0].message.content == "hello there"
+        stream: Any = await llm.acompletion(model="grok-4", messages=MESSAGES, stream=True)
+        async for _ in stream:
+            (pool,) = snapshot().pools
+            assert (pool.name, pool.provider, pool.library) == ("xai", "xai", "grpc")
+            for request in pool.requests:
+                phases.add(request.phase)
+                assert (request.model, request.operation) == ("grok-4", "chat")
+        assert pool.channel_state == "ready"
+        assert "test_grpc.py" in (pool.built_at or "")
+        async with grpc.aio.insecure_channel(gate_word.target) as own:
+            await own.unary_unary("/xai_api.Chat/GetCompletion")(b"")
+
+    asyncio.run(main())
+    assert phases == {"unread"}
+    assert telemetry.by(semconv.REQUESTS, "provider", "library", "rpc") == {
+        ("x_ai", "grpc", "OK"): 2
+    }
+    (lease,) = telemetry.points(semconv.LEASE_DURATION)
+    assert lease.attributes[semconv.REQUEST_MODEL] == "grok-4"
+    assert lease.attributes[semconv.OPERATION_NAME] == "chat"
+    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
+
+
+def test_xai_through_the_sync_api(listen: Listen, instrument: Instrument) -> None:
+    """It runs on any-llm's own loop, where the channel is built at the first call."""
+    server = listen(FakeXai)
+    telemetry = instrument(scope="any_llm")
+    llm = AnyLLM.create("xai", **server.arguments)
+    for _ in range(2):
+        llm.completion(model="grok-4", messages=MESSAGES)
+    assert telemetry.by(semconv.REQUESTS, "name", "rpc") == {("xai", "OK"): 2}
+    assert telemetry.value(semconv.POOL_OPENED) == 1
+
+
+def test_single_client_of_xai_has_its_name(listen: Listen, instrument: Instrument) -> None:
+    """An SDK's client is taken for the channels that it holds."""
+    server = listen(FakeXai)
+    telemetry = instrument(scope="any_llm")
+
+    async def main() -> None:
+        from xai_sdk import AsyncClient
+        from xai_sdk.chat import user
+
+        client = AsyncClient(**server.arguments)
+        GlueLLMInstrumentor.instrument_client(client, "assistant")
+        await client.chat.create(model="grok-4", messages=[user("hello")]).sample()
+        await client.close()
+
+    asyncio.run(main())
+    assert telemetry.by(semconv.REQUESTS, "name") == {"assistant": 1}
+
+
+# Beside others
+
+
+@pytest.fixture
+def spans_of_grpc(providers: Telemetry) -> Iterator[None]:
+    """OpenTelemetry's own instrumentation of grpc.aio is on."""
+    instrumentor = GrpcAioInstrumentorClient()
+    instrumentor.instrument(tracer_provider=providers.tracer_provider)
+    yield
+    instrumentor.uninstrument()
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "sync"])
+def test_wait_is_below_the_calls_own_span(
+    listen: Listen, instrument: Instrument, spans_of_grpc: None, kind: str
+) -> None:
+    """The client span of opentelemetry-instrumentation-grpc is current when the lease begins."""
+    server = listen(GrpcServer, setup_after=0.2)
+    telemetry = instrument(span_min_duration=0.01)
+
+    async def calls() -> None:
+        async with grpc.aio.insecure_channel(server.target) as channel:
+            await channel.unary_unary("/test.Service/One")(b"", wait_for_ready=True)
+            async for _ in channel.unary_stream("/test.Service/Many")(b""):
+                pass
+
+    def sync_calls() -> None:
+        # As its instrumentor does it, which takes the global tracer provider whatever it is given.
+        spans = client_interceptor(tracer_provider=telemetry.tracer_provider)
+        with grpc.insecure_channel(server.target) as bare:
+            channel = intercept_channel(bare, spans)
+            channel.unary_unary("/test.Service/One")(b"", wait_for_ready=True)
+            list(channel.unary_stream("/test.Service/Many")(b""))
+
+    if kind == "sync":
+        sync_calls()
+    else:
+        asyncio.run(calls())
+    (wait,) = telemetry.spans("HTTP wait_for_connection")
+    clients = [span for span in telemetry.spans() if span.kind.name == "CLIENT"]
+    assert len(clients) == 2
+    one = next(span for span in clients if span.name.endswith("One"))
+    assert wait.parent is not None
+    assert wait.parent.span_id == one.context.span_id
+    leased = [p for p in telemetry.points(semconv.LEASE_DURATION) if p.count]
+    examples = {example.span_id for point in leased for example in point.exemplars}
+    assert examples <= {span.context.span_id for span in clients}
+    assert examples
+    assert telemetry.by(semconv.REQUESTS, "rpc") == {"OK": 2}
+
+
+def test_exporters_own_channel_is_state_only(listen: Listen, instrument: Instrument) -> None:
+    """OTLP over gRPC is a sync channel: in scope "all" it is seen, and not counted."""
+    server = listen(GrpcServer)
+    telemetry = instrument()
+    exporter = OTLPMetricExporter(endpoint=f"http://{server.target}", insecure=True, timeout=5)
+    token = context.attach(context.set_value("suppress_instrumentation", True))
+    data = telemetry.reader.get_metrics_data()
+    assert data is not None
+    with contextlib.suppress(Exception):
+        exporter.export(data)
+    context.detach(token)
+    exporter.shutdown()
+    server.timeline.wait_for("request")
+    assert telemetry.by(semconv.POOL_OPENED, "library") == {"grpc": 1}
+    assert telemetry.by(semconv.REQUESTS, "rpc") == {}
+    assert telemetry.count(semconv.LEASE_DURATION) == 0
+
+
+# The host first
+
+
+def test_nothing_of_the_calls_content_leaves(
+    listen: Listen, instrument: Instrument, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No method, metadata, message, status text or baggage; the keys are those of the contract."""
+    server = listen(GrpcServer)
+    telemetry = instrument(metrics="full", span_min_duration=0, model_attributes=True)
+    path = f"/{SECRET}/{SECRET}"
+    server.script.set(path, Reply(status=500), Reply())
+    token = context.attach(baggage.set_baggage("secret", SECRET))
+    call = current_call.set(Call("xai", "model-1", "chat"))
+    metadata = (("authorization", f"Bearer {SECRET}"), (f"x-{SECRET}", SECRET))
+
+    async def aio_calls() -> None:
+        async with grpc.aio.insecure_channel(server.target) as channel:
+            with contextlib.suppress(grpc.RpcError):
+                await channel.unary_unary(path)(SECRET.encode(), metadata=metadata)
+            async for _ in channel.unary_stream(path)(
+                SECRET.encode(), metadata=metadata, wait_for_ready=True
+            ):
+                text = str(snapshot()) + json.dumps(snapshot().to_dict())
+                assert SECRET not in text
+        async with grpc.aio.insecure_channel(f"unix:///tmp/{SECRET}") as channel:
+            with contextlib.suppress(grpc.RpcError):
+                await channel.unary_unary(path)(b"")
+
+    asyncio.run(aio_calls())
+    with grpc.insecure_channel(server.target) as channel:
+        channel.unary_unary(path)(SECRET.encode(), metadata=metadata)
+    current_call.reset(call)
+    context.detach(token)
+    told = everything(telemetry, caplog)
+    assert SECRET not in told
+    keys = {key for points in telemetry.collect().values() for p in points for key in p.attributes}
+    assert keys <= KNOWN
+
+
+def test_failure_of_ours_stays_ours(
+    listen: Listen, instrument: Instrument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever breaks in us, calls go on and it is counted."""
+    from opentelemetry.instrumentation.gluellm.pool.channel import TrackedChannel
+    from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
+
+    server = listen(GrpcServer)
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ValueError(SECRET)
+
+    async def aio_calls() -> None:
+        async with grpc.aio.insecure_channel(server.target) as channel:
+            assert await channel.unary_unary("/")(b"") == b"ok"
+            assert [part async for part in channel.unary_stream("/")(b"")] == [b"ok"]
+
+    for owner, name in (
+        (PoolTracker, "begin"),
+        (PoolTracker, "released"),
+        (TrackedChannel, "entered"),
+        (TrackedChannel, "answered"),
+        (TrackedChannel, "completed"),
+        (TrackedChannel, "seen"),
+        (DurationObserver, "tell"),
+    ):
+        telemetry = instrument()
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, broken)
+            asyncio.run(aio_calls())
+            with grpc.insecure_channel(server.target) as channel:
+                assert channel.unary_unary("/")(b"") == b"ok"
+                assert list(channel.unary_stream("/")(b"")) == [b"ok"]
+            telemetry.collect()
+            assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) > 0, name
+        GlueLLMInstrumentor().uninstrument()
+
+
+def test_calls_make_no_cyclic_garbage_and_keep_nothing(
+    listen: Listen, instrument: Instrument
+) -> None:
+    """No channel, call or stream stays because of us. gRPC itself keeps each loop."""
+    server = listen(GrpcServer)
+    telemetry = instrument()
+    kept: list[weakref.ref[Any]] = []
+
+    async def calls() -> None:
+        channel = grpc.aio.insecure_channel(server.target)
+        kept.append(weakref.ref(channel))
+        for _ in range(5):
+            call = channel.unary_unary("/")(b"")
+            kept.append(weakref.ref(call))
+            await call
+            stream = channel.unary_stream("/")(b"")
+            kept.append(weakref.ref(stream))
+            async for _ in stream:
+                pass
+            await until(stream.done)
+
+    asyncio.run(calls())
+    with grpc.insecure_channel(server.target) as channel:
+        kept.append(weakref.ref(channel))
+        stream = channel.unary_stream("/")(b"")
+        kept.append(weakref.ref(stream))
+        list(stream)
+    del channel, stream
+
+    def gone() -> bool:
+        gc.collect()
+        return all(reference() is None for reference in kept)
+
+    wait_until(gone)
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+    assert not [t for t in threading.enumerate() if t.name == "gluellm-grpc-channels"]
+
+
+def test_looking_makes_no_channel_connect(listen: Listen, instrument: Instrument) -> None:
+    """An idle channel stays idle, however often it is collected."""
+    server = listen(GrpcServer)
+    telemetry = instrument()
+
+    async def main() -> None:
+        async with grpc.aio.insecure_channel(server.target) as channel:
+            await channel.unary_unary("/")(b"")
+            server.hang_up()
+            await until(lambda: channel.get_state() is grpc.ChannelConnectivity.IDLE)
+            for _ in range(20):
+                telemetry.collect()
+                str(snapshot())
+                await asyncio.sleep(0.01)
+            assert channel.get_state() is grpc.ChannelConnectivity.IDLE
+
+    asyncio.run(main())
+    assert server.timeline.count("accept") == 1
+
+
+def test_several_loops_have_a_channel_each(listen: Listen, instrument: Instrument) -> None:
+    """In threads of their own, at the same time, under one name."""
+    server = listen(GrpcServer)
+    telemetry = instrument()
+
+    async def calls() -> None:
+        async with grpc.aio.insecure_channel(server.target) as channel:
+            for _ in range(20):
+                await channel.unary_unary("/")(b"")
+
+    threads = [threading.Thread(target=lambda: asyncio.run(calls())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert telemetry.by(semconv.REQUESTS, "rpc") == {"OK": 80}
+    assert telemetry.value(semconv.POOL_OPENED) == 4
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
