@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,14 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import PoolSnapshot, Snapshot
 from support.fake_llms import FakeLLMs
 from support.fake_lm_studio import FakeLMStudio
-from support.grpc_server import GrpcServer
-from support.listener import Listen
+from support.fake_xai import FakeXai
+from support.listener import Listen, ServerLoop
 from support.network import Certificates
 from support.proxies import HTTPProxy
 from support.telemetry import Telemetry
 
 from .calls import ENVIRONMENT, call, create
 from .rows import Row
-from .xai import Answers
 
 Points = dict[str, list[Any]]
 
@@ -76,9 +75,8 @@ class Fakes:
                 yield f"127.0.0.1:{studio.port}", studio.port
                 return
             if row.provider == "xai":
-                grpc_server = self._listen(GrpcServer)
-                grpc_server.script = Answers(look=look)
-                yield f"localhost:{grpc_server.port}", grpc_server.port
+                xai = self._listen(WatchedXai, look=look)
+                yield f"localhost:{xai.port}", xai.port
                 return
             if row.provider == "watsonx":
                 yield self._watsonx(row, look, patch)
@@ -106,10 +104,24 @@ class Fakes:
         return "", 443
 
 
+class WatchedXai(FakeXai):
+    """xAI's server; ``look`` is called before a call is answered."""
+
+    def __init__(self, servers: ServerLoop, *, look: Callable[[str], None]) -> None:
+        self._look = look
+        super().__init__(servers)
+
+    async def answer(self, path: str, context: Any) -> AsyncIterator[bytes]:
+        """Answer one call."""
+        self._look(path)
+        async for piece in super().answer(path, context):
+            yield piece
+
+
 class Detour(HTTPProxy):
     """A proxy whose every tunnel ends at one port of loopback."""
 
-    def __init__(self, servers: Any, *, port: int) -> None:
+    def __init__(self, servers: ServerLoop, *, port: int) -> None:
         self._port = port
         super().__init__(servers)
 
@@ -118,10 +130,12 @@ class Detour(HTTPProxy):
 
 
 def _ask_the_hub_at(origin: str, directory: Path, patch: pytest.MonkeyPatch) -> None:
-    """What HF_ENDPOINT and HF_HOME do, which are read at import only."""
-    from huggingface_hub import constants
+    """What HF_ENDPOINT and HF_HOME do, which are read at import only; and begin anew: the sync
+    client that asks is kept for the process, with the limits that it was built with."""
+    from huggingface_hub import close_session, constants
     from huggingface_hub.utils import _detect_agent, _http
 
+    close_session()
     patch.setattr(constants, "ENDPOINT", origin)
     patch.setattr(constants, "AGENT_HARNESSES_PATH", str(directory / "harnesses.json"))
     patch.setattr(_detect_agent, "_registry", None)

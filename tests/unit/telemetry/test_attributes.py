@@ -117,7 +117,10 @@ def test_histograms_do_not_share_their_sets() -> None:
     origin = Scene().origin
     first, second = HistogramAttributes("first"), HistogramAttributes("second")
     assert first.of(origin, protocol="2") == {**ORIGIN, "network.protocol.version": "2"}
-    assert first.of(origin, protocol="websocket") == {**ORIGIN, "network.protocol.name": "websocket"}
+    assert first.of(origin, protocol="websocket") == {
+        **ORIGIN,
+        "network.protocol.name": "websocket",
+    }
     assert second.of(origin, model="2") == {**ORIGIN, "gen_ai.request.model": "2"}
 
 
