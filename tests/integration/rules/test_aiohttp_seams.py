@@ -26,6 +26,7 @@ SEAMS = {
         "close_reason",
         "connection_close",
         "connection_setup",
+        "read",
         "release",
         "request",
         "response",
