@@ -99,6 +99,7 @@ def check_metrics(seen: Seen, row: Row) -> None:
     origin = {**pool, semconv.SERVER_ADDRESS: row.host, semconv.SERVER_PORT: seen.port}
     during = seen.during.points
     live = value(during, semconv.POOL_LIVE, pool)
+    assert live is not None
     assert live >= row.calling
     for metric, limit in (
         (semconv.CONNECTION_MAX, row.maximum),
