@@ -242,26 +242,29 @@ def test_an_ended_call_limits_nothing(installed: PoolLimits) -> None:
     assert (pool._max_connections, getattr(pool, LIMITS_FROM)) == (50, None)
 
 
-def test_what_is_left_of_ours_passes_everything_on(errors: list[str]) -> None:
+@pytest.mark.parametrize("name", ["__init__", "handle_request"])
+def test_what_is_left_of_ours_passes_everything_on(name: str, errors: list[str]) -> None:
     """Somebody wrapped it since, so it can't be taken out."""
     limits = PoolLimits(errors.append)
     limits.install()
     with inside():
         pool = httpcore.ConnectionPool()
-    wrapped = httpcore.ConnectionPool.__init__
+    ours = vars(httpcore.ConnectionPool)[name]
 
-    def foreign(self: Any, *args: Any, **kwargs: Any) -> None:
-        wrapped(self, *args, **kwargs)
+    def foreign(*args: Any, **kwargs: Any) -> Any:
+        return ours(*args, **kwargs)
 
-    original = wrapped.__wrapped__  # type: ignore[attr-defined]
-    httpcore.ConnectionPool.__init__ = foreign  # type: ignore[method-assign]
+    setattr(httpcore.ConnectionPool, name, foreign)
     try:
         limits.uninstall()
         with inside():
             assert httpcore.ConnectionPool(max_connections=50)._max_connections == 50
-        assert getattr(pool, POOL_TIMEOUT) == 0.5
+        request = httpcore.Request("GET", "unknown://127.0.0.1/")
+        with pytest.raises(httpcore.UnsupportedProtocol):
+            pool.handle_request(request)
+        assert request.extensions == {}
     finally:
-        httpcore.ConnectionPool.__init__ = original  # type: ignore[method-assign]
+        setattr(httpcore.ConnectionPool, name, ours.__wrapped__)
     assert errors == []
 
 
