@@ -29,8 +29,7 @@ class Urllib3Adapter(Adapter):
 
     MODULES: ClassVar = {"urllib3": "urllib3"}
     LOST: ClassVar = {
-        "request": "everything about pools of this library",
-        "acquire": "everything about pools of this library, since it has no other place to begin",
+        "acquire": "everything about pools of this library",
         "wait": "telling a wait in the queue from an immediate acquire, and the pool timeout",
         "release": "lease durations and finished requests",
         "answer": "telling the phase awaiting_response from the read of a preloaded body",
@@ -38,7 +37,7 @@ class Urllib3Adapter(Adapter):
         "connection_setup": "the end of the phase connecting, set-up times, failures to connect",
         "connection_tls": "the times of TCP and TLS within a set-up",
         "connection_close": "connections closed, and why",
-        "proxy": "failures of a proxy, and the origins behind one that forwards",
+        "proxy": "the origins behind a proxy that forwards",
         "read": "telling the phases reading and unread apart",
         "state": "open connections, limits and occupancy",
         "pool_owner": "the provider of pools that are built inside an any-llm call",
@@ -49,9 +48,11 @@ class Urllib3Adapter(Adapter):
     def __init__(self) -> None:
         super().__init__()
         self._admissions: list[Admission] = []
+        self._responses: ResponseSeams | None = None
 
     def install(self, surroundings: Surroundings) -> None:
         super().install(surroundings)
+        when_imported("urllib3.http2.connection", self._install_http2)
         when_imported("botocore.session", self._install_sessions)
         when_imported("botocore.httpsession", self._install_http_sessions)
 
@@ -59,6 +60,7 @@ class Urllib3Adapter(Adapter):
         for admission in self._admissions:
             admission.active = False
         self._admissions.clear()
+        self._responses = None
 
     def patch(
         self,
@@ -71,12 +73,12 @@ class Urllib3Adapter(Adapter):
         self._admissions.append(admission)
         registry = admission.registry
         responses = ResponseSeams(registry, tell_streaming=surroundings.tell_streaming)
-        requests = RequestSeams(admission, responses)
+        self._responses = responses
+        requests = RequestSeams(admission)
         connections = ConnectionSeams(registry)
         pools = PoolSeams(admission)
 
         pool = _of(module, "connectionpool", "HTTPConnectionPool")
-        secure_pool = _of(module, "connectionpool", "HTTPSConnectionPool")
         connection = _of(module, "connection", "HTTPConnection")
         secure_connection = _of(module, "connection", "HTTPSConnection")
         response = _of(module, "response", "HTTPResponse")
@@ -113,7 +115,6 @@ class Urllib3Adapter(Adapter):
         seam("connection_tls", connection, "_new_conn", connections.new_socket)
         seam("connection_tls", connection, "_tunnel", connections.tunnel)
         seam("connection_close", connection, "close", connections.close)
-        seam("proxy", secure_pool, "_prepare_proxy", requests.prepare_proxy)
         probed("proxy", callable(getattr(pool, "urlopen", None)))
 
         def follow_forwarding() -> None:
@@ -129,16 +130,21 @@ class Urllib3Adapter(Adapter):
         if probed("pool_close", probes.manager(manager)):
             seam("pool_close", manager, "clear", pools.clear)
         probed("executor", executors.probe())
-        seam("request", pool, "_make_request", requests.make_request)
         released = probes.takes(pool, "_put_conn", "conn")
         if probed("release", released):
             seam("release", pool, "_put_conn", requests.put_conn)
         state = probed("state", probes.pool_state(pool))
         probed("wait", state)
         # Without its end, or the state of its pool, a request would stay under way for ever.
-        usable = state and released and found["request"] and found["connection_close"]
+        ends = found["connection_setup"] and found["connection_close"] and found["answer"]
+        usable = state and released and ends
         if probed("acquire", usable and probes.takes(pool, "_get_conn", "timeout")):
             seam("acquire", pool, "_get_conn", requests.get_conn)
+
+    def _install_http2(self, module: ModuleType) -> None:
+        connection: Any = getattr(module, "HTTP2Connection", None)
+        if self._responses is not None and callable(getattr(connection, "getresponse", None)):
+            self._patches.wrap(connection, "getresponse", self._responses.getresponse)
 
     def _install_sessions(self, module: ModuleType) -> None:
         # botocore imports urllib3, so this comes after it.

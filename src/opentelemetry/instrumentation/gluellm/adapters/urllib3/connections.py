@@ -6,15 +6,22 @@ connection is known from the first request that gets it, by a note on the librar
 
 from __future__ import annotations
 
+import sys
 import weakref
-from typing import Any
+from types import NoneType
+from typing import Any, Final
 
 from ...pool.connection import TrackedConnection
-from ...pool.lease import READING, Lease
+from ...pool.lease import CONNECTING, READING, Lease
 from ...pool.registry import PoolRegistry, is_host
 from ...pool.tracker import PoolTracker
+from .failures import fail, failure_of
 from .marks import ASKED, CONNECTION, REFERENCE, connection_of, running
 from .responses import IN_HEAD
+
+_LIBRARIES: Final = ("urllib3", "http.client")
+"""Whose exceptions are about the request. Another one may be the application's, which sends the
+request while it handles that."""
 
 
 def asked_of(pool: Any) -> tuple[bytes, int | None, bytes]:
@@ -95,6 +102,7 @@ class ConnectionSeams:
         registry = self._registry
         clock = registry.clock
         failures = registry.failures
+        failed = self._failed
 
         def connect(self_: Any) -> Any:
             record = self_._gluellm_connection
@@ -106,7 +114,14 @@ class ConnectionSeams:
             ):
                 return original(self_)
             record.connect_started_at = record.connect_started_at or clock()
-            result = original(self_)
+            try:
+                result = original(self_)
+            except BaseException as error:
+                # Here, and not where the connection is closed: a back-off may come first.
+                lease = running(record)
+                if lease is not None:
+                    failed(lease, error)
+                raise
             try:
                 _connected(self_, record, clock())
             except Exception as error:
@@ -114,6 +129,12 @@ class ConnectionSeams:
             return result
 
         return connect
+
+    def _failed(self, lease: Lease, error: BaseException) -> None:
+        try:
+            fail(lease, failure_of(lease, error))
+        except Exception as own:
+            self._registry.failures.caught("urllib3.failed", own)
 
     def new_socket(self, original: Any) -> Any:
         """The TCP connection, to the origin or to a proxy."""
@@ -194,7 +215,14 @@ def closing(record: TrackedConnection) -> None:
         record.close(record.closing or ("error" if reading else "response_incomplete"))
         if not reading:
             lease.tracker.released(lease)
-    # Else the request on it fails, and whoever sees that tells with what.
+    elif lease.phase != CONNECTING or not record.connect_started_at:
+        # It failed while it was sent, or was interrupted on the way. A set-up that fails tells so.
+        error = sys.exc_info()[1]
+        known = isinstance(error, OSError) or not isinstance(error, (Exception, NoneType))
+        if error is not None and (known or type(error).__module__.startswith(_LIBRARIES)):
+            fail(lease, failure_of(lease, error), unwinding=True)
+        else:
+            fail(lease, "write_error", unwinding=True)
 
 
 def _idle_reason(record: TrackedConnection) -> str:
@@ -206,21 +234,6 @@ def _idle_reason(record: TrackedConnection) -> str:
         return "garbage_collected"
     # One that it has taken from its queue, it closes because the peer has.
     return "pool_closed" if pool.pool is None else "server_disconnect"
-
-
-def fail(lease: Lease, error: str, *, unwinding: bool = False) -> None:
-    """A request is over with an error, and its connection with it.
-
-    Where a finalizer can be the one who tells, it is ``unwinding``.
-    """
-    record = lease.connection
-    if lease.answered_at:
-        lease.error = error
-        lease.tracker.released(lease)
-    else:
-        lease.tracker.failed(lease, error, unwinding=unwinding)
-    if record is not None:
-        record.close("cancelled" if error == "cancelled" else "error")
 
 
 def _end(lease: Lease, error: str) -> None:

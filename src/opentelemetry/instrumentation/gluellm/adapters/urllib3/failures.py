@@ -52,3 +52,18 @@ def _innermost(error: BaseException) -> BaseException:
             break
         error = inner
     return error
+
+
+def fail(lease: Lease, error: str, *, unwinding: bool = False) -> None:
+    """A request is over with an error, and its connection with it.
+
+    Where a finalizer can be the one who tells, it is ``unwinding``.
+    """
+    record = lease.connection
+    if lease.answered_at:
+        lease.error = error
+        lease.tracker.released(lease)
+    else:
+        lease.tracker.failed(lease, error, unwinding=unwinding)
+    if record is not None:
+        record.close("cancelled" if error == "cancelled" else "error")

@@ -16,12 +16,11 @@ from ...pool.connection import TrackedConnection
 from ...pool.lease import Lease
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
-from .connections import asked_of, fail, record_of
+from .connections import asked_of, record_of
 from .executors import note_executor
-from .failures import failure_of
-from .marks import CONNECTION, connection_of, running
+from .failures import fail, failure_of
+from .marks import CONNECTION
 from .pools import forwards
-from .responses import ResponseSeams
 
 _FORWARDED: Final[ContextVar[tuple[bytes, int | None, bytes] | None]] = ContextVar(
     "gluellm_urllib3_forwarded", default=None
@@ -35,10 +34,9 @@ another thread was faster."""
 class RequestSeams:
     """Replacements for the methods of a pool that a request passes through."""
 
-    def __init__(self, admission: Admission, responses: ResponseSeams) -> None:
+    def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._registry = admission.registry
-        self._responses = responses
         self.on_forwarding: Callable[[], None]
         """Called when a pool is tracked whose proxy forwards, which was there before us."""
 
@@ -122,51 +120,6 @@ class RequestSeams:
 
         return _get_conn
 
-    def prepare_proxy(self, original: Any) -> Any:
-        """The connection is established through a proxy, before the request is made on it."""
-        failed = self._failed
-
-        def _prepare_proxy(self_: Any, conn: Any) -> Any:
-            try:
-                return original(self_, conn)
-            except BaseException as error:
-                lease = self._lease(conn)
-                if lease is not None:
-                    failed(lease, error)
-                raise
-
-        return _prepare_proxy
-
-    def make_request(self, original: Any) -> Any:
-        """The request is sent on its connection, and answered."""
-        registry = self._registry
-        failures = registry.failures
-        failed = self._failed
-        answered = self._responses.answered
-
-        def _make_request(self_: Any, conn: Any, *args: Any, **kwargs: Any) -> Any:
-            record = getattr(conn, CONNECTION, None)
-            lease = None if record is None else record.lease
-            if lease is None or lease.ended or lease.tracker.registry is not registry:
-                return original(self_, conn, *args, **kwargs)
-            tracker = lease.tracker
-            if tracker.entered == 1:
-                tracker.read_timeout = _seconds(kwargs.get("timeout")) or tracker.read_timeout
-            try:
-                response = original(self_, conn, *args, **kwargs)
-            except BaseException as error:
-                # Here, and not where the connection is closed: a back-off may come first.
-                failed(lease, error)
-                raise
-            if not lease.answered_at:
-                try:
-                    answered(lease, response)
-                except Exception as error:
-                    failures.caught("urllib3.answered", error)
-            return response
-
-        return _make_request
-
     def put_conn(self, original: Any) -> Any:
         """The connection is given back. What the pool has no room for is closed."""
         registry = self._registry
@@ -218,12 +171,6 @@ class RequestSeams:
             record.origin = lease.origin
             record.switch(record.protocol)
         return record
-
-    def _lease(self, connection: Any) -> Lease | None:
-        lease = running(connection_of(connection))
-        if lease is None or lease.tracker.registry is not self._registry:
-            return None
-        return lease
 
     def _failed(self, lease: Lease, error: BaseException) -> None:
         try:

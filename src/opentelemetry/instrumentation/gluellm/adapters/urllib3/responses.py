@@ -7,12 +7,13 @@ anybody has got hold of it.
 
 from __future__ import annotations
 
+import inspect
 from contextvars import ContextVar
 from typing import Any, Final
 
 from ...pool.lease import READING, UNREAD, Lease
 from ...pool.registry import PoolRegistry
-from .failures import failure_of
+from .failures import fail, failure_of
 from .marks import LEASE
 
 IN_HEAD: Final[ContextVar[Lease | None]] = ContextVar("gluellm_urllib3_head", default=None)
@@ -31,16 +32,20 @@ class ResponseSeams:
         """A connection waits for a response's head."""
         registry = self._registry
         failures = registry.failures
-        answered = self.answered
+        answered, failed = self.answered, self._failed
 
-        def getresponse(self_: Any, *args: Any, **kwargs: Any) -> Any:
+        # urllib3 1.26 tries an argument of Python 2 first, and takes a TypeError for an answer.
+        def getresponse(self_: Any) -> Any:
             record = self_._gluellm_connection
             lease = None if record is None else record.lease
             if lease is None or lease.ended or lease.tracker.registry is not registry:
-                return original(self_, *args, **kwargs)
+                return original(self_)
             token = IN_HEAD.set(lease)
             try:
-                response = original(self_, *args, **kwargs)
+                response = original(self_)
+            except BaseException as error:
+                failed(lease, error)
+                raise
             finally:
                 IN_HEAD.reset(token)
             try:
@@ -52,6 +57,14 @@ class ResponseSeams:
             return response
 
         return getresponse
+
+    def _failed(self, lease: Lease, error: BaseException) -> None:
+        try:
+            # What is read in here times out with the socket's own error.
+            silent = isinstance(error, TimeoutError)
+            fail(lease, "read_timeout" if silent else failure_of(lease, error))
+        except Exception as own:
+            self._registry.failures.caught("urllib3.failed", own)
 
     def answered(self, lease: Lease, response: Any) -> None:
         """A response's head has come."""
@@ -82,8 +95,10 @@ class ResponseSeams:
         clock = registry.clock
         failures = registry.failures
         lease_of = self._lease_of
+        has_read1 = "read1" in inspect.signature(original).parameters  # since urllib3 2.1
 
-        def _fp_read(self_: Any, *args: Any, **kwargs: Any) -> Any:
+        # In the path of every chunk: arguments that are collected and spread cost more than all.
+        def _fp_read(self_: Any, amt: int | None = None, *, read1: bool = False) -> Any:
             lease = self_._gluellm_lease
             if lease is None:
                 try:
@@ -91,10 +106,10 @@ class ResponseSeams:
                 except Exception as error:
                     failures.caught("urllib3.read", error)
             if not lease or lease.ended or lease.tracker.registry is not registry:
-                return original(self_, *args, **kwargs)
+                return original(self_, amt, read1=read1) if has_read1 else original(self_, amt)
             lease.enter(READING, clock())
             try:
-                data = original(self_, *args, **kwargs)
+                data = original(self_, amt, read1=read1) if has_read1 else original(self_, amt)
             except BaseException as error:
                 _note(lease, error)
                 raise
