@@ -83,10 +83,14 @@ class ResponseSeams:
         registry = self._registry
         caught = registry.failures.caught
 
-        def _release(self_: Any, key: Any, protocol: Any, **kwargs: Any) -> None:
-            record = getattr(protocol, CONNECTION, None)
+        # Its keyword is written out, since passing ``**kwargs`` on would cost most of all here.
+        def _release(self_: Any, key: Any, protocol: Any, *, should_close: bool = False) -> None:
+            try:
+                record = protocol._gluellm_connection
+            except AttributeError:  # somebody's own protocol
+                record = None
             if record is None or record.lease is None or record.tracker.registry is not registry:
-                original(self_, key, protocol, **kwargs)
+                original(self_, key, protocol, should_close=should_close)
                 return
             lease = record.lease
             try:
@@ -100,7 +104,7 @@ class ResponseSeams:
             except Exception as error:
                 caught("aiohttp.release", error)
             try:
-                original(self_, key, protocol, **kwargs)
+                original(self_, key, protocol, should_close=should_close)
             finally:
                 record.lease = None
 
