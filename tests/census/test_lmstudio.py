@@ -49,7 +49,8 @@ def test_calls_are_told_as_churn(fakes: Fakes, caplog: pytest.LogCaptureFixture)
     told = CHURN.match(line)
     assert told is not None, line
     assert int(told["pools"]) >= 10
-    assert 5 <= float(told["per_call"]) <= ROW.pools  # a call may be under way
+    # A call may be under way that has yet to open most of its own.
+    assert ROW.pools * (CALLS - 1) / CALLS <= float(told["per_call"]) <= ROW.pools
     assert CURE in line
     (finding,) = findings
     assert finding.seen.startswith("18 pools opened for 18 requests of 3 calls (1.0 per pool)")
