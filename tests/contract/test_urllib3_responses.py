@@ -50,7 +50,13 @@ def test_preloaded_body_is_reading(
     exchange.head()
     exchange.close()
     assert_rows(telemetry, new())
-    assert_phases(telemetry, awaiting_response=0.15, reading=0.2)
+    timeline = server.timeline
+    head = timeline.at("head")
+    assert_phases(
+        telemetry,
+        awaiting_response=head - timeline.at("request"),
+        reading=timeline.at("body_end") - head,
+    )
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
 
 
