@@ -116,7 +116,15 @@ ROWS: tuple[Row, ...] = (
     ),
     *(_row(provider, "anthropic", "httpx", _LARGE, (600, 600)) for provider in _ANTHROPIC),
     _row("groq", "groq", "httpx", _HTTPX, (60, 60)),
-    _row("together", "together", "httpx", _HTTPX, (60, 60)),
+    _row(
+        "together",
+        "together",
+        "httpx",
+        _HTTPX,
+        (60, 60),
+        note="any-llm 1.40 can't import together 3.x, which its extra installs: install "
+        "`together<3`.",
+    ),
     _row(
         "cerebras",
         "cerebras-cloud-sdk",
