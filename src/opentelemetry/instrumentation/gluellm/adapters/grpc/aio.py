@@ -8,9 +8,8 @@ import weakref
 from types import FrameType
 from typing import Any
 
-from ...pool.lease import Lease
+from ...pool.lease import READING, UNREAD, Lease
 from .calls import Argument, Calls
-from .marks import LEASE
 from .outcomes import CANCELLED, status_name
 
 
@@ -28,16 +27,22 @@ class _CallEnds:
         self._call = weakref.ref(call)
 
     def __call__(self) -> None:
-        if self._lease.ended:
+        lease = self._lease
+        if lease.ended:
             return
         call = self._call()
+        status = None
         try:
-            status = None if call is None else call._cython_call._status
+            if call is not None:
+                status = call._cython_call._status
+                if not status.code():
+                    self._calls.succeeded(lease)
+                    return
             name = CANCELLED if status is None else status_name(int(status.code()))
         except Exception as error:
             self._calls.failures.caught("grpc.status", error)
             status, name = None, CANCELLED
-        self._calls.end(self._lease, name, lambda: _text(status))
+        self._calls.end(lease, name, lambda: _text(status))
 
 
 class _HeadComes:
@@ -53,6 +58,9 @@ class _HeadComes:
         if not self._lease.ended and not preparation.cancelled():
             # Its exception stays for whom it concerns: to ask for it would silence a warning.
             self._calls.answered(self._lease)
+
+
+_ARGUMENTS = ("channel", "wait_for_ready", "deadline")
 
 
 class AioSeams:
@@ -79,12 +87,12 @@ class AioSeams:
         With interceptors that is in time, since these make the call in a task of their own.
         """
         calls = self._calls
-        known = calls.known
+        known, add = calls.known.references, calls.known.add
 
         def _register_call(self_: Any, call: Any) -> Any:
             try:
-                if known.of(self_._channel) is None:
-                    known.add(self_)
+                if id(self_._channel) not in known:
+                    add(self_)
             except Exception as error:
                 calls.failures.caught("grpc.register", error)
             return original(self_, call)
@@ -94,16 +102,28 @@ class AioSeams:
     def call_init(self, original: Any) -> Any:
         """A call is made. With interceptors that is in their task and inside their spans."""
         begin, learn = self._begin, self._learn
-        core_of = Argument(original, "channel")
-        waits_of, deadline_of = Argument(original, "wait_for_ready"), Argument(original, "deadline")
-        known = self._calls.known
+        arguments = [Argument(original, name) for name in _ARGUMENTS]
+        core_of, waits_of, deadline_of = arguments
+        core_at, waits_at = core_of.place, waits_of.place
+        known = self._calls.known.references
+        surroundings = self._calls.admission.surroundings
+        everything, current_call = surroundings.everything, surroundings.current_call
 
+        # On the path of every call of the process, those out of scope included.
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
             original(self_, *args, **kwargs)
-            core = core_of.of(args, kwargs)
-            pool = known.of(core) or learn(core, sys._getframe(1))
-            if pool is not None:
-                begin(self_, pool, core, waits_of.of(args, kwargs), deadline_of.of(args, kwargs))
+            core = args[core_at] if len(args) > core_at else core_of.of(args, kwargs)
+            reference = known.get(id(core))
+            pool = learn(core, sys._getframe(1)) if reference is None else reference()
+            if pool is None or (
+                not everything
+                and pool._gluellm_tracker is None
+                and pool._gluellm_owner is None
+                and current_call() is None
+            ):
+                return
+            waits = args[waits_at] if len(args) > waits_at else waits_of.of(args, kwargs)
+            begin(self_, pool, core, waits, deadline_of.of(args, kwargs) if waits else None)
 
         return __init__
 
@@ -124,17 +144,18 @@ class AioSeams:
 
     def _begin(self, call: Any, pool: Any, core: Any, waits: Any, deadline: Any) -> None:
         calls = self._calls
-        timeout = None
-        if waits and deadline is not None:
-            timeout = max(deadline - time.time(), 0.0)
-        lease = calls.begin(pool, core, waits=bool(waits), timeout=timeout)
+        if waits:
+            timeout = None if deadline is None else max(deadline - time.time(), 0.0)
+            lease = calls.begin(pool, core, waits=True, timeout=timeout)
+        else:
+            lease = calls.begin(pool, core, waits=False, timeout=None)
         if lease is None:
             return
         try:
-            call._gluellm_lease = lease
             call._cython_call.add_done_callback(_CallEnds(calls, lease, call))
             preparation = getattr(call, "_preparation", None)
             if preparation is not None:
+                call._gluellm_lease = lease
                 preparation.add_done_callback(_HeadComes(calls, lease))
         except Exception as error:
             calls.failures.caught("grpc.begin", error)
@@ -146,23 +167,26 @@ class AioSeams:
 
         def _read(self_: Any) -> Any:
             pending = original(self_)
-            lease = getattr(self_, LEASE)
+            lease = self_._gluellm_lease
             return pending if lease is None or lease.ended else reading(lease, pending)
 
         return _read
 
     async def _reading(self, lease: Lease, pending: Any) -> Any:
-        channel = lease.channel
-        if channel is None:
-            return await pending
-        channel.reading(lease)
+        clock = lease.tracker.clock
+        lease.being_read = True
+        if lease.phase == UNREAD:
+            lease.enter(READING, clock())
         try:
             message = await pending
-            if message is not self._end_of_stream:
+            if not lease.answered_at and message is not self._end_of_stream:
                 self._calls.answered(lease)
+            return message
         finally:
-            channel.read(lease)
-        return message
+            # At the end of the stream the status may be on its way yet.
+            lease.being_read = False
+            if lease.phase == READING:
+                lease.enter(UNREAD, clock())
 
     def close(self, original: Any) -> Any:
         """A channel is closed: its calls may have some grace to end."""

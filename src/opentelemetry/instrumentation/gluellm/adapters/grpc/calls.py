@@ -7,16 +7,25 @@ from collections.abc import Callable
 from typing import Any
 
 from ...pool.channel import READY, SHUTDOWN, TrackedChannel
-from ...pool.lease import Lease
+from ...pool.lease import AWAITING_RESPONSE, CONNECTING, QUEUED, Lease
+from ...pool.loops import running_loop
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from ..marks import TRACKER
-from .channels import ChannelReader, KnownChannels, adopt, look, note_origin, target_of
-from .marks import ORIGIN
+from .channels import (
+    ChannelReader,
+    KnownChannels,
+    adopt,
+    look,
+    note_origin,
+    state_of,
+    target_of,
+)
 from .outcomes import CANCELLED, OK, error_type
 from .sampling import Sampler
 
 Arguments = tuple[Any, ...]
+_NOT_OUT = (QUEUED, CONNECTING)
 
 
 class Calls:
@@ -31,6 +40,7 @@ class Calls:
         """Whether a channel can be asked for its state."""
         self.reads_told = False
         """Whether reads of streams are noted."""
+        self._current_call = admission.surroundings.current_call
         self._inside = reader.inside
         self._looks = reader.looks
         self._sampler = sampler
@@ -52,26 +62,40 @@ class Calls:
         ``waits`` tells whether it waits for the channel to be ready, ``timeout`` is its own in
         seconds. Raises nothing.
         """
-        lease = None
+        lease: Lease | None = None
         try:
-            host, port, scheme = getattr(pool, ORIGIN) or note_origin(pool, target_of(core))
-            tracker = self._tracker(pool, host)
-            if tracker is None or tracker.channel is None:
-                return None
+            host, port, scheme = pool._gluellm_origin or note_origin(pool, target_of(core))
+            tracker = pool._gluellm_tracker
+            if tracker is None or not tracker.open or tracker.registry is not self.registry:
+                tracker = self._tracker(pool, host)
+                if tracker is None:
+                    return None
+            elif tracker.loop is None:
+                tracker.loop = running_loop()
             channel = tracker.channel
-            channel.reads_told = self.reads_told
-            if self.tells_state:
+            if not self.tells_state:
+                channel.seen(READY)
+            elif state_of(core) != channel.state:
                 look(core, tracker)
                 if channel.state == SHUTDOWN:
                     return None
-            else:
-                channel.seen(READY)
-            lease = tracker.begin(host, port, scheme, self.admission.call())
-            channel.entered(lease, waits=waits, timeout=timeout)
+            call = self._current_call()
+            if call is not None and call.ended:
+                call = None
+            made: Lease = tracker.begin(host, port, scheme, call)
+            lease = made
+            if channel.state == READY and not waits:
+                # As it is for nearly every call: it has what it needs, and nobody tells since when.
+                made.channel = channel
+                made.acquire_known = False
+                made.acquired_at = made.entered_at
+                made.phase = AWAITING_RESPONSE
+                return made
+            channel.entered(made, waits=waits, timeout=timeout)
             # Not for a suppressed call of a sync channel: it may be an exporter's, and who exports
             # what is logged holds the log's lock, for which a finalizer that logs would wait while
             # our thread holds the channel's.
-            asks = self.tells_state and (self._looks or lease.counted)
+            asks = self.tells_state and (self._looks or made.counted)
             if channel.state != READY and asks:
                 self._sampler.watch(channel, self._look)
         except Exception as error:
@@ -85,6 +109,22 @@ class Calls:
         """The call was not made after all."""
         if lease.channel is not None:
             lease.channel.withdraw(lease)
+
+    def succeeded(self, lease: Lease) -> None:
+        """A call ended as it should. Raises nothing."""
+        channel = lease.channel
+        try:
+            if channel is None or channel.state != READY or lease.phase in _NOT_OUT:
+                self.end(lease, OK, _no_text)
+                return
+            lease.status = OK
+            lease.tracker.released(lease)
+            if not lease.answered_at:
+                lease.answered_at = lease.ended_at
+            if lease.waited and lease.counted:
+                lease.tracker.observer.lease_waited(lease)
+        except Exception as error:
+            self.failures.caught("grpc.end", error)
 
     def end(self, lease: Lease, status: str, text: Callable[[], str]) -> None:
         """A call has its status. Reached by finalizers where that is CANCELLED. Raises nothing."""
@@ -132,11 +172,16 @@ class Calls:
         except Exception as error:
             self.failures.caught("grpc.close", error)
 
-    def _tracker(self, pool: Any, host: bytes) -> PoolTracker | None:
+    def _tracker(self, pool: Any, host: bytes) -> Any:
+        """The tracker of a channel that has none, or one that is over."""
         before: PoolTracker | None = getattr(pool, TRACKER)
         if before is not None and before.channel is not None and before.channel.state == SHUTDOWN:
             return None  # the library is about to refuse the call
-        return self.admission.tracker(pool, host.decode("ascii"))
+        tracker = self.admission.tracker(pool, host.decode("ascii"))
+        if tracker is not None and tracker.channel is not None:
+            tracker.channel.reads_told = self.reads_told
+            return tracker
+        return None
 
     def _look(self, channel: TrackedChannel) -> bool:
         """Look at a channel where it is still there and followed."""
@@ -158,16 +203,16 @@ def admission_of(surroundings: Any, library: str, reader: ChannelReader) -> Admi
 class Argument:
     """Finds one argument of a call of a function, given by place or by name."""
 
-    __slots__ = ("_name", "_place")
+    __slots__ = ("_name", "place")
 
     def __init__(self, function: Any, name: str) -> None:
         # Less the instance. Raises where there is no such parameter.
-        self._place = list(inspect.signature(function).parameters).index(name) - 1
+        self.place = list(inspect.signature(function).parameters).index(name) - 1
         self._name = name
 
     def of(self, args: Arguments, kwargs: dict[str, Any]) -> Any:
         """Its value; None where it was not given."""
-        place = self._place
+        place = self.place
         return args[place] if len(args) > place else kwargs.get(self._name)
 
 

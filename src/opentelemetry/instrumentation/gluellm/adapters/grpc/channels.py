@@ -47,12 +47,12 @@ class KnownChannels:
     def __init__(self, inside: str) -> None:
         self._inside = inside
         """The attribute of a channel that has that object."""
-        self._references: dict[int, weakref.ref[Any]] = {}
+        self.references: dict[int, weakref.ref[Any]] = {}
 
     def add(self, pool: Any) -> None:
         """Know a channel for as long as it lives."""
         key = id(getattr(pool, self._inside))
-        references = self._references
+        references = self.references
 
         def forget(gone: weakref.ref[Any]) -> None:
             # The garbage collector calls this, and the number may be another channel's by now.
@@ -63,7 +63,7 @@ class KnownChannels:
 
     def of(self, core: Any) -> Any:
         """The channel with this object inside; None where it is not known."""
-        reference = self._references.get(id(core))
+        reference = self.references.get(id(core))
         pool = None if reference is None else reference()
         return pool if pool is None or getattr(pool, self._inside) is core else None
 
