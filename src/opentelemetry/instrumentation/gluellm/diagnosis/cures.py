@@ -2,8 +2,8 @@
 
 any-llm hands the keywords of ``AnyLLM.create`` to the provider's SDK, and each SDK has its own way
 to take an HTTP client. Providers with the same way are one family. All are verified with
-any-llm-sdk 1.40.2: the census (``tests/census``) follows each to the letter, makes a call, and looks
-at the limit in effect.
+any-llm-sdk 1.40.2: the census (``tests/census``) follows each to the letter, makes a call, and
+looks at the limit in effect.
 
 Facts that the wording rests on, for openai and anthropic alike:
 

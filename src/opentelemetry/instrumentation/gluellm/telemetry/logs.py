@@ -78,7 +78,7 @@ class WatchObserver(PoolObserver):
 
     def __init__(self, churn_cure: Callable[[str | None, str], str]) -> None:
         self._churn_cure = churn_cure
-        """What helps against client churn, by provider and library: a sentence with no full stop."""
+        """What helps against client churn, by provider and library: without a full stop."""
         self._leaks: dict[object, _Leaks] = {}
         self._churned: set[str] = set()
 
