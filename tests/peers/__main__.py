@@ -100,8 +100,9 @@ def _compare(runner: Runner) -> bool:
     _list("flaky, worse in one run and not when run again both ways", judgement.flaky, on)
     _list("otherwise, and not worse", [each for each in found if not each.worse], off)
     _list_failed("failed off, so that they tell nothing", off)
-    failures = [what for what in on.seen if what.startswith("failures")]
-    return not judgement.worse and not failures and bool(on.seen) and on.run.finished
+    # Not its own failures, which are caught: they come from stand-ins that a suite puts into the
+    # library's objects, a Mock for a connection.
+    return not judgement.worse and bool(on.seen) and on.run.finished
 
 
 def _run(runner: Runner, *, on: bool) -> Finished:

@@ -80,7 +80,7 @@ class _Instrumented:
                             counted[f"requests of {library}"] += int(getattr(point, "value", 0))
                         elif metric.name == "gluellm.instrumentation.errors":
                             for_kind = " ".join(str(value) for value in attributes.values())
-                            counted[f"failures of ours {for_kind}".strip()] += int(
+                            counted[f"own failures caught in {for_kind}".strip()] += int(
                                 getattr(point, "value", 0)
                             )
         return {name: count for name, count in counted.items() if count}
