@@ -1,4 +1,4 @@
-"""gRPC's channels from their first call to their end, and the instrumentation that comes and goes."""
+"""gRPC's channels from first call to end, and the instrumentation that comes and goes."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ OF_LIMITS = ALL - {"pool_timeout"}
         ({"client": object()}, ALL),
         ({"transport": object()}, ALL),
         ({"session": object()}, ALL),
-        ({"api_client": object()}, ALL),
+        ({"api_client": object()}, NONE),  # watsonx ignores it
         ({"limits": object()}, OF_LIMITS),
         ({"timeout": 5}, {"pool_timeout"}),
         ({"timeout": 5, "limits": object()}, ALL),

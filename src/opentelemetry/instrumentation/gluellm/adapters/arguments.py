@@ -24,7 +24,6 @@ _OF_MAXSIZE = frozenset({MAX_CONNECTIONS, MAX_KEEPALIVE_CONNECTIONS})
 
 _MEANING: Mapping[str, frozenset[str]] = {
     "aiohttp_client": _ALL,
-    "api_client": _ALL,
     "async_client": _ALL,
     "client": _ALL,
     "connector": _ALL,
