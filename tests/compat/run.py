@@ -80,6 +80,11 @@ ENVIRONMENTS = {
         absent=("any_llm", "httpx2", "httpcore2"),
         tests=("tests/compat/test_seams.py",),
     ),
+    "oldest-other-libraries": Environment(
+        ("aiohttp==3.11.0", "urllib3==1.26.20", "grpcio==1.72.1"),
+        absent=("any_llm", "httpx", "httpx2"),
+        tests=("tests/compat/test_libraries.py",),
+    ),
     "oldest-opentelemetry": Environment(
         (ANY_LLM, *opentelemetry("1.30.0", "0.51b0")),
         absent=("gluellm", "opentelemetry.instrumentation.httpx"),
