@@ -19,6 +19,7 @@ from .workload import OFF, OURS, Combination, combination_named
 
 _EVENTS = tuple(event for event in vars(PoolObserver) if event.startswith("lease_"))
 _LENGTHS = (20, 120)
+_GRPC_LENGTHS = (50, 650)
 _NEEDED = frozenset(
     {"handle_request", "handle_async_request", "connect", "_release", "_get_conn", "_put_conn"}
     | {"__init__"}
@@ -89,7 +90,8 @@ def _jobs(combination: Combination, seams: list[str]) -> Iterator[counting.Job]:
         def work(length: int) -> None:
             requests(combination, what, length, attributed=what == OURS, before=before)
 
-        return group, variant, work, _LENGTHS, 1
+        lengths = _GRPC_LENGTHS if combination.library == "grpc" else _LENGTHS
+        return group, variant, work, lengths, 1
 
     yield job("off", OFF)
     yield job("ours", OURS)
