@@ -27,7 +27,7 @@ from .workload import OFF, OURS, Instrumentation, Sdk
 
 OF_THE_PROCESS = 2
 """Failures and drops; the event loop's lag is a third where there is one."""
-OF_A_LIBRARY = 14
+OF_A_LIBRARY = 15
 """Seams of httpx, and of httpx2."""
 OF_A_PROVIDER = 22
 OF_AN_ORIGIN = 70

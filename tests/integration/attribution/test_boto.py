@@ -150,10 +150,10 @@ def test_client_that_is_handed_in(server: HTTP1Server, telemetry: Telemetry) -> 
     GlueLLMInstrumentor().instrument_client(client, pool_name="mine")
     client.converse(modelId=MODEL, messages=[])
     other.converse(modelId=MODEL, messages=[])
-    assert telemetry.by(semconv.REQUESTS, "name", "library") == {("mine", "urllib3"): 1}
+    assert telemetry.value(semconv.REQUESTS, name="mine", library="urllib3") == 1
     GlueLLMInstrumentor().uninstrument_client(client)
     client.converse(modelId=MODEL, messages=[])
-    assert telemetry.value(semconv.POOL_LIVE) == 0
+    assert telemetry.value(semconv.POOL_LIVE, name="mine") == 0
 
 
 @pytest.mark.parametrize("calls", [3, 4, 5, 10])
