@@ -25,6 +25,7 @@ from opentelemetry.instrumentation.gluellm import (
     snapshot,
 )
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
+from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.http1 import HTTP1Server
 from support.installation import instrument
@@ -150,10 +151,27 @@ def test_client_that_is_handed_in(server: HTTP1Server, telemetry: Telemetry) -> 
     GlueLLMInstrumentor().instrument_client(client, pool_name="mine")
     client.converse(modelId=MODEL, messages=[])
     other.converse(modelId=MODEL, messages=[])
-    assert telemetry.value(semconv.REQUESTS, name="mine", library="urllib3") == 1
+    assert telemetry.by(semconv.REQUESTS, "name", "library") == {("mine", "urllib3"): 1}
     GlueLLMInstrumentor().uninstrument_client(client)
     client.converse(modelId=MODEL, messages=[])
-    assert telemetry.value(semconv.POOL_LIVE, name="mine") == 0
+    assert telemetry.value(semconv.POOL_LIVE) == 0
+
+
+def test_default_session_stays_everybodys(
+    server: HTTP1Server, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """any-llm's sagemaker is the first to use boto3's default session: what the application makes
+    of it later is none of any-llm's, and keeps its own limits."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    configure_pools(max_connections=3)
+    try:
+        AnyLLM.create("sagemaker", api_base=server.origin)
+        client = boto3.client("bedrock-runtime", endpoint_url=answers(server))
+        client.converse(modelId=MODEL, messages=[])
+    finally:
+        reset_pools()
+    assert telemetry.by(semconv.REQUESTS, "name") == {}
+    assert client._endpoint.http_session._manager.connection_pool_kw["maxsize"] == 10
 
 
 @pytest.mark.parametrize("calls", [3, 4, 5, 10])

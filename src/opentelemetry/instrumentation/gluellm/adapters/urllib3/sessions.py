@@ -7,11 +7,21 @@ call.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from ..admission import Admission
 from ..marks import OWNER
 from .clients import pools_in
+
+
+def is_everybodys(session: Any) -> bool:
+    """Whether a session is boto3's default one, which all of the process shares.
+
+    any-llm's sagemaker may be the first to use it; the application's own clients come from it too.
+    """
+    default = getattr(sys.modules.get("boto3"), "DEFAULT_SESSION", None)
+    return default is not None and getattr(default, "_session", None) is session
 
 
 class SessionSeams:
@@ -36,7 +46,8 @@ class SessionSeams:
 
         def create_client(self_: Any, *args: Any, **kwargs: Any) -> Any:
             client = original(self_, *args, **kwargs)
-            self._inherit(self_, client)
+            if not is_everybodys(self_):
+                self._inherit(self_, client)
             return client
 
         return create_client
