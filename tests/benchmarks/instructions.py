@@ -27,6 +27,7 @@ _LENGTHS = (20, 220)
 _GRPC_LENGTHS = (50, 850)
 """More of them: gRPC's own threads poll now and then, which a count of few requests feels."""
 _STREAM_LENGTHS = (1, 4)
+_GRPC_STREAM_LENGTHS = (2, 22)
 
 
 def measure(combinations: list[Combination], *, timeout: float) -> counting.Counts:
@@ -136,7 +137,8 @@ def _jobs(combination: Combination) -> Iterator[counting.Job]:
             _streams(combination, what, length)
 
         variant = "stream ours" if what == OURS else "stream off"
-        yield str(combination), variant, stream, _STREAM_LENGTHS, CHUNKS
+        lengths = _GRPC_STREAM_LENGTHS if combination.library == "grpc" else _STREAM_LENGTHS
+        yield str(combination), variant, stream, lengths, CHUNKS
 
 
 def _main(names: list[str]) -> None:

@@ -93,6 +93,7 @@ def test_requests_are_whole_and_share_a_connection(combination: Combination) -> 
 def counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measurements that are not made: 100 is what every yardstick adds, 2 and 30 what ours does."""
     variants = {"off": 1000.0, "yardstick": 1100.0, "ours": 1002.0, "all in": 1030.0}
+    variants |= {"stream off": 70.0, "stream ours": 77.0}
     no_span = {f"{name}, no span": count for name, count in variants.items()}
 
     def found(family: str) -> dict[str, dict[str, float]]:
@@ -120,6 +121,15 @@ def test_each_library_has_a_block_beside_its_own_yardstick() -> None:
         assert (path.budget, path.measured, path.met) == ("<= 3.0 %", "2.0 %", True)
         assert (all_in.budget, all_in.measured, all_in.met) == ("<= 28.0 %", "30.0 %", False)
         assert (cpu.measured, cpu.met, cpu.detail) == ("not measured", None, "not here")
+
+
+@pytest.mark.usefixtures("counts")
+def test_what_cannot_be_told_is_not_met() -> None:
+    """A chunk's CPU time is lost in that of gRPC's threads; its instructions are told instead."""
+    (block,) = rows.blocks(["chunk"], ["grpc"])
+    (row,) = block.rows
+    assert (row.measured, row.met) == ("not measured", None)
+    assert "Instructions: grpc async 7" in row.detail
 
 
 @pytest.mark.usefixtures("counts")
