@@ -23,8 +23,8 @@ from .reports import Reports, place
 
 PROVIDERS = pytest.mark.parametrize("provider", ["openai", "anthropic"])
 STUCK = re.compile(
-    r"(?P<number>\d+) requests have waited in pool (?P<pool>\S+) for (?P<waited>[\d.]+) s and "
-    r"longer \((?P<phases>[^)]*)\); the pool: (?P<state>[^;]*); (?P<holders>.*)\."
+    r"(?P<number>\d+) requests? ha(?:s|ve) waited in pool (?P<pool>\S+) for (?P<waited>[\d.]+) s "
+    r"and longer \((?P<phases>[^)]*)\); the pool: (?P<state>[^;]*); (?P<holders>.*)\."
 )
 CHURN = re.compile(
     r"Client churn on (?P<pool>\S+): (?P<pools>\d+) connection pools for one origin in the last "

@@ -133,8 +133,8 @@ class WatchObserver(PoolObserver):
     def requests_stuck(self, pool: PoolTracker, leases: tuple[Lease, ...]) -> None:
         now = pool.clock()
         _logger.warning(
-            "%d requests have waited in pool %s for %s and longer (%s); the pool: %s; %s.",
-            len(leases),
+            "%s waited in pool %s for %s and longer (%s); the pool: %s; %s.",
+            "1 request has" if len(leases) == 1 else f"{len(leases)} requests have",
             label(pool),
             seconds(min(now - lease.entered_at for lease in leases)),
             ", ".join(sorted({PHASES[lease.phase] for lease in leases})),

@@ -177,7 +177,11 @@ ATTRIBUTES: Final = (
         "Stable and few: any-llm's provider key, or the name that the user gave; for other pools "
         "the library's name. At most 50 names, then `_OTHER`.",
     ),
-    Attribute(POOL_LIBRARY, "The HTTP library that the pool belongs to.", POOL_LIBRARIES),
+    Attribute(
+        POOL_LIBRARY,
+        "The library that the pool belongs to; `any_llm` too on `gluellm.instrumentation.seam`.",
+        POOL_LIBRARIES,
+    ),
     Attribute(
         SERVER_ADDRESS,
         "The origin's host as asked for. Beyond `max_origins` per process it is `_OTHER`.",

@@ -104,7 +104,8 @@ def _nothing_seen(reports: list[dict[str, Any]], pid: int, status: int | None) -
         ]
     lines = [
         "No LLM call was seen. Seen are calls through any-llm or GlueLLM; with",
-        "OTEL_PYTHON_GLUELLM_SCOPE=all those of every httpx and httpx2 client too.",
+        "OTEL_PYTHON_GLUELLM_SCOPE=all those of every client of httpx, httpx2, aiohttp, urllib3",
+        "and gRPC too.",
     ]
     own = next((report for report in recorded if report["pid"] == pid), None)
     if own is not None and not own["ended"] and status is not None and status >= 0:
