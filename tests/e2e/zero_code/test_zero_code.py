@@ -46,6 +46,9 @@ _NOT_HERE = {
     semconv.STREAM_ACTIVE,
     semconv.STREAM_MAX,
     semconv.STREAM_ORPHANED,
+    # gRPC only.
+    semconv.CHANNEL_CURRENT,
+    semconv.CHANNEL_TIME,
     # The script's pool has no such bounds.
     semconv.CONNECTION_IDLE_MAX,
     semconv.ACQUIRE_TIMEOUT,

@@ -22,6 +22,7 @@ class Missing:
 
 
 _NO_HTTP2 = "no HTTP/2 connection yet"
+_NO_CHANNEL = "no gRPC channel yet"
 _UNLIMITED = "no pool has a limit on this"
 _BY_ITSELF = {
     semconv.CONNECTION_MAX.name: _UNLIMITED,
@@ -32,6 +33,8 @@ _BY_ITSELF = {
     semconv.STREAM_MAX.name: _NO_HTTP2,
     semconv.STREAM_ORPHANED.name: _NO_HTTP2,
     semconv.STREAM_ACQUIRE_DURATION.name: _NO_HTTP2,
+    semconv.CHANNEL_CURRENT.name: _NO_CHANNEL,
+    semconv.CHANNEL_TIME.name: _NO_CHANNEL,
     semconv.OPEN_CONNECTIONS.name: "no connection was established yet",
     semconv.CONNECTION_CREATE_DURATION.name: "no connection was established yet",
     semconv.CONNECTION_CLOSED.name: "no connection was closed yet",
