@@ -11,7 +11,9 @@ import weakref
 from types import NoneType
 from typing import Any, Final
 
+from ...patching import is_patched
 from ...pool.connection import TrackedConnection
+from ...pool.copies import copied
 from ...pool.lease import CONNECTING, READING, Lease
 from ...pool.registry import PoolRegistry, is_host
 from ...pool.tracker import PoolTracker
@@ -69,6 +71,7 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
             return record
         record.close("connection_close")  # by a class that does so without the library's method
     record = TrackedConnection(tracker, tracker.origin(*asked_of(pool)), tracker.clock())
+    record.reads_told = _reads_are_told()
     reference = getattr(connection, REFERENCE, None)
     if reference is None:
         reference = _Reference(connection, _connection_is_gone)
@@ -84,6 +87,11 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
         record.protocol = _protocol(connection)
         record.origin.protocols.add(record.protocol)
     return record
+
+
+def _reads_are_told() -> bool:
+    response = getattr(sys.modules.get("urllib3.response"), "HTTPResponse", None)
+    return is_patched(getattr(response, "_fp_read", None))
 
 
 def _protocol(connection: Any) -> str:
@@ -232,8 +240,15 @@ def _idle_reason(record: TrackedConnection) -> str:
     pool = reference() if reference is not None else None
     if pool is None:
         return "garbage_collected"
-    # One that it has taken from its queue, it closes because the peer has.
-    return "pool_closed" if pool.pool is None else "server_disconnect"
+    if pool.pool is None:
+        return "pool_closed"
+    # A request that takes one finds that the peer has closed it. With no request about to get one,
+    # it is the finalizer of the pool, which runs at the end of the process too.
+    taking = any(
+        lease.connection is None and not lease.ended
+        for lease in copied(record.tracker.leases.keys)
+    )
+    return "server_disconnect" if taking else "pool_closed"
 
 
 def _end(lease: Lease, error: str) -> None:
