@@ -41,6 +41,11 @@ def test_finalizer_inside_the_sdks_locks_does_not_hang(server: HTTP1Server, run:
     assert run("urllib3_finalizers.py", server.url()).strip().endswith("done")
 
 
+def test_connections_closed_at_the_end_of_the_process(server: HTTP1Server, run: Run) -> None:
+    """urllib3 closes what is idle in pools that are still there: that is not the peer's doing."""
+    assert run("urllib3_exit.py", server.url()).split() == ["pool_closed", "1"]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_forked_child_starts_empty(server: HTTP1Server, run: Run) -> None:
     """An inherited pool counts from its first request there; the parent goes on as before."""

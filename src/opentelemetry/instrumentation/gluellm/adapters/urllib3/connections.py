@@ -245,8 +245,7 @@ def _idle_reason(record: TrackedConnection) -> str:
     # A request that takes one finds that the peer has closed it. With no request about to get one,
     # it is the finalizer of the pool, which runs at the end of the process too.
     taking = any(
-        lease.connection is None and not lease.ended
-        for lease in copied(record.tracker.leases.keys)
+        lease.connection is None and not lease.ended for lease in copied(record.tracker.leases.keys)
     )
     return "server_disconnect" if taking else "pool_closed"
 
