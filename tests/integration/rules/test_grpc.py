@@ -273,6 +273,32 @@ def test_failure_of_ours_stays_ours(
         GlueLLMInstrumentor().uninstrument()
 
 
+def test_interrupt_inside_of_our_own_code_leaves_no_call_behind(
+    listen: Listen, instrument: Instrument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C may come anywhere: after gRPC is done with a call, and before we are with its end."""
+    from opentelemetry.instrumentation.gluellm.adapters.grpc import sync
+
+    server = listen(GrpcServer)
+    telemetry = instrument()
+
+    class CtrlCError(BaseException):
+        pass
+
+    def interrupted(*_: Any) -> Any:
+        raise CtrlCError
+
+    with grpc.insecure_channel(server.target) as channel:
+        for name, method in (("_end", channel.unary_unary), ("_CallEnds", channel.unary_stream)):
+            with monkeypatch.context() as patch:
+                patch.setattr(sync, name, interrupted)
+                with pytest.raises(CtrlCError):
+                    method("/")(b"")
+            assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0, name
+        assert channel.unary_unary("/")(b"") == b"ok"
+    assert telemetry.by(semconv.REQUESTS, "error") == {"cancelled": 2, None: 1}
+
+
 def test_calls_make_no_cyclic_garbage_and_keep_nothing(
     listen: Listen, instrument: Instrument
 ) -> None:

@@ -63,10 +63,10 @@ class SyncSeams:
                 return original(self_, *args, **kwargs)
             try:
                 result = original(self_, *args, **kwargs)
+                _end(calls, lease, result[0])  # in here too an interrupt may come
             except BaseException as error:
                 _broken(calls, lease, error)
                 raise
-            _end(calls, lease, result[0])
             return result
 
         return _blocking
@@ -91,6 +91,9 @@ class SyncSeams:
             except Exception as error:
                 calls.failures.caught("grpc.begin", error)
                 calls.withdraw(lease)
+            except BaseException as interrupt:
+                _broken(calls, lease, interrupt)
+                raise
             return call
 
         return start
