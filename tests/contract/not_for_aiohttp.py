@@ -19,10 +19,14 @@ REASONS: dict[str, str] = {
     ),
     "test_proxies.py::test_http2_through_a_proxy": _HTTP2,
     "test_response.py::test_write_timeout": "it has no timeout for sending",
+    "test_reuse.py::test_eviction_below_the_keepalive_limit": (
+        "it has no limit on idle connections"
+    ),
     "test_reuse.py::test_eviction_for_another_origin": (
         "its limit does not count idle connections, so none goes to make room"
     ),
     "test_reuse.py::test_keepalive_limit": "it has no limit on idle connections",
+    "test_reuse.py::test_keepalive_limit_of_a_full_pool": "it has no limit on idle connections",
     "test_settings.py::test_full_metrics_of_a_stream": _HTTP2,
     "test_setup.py::test_connecting_is_tried_again": "it tries to connect once",
     "test_shared_setup.py": _HTTP2,

@@ -30,6 +30,7 @@ REASONS: dict[str, str] = {
         "who waits for a connection of a pool that is closed waits for ever, unless in time"
     ),
     "test_proxies.py::test_http2_through_a_proxy": _HTTP2,
+    "test_reuse.py::test_eviction_below_the_keepalive_limit": "a pool has one origin",
     "test_reuse.py::test_eviction_for_another_origin": (
         "a pool has one origin; test_urllib3_pools.py has a manager that lets a pool go"
     ),

@@ -118,6 +118,52 @@ def test_keepalive_limit(
     assert telemetry.value(semconv.CONNECTION_IDLE_MAX) == 1
 
 
+def test_keepalive_limit_of_a_full_pool(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """The release that makes too many idle closes one of them; none makes room for another origin.
+
+    The connection that is kept may be the one whose request is not quite over.
+    """
+    gate = server.gate()
+    pool = runner.pool(library, max_connections=2, max_keepalive_connections=1)
+    url = server.reply("/held", Reply(end_after=gate))
+    exchanges = [pool.send(url), pool.send(url)]
+    for exchange in exchanges:
+        exchange.head()
+    gate.open()
+    for exchange in exchanges:
+        exchange.read()
+    assert_settled(telemetry, exchanges, new(), new())
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"keepalive_limit": 1}
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
+
+
+def test_eviction_below_the_keepalive_limit(
+    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry
+) -> None:
+    """httpcore2 may evict where it keeps fewer idle connections than the pool has in all.
+
+    httpcore 1.0.9 keeps no idle one in a full pool, so it closes it for the limit, and earlier.
+    """
+    here, there, elsewhere = listen(HTTP1Server), listen(HTTP1Server), listen(HTTP1Server)
+    pool = runner.pool(library, max_connections=2, max_keepalive_connections=1)
+    gate = there.gate()
+    first = pool.get(here.url())
+    holder = pool.send(there.reply("/held", Reply(end_after=gate)))
+    holder.head()
+    other = pool.get(elsewhere.url())
+    gate.open()
+    holder.close()
+    assert_settled(telemetry, [first, holder, other], new(), new(), new())
+    reasons = telemetry.by(semconv.CONNECTION_CLOSED, "reason")
+    if library.name == "httpx":
+        assert "evicted" not in reasons
+    else:
+        assert reasons["evicted"] == 1
+        assert telemetry.value(semconv.OPEN_CONNECTIONS, port=here.port) == 0
+
+
 def test_eviction_for_another_origin(
     runner: Runner, library: Library, listen: Listen, telemetry: Telemetry
 ) -> None:

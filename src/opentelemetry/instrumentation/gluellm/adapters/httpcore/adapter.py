@@ -16,6 +16,7 @@ from ..base import Adapter, Surroundings
 from ..marks import LIMITS_FROM, OWNER, TRACKER, give_defaults
 from . import connections, probes
 from .marks import CONNECTION, LEASE, connection_of
+from .reasons import close_reason
 from .requests import RequestSeams
 from .responses import ResponseSeams
 from .upgrades import upgraded
@@ -182,7 +183,7 @@ class HttpcoreAdapter(Adapter):
             connection = self_._gluellm_connection
             if connection is not None and not connection.closed:
                 try:
-                    connection.close(connections.close_reason(self_, connection))
+                    connection.close(close_reason(self_, connection))
                 except Exception as error:
                     connection.tracker.registry.failures.caught("httpcore.close", error)
             return original(self_)

@@ -1,4 +1,4 @@
-"""Connections of httpcore and httpcore2: their records, states and reasons to close.
+"""Connections of httpcore and httpcore2: their records and states.
 
 The private attributes that are read here are the same in httpcore 1.0 and httpcore2 2.16, sync and
 async. A record is kept as an attribute of the library's own object, so that it goes with it.
@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import socket
 import sys
-import time
 from typing import Any
 
 from ...patching import is_patched
 from ...pool.connection import TrackedConnection
 from ...pool.copies import copied
-from ...pool.lease import AWAITING_RESPONSE, Lease
 from ...pool.reader import ConnectionView, PoolView
 from ...pool.stats import ACTIVE, CONNECTING, IDLE_1, IDLE_2, Tally
 from ...pool.tracker import PoolTracker
-from ..errors import error_type
 from ..marks import LIMITS_FROM
 from .marks import CONNECTION, connection_of
 from .responses import time_reads
@@ -235,76 +232,3 @@ def _reconcile(pool: Any, tracker: PoolTracker) -> None:
             record.missing = True
         else:
             record.close("garbage_collected")
-
-
-# Why a connection is closed
-
-
-def close_reason(inner: Any, connection: TrackedConnection) -> str:
-    """Why a protocol connection is being closed at this moment."""
-    if connection.closing is not None:
-        return connection.closing
-    if getattr(inner, "_connection_terminated", None) is not None:
-        return "goaway"
-    if inner.is_idle():
-        return _pools_reason(inner, connection)
-    lease = connection.lease
-    if lease is not None and not lease.ended and lease.connection is connection:
-        error = lease.error or _passing_error(lease)
-        if error is not None:
-            lease.error = error
-            return "cancelled" if error == "cancelled" else "error"
-    states = getattr(inner, "_h11_state", None)
-    if states is None:
-        return "response_incomplete" if getattr(inner, "_events", None) else "connection_close"
-    if str(states.their_state) in ("SEND_BODY", "SEND_RESPONSE"):
-        return "response_incomplete"
-    return "connection_close"
-
-
-def _pools_reason(inner: Any, connection: TrackedConnection) -> str:
-    """Why the pool closes an idle connection.
-
-    A pass of the pool closes what has expired, then what exceeds the idle limit, then what makes
-    room for another origin. It is over when the connections that it picked are closed.
-    """
-    if getattr(inner, "_connection_error", False):
-        return "error"
-    expires = inner._expire_at
-    if expires is not None and time.monotonic() > expires:
-        return "keepalive_expired"
-    # The pool has just polled the socket in the same way.
-    if protocol_of(inner) == "1.1" and inner._network_stream.get_extra_info("is_readable"):
-        return "server_disconnect"
-    reference = connection.tracker.reference
-    pool = reference() if reference is not None else None
-    if pool is None:
-        return "garbage_collected"
-    limit = pool._max_keepalive_connections
-    if type(pool).__module__.partition(".")[0] == "httpcore" or not hasattr(inner, "can_multiplex"):
-        # httpcore 1.0 holds the idle limit against all connections: a pool that is full and has a
-        # lower limit has no idle connection left that could be evicted.
-        return "keepalive_limit" if limit < pool._max_connections else "evicted"
-    idle = sum(
-        1
-        for other in tuple(pool._connections)
-        if other.is_idle() and not connection_of(other).leases
-    )
-    # What exceeds the limit is closed down to the limit; an eviction goes below it.
-    return "keepalive_limit" if idle >= limit else "evicted"
-
-
-def _passing_error(lease: Lease) -> str | None:
-    """The error that makes the connection close itself.
-
-    It does so while it handles the exception. A response that the application closes may be closed
-    while the *application* handles one, which says nothing about the connection.
-    """
-    error = sys.exc_info()[1]
-    if error is None:
-        return None
-    own = type(error).__module__.partition(".")[0] in ("httpcore", "httpcore2")
-    interrupted = not isinstance(error, (Exception, GeneratorExit))
-    if own or interrupted or lease.phase == AWAITING_RESPONSE:
-        return error_type(error)
-    return None
