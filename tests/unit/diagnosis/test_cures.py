@@ -7,11 +7,8 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.diagnosis.cures import (
-    FAMILY_OF,
-    GLUELLM_PROVIDERS,
-    Advisor,
-)
+from opentelemetry.instrumentation.gluellm.diagnosis.cures import GLUELLM_PROVIDERS, Advisor
+from opentelemetry.instrumentation.gluellm.diagnosis.families import FAMILY_OF
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
 
 PROVIDERS = (

@@ -94,6 +94,20 @@ def usual_library(provider: str) -> Library | None:
     return None if stack is None else stack.libraries[0]
 
 
+def is_carried_by(provider: str | None, library: str) -> bool:
+    """Whether any-llm's provider sends through such a library, whatever is installed.
+
+    One of httpx is handed to providers that use httpx2, and the other way round. A pool of another
+    library is that of a client of the application's own, which calls the same host.
+    """
+    stack = _STACK_OF.get(provider or "")
+    if stack is None:
+        return False
+    names = {known.name.lower() for known in (*stack.libraries, *stack.otherwise)}
+    httpx = {HTTPX.name, HTTPX2.name}
+    return library in names or (library in httpx and not names.isdisjoint(httpx))
+
+
 def has_limit(provider: str, limit: str) -> bool:
     """Whether a provider has this limit, whatever is installed. Looks nothing up."""
     stack = _STACK_OF.get(provider)

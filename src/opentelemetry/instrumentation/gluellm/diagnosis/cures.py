@@ -1,9 +1,4 @@
-"""How the limits and timeouts of each any-llm provider's client are set.
-
-any-llm hands the keywords of ``AnyLLM.create`` to the provider's SDK, and each SDK has its own way
-to take an HTTP client. Providers with the same way are one family. All are verified with
-any-llm-sdk 1.40.2: the census (``tests/census``) follows each to the letter, makes a call, and
-looks at the limit in effect.
+"""How the limits and timeouts of a pool's client are set: any-llm's, or the application's own.
 
 Facts that the wording rests on, for openai and anthropic alike:
 
@@ -24,126 +19,23 @@ from ..providers import (
     KEEPALIVE_EXPIRY,
     MAX_CONNECTIONS,
     MAX_KEEPALIVE_CONNECTIONS,
-    OPENAI_COMPATIBLE,
     POOL_TIMEOUT,
     has_limit,
 )
+from .families import (
+    ANTHROPIC,
+    BOTOCORE,
+    FAMILY_OF,
+    HUGGINGFACE,
+    NO_CLIENT,
+    OWN_POOL_PER_CALL,
+    Family,
+)
+from .own_clients import OwnClient, own_client
 
 GLUELLM_PROVIDERS = frozenset({"openai", "anthropic"})
 """The providers that GlueLLM 1.11 builds an ``httpx.AsyncClient`` for, whose limits come from its
 settings alone."""
-
-_SOCKET_OPTIONS = "[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]"
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """Providers whose SDKs take an HTTP client in the same way."""
-
-    how: str = ""
-    """What is written, with ``{client}`` where a client goes, or ``{arguments}`` where the
-    arguments of a client themselves go."""
-    module: str | None = None
-    """``httpx`` or ``httpx2``; None for the one that the pool is of."""
-    note: str = ""
-    builder: str | None = None
-    """What builds a client with the SDK's own defaults, if that is not ``AsyncClient``."""
-    takes_timeout: bool = False
-    """Whether ``AnyLLM.create`` takes ``timeout=`` with a timeout of each kind."""
-    timeout: int | None = None
-    """Seconds that a client has to be given where the SDK gives it none: httpx's own are 5."""
-    instead: str | None = None
-    """What there is to say where no HTTP client of httpx can be handed over."""
-
-
-_OPENAI = Family("http_client={client}", takes_timeout=True)
-_ANTHROPIC = Family(
-    "http_client={client}",
-    "httpx",
-    builder="anthropic.DefaultAsyncHttpxClient",
-    takes_timeout=True,
-)
-_OPENAI_AND_ANTHROPIC = Family(
-    "http_client={client}",
-    "httpx",
-    "It goes to an anthropic client too, which refuses one of httpx2.",
-    takes_timeout=True,
-)
-_HTTP_CLIENT = Family("http_client={client}", "httpx", takes_timeout=True)
-_FIREWORKS = Family(
-    "http_client={client}",
-    "httpx",
-    "It goes to the Fireworks SDK, which uses it instead of aiohttp, and to an openai client.",
-    takes_timeout=True,
-)
-_TYPESAFE = Family("http_client={client}", "httpx2", timeout=10)
-_COHERE = Family(
-    "httpx_client={client}",
-    "httpx",
-    "With it cohere uses this client instead of aiohttp.",
-    timeout=300,
-)
-_MISTRAL = Family("async_client={client}", "httpx2")
-_OLLAMA = Family("{arguments}", "httpx")
-_LINER = Family(
-    "{arguments}", "httpx", "any-llm builds a client for each call of it: a limit bounds one call."
-)
-_GENAI = Family(
-    'http_options={{"httpx_async_client": {client}}}',
-    "httpx2",
-    "With it google-genai uses this client instead of aiohttp.",
-)
-_HUGGINGFACE = Family(
-    "huggingface_hub.set_async_client_factory(lambda: {client})",
-    "httpx2",
-    "AnyLLM.create takes no client for it.",
-)
-_AZURE = Family(
-    instead='AnyLLM.create("azure", transport=AioHttpTransport(session=aiohttp.ClientSession('
-    "connector=aiohttp.TCPConnector(limit=N)))), with AioHttpTransport from "
-    "azure.core.pipeline.transport"
-)
-_BOTOCORE = Family(
-    instead='AnyLLM.create("{provider}", config=botocore.config.Config(max_pool_connections=N)); '
-    "its calls run in the event loop's default executor, so give that N threads as well"
-)
-_XAI = Family(
-    instead='all calls of one AnyLLM.create("xai") share one gRPC connection, several instances '
-    "have several"
-)
-_NONE = Family(
-    instead="any-llm's {provider} provider takes no HTTP client: spread the load over processes"
-)
-# watsonx: its SDK heeds no api_client= beside the credentials that any-llm gives it.
-_PER_CALL = Family(
-    instead="any-llm's {provider} provider takes no HTTP client, and builds one for each call: "
-    "make fewer calls at a time"
-)
-
-_FAMILIES: tuple[tuple[Family, str], ...] = (
-    (_OPENAI, OPENAI_COMPATIBLE),
-    (_OPENAI_AND_ANTHROPIC, "deepseek meta"),
-    (_ANTHROPIC, "anthropic azureanthropic vertexaianthropic"),
-    (_HTTP_CLIENT, "cerebras groq together"),
-    (_FIREWORKS, "fireworks"),
-    (_TYPESAFE, "typesafe"),
-    (_COHERE, "cohere"),
-    (_MISTRAL, "mistral"),
-    (_OLLAMA, "ollama"),
-    (_LINER, "liner"),
-    (_GENAI, "gemini vertexai"),
-    (_HUGGINGFACE, "huggingface"),
-    (_AZURE, "azure"),
-    (_BOTOCORE, "bedrock sagemaker"),
-    (_XAI, "xai"),
-    (_PER_CALL, "lmstudio voyage watsonx"),
-    (_NONE, "otari"),
-)
-FAMILY_OF = {provider: family for family, names in _FAMILIES for provider in names.split()}
-"""The family of every provider of any-llm-sdk 1.40.2, by any-llm's key."""
-
-OWN_POOL_PER_CALL = frozenset({"liner", "lmstudio", "voyage", "watsonx"})
-"""Providers whose implementation builds a client for each call, whatever the application does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +47,10 @@ class Advisor:
     gluellm: bool
     """Whether GlueLLM is in the process."""
 
-    def allow(self, size: int) -> str:
-        """How to let the pool have ``size`` connections."""
+    def allow(self, size: int, *, limited: bool = True) -> str:
+        """How to let the pool have ``size`` connections, which is ``limited`` to others now."""
+        if (client := self._own_client) is not None:
+            return client.allow(size, limited=limited)
         own = self._configured(
             {MAX_CONNECTIONS: size, MAX_KEEPALIVE_CONNECTIONS: size},
             self._client(f"limits={self._limits(size)}", size),
@@ -171,6 +65,8 @@ class Advisor:
 
     def wait_at_most(self, wait: int, read: float = 600.0) -> str:
         """How to set a pool timeout of ``wait`` seconds and leave the read timeout what it is."""
+        if (client := self._own_client) is not None:
+            return client.wait_at_most(wait, read)
         timeout = f"timeout={self._module}.Timeout({read:g}, connect=5, pool={wait})"
         takes = self._family.takes_timeout
         own = f'AnyLLM.create("{self.provider}", {timeout})' if takes else self._client(timeout)
@@ -185,12 +81,16 @@ class Advisor:
 
     def keep_idle(self, expiry: int, maximum: int | None) -> str:
         """How to keep idle connections for ``expiry`` seconds in a pool of ``maximum``."""
+        if (client := self._own_client) is not None:
+            return client.keep_idle(expiry, maximum)
         own = self._client(f"limits={self._limits(maximum, f'keepalive_expiry={expiry}')}")
         return self._configured({KEEPALIVE_EXPIRY: expiry}, own)
 
     def keep(self, size: int) -> str:
         """How to keep ``size`` idle connections in a pool that has no other limit."""
-        if self._family is _BOTOCORE:
+        if (client := self._own_client) is not None:
+            return client.keep(size)
+        if self._family is BOTOCORE:
             return (
                 f'Keep {size} connections: AnyLLM.create("{self.provider}", '
                 f"config=botocore.config.Config(max_pool_connections={size}))"
@@ -201,7 +101,8 @@ class Advisor:
                 f'configure_pools(max_keepalive_connections={size}, provider="{self.provider}") '
                 f"sets it"
             )
-        return f"Keep {size} connections: urllib3.PoolManager(maxsize={size})"
+        limits = self._limits(None, f"max_keepalive_connections={size}")
+        return f"Keep {size} connections: {self._client(f'limits={limits}')}"
 
     def probe_idle(self, maximum: int | None) -> str:
         """How to switch SO_KEEPALIVE on in a pool of ``maximum`` connections.
@@ -209,7 +110,9 @@ class Advisor:
         With its idle time, since the system's own is two hours. Linux's name; macOS has
         ``socket.TCP_KEEPALIVE``.
         """
-        if self._family is _ANTHROPIC:
+        if (client := self._own_client) is not None:
+            return client.probe_idle(maximum)
+        if self._family is ANTHROPIC:
             return (
                 "the client that the anthropic SDK builds by itself, or "
                 "anthropic.DefaultAsyncHttpxClient(...), switches it on"
@@ -223,10 +126,14 @@ class Advisor:
 
     def without_http2(self, maximum: int | None) -> str:
         """How to speak HTTP/1.1 over up to ``maximum`` connections."""
+        if (client := self._own_client) is not None:
+            return client.http1
         return self._client(f"http2=False, limits={self._limits(maximum)}")
 
     def keep_instance(self) -> str:
         """How to have one pool and not one per call."""
+        if (client := self._own_client) is not None:
+            return client.instance
         name = self.provider
         if name is None:
             return (
@@ -243,6 +150,10 @@ class Advisor:
             f"call llm.acompletion(...). The module's functions, any_llm.acompletion(...) and its "
             f"siblings, build a client for each call"
         )
+
+    @property
+    def _own_client(self) -> OwnClient | None:
+        return own_client(self.provider, self.library)
 
     @property
     def _family(self) -> Family:
@@ -273,7 +184,7 @@ class Advisor:
         if not there:
             return own
         call = f'configure_pools(provider="{provider}", {", ".join(there)})'
-        if self._family is _NONE:
+        if self._family is NO_CLIENT:
             return f"{call}, since its client takes no limit otherwise"
         return f"{call} where any-llm builds the client, or {own}"
 
@@ -291,6 +202,6 @@ class Advisor:
             arguments = f"timeout={family.timeout}, {arguments}"
         builder = family.builder or f"{self._module}.AsyncClient"
         how = family.how.format(client=f"{builder}({arguments})", arguments=arguments)
-        if self.provider in FAMILY_OF and family is not _HUGGINGFACE:
+        if self.provider in FAMILY_OF and family is not HUGGINGFACE:
             how = f'AnyLLM.create("{self.provider}", {how})'
         return f"{how}. {family.note}".removesuffix(".") if family.note else how

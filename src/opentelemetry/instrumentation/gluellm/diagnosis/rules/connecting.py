@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from ...pool.connection import WEBSOCKET
 from ...pool.words import counted, percent, place_text, seconds
 from ..cures import Advisor
 from ..findings import Finding, Kind, Severity
 from ..intervals import KEPT_FROM, Activity, PoolCase
+from ..own_clients import server_words
 
 CHURN_POOLS = 10
 """Fewer may be what the program needs: one for each event loop or worker."""
@@ -41,15 +44,15 @@ _CONNECT_HELP = {
     ),
     "name_resolution_error": (
         "the host name does not resolve",
-        "check api_base for a typing error, and the resolver of this machine or container",
+        "check {address} for a typing error, and the resolver of this machine or container",
     ),
     "connection_error": (
         "the connection is refused or reset: nothing listens there, or a proxy turns it away",
-        "check api_base, the port and HTTPS_PROXY, and that the server runs",
+        "check {address}, the port and {proxy}, and that the server runs",
     ),
     "secure_connection_error": (
         "TLS fails: a certificate that does not verify, or no TLS on that port",
-        "check https against http in api_base, and SSL_CERT_FILE where a proxy signs",
+        "check {encryption}, and {certificates} where a proxy signs",
     ),
     "too_many_open_files": (
         "the process has no file descriptor left",
@@ -133,7 +136,7 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
         seen=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) got "
         f"no connection: {kinds}.",
         means=_each_kind(failures, 0),
-        cure=_each_kind(failures, 1),
+        cure=_each_kind(failures, 1).format(**asdict(server_words(case.provider, case.library))),
     )
 
 

@@ -8,6 +8,7 @@ from ...pool.words import counted, one_line, percent, place_text, seconds
 from ..cures import Advisor
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
+from ..own_clients import own_client
 from ..snapshot import ConnectionSnapshot, RequestSnapshot
 
 UNREAD_SHARE = 0.3
@@ -37,7 +38,7 @@ def leak(case: PoolCase, waits: bool) -> Finding | None:
             f"read for {seconds(case.leak_threshold)} or more: {_holders(held)}.",
             means="A streamed answer was abandoned before its end. It keeps its "
             f"{_held(case)}, some for ever, and requests queue for what is left.",
-            cure=_CALL_CURE if case.library == "grpc" else _LEAK_CURE,
+            cure=_leak_cure(case),
         )
     if case.activity.leaks:
         return Finding(
@@ -48,7 +49,7 @@ def leak(case: PoolCase, waits: bool) -> Finding | None:
             f"{seconds(case.leak_threshold)} or more, and came back.",
             means="Streamed answers were left unread until the garbage collector found them, or "
             "their reader paused for long.",
-            cure=_CALL_CURE if case.library == "grpc" else _LEAK_CURE,
+            cure=_leak_cure(case),
         )
     return None
 
@@ -63,6 +64,14 @@ _CALL_CURE = (
     "Read each stream to its end, or cancel its call, also where the loop may break, return or "
     "raise: grpc.aio keeps a call that nobody reads for ever, whether anybody refers to it or not."
 )
+
+
+def _leak_cure(case: PoolCase) -> str:
+    """For what the call has handed out: any-llm's stream, or the library's own answer."""
+    own = own_client(case.provider, case.library)
+    if own is not None:
+        return f"{own.end}."
+    return _CALL_CURE if case.library == "grpc" else _LEAK_CURE
 
 
 def _held(case: PoolCase) -> str:

@@ -22,7 +22,7 @@ def unbounded_pool(case: PoolCase, *, descriptors_run_out: bool) -> Finding | No
     open_ends = [
         pool
         for pool in case.pools
-        if pool.max_connections is None and pool.channel_state is None and pool.threads is None
+        if pool.max_connections is None and pool.library != "grpc" and pool.threads is None
     ]
     if not open_ends:
         return None
@@ -34,7 +34,7 @@ def unbounded_pool(case: PoolCase, *, descriptors_run_out: bool) -> Finding | No
         seen=f"No limit on connections; {counted(count, 'connection')} now.",
         means="A burst opens a connection for each request, until the provider refuses them or "
         "file descriptors run out.",
-        cure=f"{Advisor(case.provider, case.library, case.process.gluellm).allow(BOUND)}.",
+        cure=f"{_advisor(case).allow(BOUND, limited=False)}.",
     )
 
 
@@ -70,8 +70,8 @@ def pool_timeout(case: PoolCase) -> Finding | None:
 
 
 def _advice(case: PoolCase, pool: PoolSnapshot) -> str:
-    advisor = Advisor(case.provider, case.library, case.process.gluellm)
-    return advisor.wait_at_most(_WAIT, 600.0 if pool.read_timeout is None else pool.read_timeout)
+    read = 600.0 if pool.read_timeout is None else pool.read_timeout
+    return _advisor(case).wait_at_most(_WAIT, read)
 
 
 def _waits_too_long(pool: PoolSnapshot) -> bool:
@@ -80,3 +80,7 @@ def _waits_too_long(pool: PoolSnapshot) -> bool:
     if pool.pool_timeout is None:
         return True
     return pool.read_timeout is not None and pool.pool_timeout >= pool.read_timeout
+
+
+def _advisor(case: PoolCase) -> Advisor:
+    return Advisor(case.provider, case.library, case.process.gluellm)

@@ -8,6 +8,7 @@ from ...pool.words import counted, percent
 from ..cures import Advisor
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
+from ..own_clients import own_client
 from ..snapshot import ExecutorSnapshot, Snapshot
 from .connecting import CONNECTING_HURTS
 
@@ -33,7 +34,10 @@ def _executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Fin
     label = executor.pools[0]
     case = next((case for case in cases if case.label == label), None)
     wanted = threads + waiting
-    pool = "" if case is None else f". {_advisor(case).keep(wanted)}"
+    own = case is not None and own_client(case.provider, case.library) is not None
+    pool = ""
+    if case is not None and not _keeps(case, wanted):
+        pool = f". {_advisor(case).keep(wanted)}"
     return Finding(
         kind=Kind.EXECUTOR_FULL,
         # As many as threads: whoever comes now waits for as long as a whole call takes.
@@ -42,12 +46,20 @@ def _executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Fin
         seen=f"{counted(executor.requests, 'request')} under way in the "
         f"{counted(threads, 'thread')} of an executor, and {counted(waiting, 'call')} waiting for "
         "a thread.",
-        means="The SDK blocks, so its calls run in threads: any-llm takes the event loop's default "
-        "executor, which has min(32, CPUs + 4). A call that finds none free waits before it enters "
-        "any pool. No pool's queue shows that, and the pool's own limit is never reached.",
+        means=f"The {'client' if own else 'SDK'} blocks, so its calls run in threads: "
+        f"{'asyncio.to_thread' if own else 'any-llm'} takes the event loop's default executor, "
+        "which has min(32, CPUs + 4). A call that finds none free waits before it enters any pool. "
+        "No pool's queue shows that, and the pool's own limit is never reached.",
         cure=f"Allow {wanted} threads when the program starts: asyncio.get_running_loop()."
-        f"set_default_executor(concurrent.futures.ThreadPoolExecutor({wanted})){pool}.",
+        f"set_default_executor(concurrent.futures.ThreadPoolExecutor({wanted}))"
+        f"{', or an executor of yours with as many' if own else ''}{pool}.",
     )
+
+
+def _keeps(case: PoolCase, wanted: int) -> bool:
+    """Whether its pools keep so many connections already."""
+    kept = [pool.max_idle_connections for pool in case.pools]
+    return bool(kept) and all(most is None or most >= wanted for most in kept)
 
 
 def too_few_kept(case: PoolCase) -> Finding | None:

@@ -1,0 +1,302 @@
+"""Advice for clients that the application owns: in its library's terms, and true there."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.cures import Advisor
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import ExecutorSnapshot
+from unit.diagnosis.building import a_pool, a_request, a_snapshot, all_kinds, found, the_totals
+
+LIBRARIES = ("aiohttp", "urllib3", "grpc")
+OF_OTHERS = re.compile(r"httpx|AnyLLM|configure_pools|api_base")
+
+
+def own(library: str, provider: str | None = None) -> Advisor:
+    return Advisor(provider, library, gluellm=True)
+
+
+def advice(advisor: Advisor) -> dict[str, str]:
+    return {
+        "allow": advisor.allow(40),
+        "allow at first": advisor.allow(40, limited=False),
+        "wait": advisor.wait_at_most(10),
+        "expiry": advisor.keep_idle(3, 40),
+        "expiry of an unlimited one": advisor.keep_idle(3, None),
+        "keep": advisor.keep(40),
+        "probe": advisor.probe_idle(40),
+        "probe an unlimited one": advisor.probe_idle(None),
+        "http1": advisor.without_http2(40),
+        "instance": advisor.keep_instance(),
+    }
+
+
+def expression(text: str, beginning: str) -> str:
+    """The call in the text that begins so."""
+    start = text.index(beginning)
+    depth = 0
+    for place in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[place], 0)
+        if not depth and text[place] == ")":
+            return text[start : place + 1]
+    raise AssertionError(text)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("provider", [None, "openai", "somebody"])
+def test_advice_is_in_the_librarys_terms(library: str, provider: str | None) -> None:
+    """Also where the host is one of a provider whose SDK sends through another library."""
+    for what, text in advice(own(library, provider)).items():
+        assert text, what
+        assert not OF_OTHERS.search(text), text
+        assert "None" not in text
+        assert not text.endswith(".")
+        assert not re.search(r"\{\w*\}", text), text
+        assert all(text.count(a) == text.count(b) for a, b in ("()", "[]", "{}"))
+
+
+@pytest.mark.parametrize(
+    ("provider", "library"),
+    [("gemini", "aiohttp"), ("bedrock", "urllib3"), ("xai", "grpc"), ("openai", "httpx")],
+)
+def test_providers_own_library_is_any_llms(provider: str, library: str) -> None:
+    """Its advice is the provider's. One of httpx is handed to SDKs that use httpx2."""
+    assert "AnyLLM.create" in own(library, provider).allow(40)
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_idle_limit_of_an_own_client_of_httpx(library: str) -> None:
+    """The one that has a limit for it."""
+    assert own(library).keep(14) == (
+        f"Keep 14 connections: {library}.AsyncClient(limits={library}.Limits("
+        "max_connections=None, max_keepalive_connections=14))"
+    )
+
+
+def test_boto3_is_told_where_a_pool_is_not_limited() -> None:
+    """Its pools never are; one that makes requests wait is another client's."""
+    assert "botocore" not in own("urllib3").allow(40)
+    assert "at most 40 threads" in own("urllib3").allow(40, limited=False)
+
+
+def test_aiohttp_takes_what_is_advised() -> None:
+    """The limits and timeouts are in effect."""
+    asyncio.run(follow_aiohttp(pytest.importorskip("aiohttp")))
+
+
+async def follow_aiohttp(aiohttp: Any) -> None:
+    texts = advice(own("aiohttp"))
+
+    def follow(what: str) -> Any:
+        code = expression(texts[what], "aiohttp.ClientSession(")
+        return eval(code, {"aiohttp": aiohttp, "make_socket": socket.socket})
+
+    async with follow("allow") as session:
+        assert session.connector.limit == 40
+    async with follow("expiry") as session:
+        assert (session.connector.limit, session.connector._keepalive_timeout) == (40, 3)
+    async with follow("expiry of an unlimited one") as session:
+        assert session.connector.limit == 0
+    async with follow("wait") as session:
+        assert (session.timeout.connect, session.timeout.sock_read) == (10, 600)
+        assert (session.timeout.total, session.timeout.sock_connect) == (None, None)
+    async with follow("probe") as session:
+        assert session.connector._socket_factory is socket.socket
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="the advice is in Linux's terms")
+def test_urllib3_takes_what_is_advised() -> None:
+    """The limit makes requests wait, which ``maxsize`` alone does not."""
+    urllib3 = pytest.importorskip("urllib3")
+    texts = advice(own("urllib3"))
+
+    def follow(what: str) -> Any:
+        code = expression(texts[what], "urllib3.PoolManager(")
+        manager = eval(code, {"urllib3": urllib3, "socket": socket})
+        return manager.connection_from_url("http://127.0.0.1:9")
+
+    assert (follow("allow").pool.maxsize, follow("allow").block) == (40, True)
+    assert (follow("keep").pool.maxsize, follow("keep").block) == (40, False)
+    options = follow("probe").conn_kw["socket_options"]
+    assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in options
+    assert (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) in options
+    assert not follow("probe an unlimited one").block
+
+
+def test_boto3_takes_what_is_advised() -> None:
+    """As its configuration."""
+    config = pytest.importorskip("botocore.config")
+    texts = advice(own("urllib3"))
+    botocore = pytest.importorskip("botocore")
+    for what in ("keep", "allow at first", "probe"):
+        made = eval(expression(texts[what], "botocore.config.Config("), {"botocore": botocore})
+        assert isinstance(made, config.Config)
+        assert made.tcp_keepalive if what == "probe" else made.max_pool_connections == 40
+
+
+def test_grpc_takes_what_is_advised() -> None:
+    """Channels are made with these options."""
+    grpc = pytest.importorskip("grpc")
+    for what, text in advice(own("grpc")).items():
+        for options in re.findall(r"options=(\[.*?\])", text):
+            grpc.insecure_channel("127.0.0.1:9", options=eval(options)).close()
+        assert ("options=" in text) is (what not in ("wait", "keep", "instance"))
+
+
+def leak(library: str, provider: str | None) -> Finding:
+    identity: dict[str, Any] = {"name": "search", "provider": provider, "library": library}
+    request = a_request("unread", 80.0, leak_suspected=True, provider=provider)
+    return found(
+        Kind.LEAK, a_snapshot(the_totals(leaks=1, **identity), a_pool([request], **identity))
+    )
+
+
+@pytest.mark.parametrize(
+    ("library", "provider", "cure"),
+    [
+        ("aiohttp", None, "async with session.get(...) as response"),
+        ("aiohttp", None, "response.release()"),
+        ("urllib3", None, "response.release_conn()"),
+        ("urllib3", None, "response.close() and then response.release_conn()"),
+        ("grpc", None, "call.cancel()"),
+        ("aiohttp", "gemini", "contextlib.aclosing(stream)"),
+        ("urllib3", "bedrock", "contextlib.aclosing(stream)"),
+        ("httpx2", "openai", "contextlib.aclosing(stream)"),
+        ("grpc", "xai", "cancel its call"),
+    ],
+)
+def test_leak_is_ended_as_the_library_does(library: str, provider: str | None, cure: str) -> None:
+    """An answer of the application's own client is no stream of any-llm's."""
+    text = leak(library, provider).cure
+    assert cure in text
+    assert ("aclosing" in text) is ("aclosing" in cure)
+    assert text.endswith(".")
+
+
+class Answering(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *arguments: object) -> None: ...
+
+
+@pytest.fixture
+def a_server() -> Iterator[int]:
+    """The port of a server that answers."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def unread_and_ended(pool: Any, end: Any) -> Any:
+    """An answer that is ended unread, and the next request for its place in the pool."""
+    response = pool.request("GET", "/", preload_content=False, retries=False)
+    end(response)
+    return pool.request("GET", "/", pool_timeout=0.05, retries=False)
+
+
+def test_urllib3_needs_both_calls_to_give_an_answer_up(a_server: int) -> None:
+    """With one of them its place is lost, which the advice rests on."""
+    urllib3 = pytest.importorskip("urllib3")
+    pool = urllib3.HTTPConnectionPool("127.0.0.1", a_server, maxsize=1, block=True)
+    with pytest.raises(urllib3.exceptions.EmptyPoolError):
+        unread_and_ended(pool, lambda response: response.close())
+    pool = urllib3.HTTPConnectionPool("127.0.0.1", a_server, maxsize=1, block=True)
+    answer = unread_and_ended(pool, lambda r: (r.close(), r.release_conn()))
+    assert answer.status == 200
+    pool.close()
+
+
+def unbounded(library: str, **changes: Any) -> Any:
+    identity: dict[str, Any] = {"name": "search", "provider": None, "library": library}
+    return a_snapshot(the_totals(**identity), a_pool(max_connections=None, **identity, **changes))
+
+
+@pytest.mark.parametrize(
+    ("library", "cure"),
+    [
+        ("aiohttp", "aiohttp.TCPConnector(limit=100)"),
+        ("urllib3", "urllib3.PoolManager(maxsize=100, block=True)"),
+        ("urllib3", "botocore.config.Config(max_pool_connections=100)"),
+        ("httpx", "httpx.Limits(max_connections=100)"),
+    ],
+)
+def test_own_pool_without_a_limit(library: str, cure: str) -> None:
+    """With where its library has one."""
+    assert cure in found(Kind.UNBOUNDED_POOL, unbounded(library)).cure
+
+
+@pytest.mark.parametrize("state", [None, "ready"])
+def test_channel_is_never_an_unbounded_pool(state: str | None) -> None:
+    """Whether its state is known or not: it has no such limit."""
+    assert Kind.UNBOUNDED_POOL not in all_kinds(unbounded("grpc", channel_state=state))
+
+
+@pytest.mark.parametrize(
+    ("provider", "library", "word"),
+    [
+        (None, "grpc", "the channel's target"),
+        (None, "aiohttp", "the URL"),
+        (None, "urllib3", "the URL"),
+        ("xai", "grpc", "api_base"),
+        ("openai", "httpx2", "api_base"),
+        ("anthropic", "httpx", "api_base"),
+    ],
+)
+def test_where_the_server_is_in_the_librarys_words(
+    provider: str | None, library: str, word: str
+) -> None:
+    """Only any-llm has an ``api_base``."""
+    identity: dict[str, Any] = {"name": "search", "provider": provider, "library": library}
+    errors = dict.fromkeys(
+        ("connection_error", "name_resolution_error", "secure_connection_error"), 30
+    )
+    totals = the_totals(100, errors=errors, **identity)
+    cure = found(Kind.CONNECT_FAILURES, a_snapshot(totals, a_pool(**identity))).cure
+    assert f"check {word}, the port" in cure
+    assert f"check {word} for a typing error" in cure
+    assert ("api_base" in cure) is (word == "api_base")
+    assert "{" not in cure
+
+
+def full_executor(provider: str | None, kept: int) -> Finding:
+    """40 calls for six threads, and a pool that keeps so many connections."""
+    identity: dict[str, Any] = {"name": "bedrock", "provider": provider, "library": "urllib3"}
+    executor = ExecutorSnapshot(threads=6, waiting=34, requests=6, pools=("bedrock/urllib3",))
+    pool = a_pool(max_connections=None, max_idle_connections=kept, threads=6, **identity)
+    return found(
+        Kind.EXECUTOR_FULL, a_snapshot(the_totals(**identity), pool, executors=(executor,))
+    )
+
+
+@pytest.mark.parametrize("provider", ["bedrock", None])
+@pytest.mark.parametrize(("kept", "more"), [(39, True), (40, False), (50, False)])
+def test_connections_that_are_kept_already_are_not_asked_for(
+    provider: str | None, kept: int, *, more: bool
+) -> None:
+    """The threads alone are the cure then."""
+    cure = full_executor(provider, kept).cure
+    assert "ThreadPoolExecutor(40)" in cure
+    assert ("max_pool_connections=40" in cure) is more
+
+
+def test_full_executor_of_an_own_client_is_not_any_llms() -> None:
+    """The application put the calls into threads."""
+    assert "any-llm takes" in full_executor("bedrock", 10).means
+    assert "any-llm" not in str(full_executor(None, 10))
+    assert "an executor of yours" in full_executor(None, 10).cure
