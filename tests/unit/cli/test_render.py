@@ -6,7 +6,11 @@ import pytest
 from rich.console import Console
 
 from opentelemetry.instrumentation.gluellm.cli.histogram import Histogram
-from opentelemetry.instrumentation.gluellm.cli.render import view_blocks, view_lines
+from opentelemetry.instrumentation.gluellm.cli.render import (
+    pool_summary,
+    view_blocks,
+    view_lines,
+)
 from opentelemetry.instrumentation.gluellm.cli.view import PoolKey, PoolView, View
 
 BUSY = PoolView(
@@ -158,3 +162,43 @@ def test_leaks_streams_and_a_late_loop_have_lines_where_they_are():
         assert "HTTP/2 streams 1 active and 3 orphaned of 4" in text
         assert "the event loop ran up to 0.31 s late" in text
     assert "late" not in drawn(View(view.pools, loop_lag=0.05))
+
+
+CHANNELS = PoolView(
+    provider="gcp.vertex_ai",
+    live=3,
+    channels={"idle": 0, "ready": 2, "transient_failure": 1},
+    by_phase={"queued": 1, "awaiting_response": 2},
+    oldest={"queued": 0.5},
+    seconds_by_phase={"connecting": 1.0, "awaiting_response": 9.0},
+    timeouts={"read": 1},
+    requests=30,
+    failed=2,
+    errors={"read_timeout": 1},
+)
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_a_grpc_pool_has_channels_and_calls(width):
+    """It tells nothing of its connections, so no number stands where nobody knows one."""
+    view = view_of(CHANNELS, "google", "grpc")
+    (line,) = view_lines(view)
+    block = drawn(view, width)
+    assert max(map(len, block.splitlines())) <= width
+    for text in (block, line, pool_summary(PoolKey("google", "grpc"), CHANNELS)):
+        assert "2 ready, 1 transient_failure" in text
+        assert "1 queued, 2 awaiting_response" in text
+        for unknown in ("active", " idle", "max", "opened", "on open ones", "connections", "p95"):
+            assert unknown not in text
+    for text in (block, line):
+        assert "30 over, 2 failed" in text
+        assert "oldest waiter 0.50 s" in text
+    assert "live channels 3" in block
+    assert line.endswith("| channels: 3")
+
+
+def test_a_grpc_pool_whose_channels_are_gone():
+    """What was called stays, and no channel is in any state."""
+    text = drawn(view_of(PoolView(requests=30, channels={"ready": 0}), "google", "grpc"))
+    assert " channels     none\n" in text
+    assert "30 over, 0 failed" in text

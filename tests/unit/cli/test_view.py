@@ -179,6 +179,24 @@ def test_a_pool_that_came_later_is_whole_in_the_difference():
     assert source.read().since(before).pools[KEY].requests == 2
 
 
+def test_grpc_channels_are_counted_by_state_and_calls_by_status():
+    """The channel's state and gRPC's status stand where others have connections and HTTP's."""
+    source = Source()
+    library = named(semconv.POOL_LIBRARY, "grpc")
+    for state, number in (("ready", 2), ("idle", 0)):
+        source.set(
+            semconv.CHANNEL_CURRENT, number, **library, **named(semconv.CHANNEL_STATE, state)
+        )
+    for status, number in (("OK", 30), ("NOT_FOUND", 2)):
+        source.set(semconv.REQUESTS, number, **library, **named(semconv.RPC_STATUS_CODE, status))
+    (key,) = source.read().pools
+    pool = source.read().pools[key]
+    assert key.of_channels
+    assert not KEY.of_channels
+    assert pool.channels == {"ready": 2, "idle": 0}
+    assert (pool.requests, pool.failed) == (32, 2)
+
+
 def test_metrics_of_other_scopes_are_not_ours():
     """http.client.* names belong to whoever emits them."""
     source = Source(scope="some.other.library")

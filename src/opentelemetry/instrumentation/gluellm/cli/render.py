@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ..telemetry.semconv import PHASES
+from ..telemetry.semconv import CHANNEL_STATES, PHASES
 from .histogram import Histogram, Quantile
 from .reading import late, reading
 from .text import percent, printable, printable_ends, seconds
@@ -60,14 +60,13 @@ def view_lines(view: View) -> Iterable[str]:
 
 def pool_line(key: PoolKey, pool: PoolView, means: str | None = None) -> str:
     """All about a pool in one line, for logs and pipes; at its end what the numbers mean."""
-    p50, p95, p99 = wait_texts(pool.wait)
     return (
-        f"{pool_label(key)}: active {pool.active}, idle {pool.idle}, max {_maximum(pool)}"
+        f"{pool_label(key)}: {_now(key, pool)}"
         f" | {_phases_now(pool)}, oldest waiter {seconds(pool.oldest_waiter)}"
-        f" | wait (estimated) p50 {p50} p95 {p95} p99 {p99}"
+        f"{_waits(key, pool)}"
         f" | time: {_shares(pool)}"
-        f" | connections: {_opened(pool)}"
-        f" | timeouts: {counts_text(pool.timeouts)} | pools: {pool.live}"
+        f" | {_served_label(key)}: {_served(key, pool)}"
+        f" | timeouts: {counts_text(pool.timeouts)} | {_pools_label(key)}: {pool.live}"
         f"{''.join(f' | {part}' for part in _peculiarities(pool))}"
         f"{f' | means: {means}' if means else ''}"
     )
@@ -75,15 +74,15 @@ def pool_line(key: PoolKey, pool: PoolView, means: str | None = None) -> str:
 
 def pool_summary(key: PoolKey, pool: PoolView) -> str:
     """The most of it in one short line, for where a block has no room: what is cut comes last."""
-    of = "" if pool.maximum is None else f" of {pool.maximum}"
     parts = _ills(pool)
     if any(pool.timeouts.values()):
         parts.append(f"timeouts {counts_text(pool.timeouts)}")
     parts += [
-        f"{pool.active}{of} active",
+        _summary_now(key, pool),
         f"now {_phases_now(pool)}",
-        f"wait p95 {quantile_text(pool.wait.quantile(0.95))}",
     ]
+    if not key.of_channels:
+        parts.append(f"wait p95 {quantile_text(pool.wait.quantile(0.95))}")
     return f"{pool_label(key)}: {'; '.join(parts)}"
 
 
@@ -110,20 +109,30 @@ def pool_block(key: PoolKey, pool: PoolView, width: int, means: str | None = Non
     provider = printable(pool.provider) if pool.provider else "unknown"
     text.append(pool_label(key), style="bold")
     text.append(f"  provider {provider}, library {printable(key.library)}, ", style="dim")
-    text.append(f"live pools {pool.live}\n", style="bold red" if pool.live > 3 else "dim")
+    text.append(
+        f"live {_pools_label(key)} {pool.live}\n", style="bold red" if pool.live > 3 else "dim"
+    )
 
-    _label(text, "connections")
-    _connection_bar(text, pool, bar_width)
-    connecting = f", {pool.connecting} connecting" if pool.connecting else ""
-    text.append(f" {pool.active} active, {pool.idle} idle{connecting}, max {_maximum(pool)}\n")
+    if key.of_channels:
+        _label(text, "channels")
+        broken = pool.channels.get("transient_failure", 0) > 0
+        text.append(f"{_channels(pool)}\n", style="red" if broken else "")
+    else:
+        _label(text, "connections")
+        _connection_bar(text, pool, bar_width)
+        connecting = f", {pool.connecting} connecting" if pool.connecting else ""
+        text.append(f" {pool.active} active, {pool.idle} idle{connecting}, max {_maximum(pool)}\n")
 
-    _label(text, "requests now")
+    _label(text, "calls now" if key.of_channels else "requests now")
     text.append(f"{_phases_now(pool)}\n")
 
-    _label(text, "wait (est.)")
-    p50, p95, p99 = wait_texts(pool.wait)
-    text.append(f"p50 {p50}  p95 {p95}  p99 {p99}  ")
     waiting = pool.oldest_waiter > 0
+    if key.of_channels:
+        _label(text, "wait")
+    else:
+        _label(text, "wait (est.)")
+        p50, p95, p99 = wait_texts(pool.wait)
+        text.append(f"p50 {p50}  p95 {p95}  p99 {p99}  ")
     text.append(f"oldest waiter {seconds(pool.oldest_waiter)}\n", style="red" if waiting else "")
 
     _label(text, "time spent")
@@ -131,8 +140,8 @@ def pool_block(key: PoolKey, pool: PoolView, width: int, means: str | None = Non
     _time_bar(text, pool, time_width)
     text.append(f" {_shares(pool, width - _LABEL - 2 - time_width)}\n")
 
-    _label(text, "connections")
-    text.append(f"{_opened(pool)}   timeouts: ")
+    _label(text, _served_label(key))
+    text.append(f"{_served(key, pool)}   timeouts: ")
     timeouts = counts_text(pool.timeouts)
     text.append(timeouts, style="" if timeouts == "none" else "red")
     errors = {name: n for name, n in pool.errors.items() if not name.endswith("_timeout")}
@@ -172,7 +181,44 @@ def _ills(pool: PoolView) -> list[str]:
     return ills
 
 
-def _opened(pool: PoolView) -> str:
+def _now(key: PoolKey, pool: PoolView) -> str:
+    if key.of_channels:
+        return f"channels {_channels(pool)}"
+    return f"active {pool.active}, idle {pool.idle}, max {_maximum(pool)}"
+
+
+def _waits(key: PoolKey, pool: PoolView) -> str:
+    if key.of_channels:
+        return ""
+    p50, p95, p99 = wait_texts(pool.wait)
+    return f" | wait (estimated) p50 {p50} p95 {p95} p99 {p99}"
+
+
+def _summary_now(key: PoolKey, pool: PoolView) -> str:
+    if key.of_channels:
+        return f"channels {_channels(pool)}"
+    of = "" if pool.maximum is None else f" of {pool.maximum}"
+    return f"{pool.active}{of} active"
+
+
+def _channels(pool: PoolView) -> str:
+    """``1 ready, 2 idle``: gRPC channels by state. What their connections do, they don't tell."""
+    states = [*reversed(CHANNEL_STATES[:3]), *CHANNEL_STATES[3:]]
+    now = [f"{pool.channels[state]} {state}" for state in states if pool.channels.get(state)]
+    return ", ".join(now) or "none"
+
+
+def _pools_label(key: PoolKey) -> str:
+    return "channels" if key.of_channels else "pools"
+
+
+def _served_label(key: PoolKey) -> str:
+    return "calls" if key.of_channels else "connections"
+
+
+def _served(key: PoolKey, pool: PoolView) -> str:
+    if key.of_channels:
+        return f"{pool.requests} over, {pool.failed} failed"
     return f"{pool.opened} opened; {pool.reused} requests on open ones"
 
 

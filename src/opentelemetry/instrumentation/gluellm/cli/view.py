@@ -35,6 +35,11 @@ class PoolKey:
     name: str
     library: str
 
+    @property
+    def of_channels(self) -> bool:
+        """Whether its pools are gRPC channels, which tell nothing of their connections."""
+        return self.library == "grpc"
+
 
 @dataclass(slots=True)
 class PoolView:
@@ -49,6 +54,8 @@ class PoolView:
     """Upper bound on connections; None when there is none."""
     live: int = 0
     """Pools alive."""
+    channels: dict[str, int] = field(default_factory=dict)
+    """gRPC channels, by the state that each was last seen in."""
     by_phase: dict[str, int] = field(default_factory=dict)
     """Requests now, by phase."""
     oldest: dict[str, float] = field(default_factory=dict)
@@ -73,7 +80,7 @@ class PoolView:
     requests: int = 0
     """Requests that left the pool, whatever became of them."""
     failed: int = 0
-    """Those with an error or a status of 400 and above."""
+    """Those with an error, or a status of 400 and above, or one of gRPC's other than OK."""
     errors: dict[str, int] = field(default_factory=dict)
     """By ``error.type``."""
     acquired: int = 0
@@ -220,7 +227,8 @@ def _requests(pool: PoolView, attributes: Mapping[str, Any], point: Any) -> None
     error = attributes.get(semconv.ERROR_TYPE)
     if error is not None:
         _add(pool.errors, error, point.value)
-    if error is not None or int(attributes.get(semconv.STATUS_CODE, 0)) >= 400:
+    answered = int(attributes.get(semconv.STATUS_CODE, 0)) < 400
+    if error is not None or not answered or attributes.get(semconv.RPC_STATUS_CODE, "OK") != "OK":
         pool.failed += point.value
 
 
@@ -264,6 +272,7 @@ _POOL = {
     semconv.ACQUIRE_DURATION.name: _acquires,
     semconv.TIMEOUTS.name: _counts_by("timeouts", semconv.TIMEOUT_KIND),
     semconv.POOL_LIVE.name: _adds_to("live"),
+    semconv.CHANNEL_CURRENT.name: _counts_by("channels", semconv.CHANNEL_STATE),
     semconv.POOL_OPENED.name: _adds_to("pools_opened"),
     semconv.LEAK_SUSPECTED.name: _adds_to("leaks_suspected"),
     semconv.STREAM_ACTIVE.name: _adds_to("streams_active"),
@@ -285,9 +294,11 @@ ATTRIBUTES = frozenset(
         semconv.POOL_LIBRARY,
         semconv.PROVIDER_NAME,
         semconv.CONNECTION_STATE,
+        semconv.CHANNEL_STATE,
         semconv.REQUEST_PHASE,
         semconv.ERROR_TYPE,
         semconv.STATUS_CODE,
+        semconv.RPC_STATUS_CODE,
         semconv.TIMEOUT_KIND,
         semconv.SEAM_NAME,
     )
