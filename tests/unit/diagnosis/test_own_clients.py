@@ -255,6 +255,7 @@ def test_channel_is_never_an_unbounded_pool(state: str | None) -> None:
         (None, "urllib3", "the URL"),
         ("xai", "grpc", "api_base"),
         ("openai", "httpx2", "api_base"),
+        ("openai", "httpx", "api_base"),
         ("anthropic", "httpx", "api_base"),
     ],
 )
