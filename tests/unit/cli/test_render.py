@@ -197,6 +197,14 @@ def test_a_grpc_pool_has_channels_and_calls(width):
     assert line.endswith("| channels: 3")
 
 
+def test_a_grpc_pool_with_calls_that_wait_for_ready():
+    """These alone have a time queued, and then it is told."""
+    pool = PoolView(requests=1, live=1, channels={"ready": 1}, wait=Histogram((0.0, 1.0), (1, 0)))
+    view = view_of(pool, "google", "grpc")
+    for text in (drawn(view), *view_lines(view)):
+        assert "p50 0 s" in text
+
+
 def test_a_grpc_pool_whose_channels_are_gone():
     """What was called stays, and no channel is in any state."""
     text = drawn(view_of(PoolView(requests=30, channels={"ready": 0}), "google", "grpc"))

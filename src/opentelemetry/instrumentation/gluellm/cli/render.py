@@ -81,7 +81,7 @@ def pool_summary(key: PoolKey, pool: PoolView) -> str:
         _summary_now(key, pool),
         f"now {_phases_now(pool)}",
     ]
-    if not key.of_channels:
+    if _tells_waits(key, pool):
         parts.append(f"wait p95 {quantile_text(pool.wait.quantile(0.95))}")
     return f"{pool_label(key)}: {'; '.join(parts)}"
 
@@ -109,9 +109,8 @@ def pool_block(key: PoolKey, pool: PoolView, width: int, means: str | None = Non
     provider = printable(pool.provider) if pool.provider else "unknown"
     text.append(pool_label(key), style="bold")
     text.append(f"  provider {provider}, library {printable(key.library)}, ", style="dim")
-    text.append(
-        f"live {_pools_label(key)} {pool.live}\n", style="bold red" if pool.live > 3 else "dim"
-    )
+    live_style = "bold red" if pool.live > 3 else "dim"
+    text.append(f"live {_pools_label(key)} {pool.live}\n", style=live_style)
 
     if key.of_channels:
         _label(text, "channels")
@@ -127,12 +126,12 @@ def pool_block(key: PoolKey, pool: PoolView, width: int, means: str | None = Non
     text.append(f"{_phases_now(pool)}\n")
 
     waiting = pool.oldest_waiter > 0
-    if key.of_channels:
-        _label(text, "wait")
-    else:
+    if _tells_waits(key, pool):
         _label(text, "wait (est.)")
         p50, p95, p99 = wait_texts(pool.wait)
         text.append(f"p50 {p50}  p95 {p95}  p99 {p99}  ")
+    else:
+        _label(text, "wait")
     text.append(f"oldest waiter {seconds(pool.oldest_waiter)}\n", style="red" if waiting else "")
 
     _label(text, "time spent")
@@ -187,8 +186,13 @@ def _now(key: PoolKey, pool: PoolView) -> str:
     return f"active {pool.active}, idle {pool.idle}, max {_maximum(pool)}"
 
 
+def _tells_waits(key: PoolKey, pool: PoolView) -> bool:
+    """Of gRPC's calls, only those that wait for a ready channel have a time queued."""
+    return not key.of_channels or pool.wait.count > 0
+
+
 def _waits(key: PoolKey, pool: PoolView) -> str:
-    if key.of_channels:
+    if not _tells_waits(key, pool):
         return ""
     p50, p95, p99 = wait_texts(pool.wait)
     return f" | wait (estimated) p50 {p50} p95 {p95} p99 {p99}"
