@@ -7,6 +7,7 @@ import functools
 import gc
 import inspect
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from types import ModuleType
@@ -339,6 +340,45 @@ def test_inherited_function_of_two_purposes_is_inherited_again(first_undone: int
     sets[first_undone].undo()
     sets[1 - first_undone].undo()
     assert "method" not in vars(Child)
+
+
+def test_sets_of_two_purposes_come_and_go_in_two_threads() -> None:
+    """As ``uninstrument()`` and ``reset_pools()`` do: neither trips over the other."""
+    first, second = PatchSet(), PatchSet(LIMITS_MARK)
+    threads: list[threading.Thread] = []
+
+    def come_and_go() -> None:
+        second.wrap(Derived, "method", counting([]))
+        second.undo()
+
+    class WhileDeleting(type):
+        """Has the second set come and go at the moment when the first one goes."""
+
+        def __delattr__(cls, name: str) -> None:
+            if not threads:
+                threads.append(threading.Thread(target=come_and_go))
+                threads[0].start()
+                threads[0].join(timeout=0.2)  # it waits for its turn
+            super().__delattr__(name)
+
+    class Base(metaclass=WhileDeleting):
+        def method(self) -> str:
+            return "original"
+
+    class Derived(Base):
+        def other(self) -> str:
+            return "original"
+
+    before = Derived.other
+    first.wrap(Derived, "other", counting([]))
+    first.wrap(Derived, "method", counting([]))
+    first.undo()
+    threads[0].join()
+    assert "method" not in vars(Derived)
+    assert Derived().method() == "original"
+    assert Derived.other is before
+    assert first.wrap(Derived, "other", counting([]))  # it is not taken for patched
+    first.undo()
 
 
 def test_a_set_that_comes_back_over_another_leaves_nothing_behind() -> None:

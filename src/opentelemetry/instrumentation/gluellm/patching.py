@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import itertools
 import logging
+import os
+import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import wrapt
@@ -16,6 +19,35 @@ USUAL_MARK = "__gluellm_patch__"
 LIMITS_MARK = "__gluellm_limits_patch__"
 """For patches that set limits: they come and go beside the instrumentation's, in any order."""
 MARKS = (USUAL_MARK, LIMITS_MARK)
+
+_LOCK_TIMEOUT = 1.0
+_lock = threading.RLock()
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Sets of several purposes patch the same classes, each in whichever thread it likes.
+
+    Not without end: the garbage collector may run in here, and a finalizer that logs waits for the
+    log's lock, whose holder, a handler that sends over HTTP, may wait for this one.
+    """
+    lock = _lock
+    locked = lock.acquire(timeout=_LOCK_TIMEOUT)
+    try:
+        yield
+    finally:
+        if locked:
+            lock.release()
+
+
+def _renew_lock() -> None:
+    # In a forked child its holder may be a thread that is not there.
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class _Patch:
@@ -94,6 +126,10 @@ class PatchSet:
 
         Raises AttributeError when the class has no such attribute.
         """
+        with _one_at_a_time():
+            return self._wrap(owner, name, make)
+
+    def _wrap(self, owner: type, name: str, make: Callable[[Any], Any]) -> bool:
         original = getattr(owner, name)
         mark = getattr(original, self._mark, None)
         if isinstance(mark, _Patch) and mark.live and mark.name == name and mark.owner() is owner:
@@ -111,18 +147,22 @@ class PatchSet:
 
     def add(self, owner: type, name: str, make: Callable[[], classmethod[Any, Any, Any]]) -> bool:
         """Give ``owner`` a class method of its own that it hasn't got; False where it has one."""
-        if name in owner.__dict__:
-            return False
-        attribute = make()
-        self._set(owner, name, _INHERITED, attribute, attribute.__func__)
+        with _one_at_a_time():
+            if name in owner.__dict__:
+                return False
+            attribute = make()
+            self._set(owner, name, _INHERITED, attribute, attribute.__func__)
         return True
 
     def undo(self) -> None:
         """Put the identical originals back, in reverse order, where the attribute is still ours."""
-        patches = sorted(self._patches.items(), reverse=True)
-        self._patches.clear()
-        for _, patch in patches:
-            patch.undo()
+        with _one_at_a_time():
+            patches = sorted(self._patches.items(), reverse=True)
+            self._patches.clear()
+            for _, patch in patches:
+                # One that somebody took out meanwhile must not keep the others in.
+                with contextlib.suppress(AttributeError):
+                    patch.undo()
 
     def _set(self, owner: type, name: str, raw: Any, attribute: Any, marked: Any) -> None:
         patch = _Patch(owner, name, raw, attribute)
