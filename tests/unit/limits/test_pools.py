@@ -297,6 +297,26 @@ def test_a_failure_of_the_constructor_is_the_hosts(installed: PoolLimits) -> Non
     """It is raised, and once."""
     with inside(), pytest.raises(TypeError, match="no_such_argument"):
         httpcore.ConnectionPool(no_such_argument=1)
+    with inside(), pytest.raises(TypeError, match="num_pools"):
+        urllib3.PoolManager(10, num_pools=4)  # type: ignore[misc]
+
+
+def test_a_pool_of_somebody_elses_class(installed: PoolLimits, errors: list[str]) -> None:
+    """A manager of urllib3 may be told to build such."""
+
+    class Pool:
+        def __init__(self, *_: Any, **settings: Any) -> None:
+            self.settings = settings
+
+        def close(self) -> None:
+            pass
+
+    with inside():
+        manager = urllib3.PoolManager()
+    manager.pool_classes_by_scheme = {"http": Pool}  # type: ignore[dict-item]
+    pool: Any = manager.connection_from_url("http://127.0.0.1:9")
+    assert pool.settings["maxsize"] == 3
+    assert errors == []
 
 
 def test_a_library_without_what_we_need(errors: list[str]) -> None:

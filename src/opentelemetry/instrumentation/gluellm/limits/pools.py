@@ -141,7 +141,10 @@ class PoolLimits:
                 if call is None:
                     return original(self_, *args, **kwargs)  # type: ignore[no-any-return]
                 try:
-                    arguments = {**dict(zip(names[: len(args)], args, strict=True)), **kwargs}
+                    named = dict(zip(names[: len(args)], args, strict=True))
+                    if not named.keys().isdisjoint(kwargs):
+                        return original(self_, *args, **kwargs)  # type: ignore[no-any-return]
+                    arguments = {**named, **kwargs}
                     limits = change(call.limits, arguments)
                 except Exception:
                     self._on_error("limits.constructor")
@@ -192,7 +195,8 @@ class PoolLimits:
         def connection_from_pool_key(self_: Any, /, *args: Any, **kwargs: Any) -> Any:
             pool = original(self_, *args, **kwargs)
             limits = self_._gluellm_limits
-            if limits is not None and pool._gluellm_limits_from is None:
+            # The manager may be told to build pools of somebody else's class.
+            if limits is not None and getattr(pool, marks.LIMITS_FROM, None) is None:
                 self._noted(_mark_pool, pool, limits)
             return pool
 
