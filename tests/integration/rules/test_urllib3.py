@@ -89,6 +89,34 @@ def test_pool_goes_with_its_last_reference(
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
 
 
+def test_connections_that_are_equal_and_have_no_hash(
+    server: HTTP1Server, telemetry: Telemetry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their class is somebody else's: nothing is asked of it, not when they are gone either."""
+
+    class Connection(urllib3.connection.HTTPConnection):
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Connection)
+
+        __hash__ = None  # type: ignore[assignment]
+
+    class Pool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Connection
+
+    pool = Pool("127.0.0.1", server.port, maxsize=2)
+    held = [pool.urlopen("GET", "/", preload_content=False) for _ in range(2)]
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="active") == 2
+    for response in held:
+        response.read()
+        response.release_conn()
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 2
+    del held, response, pool
+    gc.collect()
+    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
+    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_requests_leave_no_garbage_of_ours(server: HTTP1Server, telemetry: Telemetry) -> None:
     """Whatever of ours was part of a request goes with its last reference."""
     with urllib3.HTTPConnectionPool("127.0.0.1", server.port) as pool:

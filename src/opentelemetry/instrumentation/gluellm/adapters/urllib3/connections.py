@@ -42,6 +42,9 @@ def asked_of(pool: Any) -> tuple[bytes, int | None, bytes]:
 class _Reference(weakref.ref[Any]):
     __slots__ = ("record",)
     record: TrackedConnection
+    # By identity: a connection of somebody else's class may not be hashable, or equal to others.
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
 
 
 _references: set[_Reference] = set()
