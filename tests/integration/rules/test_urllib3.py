@@ -7,6 +7,7 @@ import gc
 import json
 import logging
 import os
+import threading
 import weakref
 from typing import Any
 
@@ -115,6 +116,28 @@ def test_connections_that_are_equal_and_have_no_hash(
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_without_a_thread_to_be_had_only_the_executor_is_not_told(
+    server: HTTP1Server, instrument: Instrument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container bounds its threads too, and the last one may be gone when we come."""
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if thread.name.startswith("ThreadPoolExecutor"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        telemetry = instrument()
+    seams = telemetry.points(semconv.SEAM, library="urllib3")
+    missing = [p.attributes[semconv.SEAM_NAME] for p in seams if not p.value]
+    assert missing == ["executor"]
+    with urllib3.PoolManager() as manager:
+        manager.request("GET", server.url())
+    assert telemetry.count(semconv.LEASE_DURATION) == 1
 
 
 def test_requests_leave_no_garbage_of_ours(server: HTTP1Server, telemetry: Telemetry) -> None:

@@ -51,7 +51,10 @@ def probe() -> bool:
     """Whether an executor of this Python version shows its threads and its queue."""
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(1) as executor:
-        found = executor.submit(_executor_here).result()
-        queue = getattr(executor, "_work_queue", None)
-        return found is not None and found() is executor and hasattr(queue, "qsize")
+    try:
+        with ThreadPoolExecutor(1) as executor:
+            found = executor.submit(_executor_here).result()
+            queue = getattr(executor, "_work_queue", None)
+            return found is not None and found() is executor and hasattr(queue, "qsize")
+    except RuntimeError:
+        return False  # no more threads to be had, or the interpreter is about to end
