@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import json
 import pkgutil
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -106,8 +107,9 @@ def test_bedrock(server: HTTP1Server, telemetry: Telemetry) -> None:
     assert pool.read_timeout == 60
     (request,) = pool.requests
     assert (request.model, request.operation, request.provider) == (MODEL, "chat", "bedrock")
-    assert request.place is not None
-    assert "test_boto.py" in request.place
+    if sys.version_info >= (3, 12):  # before, a coroutine's maker is not found in its task
+        assert request.place is not None
+        assert "test_boto.py" in request.place
     assert telemetry.by(semconv.REQUESTS, "library", "name", "provider", "status") == {
         ("urllib3", "bedrock", "aws.bedrock", 200): 1
     }
@@ -206,7 +208,8 @@ def test_more_calls_than_threads(server: HTTP1Server, telemetry: Telemetry, call
         assert finding.severity is (Severity.WARNING if calls >= 8 else Severity.INFO)
         assert finding.pool == "bedrock/urllib3"
         assert f"{calls - 4} call" in finding.seen
-        assert f"max_pool_connections={calls}" in finding.cure
+        assert f"ThreadPoolExecutor({calls})" in finding.cure
+        assert "max_pool_connections" not in finding.cure  # it keeps 10 already
     assert server.timeline.count("accept") == min(calls, 4)
 
 
