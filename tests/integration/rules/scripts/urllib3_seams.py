@@ -5,54 +5,17 @@ Argument: a server's URL. Prints JSON.
 
 from __future__ import annotations
 
-import json
-import logging
 import sys
 import threading
 import time
 from typing import Any
 
 import urllib3
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from telling import Observed
 
 (url,) = sys.argv[1:]
-warnings: list[str] = []
-
-
-class Keeping(logging.Handler):
-    """Keeps what people are told."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        warnings.append(record.getMessage())
-
-
-logging.getLogger("opentelemetry").addHandler(Keeping(level=logging.WARNING))
-reader = InMemoryMetricReader()
-GlueLLMInstrumentor().instrument(
-    scope="all", meter_provider=MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
-)
-
-
-def collect() -> dict[str, list[Any]]:
-    """Points by metric."""
-    data = reader.get_metrics_data()
-    return {
-        metric.name: list(metric.data.data_points)
-        for resource in (data.resource_metrics if data else ())
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    }
-
-
-early = {
-    point.attributes["gluellm.seam"]: point.value
-    for point in collect()["gluellm.instrumentation.seam"]
-    if point.attributes["gluellm.pool.library"] == "urllib3"
-}
-results: list[str] = []
+observed = Observed("urllib3")
+results, collect = observed.results, observed.collect
 
 
 def attempt(send: Any) -> None:
@@ -86,20 +49,4 @@ manager.clear()
 attempt(lambda: urllib3.PoolManager().request("GET", "http://127.0.0.1:9", retries=False))
 through = urllib3.ProxyManager("http://127.0.0.1:9")
 attempt(lambda: through.request("GET", "https://api.test/", retries=False))
-points = collect()
-collect()
-told = {
-    "results": results,
-    "warnings": warnings,
-    "seams": early,
-    "errors": {
-        point.attributes["gluellm.instrumentation.kind"]: point.value
-        for point in points.get("gluellm.instrumentation.errors", ())
-    },
-    "metrics": {
-        found: sum(getattr(point, "count", getattr(point, "value", 0)) for point in values)
-        for found, values in points.items()
-    },
-}
-GlueLLMInstrumentor().uninstrument()
-print(json.dumps(told))
+observed.tell()
