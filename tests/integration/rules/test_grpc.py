@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import json
 import os
@@ -297,6 +298,34 @@ def test_interrupt_inside_of_our_own_code_leaves_no_call_behind(
             assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0, name
         assert channel.unary_unary("/")(b"") == b"ok"
     assert telemetry.by(semconv.REQUESTS, "error") == {"cancelled": 2, None: 1}
+
+
+def test_a_library_that_gives_something_else_breaks_no_call(
+    listen: Listen, instrument: Instrument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the private method hands back is used by the library alone: the request goes on."""
+    from grpc import _channel
+
+    original = _channel._UnaryUnaryMultiCallable._blocking
+
+    @functools.wraps(original)
+    def _blocking(self: Any, *args: Any, **kwargs: Any) -> Any:
+        state, call = original(self, *args, **kwargs)
+        return {"state": state, "call": call}
+
+    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = self._blocking(*args, None, None, None, None, None)
+        return _channel._end_unary_response_blocking(answer["state"], answer["call"], False, None)
+
+    monkeypatch.setattr(_channel._UnaryUnaryMultiCallable, "_blocking", _blocking)
+    monkeypatch.setattr(_channel._UnaryUnaryMultiCallable, "__call__", __call__)
+    server = listen(GrpcServer)
+    telemetry = instrument()
+    with grpc.insecure_channel(server.target) as channel:
+        assert channel.unary_unary("/")(b"") == b"ok"
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 1
+    GlueLLMInstrumentor().uninstrument()  # before the library's own is put back
 
 
 def test_calls_make_no_cyclic_garbage_and_keep_nothing(

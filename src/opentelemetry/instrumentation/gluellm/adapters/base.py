@@ -101,9 +101,9 @@ class Adapter(ABC):
 
 def _version(distribution: str) -> str:
     try:
-        return version(distribution)
+        return f"{distribution} {version(distribution)}"
     except PackageNotFoundError:
-        return "unknown"
+        return f"{distribution} of an unknown version"
 
 
 def _ignore(seams: Seams) -> None:

@@ -12,6 +12,7 @@ class Seams:
     library: str
     """The value of ``gluellm.pool.library``."""
     version: str
+    """The distribution that was looked at, with its version, in words."""
     found: dict[str, bool] = field(default_factory=dict)
     signals: dict[str, str] = field(default_factory=dict)
     """What is lost without the seam, in words for a warning."""

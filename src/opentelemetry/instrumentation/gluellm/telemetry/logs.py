@@ -30,8 +30,7 @@ def warn_of_missing_seams(seams: Seams) -> None:
             continue
         _told.add(key)
         _logger.warning(
-            "%s (version %s of its core) lacks the seam %r, so this is not observed: %s. "
-            "Requests are not affected.",
+            "%s (%s) lacks the seam %r, so this is not observed: %s. Requests are not affected.",
             seams.library,
             seams.version,
             seam,

@@ -63,7 +63,11 @@ class SyncSeams:
                 return original(self_, *args, **kwargs)
             try:
                 result = original(self_, *args, **kwargs)
-                _end(calls, lease, result[0])  # in here too an interrupt may come
+                try:  # in here too an interrupt may come
+                    _end(calls, lease, result[0])
+                except Exception as own:  # what it gives is the library's private affair
+                    calls.failures.caught("grpc.end", own)
+                    calls.withdraw(lease)
             except BaseException as error:
                 _broken(calls, lease, error)
                 raise

@@ -1,0 +1,62 @@
+"""docs/connection-pooling.md's defaults, held against what is installed."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("module", "connections", "idle", "connect", "rest"),
+    [
+        ("openai._constants", 1000, 100, 5, 600),
+        ("anthropic._constants", 1000, 100, 5, 600),
+        ("groq._constants", 100, 20, 5, 60),
+        ("cerebras.cloud.sdk._constants", 100, 20, 5, 60),
+    ],
+)
+def test_defaults_of_the_sdks(
+    module: str, connections: int, idle: int, connect: float, rest: float
+) -> None:
+    """Limits, timeouts, and two more attempts."""
+    constants = importlib.import_module(module)
+    limits, timeout = constants.DEFAULT_CONNECTION_LIMITS, constants.DEFAULT_TIMEOUT
+    assert (limits.max_connections, limits.max_keepalive_connections) == (connections, idle)
+    assert limits.keepalive_expiry == 5
+    assert (timeout.connect, timeout.read, timeout.write, timeout.pool) == (
+        connect,
+        rest,
+        rest,
+        rest,
+    )
+    assert constants.DEFAULT_MAX_RETRIES == 2
+
+
+def test_defaults_of_gluellm() -> None:
+    """Its limits, its timeouts with the most that they may be, and its attempts."""
+    config = pytest.importorskip("gluellm.config", reason="GlueLLM needs Python 3.12")
+    fields = config.GlueLLMSettings.model_fields
+    expected = {
+        "http_max_connections": 50,
+        "http_max_keepalive_connections": 50,
+        "default_pool_timeout": 60,
+        "max_pool_timeout": 120,
+        "default_connect_timeout": 30,
+        "default_request_timeout": 300,
+        "max_request_timeout": 1800,
+        "retry_max_attempts": 3,
+        "retry_min_wait": 2,
+        "retry_max_wait": 30,
+    }
+    assert {name: fields[name].default for name in expected} == expected
+    assert config.GlueLLMSettings.model_config["env_prefix"] == "GLUELLM_"
+
+
+def test_gluellms_client_keeps_httpxs_expiry() -> None:
+    """It names limits and timeouts only."""
+    api = pytest.importorskip("gluellm.api", reason="GlueLLM needs Python 3.12")
+    pool = api._build_provider_http_client()._transport._pool
+    assert (pool._max_connections, pool._max_keepalive_connections) == (50, 50)
+    assert pool._keepalive_expiry == 5
+    assert {"openai", "anthropic"} == api.HTTPX_TRANSPORT_PROVIDERS
