@@ -20,13 +20,28 @@ def full(**more) -> PoolView:
         (full(streams_orphaned=1), "HTTP/2 streams of ended requests"),
         (PoolView(pools_opened=10, requests=19), "one client"),
         (full(seconds_by_phase={"connecting": 3.0, "queued": 7.0}), "instead of reused"),
+        (
+            PoolView(channels={"connecting": 1}, seconds_by_phase={"connecting": 3.0}),
+            "channels that are not connected",
+        ),
         (full(seconds_by_phase={"queued": 5.0, "unread": 3.0, "reading": 2.0}), "not yet read"),
         (full(oldest={"awaiting_response": 45.0}), "45.0 s for an answer so far"),
         (full(timeouts={"read": 3}), "does not answer in time"),
         (full(oldest={"reading": 20.0}), "calls hold them all (20.0 s): a small pool, or a slow"),
         (full(oldest={"reading": 2.0}), "young calls (2.0 s) hold them all: the pool is too small"),
     ],
-    ids=["leak", "http2", "churn", "connecting", "unread", "slow", "silent", "either", "small"],
+    ids=[
+        "leak",
+        "http2",
+        "churn",
+        "connecting",
+        "channel",
+        "unread",
+        "slow",
+        "silent",
+        "either",
+        "small",
+    ],
 )
 def test_numbers_are_read_as_the_table_of_phases_has_it(pool, said):
     """One for each line of it; every text fits beside a label in 80 columns."""

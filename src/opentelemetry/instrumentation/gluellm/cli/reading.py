@@ -83,6 +83,8 @@ def _reading_of_times(pool: PoolView) -> str | None:
     unread, held = pool.share("unread"), pool.share(*_HOLDING)
     silent = pool.timeouts.get("read", 0)
     if pool.share("connecting") >= _CONNECTING_SHARE:
+        if pool.channels:
+            return "channels that are not connected: calls fail, or wait for one"
         return "connections are made instead of reused, or are slow to make"
     if unread > 0 and unread >= _UNREAD_SHARE * held:
         if waits(pool) or pool.oldest.get("unread", 0.0) >= _LONG:
