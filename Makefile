@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Further arguments for the target's command: make test ARGS="-k queued -x"
 ARGS ?=
 
-.PHONY: help demo test e2e-tools lint format types bench peer-suites score e2e-faults arrival-table contract-table census docs check-generated architecture clean
+.PHONY: help demo test e2e-tools lint format types bench peer-suites score e2e-faults arrival-table contract-table census docs dashboards check-generated architecture clean
 
 help:
 	@echo "make demo             the pools of real any-llm calls, live, against a fake provider (about 1 min, the first time also installs)"
@@ -25,6 +25,7 @@ help:
 	@echo "make contract-table   the contract suite: scenario by library, and why one does not apply (about 5 min)"
 	@echo "make census           one call of each provider against a fake one, into docs/providers.md (about 1 min)"
 	@echo "make docs             write the generated pages of docs/"
+	@echo "make dashboards       write the boards, rules and manifests of dashboards/ from their source"
 	@echo "make check-generated  fail when they are out of date"
 	@echo "ARGS=... goes to the command; PYTHON=... chooses the interpreter."
 
@@ -98,8 +99,12 @@ census: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py $(ARGS)
 
+dashboards: $(VENV)/.installed-dev
+	PYTHONPATH=dashboards $(BIN)/python -m gluellm_dashboards.build $(ARGS)
+
 check-generated: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py --check
+	PYTHONPATH=dashboards $(BIN)/python -m gluellm_dashboards.build --check
 
 clean:
 	rm -rf $(VENV) .venvs .cache .mypy_cache .pytest_cache .ruff_cache

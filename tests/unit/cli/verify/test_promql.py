@@ -9,7 +9,7 @@ from opentelemetry.instrumentation.gluellm.cli.verify.promql import (
     selectors,
 )
 from opentelemetry.instrumentation.gluellm.cli.verify.queries import QUERIES
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import series_names
+from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name, series_names
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,7 @@ def test_the_selectors_of_an_expression(expression, found):
 def test_each_essential_query_rests_on_the_metrics_that_it_names(query):
     """And on none else, with the matchers and the window that are put in."""
     known = {name for metric in query.metrics for name in series_names(metric)}
+    known |= {metric_name(metric) for metric in query.metrics}  # native histograms
     found = selectors(query.promql('job="api"', "7m"))
     assert {one.name for one in found} <= known
     assert all(Matcher("job", "=", "api") in one.matchers for one in found)

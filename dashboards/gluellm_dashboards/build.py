@@ -1,0 +1,92 @@
+"""Writes the generated files of ``dashboards/``.
+
+``--check`` writes nothing and fails when a file differs from what the source says, is missing, or
+lies among them without a source.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from . import boards, kubernetes, rules
+from .naming import UnknownNameError
+
+ROOT: Final = Path(__file__).parents[1]
+PARTS: Final = (boards, rules, kubernetes)
+"""Each has ``files()``, by paths below `ROOT`, and ``FOLDERS``, where nothing else may lie."""
+_MOST_LINES: Final = 20
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file, by its path below `ROOT`. Raises UnknownNameError."""
+    return {Path(path): text for part in PARTS for path, text in part.files().items()}
+
+
+def differences(files: Mapping[Path, str], root: Path = ROOT) -> list[str]:
+    """What is otherwise on disk, in words; empty where nothing is."""
+    found = []
+    for path, text in files.items():
+        there = (root / path).read_text() if (root / path).exists() else ""
+        if there != text:
+            lines = difflib.unified_diff(
+                there.splitlines(),
+                text.splitlines(),
+                str(path),
+                f"{path}, from the source",
+                "",
+                "",
+                1,
+            )
+            found.append("\n".join(list(lines)[:_MOST_LINES]))
+    return [*found, *(f"{path} has no source: remove it" for path in _strays(files, root))]
+
+
+def _strays(files: Mapping[Path, str], root: Path) -> list[Path]:
+    there = {
+        file.relative_to(root)
+        for part in PARTS
+        for folder in part.FOLDERS
+        for file in (root / folder).rglob("*")
+        if file.is_file()
+    }
+    return sorted(there - set(files))
+
+
+def write(files: Mapping[Path, str], root: Path = ROOT) -> None:
+    """Write them, and remove what has no source any more."""
+    for path in _strays(files, root):
+        (root / path).unlink()
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when done, 1 when ``--check`` found a difference, 2 for a source that names the unknown."""
+    parser = argparse.ArgumentParser(prog="gluellm_dashboards.build", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    options = parser.parse_args(arguments)
+    try:
+        files = generated()
+    except UnknownNameError as error:
+        print(f"make dashboards: {error}", file=sys.stderr)
+        return 2
+    if not options.check:
+        write(files)
+        print(f"{len(files)} files written below {ROOT.name}/")
+        return 0
+    found = differences(files)
+    for one in found:
+        print(one, file=sys.stderr)
+    if found:
+        print("Not what the source says: run `make dashboards`.", file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""From the contract's names to what a store calls them; an unknown one is refused."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Final
+
+from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Metric
+
+_METRICS: Final = {metric.name: metric for metric in METRICS}
+
+
+class UnknownNameError(ValueError):
+    """A signal names what the contract does not have; the message has the nearest that it has."""
+
+
+def metric(name: str) -> Metric:
+    """The metric of this name. Raises UnknownNameError."""
+    found = _METRICS.get(name)
+    if found is None:
+        raise UnknownNameError(f"there is no metric {name!r}{_nearest(name, _METRICS)}")
+    return found
+
+
+def label(key: str, *of: Metric) -> str:
+    """The label of an attribute that each of the metrics can have. Raises UnknownNameError."""
+    for one in of:
+        known = (*one.attributes, *one.opt_in_attributes)
+        if key not in known:
+            raise UnknownNameError(f"{one.name} has no attribute {key!r}{_nearest(key, known)}")
+    return label_name(key)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
+    return f"; the nearest is {close[0]!r}" if close else ""

@@ -1,0 +1,105 @@
+"""One signal: a query, and what it tells; built from the contract's names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from opentelemetry.instrumentation.gluellm.cli.verify import query as promql
+from opentelemetry.instrumentation.gluellm.cli.verify.queries import QUERIES
+from opentelemetry.instrumentation.gluellm.cli.verify.query import Query
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
+
+from .. import naming
+
+Own = Mapping[str, str]
+"""Attribute keys, and what their values have to be: ``a|b`` is either, ``!`` before it is neither,
+and ``!`` alone is any value but none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What a panel shows, or what an alert rests on."""
+
+    query: Query
+    tells: str
+    """How to read it, and what to do: the description of its panel."""
+
+    @property
+    def name(self) -> str:
+        """Unique."""
+        return self.query.name
+
+
+def essential(name: str, tells: str) -> Signal:
+    """One of the queries that ``gluellm-pools verify`` asks too."""
+    (query,) = (one for one in QUERIES if one.name == name)
+    return Signal(query, tells)
+
+
+def signal(
+    name: str,
+    question: str,
+    template: str,
+    tells: str,
+    *,
+    of: Sequence[str],
+    unit: str = "",
+    by: Sequence[str] | None = None,
+    on_event: bool = False,
+    lowest: bool = False,
+) -> Signal:
+    """A signal with a template of the functions below.
+
+    ``of`` names the metrics that it rests on. Raises UnknownNameError.
+    """
+    query = Query(
+        name,
+        question,
+        tuple(map(naming.metric, of)),
+        template,
+        unit,
+        on_event,
+        lowest,
+        promql.POOL if by is None else tuple(by),
+    )
+    return Signal(query, tells)
+
+
+def now(metric: str, own: Own | None = None) -> str:
+    """The series of a metric, of which ``own`` leaves those with these attributes.
+
+    Raises UnknownNameError for a metric or an attribute that the contract doesn't have.
+    """
+    found = naming.metric(metric)
+    return promql.now(found, _matchers(found, own))
+
+
+def rate(metric: str, own: Own | None = None) -> str:
+    """How fast a counter grows, per second. Raises UnknownNameError."""
+    found = naming.metric(metric)
+    return promql.rate(found, _matchers(found, own))
+
+
+def by(metric: str = "", *keys: str) -> str:
+    """The labels to group by, and attributes of a metric that are part of the question."""
+    return promql.by(*(naming.label(key, naming.metric(metric)) for key in keys))
+
+
+def quantile(share: float, metric: str, *keys: str) -> str:
+    """A quantile of a histogram, by further attributes. Raises UnknownNameError."""
+    found = naming.metric(metric)
+    return promql.quantile(share, found, *(naming.label(key, found) for key in keys))
+
+
+def _matchers(metric: Metric, own: Own | None) -> str:
+    return ",".join(
+        _matcher(naming.label(key, metric), value) for key, value in (own or {}).items()
+    )
+
+
+def _matcher(label: str, value: str) -> str:
+    negated, value = value.startswith("!"), value.removeprefix("!")
+    either = "|" in value
+    operator = ("!~" if either else "!=") if negated else ("=~" if either else "=")
+    return f'{label}{operator}"{value}"'
