@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from . import compose
+from .alertmanager import Alertmanager
 from .running import HOST, Program, StartError, find, free_port
 from .stores import Prometheus, Store, VictoriaMetrics
 
 __all__ = [
+    "Alertmanager",
     "Collector",
     "Program",
     "Prometheus",

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import yaml
 
 from . import compose
+from .alertmanager import Alertmanager
 from .running import HOST, READY_WITHIN, Program
 
 _MINUTES = 60.0
@@ -71,7 +72,10 @@ class Store(Program):
 
 
 class Prometheus(Store):
-    """Prometheus with the users' configuration; it scrapes what `scrape` tells it to."""
+    """Prometheus with the users' configuration; it scrapes what `scrape` tells it to.
+
+    It has no rules until `load_rules` gives it some, and sends alerts where `alert` says.
+    """
 
     executable = "prometheus"
     health_path = "/-/ready"
@@ -81,6 +85,7 @@ class Prometheus(Store):
         self.configuration = self.folder / "prometheus.yaml"
         self.configuration.write_bytes((compose.DEV / "prometheus/prometheus.yaml").read_bytes())
         (self.folder / "targets").mkdir()
+        (self.folder / "rules").mkdir()
 
     def command(self, executable: Path) -> list[str]:
         return [
@@ -103,10 +108,25 @@ class Prometheus(Store):
         # The interval can be a label of the target, so that the file is the users' own.
         timing = {"__scrape_interval__": f"{every * 1000:.0f}ms"}
         timing["__scrape_timeout__"] = timing["__scrape_interval__"]
-        target = {"targets": [f"{HOST}:{port}"], "labels": {**timing, **labels}}
         file = self.folder / "targets" / f"{job}-{port}.yaml"
-        file.with_suffix(".tmp").write_text(yaml.safe_dump([target]))
-        file.with_suffix(".tmp").rename(file)
+        _write_target(file, port, {**timing, **labels})
+
+    def load_rules(self, *files: Path, every: float = 1.0) -> None:
+        """Evaluate these rule files, each group every so many seconds. Call it before the start."""
+        for file in files:
+            content = yaml.safe_load(file.read_text())
+            for group in content["groups"]:
+                group["interval"] = f"{every * 1000:.0f}ms"
+            (self.folder / "rules" / file.name).write_text(yaml.safe_dump(content))
+
+    def alert(self, alertmanager: Alertmanager) -> None:
+        """Send alerts there: the users' configuration takes the address from a file."""
+        _write_target(self.folder / "alertmanagers.yaml", alertmanager.ports["http"], {})
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """The alerts that are pending or firing: ``labels``, ``annotations``, ``state``."""
+        found: list[dict[str, Any]] = self.ask("/api/v1/alerts", {})["alerts"]
+        return found
 
     def exemplars(self, selector: str) -> list[dict[str, Any]]:
         """The exemplars of the last hour, by series: ``seriesLabels`` and ``exemplars``."""
@@ -154,6 +174,12 @@ class VictoriaMetrics(Store):
             connection.getresponse().read()
         finally:
             connection.close()
+
+
+def _write_target(file: Path, port: int, labels: dict[str, str]) -> None:
+    target = {"targets": [f"{HOST}:{port}"], "labels": labels}
+    file.with_suffix(".tmp").write_text(yaml.safe_dump([target]))
+    file.with_suffix(".tmp").rename(file)
 
 
 def _sample(pair: list[Any]) -> Sample:

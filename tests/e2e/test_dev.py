@@ -59,7 +59,13 @@ def test_promtool_accepts_the_configuration(way: str, tmp_path: Path) -> None:
     file = tmp_path / "prometheus.yaml"
     file.write_bytes((DEV / "prometheus/prometheus.yaml").read_bytes())
     (tmp_path / "targets").symlink_to(DEV / "prometheus/targets" / way)
+    (tmp_path / "alertmanagers.yaml").symlink_to(DEV / "prometheus/alertmanagers.yaml")
     run("promtool", "check", "config", str(file))
+
+
+def test_alertmanager_accepts_its_configuration() -> None:
+    """The file that compose.yaml mounts."""
+    run("amtool", "check-config", str(DEV / "alertmanager/alertmanager.yaml"))
 
 
 def test_every_way_makes_the_same_resource_attributes_labels() -> None:
@@ -83,6 +89,7 @@ def test_images_are_pinned_to_what_the_tests_run() -> None:
         ("collector", "otelcol-gluellm"),
         ("prometheus", "prometheus"),
         ("victoria-metrics", "victoria-metrics"),
+        ("alertmanager", "alertmanager"),
     ):
         assert images[service].rpartition(":")[2].removeprefix("v") == built[program]
 
@@ -121,6 +128,7 @@ def test_addresses_lead_to_services_that_listen_there() -> None:
         "collector": _ports(*_defaults("collector.yaml"), *_defaults("to-scrape.yaml")),
         "prometheus": _ports(*services()["prometheus"]["command"]),
         "victoria-metrics": _ports(*services()["victoria-metrics"]["command"]),
+        "alertmanager": _ports(*services()["alertmanager"]["command"]),
         "tempo": {
             load("tempo/tempo.yaml")["server"]["http_listen_port"],
             *_ports(str(load("tempo/tempo.yaml")["distributor"])),
@@ -131,7 +139,8 @@ def test_addresses_lead_to_services_that_listen_there() -> None:
         *(source["url"] for source in _data_sources()),
         *(
             f"//{target}"
-            for target in load("prometheus/targets/to-scrape/collector.yaml")[0]["targets"]
+            for file in ("targets/to-scrape/collector.yaml", "alertmanagers.yaml")
+            for target in load(f"prometheus/{file}")[0]["targets"]
         ),
         *(
             address if "//" in address else f"//{address}"
@@ -139,7 +148,7 @@ def test_addresses_lead_to_services_that_listen_there() -> None:
             for address in _defaults(f"{way}.yaml")
         ),
     ]
-    assert len(called) == 8
+    assert len(called) == 9
     for url in called:
         parts = urlsplit(url)
         assert parts.port in listening[str(parts.hostname)], url

@@ -15,7 +15,8 @@ import pytest
 from support.waiting import wait_until
 
 from . import running
-from .programs import Prometheus, Stack, StartError, find
+from .compose import DEV
+from .programs import Alertmanager, Prometheus, Stack, StartError, find
 
 
 def test_all_programs_start_on_ports_of_their_own_and_answer(stack: Stack) -> None:
@@ -32,6 +33,31 @@ def test_the_scraping_prometheus_scrapes_the_collector(stack: Stack) -> None:
     stack.start("prometheus_scraping", "collector")
     query = 'up{job="collector"} == 1'
     wait_until(lambda: stack.prometheus_scraping.query(query), "the Collector is scraped")
+
+
+def test_an_alert_of_a_rule_file_reaches_alertmanager(stack: Stack, tmp_path: Path) -> None:
+    """Prometheus evaluates what it was given and sends it to the address of a file."""
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(
+        "groups: [{name: always, interval: 1h,"
+        " rules: [{alert: Always, expr: vector(1), labels: {severity: info}}]}]"
+    )
+    configuration = DEV / "alertmanager/alertmanager.yaml"
+    alertmanager = Alertmanager("alertmanager", tmp_path, configuration)
+    alertmanager.start()
+    try:
+        store = stack.prometheus_otlp
+        store.load_rules(rules)
+        store.alert(alertmanager)
+        stack.start("prometheus_otlp")
+        wait_until(lambda: alertmanager.alerts('severity="info"'), "the alert is there")
+        (alert,) = alertmanager.alerts()
+        assert alert["labels"]["alertname"] == "Always"
+        assert alert["status"]["state"] == "active"
+        assert alertmanager.alerts('severity="page"') == []
+        assert [one["state"] for one in store.alerts()] == ["firing"]
+    finally:
+        alertmanager.stop()
 
 
 def test_a_killed_program_comes_back_on_its_ports(stack: Stack) -> None:

@@ -56,7 +56,8 @@ printf '#!/bin/sh\necho otelcol-gluellm version 0.161.0\n' >build/otelcol-gluell
 chmod +x build/otelcol-gluellm
 END
 else
-  printf '#!/bin/sh\necho %s version 3.16.0 v1.151.0 %s\n' "$name" "$FAKE_MARK" >"$GOBIN/$name"
+  versions='3.16.0 v1.151.0 0.31.1'
+  printf '#!/bin/sh\necho %s version %s %s\n' "$name" "$versions" "$FAKE_MARK" >"$GOBIN/$name"
 fi
 chmod +x "$GOBIN"/*
 """
@@ -121,7 +122,14 @@ def test_all_programs_are_built_and_the_second_run_builds_nothing(machine: Machi
     """What is there in its pinned version is kept."""
     status, output, errors = machine.run()
     assert (status, errors) == (0, "")
-    assert machine.builds == ["prometheus", "promtool", "builder", "victoria-metrics"]
+    assert machine.builds == [
+        "prometheus",
+        "promtool",
+        "builder",
+        "victoria-metrics",
+        "alertmanager",
+        "amtool",
+    ]
     assert {machine.cache.state(program) for program in programs()} == {"there"}
     assert sorted(path.name for path in machine.cache.folder.iterdir()) == [
         "bin",
@@ -132,7 +140,7 @@ def test_all_programs_are_built_and_the_second_run_builds_nothing(machine: Machi
     status, output, _ = machine.run()
     assert status == 0
     assert output.startswith("All there")
-    assert len(machine.builds) == 4
+    assert len(machine.builds) == 6
 
 
 def test_it_says_what_it_will_do_before_it_looks_for_go(machine: Machine) -> None:
@@ -184,7 +192,7 @@ def test_a_program_of_another_pin_is_built_again(machine: Machine) -> None:
     stamp = machine.cache.stamp(PINNED["otelcol-gluellm"])
     stamp.write_text(json.dumps(json.loads(stamp.read_text()) | {"manifest": "another"}))
     assert machine.run(FAKE_MARK="new")[0] == 0
-    assert machine.builds[4:] == ["builder"]
+    assert machine.builds[6:] == ["builder"]
 
 
 def test_a_damaged_stamp_means_another_build(machine: Machine) -> None:
@@ -345,6 +353,8 @@ def test_the_list_changes_nothing(machine: Machine) -> None:
         ["promtool", "3.16.0", "there"],
         ["otelcol-gluellm", "0.161.0", "missing"],
         ["victoria-metrics", "v1.151.0", "missing"],
+        ["alertmanager", "0.31.1", "missing"],
+        ["amtool", "0.31.1", "missing"],
     ]
     assert str(machine.cache.path(PINNED["promtool"])) in output
     assert sorted(machine.home.rglob("*")) == before
@@ -389,6 +399,7 @@ def test_the_images_that_users_start_are_the_versions_that_are_tested() -> None:
         "prometheus": "prometheus",
         "opentelemetry-collector-contrib": "otelcol-gluellm",
         "victoria-metrics": "victoria-metrics",
+        "alertmanager": "alertmanager",
     }
     for image, name in pinned.items():
         assert images[image] == PINNED[name].version.removeprefix("v")

@@ -79,6 +79,12 @@ def programs() -> tuple[Program, ...]:
     # Not from Debian 12: its package victoria-metrics is 1.79, which has no OTLP endpoint.
     victoria, victoria_module = "v1.151.0", "github.com/VictoriaMetrics/VictoriaMetrics"
     victoria_says = f"victoria-metrics-{victoria}"
+    # The modules of 0.32 and later lack the built pages that the program embeds: no `go install`.
+    alertmanager = "0.31.1"
+    alertmanager_module = "github.com/prometheus/alertmanager"
+    alertmanager_flags = (
+        f"-ldflags=-s -w -X github.com/prometheus/common/version.Version={alertmanager}",
+    )
     return (
         Program(
             name="prometheus",
@@ -115,5 +121,23 @@ def programs() -> tuple[Program, ...]:
             seconds=30,
             megabytes=350,
             flags=(f"-ldflags=-s -w -X {victoria_module}/lib/buildinfo.Version={victoria_says}",),
+        ),
+        Program(
+            name="alertmanager",
+            version=alertmanager,
+            package=f"{alertmanager_module}/cmd/alertmanager@v{alertmanager}",
+            go=(1, 24, 0),
+            seconds=60,
+            megabytes=700,
+            flags=alertmanager_flags,
+        ),
+        Program(
+            name="amtool",
+            version=alertmanager,
+            package=f"{alertmanager_module}/cmd/amtool@v{alertmanager}",
+            go=(1, 24, 0),
+            seconds=5,
+            megabytes=30,
+            flags=alertmanager_flags,
         ),
     )
