@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Further arguments for the target's command: make test ARGS="-k queued -x"
 ARGS ?=
 
-.PHONY: help demo test e2e-tools lint format types bench peer-suites score e2e-faults arrival-table contract-table census docs dashboards check-generated architecture clean
+.PHONY: help demo test e2e-tools lint format types bench peer-suites score e2e-faults arrival-table contract-table census incident alert-matrix docs dashboards check-generated architecture clean
 
 help:
 	@echo "make demo             the pools of real any-llm calls, live, against a fake provider (about 1 min, the first time also installs)"
@@ -24,6 +24,8 @@ help:
 	@echo "make arrival-table    every metric on every way into a store: counted = stored (needs e2e-tools; about 1 min)"
 	@echo "make contract-table   the contract suite: scenario by library, and why one does not apply (about 5 min)"
 	@echo "make census           one call of each provider against a fake one, into docs/providers.md (about 1 min)"
+	@echo "make incident         replays incidents by real load into a real Prometheus with the alerts, to look at (needs e2e-tools)"
+	@echo "make alert-matrix     which alert fires for which incident, after how many seconds (needs e2e-tools; about 9 min)"
 	@echo "make docs             write the generated pages of docs/"
 	@echo "make dashboards       write the boards, rules and manifests of dashboards/ from their source"
 	@echo "make check-generated  fail when they are out of date"
@@ -95,6 +97,12 @@ contract-table: $(VENV)/.installed-dev
 
 census: $(VENV)/.installed-dev
 	PYTHONPATH=tests $(BIN)/python -m census $(ARGS)
+
+incident: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python -m incidents $(ARGS)
+
+alert-matrix: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python -m incidents matrix $(ARGS)
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py $(ARGS)

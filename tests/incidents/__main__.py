@@ -1,0 +1,177 @@
+"""``make incident`` and ``make alert-matrix``: replay, look again, or see which alerts fire."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from .catalogue import HIDDEN, INCIDENTS
+from .matrix import rows, table
+from .record import DATA, Record, clock
+from .replay import Replay, Timing
+from .store import KeptPrometheus
+
+_HIDDEN, _ALL, _SERVE, _ANSWER, _MATRIX = "hidden", "all", "serve", "answer", "matrix"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when done, 1 when alerts were not as expected, 2 where a program is missing."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    others = {_SERVE: _serve, _ANSWER: _answer, _MATRIX: _matrix}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all is stopped on the way out
+    try:
+        if words and words[0] in others:
+            return others[words[0]](words[1:])
+        return _replay(words)
+    except KeyboardInterrupt:
+        return 130
+    except (pytest.skip.Exception, pytest.fail.Exception) as missing:
+        print(missing, file=sys.stderr)
+        return 2
+
+
+def _replay(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="incidents",
+        description="Replay incidents, each as a service of its own. Also: `matrix` for the alerts "
+        "of all, `serve FOLDER` for data that was kept, `answer FOLDER` for what was wrong in it.",
+    )
+    parser.add_argument("incidents", nargs="*", metavar="INCIDENT", help=", ".join(INCIDENTS))
+    parser.add_argument("--all", action="store_true", help="all of them at once")
+    parser.add_argument(
+        "--hidden", type=int, metavar="SEED", help="one that isn't told until the end"
+    )
+    parser.add_argument("--tell", action="store_true", help="say what begins where")
+    parser.add_argument("--hold", type=float, default=0, metavar="SECONDS", help="stay up after it")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="a new folder for the data")
+    _add_timing(parser)
+    options = parser.parse_args(words)
+    names = list(INCIDENTS) if options.all else options.incidents
+    if options.hidden is not None:
+        names = [random.Random(f"{options.hidden}/hidden").choice(HIDDEN)]
+        options.seed = options.hidden
+    if not names:
+        parser.error("name an incident, or --all, or --hidden SEED")
+    for name in names:
+        if name not in INCIDENTS:
+            parser.error(f"there is no incident {name!r}; there are {', '.join(INCIDENTS)}")
+    if options.keep is not None and options.keep.exists():
+        parser.error(f"{options.keep} is there already")
+    with ExitStack() as exits:
+        folder = options.keep or Path(exits.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(exist_ok=True, parents=True)
+        replay = Replay(folder.absolute(), names, _timing(options), options.seed)
+        with replay.running():
+            _say(f"Prometheus: {replay.prometheus.url}")
+            _say(f"services: {', '.join(service.name for service in replay.services)}")
+            replay.play(_say)
+            if options.tell:
+                _say("what is wrong:", *Record.of(replay).lines())
+            _say(f"ready, for {options.hold:.0f} s: {replay.prometheus.url}")
+            time.sleep(options.hold)
+            record = Record.of(replay)
+            record.write(folder)
+        if options.hidden is not None and options.keep is None:
+            _say("what was wrong:", *record.lines())
+        if options.keep is not None:
+            _say(f"kept: `python -m incidents serve {folder}`, and `answer {folder}`")
+    return 0
+
+
+def _matrix(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="incidents matrix",
+        description="All incidents at once: which alert fires how long after the beginning. Fails "
+        "where an expected one is missing or late, or where one pages that should not.",
+    )
+    parser.add_argument("incidents", nargs="*", metavar="INCIDENT", help="only these")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="a new folder for the data")
+    _add_timing(parser)
+    options = parser.parse_args(words)
+    timing = _timing(options)
+    with ExitStack() as exits:
+        folder = options.keep or Path(exits.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(exist_ok=True, parents=True)
+        names = options.incidents or list(INCIDENTS)
+        replay = Replay(folder.absolute(), names, timing, options.seed)
+        with replay.running():
+            _say(f"Prometheus: {replay.prometheus.url}")
+            replay.play(_say)
+            firing = replay.prometheus.firing()
+            Record.of(replay).write(folder)
+        services = {
+            service.name: (service.incident, service.began or 0.0, service.starved)
+            for service in replay.services
+        }
+    found = rows(services, firing)
+    print(f"\nSeconds from the beginning to firing, exported every {timing.interval:g} s.\n")
+    print(table(found, timing.interval))
+    wrong = [line for row in found for line in row.wrong(timing.interval)]
+    strangers = {key for key in firing if key[0] not in services}
+    wrong += [f"{alert} fired for {job or 'no service'!r}" for job, alert in sorted(strangers)]
+    starved = max(row.starved for row in found)
+    print(f"\nA process was kept from a processor for {starved:.2f} s at the most.")
+    for line in wrong:
+        print(f"WRONG: {line}")
+    if not wrong:
+        print("Every expected alert fired in time, and nothing paged that should not.")
+    return 1 if wrong else 0
+
+
+def _serve(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="incidents serve", description="Data that was kept.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--hold", type=float, default=3600, metavar="SECONDS")
+    options = parser.parse_args(words)
+    record = Record.read(options.folder)
+    with tempfile.TemporaryDirectory() as folder:
+        prometheus = KeptPrometheus("kept", Path(folder), options.folder.absolute() / DATA)
+        prometheus.start()
+        try:
+            _say(f"Prometheus: {prometheus.url}, for {options.hold:.0f} s")
+            _say(f"from {clock(record.began)} to {clock(record.ended)} (UTC)")
+            _say(f"exported every {record.interval:g} s; services: {', '.join(record.services)}")
+            time.sleep(options.hold)
+        finally:
+            prometheus.stop()
+    return 0
+
+
+def _answer(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="incidents answer", description="What was wrong.")
+    parser.add_argument("folder", type=Path)
+    _say(*Record.read(parser.parse_args(words).folder).lines())
+    return 0
+
+
+def _add_timing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--minutes", type=float, default=5, help="after it began; default: 5")
+    parser.add_argument("--healthy", type=float, default=2, help="minutes before; default: 2")
+    parser.add_argument(
+        "--interval", type=float, default=10, metavar="SECONDS", help="of exports; default: 10"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="default: 1")
+
+
+def _timing(options: argparse.Namespace) -> Timing:
+    return Timing(
+        interval=options.interval, healthy=60 * options.healthy, wrong=60 * options.minutes
+    )
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

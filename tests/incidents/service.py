@@ -1,0 +1,170 @@
+"""A service: the processes of one incident, under a name that doesn't give it away."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import random
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+from .incident import Incident, Instance
+
+_TESTS: Final = Path(__file__).parents[1]
+_STARTS_WITHIN: Final = 120.0
+_CLUSTER, _NAMESPACE = "cluster-1", "agents"
+_POD: Final = "0123456789bcdf"
+
+
+class Process:
+    """One instance."""
+
+    def __init__(self, told: dict[str, Any], log: Path) -> None:
+        kept = {name: v for name, v in os.environ.items() if not name.startswith("OTEL_")}
+        path = os.pathsep.join(filter(None, (str(_TESTS), kept.get("PYTHONPATH"))))
+        local = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        self._log = log.open("ab")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "incidents.program"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env={**kept, **local, "PYTHONPATH": path},
+            text=True,
+            start_new_session=True,  # Ctrl-C is for the replay, which then ends the processes
+        )
+        self._said: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._file = log
+        threading.Thread(target=self._listen, daemon=True).start()
+        self._tell(json.dumps(told))
+
+    def expect(self, event: str) -> dict[str, Any]:
+        """What it says when it is there. Raises RuntimeError where it ends before that."""
+        try:
+            said = self._said.get(timeout=_STARTS_WITHIN)
+        except queue.Empty:
+            said = None
+        if said is None or said["event"] != event:
+            tail = "\n".join(self._file.read_text(errors="replace").splitlines()[-15:])
+            raise RuntimeError(f"a process did not get to {event!r}, but to {said}:\n{tail}")
+        return said
+
+    def begin(self) -> float:
+        """Let it go wrong; when it did, in seconds since the epoch."""
+        self._tell("begin")
+        at: float = self.expect("began")["at"]
+        return at
+
+    def end(self) -> float:
+        """End it, without a last export; the longest that it was kept from a processor."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.close()
+            starved: float = self.expect("over")["starved"]
+        finally:
+            self.kill()
+        return starved
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._log.close()
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._said.put(json.loads(line))
+        self._said.put(None)
+
+
+class Service:
+    """One incident under a name."""
+
+    def __init__(
+        self,
+        name: str,
+        incident: Incident,
+        *,
+        seed: int,
+        endpoint: str,
+        interval: float,
+        folder: Path,
+    ) -> None:
+        self.name = name
+        self.incident = incident
+        self.began: float | None = None
+        """When it went wrong, in seconds since the epoch."""
+        self.starved = 0.0
+        """The longest that a process of it was kept from a processor."""
+        self._random = random.Random(f"{seed}/{name}")
+        self._common = {
+            "incident": incident.name,
+            "seed": seed,
+            "endpoint": endpoint,
+            "interval": interval,
+        }
+        self._log = folder / f"{name}.log"
+        self._processes: list[Process] = []
+
+    def launch(self) -> None:
+        """Start the processes that are there from the first; `ready` waits for them."""
+        self._start(joins=False)
+
+    def ready(self) -> None:
+        """Wait until they call. Raises RuntimeError where one doesn't."""
+        for process in self._processes:
+            process.expect("ready")
+
+    def begin(self) -> None:
+        """Let it go wrong."""
+        moments = [process.begin() for process in self._processes]
+        for process in self._start(joins=True):
+            moments.append(process.expect("ready")["at"])
+            process.begin()
+        self.began = max(moments)
+
+    def end(self) -> None:
+        """End all processes."""
+        processes, self._processes = self._processes, []
+        try:
+            self.starved = max((process.end() for process in processes), default=0.0)
+        finally:
+            for process in processes:
+                process.kill()
+
+    def _start(self, *, joins: bool) -> list[Process]:
+        started = [
+            Process(
+                {**self._common, "instance": number, "resource": self._resource(instance)},
+                self._log,
+            )
+            for number, instance in enumerate(self.incident.instances)
+            if instance.joins == joins
+        ]
+        self._processes += started
+        return started
+
+    def _resource(self, instance: Instance) -> dict[str, str]:
+        pod = f"{self.name}-{self._characters(9)}-{self._characters(5)}"
+        return {
+            "service.name": self.name,
+            "service.instance.id": pod,
+            "service.version": instance.version,
+            "k8s.cluster.name": _CLUSTER,
+            "k8s.namespace.name": _NAMESPACE,
+            "k8s.pod.name": pod,
+        }
+
+    def _characters(self, count: int) -> str:
+        return "".join(self._random.choices(_POD, k=count))
