@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -31,6 +32,9 @@ from .screen import LiveScreen, PlainScreen, Screen
 from .targets import GLUELLM, HTTP2, MAX_STREAMS, POOL_NAMES, QUICK, TARGETS
 from .telemetry import Telemetry
 
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import MetricReader
+
 EXIT_OK, EXIT_DISAGREE, EXIT_INTERRUPTED = 0, 1, 130
 _SETTLE = 0.05
 """Seconds in which the last steps of requests that are over come to their end."""
@@ -44,8 +48,13 @@ _LATE = 2.0
 """Seconds beyond its time that something to be logged is waited for."""
 
 
-def run(scenario: str | None, seconds: float, port: int) -> int:
-    """Play, print, and return the exit status. Raises PortInUseError."""
+def run(
+    scenario: str | None, seconds: float, port: int, readers: Sequence[MetricReader] = ()
+) -> int:
+    """Play, print, and return the exit status. ``readers`` read the metrics as well.
+
+    Raises PortInUseError.
+    """
     console = Terminal()
     notes, log = Notes(), PoolLog()
     logging.basicConfig(handlers=[notes], level=logging.WARNING, force=True)
@@ -63,7 +72,7 @@ def run(scenario: str | None, seconds: float, port: int) -> int:
         }
         providers = {name: stack.enter_context(thread) for name, thread in threads.items()}
         prepare_environment(providers[GLUELLM].openai_url if with_gluellm else None)
-        telemetry = Telemetry()
+        telemetry = Telemetry(readers)
         instrumentor = GlueLLMInstrumentor()
         instrumentor.instrument(
             meter_provider=telemetry.meter_provider,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -29,22 +30,25 @@ _SERVICE = "gluellm-pools-demo"
 
 
 class Telemetry:
-    """Providers of the demo's own, so that nothing global is touched."""
+    """Providers of the demo's own, so that nothing global is touched.
 
-    def __init__(self) -> None:
+    ``readers`` read the metrics as well.
+    """
+
+    def __init__(self, readers: Sequence[MetricReader] = ()) -> None:
         names = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": _SERVICE}
         resource = Resource.create(names)
         self._reader = InMemoryMetricReader()
-        readers: list[MetricReader] = [self._reader]
+        all_readers: list[MetricReader] = [self._reader, *readers]
         self.peak_window = _PEAK_WINDOW
         """Seconds that peaks look back: one act is not to be judged by another one's."""
         self.tracer_provider = TracerProvider(resource=resource)
         self.endpoint = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), "")
         """Where metrics and spans are exported to; empty for nowhere."""
         if self.endpoint:
-            readers.append(self._export())
+            all_readers.append(self._export())
             self.peak_window = max(_PEAK_WINDOW, 1.25 * _export_interval())
-        self.meter_provider = MeterProvider(readers, resource)
+        self.meter_provider = MeterProvider(all_readers, resource)
 
     def read(self) -> View:
         return read(self._reader.get_metrics_data())
