@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-RUNBOOK_BASE: Final = (
-    "https://github.com/gluellm/opentelemetry-instrumentation-gluellm/blob/main/dashboards/runbooks"
-)
-"""Where ``<AlertName>.md`` lies for whoever is paged."""
+RUNBOOK_BASE: Final = "https://runbooks.example.com/gluellm-pools"
+"""Where ``<AlertName>.md`` lies for whoever is paged: a place of your own, which the generated files
+name after ``make dashboards ARGS="--runbooks URL"``."""
 FOLDER: Final = "GlueLLM pools"
 """The folder of the boards in Grafana."""
 TAG: Final = "gluellm"
@@ -20,6 +19,13 @@ EXPORT_INTERVAL: Final = 60
 """Seconds between two exports of a program: OpenTelemetry's default. Boards let it be chosen."""
 RATE_WINDOW: Final = "5m"
 """Of rates in rules. It spans at least four export intervals."""
+FRESH: Final = "150s"
+"""How long rules believe a state after its export: 2.5 export intervals, so that one may be lost. A
+process that was killed says nothing more, and its last state must not ring for as long as a store
+shows it."""
+KNOWN: Final = "1h"
+"""For how long rules remember that a series was there. A counter that was not counts from 0; one that
+only was not stored for less than this, as while Prometheus was down, does not."""
 
 # What people filter by, as the labels are called on all four ways (docs/metrics.md).
 CLUSTER: Final = "k8s_cluster_name"
@@ -50,8 +56,23 @@ LAG_WARNING: Final = 0.2
 """No verdict on pool or provider is given while an event loop is later than this."""
 LAG_CRITICAL: Final = 1.0
 CONNECT_FAILURE_SHARE: Final = 0.05
-"""GlueLLMConnectFailures: of the requests that left the pool."""
+CONNECT_FAILURE_COUNT: Final = 5
+"""GlueLLMConnectFailures: of the requests that left the pool, and at least so many."""
 REUSE_FAILURE_SHARE: Final = 0.01
+REUSE_FAILURE_COUNT: Final = 3
 """GlueLLMReuseFailures: likewise."""
 CHURN_REQUESTS_PER_POOL: Final = 2.0
-"""GlueLLMClientChurn: a pool that serves fewer requests than this was built for one call."""
+CHURN_POOLS: Final = 10
+"""GlueLLMClientChurn: a pool that serves fewer requests than this was built for one call, once an
+instance opens so many within `RATE_WINDOW`."""
+WAIT_REQUESTS: Final = 50
+"""GlueLLMWaitNearTimeout: fewer requests within `RATE_WINDOW` have no p99 worth the name."""
+LEAK_SHARE: Final = 0.05
+"""GlueLLMConnectionLeakSuspected: of an instance's limit. One of 1 000 is nobody's emergency."""
+LEAK_COUNT: Final = 5
+LEAK_GROWTH_WINDOW: Final = "30m"
+"""So many at once are a leak where there is no limit to compare with, or where as many are new."""
+ORPHANED_SHARE: Final = 0.1
+ORPHANED_COUNT: Final = 5
+"""GlueLLMHttp2StreamsOrphaned: of the peer's limit; the count where it named none."""
+ANOMALY_WINDOW: Final = "15m"

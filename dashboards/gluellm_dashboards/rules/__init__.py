@@ -7,21 +7,24 @@ from typing import Any, Final
 
 import yaml
 
-from . import recording
+from . import alerts, recording
 
 FOLDERS: Final[tuple[str, ...]] = ("prometheus",)
 """Where nothing but generated files lies."""
 _HEAD: Final = "# Written by `make dashboards` from gluellm_dashboards/rules; never edit it here.\n"
 
 
-def groups() -> list[dict[str, Any]]:
+def groups() -> list[Mapping[str, Any]]:
     """All rule groups, as plain data: for whatever else wraps them."""
-    return [recording.group()]
+    return [recording.group(), alerts.group()]
 
 
 def files() -> Mapping[str, str]:
     """Their texts, by their paths below ``dashboards/``."""
-    return {"prometheus/recording.yaml": text({"groups": [recording.group()]})}
+    return {
+        "prometheus/recording.yaml": text({"groups": [recording.group()]}),
+        "prometheus/alerts.yaml": text({"groups": [alerts.group()]}),
+    }
 
 
 class _Dumper(yaml.SafeDumper):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from opentelemetry.instrumentation.gluellm.cli.verify.queries import QUERIES
-from opentelemetry.instrumentation.gluellm.cli.verify.query import Query
+from opentelemetry.instrumentation.gluellm.cli.verify.query import Query, by, now, rate
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
 
 from .. import config
 from ..naming import UnknownNameError
 from ..signals import waiting
-from ..signals.signal import by, now, rate, signal
 
 _ESSENTIAL: Final = {query.name: query for query in QUERIES}
+LIBRARY: Final = label_name(semconv.POOL_LIBRARY)
+KIND_POOL: Final = f'{label_name(semconv.TIMEOUT_KIND)}="pool"'
 
 
 def essential(name: str) -> Query:
@@ -22,57 +26,50 @@ def essential(name: str) -> Query:
     return _ESSENTIAL[name]
 
 
-def tidy(promql: str) -> str:
-    """Without the marks that the places for further matchers leave behind."""
+def at(labels: Sequence[str], query: Query, window: str = config.RATE_WINDOW) -> str:
+    """A query with these labels, narrowed to nothing."""
+    promql = query.promql("", window, by=labels)
+    # The places for further matchers leave marks behind.
     return promql.replace(",}", "}").replace("{}", "")
 
 
 WAIT_P99: Final = waiting.WAIT_P99.query
-REQUEST_RATE: Final = signal(
+REQUEST_RATE: Final = Query(
     "request_rate",
     "How many requests leave the pool?",
-    f"sum{by()}({rate('gluellm.pool.requests')})",
-    "Requests that ended, however they ended.",
-    of=["gluellm.pool.requests"],
-    unit="/s",
-).query
-POOL_TIMEOUT_RATE: Final = signal(
+    (semconv.REQUESTS,),
+    f"sum{by()}({rate(semconv.REQUESTS)})",
+    "/s",
+)
+POOL_TIMEOUT_RATE: Final = Query(
     "pool_timeout_rate",
     "How many requests end in a pool timeout?",
-    f"sum{by()}({rate('gluellm.pool.timeouts', {'gluellm.timeout.kind': 'pool'})})",
-    "Requests that gave up waiting for a connection.",
-    of=["gluellm.pool.timeouts"],
-    unit="/s",
-).query
-POOLS_LIVE: Final = signal(
+    (semconv.TIMEOUTS,),
+    f"sum{by()}({rate(semconv.TIMEOUTS, KIND_POOL)})",
+    "/s",
+)
+POOLS_LIVE: Final = Query(
     "pools_live",
-    "How many pools are alive?",
-    f"sum{by()}({now('gluellm.pool.live')})",
-    "One for each client that has made a request and is not closed.",
-    of=["gluellm.pool.live"],
-).query
-LIMIT_PER_POOL: Final = signal(
+    "How many pools are there?",
+    (semconv.POOL_LIVE,),
+    f"sum{by()}({now(semconv.POOL_LIVE)})",
+)
+LIMIT_PER_POOL: Final = Query(
     "limit_per_pool",
-    "How many connections may one pool have?",
-    f"sum{by('gluellm.pool.live', 'gluellm.pool.library')}({now('gluellm.pool.connection.max')}) / "
-    f"(sum{by('gluellm.pool.live', 'gluellm.pool.library')}({now('gluellm.pool.live')}) > 0)",
-    "The mean over the pools of one name: with one client it is that client's limit. Nothing where "
-    "a pool has no limit.",
-    of=["gluellm.pool.connection.max", "gluellm.pool.live"],
-).query
-BLIND_SEAMS: Final = signal(
+    "How many connections may one pool have, where its name has a limit?",
+    (semconv.CONNECTION_MAX, semconv.POOL_LIVE),
+    f"sum{by(LIBRARY)}({now(semconv.CONNECTION_MAX)}) / "
+    f"(sum{by(LIBRARY)}({now(semconv.POOL_LIVE)}) > 0)",
+)
+BLIND_SEAMS: Final = Query(
     "blind_seams",
     "How many signals does the installed version of a library lack?",
-    f"sum{by()}({now('gluellm.instrumentation.seam')} == bool 0)",
-    "0 is what it should be. docs/metrics.md says what is lost without each seam.",
-    of=["gluellm.instrumentation.seam"],
-    by=config.PROCESS,
-).query
-VERSIONS: Final = signal(
+    (semconv.SEAM,),
+    f"sum{by()}({now(semconv.SEAM)} == bool 0)",
+)
+VERSIONS: Final = Query(
     "versions",
-    "Which version of the service is each instance?",
-    f"max{by()}({now('gluellm.instrumentation.seam')})",
-    "Always 1; what counts is the label.",
-    of=["gluellm.instrumentation.seam"],
-    by=(*config.PROCESS, config.VERSION),
-).query
+    "Which version of the service is each instance? The label tells; the value is always 1.",
+    (semconv.SEAM,),
+    f"max{by()}({now(semconv.SEAM)})",
+)

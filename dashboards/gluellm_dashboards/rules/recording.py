@@ -7,8 +7,9 @@ A recorded series is called ``level:metric:operation``. The level says which lab
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.instrumentation.gluellm.cli.verify import query as promql
 from opentelemetry.instrumentation.gluellm.cli.verify.query import Query
@@ -16,7 +17,7 @@ from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_na
 
 from .. import config, naming
 from . import questions
-from .questions import essential, tidy
+from .questions import at, essential
 
 INTERVAL: Final = "30s"
 """Between two evaluations."""
@@ -56,7 +57,7 @@ class Recorded:
     @property
     def promql(self) -> str:
         """What it evaluates."""
-        return tidy(self.query.promql("", self.window, by=self.level.labels))
+        return at(self.level.labels, self.query, self.window)
 
     @property
     def rule(self) -> dict[str, str]:
@@ -103,7 +104,7 @@ def recorded(query: str, level: Level) -> Recorded:
     return found
 
 
-def group() -> dict[str, object]:
+def group() -> Mapping[str, Any]:
     """The rule group, as Prometheus reads it."""
     return {
         "name": "gluellm-recording",

@@ -1,0 +1,328 @@
+"""The alerts. Two page: requests that are stuck, and requests that give up waiting.
+
+Thresholds and windows are those of `config`. Each has a runbook, ``runbooks/<name>.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from opentelemetry.instrumentation.gluellm.cli.verify.query import POOL
+
+from .. import config, links
+from . import conditions
+from .alert import CRITICAL, INFO, WARNING, Alert
+from .conditions import ANOMALY_TYPE, SEAM
+from .questions import LIBRARY, WAIT_P99, at
+
+INTERVAL: Final = "15s"
+"""Between two evaluations."""
+OF_POOL: Final = (*config.SERVICE, *POOL)
+"""The labels of an alert about a pool: whose it is, but not which instance's."""
+OF_INSTANCE: Final = (*config.PROCESS, *POOL)
+"""A pool of one process: what a limit, a leak or churn is to be judged by."""
+
+_POOL: Final = "{{ $labels.gluellm_pool_name }} in {{ $labels.job }}"
+_SHARE: Final = "{{ $value | humanizePercentage }}"
+_DURATION: Final = "{{ $value | humanizeDuration }}"
+_NUMBER: Final = '{{ $value | printf "%.0f" }}'
+
+
+def _by(labels: tuple[str, ...]) -> str:
+    return f"by ({', '.join(labels)})"
+
+
+def _share_and_count(events: str, share: float, count: int) -> str:
+    """Of the requests that left the pool: over the share, and at least as many as the count."""
+    return (
+        f"{events}\n  / {at(OF_POOL, conditions.REQUESTS)}\n  > {share:g}\n"
+        f"and\n{events}\n  >= {count}"
+    )
+
+
+def _wait_near_timeout() -> str:
+    return (
+        f"({at(OF_POOL, WAIT_P99)})\n"
+        f"  / {at(OF_POOL, conditions.SHORTEST_TIMEOUT)}\n  > {config.WAIT_OF_TIMEOUT:g}\n"
+        f"and\n{at(OF_POOL, conditions.REQUESTS)}\n  >= {config.WAIT_REQUESTS}"
+    )
+
+
+def _leak() -> str:
+    """A share of the limit; or several, where there is no limit, or where as many are new."""
+    leaked, limit = at(OF_INSTANCE, conditions.LEAKED), at(OF_INSTANCE, conditions.LIMIT)
+    new = at(OF_INSTANCE, conditions.LEAKS, config.LEAK_GROWTH_WINDOW)
+    several = f"{leaked} >= {config.LEAK_COUNT}"
+    return (
+        f"sum {_by(OF_POOL)} (\n"
+        f"  ({leaked} > 0)\n    >= {config.LEAK_SHARE:g} * {limit}\n"
+        f"  or\n  ({several} unless {limit})\n"
+        f"  or\n  ({several} and {new} >= {config.LEAK_COUNT})\n)"
+    )
+
+
+def _orphaned() -> str:
+    """A share of the peer's limit; or several, where it named none."""
+    orphaned = at(OF_INSTANCE, conditions.STREAMS_ORPHANED)
+    limit = f"({at(OF_INSTANCE, conditions.STREAMS_MAX)} > 0)"
+    return (
+        f"sum {_by(OF_POOL)} (\n"
+        f"  ({orphaned} > 0)\n    >= {config.ORPHANED_SHARE:g} * {limit}\n"
+        f"  or\n  ({orphaned} >= {config.ORPHANED_COUNT} unless {limit})\n)"
+    )
+
+
+def _limit_differs() -> str:
+    """Among the instances of a service; no limit differs from any."""
+    labels = _by((*OF_POOL, LIBRARY))
+    limit = at(OF_INSTANCE, conditions.LIMIT_OF_A_POOL)
+    there = at(OF_INSTANCE, conditions.POOLS)
+    return (
+        f"min {labels} ({limit})\n  < max {labels} ({limit})\n"
+        f"or\nmin {labels} ({limit})\n"
+        f"  and (count {labels} ({there}) > count {labels} ({limit}))"
+    )
+
+
+def _churn() -> str:
+    opened = at(OF_INSTANCE, conditions.POOLS_OPENED)
+    requests = at(OF_INSTANCE, conditions.REQUESTS)
+    return (
+        f"min {_by(OF_POOL)} (\n"
+        f"  {requests}\n    / ({opened} >= {config.CHURN_POOLS})\n"
+        f"    < {config.CHURN_REQUESTS_PER_POOL:g}\n)"
+    )
+
+
+def _went_silent() -> str:
+    """An instance whose other series still arrive, or that still answers scrapes."""
+    identity = _by((config.JOB, config.INSTANCE))
+    others = (
+        f"max {identity} (last_over_time(target_info[{config.FRESH}])) "
+        f"or max {identity} (last_over_time(up[{config.FRESH}]) == 1)"
+    )
+    return (
+        f"{at(config.PROCESS, conditions.REPORTED)}\n"
+        f"unless {at(config.PROCESS, conditions.REPORTING)}\n"
+        f"and on ({config.JOB}, {config.INSTANCE}) (\n  {others}\n)"
+    )
+
+
+def _all_gone() -> str:
+    """A service that reported an hour ago, and of which nothing is left."""
+    before = at(config.PROCESS, conditions.REPORTED_BEFORE)
+    return (
+        f"count {_by(config.SERVICE)} ({before})\nunless {at(config.SERVICE, conditions.REPORTING)}"
+    )
+
+
+ALERTS: Final = (
+    Alert(
+        name="GlueLLMRequestsStuck",
+        severity=CRITICAL,
+        expr=f"{at(OF_POOL, conditions.OLDEST_WAITER)}\n  > {config.STUCK_AFTER:g}",
+        hold="1m",
+        labels=OF_POOL,
+        summary=f"Requests of pool {_POOL} have waited {_DURATION} for a connection",
+        description=(
+            f"A request has been in the queue for {_DURATION} and goes on waiting. Something holds "
+            "all connections: answers that nobody reads, a slow provider, or a pool that is too "
+            "small. The time per phase tells which."
+        ),
+    ),
+    Alert(
+        name="GlueLLMPoolTimeouts",
+        severity=CRITICAL,
+        expr=_share_and_count(
+            at(OF_POOL, conditions.POOL_TIMEOUTS), config.TIMEOUT_SHARE, config.TIMEOUT_COUNT
+        ),
+        hold="1m",
+        labels=OF_POOL,
+        summary=f"{_SHARE} of the requests of pool {_POOL} give up waiting for a connection",
+        description=(
+            f"In {config.RATE_WINDOW}, {_SHARE} of all requests ended in a pool timeout: calls "
+            "fail before anything is sent. The note under PoolTimeout in the traceback says who "
+            "held the connections."
+        ),
+    ),
+    Alert(
+        name="GlueLLMWaitNearTimeout",
+        severity=WARNING,
+        expr=_wait_near_timeout(),
+        hold="2m",
+        labels=OF_POOL,
+        summary=f"Requests of pool {_POOL} wait for {_SHARE} of the pool timeout",
+        description=(
+            f"One of 100 requests waits for {_SHARE} of the time after which it would fail. A "
+            "little more load, and calls fail with a pool timeout."
+        ),
+    ),
+    Alert(
+        name="GlueLLMConnectionLeakSuspected",
+        severity=WARNING,
+        expr=_leak(),
+        hold="2m",
+        labels=OF_POOL,
+        summary=f"{_NUMBER} connections of pool {_POOL} are held by answers that nobody reads",
+        description=(
+            f"{_NUMBER} connections, over the instances concerned, have been held for longer than "
+            "the leak threshold with nobody reading. They don't come back by themselves. The log "
+            "names the line that holds them."
+        ),
+    ),
+    Alert(
+        name="GlueLLMConnectFailures",
+        severity=WARNING,
+        expr=_share_and_count(
+            at(OF_POOL, conditions.CONNECT_FAILURES),
+            config.CONNECT_FAILURE_SHARE,
+            config.CONNECT_FAILURE_COUNT,
+        ),
+        hold="1m",
+        labels=OF_POOL,
+        board=links.PROVIDER,
+        summary=f"{_SHARE} of the requests of pool {_POOL} can't connect",
+        description=(
+            f"In {config.RATE_WINDOW}, {_SHARE} of all requests ended because no connection could "
+            "be established. Whether it is DNS, a refusal, a firewall or TLS stands on the "
+            "provider's board."
+        ),
+    ),
+    Alert(
+        name="GlueLLMReuseFailures",
+        severity=WARNING,
+        expr=_share_and_count(
+            at(OF_POOL, conditions.REUSE_FAILURES),
+            config.REUSE_FAILURE_SHARE,
+            config.REUSE_FAILURE_COUNT,
+        ),
+        hold="1m",
+        labels=OF_POOL,
+        summary=f"{_SHARE} of the requests of pool {_POOL} fail on a reused connection",
+        description=(
+            f"In {config.RATE_WINDOW}, {_SHARE} of all requests failed on a reused connection "
+            "before a byte of an answer came. Something between here and the provider drops idle "
+            "connections."
+        ),
+    ),
+    Alert(
+        name="GlueLLMHttp2StreamsOrphaned",
+        severity=WARNING,
+        expr=_orphaned(),
+        hold="2m",
+        labels=OF_POOL,
+        summary=f"{_NUMBER} HTTP/2 streams of pool {_POOL} are taken and lead nowhere",
+        description=(
+            f"{_NUMBER} streams, whose requests were cancelled, still count against the provider's "
+            "limit. When it is reached, requests wait for a stream, and no timeout ends that."
+        ),
+    ),
+    Alert(
+        name="GlueLLMEventLoopBlocked",
+        severity=WARNING,
+        expr=f"{at(config.PROCESS, conditions.LOOP_LAG)}\n  > {config.LAG_WARNING:g}",
+        hold="3m",
+        labels=config.PROCESS,
+        board=links.OVERVIEW,
+        summary="The event loop of {{ $labels.instance }} in {{ $labels.job }} is blocked for "
+        f"{_DURATION} at a time",
+        description=(
+            f"Timers on the event loop are up to {_DURATION} late, again and again: something on "
+            "it doesn't await. That makes pools look too small and providers slow. Look at nothing "
+            "else before this is mended."
+        ),
+    ),
+    Alert(
+        name="GlueLLMBlind",
+        severity=WARNING,
+        kind="missing_seam",
+        expr=f"{at(config.SERVICE, conditions.SEAMS)}\n  == 0",
+        hold="5m",
+        labels=(*config.SERVICE, LIBRARY, SEAM),
+        board=links.OVERVIEW,
+        summary="{{ $labels.job }} lacks the signal {{ $labels.gluellm_seam }} of "
+        "{{ $labels.gluellm_pool_library }}",
+        description=(
+            "The installed version of {{ $labels.gluellm_pool_library }} has no place for the seam "
+            "{{ $labels.gluellm_seam }}: what rests on it is missing or too low, on boards and in "
+            "alerts."
+        ),
+    ),
+    Alert(
+        name="GlueLLMBlind",
+        severity=WARNING,
+        kind="silent_instance",
+        expr=_went_silent(),
+        hold="5m",
+        labels=config.PROCESS,
+        board=links.FLEET,
+        summary="{{ $labels.instance }} in {{ $labels.job }} lives, and its pools report nothing",
+        description=(
+            "The instance is there, since other series of it still arrive, but the metrics of its "
+            "pools have stopped. Nothing about them is known, and no other alert can fire."
+        ),
+    ),
+    Alert(
+        name="GlueLLMBlind",
+        severity=WARNING,
+        kind="silent_service",
+        expr=_all_gone(),
+        hold="15m",
+        labels=config.SERVICE,
+        board=links.FLEET,
+        summary="No instance of {{ $labels.job }} reports any more",
+        description=(
+            f"An hour ago {_NUMBER} instances reported, and now none does. Either the service was "
+            "taken down on purpose, or its telemetry doesn't arrive. It ends by itself an hour "
+            "after the last instance went."
+        ),
+    ),
+    Alert(
+        name="GlueLLMPoolAnomaly",
+        severity=WARNING,
+        expr=f"{at(OF_POOL, conditions.ANOMALIES, config.ANOMALY_WINDOW)}\n  > 0",
+        hold="1m",
+        labels=(*OF_POOL, ANOMALY_TYPE),
+        summary=f"Pool {_POOL} was in a state that should never be: "
+        "{{ $labels.gluellm_anomaly_type }}",
+        description=(
+            f"{{{{ $labels.gluellm_anomaly_type }}}} was seen in the last {config.ANOMALY_WINDOW}. "
+            "It is a fault in the HTTP library's pool, and can leave requests waiting for ever."
+        ),
+    ),
+    Alert(
+        name="GlueLLMLimitDiffers",
+        severity=WARNING,
+        expr=_limit_differs(),
+        hold="15m",
+        labels=(*OF_POOL, LIBRARY),
+        board=links.FLEET,
+        summary=f"Instances differ in the limit of pool {_POOL}",
+        description=(
+            f"The smallest limit of a pool is {_NUMBER}; other instances have a larger one, or "
+            "none. A deploy with another configuration, or one that did not reach every instance."
+        ),
+    ),
+    Alert(
+        name="GlueLLMClientChurn",
+        severity=INFO,
+        expr=_churn(),
+        hold="2m",
+        labels=OF_POOL,
+        summary=f"Pools named {_POOL} serve {{{{ $value | humanize }}}} requests each",
+        description=(
+            "A client is built for every request or two: each pays for a connection of its own, "
+            "and no limit bounds them. Keep one client for the life of the process."
+        ),
+    ),
+)
+
+
+def group() -> Mapping[str, Any]:
+    """The rule group, as Prometheus reads it."""
+    return {
+        "name": "gluellm-alerts",
+        "interval": INTERVAL,
+        "rules": [alert.rule for alert in ALERTS],
+    }

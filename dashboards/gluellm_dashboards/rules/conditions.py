@@ -1,0 +1,115 @@
+"""What alerts rest on: how many events there were, and the state of what still exports."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from opentelemetry.instrumentation.gluellm.cli.verify.queries import CONNECT_FAILURES as TO_CONNECT
+from opentelemetry.instrumentation.gluellm.cli.verify.queries import QUEUED
+from opentelemetry.instrumentation.gluellm.cli.verify.query import Query, by, now
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
+
+from .. import config
+from .questions import KIND_POOL, LIBRARY
+
+_WINDOW: Final = "%window%"
+ANOMALY_TYPE: Final = label_name(semconv.ANOMALY_TYPE)
+SEAM: Final = label_name(semconv.SEAM_NAME)
+_ORIGIN: Final = (label_name(semconv.SERVER_ADDRESS), label_name(semconv.SERVER_PORT))
+
+
+def events(metric: Metric, own: str = "") -> str:
+    """How many events a counter counted within the window, by series.
+
+    ``increase()`` can't see what was counted before the first sample, which is all of the incident
+    that a program starts with. So a series that was not there before the window counts from 0.
+    """
+    series = now(metric, own)
+    born = f"{series} unless last_over_time({series}[{config.KNOWN}] offset {_WINDOW})"
+    return f"({born}) or increase({series}[{_WINDOW}])"
+
+
+def fresh(metric: Metric, own: str = "") -> str:
+    """The state of what still exports, by series.
+
+    What was pushed has no end that a store could see; what was scraped has one, so that it is not
+    enough to look back.
+    """
+    series = now(metric, own)
+    return f"{series} and present_over_time({series}[{config.FRESH}])"
+
+
+def _counted(name: str, question: str, metric: Metric, own: str = "", *more: str) -> Query:
+    return Query(name, question, (metric,), f"sum{by(*more)}({events(metric, own)})")
+
+
+def _state(
+    name: str, question: str, operator: str, metric: Metric, own: str = "", *more: str
+) -> Query:
+    return Query(name, question, (metric,), f"{operator}{by(*more)}({fresh(metric, own)})")
+
+
+REQUESTS: Final = _counted("requests_ended", "How many requests left the pool?", semconv.REQUESTS)
+POOL_TIMEOUTS: Final = _counted(
+    "pool_timeouts", "How many gave up waiting for a connection?", semconv.TIMEOUTS, KIND_POOL
+)
+CONNECT_FAILURES: Final = _counted(
+    "connect_failures", "How many could not connect?", semconv.REQUESTS, TO_CONNECT
+)
+REUSE_FAILURES: Final = _counted(
+    "reuse_failures", "How many failed on a reused connection?", semconv.REUSE_FAILURES
+)
+POOLS_OPENED: Final = _counted(
+    "pools_opened", "How many pools served their first request?", semconv.POOL_OPENED
+)
+LEAKS: Final = _counted("leaks", "How many connections began to look leaked?", semconv.LEAKS)
+ANOMALIES: Final = _counted(
+    "anomalies", "How many states that should never be?", semconv.ANOMALIES, "", ANOMALY_TYPE
+)
+
+OLDEST_WAITER: Final = _state(
+    "oldest_waiter", "How long has it waited?", "max", semconv.REQUEST_OLDEST_AGE, QUEUED
+)
+SHORTEST_TIMEOUT: Final = _state(
+    "shortest_timeout", "How long may a request wait?", "min", semconv.ACQUIRE_TIMEOUT
+)
+LEAKED: Final = _state("leaked", "How many connections look leaked?", "sum", semconv.LEAK_SUSPECTED)
+LIMIT: Final = _state("limit", "How many connections may there be?", "sum", semconv.CONNECTION_MAX)
+STREAMS_ORPHANED: Final = _state(
+    "streams_orphaned", "How many are orphaned?", "sum", semconv.STREAM_ORPHANED, "", *_ORIGIN
+)
+STREAMS_MAX: Final = _state(
+    "streams_max", "How many may there be?", "sum", semconv.STREAM_MAX, "", *_ORIGIN
+)
+LOOP_LAG: Final = _state(
+    "loop_lag", "How late is the event loop?", "max", semconv.EVENT_LOOP_LAG_PEAK
+)
+SEAMS: Final = _state("seams", "Does each signal work?", "min", semconv.SEAM, "", LIBRARY, SEAM)
+REPORTING: Final = _state("reporting", "Does it report?", "max", semconv.SEAM)
+REPORTED: Final = Query(
+    "reported",
+    "Did it report?",
+    (semconv.SEAM,),
+    f"max{by()}(last_over_time({now(semconv.SEAM)}[{config.KNOWN}]))",
+)
+REPORTED_BEFORE: Final = Query(
+    "reported_before",
+    "Did it report an hour ago?",
+    (semconv.SEAM,),
+    f"max{by()}(last_over_time({now(semconv.SEAM)}[10m] offset {config.KNOWN}))",
+)
+LIMIT_OF_A_POOL: Final = Query(
+    "limit_of_a_pool",
+    "How many connections may one pool have?",
+    (semconv.CONNECTION_MAX, semconv.POOL_LIVE),
+    f"sum{by(LIBRARY)}({fresh(semconv.CONNECTION_MAX)}) / "
+    f"(sum{by(LIBRARY)}({fresh(semconv.POOL_LIVE)}) > 0)",
+)
+POOLS: Final = Query(
+    "pools",
+    "How many pools are there?",
+    (semconv.POOL_LIVE,),
+    f"(sum{by(LIBRARY)}({fresh(semconv.POOL_LIVE)}) > 0)",
+)
