@@ -1,7 +1,8 @@
 """Writes the generated files of ``dashboards/``.
 
 ``--check`` writes nothing and fails when a file differs from what the source says, is missing, or
-lies among them without a source.
+lies among them without a source. ``--runbooks URL`` says where the runbooks lie, for alerts and
+boards; by default that is an address at example.com.
 """
 
 from __future__ import annotations
@@ -13,18 +14,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from . import boards, kubernetes, rules
+from . import boards, config, kubernetes, rules
 from .naming import UnknownNameError
 
 ROOT: Final = Path(__file__).parents[1]
 PARTS: Final = (boards, rules, kubernetes)
-"""Each has ``files()``, by paths below `ROOT`, and ``FOLDERS``, where nothing else may lie."""
+"""Each has ``files()``, by paths below `ROOT`, and ``FOLDERS``, where nothing else may lie:
+folders with all that is in them, or patterns."""
 _MOST_LINES: Final = 20
 
 
-def generated() -> dict[Path, str]:
+def generated(runbooks: str = config.RUNBOOK_BASE) -> dict[Path, str]:
     """Every generated file, by its path below `ROOT`. Raises UnknownNameError."""
-    return {Path(path): text for part in PARTS for path, text in part.files().items()}
+    return {
+        Path(path): text.replace(config.RUNBOOK_BASE, runbooks.rstrip("/"))
+        for part in PARTS
+        for path, text in part.files().items()
+    }
 
 
 def differences(files: Mapping[Path, str], root: Path = ROOT) -> list[str]:
@@ -51,7 +57,7 @@ def _strays(files: Mapping[Path, str], root: Path) -> list[Path]:
         file.relative_to(root)
         for part in PARTS
         for folder in part.FOLDERS
-        for file in (root / folder).rglob("*")
+        for file in root.glob(folder if "*" in folder else f"{folder}/**/*")
         if file.is_file()
     }
     return sorted(there - set(files))
@@ -70,9 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0 when done, 1 when ``--check`` found a difference, 2 for a source that names the unknown."""
     parser = argparse.ArgumentParser(prog="gluellm_dashboards.build", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    parser.add_argument(
+        "--runbooks", metavar="URL", default=config.RUNBOOK_BASE, help="where <AlertName>.md lies"
+    )
     options = parser.parse_args(arguments)
     try:
-        files = generated()
+        files = generated(options.runbooks)
     except UnknownNameError as error:
         print(f"make dashboards: {error}", file=sys.stderr)
         return 2
