@@ -81,9 +81,24 @@ def rate(metric: str, own: Own | None = None) -> str:
     return promql.rate(found, _matchers(found, own))
 
 
+def over(function: str, metric: str, own: Own | None = None) -> str:
+    """Another function of the series within the window. Raises UnknownNameError."""
+    return f"{function}({now(metric, own)}[{promql.WINDOW}])"
+
+
+def before(metric: str, own: Own | None = None) -> str:
+    """The series as they were a window ago. Raises UnknownNameError."""
+    return f"{now(metric, own)} offset {promql.WINDOW}"
+
+
 def by(metric: str = "", *keys: str) -> str:
     """The labels to group by, and attributes of a metric that are part of the question."""
     return promql.by(*(naming.label(key, naming.metric(metric)) for key in keys))
+
+
+def by_labels(*labels: str) -> str:
+    """The labels to group by, and further ones as a store calls them."""
+    return promql.by(*labels)
 
 
 def quantile(share: float, metric: str, *keys: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from .signal import by, essential, now, quantile, rate, signal
+from .signal import by, essential, now, over, quantile, rate, signal
 
-WAITS = {"gluellm.request.phase": "queued|stream_queued"}
+POOLS_PART = {"gluellm.request.phase": "queued|connecting|stream_queued"}
+"""The phases that are the pool's."""
 
 OLDEST_WAITER = essential(
     "oldest_waiter",
@@ -55,4 +56,52 @@ TIMEOUTS = signal(
     "reached, `read` one that fell silent.",
     of=["gluellm.pool.timeouts"],
     unit="/s",
+)
+POOL_TIMEOUTS = signal(
+    "pool_timeouts",
+    "How many requests gave up waiting for a connection?",
+    f"sum{by()}({over('increase', 'gluellm.pool.timeouts', {'gluellm.timeout.kind': 'pool'})})",
+    "Each of these is a call that failed because no connection came free in time. 0 is healthy. "
+    "What to do stands in the time per phase: a pool that is too small, a provider that is slow, "
+    "or connections that nobody gives back.",
+    of=["gluellm.pool.timeouts"],
+)
+POOL_TIMEOUT_SHARE = essential(
+    "pool_timeout_share",
+    "The share of requests that gave up waiting for a connection. From 1 % on somebody is paged.",
+)
+PEAK_QUEUED = signal(
+    "peak_queued",
+    "How many requests waited at once, at the worst moment?",
+    f"sum{by()}({now('gluellm.pool.peak.queued')})",
+    "The most that waited at one moment since the last export, so a burst shows that lasted less "
+    "than an export interval.",
+    of=["gluellm.pool.peak.queued"],
+)
+TIME_LOST = signal(
+    "time_lost",
+    "How much time do requests lose to waiting?",
+    f"60 * sum{by()}({rate('gluellm.pool.request.time', POOLS_PART)})",
+    "Seconds that requests spent queued, connecting, or waiting for a stream, in each minute, "
+    "taken together: what a larger or warmer pool would give back. Requests that still wait count.",
+    of=["gluellm.pool.request.time"],
+    unit="s/min",
+)
+REQUEUES = signal(
+    "requeues",
+    "How many requests had to queue again?",
+    f"sum{by()}({rate('gluellm.pool.requeues')})",
+    "Their connection turned out to be unusable, so they wait a second time. Many of them beside "
+    "closes by the server mean that idle connections are kept longer than the other side does.",
+    of=["gluellm.pool.requeues"],
+    unit="/s",
+)
+TIME_IN_QUEUE_P95 = signal(
+    "time_in_queue_p95",
+    "How long do those wait that have to (p95)?",
+    quantile(0.95, "http.client.request.time_in_queue"),
+    "As .NET counts it: of requests only that had to wait, by the setting `time_in_queue=True`.",
+    of=["http.client.request.time_in_queue"],
+    unit="s",
+    on_event=True,
 )

@@ -19,7 +19,8 @@ from ...telemetry.semconv import Instrument, Metric
 
 _MATCHERS: Final = "%matchers%"
 _PROCESS_MATCHERS: Final = "%process%"
-_WINDOW: Final = "%window%"
+WINDOW: Final = "%window%"
+"""The place for the length of time that rates are taken over."""
 _BY: Final = re.compile(r"%by(?:\+(?P<more>[\w,]+))?%")
 _OPEN: Final = re.compile(r"%(?:matchers|process|window|by(?:\+[\w,]+)?)%")
 
@@ -74,13 +75,13 @@ class Query:
             _BY.sub(clause, self.template)
             .replace(_MATCHERS, matchers)
             .replace(_PROCESS_MATCHERS, matchers if process is None else process)
-            .replace(_WINDOW, window)
+            .replace(WINDOW, window)
         )
 
     @property
     def has_window(self) -> bool:
         """Whether the answer depends on the window."""
-        return _WINDOW in self.template
+        return WINDOW in self.template
 
 
 def now(metric: Metric, own: str = "", *, part: str = "") -> str:
@@ -94,7 +95,7 @@ def now(metric: Metric, own: str = "", *, part: str = "") -> str:
 
 def rate(metric: Metric, own: str = "", *, part: str = "") -> str:
     """How fast a counter grows, per second."""
-    return f"rate({now(metric, own, part=part)}[{_WINDOW}])"
+    return f"rate({now(metric, own, part=part)}[{WINDOW}])"
 
 
 def by(*more: str) -> str:

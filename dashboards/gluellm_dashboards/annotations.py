@@ -1,0 +1,54 @@
+"""What happened: processes that started, limits that changed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.builders import prometheus
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import dashboard as model
+
+from .signals import events
+from .signals.signal import Signal
+from .variables import MATCHERS, PROCESS_MATCHERS, SOURCE
+
+_STEP: Final = "60s"
+"""At least; a long range has longer ones, and `$__interval` follows."""
+
+
+def annotation_queries() -> list[Builder[model.AnnotationQuery]]:
+    """Both, each toggled by itself."""
+    return [
+        _annotation(
+            "Processes started",
+            events.STARTED,
+            "blue",
+            "{{job}} {{service_version}}: processes started",
+        ),
+        _annotation(
+            "Limits changed",
+            events.LIMIT_CHANGED,
+            "purple",
+            "{{job}}: the limit of {{gen_ai_provider_name}} {{gluellm_pool_name}} changed",
+        ),
+    ]
+
+
+def _annotation(name: str, signal: Signal, color: str, text: str) -> Builder[model.AnnotationQuery]:
+    expression = signal.query.promql(MATCHERS, "$__interval", process=PROCESS_MATCHERS)
+    # Grafana reads `target`; where it has the older form only, `expr` and `step`.
+    target = prometheus.Dataquery().datasource(SOURCE).expr(expression).interval(_STEP)
+    return (
+        build.AnnotationQuery()
+        .name(name)
+        .datasource(SOURCE)
+        .enable(True)
+        .icon_color(color)
+        .target(target.range().ref_id("Anno"))
+        .expr(expression)
+        .step(_STEP)
+        .title_format(name)
+        .text_format(text)
+        .tag_keys("job,service_version")
+    )

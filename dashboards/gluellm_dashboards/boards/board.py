@@ -1,0 +1,105 @@
+"""What all boards have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as model
+
+from .. import config
+from ..annotations import annotation_queries
+from ..links import between_boards
+from ..panels import Panel
+from ..variables import variables
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Panels beneath one heading."""
+
+    title: str
+    panels: Sequence[Panel]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """One board, before it is a file."""
+
+    uid: str
+    title: str
+    question: str
+    rows: Sequence[Row]
+
+    def text(self) -> str:
+        """Its JSON, the same each time."""
+        return json.dumps(self.document(), indent=2, sort_keys=True) + "\n"
+
+    def document(self) -> dict[str, Any]:
+        """What is in its JSON."""
+        plain: dict[str, Any] = json.loads(json.dumps(self._built(), cls=JSONEncoder))
+        _trim(plain)
+        return plain
+
+    def _built(self) -> model.Dashboard:
+        board = (
+            build.Dashboard(self.title)
+            .uid(self.uid)
+            .description(self.question)
+            .tags([config.TAG])
+            .editable()
+            .tooltip(model.DashboardCursorSync.CROSSHAIR)
+            .time("now-1h", "now")
+            .refresh("30s")
+            .timezone("browser")
+            .variables(variables())
+            .annotations(annotation_queries())
+            .link(between_boards())
+        )
+        number = 0
+        for row in self.rows:
+            if row.title:
+                number += 1
+                board.with_row(build.Row(row.title).id(number))
+            for panel in row.panels:
+                number += 1
+                _numbered(panel, number)
+                board.with_panel(panel)
+        return board.build()
+
+
+def _numbered(panel: Any, number: int) -> None:
+    panel.id(number)
+
+
+def _trim(board: dict[str, Any]) -> None:
+    """Take out what the builders write into everything, and what has no place in it.
+
+    A placement in the menu of controls would hide links and annotations there.
+    """
+    for variable in board["templating"]["list"]:
+        for key in ("auto", "auto_min", "auto_count"):
+            variable.pop(key, None)
+    for one in (*board["annotations"]["list"], *board["links"]):
+        one.pop("placement", None)
+    for panel in board["panels"]:
+        panel.pop("repeatDirection", None)
+        defaults = panel.get("fieldConfig", {}).get("defaults", {})
+        of_fields = [
+            wanted
+            for override in panel.get("fieldConfig", {}).get("overrides", [])
+            for wanted in override["properties"]
+            if wanted["id"] == "links"
+        ]
+        if "links" in defaults:
+            defaults["links"] = [_data_link(link) for link in defaults["links"]]
+        for wanted in of_fields:
+            wanted["value"] = [_data_link(link) for link in wanted["value"]]
+
+
+def _data_link(link: dict[str, Any]) -> dict[str, Any]:
+    return {key: link[key] for key in ("title", "url", "targetBlank")}

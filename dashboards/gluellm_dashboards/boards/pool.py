@@ -1,0 +1,317 @@
+"""Why is this pool slow?"""
+
+from __future__ import annotations
+
+from .. import config, links
+from ..panels import GREEN, ORANGE, PHASE_COLORS, RED, Line, Panel, figure, lines, words
+from ..signals import connections, pools, process, requests, sizing, streams, waiting
+from .board import Board, Row
+
+_READING = f"""\
+First the event loop: above {config.LAG_WARNING:g} s of lag nothing else here can be trusted. Then \
+which phase grew: **unread** whose oldest never falls is a leak or a slow consumer; \
+**awaiting_response** or **reading** is the provider; **queued** over holders that are young and \
+flat is a pool that is too small, and then the size that Little's law asks for is above the limit. \
+**connecting**: see the connect failures.
+"""
+_PHASE = "{{gluellm_request_phase}}"
+_FULL = 'Nothing: this is recorded with metrics="full" only.'
+_NO_REQUESTS = "No requests in this range."
+_NO_HTTP2 = "No HTTP/2 seen."
+_NO_GRPC = "No gRPC seen."
+_ALL = ()
+
+
+def board() -> Board:
+    """It."""
+    return Board(
+        uid=links.POOL,
+        title="GlueLLM pools: why is this pool slow?",
+        question="Why is this pool slow? Choose one service, provider and pool.",
+        rows=[
+            Row("", [words("How to read this board", _READING, height=4), *_status()]),
+            Row("Who holds the connections?", _holders()),
+            Row("Is the pool too small?", _size()),
+            Row("Are connections reused, and why do they go?", _connections()),
+            Row("What went wrong?", _trouble()),
+            Row("HTTP/2 and gRPC", _shared()),
+            Row('With metrics="full" or time_in_queue', _full()),
+        ],
+    )
+
+
+def _status() -> list[Panel]:
+    return [
+        figure("Queued now", waiting.QUEUED_NOW, [(0, GREEN), (1, ORANGE)]),
+        figure(
+            "Oldest waiter",
+            waiting.OLDEST_WAITER,
+            [(0, GREEN), (config.WAIT_WARNING, ORANGE), (config.STUCK_AFTER, RED)],
+            links=[links.to_runbook("GlueLLMRequestsStuck")],
+        ),
+        figure(
+            "Pool timeout",
+            waiting.POOL_TIMEOUT,
+            [(0, "blue")],
+            no_value="none set",
+        ),
+        figure("Limit per pool", connections.LIMIT, [(0, "blue")], no_value="no limit"),
+        figure("Size wanted", sizing.SIZE, [(0, "blue")], no_value="no requests"),
+        figure("Pools", pools.LIVE, [(0, "blue")]),
+        figure(
+            "Suspected leaks",
+            pools.LEAKS_SUSPECTED,
+            [(0, GREEN), (1, RED)],
+            links=[links.to_runbook("GlueLLMConnectionLeakSuspected")],
+        ),
+        figure(
+            "Event loop lag",
+            process.EVENT_LOOP_LAG,
+            [(0, GREEN), (config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)],
+            no_value="no async pool",
+            links=[links.to_runbook("GlueLLMEventLoopBlocked")],
+        ),
+    ]
+
+
+def _holders() -> list[Panel]:
+    return [
+        lines(
+            "How many requests are in which phase?",
+            [Line(signal=requests.CURRENT_BY_PHASE, legend=_PHASE, by=_ALL)],
+            colors=PHASE_COLORS,
+            stacked=True,
+        ),
+        lines(
+            "How old is the oldest of each phase?",
+            [Line(signal=requests.OLDEST_BY_PHASE, legend=_PHASE, by=_ALL)],
+            colors=PHASE_COLORS,
+            steps=[(config.STUCK_AFTER, RED)],
+        ),
+        lines(
+            "In which phase is time spent?",
+            [Line(signal=requests.TIME_BY_PHASE, legend=_PHASE)],
+            colors=PHASE_COLORS,
+            stacked=True,
+        ),
+        lines(
+            "How long are waits and leases?",
+            [
+                Line(signal=waiting.WAIT_P50, legend="wait p50", by=_ALL),
+                Line(signal=waiting.WAIT_P95, legend="wait p95", by=_ALL),
+                Line(signal=waiting.WAIT_P99, legend="wait p99", by=_ALL),
+                Line(signal=requests.LEASE_P50, legend="lease p50", by=_ALL),
+                Line(signal=requests.LEASE_P95, legend="lease p95", by=_ALL),
+            ],
+            no_value=_NO_REQUESTS,
+            description=f"{waiting.WAIT_P95.tells} {requests.LEASE_P95.tells} Leases that are as "
+            "long as ever under waits that grow: the pool is too small.",
+        ),
+    ]
+
+
+def _size() -> list[Panel]:
+    return [
+        lines(
+            "How full is it?",
+            [
+                Line(signal=connections.ACTIVE, legend="active", by=_ALL),
+                Line(signal=connections.CONNECTING, legend="connecting", by=_ALL),
+                Line(signal=connections.IDLE, legend="idle", by=_ALL),
+                Line(signal=connections.PEAK_ACTIVE, legend="peak in use", by=_ALL),
+                Line(signal=connections.MAX, legend="limit", by=_ALL),
+                Line(signal=connections.IDLE_MAX, legend="limit of idle", by=_ALL),
+            ],
+            colors={"limit": "red", "peak in use": "orange"},
+            width=12,
+            description=f"{connections.PEAK_ACTIVE.tells} {connections.MAX.tells} "
+            f"{connections.IDLE_MAX.tells}",
+            no_value="No connections: not a pool that shows them (gRPC), or no data. Run "
+            "`gluellm-pools verify`.",
+        ),
+        lines(
+            "What does Little's law ask for?",
+            [
+                Line(signal=sizing.SIZE, legend="size wanted", by=_ALL),
+                Line(signal=sizing.CONCURRENCY, legend="in use without a limit", by=_ALL),
+                Line(signal=connections.LIMIT, legend="limit per pool", by=_ALL),
+            ],
+            colors={"limit per pool": "red", "size wanted": "orange"},
+            width=12,
+            description=sizing.SIZE.tells,
+            no_value=_NO_REQUESTS,
+        ),
+        lines(
+            "How full is the fullest pool?",
+            [Line(signal=connections.OCCUPANCY, legend="occupancy", by=_ALL)],
+            width=8,
+            steps=[(config.OCCUPANCY_WARNING, ORANGE), (config.OCCUPANCY_FULL, RED)],
+            no_value="No limit, so no occupancy.",
+        ),
+        lines(
+            "How many waited at the worst moment?",
+            [
+                Line(signal=waiting.PEAK_QUEUED, legend="peak queued", by=_ALL),
+                Line(signal=waiting.QUEUED_NOW, legend="queued at export", by=_ALL),
+            ],
+            width=8,
+        ),
+        lines(
+            "How many requests leave, and how many fail?",
+            [
+                Line(signal=requests.REQUESTS, legend="all", by=_ALL),
+                Line(signal=requests.ERRORS, legend="{{error_type}}", by=_ALL),
+            ],
+            width=8,
+        ),
+    ]
+
+
+def _connections() -> list[Panel]:
+    return [
+        lines(
+            "Which share finds an open connection?",
+            [Line(signal=connections.REUSE_SHARE, legend="reused", by=_ALL)],
+            width=6,
+            most=1,
+            no_value="No requests, or a pool that does not show it (gRPC).",
+        ),
+        lines(
+            "Do reused connections fail?",
+            [Line(signal=connections.REUSE_FAILURES, legend="failures", by=_ALL)],
+            width=6,
+            no_value="No data, or a pool that does not show it (gRPC).",
+            links=[links.to_runbook("GlueLLMReuseFailures")],
+        ),
+        lines(
+            "Why are connections closed?",
+            [
+                Line(
+                    signal=connections.CLOSED_BY_REASON,
+                    legend="{{gluellm_connection_close_reason}}",
+                    by=_ALL,
+                )
+            ],
+            width=12,
+            no_value="None was closed.",
+        ),
+        lines(
+            "How long does connecting take?",
+            [
+                Line(signal=connections.CREATE_P50, legend="p50", by=_ALL),
+                Line(signal=connections.CREATE_P95, legend="p95", by=_ALL),
+            ],
+            width=6,
+            no_value="None was established in this range.",
+        ),
+        lines(
+            "Why does connecting fail?",
+            [Line(signal=connections.CONNECT_FAILURES_BY_KIND, legend="{{error_type}}", by=_ALL)],
+            width=6,
+            links=[links.to_runbook("GlueLLMConnectFailures")],
+        ),
+        lines(
+            "How many are opened?",
+            [Line(signal=connections.OPENED, legend="opened", by=_ALL)],
+            width=6,
+        ),
+        lines(
+            "Do pools come and go?",
+            [
+                Line(signal=pools.OPENED, legend="opened", by=_ALL),
+                Line(signal=pools.DISCARDED, legend="{{gluellm_pool_discard_reason}}", by=_ALL),
+            ],
+            width=6,
+            links=[links.to_runbook("GlueLLMClientChurn")],
+        ),
+    ]
+
+
+def _trouble() -> list[Panel]:
+    return [
+        lines(
+            "Which timeouts end requests?",
+            [Line(signal=waiting.TIMEOUTS, legend="{{gluellm_timeout_kind}}", by=_ALL)],
+            width=6,
+            links=[links.to_runbook("GlueLLMPoolTimeouts")],
+        ),
+        lines(
+            "Are connections held for too long?",
+            [
+                Line(signal=pools.LEAKS_SUSPECTED, legend="suspected now", by=_ALL),
+                Line(signal=pools.LEAKS, legend="seen anew", by=_ALL),
+            ],
+            width=6,
+            links=[links.to_runbook("GlueLLMConnectionLeakSuspected")],
+        ),
+        lines(
+            "Is the pool in a state that should not be?",
+            [Line(signal=pools.ANOMALIES, legend="{{gluellm_anomaly_type}}", by=_ALL)],
+            width=6,
+            no_value="No anomaly seen.",
+            links=[links.to_runbook("GlueLLMPoolAnomaly")],
+        ),
+        lines(
+            "How many have to queue again?",
+            [Line(signal=waiting.REQUEUES, legend="requeued", by=_ALL)],
+            width=6,
+            no_value="No data, or a pool that does not show it (gRPC).",
+        ),
+    ]
+
+
+def _shared() -> list[Panel]:
+    return [
+        lines(
+            "How many HTTP/2 streams are in use?",
+            [
+                Line(signal=streams.ACTIVE, legend="active", by=_ALL),
+                Line(signal=streams.ORPHANED, legend="orphaned", by=_ALL),
+                Line(signal=streams.MAX, legend="limit", by=_ALL),
+            ],
+            width=8,
+            colors={"limit": "red", "orphaned": "orange"},
+            no_value=_NO_HTTP2,
+            links=[links.to_runbook("GlueLLMHttp2StreamsOrphaned")],
+        ),
+        lines(
+            "In which state are gRPC's channels?",
+            [Line(signal=streams.CHANNELS, legend="{{gluellm_channel_state}}", by=_ALL)],
+            width=8,
+            no_value=_NO_GRPC,
+        ),
+        lines(
+            "Where does the time of gRPC's channels go?",
+            [Line(signal=streams.CHANNEL_TIME, legend="{{gluellm_channel_state}}", by=_ALL)],
+            width=8,
+            no_value=_NO_GRPC,
+        ),
+    ]
+
+
+def _full() -> list[Panel]:
+    return [
+        lines(
+            "How long until the response begins, and for TLS and streams?",
+            [
+                Line(signal=requests.RESPONSE_WAIT_P95, legend="response p95", by=_ALL),
+                Line(signal=connections.TLS_P95, legend="TLS p95", by=_ALL),
+                Line(signal=streams.ACQUIRE_P95, legend="stream p95", by=_ALL),
+                Line(signal=waiting.TIME_IN_QUEUE_P95, legend="time in queue p95", by=_ALL),
+            ],
+            width=8,
+            no_value=_FULL,
+        ),
+        lines(
+            "How long do connections live?",
+            [Line(signal=connections.CONNECTION_AGE_P50, legend="p50", by=_ALL)],
+            width=8,
+            no_value=_FULL,
+        ),
+        lines(
+            "How many requests does a connection serve?",
+            [Line(signal=connections.CONNECTION_REQUESTS_P50, legend="p50", by=_ALL)],
+            width=8,
+            no_value=_FULL,
+        ),
+    ]

@@ -1,0 +1,52 @@
+"""From one board to the next, with what was chosen."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import dashboard as model
+
+from . import config
+from .variables import LABELS
+
+OVERVIEW: Final = "gluellm-overview"
+POOL: Final = "gluellm-pool"
+PROVIDER: Final = "gluellm-provider"
+FLEET: Final = "gluellm-fleet"
+
+Link = Builder[model.DashboardLink]
+
+
+def between_boards() -> Link:
+    """The other boards, by their tag."""
+    return (
+        build.DashboardLink("Boards")
+        .type(model.DashboardLinkType.DASHBOARDS)
+        .tags([config.TAG])
+        .include_vars(True)
+        .keep_time(True)
+    )
+
+
+def to_board(title: str, uid: str, **chosen: str) -> Link:
+    """To a board, with these variables set anew and the others, and the time, as they are."""
+    kept = [
+        f"${{{name}:queryparam}}"
+        for name in ("datasource", *LABELS, "interval")
+        if name not in chosen
+    ]
+    new = [f"var-{name}={value}" for name, value in chosen.items()]
+    address = "&".join([*kept, *new, "${__url_time_range}"])
+    return build.DashboardLink(title).type(model.DashboardLinkType.LINK).url(f"/d/{uid}?{address}")
+
+
+def to_runbook(alert: str) -> Link:
+    """To what to do about an alert."""
+    return (
+        build.DashboardLink(f"Runbook: {alert}")
+        .type(model.DashboardLinkType.LINK)
+        .url(f"{config.RUNBOOK_BASE}/{alert}.md")
+        .target_blank(True)
+    )

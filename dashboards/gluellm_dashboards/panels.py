@@ -1,0 +1,355 @@
+"""Signals as panels, in one style."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    prometheus,
+    stat,
+    statetimeline,
+    table,
+    text,
+    timeseries,
+)
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import common as options
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+from grafana_foundation_sdk.models.text import TextMode
+
+from .links import Link
+from .signals.signal import Signal
+from .variables import MATCHERS, PROCESS_MATCHERS, SOURCE, STEP, WINDOW
+
+Panel = Builder[model.Panel]
+
+NOTHING: Final = "No data: is a service exporting? Run `gluellm-pools verify`."
+"""What a panel says that should have data as soon as there is a pool."""
+GREEN: Final = "green"
+ORANGE: Final = "orange"
+RED: Final = "red"
+NEUTRAL: Final = "#6e7178"
+"""Of what says nothing: no data is not green."""
+Steps = Sequence[tuple[float, str]]
+"""From which value on which colour."""
+
+_UNITS: Final = {
+    "s": "s",
+    "ratio": "percentunit",
+    "/s": "suffix:/s",
+    "/min": "suffix:/min",
+    "s/min": "suffix: s/min",
+    "s/s": "short",
+    "": "short",
+}
+POOLS_COLORS: Final = {"queued": "#c4162a", "connecting": "#ff9830", "stream_queued": "#f2495c"}
+PROVIDERS_COLORS: Final = {"awaiting_response": "#1f60c4", "reading": "#8ab8ff"}
+APPLICATIONS_COLORS: Final = {"unread": "#a352cc"}
+PHASE_COLORS: Final = POOLS_COLORS | PROVIDERS_COLORS | APPLICATIONS_COLORS
+"""Warm is the pool's part, blue the provider's, purple the application's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A signal in a panel."""
+
+    signal: Signal
+    legend: str = ""
+    """With labels in double braces."""
+    by: Sequence[str] | None = None
+    """What to group by, where it is not the signal's own."""
+    window: str = WINDOW
+    top: int = 0
+    """How many of the highest to show; 0 is all."""
+
+    def expression(self) -> str:
+        """Its PromQL, narrowed by the board's variables."""
+        found = self.signal.query.promql(
+            MATCHERS, self.window, by=self.by, process=PROCESS_MATCHERS
+        )
+        return f"topk({self.top}, {found})" if self.top else found
+
+
+def unit(signal: Signal) -> str:
+    """As Grafana calls it."""
+    return _UNITS[signal.query.unit]
+
+
+def thresholds(steps: Steps) -> build.ThresholdsConfig:
+    """Neutral where there is no value, then as given."""
+    found = [model.Threshold(value=None, color=NEUTRAL)]
+    found += [model.Threshold(value=value, color=color) for value, color in steps]
+    return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(found)
+
+
+def lines(
+    title: str,
+    shown: Sequence[Line],
+    *,
+    width: int = 12,
+    height: int = 8,
+    description: str = "",
+    no_value: str = NOTHING,
+    stacked: bool = False,
+    colors: Mapping[str, str] | None = None,
+    steps: Steps = (),
+    most: float | None = None,
+    links: Sequence[Link] = (),
+    calculations: Sequence[str] = ("lastNotNull", "max"),
+) -> Panel:
+    """How values went, with a legend in a table."""
+    panel = (
+        timeseries.Panel()
+        .min(0)
+        .fill_opacity(70 if stacked else 8)
+        .line_width(0 if stacked else 2)
+        .show_points(options.VisibilityMode.AUTO)
+        .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
+        .thresholds_style(
+            common.GraphThresholdsStyleConfig().mode(
+                options.GraphThresholdsStyleMode.DASHED
+                if steps
+                else options.GraphThresholdsStyleMode.OFF
+            )
+        )
+        .legend(
+            common.VizLegendOptions()
+            .display_mode(options.LegendDisplayMode.TABLE)
+            .placement(options.LegendPlacement.BOTTOM)
+            .show_legend(True)
+            .calcs(list(calculations))
+        )
+        .tooltip(
+            common.VizTooltipOptions()
+            .mode(options.TooltipDisplayMode.MULTI)
+            .sort(options.SortOrder.DESCENDING)
+        )
+    )
+    if stacked:
+        panel.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL).group("A"))
+    if most is not None:
+        panel.max(most)
+    for name, color in (colors or {}).items():
+        panel.override_by_name(
+            name, [model.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})]
+        )
+    # A threshold of a line is drawn over it; below the first there is none.
+    bounds = [model.Threshold(value=None, color="transparent")]
+    bounds += [model.Threshold(value=value, color=color) for value, color in steps]
+    panel.thresholds(build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(bounds))
+    return _common(panel, title, shown, width, height, description, no_value, links)
+
+
+def figure(
+    title: str,
+    signal: Signal,
+    steps: Steps,
+    *,
+    width: int = 3,
+    height: int = 4,
+    by: Sequence[str] = (),
+    window: str = WINDOW,
+    no_value: str = "no data",
+    calculation: str = "lastNotNull",
+    links: Sequence[Link] = (),
+) -> Panel:
+    """One number, as it is now."""
+    panel = (
+        stat.Panel()
+        .color_mode(options.BigValueColorMode.BACKGROUND_SOLID)
+        .graph_mode(options.BigValueGraphMode.NONE)
+        .text_mode(options.BigValueTextMode.VALUE)
+        .reduce_options(common.ReduceDataOptions().calcs([calculation]).values(False))
+        .thresholds(thresholds(steps))
+    )
+    shown = [Line(signal=signal, by=by, window=window)]
+    return _common(panel, title, shown, width, height, "", no_value, links, instant=True)
+
+
+def bars(
+    title: str,
+    shown: Sequence[Line],
+    steps: Steps,
+    *,
+    width: int = 8,
+    height: int = 8,
+    most: float | None = None,
+    description: str = "",
+    no_value: str = NOTHING,
+    links: Sequence[Link] = (),
+) -> Panel:
+    """What is now, as a bar for each."""
+    panel = (
+        bargauge.Panel()
+        .orientation(options.VizOrientation.HORIZONTAL)
+        .display_mode(options.BarGaugeDisplayMode.BASIC)
+        .value_mode(options.BarGaugeValueMode.TEXT)
+        .show_unfilled(True)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
+        .thresholds(thresholds(steps))
+        .min(0)
+    )
+    if most is not None:
+        panel.max(most)
+    return _common(panel, title, shown, width, height, description, no_value, links, instant=True)
+
+
+def states(
+    title: str,
+    shown: Sequence[Line],
+    names: Mapping[int, tuple[str, str]],
+    *,
+    width: int = 24,
+    height: int = 8,
+    description: str = "",
+    no_value: str = NOTHING,
+) -> Panel:
+    """What was in which state when; ``names`` says what a value means, and its colour."""
+    panel = (
+        statetimeline.Panel()
+        .merge_values(True)
+        .show_value(options.VisibilityMode.NEVER)
+        .row_height(0.8)
+        .legend(
+            common.VizLegendOptions()
+            .display_mode(options.LegendDisplayMode.LIST)
+            .placement(options.LegendPlacement.BOTTOM)
+            .show_legend(True)
+        )
+        .mappings(
+            [
+                model.ValueMap(
+                    options={
+                        str(value): model.ValueMappingResult(text=meaning, color=color, index=index)
+                        for index, (value, (meaning, color)) in enumerate(names.items())
+                    }
+                )
+            ]
+        )
+        .thresholds(thresholds([(value, color) for value, (_, color) in sorted(names.items())]))
+    )
+    return _common(panel, title, shown, width, height, description, no_value, ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A signal as a column of a table."""
+
+    title: str
+    signal: Signal
+    steps: Steps = ()
+    window: str = WINDOW
+    decimals: int | None = None
+
+
+def rows(
+    title: str,
+    keys: Mapping[str, str],
+    columns: Sequence[Column],
+    *,
+    description: str,
+    links: Mapping[str, Sequence[Link]] | None = None,
+    sort: str,
+    width: int = 24,
+    height: int = 9,
+    no_value: str = NOTHING,
+) -> Panel:
+    """A table with a row for each that ``keys`` tell apart: labels, and what they are headed by."""
+    panel = (
+        table.Panel()
+        .show_header(True)
+        .cell_height(options.TableCellHeight.SM)
+        .sort_by([common.TableSortByFieldState().display_name(sort).desc(True)])
+        .thresholds(thresholds(()))
+    )
+    headed = dict(keys)
+    for reference, column in zip(_references(), columns, strict=False):
+        headed[f"Value #{reference}"] = column.title
+        properties = [model.DynamicConfigValue("unit", unit(column.signal))]
+        if column.decimals is not None:
+            properties.append(model.DynamicConfigValue("decimals", column.decimals))
+        if column.steps:
+            properties += [
+                model.DynamicConfigValue("thresholds", thresholds(column.steps).build()),
+                model.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
+            ]
+        panel.override_by_name(column.title, properties)
+    for name, of in (links or {}).items():
+        panel.override_by_name(
+            name, [model.DynamicConfigValue("links", [link.build() for link in of])]
+        )
+    panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
+    panel.with_transformation(
+        model.DataTransformerConfig(
+            id_val="organize",
+            options={
+                "excludeByName": {"Time": True},
+                "indexByName": {name: index for index, name in enumerate(headed)},
+                "renameByName": headed,
+            },
+        )
+    )
+    shown = [Line(signal=column.signal, by=tuple(keys), window=column.window) for column in columns]
+    return _common(
+        panel, title, shown, width, height, description, no_value, (), instant=True, as_table=True
+    )
+
+
+def words(title: str, content: str, *, width: int = 24, height: int = 4) -> Panel:
+    """Text, in Markdown."""
+    return (
+        text.Panel()
+        .title(title)
+        .description("How to read this board.")
+        .mode(TextMode.MARKDOWN)
+        .content(content)
+        .span(width)
+        .height(height)
+    )
+
+
+def _common(
+    panel: Any,  # the builders share these methods, and no class
+    title: str,
+    shown: Sequence[Line],
+    width: int,
+    height: int,
+    description: str,
+    no_value: str,
+    links: Sequence[Link],
+    *,
+    instant: bool = False,
+    as_table: bool = False,
+) -> Panel:
+    panel.title(title).span(width).height(height).datasource(SOURCE).no_value(no_value)
+    panel.description(description or " ".join(line.signal.tells for line in shown))
+    panel.unit(unit(shown[0].signal)).data_links(list(links))
+    for reference, line in zip(_references(), shown, strict=False):
+        panel.with_target(_target(line, reference, instant, as_table))
+    built: Panel = panel
+    return built
+
+
+def _target(line: Line, reference: str, instant: bool, as_table: bool) -> prometheus.Dataquery:
+    query = (
+        prometheus.Dataquery()
+        .datasource(SOURCE)
+        .expr(line.expression())
+        .interval(STEP)
+        .legend_format(line.legend or "__auto")
+        .ref_id(reference)
+        .format(PromQueryFormat.TABLE if as_table else PromQueryFormat.TIME_SERIES)
+    )
+    asked: Callable[[], prometheus.Dataquery] = query.instant if instant else query.range
+    asked()
+    return query.exemplar(not instant and "histogram_quantile" in line.expression())
+
+
+def _references() -> Sequence[str]:
+    return [chr(ord("A") + index) for index in range(26)]

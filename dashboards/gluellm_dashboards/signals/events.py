@@ -1,0 +1,42 @@
+"""What happened, as the annotations of the boards: there while it happens, else nothing."""
+
+from __future__ import annotations
+
+from opentelemetry.instrumentation.gluellm.cli.verify.query import POOL, WINDOW
+
+from ..config import JOB, PROCESS, VERSION
+from .signal import before, by_labels, now, signal
+
+_SEAM = "gluellm.instrumentation.seam"
+_ONE_SEAM = {"gluellm.seam": "pool_owner"}
+"""Each library has it, so that one series tells of a process and a library."""
+_MAX = "gluellm.pool.connection.max"
+_LIVE = "gluellm.pool.live"
+_MEMORY = "10m"
+"""A process that was seen within this time before is not new: a Collector's restart is no start."""
+
+_PROCESSES = by_labels(*PROCESS, VERSION)
+_POOLS = by_labels(JOB, *POOL)
+
+STARTED = signal(
+    "started",
+    "Which processes are new?",
+    f"count{by_labels(JOB, VERSION)}(max{_PROCESSES}({now(_SEAM, _ONE_SEAM)}) unless "
+    f"max{_PROCESSES}(last_over_time({now(_SEAM, _ONE_SEAM)}[{_MEMORY}] offset {WINDOW})))",
+    "Processes that did not report before: a deploy, a restart, a new replica.",
+    of=[_SEAM],
+    by=(),
+    on_event=True,
+)
+# Rounded, since an average of equal numbers can differ in its last digit.
+LIMIT_CHANGED = signal(
+    "limit_changed",
+    "Which limits changed?",
+    f"round(avg{_POOLS}({now(_MAX)} / ({now(_LIVE)} > 0)), 0.01) != "
+    f"round(avg{_POOLS}({before(_MAX)} / ({before(_LIVE)} > 0)), 0.01)",
+    "The connections that one pool may have, on average over the processes, while it changes: a "
+    "deploy with another limit.",
+    of=[_MAX, _LIVE],
+    by=(),
+    on_event=True,
+)

@@ -1,0 +1,179 @@
+"""Where requests are, where their time goes, and how they end."""
+
+from __future__ import annotations
+
+from ..naming import label, metric
+from .signal import Signal, by, essential, now, quantile, rate, signal
+from .waiting import POOLS_PART
+
+PROVIDERS_PART = {"gluellm.request.phase": "awaiting_response|reading"}
+"""The phases that are the provider's."""
+APPLICATIONS_PART = {"gluellm.request.phase": "unread"}
+"""The phase that is the application's."""
+
+_TIME = "gluellm.pool.request.time"
+_PHASE = "gluellm.request.phase"
+
+
+def _share(name: str, question: str, part: dict[str, str], tells: str) -> Signal:
+    return signal(
+        name,
+        question,
+        f"sum{by()}({rate(_TIME, part)}) / (sum{by()}({rate(_TIME)}) > 0)",
+        tells,
+        of=[_TIME],
+        unit="ratio",
+        by=(),
+    )
+
+
+SHARE_OF_POOL = _share(
+    "share_of_pool",
+    "Which share of the time is the pool's?",
+    POOLS_PART,
+    "Queued, connecting, or waiting for a stream. While it is high and the provider's time per "
+    "request is as always, the pool is too small or its connections are held.",
+)
+SHARE_OF_PROVIDER = _share(
+    "share_of_provider",
+    "Which share of the time is the provider's?",
+    PROVIDERS_PART,
+    "Waiting for the head of a response, or reading its body. High is healthy: that is the work. "
+    "Whether it is slow says the time per request.",
+)
+SHARE_OF_APPLICATION = _share(
+    "share_of_application",
+    "Which share of the time is the application's?",
+    APPLICATIONS_PART,
+    "Responses that have begun and that nobody reads: a slow consumer, or a stream that was never "
+    "closed. When it grows and the oldest age of `unread` never falls, it is a leak.",
+)
+TIME_SHARES = signal(
+    "time_shares",
+    "Where does the time of requests go?",
+    f"sum{by(_TIME, _PHASE)}({rate(_TIME)}) / "
+    f"ignoring({label(_PHASE, metric(_TIME))}) group_left() (sum{by()}({rate(_TIME)}) > 0)",
+    "Warm colours are the pool's part: `queued`, `connecting`, `stream_queued`. Blue is the "
+    "provider's: `awaiting_response`, `reading`. Purple is the application's: `unread`. Blue all "
+    "over is healthy. Warm over a blue that takes as long as ever: the pool is too small. Purple "
+    "that never drains: responses are held and nobody reads them.",
+    of=[_TIME],
+    unit="ratio",
+    by=(),
+)
+TIME_BY_PHASE = essential(
+    "time_by_phase",
+    "Seconds spent in each phase per second, which is how many requests were in it on average. "
+    "Unlike a histogram it counts requests that are still running.",
+)
+CURRENT_BY_PHASE = signal(
+    "current_by_phase",
+    "How many requests are in which phase?",
+    f"sum{by('gluellm.pool.request.current', _PHASE)}({now('gluellm.pool.request.current')})",
+    "What holds the connections: `awaiting_response` and `reading` wait for the provider, `unread` "
+    "for the application. If these fill the pool while `queued` grows, look which one grew first.",
+    of=["gluellm.pool.request.current"],
+)
+OLDEST_BY_PHASE = signal(
+    "oldest_by_phase",
+    "How old is the oldest request of each phase?",
+    f"max{by('gluellm.pool.request.oldest_age', _PHASE)}({now('gluellm.pool.request.oldest_age')})",
+    "A line that rises and never falls is one request that hangs. In `unread` for a minute: a "
+    "leak. In `reading` for minutes: possibly just a model that thinks. In `queued`: nobody gives "
+    "a connection back.",
+    of=["gluellm.pool.request.oldest_age"],
+    unit="s",
+)
+REQUESTS = signal(
+    "request_rate",
+    "How many requests are there?",
+    f"sum{by()}({rate('gluellm.pool.requests')})",
+    "Requests that left the pool, however they ended.",
+    of=["gluellm.pool.requests"],
+    unit="/s",
+)
+REQUESTS_BY_STATUS = essential(
+    "requests",
+    "How requests ended: the status that the provider gave, or the error where there was none. A "
+    "429 is the provider's limit on you; 5xx is the provider's trouble.",
+)
+ERRORS = signal(
+    "request_errors",
+    "How many requests fail, and why?",
+    f"sum{by('gluellm.pool.requests', 'error.type')}"
+    f"({rate('gluellm.pool.requests', {'error.type': '!'})})",
+    "Failures that are none of the provider's statuses. `pool_timeout` is the pool's; "
+    "`connect_timeout`, `name_resolution_error`, `connection_error`, `secure_connection_error` are "
+    "on the way there; `read_timeout` and `read_error` come while the provider should answer; "
+    "`cancelled` is the application's own doing.",
+    of=["gluellm.pool.requests"],
+    unit="/s",
+)
+RESEND_SHARE = signal(
+    "resend_share",
+    "Which share of requests is sent again?",
+    f"(sum{by()}({rate('gluellm.pool.requests', {'gluellm.request.resend': 'true'})}) or "
+    f"0 * sum{by()}({rate('gluellm.pool.requests')})) / "
+    f"(sum{by()}({rate('gluellm.pool.requests')}) > 0)",
+    "A further request of the same call: a retry of the SDK's. Retries multiply the load on a pool "
+    "and on a provider that has trouble already. Above some percent look at the statuses.",
+    of=["gluellm.pool.requests"],
+    unit="ratio",
+)
+ACTIVE_REQUESTS = signal(
+    "active_requests",
+    "How many requests are under way?",
+    f"sum{by()}({now('http.client.active_requests')})",
+    "Requests in any phase, waiting ones included.",
+    of=["http.client.active_requests"],
+)
+LEASE_P50 = signal(
+    "lease_p50",
+    "How long are connections held (p50)?",
+    quantile(0.5, "gluellm.pool.lease.duration"),
+    "Half of the requests gave their connection back within this time.",
+    of=["gluellm.pool.lease.duration"],
+    unit="s",
+)
+LEASE_P95 = essential(
+    "lease_p95",
+    "From getting a connection to giving it back, to the end of a stream. It speaks only of "
+    "requests that are over: connections that are never given back don't show here but in the "
+    "oldest age by phase.",
+)
+TIME_AT_PROVIDER = signal(
+    "time_at_provider",
+    "How long does the provider take for a request?",
+    f"sum{by()}({rate(_TIME, PROVIDERS_PART)}) / (sum{by()}({rate('gluellm.pool.requests')}) > 0)",
+    "Time spent awaiting a response and reading it, for each request that ended. While requests "
+    "hang it rises before any histogram does. If it is as always and calls are slow: it is us.",
+    of=[_TIME, "gluellm.pool.requests"],
+    unit="s",
+)
+TIME_AT_POOL = signal(
+    "time_at_pool",
+    "How long does the pool take for a request?",
+    f"sum{by()}({rate(_TIME, POOLS_PART)}) / (sum{by()}({rate('gluellm.pool.requests')}) > 0)",
+    "Time spent waiting for a connection or a stream, or for connecting, for each request that "
+    "ended.",
+    of=[_TIME, "gluellm.pool.requests"],
+    unit="s",
+)
+TIME_AT_APPLICATION = signal(
+    "time_at_application",
+    "How long does the application take for a request?",
+    f"sum{by()}({rate(_TIME, APPLICATIONS_PART)}) / "
+    f"(sum{by()}({rate('gluellm.pool.requests')}) > 0)",
+    "Time that a response was there and nobody read it, for each request that ended.",
+    of=[_TIME, "gluellm.pool.requests"],
+    unit="s",
+)
+RESPONSE_WAIT_P95 = signal(
+    "response_wait_p95",
+    "How long until the response begins (p95)?",
+    quantile(0.95, "gluellm.pool.response.wait.duration"),
+    'From the request being sent to the head of its response. With `metrics="full"` only.',
+    of=["gluellm.pool.response.wait.duration"],
+    unit="s",
+    on_event=True,
+)

@@ -1,0 +1,62 @@
+"""How large a pool has to be: Little's law, from counters.
+
+`diagnosis/littles_law.py` has the reasons, and the exact numbers for one process. Here the mean
+number of requests that hold a connection is the growth of their time, which also counts requests
+that are still running. Two readings of a queue, as there: one that grows is callers that come
+whatever happens, so the pool has to serve what arrives; one that stays is a fixed number of
+callers, so the pool has to hold what is in it.
+"""
+
+from __future__ import annotations
+
+from opentelemetry.instrumentation.gluellm.cli.verify.query import POOL
+
+from ..config import PROCESS
+from .signal import by, by_labels, now, over, rate, signal
+
+_TIME = "gluellm.pool.request.time"
+_REQUESTS = "gluellm.pool.requests"
+_CURRENT = "gluellm.pool.request.current"
+_LIVE = "gluellm.pool.live"
+_PHASE = "gluellm.request.phase"
+_GROWS = 0.1
+"""A queue grows when it takes up more than this share of what leaves."""
+_HALF = 2.33 / 2
+"""Half of the standard deviations from the mean to the 0.99 quantile, in the normal one."""
+
+_EACH = by_labels(*PROCESS, *POOL)
+# `unread` is left out: connections that nobody gives back are no demand.
+_HOLDING = f"sum{_EACH}({rate(_TIME, {_PHASE: 'connecting|awaiting_response|reading'})})"
+_IN_POOL = f"sum{_EACH}({rate(_TIME, {_PHASE: '!unread'})})"
+_LEAVING = f"sum{_EACH}({rate(_REQUESTS)})"
+_SERVED = f"(sum{_EACH}({rate(_REQUESTS, {'error.type': '!pool_timeout'})}) > 0)"
+_GROWTH = f"sum{_EACH}({over('deriv', _CURRENT, {_PHASE: 'queued'})})"
+_OFFERED = f"{_HOLDING} * ({_LEAVING} + clamp_min({_GROWTH}, 0)) / {_SERVED}"
+_LAW = (
+    f"(({_OFFERED}) > {_IN_POOL} or ({_IN_POOL} unless {_GROWTH} > {_GROWS} * {_LEAVING}) "
+    f"or {_OFFERED} or {_IN_POOL})"
+)
+_OF_ONE_POOL = f"{_LAW} / (sum{_EACH}({now(_LIVE)}) > 0)"
+
+CONCURRENCY = signal(
+    "concurrency_wanted",
+    "How many connections would be in use without a limit?",
+    f"max{by()}({_OF_ONE_POOL})",
+    "Little's law: how fast requests arrive times how long each holds a connection, for one pool "
+    "of the busiest process.",
+    of=[_TIME, _REQUESTS, _CURRENT, _LIVE],
+)
+# L + z sqrt(L) as a square, so that the law is asked once.
+SIZE = signal(
+    "size_wanted",
+    "How large should a pool be?",
+    f"max{by()}(ceil((sqrt({_OF_ONE_POOL}) + {_HALF:g}) ^ 2 - {_HALF**2:.6f}))",
+    "Little's law for one pool of the busiest process: arrivals times the time that each holds a "
+    "connection, and on top what suffices 99 % of the time with arrivals that are independent of "
+    "each other (normal approximation, L + 2.33 √L). Above the limit for longer than a burst: "
+    "raise the limit, or send fewer requests. Approximate: a queue counts as growing above 10 % of "
+    "what leaves; responses that nobody reads are left out, as a leak is no demand; with HTTP/2 "
+    "read it as streams, not as connections. It needs a window of data, and while the event loop "
+    "lags it is too high.",
+    of=[_TIME, _REQUESTS, _CURRENT, _LIVE],
+)

@@ -1,0 +1,97 @@
+"""What a board is narrowed by, and how its variables narrow a query."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models.common import DataSourceRef
+
+from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
+
+from . import config
+from .naming import label, metric
+
+SOURCE: Final = DataSourceRef("prometheus", "${datasource}")
+"""Every query goes to the data source that is chosen."""
+WINDOW: Final = "$__rate_interval"
+"""Of rates. With `STEP` as Min step it is at least four export intervals."""
+STEP: Final = "$interval"
+
+_SEAM: Final = metric("gluellm.instrumentation.seam")
+_LIVE: Final = metric("gluellm.pool.live")
+PROVIDER: Final = label("gen_ai.provider.name", _LIVE)
+POOL: Final = label("gluellm.pool.name", _LIVE)
+
+_OF_PROCESS: Final = {
+    "cluster": config.CLUSTER,
+    "namespace": config.NAMESPACE,
+    "job": config.JOB,
+    "version": config.VERSION,
+    "instance": config.INSTANCE,
+}
+_OF_POOL: Final = {"provider": PROVIDER, "pool": POOL}
+LABELS: Final = _OF_PROCESS | _OF_POOL
+"""Variables, and the labels that they choose from."""
+_TITLES: Final = {
+    "cluster": "Cluster",
+    "namespace": "Namespace",
+    "job": "Service",
+    "version": "Version",
+    "instance": "Instance",
+    "provider": "Provider",
+    "pool": "Pool",
+}
+
+
+def _matchers(variables: dict[str, str]) -> str:
+    return ",".join(f'{label}=~"${name}"' for name, label in variables.items())
+
+
+PROCESS_MATCHERS: Final = _matchers(_OF_PROCESS)
+"""For metrics that know no pool."""
+MATCHERS: Final = _matchers(LABELS)
+
+
+def variables() -> list[Builder[model.VariableModel]]:
+    """All of them, each narrowed by those before it."""
+    source = (
+        build.DatasourceVariable("datasource")
+        .label("Data source")
+        .type("prometheus")
+        .description("Prometheus, or a store that speaks its language.")
+    )
+    interval = (
+        build.CustomVariable("interval")
+        .label("Export interval")
+        .description("How often programs export. Rates span at least four of these.")
+        .values("10s,15s,30s,1m,5m")
+        .current(model.VariableOption(text="1m", value="1m", selected=True))
+    )
+    return [source, *(_chooser(name) for name in LABELS), interval]
+
+
+def _chooser(name: str) -> Builder[model.VariableModel]:
+    before = dict(list(LABELS.items())[: list(LABELS).index(name)])
+    # Processes are there from instrument() on, pools from their first request.
+    known = metric_name(_LIVE if name in _OF_POOL else _SEAM)
+    return (
+        build.QueryVariable(name)
+        .label(_TITLES[name])
+        .datasource(SOURCE)
+        .query(
+            {
+                "query": f"label_values({known}{{{_matchers(before)}}}, {LABELS[name]})",
+                "refId": name,
+            }
+        )
+        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(model.VariableSort.ALPHABETICAL_ASC)
+        .multi(True)
+        .include_all(True)
+        # `.*` also lets series through that lack the label.
+        .all_value(".*")
+        .current(model.VariableOption(text="All", value="$__all", selected=True))
+    )
