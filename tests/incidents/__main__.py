@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from .catalogue import HIDDEN, INCIDENTS
-from .matrix import rows, table
+from .matrix import Bounds, rows, table
 from .record import DATA, Record, clock
 from .replay import Replay, Timing
-from .store import KeptPrometheus
+from .store import KeptPrometheus, waits
 
 _HIDDEN, _ALL, _SERVE, _ANSWER, _MATRIX = "hidden", "all", "serve", "answer", "matrix"
 
@@ -113,9 +113,10 @@ def _matrix(words: Sequence[str]) -> int:
             for service in replay.services
         }
     found = rows(services, firing)
+    bounds = Bounds(timing.interval, waits(), timing.wrong)
     print(f"\nSeconds from the beginning to firing, exported every {timing.interval:g} s.\n")
-    print(table(found, timing.interval))
-    wrong = [line for row in found for line in row.wrong(timing.interval)]
+    print(table(found, bounds))
+    wrong = [line for row in found for line in row.wrong(bounds)]
     strangers = {key for key in firing if key[0] not in services}
     wrong += [f"{alert} fired for {job or 'no service'!r}" for job, alert in sorted(strangers)]
     starved = max(row.starved for row in found)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
@@ -13,19 +14,33 @@ from e2e.programs import Prometheus
 
 RULES: Final = Path(__file__).parents[2] / "dashboards" / "prometheus"
 _KEPT_FOR: Final = "10y"
+_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def waits() -> dict[str, float]:
+    """By alert, the seconds of its ``for``; of the longest where several have its name."""
+    found: dict[str, float] = {}
+    for file in RULES.glob("*.yaml"):
+        for group in yaml.safe_load(file.read_text()).get("groups", []):
+            for rule in group["rules"]:
+                if name := rule.get("alert"):
+                    found[name] = max(found.get(name, 0.0), _seconds(rule.get("for", "0s")))
+    return found
+
+
+def _seconds(duration: str) -> float:
+    return sum(
+        float(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([smhd])", duration)
+    )
 
 
 class AlertingPrometheus(Prometheus):
-    """Takes OTLP, and evaluates recording rules and alerts."""
+    """Takes OTLP, and evaluates recording rules and alerts as often as users have it."""
 
-    def __init__(self, name: str, folder: Path, alertmanagers: tuple[str, ...] = ()) -> None:
+    def __init__(self, name: str, folder: Path) -> None:
         super().__init__(name, folder)
-        configuration: dict[str, Any] = yaml.safe_load(self.configuration.read_text())
-        configuration["rule_files"] = [str(RULES / "*.yaml")]
-        if alertmanagers:
-            static = [{"targets": list(alertmanagers)}]
-            configuration["alerting"] = {"alertmanagers": [{"static_configs": static}]}
-        self.configuration.write_text(yaml.safe_dump(configuration))
+        for file in RULES.glob("*.yaml"):
+            shutil.copy(file, self.folder / "rules")
 
     def firing(self) -> dict[tuple[str, str], float]:
         """The first moment of each alert, by service and name: seconds since the epoch."""
