@@ -8,12 +8,12 @@ BIN := $(VENV)/bin
 # Further arguments for the target's command: make test ARGS="-k queued -x"
 ARGS ?=
 
-.PHONY: help demo test e2e-tools lint format types bench peer-suites score e2e-faults arrival-table contract-table census incident alert-matrix docs dashboards check-generated architecture clean
+.PHONY: dashboard-preview help demo test e2e-tools lint format types bench peer-suites score e2e-faults arrival-table contract-table census incident alert-matrix docs dashboards check-generated architecture clean
 
 help:
 	@echo "make demo             the pools of real any-llm calls, live, against a fake provider (about 1 min, the first time also installs)"
 	@echo "make test             the tests"
-	@echo "make e2e-tools        the real programs that tests/e2e run, built with Go into a cache outside the repository; says what first"
+	@echo "make e2e-tools        the real programs that tests/e2e run, built with Go (and packages of npm) into a cache outside the repository; says what first"
 	@echo "make lint             ruff, and the directions of imports"
 	@echo "make types            mypy --strict, pyright"
 	@echo "make architecture     the directions of imports, and that the contract has one home"
@@ -28,6 +28,7 @@ help:
 	@echo "make alert-matrix     which alert fires for which incident, after how many seconds (needs e2e-tools; about 9 min)"
 	@echo "make docs             write the generated pages of docs/"
 	@echo "make dashboards       write the boards, rules and manifests of dashboards/ from their source"
+	@echo "make dashboard-preview  pictures of the boards from live data, with Grafana's npm packages (needs Node.js, Chromium)"
 	@echo "make check-generated  fail when they are out of date"
 	@echo "ARGS=... goes to the command; PYTHON=... chooses the interpreter."
 
@@ -109,6 +110,20 @@ docs: $(VENV)/.installed-dev
 
 dashboards: $(VENV)/.installed-dev
 	PYTHONPATH=dashboards $(BIN)/python -m gluellm_dashboards.build $(ARGS)
+
+# npm's packages stay out of the source tree; 13.2 of Grafana's run on React 19, which one of theirs has
+# not heard of.
+PREVIEW := .cache/dashboard-preview
+
+$(PREVIEW)/.installed: dashboards/preview/package.json
+	@command -v npm >/dev/null || { echo "make dashboard-preview needs Node.js 20 or newer, with npm." >&2; exit 2; }
+	mkdir -p $(PREVIEW)
+	cp $< $(PREVIEW)/
+	cd $(PREVIEW) && npm install --no-package-lock --no-audit --no-fund --legacy-peer-deps --loglevel=error
+	@touch $@
+
+dashboard-preview: $(VENV)/.installed-dev $(PREVIEW)/.installed
+	PYTHONPATH=dashboards $(BIN)/python -m preview $(ARGS)
 
 check-generated: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py --check

@@ -20,7 +20,7 @@ import pytest
 
 from .tools import AGAIN, ToolsError
 from .tools.cache import Cache, cache_folder
-from .tools.pinned import programs
+from .tools.pinned import tools
 
 HOST = "127.0.0.1"
 READY_WITHIN = 30.0
@@ -57,7 +57,7 @@ def required() -> bool:
 
 
 def find(program: str) -> Path:
-    """Where the program is: in the tools' cache, else on PATH.
+    """Where the program, file or folder is: in the tools' cache, else, for a program, on PATH.
 
     Skips the test when it is in neither. With ``REQUIRE_E2E=1`` it takes the pinned version from
     the cache and nothing else, and fails the test otherwise.
@@ -68,7 +68,7 @@ def find(program: str) -> Path:
         cache, where = None, str(error)
     else:
         where = str(cache.folder)
-        pinned = next(one for one in programs() if one.name == program)
+        pinned = next(one for one in tools() if one.name == program)
         if cache.state(pinned) == "there" or (cache.state(pinned) == "other" and not required()):
             return cache.path(pinned)
     if required():

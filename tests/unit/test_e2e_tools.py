@@ -1,4 +1,4 @@
-"""``make e2e-tools``, with a ``go`` that is a shell script: what the command makes of it."""
+"""``make e2e-tools``, with a ``go`` and an ``npm`` that are shell scripts: what is made of it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ import pytest
 from e2e.tools import ToolsError
 from e2e.tools.cache import Cache, cache_folder
 from e2e.tools.go import Go, writable
-from e2e.tools.pinned import MANIFEST, collector_version, digest, programs
+from e2e.tools.kinds import Packages, Program, digest
+from e2e.tools.pinned import MANIFEST, collector_version, tools
 
 TESTS = Path(__file__).parents[1]
-PINNED = {program.name: program for program in programs()}
+PINNED = {tool.name: tool for tool in tools()}
 
 # Says for --version what the real ones say; installs such programs where GOBIN points.
 FAKE_GO = r"""#!/bin/sh
@@ -33,8 +34,14 @@ if [ "$1" = env ]; then
 END
   exit
 fi
+if [ "$1" = list ]; then
+  for module; do :; done
+  echo "$HOME/modules/${module%@*}"
+  exit
+fi
 for package; do :; done
-name=$(basename "${package%@*}")
+path=${package%@*}
+name=$(basename "${path%/v5}")  # a major version is no name
 echo "$name $GOPATH $GOCACHE $GOFLAGS" >>"$FAKE_CALLS"
 if [ "$name" = "$FAKE_BROKEN" ]; then
   echo "go: $package: not found" >&2
@@ -47,6 +54,12 @@ if [ "$name" = "$FAKE_ENDLESS" ]; then
   while [ -d "$GOBIN" ] && [ $((tries += 1)) -lt 600 ]; do sleep 0.1; done
   exit 1
 fi
+if [ "$1" = mod ]; then
+  folder="$HOME/modules/${package%@*}/example/prometheus-operator-crd"
+  mkdir -p "$folder"
+  echo "kind: CustomResourceDefinition" >"$folder/monitoring.coreos.com_prometheusrules.yaml"
+  exit
+fi
 if [ "$name" = builder ]; then
   cat >"$GOBIN/builder" <<'END'
 #!/bin/sh
@@ -56,10 +69,22 @@ printf '#!/bin/sh\necho otelcol-gluellm version 0.161.0\n' >build/otelcol-gluell
 chmod +x build/otelcol-gluellm
 END
 else
-  versions='3.16.0 v1.151.0 0.31.1'
+  versions='3.16.0 v1.151.0 0.31.1 v5.8.2'
   printf '#!/bin/sh\necho %s version %s %s\n' "$name" "$versions" "$FAKE_MARK" >"$GOBIN/$name"
 fi
 chmod +x "$GOBIN"/*
+"""
+
+# Lays out what package.json asks for, under the names that it has there.
+FAKE_NPM = r"""#!/bin/sh
+PATH=/usr/bin:/bin
+echo "npm $*" >>"$FAKE_CALLS"
+cd "$3" || exit 1
+sed -n 's/npm:.*@//; s/^    "\([^"]*\)": "\([0-9.]*\)",*$/\1 \2/p' package.json |
+while read -r name version; do
+  mkdir -p "node_modules/$name"
+  echo "{\"version\": \"${FAKE_PACKAGE:-$version}\"}" >"node_modules/$name/package.json"
+done
 """
 
 
@@ -110,11 +135,16 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    """A machine with the shell script as its ``go``."""
+    """A machine with the shell scripts as its ``go`` and its ``npm``."""
     (home := tmp_path / "home").mkdir()
     (path := tmp_path / "path").mkdir()
     (go := path / "go").write_text(FAKE_GO)
     go.chmod(0o755)
+    (npm := path / "npm").write_text(FAKE_NPM)
+    npm.chmod(0o755)
+    (path / "sh").symlink_to("/bin/sh")
+    for command in ("cp", "mkdir"):
+        (path / command).symlink_to(f"/bin/{command}")
     return Machine(home, path)
 
 
@@ -129,18 +159,23 @@ def test_all_programs_are_built_and_the_second_run_builds_nothing(machine: Machi
         "victoria-metrics",
         "alertmanager",
         "amtool",
+        "kustomize",
+        "prometheus-operator",
+        "npm",
     ]
-    assert {machine.cache.state(program) for program in programs()} == {"there"}
+    assert {machine.cache.state(tool) for tool in tools()} == {"there"}
     assert sorted(path.name for path in machine.cache.folder.iterdir()) == [
         "bin",
+        "files",
         "lock",
         "logs",
+        "packages",
         "stamps",
     ]
     status, output, _ = machine.run()
     assert status == 0
     assert output.startswith("All there")
-    assert len(machine.builds) == 6
+    assert len(machine.builds) == 9
 
 
 def test_it_says_what_it_will_do_before_it_looks_for_go(machine: Machine) -> None:
@@ -148,13 +183,13 @@ def test_it_says_what_it_will_do_before_it_looks_for_go(machine: Machine) -> Non
     (machine.path / "go").unlink()
     status, output, errors = machine.run()
     assert status == 1
-    for program in programs():
-        assert f"{program.name} {program.version}, now missing" in output
-        assert program.package in output
+    for tool in tools():
+        assert f"{tool.name} {tool.version}, now missing" in output
+        assert not isinstance(tool, Program) or tool.package in output
     assert "builder --config" in output
     assert str(machine.cache.folder) in output
     assert re.search(r"about \d+ min on 2 cores and \d+\.\d GB", output)
-    assert "Needs Go 1.26.7 or newer" in output
+    assert "Needs Go 1.26.7 or newer and npm" in output
     assert "no go on PATH" in errors
     assert "Install Go 1.26.7 or newer; then: make e2e-tools" in errors
 
@@ -192,7 +227,7 @@ def test_a_program_of_another_pin_is_built_again(machine: Machine) -> None:
     stamp = machine.cache.stamp(PINNED["otelcol-gluellm"])
     stamp.write_text(json.dumps(json.loads(stamp.read_text()) | {"manifest": "another"}))
     assert machine.run(FAKE_MARK="new")[0] == 0
-    assert machine.builds[6:] == ["builder"]
+    assert machine.builds[9:] == ["builder"]
 
 
 def test_a_damaged_stamp_means_another_build(machine: Machine) -> None:
@@ -227,6 +262,49 @@ def test_a_program_that_says_another_version_is_not_put_in_place(machine: Machin
     assert "prometheus 3.16.0 was built, and says of its version:" in errors
     assert "3.15.0" in errors
     assert machine.cache.state(PINNED["prometheus"]) == "missing"
+
+
+def test_packages_are_installed_without_their_scripts_and_a_new_set_replaces_the_old(
+    machine: Machine,
+) -> None:
+    """As package.json names them; what is there of another set goes."""
+    packages = PINNED["grafana-schema"]
+    assert isinstance(packages, Packages)
+    assert list(packages.pinned.values()) == ["12.4.10", "13.2.3", "5.9.3"]
+    assert machine.run("--only", "grafana-schema")[0] == 0
+    (call,) = (machine.home / "calls").read_text().splitlines()
+    assert "--ignore-scripts" in call.split()
+    folder = machine.cache.path(packages) / "node_modules"
+    assert sorted(path.name for path in folder.iterdir()) == ["@grafana", "typescript"]
+    (folder / "old").mkdir()
+    machine.cache.stamp(packages).write_text('{"manifest": "another"}')
+    assert machine.run("--only", "grafana-schema")[0] == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["@grafana", "typescript"]
+
+
+def test_packages_of_another_version_are_not_put_in_place(machine: Machine) -> None:
+    """A registry may give what nobody asked for."""
+    status, _, errors = machine.run("--only", "grafana-schema", FAKE_PACKAGE="1.0.0")
+    assert status == 1
+    assert "npm installed @grafana/schema-12 1.0.0 instead of 12.4.10" in errors
+    assert machine.cache.state(PINNED["grafana-schema"]) == "missing"
+
+
+def test_a_missing_npm_is_named_and_go_is_not_asked_for(machine: Machine) -> None:
+    """Packages need no Go, and programs no npm."""
+    (machine.path / "go").unlink()
+    (machine.path / "npm").unlink()
+    status, output, errors = machine.run("--only", "grafana-schema")
+    assert status == 1
+    assert "Needs npm. Nothing else" in output
+    assert "grafana-schema 13.2.3 needs npm, and there is none on PATH" in errors
+
+
+def test_a_file_of_a_module_is_put_in_place(machine: Machine) -> None:
+    """Under a name of its own."""
+    assert machine.run("--only", "prometheusrules.yaml")[0] == 0
+    file = machine.cache.path(PINNED["prometheusrules.yaml"])
+    assert file.read_text() == "kind: CustomResourceDefinition\n"
 
 
 def test_a_full_disk_gets_a_cure(machine: Machine) -> None:
@@ -355,6 +433,9 @@ def test_the_list_changes_nothing(machine: Machine) -> None:
         ["victoria-metrics", "v1.151.0", "missing"],
         ["alertmanager", "0.31.1", "missing"],
         ["amtool", "0.31.1", "missing"],
+        ["kustomize", "v5.8.2", "missing"],
+        ["prometheusrules.yaml", "v0.85.0", "missing"],
+        ["grafana-schema", "13.2.3", "missing"],
     ]
     assert str(machine.cache.path(PINNED["promtool"])) in output
     assert sorted(machine.home.rglob("*")) == before

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import AGAIN, ToolsError
-from .pinned import Program
+from .kinds import Tool
 
 VARIABLE = "GLUELLM_E2E_TOOLS"
 FOLDER = "gluellm-e2e-tools"
@@ -40,41 +40,44 @@ def cache_folder(environment: Mapping[str, str]) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """``bin``, and per program a stamp (what it was built from) and the log of its last build."""
+    """``bin`` and others, and per tool a stamp (what it was made from) and the log of its last
+    making."""
 
     folder: Path
 
-    def path(self, program: Program) -> Path:
-        """Where the program is, or will be."""
-        return self.folder / "bin" / program.name
+    def path(self, tool: Tool) -> Path:
+        """Where the tool is, or will be."""
+        return self.folder / tool.folder / tool.name
 
-    def log(self, program: Program) -> Path:
+    def log(self, tool: Tool) -> Path:
         """What its last build printed."""
-        return self.folder / "logs" / f"{program.name}.log"
+        return self.folder / "logs" / f"{tool.name}.log"
 
-    def stamp(self, program: Program) -> Path:
-        """What the program in ``bin`` was built from."""
-        return self.folder / "stamps" / f"{program.name}.json"
+    def stamp(self, tool: Tool) -> Path:
+        """What the tool that is there was made from."""
+        return self.folder / "stamps" / f"{tool.name}.json"
 
-    def state(self, program: Program) -> str:
+    def state(self, tool: Tool) -> str:
         """``there`` as pinned, ``other`` than pinned, or ``missing``."""
-        if not os.access(self.path(program), os.X_OK):
+        if not os.access(self.path(tool), tool.access):
             return "missing"
         try:
-            stamp = json.loads(self.stamp(program).read_text())
+            stamp = json.loads(self.stamp(tool).read_text())
         except (OSError, ValueError):
             return "other"
-        return "there" if stamp == program.identity else "other"
+        return "there" if stamp == tool.identity else "other"
 
-    def install(self, program: Program, built: Path) -> None:
-        """Put it in place. Wherever this is interrupted, no stamp tells of another program."""
-        target, stamp = self.path(program), self.stamp(program)
+    def install(self, tool: Tool, made: Path) -> None:
+        """Put it in place. Wherever this is interrupted, no stamp tells of another tool."""
+        target, stamp = self.path(tool), self.stamp(tool)
         target.parent.mkdir(exist_ok=True)
         stamp.parent.mkdir(exist_ok=True)
         stamp.unlink(missing_ok=True)
-        built.replace(target)
-        written = built.with_name("stamp")
-        written.write_text(json.dumps(program.identity, indent=2) + "\n")
+        if made.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
+        made.replace(target)
+        written = made.with_name("stamp")
+        written.write_text(json.dumps(tool.identity, indent=2) + "\n")
         written.replace(stamp)
 
     @contextlib.contextmanager

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import AGAIN, ToolsError
-from .pinned import Program
+from .kinds import ModuleFile, Program
 
 ASKED = ("GOVERSION", "GOTOOLCHAIN", "GOFLAGS", "GOPATH", "GOMODCACHE", "GOCACHE")
 
@@ -32,13 +32,14 @@ class Go:
     """What the builds run with."""
 
     @classmethod
-    def find(cls, environment: Mapping[str, str], folder: Path, wanted: Sequence[Program]) -> Go:
+    def find(
+        cls, environment: Mapping[str, str], folder: Path, wanted: Sequence[Program | ModuleFile]
+    ) -> Go:
         """Ask it, from within the folder. Raises ToolsError when there is none that answers."""
         if shutil.which("go", path=environment.get("PATH", "")) is None:
-            newest = max(program.go for program in wanted)
             raise ToolsError(
                 "There is no go on PATH, and the programs are built from Go modules.\n"
-                f"Install Go {dotted(newest)} or newer; then: {AGAIN}"
+                f"Install Go {dotted(newest(wanted))} or newer; then: {AGAIN}"
             )
         # Without cgo no C compiler is needed. A go.work above the cache is none of ours.
         ours = {**environment, "CGO_ENABLED": "0", "GOWORK": "off"}
@@ -61,13 +62,27 @@ class Go:
             environment=ours,
         )
 
-    def too_old_for(self, program: Program) -> bool:
+    def too_old_for(self, tool: Program | ModuleFile) -> bool:
         """Whether Go would refuse to build it, rather than fetch a newer Go for it."""
         digits = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", self.version)
         if digits is None:  # built from its sources, between two releases
             return False
         version = tuple(int(digit or 0) for digit in digits.groups())
-        return version < program.go and not self.toolchain.endswith("auto")
+        return version < tool.go and not self.toolchain.endswith("auto")
+
+    def refuse_if_too_old(self, tool: Program | ModuleFile) -> None:
+        """Raises ToolsError with what helps."""
+        if self.too_old_for(tool):
+            raise ToolsError(
+                f"{tool.name} {tool.version} needs Go {dotted(tool.go)}; this is {self.version},"
+                f" and GOTOOLCHAIN={self.toolchain} keeps it from fetching a newer one.\n"
+                "Install a newer Go, or set GOTOOLCHAIN=auto."
+            )
+
+
+def newest(wanted: Sequence[Program | ModuleFile]) -> tuple[int, int, int]:
+    """The Go that is new enough for all of them."""
+    return max(tool.go for tool in wanted)
 
 
 def ask(environment: Mapping[str, str], folder: Path) -> dict[str, str]:

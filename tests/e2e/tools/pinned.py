@@ -5,57 +5,14 @@ The Collector's version stands in its manifest, dashboards/dev/collector/builder
 
 from __future__ import annotations
 
-import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from . import ToolsError
+from .kinds import ModuleFile, Packages, Program, Tool
 
 MANIFEST = Path(__file__).parents[3] / "dashboards" / "dev" / "collector" / "builder.yaml"
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """One program. Time and space were measured one after the other, from empty Go caches."""
-
-    name: str
-    version: str
-    """What it has to say for ``--version``."""
-    package: str
-    """What ``go install`` is asked for: a package, with the version of its module."""
-    go: tuple[int, int, int]
-    """The Go that its go.mod asks for, at least."""
-    seconds: int
-    """How long the build took on 2 cores."""
-    megabytes: int
-    """What the build added on disk: the program, Go's modules, and what Go compiled."""
-    flags: tuple[str, ...] = ()
-    manifest: Path | None = None
-    """For the Collector, whose package is that of its builder: what the builder reads."""
-
-    @property
-    def identity(self) -> dict[str, object]:
-        """What it is built from. While this stays, a built program is kept."""
-        manifest = self.manifest and digest(self.manifest)
-        return {"package": self.package, "flags": list(self.flags), "manifest": manifest}
-
-    def commands(self, workspace: Path) -> tuple[tuple[str, ...], ...]:
-        """How it is built, with the workspace as GOBIN and as the current directory."""
-        install = ("go", "install", "-trimpath", *self.flags, self.package)
-        if self.manifest is None:
-            return (install,)
-        return install, (str(workspace / "builder"), "--config", str(self.manifest))
-
-    def built(self, workspace: Path) -> Path:
-        """Where the commands leave it; ``build`` is the manifest's output_path."""
-        return (workspace / "build" if self.manifest else workspace) / self.name
-
-
-def digest(manifest: Path) -> str:
-    """Of what it says, without comments: these may change without another build."""
-    said = re.sub(r"^\s*#.*\n", "", manifest.read_text(), flags=re.MULTILINE)
-    return hashlib.sha256(said.encode()).hexdigest()
+SCHEMA = Path(__file__).parent / "grafana-schema" / "package.json"
 
 
 def collector_version(manifest: Path) -> str:
@@ -67,7 +24,7 @@ def collector_version(manifest: Path) -> str:
 
 
 def programs() -> tuple[Program, ...]:
-    """All of them, in the order in which they are built."""
+    """All programs, in the order in which they are built."""
     # Prometheus 3.16.0 is v0.316.0 as a module. What is tagged out is service discovery in clouds,
     # most of the program; targets in files, which dashboards/dev uses, stay.
     prometheus, module = "3.16.0", "v0.316.0"
@@ -85,6 +42,7 @@ def programs() -> tuple[Program, ...]:
     alertmanager_flags = (
         f"-ldflags=-s -w -X github.com/prometheus/common/version.Version={alertmanager}",
     )
+    kustomize = "v5.8.2"  # 5.8.3 asks for Go 1.27
     return (
         Program(
             name="prometheus",
@@ -139,5 +97,38 @@ def programs() -> tuple[Program, ...]:
             seconds=5,
             megabytes=30,
             flags=alertmanager_flags,
+        ),
+        Program(
+            name="kustomize",
+            version=kustomize,
+            package=f"sigs.k8s.io/kustomize/kustomize/v5@{kustomize}",
+            go=(1, 26, 0),
+            seconds=30,
+            megabytes=300,
+            flags=(f"-ldflags=-s -w -X sigs.k8s.io/kustomize/api/provenance.version={kustomize}",),
+            asked="version",
+        ),
+    )
+
+
+def tools() -> tuple[Tool, ...]:
+    """The programs, and what the files of ``dashboards`` are checked against."""
+    return (
+        *programs(),
+        ModuleFile(
+            name="prometheusrules.yaml",
+            version="v0.85.0",
+            module="github.com/prometheus-operator/prometheus-operator",
+            path="example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+            go=(1, 24, 0),
+            seconds=5,
+            megabytes=30,
+        ),
+        Packages(
+            name="grafana-schema",
+            version="13.2.3",
+            manifest=SCHEMA,
+            seconds=5,
+            megabytes=30,
         ),
     )
