@@ -1,0 +1,130 @@
+"""``make dashboard-preview``: the boards' pictures.
+
+Boards, where there are several, are drawn one after the other; the exit status is 1 when one could
+not be, or when a query was refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from . import asking, drawing, filling
+from .filling import Span
+
+BOARDS: Final = Path(__file__).parents[1] / "grafana"
+WIDTH: Final = 1600
+_PADDING: Final = 16
+_COLUMNS: Final = 24
+_CELL, _MARGIN = 30, 8
+_HEAD_LINE: Final = 38
+# Pixels of what stands in the line of variables: a letter at most, and the frame with its gap.
+_LETTER, _FRAME = 7, 34
+
+
+def moment(text: str) -> float:
+    """Seconds since the epoch, of an ISO time, such seconds, or ``now`` and ``now-15m``."""
+    if found := re.fullmatch(r"now(?:-(\w+))?", text):
+        return time.time() - (filling.seconds(found[1]) if found[1] else 0.0)
+    try:
+        return float(text)
+    except ValueError:
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def prepared(
+    board: dict[str, Any], store: asking.Store, span: Span, given: dict[str, str], theme: str
+) -> dict[str, Any]:
+    """All that the page needs, the answers included."""
+    chosen = list(asking.variables(board, given, store, span))
+    values = {one.name: one.value for one in chosen}
+    column = (WIDTH - 2 * _PADDING) / _COLUMNS
+    bars = [{"label": one.label, "text": one.text} for one in chosen if not one.hidden]
+    marks = list(asking.marks(board, values, store, span))
+    said = [bar["label"] + bar["text"] for bar in bars]
+    said += [f"▲ {mark['name']}: 00" for mark in marks]
+    line = sum(len(text) * _LETTER + _FRAME for text in said)
+    ends = [datetime.fromtimestamp(at, UTC) for at in (span.start, span.end)]
+    return {
+        "title": board["title"],
+        "theme": theme,
+        "width": WIDTH,
+        "padding": _PADDING,
+        "head": _HEAD_LINE * (2 + line // (WIDTH - 2 * _PADDING)),
+        "from": span.start * 1000,
+        "to": span.end * 1000,
+        "span": f"{ends[0]:%Y-%m-%d %H:%M:%S} to {ends[1]:%Y-%m-%d %H:%M:%S} UTC",
+        "variables": bars,
+        "annotations": marks,
+        "panels": list(asking.panels(board, values, store, span, column)),
+    }
+
+
+def height(prepared: dict[str, Any]) -> int:
+    """Pixels of the whole page."""
+    places = [panel["gridPos"] for panel in prepared["panels"]]
+    rows = max((place["y"] + place["h"] for place in places), default=0)
+    grid = rows * (_CELL + _MARGIN) - _MARGIN
+    return int(2 * _PADDING + prepared["head"] + grid)
+
+
+def options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(prog="make dashboard-preview ARGS=...", description=__doc__)
+    parser.add_argument("--prometheus", metavar="URL", required=True, help="what is asked")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path())
+    parser.add_argument(
+        "--board", metavar="NAME", action="append", help="without it: all of dashboards/grafana"
+    )
+    parser.add_argument("--suffix", default="", help="after the board's name in the file's name")
+    parser.add_argument("--from", dest="start", help="such as now-1h (default: the board's)")
+    parser.add_argument("--to", dest="end", default="now")
+    parser.add_argument("--range", help="such as 15m, up to --to")
+    parser.add_argument("--var", action="append", default=[], metavar="NAME=VALUE[,VALUE]")
+    parser.add_argument("--theme", choices=("light", "dark"), default="light")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when every board was drawn and every query answered."""
+    asked = options(arguments)
+    store = asking.Store(asked.prometheus)
+    given = dict(one.split("=", 1) for one in asked.var)
+    names = asked.board or sorted(path.stem for path in BOARDS.glob("*.json"))
+    files = [Path(name) if name.endswith(".json") else BOARDS / f"{name}.json" for name in names]
+    asked.out.mkdir(parents=True, exist_ok=True)
+    drawing.chromium()
+    drawing.bundle()
+    failed = False
+    with drawing.served() as page:
+        for file in files:
+            board = json.loads(file.read_text())
+            end = moment(asked.end)
+            start = moment(asked.start or board.get("time", {}).get("from", "now-1h"))
+            if asked.range:
+                start = end - filling.seconds(asked.range)
+            data = prepared(board, store, Span(start, end), given, asked.theme)
+            picture = (asked.out / f"{file.stem}{asked.suffix}.png").resolve()
+            page.photograph(data, WIDTH, height(data), picture)
+            print(f"{picture}: {picture.stat().st_size / 1000:.0f} kB", flush=True)
+            for panel in data["panels"]:
+                if panel["error"]:
+                    failed = True
+                    print(f"{panel['title']}: {panel['error']}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (drawing.DrawingError, ValueError, OSError) as error:
+        print(f"dashboard-preview: {error}", file=sys.stderr)
+        sys.exit(2)
