@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from grafana_foundation_sdk.builders import (
     bargauge,
@@ -25,34 +25,18 @@ from grafana_foundation_sdk.models.text import TextMode
 
 from .links import Link
 from .signals.signal import Signal
-from .variables import MATCHERS, PROCESS_MATCHERS, SOURCE, STEP, WINDOW
+from .style import NOTHING, Steps, thresholds, unit
+from .variables import (
+    MATCHERS,
+    PROCESS_MATCHERS,
+    RECORDED_MATCHERS,
+    RECORDED_PROCESS_MATCHERS,
+    SOURCE,
+    STEP,
+    WINDOW,
+)
 
 Panel = Builder[model.Panel]
-
-NOTHING: Final = "No data: is a service exporting? Run `gluellm-pools verify`."
-"""What a panel says that should have data as soon as there is a pool."""
-GREEN: Final = "green"
-ORANGE: Final = "orange"
-RED: Final = "red"
-NEUTRAL: Final = "#6e7178"
-"""Of what says nothing: no data is not green."""
-Steps = Sequence[tuple[float, str]]
-"""From which value on which colour."""
-
-_UNITS: Final = {
-    "s": "s",
-    "ratio": "percentunit",
-    "/s": "suffix:/s",
-    "/min": "suffix:/min",
-    "s/min": "suffix: s/min",
-    "s/s": "short",
-    "": "short",
-}
-POOLS_COLORS: Final = {"queued": "#c4162a", "connecting": "#ff9830", "stream_queued": "#f2495c"}
-PROVIDERS_COLORS: Final = {"awaiting_response": "#1f60c4", "reading": "#8ab8ff"}
-APPLICATIONS_COLORS: Final = {"unread": "#a352cc"}
-PHASE_COLORS: Final = POOLS_COLORS | PROVIDERS_COLORS | APPLICATIONS_COLORS
-"""Warm is the pool's part, blue the provider's, purple the application's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,27 +49,17 @@ class Line:
     by: Sequence[str] | None = None
     """What to group by, where it is not the signal's own."""
     window: str = WINDOW
+    recorded: bool = False
+    """Whether it rests on recording rules, whose series know no version."""
     top: int = 0
     """How many of the highest to show; 0 is all."""
 
     def expression(self) -> str:
         """Its PromQL, narrowed by the board's variables."""
-        found = self.signal.query.promql(
-            MATCHERS, self.window, by=self.by, process=PROCESS_MATCHERS
-        )
+        matchers = RECORDED_MATCHERS if self.recorded else MATCHERS
+        process = RECORDED_PROCESS_MATCHERS if self.recorded else PROCESS_MATCHERS
+        found = self.signal.query.promql(matchers, self.window, by=self.by, process=process)
         return f"topk({self.top}, {found})" if self.top else found
-
-
-def unit(signal: Signal) -> str:
-    """As Grafana calls it."""
-    return _UNITS[signal.query.unit]
-
-
-def thresholds(steps: Steps) -> build.ThresholdsConfig:
-    """Neutral where there is no value, then as given."""
-    found = [model.Threshold(value=None, color=NEUTRAL)]
-    found += [model.Threshold(value=value, color=color) for value, color in steps]
-    return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(found)
 
 
 def lines(
@@ -156,7 +130,7 @@ def figure(
     by: Sequence[str] = (),
     window: str = WINDOW,
     no_value: str = "no data",
-    calculation: str = "lastNotNull",
+    recorded: bool = False,
     links: Sequence[Link] = (),
 ) -> Panel:
     """One number, as it is now."""
@@ -165,10 +139,10 @@ def figure(
         .color_mode(options.BigValueColorMode.BACKGROUND_SOLID)
         .graph_mode(options.BigValueGraphMode.NONE)
         .text_mode(options.BigValueTextMode.VALUE)
-        .reduce_options(common.ReduceDataOptions().calcs([calculation]).values(False))
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
         .thresholds(thresholds(steps))
     )
-    shown = [Line(signal=signal, by=by, window=window)]
+    shown = [Line(signal=signal, by=by, window=window, recorded=recorded)]
     return _common(panel, title, shown, width, height, "", no_value, links, instant=True)
 
 
@@ -256,6 +230,7 @@ def rows(
     description: str,
     links: Mapping[str, Sequence[Link]] | None = None,
     sort: str,
+    recorded: bool = False,
     width: int = 24,
     height: int = 9,
     no_value: str = NOTHING,
@@ -295,7 +270,10 @@ def rows(
             },
         )
     )
-    shown = [Line(signal=column.signal, by=tuple(keys), window=column.window) for column in columns]
+    shown = [
+        Line(signal=column.signal, by=tuple(keys), window=column.window, recorded=recorded)
+        for column in columns
+    ]
     return _common(
         panel, title, shown, width, height, description, no_value, (), instant=True, as_table=True
     )

@@ -50,13 +50,21 @@ def _matchers(variables: dict[str, str]) -> str:
     return ",".join(f'{label}=~"${name}"' for name, label in variables.items())
 
 
+def _without_version(variables: dict[str, str]) -> dict[str, str]:
+    return {name: label for name, label in variables.items() if name != "version"}
+
+
 PROCESS_MATCHERS: Final = _matchers(_OF_PROCESS)
 """For metrics that know no pool."""
 MATCHERS: Final = _matchers(LABELS)
+RECORDED_MATCHERS: Final = _matchers(_without_version(LABELS))
+"""For what recording rules made: an instance has one version, so that it isn't among its labels."""
+RECORDED_PROCESS_MATCHERS: Final = _matchers(_without_version(_OF_PROCESS))
 
 
-def variables() -> list[Builder[model.VariableModel]]:
-    """All of them, each narrowed by those before it."""
+def variables(*, recorded: bool = False) -> list[Builder[model.VariableModel]]:
+    """All of them, each narrowed by those before it; for a board on recording rules no version."""
+    labels = _without_version(LABELS) if recorded else LABELS
     source = (
         build.DatasourceVariable("datasource")
         .label("Data source")
@@ -70,11 +78,11 @@ def variables() -> list[Builder[model.VariableModel]]:
         .values("10s,15s,30s,1m,5m")
         .current(model.VariableOption(text="1m", value="1m", selected=True))
     )
-    return [source, *(_chooser(name) for name in LABELS), interval]
+    return [source, *(_chooser(name, labels) for name in labels), interval]
 
 
-def _chooser(name: str) -> Builder[model.VariableModel]:
-    before = dict(list(LABELS.items())[: list(LABELS).index(name)])
+def _chooser(name: str, labels: dict[str, str]) -> Builder[model.VariableModel]:
+    before = dict(list(labels.items())[: list(labels).index(name)])
     # Processes are there from instrument() on, pools from their first request.
     known = metric_name(_LIVE if name in _OF_POOL else _SEAM)
     return (

@@ -34,6 +34,8 @@ class Board:
     title: str
     question: str
     rows: Sequence[Row]
+    recorded: bool = False
+    """Whether it rests on recording rules."""
 
     def text(self) -> str:
         """Its JSON, the same each time."""
@@ -56,7 +58,7 @@ class Board:
             .time("now-1h", "now")
             .refresh("30s")
             .timezone("browser")
-            .variables(variables())
+            .variables(variables(recorded=self.recorded))
             .annotations(annotation_queries())
             .link(between_boards())
         )

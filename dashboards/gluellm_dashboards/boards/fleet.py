@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .. import config, links
-from ..panels import GREEN, ORANGE, Line, Panel, lines, states, words
-from ..signals import connections, pools, process, waiting
+from ..panels import Column, Line, Panel, figure, lines, rows, words
+from ..signals import fleet
+from ..signals.signal import Signal
+from ..style import GREEN, ORANGE, RED, Steps
 from ..variables import POOL, PROVIDER
 from .board import Board, Row
 
-_INSTANCE = (config.INSTANCE,)
-_LEGEND = f"{{{{{config.INSTANCE}}}}}"
+NEEDS_RULES = "No data: this needs the recording rules, see dashboards/README.md."
+_READING = """\
+**One instance** far above the others is that instance: a leak, a blocked loop, a limit of its \
+own. **All of them** are the provider, the load, or a limit that is too low everywhere. **Those of \
+one version** are a deploy. The whole board rests on recording rules: without them it is empty.
+"""
+_INSTANCE = (config.JOB, config.INSTANCE)
+_LEGEND = f"{{{{{config.JOB}}}}} {{{{{config.INSTANCE}}}}}"
 _TOP = 10
 
 
@@ -19,33 +29,56 @@ def board() -> Board:
         uid=links.FLEET,
         title="GlueLLM pools: fleet",
         question="How is it across instances?",
+        recorded=True,
         rows=[
-            Row(
-                "",
-                [
-                    words(
-                        "How to read this board",
-                        "One instance that waits while others don't is that instance; all of them "
-                        "is the provider, the limit, or the load.",
-                        height=3,
-                    )
-                ],
-            ),
-            Row("Where is it worst?", _worst()),
-            Row("What differs?", _differs()),
+            Row("", [words("How to read this board", _READING, height=4), *_status()]),
+            Row("Which instances?", _worst()),
+            Row("What differs between them?", _differs()),
+            Row("Which can't be trusted?", _trust()),
         ],
     )
 
 
+def _status() -> list[Panel]:
+    return [
+        _figure("Instances", fleet.INSTANCES, [(0, "blue")]),
+        _figure("Gone in 1 h", fleet.GONE, [(0, GREEN), (1, ORANGE)]),
+        _figure("Where somebody waits", fleet.WAITING_INSTANCES, [(0, GREEN), (1, ORANGE)]),
+        _figure(
+            "Oldest waiter",
+            fleet.OLDEST,
+            [(0, GREEN), (config.WAIT_WARNING, ORANGE), (config.STUCK_AFTER, RED)],
+        ),
+        _figure("Where leaks are suspected", fleet.LEAKING_INSTANCES, [(0, GREEN), (1, ORANGE)]),
+        _figure("Pools whose limits differ", fleet.DIFFERING, [(0, GREEN), (1, ORANGE)]),
+        _figure(
+            "Worst event loop lag",
+            fleet.LAG,
+            [(0, GREEN), (config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)],
+            no_value="no async pool",
+        ),
+        _figure("Blind to something", fleet.BLIND_INSTANCES, [(0, GREEN), (1, ORANGE)]),
+    ]
+
+
 def _worst() -> list[Panel]:
     return [
+        _top("Which instances wait longest?", fleet.OLDEST, [(config.STUCK_AFTER, RED)]),
+        _top("In which instances do requests queue?", fleet.QUEUED),
+        _top("Where are waits longest (p95)?", fleet.WAIT_MAX, [(config.STUCK_AFTER, RED)]),
+        _top("Which instances give up waiting?", fleet.POOL_TIMEOUTS),
+        _top("Which instances churn through pools?", fleet.CHURN),
         lines(
-            "Which instances wait longest?",
-            [Line(signal=waiting.OLDEST_WAITER, legend=_LEGEND, by=_INSTANCE, top=_TOP)],
-        ),
-        lines(
-            "Which instances are fullest?",
-            [Line(signal=connections.OCCUPANCY, legend=_LEGEND, by=_INSTANCE, top=_TOP)],
+            "How full are instances?",
+            [
+                Line(signal=fleet.OCCUPANCY_MAX, legend="fullest", recorded=True),
+                Line(signal=fleet.OCCUPANCY_P90, legend="p90", recorded=True),
+                Line(signal=fleet.OCCUPANCY_P50, legend="median", recorded=True),
+                Line(signal=fleet.OCCUPANCY_MIN, legend="emptiest", recorded=True),
+            ],
+            steps=[(config.OCCUPANCY_WARNING, ORANGE), (config.OCCUPANCY_FULL, RED)],
+            width=8,
+            no_value=NEEDS_RULES,
         ),
     ]
 
@@ -53,39 +86,96 @@ def _worst() -> list[Panel]:
 def _differs() -> list[Panel]:
     return [
         lines(
-            "Do limits differ?",
+            "How many instances have which limit?",
             [
                 Line(
-                    signal=connections.LIMIT,
-                    legend=f"{{{{{PROVIDER}}}}} / {{{{{POOL}}}}} highest",
-                ),
-                Line(
-                    signal=connections.LOWEST_LIMIT,
-                    legend=f"{{{{{PROVIDER}}}}} / {{{{{POOL}}}}} lowest",
-                ),
+                    signal=fleet.LIMITS,
+                    legend=f"{{{{{PROVIDER}}}}} / {{{{{POOL}}}}}: {{{{{fleet.LIMIT}}}}}",
+                    recorded=True,
+                )
             ],
+            width=8,
+            no_value=NEEDS_RULES,
+            links=[links.to_runbook("GlueLLMLimitDiffers")],
+        ),
+        rows(
+            "Limits",
+            {config.JOB: "Service", PROVIDER: "Provider", POOL: "Pool"},
+            [
+                Column(
+                    title="Apart", signal=fleet.LIMITS_APART, steps=[(0, GREEN), (1e-9, ORANGE)]
+                ),
+                Column(title="Lowest", signal=fleet.LOWEST_LIMIT),
+                Column(title="Highest", signal=fleet.HIGHEST_LIMIT),
+                Column(title="With a limit", signal=fleet.LIMITED),
+                Column(title="With the pool", signal=fleet.WITH_POOL),
+                Column(title="Requests", signal=fleet.REQUESTS, decimals=2),
+            ],
+            description="The limit of one pool, over all instances of a service; those that differ "
+            "on top. More instances with the pool than with a limit: in some it is unlimited.",
+            sort="Apart",
+            recorded=True,
+            width=8,
+            height=8,
+            no_value=NEEDS_RULES,
         ),
         lines(
             "Which versions report?",
-            [Line(signal=process.INSTANCES, legend="{{service_version}}", by=(config.VERSION,))],
+            [Line(signal=fleet.VERSIONS, legend="{{job}} {{service_version}}", recorded=True)],
+            width=8,
             stacked=True,
+            no_value=NEEDS_RULES,
         ),
-        lines(
-            "Which services churn through pools?",
-            [Line(signal=pools.CHURN, legend="{{job}}", by=(config.JOB,))],
-        ),
-        states(
-            "Which signals work?",
-            [Line(signal=process.SEAMS, legend="{{gluellm_pool_library}} {{gluellm_seam}}")],
-            {1: ("works", GREEN), 0: ("blind", ORANGE)},
+    ]
+
+
+def _trust() -> list[Panel]:
+    return [
+        _top(
+            "Which instances' event loops are late?",
+            fleet.LAG,
+            [(config.LAG_WARNING, ORANGE)],
             width=12,
+            no_value="No async pool seen, or no recording rules: see dashboards/README.md.",
         ),
-        lines(
-            "Does the instrumentation itself fail?",
-            [
-                Line(signal=process.ERRORS, legend="{{gluellm_instrumentation_kind}}"),
-                Line(signal=process.RECORDS_DROPPED, legend="records dropped"),
-            ],
-            no_value="No error seen.",
+        _top(
+            "Which instances are blind, to how many signals?",
+            fleet.BLIND_SEAMS,
+            width=12,
+            no_value="No instance is blind, if the panels above have data.",
         ),
+    ]
+
+
+def _figure(title: str, signal: Signal, steps: Steps, no_value: str = "needs rules") -> Panel:
+    return figure(title, signal, steps, recorded=True, no_value=no_value)
+
+
+def _top(
+    title: str,
+    signal: Signal,
+    steps: Steps = (),
+    *,
+    width: int = 8,
+    no_value: str = NEEDS_RULES,
+) -> Panel:
+    return lines(
+        title,
+        [Line(signal=signal, legend=_LEGEND, by=_INSTANCE, recorded=True, top=_TOP)],
+        width=width,
+        steps=steps,
+        description=f"The {_TOP} highest. {signal.tells}",
+        no_value=no_value,
+        links=_to_instance(),
+    )
+
+
+def _to_instance() -> Sequence[links.Link]:
+    instance = {
+        "job": f"${{__field.labels.{config.JOB}}}",
+        "instance": f"${{__field.labels.{config.INSTANCE}}}",
+    }
+    return [
+        links.to_board("This instance", links.OVERVIEW, **instance),
+        links.to_board("Why are its pools slow?", links.POOL, **instance),
     ]

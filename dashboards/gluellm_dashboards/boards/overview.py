@@ -3,21 +3,9 @@
 from __future__ import annotations
 
 from .. import config, links
-from ..panels import (
-    GREEN,
-    ORANGE,
-    PHASE_COLORS,
-    RED,
-    Column,
-    Line,
-    Panel,
-    bars,
-    figure,
-    lines,
-    rows,
-    words,
-)
+from ..panels import Column, Line, Panel, bars, figure, lines, rows, words
 from ..signals import connections, pools, process, requests, waiting
+from ..style import GREEN, ORANGE, PHASE_COLORS, RED
 from ..variables import POOL, PROVIDER
 from .board import Board, Row
 

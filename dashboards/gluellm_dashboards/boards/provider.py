@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .. import config, links
-from ..panels import GREEN, ORANGE, PHASE_COLORS, RED, Line, Panel, figure, lines, words
+from ..panels import Line, Panel, figure, lines, words
 from ..signals import connections, process, requests, waiting
+from ..style import GREEN, ORANGE, PHASE_COLORS, RED
 from .board import Board, Row
 
 _READING = f"""\

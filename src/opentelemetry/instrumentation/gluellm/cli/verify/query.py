@@ -17,8 +17,10 @@ from ...telemetry import semconv
 from ...telemetry.prometheus import label_name, metric_name
 from ...telemetry.semconv import Instrument, Metric
 
-_MATCHERS: Final = "%matchers%"
-_PROCESS_MATCHERS: Final = "%process%"
+MATCHERS: Final = "%matchers%"
+"""The place for the matchers of whoever asks."""
+PROCESS_MATCHERS: Final = "%process%"
+"""The same, for metrics that know no pool."""
 WINDOW: Final = "%window%"
 """The place for the length of time that rates are taken over."""
 _BY: Final = re.compile(r"%by(?:\+(?P<more>[\w,]+))?%")
@@ -73,8 +75,8 @@ class Query:
 
         return (
             _BY.sub(clause, self.template)
-            .replace(_MATCHERS, matchers)
-            .replace(_PROCESS_MATCHERS, matchers if process is None else process)
+            .replace(MATCHERS, matchers)
+            .replace(PROCESS_MATCHERS, matchers if process is None else process)
             .replace(WINDOW, window)
         )
 
@@ -89,7 +91,7 @@ def now(metric: Metric, own: str = "", *, part: str = "") -> str:
 
     ``part`` is one of a histogram's suffixes.
     """
-    matchers = _MATCHERS if semconv.POOL_NAME in metric.attributes else _PROCESS_MATCHERS
+    matchers = MATCHERS if semconv.POOL_NAME in metric.attributes else PROCESS_MATCHERS
     return f"{metric_name(metric)}{part}{{{own + ',' if own else ''}{matchers}}}"
 
 

@@ -1,0 +1,236 @@
+"""All instances at once, on what recording rules made of them: `rules/recording.py`."""
+
+from __future__ import annotations
+
+from opentelemetry.instrumentation.gluellm.cli.verify.query import (
+    MATCHERS,
+    POOL,
+    PROCESS_MATCHERS,
+    Query,
+)
+
+from ..config import JOB, KNOWN, PROCESS, VERSION
+from ..rules.recording import INSTANCE, INSTANCE_POOL, INSTANCE_VERSION, Level, recorded
+from .signal import Signal, by, by_labels
+
+LIMIT = "limit"
+"""The label that tells instances apart by their limit."""
+
+
+def _series(query: str, level: Level) -> str:
+    """What a rule recorded. Raises UnknownNameError."""
+    place = MATCHERS if level is INSTANCE_POOL else PROCESS_MATCHERS
+    return f"{recorded(query, level).name}{{{place}}}"
+
+
+def _signal(
+    name: str,
+    question: str,
+    template: str,
+    tells: str,
+    rests_on: str,
+    *,
+    level: Level = INSTANCE_POOL,
+    unit: str = "",
+) -> Signal:
+    metrics = recorded(rests_on, level).query.metrics
+    return Signal(Query(name, question, metrics, template, unit, by=()), tells)
+
+
+_OLDEST = _series("oldest_waiter", INSTANCE_POOL)
+_QUEUED = _series("queued_now", INSTANCE_POOL)
+_OCCUPANCY = _series("occupancy", INSTANCE_POOL)
+_LIMIT = _series("limit_per_pool", INSTANCE_POOL)
+_OPENED = _series("pools_opened", INSTANCE_POOL)
+_REQUESTS = _series("request_rate", INSTANCE_POOL)
+_LEAKED = _series("leaks_suspected", INSTANCE_POOL)
+_LAG = _series("event_loop_lag", INSTANCE)
+_BLIND = _series("blind_seams", INSTANCE)
+_VERSION = _series("versions", INSTANCE_VERSION)
+
+OLDEST = _signal(
+    "fleet_oldest",
+    "Which instances wait longest?",
+    f"max{by()}({_OLDEST})",
+    "The oldest waiter of each. One instance above the others is that instance: a leak, a blocked "
+    "loop, a limit of its own. All of them together is the provider, or the load.",
+    "oldest_waiter",
+    unit="s",
+)
+QUEUED = _signal(
+    "fleet_queued",
+    "In which instances do requests queue?",
+    f"sum{by()}({_QUEUED})",
+    "Requests that wait, of each.",
+    "queued_now",
+)
+WAITING_INSTANCES = _signal(
+    "fleet_waiting_instances",
+    "In how many instances does somebody wait?",
+    f"count(max{by_labels(*PROCESS)}({_QUEUED}) > 0) or 0 * count({_QUEUED})",
+    "Few are these instances' trouble, all are the provider's, the limit's or the load's.",
+    "queued_now",
+)
+
+
+def _spread(share: float, tells: str) -> Signal:
+    return _signal(
+        f"fleet_occupancy_q{share * 100:g}",
+        "How full are instances?",
+        f"quantile{by()}({share:g}, max{by_labels(*PROCESS)}({_OCCUPANCY}))",
+        tells,
+        "occupancy",
+        unit="ratio",
+    )
+
+
+OCCUPANCY_MAX = _spread(1, "The fullest pool of each instance, of the fullest instance.")
+OCCUPANCY_P90 = _spread(0.9, "One of ten instances is fuller.")
+OCCUPANCY_P50 = _spread(0.5, "Half of the instances are fuller.")
+OCCUPANCY_MIN = _spread(
+    0,
+    "Lines far apart are load that is spread unevenly: long-lived connections to a load balancer, "
+    "or a queue that one instance empties.",
+)
+WAIT_MAX = _signal(
+    "fleet_wait",
+    "Where are waits longest (p95)?",
+    f"max{by()}({_series('wait_p95', INSTANCE_POOL)})",
+    "95 of 100 requests of the instance got their connection within this time.",
+    "wait_p95",
+    unit="s",
+)
+LIMITS = _signal(
+    "fleet_limits",
+    "How many instances have which limit?",
+    f'count_values{by_labels(*POOL)}("{LIMIT}", {_LIMIT})',
+    "Instances of one service should have one limit. Two lines for one pool are a deploy that is "
+    "under way, one that did not reach every instance, or one with a wrong limit.",
+    "limit_per_pool",
+)
+LOWEST_LIMIT = _signal(
+    "fleet_lowest_limit",
+    "What is the lowest limit?",
+    f"min{by()}({_LIMIT})",
+    "Of one pool, over the instances.",
+    "limit_per_pool",
+)
+HIGHEST_LIMIT = _signal(
+    "fleet_highest_limit",
+    "What is the highest limit?",
+    f"max{by()}({_LIMIT})",
+    "Of one pool, over the instances.",
+    "limit_per_pool",
+)
+LIMITS_APART = _signal(
+    "fleet_limits_apart",
+    "How far are limits apart?",
+    f"max{by()}({_LIMIT}) - min{by()}({_LIMIT})",
+    "0 is healthy.",
+    "limit_per_pool",
+)
+LIMITED = _signal(
+    "fleet_limited",
+    "How many instances have a limit?",
+    f"count{by()}({_LIMIT})",
+    "Instances whose pool of this name has a limit.",
+    "limit_per_pool",
+)
+WITH_POOL = _signal(
+    "fleet_with_pool",
+    "How many instances have the pool?",
+    f"count{by()}({_series('pools_live', INSTANCE_POOL)})",
+    "More than have a limit: in the others it is unlimited.",
+    "pools_live",
+)
+DIFFERING = _signal(
+    "fleet_differing",
+    "In how many pools do limits differ?",
+    f"count(max{by_labels(JOB, *POOL)}({_LIMIT}) != min{by_labels(JOB, *POOL)}({_LIMIT})) "
+    f"or 0 * count({_LIMIT})",
+    "Pools of a service whose limit is not the same in all instances. 0 is healthy.",
+    "limit_per_pool",
+)
+CHURN = _signal(
+    "fleet_churn",
+    "Which instances churn through pools?",
+    f"sum{by()}({_OPENED}) / (sum{by()}({_REQUESTS}) > 0)",
+    "Pools opened for a request. Near 1 a client is built for every call.",
+    "pools_opened",
+    unit="ratio",
+)
+REQUESTS = _signal(
+    "fleet_requests",
+    "How many requests are there?",
+    f"sum{by()}({_REQUESTS})",
+    "Requests that left the pools.",
+    "request_rate",
+    unit="/s",
+)
+POOL_TIMEOUTS = _signal(
+    "fleet_pool_timeouts",
+    "Which instances give up waiting?",
+    f"60 * sum{by()}({_series('pool_timeout_rate', INSTANCE_POOL)})",
+    "Requests that ended in a pool timeout, in each minute.",
+    "pool_timeout_rate",
+    unit="/min",
+)
+LEAKING_INSTANCES = _signal(
+    "fleet_leaking_instances",
+    "In how many instances are leaks suspected?",
+    f"count(sum{by_labels(*PROCESS)}({_LEAKED}) > 0) or 0 * count({_LEAKED})",
+    "Instances with connections that are held for too long.",
+    "leaks_suspected",
+)
+LAG = _signal(
+    "fleet_lag",
+    "Which instances' event loops are late?",
+    f"max{by()}({_LAG})",
+    "What such an instance says of pools and providers is not to be trusted.",
+    "event_loop_lag",
+    level=INSTANCE,
+    unit="s",
+)
+INSTANCES = _signal(
+    "fleet_instances",
+    "How many instances report?",
+    f"count({_BLIND})",
+    "From `instrument()` on, whether they called anything yet or not.",
+    "blind_seams",
+    level=INSTANCE,
+)
+GONE = _signal(
+    "fleet_gone",
+    "How many instances stopped reporting?",
+    f"count(last_over_time({_BLIND}[{KNOWN}]) unless {_BLIND}) or 0 * count({_BLIND})",
+    "Instances that reported within the last hour and don't any more. Deploys and scaling down "
+    "make some; else these are blind spots.",
+    "blind_seams",
+    level=INSTANCE,
+)
+BLIND_INSTANCES = _signal(
+    "fleet_blind_instances",
+    "How many instances are blind to something?",
+    f"count({_BLIND} > 0) or 0 * count({_BLIND})",
+    "Instances where the installed version of a library lacks a signal: numbers may be missing or "
+    "too low there.",
+    "blind_seams",
+    level=INSTANCE,
+)
+BLIND_SEAMS = _signal(
+    "fleet_blind_seams",
+    "Which instances are blind, to how many signals?",
+    f"max{by()}({_BLIND}) > 0",
+    "How many signals the installed versions lack. Which ones stands on the overview.",
+    "blind_seams",
+    level=INSTANCE,
+)
+VERSIONS = _signal(
+    "fleet_versions",
+    "Which versions report?",
+    f"count{by_labels(JOB, VERSION)}({_VERSION})",
+    "A deploy is one line that falls and one that rises. If trouble began with that, it is the "
+    "deploy.",
+    "versions",
+    level=INSTANCE_VERSION,
+)
