@@ -8,6 +8,8 @@ from typing import Any, Final
 import yaml
 
 from . import alerts, recording
+from .case import document
+from .cases import CASES
 
 FOLDERS: Final[tuple[str, ...]] = ("prometheus",)
 """Where nothing but generated files lies."""
@@ -24,6 +26,17 @@ def files() -> Mapping[str, str]:
     return {
         "prometheus/recording.yaml": text({"groups": [recording.group()]}),
         "prometheus/alerts.yaml": text({"groups": [alerts.group()]}),
+        **_tests(),
+    }
+
+
+def _tests() -> dict[str, str]:
+    names = dict.fromkeys(case.alert for case in CASES)
+    return {
+        f"prometheus/tests/{name}.yaml": text(
+            document([case for case in CASES if case.alert == name])
+        )
+        for name in names
     }
 
 

@@ -1,0 +1,132 @@
+"""What promtool is given to decide whether an alert fires: series, and what is expected when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name, metric_name
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
+
+from .. import naming
+from . import alerts
+from .alert import Alert
+
+_JOB: Final = "api"
+_POOL: Final = {
+    semconv.PROVIDER_NAME: "openai",
+    semconv.POOL_NAME: "openai",
+    semconv.POOL_LIBRARY: "httpx",
+}
+_ORIGIN: Final = {semconv.SERVER_ADDRESS: "api.example.com", semconv.SERVER_PORT: "443"}
+_EVALUATION: Final = alerts.INTERVAL
+_EXPORTS: Final = "1m"
+
+Series = Mapping[str, str]
+"""As promtool reads it."""
+
+
+def series(
+    metric: Metric,
+    values: str,
+    own: Mapping[str, str] | None = None,
+    *,
+    instance: str = "api-1",
+    part: str = "",
+    **labels: str,
+) -> Series:
+    """A metric's series: one value for each export, a minute apart, as promtool writes them.
+
+    It has the attributes of its level and ``own`` ones, and further ``labels``. Raises
+    UnknownNameError for an attribute that the metric doesn't have.
+    """
+    level = {key: value for key, value in {**_POOL, **_ORIGIN}.items() if key in metric.attributes}
+    attributes = {
+        naming.label(key, metric): value for key, value in {**level, **(own or {})}.items()
+    }
+    return other(metric_name(metric) + part, values, instance=instance, **attributes, **labels)
+
+
+def other(
+    name: str, values: str, *, instance: str = "api-1", job: str = _JOB, **labels: str
+) -> Series:
+    """A series that is not of the contract."""
+    there = {"job": job, "instance": instance, **labels}
+    inner = ",".join(f'{label}="{value}"' for label, value in there.items() if value)
+    return {"series": f"{name}{{{inner}}}", "values": values}
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """An alert that is expected at a moment, by the labels that differ from case to case."""
+
+    kind: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One course of things."""
+
+    alert: str
+    says: str
+    """What happens, and whether the alert is to fire."""
+    series: Sequence[Series]
+    expected: Mapping[str, Sequence[Firing]]
+    """By moment: what fires then. Nothing else of this name may."""
+
+    @property
+    def fires(self) -> bool:
+        """Whether it is to fire at any moment."""
+        return any(self.expected.values())
+
+    @property
+    def test(self) -> dict[str, Any]:
+        """As promtool reads it."""
+        return {
+            "name": f"{self.alert}: {self.says}",
+            "interval": _EXPORTS,
+            "input_series": [dict(one) for one in self.series],
+            "promql_expr_test": [
+                {
+                    "expr": f'ALERTS{{alertname="{self.alert}",alertstate="firing"}}',
+                    "eval_time": moment,
+                    **({"exp_samples": samples} if (samples := self._samples(firing)) else {}),
+                }
+                for moment, firing in self.expected.items()
+            ],
+        }
+
+    def _samples(self, firing: Sequence[Firing]) -> list[dict[str, Any]]:
+        return [{"labels": f"ALERTS{{{self._labels(one)}}}", "value": 1} for one in firing]
+
+    def _labels(self, firing: Firing) -> str:
+        (alert,) = (
+            one for one in alerts.ALERTS if (one.name, one.kind) == (self.alert, firing.kind)
+        )
+        labels = {
+            "alertname": alert.name,
+            "alertstate": "firing",
+            "severity": alert.severity,
+            "kind": alert.kind,
+            **_defaults(alert),
+            **firing.labels,
+        }
+        return ",".join(f'{label}="{value}"' for label, value in labels.items() if value)
+
+
+def _defaults(alert: Alert) -> dict[str, str]:
+    known = {"job": _JOB, "instance": "api-1"}
+    known |= {label_name(key): value for key, value in _POOL.items()}
+    return {label: known[label] for label in alert.labels if label in known}
+
+
+def document(cases: Sequence[Case]) -> dict[str, Any]:
+    """A file for ``promtool test rules``, beside the rules' folder."""
+    return {
+        "rule_files": ["../alerts.yaml"],
+        "evaluation_interval": _EVALUATION,
+        "tests": [case.test for case in cases],
+    }

@@ -1,0 +1,151 @@
+"""What holds connections, streams and event loops."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+
+from ..case import Case, Firing, Series, series
+from .waiting import FIRES, NOTHING
+
+_LEAK: Final = "GlueLLMConnectionLeakSuspected"
+_STREAMS: Final = "GlueLLMHttp2StreamsOrphaned"
+_LOOP: Final = "GlueLLMEventLoopBlocked"
+_ANOMALY: Final = "GlueLLMPoolAnomaly"
+
+
+def _leaked(values: str, limit: str = "", ever: str = "") -> list[Series]:
+    return [
+        series(semconv.LEAK_SUSPECTED, values),
+        *([series(semconv.CONNECTION_MAX, limit)] if limit else []),
+        series(semconv.LEAKS, ever or values),
+    ]
+
+
+def _streams(orphaned: str, limit: str = "") -> list[Series]:
+    own = {semconv.PROTOCOL_VERSION: "2"}
+    return [
+        series(semconv.STREAM_ORPHANED, orphaned, own),
+        *([series(semconv.STREAM_MAX, limit, own)] if limit else []),
+    ]
+
+
+def _lag(values: str, instance: str = "api-1") -> Series:
+    return series(semconv.EVENT_LOOP_LAG_PEAK, values, instance=instance)
+
+
+def _anomalies(values: str) -> Series:
+    return series(semconv.ANOMALIES, values, {semconv.ANOMALY_TYPE: "orphaned_connection"})
+
+
+_ORPHAN: Final = (Firing(labels={"gluellm_anomaly_type": "orphaned_connection"}),)
+
+CASES: Final = (
+    Case(
+        _LEAK, "one of 10 is a tenth", _leaked("0x3 1x10", "10x13"), {"4m": NOTHING, "6m15s": FIRES}
+    ),
+    Case(
+        _LEAK,
+        "one of 1 000 is nobody's emergency",
+        _leaked("0x3 1x90", "1000x93"),
+        {"10m": NOTHING, "30m": NOTHING, "90m": NOTHING},
+    ),
+    Case(_LEAK, "one of 100", _leaked("1x30", "100x30"), {"20m": NOTHING}),
+    Case(
+        _LEAK,
+        "one more each minute in a pool of 1 000",
+        _leaked("0x3 0+1x30", "1000x33"),
+        {"6m": NOTHING, "12m": FIRES, "30m": FIRES},
+    ),
+    Case(
+        _LEAK,
+        "five of 1 000 that have been there for long",
+        _leaked("5x120", "1000x120", "50x120"),
+        {"100m": NOTHING},
+    ),
+    Case(
+        _LEAK, "five where there is no limit", _leaked("0x3 5x60"), {"6m15s": FIRES, "60m": FIRES}
+    ),
+    Case(_LEAK, "four where there is no limit", _leaked("4x60", "", "90x60"), {"60m": NOTHING}),
+    Case(
+        _LEAK,
+        "connections that are given back after all",
+        _leaked("0x3 2 0x10", "10x15", "0x3 2x11"),
+        {"6m15s": NOTHING, "10m": NOTHING},
+    ),
+    Case(
+        _LEAK,
+        "a process is killed that leaked: its last state rings for 3 minutes",
+        _leaked("5x10 _x20", "10x10 _x20"),
+        {"10m": FIRES, "13m": NOTHING, "20m": NOTHING},
+    ),
+    Case(
+        _LEAK,
+        "the last pool of a name is gone, and its limit is 0",
+        _leaked("0x10", "0x10"),
+        {"10m": NOTHING},
+    ),
+    Case(
+        _STREAMS,
+        "a tenth of the limit",
+        _streams("0x3 10x10", "100x13"),
+        {"4m": NOTHING, "6m15s": FIRES},
+    ),
+    Case(_STREAMS, "all three that there may be", _streams("3x10", "3x10"), {"5m": FIRES}),
+    Case(_STREAMS, "a few of many", _streams("9x10", "100x10"), {"10m": NOTHING}),
+    Case(_STREAMS, "a few where the limit is not known", _streams("5x10", "0x10"), {"5m": FIRES}),
+    Case(_STREAMS, "one where the limit is not known", _streams("1x10", "0x10"), {"10m": NOTHING}),
+    Case(_STREAMS, "none, with no limit either", _streams("0x10", "0x10"), {"10m": NOTHING}),
+    Case(
+        _STREAMS,
+        "streams that the other side ends a little later",
+        _streams("0x3 20 0x10", "100x15"),
+        {"6m15s": NOTHING, "10m": NOTHING},
+    ),
+    Case(
+        _STREAMS,
+        "a killed process",
+        _streams("50x10 _x20", "100x10 _x20"),
+        {"10m": FIRES, "13m": NOTHING},
+    ),
+    Case(
+        _LOOP,
+        "blocks of 0.3 s, again and again",
+        [_lag("0.01x3 0.3x10")],
+        {"5m": NOTHING, "7m": FIRES},
+    ),
+    Case(
+        _LOOP,
+        "one long block, which two exports show",
+        [_lag("0.01x3 9 9 0.01x10")],
+        {"6m": NOTHING, "7m": NOTHING, "10m": NOTHING},
+    ),
+    Case(_LOOP, "a loop that is a little late", [_lag("0.19x20")], {"20m": NOTHING}),
+    Case(
+        _LOOP,
+        "of two instances one",
+        [_lag("0.01x10"), _lag("2x10", "api-2")],
+        {"9m": (Firing(labels={"instance": "api-2"}),)},
+    ),
+    Case(
+        _LOOP,
+        "a killed process whose loop was blocked",
+        [_lag("0.01x3 1 _x20")],
+        {"6m30s": NOTHING, "10m": NOTHING},
+    ),
+    Case(
+        _ANOMALY,
+        "one is enough",
+        [_anomalies("0x5 1x30")],
+        {"5m": NOTHING, "8m": _ORPHAN, "25m": NOTHING},
+    ),
+    Case(
+        _ANOMALY,
+        "one in the first export of a deploy",
+        [_anomalies("_x2 1x30")],
+        {"3m30s": _ORPHAN},
+    ),
+    Case(_ANOMALY, "none", [_anomalies("0x30")], {"30m": NOTHING}),
+    Case(_ANOMALY, "some, long ago", [_anomalies("3x120")], {"100m": NOTHING}),
+)

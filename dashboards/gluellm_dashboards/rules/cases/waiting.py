@@ -1,0 +1,260 @@
+"""Requests that wait for a connection."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+
+from ..case import Case, Firing, Series, series
+
+FIRES: Final = (Firing(),)
+NOTHING: Final[tuple[Firing, ...]] = ()
+
+_STUCK: Final = "GlueLLMRequestsStuck"
+_TIMEOUTS: Final = "GlueLLMPoolTimeouts"
+_NEAR: Final = "GlueLLMWaitNearTimeout"
+
+
+def oldest(phase: str, values: str) -> Series:
+    """The age of the oldest request in a phase."""
+    return series(semconv.REQUEST_OLDEST_AGE, values, {semconv.REQUEST_PHASE: phase})
+
+
+def pool_timeouts(values: str, instance: str = "api-1") -> Series:
+    """Requests that gave up waiting."""
+    return series(semconv.TIMEOUTS, values, {semconv.TIMEOUT_KIND: "pool"}, instance=instance)
+
+
+def answered(values: str, status: str = "200", instance: str = "api-1") -> Series:
+    """Requests with an answer."""
+    return series(semconv.REQUESTS, values, {semconv.STATUS_CODE: status}, instance=instance)
+
+
+def failed(error: str, values: str, instance: str = "api-1") -> Series:
+    """Requests without one."""
+    return series(semconv.REQUESTS, values, {semconv.ERROR_TYPE: error}, instance=instance)
+
+
+def _waits(*per_minute: tuple[str, float]) -> list[Series]:
+    """Buckets of the wait that grow by so many a minute, for eleven minutes."""
+    return [
+        series(semconv.ACQUIRE_DURATION, f"0+{count:g}x10", part="_bucket", le=bound)
+        for bound, count in per_minute
+    ]
+
+
+def _timeout(values: str = "10x10") -> Series:
+    return series(semconv.ACQUIRE_TIMEOUT, values)
+
+
+# 100 requests a minute, of which 5 wait for 5 to 10 s.
+_LATE: Final = _waits(("0", 90), ("2.5", 95), ("5", 95), ("10", 100), ("+Inf", 100))
+
+CASES: Final = (
+    Case(
+        _STUCK,
+        "a request waits on and on, and somebody is paged 75 s after the export that shows it",
+        [oldest("queued", "0 10 40+60x10")],
+        {"2m45s": NOTHING, "3m15s": FIRES, "12m": FIRES},
+    ),
+    Case(
+        _STUCK,
+        "a wait for an HTTP/2 stream is one too",
+        [oldest("stream_queued", "0 0 31+60x4")],
+        {"2m45s": NOTHING, "3m15s": FIRES},
+    ),
+    Case(
+        _STUCK,
+        "the first export of a fresh deploy already shows it",
+        [oldest("queued", "45+60x4")],
+        {"45s": NOTHING, "1m15s": FIRES},
+    ),
+    Case(
+        _STUCK,
+        "a process is killed while its requests are stuck, and its last state rings for 3 minutes",
+        [oldest("queued", "0 40 100 160 _x20")],
+        {"5m15s": FIRES, "6m": NOTHING, "15m": NOTHING},
+    ),
+    Case(
+        _STUCK,
+        "a process is killed whose requests waited for a while",
+        [oldest("queued", "0 10 29 _x20")],
+        {"3m15s": NOTHING, "5m": NOTHING},
+    ),
+    Case(
+        _STUCK,
+        "what is scraped no more is over at once",
+        [oldest("queued", "0 40 100 stale")],
+        {"2m45s": FIRES, "3m15s": NOTHING},
+    ),
+    Case(
+        _STUCK,
+        "a model that thinks for ten minutes is no wait",
+        [
+            oldest("awaiting_response", "0+60x10"),
+            oldest("reading", "0+60x10"),
+            oldest("unread", "0+60x10"),
+            oldest("queued", "0x10"),
+        ],
+        {"5m": NOTHING, "10m": NOTHING},
+    ),
+    Case(
+        _STUCK,
+        "a burst that one export shows is over with the next",
+        [oldest("queued", "0 35 0x8")],
+        {"2m": NOTHING, "2m15s": NOTHING, "5m": NOTHING},
+    ),
+    Case(
+        _STUCK,
+        "waits below the threshold, however many",
+        [oldest("queued", "29x10")],
+        {"10m": NOTHING},
+    ),
+    Case(
+        _TIMEOUTS,
+        "2 of 62 requests a minute give up",
+        [pool_timeouts("0x5 0+2x10"), answered("0+60x15"), failed("pool_timeout", "0x5 0+2x10")],
+        {"5m": NOTHING, "10m": FIRES},
+    ),
+    Case(
+        _TIMEOUTS,
+        "the first export of a fresh deploy has 20 of 120",
+        [pool_timeouts("_ 20x10"), answered("_ 100x10"), failed("pool_timeout", "_ 20x10")],
+        {"1m45s": NOTHING, "2m15s": FIRES, "5m45s": FIRES, "7m": NOTHING},
+    ),
+    Case(
+        _TIMEOUTS,
+        "of a fresh deploy the first export has none yet, and the second has 6",
+        [pool_timeouts("0 6x10"), answered("0+50x10"), failed("pool_timeout", "0 6x10")],
+        {"2m15s": FIRES},
+    ),
+    Case(
+        _TIMEOUTS,
+        "of two instances one is new and has the trouble",
+        [
+            pool_timeouts("0x80"),
+            answered("0+60x80"),
+            pool_timeouts("_x70 30x10", "api-2"),
+            failed("pool_timeout", "_x70 30x10", "api-2"),
+        ],
+        {"69m": NOTHING, "71m15s": FIRES},
+    ),
+    Case(
+        _TIMEOUTS,
+        "what a fresh deploy counts is not counted twice: 4 are fewer than 5",
+        [pool_timeouts("2 4x10"), answered("10+10x10"), failed("pool_timeout", "2 4x10")],
+        {"2m15s": NOTHING, "4m": NOTHING, "6m": NOTHING},
+    ),
+    Case(
+        _TIMEOUTS,
+        "a process that is killed rings no longer than the window",
+        [
+            pool_timeouts("0+5x8 _x20"),
+            answered("0+5x8 _x20"),
+            failed("pool_timeout", "0+5x8 _x20"),
+        ],
+        {"8m": FIRES, "14m": NOTHING, "20m": NOTHING},
+    ),
+    Case(
+        _TIMEOUTS,
+        "a process starts again under its name, and goes on giving up",
+        [
+            pool_timeouts("50x10 0 4+4x4"),
+            answered("900x10 0 20+20x4"),
+            failed("pool_timeout", "50x10 0 4+4x4"),
+        ],
+        {"10m": NOTHING, "15m": FIRES},
+    ),
+    Case(
+        _TIMEOUTS,
+        "1 of 200 is fewer than a hundredth",
+        [pool_timeouts("0+2x20"), answered("0+398x20"), failed("pool_timeout", "0+2x20")],
+        {"10m": NOTHING, "20m": NOTHING},
+    ),
+    Case(
+        _TIMEOUTS,
+        "3 in 5 minutes are too few, though they are all there is",
+        [pool_timeouts("0x5 1 2 3x20"), failed("pool_timeout", "0x5 1 2 3x20")],
+        {"8m": NOTHING, "10m": NOTHING, "20m": NOTHING},
+    ),
+    Case(
+        _TIMEOUTS,
+        "nothing is stored for 20 minutes, and then the counters are as they were",
+        [
+            pool_timeouts("500x30 _x20 500x20"),
+            answered("500+60x30 _x20 3500+60x20"),
+            failed("pool_timeout", "500x30 _x20 500x20"),
+        ],
+        {"51m15s": NOTHING, "53m": NOTHING, "60m": NOTHING},
+    ),
+    Case(
+        _TIMEOUTS,
+        "the Collector starts again, and two exports are missing",
+        [
+            pool_timeouts("500x30 _x2 500x20"),
+            answered("500+60x30 _x2 2480+60x20"),
+            failed("pool_timeout", "500x30 _x2 500x20"),
+        ],
+        {"34m15s": NOTHING, "36m": NOTHING},
+    ),
+    Case(
+        _TIMEOUTS,
+        "another kind of timeout is no wait for a connection",
+        [
+            series(semconv.TIMEOUTS, "0+20x10", {semconv.TIMEOUT_KIND: "read"}),
+            failed("read_timeout", "0+20x10"),
+        ],
+        {"10m": NOTHING},
+    ),
+    Case(
+        _NEAR,
+        "5 of 100 wait for 5 to 10 s, and the pool timeout is 10 s",
+        [*_LATE, _timeout(), answered("0+100x10")],
+        {"2m": NOTHING, "9m": FIRES},
+    ),
+    Case(
+        _NEAR,
+        "the same from a native histogram",
+        [
+            series(
+                semconv.ACQUIRE_DURATION,
+                # Of schema 0, bucket 3 is (4, 8] and bucket 4 (8, 16].
+                "{{schema:0 count:0 sum:0 buckets:[0 0] offset:3}}"
+                "+{{schema:0 count:100 sum:900 buckets:[50 50] offset:3}}x10",
+            ),
+            _timeout(),
+            answered("0+100x10"),
+        ],
+        {"9m": FIRES},
+    ),
+    Case(
+        _NEAR,
+        "the same waits under a pool timeout of 60 s",
+        [*_LATE, _timeout("60x10"), answered("0+100x10")],
+        {"9m": NOTHING},
+    ),
+    Case(_NEAR, "there is no pool timeout", [*_LATE, answered("0+100x10")], {"9m": NOTHING}),
+    Case(
+        _NEAR,
+        "there is no traffic, so that the quantile is no number",
+        [*_waits(("0", 0), ("10", 0), ("+Inf", 0)), _timeout(), answered("100x10")],
+        {"9m": NOTHING},
+    ),
+    Case(
+        _NEAR,
+        "5 requests a minute have no p99",
+        [*_waits(("0", 4), ("5", 4), ("10", 5), ("+Inf", 5)), _timeout(), answered("0+5x10")],
+        {"9m": NOTHING},
+    ),
+    Case(
+        _NEAR,
+        "nearly all get their connection at once",
+        [
+            *_waits(("0", 998), ("5", 998), ("10", 1000), ("+Inf", 1000)),
+            _timeout(),
+            answered("0+1000x10"),
+        ],
+        {"9m": NOTHING},
+    ),
+)
