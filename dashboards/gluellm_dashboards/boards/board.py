@@ -90,6 +90,8 @@ def _trim(board: dict[str, Any]) -> None:
         one.pop("placement", None)
     for panel in board["panels"]:
         panel.pop("repeatDirection", None)
+        # A table's footer is a setting of its fields on the lines of Grafana that the boards are for.
+        panel.get("options", {}).pop("footer", None)
         defaults = panel.get("fieldConfig", {}).get("defaults", {})
         of_fields = [
             wanted

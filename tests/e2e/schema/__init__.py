@@ -1,0 +1,1 @@
+"""The boards' JSON, held against Grafana's own TypeScript types."""

@@ -1,0 +1,76 @@
+// What a board's JSON may hold: the types of @grafana/schema, as strict as literals can be checked.
+import type * as schema from '@grafana/schema';
+
+// In JSON the members of an enumeration are their values.
+export type Json<T> = 0 extends 1 & T
+  ? T
+  : T extends string
+    ? `${T}`
+    : T extends number | boolean | null | undefined
+      ? T
+      : T extends readonly (infer Item)[]
+        ? Json<Item>[]
+        : T extends object
+          ? { [Key in keyof T]: Json<T[Key]> }
+          : T;
+
+// Of the data source's plug-in, whose types are in no package by themselves.
+interface PrometheusQuery extends schema.DataQuery {
+  datasource: schema.DataSourceRef;
+  expr: string;
+  exemplar?: boolean;
+  format?: 'time_series' | 'table' | 'heatmap';
+  instant?: boolean;
+  interval?: string;
+  legendFormat?: string;
+  range?: boolean;
+}
+
+// The same plug-in reads these beside what an annotation has anyway; `expr` and `step` are the older
+// form of `target`.
+interface PrometheusAnnotation extends Omit<schema.AnnotationQuery, 'target'> {
+  target: PrometheusQuery;
+  expr?: string;
+  step?: string;
+  tagKeys?: string;
+  textFormat?: string;
+  titleFormat?: string;
+}
+
+// Of @grafana/data; the schema has any list of anything there.
+interface DataLink {
+  title: string;
+  url: string;
+  targetBlank?: boolean;
+}
+
+type Field = Omit<schema.FieldConfig, 'custom' | 'links'> & { links?: DataLink[] };
+
+type Property<Custom> =
+  | { [Name in keyof Field]-?: { id: Name; value: Json<Field[Name]> } }[keyof Field]
+  | {
+      [Name in keyof Custom & string]-?: { id: `custom.${Name}`; value: Json<Custom[Name]> };
+    }[keyof Custom & string];
+
+interface FieldsOf<Custom> {
+  defaults: Json<Field> & { custom?: Json<Partial<Custom>> };
+  overrides: { matcher: Json<schema.MatcherConfig>; properties: Property<Custom>[] }[];
+}
+
+// Grafana puts in the defaults of what isn't there, at the first level of options and of custom.
+export type Panel<Type extends string, Options, Custom> = Omit<
+  Json<schema.Panel>,
+  'type' | 'options' | 'fieldConfig' | 'targets'
+> & {
+  type: Type;
+  options: Json<Partial<Options>>;
+  fieldConfig?: FieldsOf<Custom>;
+  targets?: Json<PrometheusQuery>[];
+};
+
+export type Row = Omit<Json<schema.RowPanel>, 'panels'> & { panels: [] };
+
+export type Board = Omit<Json<schema.Dashboard>, 'panels' | 'annotations'> & {
+  panels: { type: string }[];
+  annotations: { list: Json<PrometheusAnnotation>[] };
+};

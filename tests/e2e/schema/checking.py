@@ -1,0 +1,102 @@
+"""Boards as literals in TypeScript, checked by ``tsc``.
+
+An unknown property is an error in a literal only; JSON that is imported may hold more than its type.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+LINES: Final = ("12", "13")
+"""Grafana's lines, as the package.json of the tools calls them."""
+_TYPES: Final = Path(__file__).with_name("board.ts")
+_ERROR: Final = re.compile(r"^(\w+)\.ts\(\d+,\d+\): (.*)$")
+Errors = dict[str, list[str]]
+"""What ``tsc`` says, by the name of the board."""
+
+
+def check(boards: Mapping[str, Any], line: str, packages: Path, folder: Path) -> Errors:
+    """Type-check each board, by its name, against the types of a line; works in the folder.
+
+    Raises RuntimeError when ``tsc`` says anything else than what is wrong with a board.
+    """
+    types = packages / "node_modules" / "@grafana" / f"schema-{line}" / "dist" / "types"
+    (folder / "board.ts").write_bytes(_TYPES.read_bytes())
+    (folder / "tsconfig.json").write_text(json.dumps(_configuration(types), indent=2))
+    for name, board in boards.items():
+        (folder / f"{name}.ts").write_text(literal(board, types))
+    run = subprocess.run(
+        ["node", packages / "node_modules" / "typescript" / "bin" / "tsc", "--pretty", "false"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    errors: Errors = {name: [] for name in boards}
+    name = ""
+    for said in run.stdout.splitlines():
+        if found := _ERROR.match(said):
+            name = found[1]
+        if name not in errors:
+            raise RuntimeError(run.stdout + run.stderr)
+        errors[name].append(said)
+    if run.returncode and not any(errors.values()):
+        raise RuntimeError(run.stdout + run.stderr)
+    return errors
+
+
+def _configuration(types: Path) -> dict[str, Any]:
+    return {
+        "compilerOptions": {
+            "strict": True,
+            "noEmit": True,
+            "skipLibCheck": True,
+            "target": "es2022",
+            "module": "es2022",
+            "moduleResolution": "bundler",
+            "types": [],
+            "paths": {
+                "@grafana/schema": [str(types / "index.d.ts")],
+                "@panel/*": [str(types / "raw" / "composable" / "*/panelcfg/x/types.gen.d.ts")],
+            },
+        },
+        "include": ["*.ts"],
+    }
+
+
+def literal(board: Any, types: Path) -> str:
+    """The board in TypeScript, each panel of it by itself, so that an error names its place."""
+    panels = board.get("panels", [])
+    lines = ["import type { Board, Panel, Row } from './board';"]
+    kinds = sorted({panel["type"] for panel in panels} - {"row"})
+    lines += [f"import type * as {_name(kind)} from '@panel/{_name(kind)}';" for kind in kinds]
+    for number, panel in enumerate(panels):
+        title = panel.get("title", "")
+        lines.append(f"\n// {json.dumps(title)}")
+        lines.append(f"const panel_{number}: {_type(panel['type'], types)} =")
+        lines.append(f"{json.dumps(panel, indent=2)};")
+    rest = {key: value for key, value in board.items() if key != "panels"}
+    names = ", ".join(f"panel_{number}" for number in range(len(panels)))
+    whole = json.dumps(rest, indent=2).rstrip("}").rstrip()
+    lines.append(f'\nexport const board: Board =\n{whole},\n  "panels": [{names}]\n}};\n')
+    return "\n".join(lines)
+
+
+def _type(kind: str, types: Path) -> str:
+    if kind == "row":
+        return "Row"
+    name = _name(kind)
+    declared = (types / "raw/composable" / name / "panelcfg/x/types.gen.d.ts").read_text()
+    # Not every panel has settings of its own for a field.
+    custom = f"{name}.FieldConfig" if "interface FieldConfig" in declared else "{}"
+    return f'Panel<"{kind}", {name}.Options, {custom}>'
+
+
+def _name(kind: str) -> str:
+    return kind.replace("-", "")
