@@ -8,114 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from opentelemetry.instrumentation.gluellm.cli.verify.query import POOL
-
 from .. import config, links
-from . import conditions
+from . import conditions, expressions
 from .alert import CRITICAL, INFO, WARNING, Alert
 from .conditions import ANOMALY_TYPE, SEAM
-from .questions import LIBRARY, WAIT_P99, at
+from .expressions import OF_POOL
+from .questions import LIBRARY, at
 
 INTERVAL: Final = "15s"
 """Between two evaluations."""
-OF_POOL: Final = (*config.SERVICE, *POOL)
-"""The labels of an alert about a pool: whose it is, but not which instance's."""
-OF_INSTANCE: Final = (*config.PROCESS, *POOL)
-"""A pool of one process: what a limit, a leak or churn is to be judged by."""
 
 _POOL: Final = "{{ $labels.gluellm_pool_name }} in {{ $labels.job }}"
 _SHARE: Final = "{{ $value | humanizePercentage }}"
 _DURATION: Final = "{{ $value | humanizeDuration }}"
 _NUMBER: Final = '{{ $value | printf "%.0f" }}'
-
-
-def _by(labels: tuple[str, ...]) -> str:
-    return f"by ({', '.join(labels)})"
-
-
-def _share_and_count(events: str, share: float, count: int) -> str:
-    """Of the requests that left the pool: over the share, and at least as many as the count."""
-    return (
-        f"{events}\n  / {at(OF_POOL, conditions.REQUESTS)}\n  > {share:g}\n"
-        f"and\n{events}\n  >= {count}"
-    )
-
-
-def _wait_near_timeout() -> str:
-    return (
-        f"({at(OF_POOL, WAIT_P99)})\n"
-        f"  / {at(OF_POOL, conditions.SHORTEST_TIMEOUT)}\n  > {config.WAIT_OF_TIMEOUT:g}\n"
-        f"and\n{at(OF_POOL, conditions.REQUESTS)}\n  >= {config.WAIT_REQUESTS}"
-    )
-
-
-def _leak() -> str:
-    """A share of the limit; or several, where there is no limit, or where as many are new."""
-    leaked, limit = at(OF_INSTANCE, conditions.LEAKED), at(OF_INSTANCE, conditions.LIMIT)
-    new = at(OF_INSTANCE, conditions.LEAKS, config.LEAK_GROWTH_WINDOW)
-    several = f"{leaked} >= {config.LEAK_COUNT}"
-    return (
-        f"sum {_by(OF_POOL)} (\n"
-        f"  ({leaked} > 0)\n    >= {config.LEAK_SHARE:g} * {limit}\n"
-        f"  or\n  ({several} unless {limit})\n"
-        f"  or\n  ({several} and {new} >= {config.LEAK_COUNT})\n)"
-    )
-
-
-def _orphaned() -> str:
-    """A share of the peer's limit; or several, where it named none."""
-    orphaned = at(OF_INSTANCE, conditions.STREAMS_ORPHANED)
-    limit = f"({at(OF_INSTANCE, conditions.STREAMS_MAX)} > 0)"
-    return (
-        f"sum {_by(OF_POOL)} (\n"
-        f"  ({orphaned} > 0)\n    >= {config.ORPHANED_SHARE:g} * {limit}\n"
-        f"  or\n  ({orphaned} >= {config.ORPHANED_COUNT} unless {limit})\n)"
-    )
-
-
-def _limit_differs() -> str:
-    """Among the instances of a service; no limit differs from any."""
-    labels = _by((*OF_POOL, LIBRARY))
-    limit = at(OF_INSTANCE, conditions.LIMIT_OF_A_POOL)
-    there = at(OF_INSTANCE, conditions.POOLS)
-    return (
-        f"min {labels} ({limit})\n  < max {labels} ({limit})\n"
-        f"or\nmin {labels} ({limit})\n"
-        f"  and (count {labels} ({there}) > count {labels} ({limit}))"
-    )
-
-
-def _churn() -> str:
-    opened = at(OF_INSTANCE, conditions.POOLS_OPENED)
-    requests = at(OF_INSTANCE, conditions.REQUESTS)
-    return (
-        f"min {_by(OF_POOL)} (\n"
-        f"  {requests}\n    / ({opened} >= {config.CHURN_POOLS})\n"
-        f"    < {config.CHURN_REQUESTS_PER_POOL:g}\n)"
-    )
-
-
-def _went_silent() -> str:
-    """An instance whose other series still arrive, or that still answers scrapes."""
-    identity = _by((config.JOB, config.INSTANCE))
-    others = (
-        f"max {identity} (last_over_time(target_info[{config.FRESH}])) "
-        f"or max {identity} (last_over_time(up[{config.FRESH}]) == 1)"
-    )
-    return (
-        f"{at(config.PROCESS, conditions.REPORTED)}\n"
-        f"unless {at(config.PROCESS, conditions.REPORTING)}\n"
-        f"and on ({config.JOB}, {config.INSTANCE}) (\n  {others}\n)"
-    )
-
-
-def _all_gone() -> str:
-    """A service that reported an hour ago, and of which nothing is left."""
-    before = at(config.PROCESS, conditions.REPORTED_BEFORE)
-    return (
-        f"count {_by(config.SERVICE)} ({before})\nunless {at(config.SERVICE, conditions.REPORTING)}"
-    )
-
 
 ALERTS: Final = (
     Alert(
@@ -134,14 +40,14 @@ ALERTS: Final = (
     Alert(
         name="GlueLLMPoolTimeouts",
         severity=CRITICAL,
-        expr=_share_and_count(
+        expr=expressions.share_and_count(
             at(OF_POOL, conditions.POOL_TIMEOUTS), config.TIMEOUT_SHARE, config.TIMEOUT_COUNT
         ),
         hold="1m",
         labels=OF_POOL,
         summary=f"{_SHARE} of the requests of pool {_POOL} give up waiting for a connection",
         description=(
-            f"In {config.RATE_WINDOW}, {_SHARE} of all requests ended in a pool timeout: calls "
+            f"Within {config.RATE_WINDOW}, {_SHARE} of all requests ended in a pool timeout: calls "
             "fail before anything is sent. The note under PoolTimeout in the traceback says who "
             "held the connections."
         ),
@@ -149,7 +55,7 @@ ALERTS: Final = (
     Alert(
         name="GlueLLMWaitNearTimeout",
         severity=WARNING,
-        expr=_wait_near_timeout(),
+        expr=expressions.wait_near_timeout(),
         hold="2m",
         labels=OF_POOL,
         summary=f"Requests of pool {_POOL} wait for {_SHARE} of the pool timeout",
@@ -161,7 +67,7 @@ ALERTS: Final = (
     Alert(
         name="GlueLLMConnectionLeakSuspected",
         severity=WARNING,
-        expr=_leak(),
+        expr=expressions.leak(),
         hold="2m",
         labels=OF_POOL,
         summary=f"{_NUMBER} connections of pool {_POOL} are held by answers that nobody reads",
@@ -174,7 +80,7 @@ ALERTS: Final = (
     Alert(
         name="GlueLLMConnectFailures",
         severity=WARNING,
-        expr=_share_and_count(
+        expr=expressions.share_and_count(
             at(OF_POOL, conditions.CONNECT_FAILURES),
             config.CONNECT_FAILURE_SHARE,
             config.CONNECT_FAILURE_COUNT,
@@ -184,7 +90,7 @@ ALERTS: Final = (
         board=links.PROVIDER,
         summary=f"{_SHARE} of the requests of pool {_POOL} can't connect",
         description=(
-            f"In {config.RATE_WINDOW}, {_SHARE} of all requests ended because no connection could "
+            f"Within {config.RATE_WINDOW}, {_SHARE} of all requests ended because no connection could "
             "be established. Whether it is DNS, a refusal, a firewall or TLS stands on the "
             "provider's board."
         ),
@@ -192,7 +98,7 @@ ALERTS: Final = (
     Alert(
         name="GlueLLMReuseFailures",
         severity=WARNING,
-        expr=_share_and_count(
+        expr=expressions.share_and_count(
             at(OF_POOL, conditions.REUSE_FAILURES),
             config.REUSE_FAILURE_SHARE,
             config.REUSE_FAILURE_COUNT,
@@ -201,7 +107,7 @@ ALERTS: Final = (
         labels=OF_POOL,
         summary=f"{_SHARE} of the requests of pool {_POOL} fail on a reused connection",
         description=(
-            f"In {config.RATE_WINDOW}, {_SHARE} of all requests failed on a reused connection "
+            f"Within {config.RATE_WINDOW}, {_SHARE} of all requests failed on a reused connection "
             "before a byte of an answer came. Something between here and the provider drops idle "
             "connections."
         ),
@@ -209,7 +115,7 @@ ALERTS: Final = (
     Alert(
         name="GlueLLMHttp2StreamsOrphaned",
         severity=WARNING,
-        expr=_orphaned(),
+        expr=expressions.orphaned(),
         hold="2m",
         labels=OF_POOL,
         summary=f"{_NUMBER} HTTP/2 streams of pool {_POOL} are taken and lead nowhere",
@@ -253,7 +159,7 @@ ALERTS: Final = (
         name="GlueLLMBlind",
         severity=WARNING,
         kind="silent_instance",
-        expr=_went_silent(),
+        expr=expressions.went_silent(),
         hold="5m",
         labels=config.PROCESS,
         board=links.FLEET,
@@ -267,7 +173,7 @@ ALERTS: Final = (
         name="GlueLLMBlind",
         severity=WARNING,
         kind="silent_service",
-        expr=_all_gone(),
+        expr=expressions.all_gone(),
         hold="15m",
         labels=config.SERVICE,
         board=links.FLEET,
@@ -294,7 +200,7 @@ ALERTS: Final = (
     Alert(
         name="GlueLLMLimitDiffers",
         severity=WARNING,
-        expr=_limit_differs(),
+        expr=expressions.limit_differs(),
         hold="15m",
         labels=(*OF_POOL, LIBRARY),
         board=links.FLEET,
@@ -307,7 +213,7 @@ ALERTS: Final = (
     Alert(
         name="GlueLLMClientChurn",
         severity=INFO,
-        expr=_churn(),
+        expr=expressions.churn(),
         hold="2m",
         labels=OF_POOL,
         summary=f"Pools named {_POOL} serve {{{{ $value | humanize }}}} requests each",

@@ -1,0 +1,106 @@
+"""Where an alert's condition takes more than one question: what is held against what."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from opentelemetry.instrumentation.gluellm.cli.verify.query import POOL
+
+from .. import config
+from . import conditions
+from .questions import LIBRARY, WAIT_P99, at
+
+OF_POOL: Final = (*config.SERVICE, *POOL)
+"""The labels of an alert about a pool: whose it is, but not which instance's."""
+OF_INSTANCE: Final = (*config.PROCESS, *POOL)
+"""A pool of one process: what a limit, a leak or churn is to be judged by."""
+
+
+def _by(labels: tuple[str, ...]) -> str:
+    return f"by ({', '.join(labels)})"
+
+
+def share_and_count(events: str, share: float, count: int) -> str:
+    """Of the requests that left the pool: over the share, and at least as many as the count."""
+    return (
+        f"{events}\n  / {at(OF_POOL, conditions.REQUESTS)}\n  > {share:g}\n"
+        f"and\n{events}\n  >= {count}"
+    )
+
+
+def wait_near_timeout() -> str:
+    """Against the shortest timeout of the service, once there are enough requests for a p99."""
+    return (
+        f"({at(OF_POOL, WAIT_P99)})\n"
+        f"  / {at(OF_POOL, conditions.SHORTEST_TIMEOUT)}\n  > {config.WAIT_OF_TIMEOUT:g}\n"
+        f"and\n{at(OF_POOL, conditions.REQUESTS)}\n  >= {config.WAIT_REQUESTS}"
+    )
+
+
+def leak() -> str:
+    """A share of the limit; or several, where there is no limit, or where as many are new."""
+    leaked, limit = at(OF_INSTANCE, conditions.LEAKED), at(OF_INSTANCE, conditions.LIMIT)
+    new = at(OF_INSTANCE, conditions.LEAKS, config.LEAK_GROWTH_WINDOW)
+    several = f"{leaked} >= {config.LEAK_COUNT}"
+    return (
+        f"sum {_by(OF_POOL)} (\n"
+        f"  ({leaked} > 0)\n    >= {config.LEAK_SHARE:g} * {limit}\n"
+        f"  or\n  ({several} unless {limit})\n"
+        f"  or\n  ({several} and {new} >= {config.LEAK_COUNT})\n)"
+    )
+
+
+def orphaned() -> str:
+    """A share of the peer's limit; or several, where it named none."""
+    orphaned = at(OF_INSTANCE, conditions.STREAMS_ORPHANED)
+    limit = f"({at(OF_INSTANCE, conditions.STREAMS_MAX)} > 0)"
+    return (
+        f"sum {_by(OF_POOL)} (\n"
+        f"  ({orphaned} > 0)\n    >= {config.ORPHANED_SHARE:g} * {limit}\n"
+        f"  or\n  ({orphaned} >= {config.ORPHANED_COUNT} unless {limit})\n)"
+    )
+
+
+def limit_differs() -> str:
+    """Among the instances of a service; no limit differs from any."""
+    labels = _by((*OF_POOL, LIBRARY))
+    limit = at(OF_INSTANCE, conditions.LIMIT_OF_A_POOL)
+    there = at(OF_INSTANCE, conditions.POOLS)
+    return (
+        f"min {labels} ({limit})\n  < max {labels} ({limit})\n"
+        f"or\nmin {labels} ({limit})\n"
+        f"  and (count {labels} ({there}) > count {labels} ({limit}))"
+    )
+
+
+def churn() -> str:
+    """By instance, since a deploy opens pools on many at once."""
+    opened = at(OF_INSTANCE, conditions.POOLS_OPENED)
+    requests = at(OF_INSTANCE, conditions.REQUESTS)
+    return (
+        f"min {_by(OF_POOL)} (\n"
+        f"  {requests}\n    / ({opened} >= {config.CHURN_POOLS})\n"
+        f"    < {config.CHURN_REQUESTS_PER_POOL:g}\n)"
+    )
+
+
+def went_silent() -> str:
+    """An instance whose other series still arrive, or that still answers scrapes."""
+    identity = _by((config.JOB, config.INSTANCE))
+    others = (
+        f"max {identity} (last_over_time(target_info[{config.FRESH}])) "
+        f"or max {identity} (last_over_time(up[{config.FRESH}]) == 1)"
+    )
+    return (
+        f"{at(config.PROCESS, conditions.REPORTED)}\n"
+        f"unless {at(config.PROCESS, conditions.REPORTING)}\n"
+        f"and on ({config.JOB}, {config.INSTANCE}) (\n  {others}\n)"
+    )
+
+
+def all_gone() -> str:
+    """A service that reported an hour ago, and of which nothing is left."""
+    before = at(config.PROCESS, conditions.REPORTED_BEFORE)
+    return (
+        f"count {_by(config.SERVICE)} ({before})\nunless {at(config.SERVICE, conditions.REPORTING)}"
+    )
