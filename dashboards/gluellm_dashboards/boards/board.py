@@ -90,7 +90,7 @@ def _trim(board: dict[str, Any]) -> None:
         one.pop("placement", None)
     for panel in board["panels"]:
         panel.pop("repeatDirection", None)
-        # A table's footer is a setting of its fields on the lines of Grafana that the boards are for.
+        # On the lines of Grafana that the boards are for, a footer is a setting of fields.
         panel.get("options", {}).pop("footer", None)
         defaults = panel.get("fieldConfig", {}).get("defaults", {})
         of_fields = [

@@ -1,6 +1,6 @@
 """Boards as literals in TypeScript, checked by ``tsc``.
 
-An unknown property is an error in a literal only; JSON that is imported may hold more than its type.
+An unknown property is an error in a literal only: JSON that is imported may hold more.
 """
 
 from __future__ import annotations
