@@ -123,7 +123,7 @@ $(PREVIEW)/.installed: dashboards/preview/package.json
 	@touch $@
 
 dashboard-preview: $(VENV)/.installed-dev $(PREVIEW)/.installed
-	PYTHONPATH=dashboards $(BIN)/python -m preview $(ARGS)
+	PYTHONPATH=dashboards:tests $(BIN)/python -m preview $(ARGS)
 
 check-generated: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py --check

@@ -1,7 +1,7 @@
 """``make dashboard-preview``: the boards' pictures.
 
-Boards, where there are several, are drawn one after the other; the exit status is 1 when one could
-not be, or when a query was refused.
+Without ``--prometheus`` it makes the data itself, by scenarios of real load, and the pictures of
+docs/ from it (about 12 min). The exit status is 1 when a query was refused.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from . import asking, drawing, filling
+from . import asking, drawing, filling, replaying
 from .filling import Span
 
 BOARDS: Final = Path(__file__).parents[1] / "grafana"
+PICTURES: Final = Path(__file__).parents[2] / "docs" / "pictures"
 WIDTH: Final = 1600
 _PADDING: Final = 16
 _COLUMNS: Final = 24
@@ -79,8 +80,10 @@ def height(prepared: dict[str, Any]) -> int:
 def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(prog="make dashboard-preview ARGS=...", description=__doc__)
-    parser.add_argument("--prometheus", metavar="URL", required=True, help="what is asked")
-    parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path())
+    parser.add_argument("--prometheus", metavar="URL", help="what is asked")
+    parser.add_argument(
+        "--out", metavar="FOLDER", type=Path, default=Path(), help="with --prometheus"
+    )
     parser.add_argument(
         "--board", metavar="NAME", action="append", help="without it: all of dashboards/grafana"
     )
@@ -93,33 +96,62 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def span(asked: argparse.Namespace, board: dict[str, Any]) -> Span:
+    """What time to draw: as asked for, else the board's own."""
+    end = moment(asked.end)
+    if asked.range:
+        return Span(end - filling.seconds(asked.range), end)
+    return Span(moment(asked.start or board.get("time", {}).get("from", "now-1h")), end)
+
+
+def draw(page: drawing.Page, data: dict[str, Any], picture: Path) -> list[str]:
+    """One picture; what its panels have to complain of."""
+    page.photograph(data, WIDTH, height(data), picture.resolve())
+    print(f"{picture}: {picture.stat().st_size / 1000:.0f} kB", flush=True)
+    return [f"{panel['title']}: {panel['error']}" for panel in data["panels"] if panel["error"]]
+
+
+def of_store(asked: argparse.Namespace, files: Sequence[Path], page: drawing.Page) -> list[str]:
+    """The boards as they are now, over somebody's data."""
+    store = asking.Store(asked.prometheus)
+    given = dict(one.split("=", 1) for one in asked.var)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    complaints = []
+    for file in files:
+        board = json.loads(file.read_text())
+        data = prepared(board, store, span(asked, board), given, asked.theme)
+        complaints += draw(page, data, asked.out / f"{file.stem}{asked.suffix}.png")
+    return complaints
+
+
+def of_scenarios(asked: argparse.Namespace, files: Sequence[Path], page: drawing.Page) -> list[str]:
+    """The pictures of docs/: each board, over each scenario."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    complaints = []
+    with replaying.replayed() as scenes:
+        for scenario, service in scenes.services.items():
+            given = {"job": service, "interval": scenes.interval}
+            for file in files:
+                board = json.loads(file.read_text())
+                store = asking.Store(scenes.url)
+                data = prepared(board, store, scenes.span, given, asked.theme)
+                name = f"{file.stem.removeprefix('gluellm-')}-{scenario}.png"
+                complaints += draw(page, data, PICTURES / name)
+    return complaints
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when every board was drawn and every query answered."""
     asked = options(arguments)
-    store = asking.Store(asked.prometheus)
-    given = dict(one.split("=", 1) for one in asked.var)
     names = asked.board or sorted(path.stem for path in BOARDS.glob("*.json"))
     files = [Path(name) if name.endswith(".json") else BOARDS / f"{name}.json" for name in names]
-    asked.out.mkdir(parents=True, exist_ok=True)
     drawing.chromium()
     drawing.bundle()
-    failed = False
     with drawing.served() as page:
-        for file in files:
-            board = json.loads(file.read_text())
-            end = moment(asked.end)
-            start = moment(asked.start or board.get("time", {}).get("from", "now-1h"))
-            if asked.range:
-                start = end - filling.seconds(asked.range)
-            data = prepared(board, store, Span(start, end), given, asked.theme)
-            picture = (asked.out / f"{file.stem}{asked.suffix}.png").resolve()
-            page.photograph(data, WIDTH, height(data), picture)
-            print(f"{picture}: {picture.stat().st_size / 1000:.0f} kB", flush=True)
-            for panel in data["panels"]:
-                if panel["error"]:
-                    failed = True
-                    print(f"{panel['title']}: {panel['error']}", file=sys.stderr)
-    return 1 if failed else 0
+        complaints = (of_store if asked.prometheus else of_scenarios)(asked, files, page)
+    for complaint in complaints:
+        print(complaint, file=sys.stderr)
+    return 1 if complaints else 0
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ def marks(board: Json, values: Mapping[str, str], store: Store, span: Span) -> I
         step = filling.seconds(minimum)
         own = filling.windows(span, int(span.seconds // step) or 1, minimum)
         found = store.over(filling.fill(one["expr"], {**values, **own}), span, step)
-        times = {at for series in found for at in _beginnings(series["values"], step)}
+        times = {at for series in found for at in beginnings(series["values"], step)}
         yield {
             "name": one["name"],
             "color": one.get("iconColor", "blue"),
@@ -174,7 +174,8 @@ def marks(board: Json, values: Mapping[str, str], store: Store, span: Span) -> I
         }
 
 
-def _beginnings(samples: Sequence[tuple[float, str]], step: float) -> Iterator[float]:
+def beginnings(samples: Sequence[tuple[float, str]], step: float) -> Iterator[float]:
+    """When each event began, in seconds since the epoch."""
     # Samples of neighbouring steps are one event that lasts, as Grafana has it.
     before = float("-inf")
     for at, value in samples:
