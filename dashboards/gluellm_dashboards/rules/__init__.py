@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import yaml
-
+from .. import yaml_text
 from . import alerts, recording
 from .case import document
 from .cases import CASES
 
 FOLDERS: Final[tuple[str, ...]] = ("prometheus",)
 """Where nothing but generated files lies."""
-_HEAD: Final = "# Written by `make dashboards` from gluellm_dashboards/rules; never edit it here.\n"
 
 
 def groups() -> list[Mapping[str, Any]]:
@@ -40,18 +38,6 @@ def _tests() -> dict[str, str]:
     }
 
 
-class _Dumper(yaml.SafeDumper):
-    """Long lines stay whole, and texts of several lines are written as such."""
-
-
-def _string(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in value else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-
-_Dumper.add_representer(str, _string)
-
-
 def text(content: object) -> str:
     """A generated YAML file."""
-    return _HEAD + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=10_000)
+    return yaml_text.written(content, "gluellm_dashboards/rules")

@@ -1,0 +1,1 @@
+"""What other programs read of ``dashboards``: Kubernetes, kustomize, Jsonnet, Mimir, Grafana."""

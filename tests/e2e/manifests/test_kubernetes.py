@@ -1,0 +1,165 @@
+"""The manifests of ``dashboards/kubernetes`` against the schemas of what reads them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+
+from e2e.running import find
+
+from .reading import DASHBOARDS, boards, groups, load
+
+KUBERNETES = DASHBOARDS / "kubernetes"
+LEAST, LATEST = "1.31", "1.37"
+"""Kubernetes versions that the manifests are for."""
+MOST_OF_A_CONFIG_MAP = 1 << 20
+MOST_OF_ALL_ANNOTATIONS = 256 << 10
+"""Bytes. ``kubectl apply`` keeps the whole manifest in an annotation."""
+
+Manifest = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def manifests() -> list[Manifest]:
+    """What kustomize makes of the folder, as ``kubectl apply -k`` does."""
+    built = subprocess.run(
+        [find("kustomize"), "build", KUBERNETES],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    return list(yaml.safe_load_all(built.stdout))
+
+
+@pytest.fixture(scope="module")
+def rule_schema() -> Draft7Validator:
+    """The operator's schema of a PrometheusRule, strict: Kubernetes would drop what it lacks."""
+    definition = yaml.safe_load(find("prometheusrules.yaml").read_text())
+    (version,) = definition["spec"]["versions"]
+    assert (definition["spec"]["names"]["kind"], version["name"]) == ("PrometheusRule", "v1")
+    return Draft7Validator(_closed(version["schema"]["openAPIV3Schema"]))
+
+
+def _closed(schema: Any) -> Any:
+    """The schema without room for properties that it doesn't name."""
+    if isinstance(schema, list):
+        return [_closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: _closed(value) for key, value in schema.items()}
+    if "properties" in schema:
+        closed.setdefault("additionalProperties", False)
+    if schema.get("x-kubernetes-int-or-string"):
+        del closed["anyOf"]
+        closed["type"] = ["integer", "string"]
+    return closed
+
+
+def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
+    """Those of this kind."""
+    return [one for one in manifests if one["kind"] == kind]
+
+
+def said(schema: Draft7Validator, rule: Manifest) -> list[str]:
+    """What is wrong with a PrometheusRule; what every resource has is not in its own schema."""
+    own = {key: value for key, value in rule.items() if key != "metadata"} | {"metadata": {}}
+    return [error.message for error in schema.iter_errors(own)]
+
+
+def test_kustomize_builds_every_manifest_of_the_folder(manifests: list[Manifest]) -> None:
+    """None is left out, and none is there twice."""
+    files = {file.name for file in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml"}
+    assert set(load("kubernetes/kustomization.yaml")["resources"]) == files
+    names = [(one["kind"], one["metadata"]["name"]) for one in manifests]
+    assert len(names) == len(set(names)) == len(files)
+
+
+@pytest.mark.parametrize("version", [LEAST, LATEST])
+def test_kubernetes_takes_the_config_maps(manifests: list[Manifest], version: str) -> None:
+    """By the schema of its API, with nothing that it doesn't know."""
+    found = of_kind(manifests, "ConfigMap")
+    assert len(found) == 4
+    for manifest in found:
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda manifest: manifest.update(datas={}),
+        lambda manifest: manifest["data"].update(number=3),
+        lambda manifest: manifest["metadata"]["labels"].update(grafana_dashboard=1),
+    ],
+    ids=["an unknown key", "a number", "a label that is a number"],
+)
+def test_a_wrong_config_map_is_found(
+    manifests: list[Manifest], spoil: Callable[[Manifest], object]
+) -> None:
+    """The label has to stay a text, for one."""
+    wrong = copy.deepcopy(of_kind(manifests, "ConfigMap")[0])
+    spoil(wrong)
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, LATEST, strict=True)
+
+
+def test_the_sidecar_finds_the_boards_as_they_are(manifests: list[Manifest]) -> None:
+    """By its label, each in a file of its own name, the same as in ``grafana``."""
+    found: dict[str, Any] = {}
+    for manifest in of_kind(manifests, "ConfigMap"):
+        assert manifest["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert manifest["metadata"]["annotations"]["grafana_folder"] == "GlueLLM pools"
+        ((name, text),) = manifest["data"].items()
+        found[name.removesuffix(".json")] = json.loads(text)
+    assert found == boards()
+
+
+def test_config_maps_stay_below_the_limits_of_kubernetes(manifests: list[Manifest]) -> None:
+    """Also where ``kubectl apply`` adds the whole of it as an annotation."""
+    for manifest in of_kind(manifests, "ConfigMap"):
+        metadata = manifest["metadata"]
+        assert sum(map(len, manifest["data"].values())) < MOST_OF_A_CONFIG_MAP
+        kept = json.dumps(manifest, separators=(",", ":"))
+        annotations = sum(len(key) + len(value) for key, value in metadata["annotations"].items())
+        key = len("kubectl.kubernetes.io/last-applied-configuration")
+        assert key + len(kept.encode()) + annotations < MOST_OF_ALL_ANNOTATIONS, metadata["name"]
+
+
+def test_the_operator_takes_the_rules(
+    manifests: list[Manifest], rule_schema: Draft7Validator
+) -> None:
+    """By its schema, with nothing that it doesn't know; and they are those of Prometheus."""
+    (rule,) = of_kind(manifests, "PrometheusRule")
+    assert rule["apiVersion"] == "monitoring.coreos.com/v1"
+    assert said(rule_schema, rule) == []
+    assert rule["spec"]["groups"] == groups()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda group: group.update(intervals="1m"),
+        lambda group: group.update(interval="soon"),
+        lambda group: group["rules"][0].update(keep="1m"),
+        lambda group: group["rules"][0].pop("expr"),
+        lambda group: group["rules"][0].update(labels={"severity": 1}),
+        lambda group: group.pop("name"),
+    ],
+    ids=["unknown in a group", "no time", "unknown in a rule", "no expr", "a number", "no name"],
+)
+def test_a_wrong_rule_is_found(
+    manifests: list[Manifest], rule_schema: Draft7Validator, spoil: Callable[[Manifest], object]
+) -> None:
+    """At every level of the schema."""
+    wrong = copy.deepcopy(of_kind(manifests, "PrometheusRule")[0])
+    spoil(wrong["spec"]["groups"][0])
+    assert len(said(rule_schema, wrong)) == 1

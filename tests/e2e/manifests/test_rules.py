@@ -1,0 +1,85 @@
+"""The rules as Mimir and mixins have them are those that Prometheus loads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import _jsonnet
+import yaml
+
+from e2e.running import find
+
+from .reading import DASHBOARDS, boards, groups, load
+
+MOST_RULES = 20
+"""Mimir's default limit for a group."""
+
+
+def rules_of(found: list[Any]) -> list[Any]:
+    """The rules of all groups, in order."""
+    return [rule for group in found for rule in group["rules"]]
+
+
+def evaluated(snippet: str) -> Any:
+    """What Jsonnet makes of a text that may import from ``dashboards``."""
+    return json.loads(_jsonnet.evaluate_snippet(str(DASHBOARDS / "snippet.jsonnet"), snippet))
+
+
+def test_mimir_gets_the_same_rules_in_groups_that_it_takes() -> None:
+    """A group with more rules than its limit would be refused."""
+    content = load("mimir/rules.yaml")
+    assert set(content) == {"namespace", "groups"}
+    assert rules_of(content["groups"]) == rules_of(groups())
+    names = [group["name"] for group in content["groups"]]
+    assert len(names) == len(set(names))
+    assert max(len(group["rules"]) for group in content["groups"]) <= MOST_RULES
+    intervals = {group["name"]: group["interval"] for group in groups()}
+    for group in content["groups"]:
+        (of,) = (name for name in intervals if group["name"].startswith(name))
+        assert group["interval"] == intervals[of]
+
+
+def test_promtool_accepts_mimir_s_groups(tmp_path: Path) -> None:
+    """Mimir reads them as Prometheus does; the namespace is mimirtool's."""
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": load("mimir/rules.yaml")["groups"]}))
+    run = subprocess.run(
+        [find("promtool"), "check", "rules", "--lint-fatal", file],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_mixin_has_the_boards_and_the_rules() -> None:
+    """Under the names that mixins have for them."""
+    mixin = evaluated(
+        "local m = import 'mixin.libsonnet';"
+        " {folder: m.grafanaDashboardFolder, boards: m.grafanaDashboards,"
+        " rules: m.prometheusRules, alerts: m.prometheusAlerts}"
+    )
+    assert mixin["folder"] == "GlueLLM pools"
+    assert mixin["boards"] == {f"{uid}.json": board for uid, board in boards().items()}
+    assert mixin["rules"]["groups"] + mixin["alerts"]["groups"] == groups()
+
+
+def test_the_mixin_goes_with_others() -> None:
+    """Put together with another one, both keep what they have."""
+    both = evaluated(
+        "local other = {grafanaDashboards+:: {'a.json': {}}, prometheusAlerts+:: {groups+: [1]},"
+        " prometheusRules+:: {groups+: [2]}};"
+        " local m = other + (import 'mixin.libsonnet');"
+        " {boards: std.objectFields(m.grafanaDashboards),"
+        " rules: std.length(m.prometheusRules.groups),"
+        " alerts: std.length(m.prometheusAlerts.groups)}"
+    )
+    assert both == {
+        "boards": ["a.json", *(f"{uid}.json" for uid in sorted(boards()))],
+        "rules": 2,
+        "alerts": 2,
+    }
