@@ -11,32 +11,46 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from .signals import events
 from .signals.signal import Signal
-from .variables import MATCHERS, PROCESS_MATCHERS, SOURCE
+from .variables import (
+    MATCHERS,
+    PROCESS_MATCHERS,
+    RECORDED_MATCHERS,
+    RECORDED_PROCESS_MATCHERS,
+    SOURCE,
+)
 
 _STEP: Final = "60s"
 """At least; a long range has longer ones, and `$__interval` follows."""
 
 
-def annotation_queries() -> list[Builder[model.AnnotationQuery]]:
-    """Both, each toggled by itself."""
+def annotation_queries(*, recorded: bool = False) -> list[Builder[model.AnnotationQuery]]:
+    """Both, each toggled by itself; ``recorded`` is for a board on recording rules."""
     return [
         _annotation(
             "Processes started",
             events.STARTED,
+            recorded,
             "blue",
             "{{job}} {{service_version}}: processes started",
         ),
         _annotation(
             "Limits changed",
             events.LIMIT_CHANGED,
+            recorded,
             "purple",
             "{{job}}: the limit of {{gen_ai_provider_name}} {{gluellm_pool_name}} changed",
         ),
     ]
 
 
-def _annotation(name: str, signal: Signal, color: str, text: str) -> Builder[model.AnnotationQuery]:
-    expression = signal.query.promql(MATCHERS, "$__interval", process=PROCESS_MATCHERS)
+def _annotation(
+    name: str, signal: Signal, recorded: bool, color: str, text: str
+) -> Builder[model.AnnotationQuery]:
+    expression = signal.query.promql(
+        RECORDED_MATCHERS if recorded else MATCHERS,
+        "$__interval",
+        process=RECORDED_PROCESS_MATCHERS if recorded else PROCESS_MATCHERS,
+    )
     # Grafana reads `target`; where it has the older form only, `expr` and `step`.
     target = prometheus.Dataquery().datasource(SOURCE).expr(expression).interval(_STEP)
     return (

@@ -9,7 +9,7 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
 
 from . import config
-from .variables import LABELS
+from .variables import LABELS, without_version
 
 OVERVIEW: Final = "gluellm-overview"
 POOL: Final = "gluellm-pool"
@@ -30,11 +30,15 @@ def between_boards() -> Link:
     )
 
 
-def to_board(title: str, uid: str, **chosen: str) -> Link:
-    """To a board, with these variables set anew and the others, and the time, as they are."""
+def to_board(title: str, uid: str, *, recorded: bool = False, **chosen: str) -> Link:
+    """To a board, with these variables set anew and the others, and the time, as they are.
+
+    ``recorded`` is from a board on recording rules, which has no version to hand on.
+    """
+    labels = without_version(LABELS) if recorded else LABELS
     kept = [
         f"${{{name}:queryparam}}"
-        for name in ("datasource", *LABELS, "interval")
+        for name in ("datasource", *labels, "interval")
         if name not in chosen
     ]
     new = [f"var-{name}={value}" for name, value in chosen.items()]

@@ -46,25 +46,26 @@ _TITLES: Final = {
 }
 
 
+def without_version(variables: dict[str, str]) -> dict[str, str]:
+    """For recording rules: an instance has one version, so that it isn't among their labels."""
+    return {name: label for name, label in variables.items() if name != "version"}
+
+
 def _matchers(variables: dict[str, str]) -> str:
     return ",".join(f'{label}=~"${name}"' for name, label in variables.items())
-
-
-def _without_version(variables: dict[str, str]) -> dict[str, str]:
-    return {name: label for name, label in variables.items() if name != "version"}
 
 
 PROCESS_MATCHERS: Final = _matchers(_OF_PROCESS)
 """For metrics that know no pool."""
 MATCHERS: Final = _matchers(LABELS)
-RECORDED_MATCHERS: Final = _matchers(_without_version(LABELS))
-"""For what recording rules made: an instance has one version, so that it isn't among its labels."""
-RECORDED_PROCESS_MATCHERS: Final = _matchers(_without_version(_OF_PROCESS))
+RECORDED_MATCHERS: Final = _matchers(without_version(LABELS))
+"""For boards on recording rules."""
+RECORDED_PROCESS_MATCHERS: Final = _matchers(without_version(_OF_PROCESS))
 
 
 def variables(*, recorded: bool = False) -> list[Builder[model.VariableModel]]:
     """All of them, each narrowed by those before it; for a board on recording rules no version."""
-    labels = _without_version(LABELS) if recorded else LABELS
+    labels = without_version(LABELS) if recorded else LABELS
     source = (
         build.DatasourceVariable("datasource")
         .label("Data source")

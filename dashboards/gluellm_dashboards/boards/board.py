@@ -59,7 +59,7 @@ class Board:
             .refresh("30s")
             .timezone("browser")
             .variables(variables(recorded=self.recorded))
-            .annotations(annotation_queries())
+            .annotations(annotation_queries(recorded=self.recorded))
             .link(between_boards())
         )
         number = 0

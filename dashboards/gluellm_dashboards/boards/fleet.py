@@ -55,7 +55,7 @@ def _status() -> list[Panel]:
             "Worst event loop lag",
             fleet.LAG,
             [(0, GREEN), (config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)],
-            no_value="no async pool",
+            no_value="none seen",
         ),
         _figure("Blind to something", fleet.BLIND_INSTANCES, [(0, GREEN), (1, ORANGE)]),
     ]
@@ -111,8 +111,9 @@ def _differs() -> list[Panel]:
                 Column(title="With the pool", signal=fleet.WITH_POOL),
                 Column(title="Requests", signal=fleet.REQUESTS, decimals=2),
             ],
-            description="The limit of one pool, over all instances of a service; those that differ "
-            "on top. More instances with the pool than with a limit: in some it is unlimited.",
+            description="The limit of one pool, over all instances of a service, of whichever "
+            "library; those that differ on top. More instances with the pool than with a limit: in "
+            "some it is unlimited.",
             sort="Apart",
             recorded=True,
             width=8,
@@ -176,6 +177,6 @@ def _to_instance() -> Sequence[links.Link]:
         "instance": f"${{__field.labels.{config.INSTANCE}}}",
     }
     return [
-        links.to_board("This instance", links.OVERVIEW, **instance),
-        links.to_board("Why are its pools slow?", links.POOL, **instance),
+        links.to_board("This instance", links.OVERVIEW, recorded=True, **instance),
+        links.to_board("Why are its pools slow?", links.POOL, recorded=True, **instance),
     ]

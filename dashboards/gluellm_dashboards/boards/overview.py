@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .. import config, links
-from ..panels import Column, Line, Panel, bars, figure, lines, rows, words
-from ..signals import connections, pools, process, requests, waiting
+from ..panels import Column, Line, Panel, bars, figure, lines, rows, states, words
+from ..signals import connections, paging, pools, process, requests, waiting
 from ..style import GREEN, ORANGE, PHASE_COLORS, RED
 from ..variables import POOL, PROVIDER
 from .board import Board, Row
@@ -37,6 +37,7 @@ def board() -> Board:
             Row("Whose fault is the waiting?", _time()),
             Row("How full, and how long is the wait?", _waiting()),
             Row("Which pool?", [_table()]),
+            Row("Can these numbers be trusted?", _trust()),
         ],
     )
 
@@ -56,7 +57,7 @@ def _status() -> list[Panel]:
         ),
         figure(
             "Pool timeouts, 5 min",
-            waiting.POOL_TIMEOUTS,
+            paging.POOL_TIMEOUTS,
             [(0, GREEN), (0.5, ORANGE), (config.TIMEOUT_COUNT, RED)],
             window=config.RATE_WINDOW,
             links=[links.to_runbook("GlueLLMPoolTimeouts")],
@@ -85,7 +86,7 @@ def _status() -> list[Panel]:
             "Event loop lag",
             process.EVENT_LOOP_LAG,
             [(0, GREEN), (config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)],
-            no_value="no async pool",
+            no_value="none seen",
             links=[links.to_runbook("GlueLLMEventLoopBlocked")],
         ),
         figure(
@@ -189,7 +190,7 @@ def _table() -> Panel:
             Column(title="Pool timeout", signal=waiting.POOL_TIMEOUT),
             Column(
                 title="Timeouts, 5 min",
-                signal=waiting.POOL_TIMEOUTS,
+                signal=paging.POOL_TIMEOUTS,
                 window=config.RATE_WINDOW,
                 steps=[(0, GREEN), (0.5, ORANGE), (config.TIMEOUT_COUNT, RED)],
                 decimals=0,
@@ -226,6 +227,34 @@ def _table() -> Panel:
         },
         sort="Oldest",
     )
+
+
+def _trust() -> list[Panel]:
+    return [
+        lines(
+            "How late are event loops?",
+            [Line(signal=process.EVENT_LOOP_LAG, legend="{{job}}", by=(config.JOB,))],
+            width=8,
+            steps=[(config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)],
+            no_value="No async pool seen.",
+            links=[links.to_runbook("GlueLLMEventLoopBlocked")],
+        ),
+        states(
+            "Which signals work?",
+            [Line(signal=process.SEAMS, legend="{{gluellm_pool_library}} {{gluellm_seam}}")],
+            {1: ("works", GREEN), 0: ("missing", ORANGE)},
+            width=8,
+        ),
+        lines(
+            "Does the instrumentation itself fail?",
+            [
+                Line(signal=process.ERRORS, legend="error: {{gluellm_instrumentation_kind}}"),
+                Line(signal=process.RECORDS_DROPPED, legend="records dropped"),
+            ],
+            width=8,
+            no_value="No failure of its own seen.",
+        ),
+    ]
 
 
 def _to_both() -> list[links.Link]:

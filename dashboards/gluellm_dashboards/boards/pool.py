@@ -54,9 +54,9 @@ def _status() -> list[Panel]:
             "Pool timeout",
             waiting.POOL_TIMEOUT,
             [(0, "blue")],
-            no_value="none set",
+            no_value="none",
         ),
-        figure("Limit per pool", connections.LIMIT, [(0, "blue")], no_value="no limit"),
+        figure("Limit per pool", connections.LIMIT, [(0, "blue")], no_value="none"),
         figure("Size wanted", sizing.SIZE, [(0, "blue")], no_value="no requests"),
         figure("Pools", pools.LIVE, [(0, "blue")]),
         figure(
@@ -69,7 +69,7 @@ def _status() -> list[Panel]:
             "Event loop lag",
             process.EVENT_LOOP_LAG,
             [(0, GREEN), (config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)],
-            no_value="no async pool",
+            no_value="none seen",
             links=[links.to_runbook("GlueLLMEventLoopBlocked")],
         ),
     ]

@@ -79,7 +79,7 @@ def _status() -> list[Panel]:
             "Event loop lag",
             process.EVENT_LOOP_LAG,
             [(0, GREEN), (config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)],
-            no_value="no async pool",
+            no_value="none seen",
             links=[links.to_runbook("GlueLLMEventLoopBlocked")],
         ),
     ]

@@ -9,10 +9,13 @@ from opentelemetry.instrumentation.gluellm.cli.verify.query import (
     Query,
 )
 
-from ..config import JOB, KNOWN, PROCESS, VERSION
+from ..config import JOB, KNOWN, PROCESS, SERVICE, VERSION
+from ..rules.questions import LIBRARY
 from ..rules.recording import INSTANCE, INSTANCE_POOL, INSTANCE_VERSION, Level, recorded
 from .signal import Signal, by, by_labels
 
+_LIKE = by_labels(*SERVICE, *POOL, LIBRARY)
+"""Pools that should have one limit."""
 LIMIT = "limit"
 """The label that tells instances apart by their limit."""
 
@@ -139,16 +142,15 @@ LIMITED = _signal(
 WITH_POOL = _signal(
     "fleet_with_pool",
     "How many instances have the pool?",
-    f"count{by()}({_series('pools_live', INSTANCE_POOL)})",
+    f"count{by()}({_series('pools_live', INSTANCE_POOL)} > 0)",
     "More than have a limit: in the others it is unlimited.",
     "pools_live",
 )
 DIFFERING = _signal(
     "fleet_differing",
     "In how many pools do limits differ?",
-    f"count(max{by_labels(JOB, *POOL)}({_LIMIT}) != min{by_labels(JOB, *POOL)}({_LIMIT})) "
-    f"or 0 * count({_LIMIT})",
-    "Pools of a service whose limit is not the same in all instances. 0 is healthy.",
+    f"count(max{_LIKE}({_LIMIT}) != min{_LIKE}({_LIMIT})) or 0 * count({_LIMIT})",
+    "Pools of a service and a library whose limit is not the same in all instances. 0 is healthy.",
     "limit_per_pool",
 )
 CHURN = _signal(

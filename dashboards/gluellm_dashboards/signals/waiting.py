@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .signal import by, essential, now, over, quantile, rate, signal
+from .signal import by, essential, now, quantile, rate, signal
 
 POOLS_PART = {"gluellm.request.phase": "queued|connecting|stream_queued"}
 """The phases that are the pool's."""
@@ -56,15 +56,6 @@ TIMEOUTS = signal(
     "reached, `read` one that fell silent.",
     of=["gluellm.pool.timeouts"],
     unit="/s",
-)
-POOL_TIMEOUTS = signal(
-    "pool_timeouts",
-    "How many requests gave up waiting for a connection?",
-    f"sum{by()}({over('increase', 'gluellm.pool.timeouts', {'gluellm.timeout.kind': 'pool'})})",
-    "Each of these is a call that failed because no connection came free in time. 0 is healthy. "
-    "What to do stands in the time per phase: a pool that is too small, a provider that is slow, "
-    "or connections that nobody gives back.",
-    of=["gluellm.pool.timeouts"],
 )
 POOL_TIMEOUT_SHARE = essential(
     "pool_timeout_share",

@@ -1,0 +1,52 @@
+"""A board as people import it by hand.
+
+Grafana fills ``__inputs`` in when somebody imports a file in its pages, and nowhere else: a
+provisioned file, the HTTP API and the sidecar would show ``${DS_PROMETHEUS}`` as it stands. So the
+boards have a variable for the data source and work everywhere as they are, and this is the form in
+which Grafana asks for the data source first, and says what is missing.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Final
+
+_INPUT: Final = "DS_PROMETHEUS"
+_OLDEST_GRAFANA: Final = "12.4.0"
+_NAMES: Final = {
+    "bargauge": "Bar gauge",
+    "stat": "Stat",
+    "state-timeline": "State timeline",
+    "table": "Table",
+    "text": "Text",
+    "timeseries": "Time series",
+}
+
+
+def importable(board: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a board's document that asks for its data source when it is imported."""
+    found = copy.deepcopy(board)
+    chosen = f"${{{_INPUT}}}"
+    for variable in found["templating"]["list"]:
+        if variable["type"] == "datasource":
+            variable["current"] = {"selected": True, "text": chosen, "value": chosen}
+    types = sorted({panel["type"] for panel in found["panels"]} - {"row"})
+    return {
+        "__inputs": [
+            {
+                "name": _INPUT,
+                "label": "Prometheus",
+                "description": "Where the metrics of the pools are stored.",
+                "type": "datasource",
+                "pluginId": "prometheus",
+                "pluginName": "Prometheus",
+            }
+        ],
+        "__elements": {},
+        "__requires": [
+            {"type": "grafana", "id": "grafana", "name": "Grafana", "version": _OLDEST_GRAFANA},
+            {"type": "datasource", "id": "prometheus", "name": "Prometheus", "version": "1.0.0"},
+            *({"type": "panel", "id": one, "name": _NAMES[one], "version": ""} for one in types),
+        ],
+        **found,
+    }

@@ -1,0 +1,17 @@
+"""What pages somebody, asked as the alerts ask: `rules/conditions.py`.
+
+So that a board shows what the page says, also where the first thing that a program does is the
+incident: ``increase()`` alone would not see it.
+"""
+
+from __future__ import annotations
+
+from ..rules import conditions
+from .signal import Signal
+
+POOL_TIMEOUTS = Signal(
+    conditions.POOL_TIMEOUTS,
+    "Each of these is a call that failed because no connection came free in time. 0 is healthy. "
+    "What to do stands in the time per phase: a pool that is too small, a provider that is slow, "
+    "or connections that nobody gives back.",
+)

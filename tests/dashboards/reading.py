@@ -1,0 +1,98 @@
+"""Boards as their files have them, and their queries as Grafana would ask them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import promql_parser
+
+from gluellm_dashboards.build import ROOT
+
+FILES: Final = sorted((ROOT / "grafana").glob("*.json"))
+BUILT_IN: Final = {
+    "__rate_interval": "4m",
+    "__interval": "1m",
+    "__url_time_range": "from=now-1h&to=now",
+}
+"""What Grafana itself fills in, of what the boards use."""
+_VARIABLE: Final = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
+_PARTS: Final = ("lhs", "rhs", "expr", "param", "args", "vector_selector")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One query of a board."""
+
+    board: str
+    place: str
+    """The panel's title, or the annotation's name."""
+    expression: str
+    """With Grafana's variables in it."""
+
+    @property
+    def filled(self) -> str:
+        """With values instead."""
+        return _VARIABLE.sub(
+            lambda found: BUILT_IN.get(found[1] or found[2], ".*"), self.expression
+        )
+
+    @property
+    def variables(self) -> set[str]:
+        """Those that it uses."""
+        return variables(self.expression)
+
+
+def document(file: Path) -> dict[str, Any]:
+    """What is in a board's file."""
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
+
+
+def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
+    """Its panels, without the headings of rows."""
+    return [panel for panel in board["panels"] if panel["type"] != "row"]
+
+
+def questions() -> list[Asked]:
+    """Every query of every board: of panels, and of annotations in both of their forms."""
+    found = []
+    for file in FILES:
+        board = document(file)
+        found += [
+            Asked(board["uid"], panel["title"], target["expr"])
+            for panel in panels(board)
+            for target in panel.get("targets", [])
+        ]
+        for annotation in board["annotations"]["list"]:
+            found.append(Asked(board["uid"], annotation["name"], annotation["expr"]))
+            found.append(Asked(board["uid"], annotation["name"], annotation["target"]["expr"]))
+    return found
+
+
+def variables(text: str) -> set[str]:
+    """The names of Grafana's variables in a text."""
+    return {found[1] or found[2] for found in _VARIABLE.finditer(text)}
+
+
+def nodes(expression: Any) -> Iterator[Any]:
+    """The parts of parsed PromQL, outermost first."""
+    yield expression
+    for name in _PARTS:
+        part = getattr(expression, name, None)
+        for one in part if isinstance(part, list) else [part]:
+            if one is not None:
+                yield from nodes(one)
+
+
+def selectors(promql: str) -> list[Any]:
+    """The selectors of a query. Raises ValueError for what is no PromQL."""
+    return [
+        node
+        for node in nodes(promql_parser.parse(promql))
+        if isinstance(node, promql_parser.VectorSelector)
+    ]

@@ -1,0 +1,281 @@
+"""Rules and alerts as they are written: what promtool decides is in ``tests/e2e/rules``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import promql_parser
+import pytest
+
+from gluellm_dashboards import build, config, rules
+from gluellm_dashboards.naming import UnknownNameError
+from gluellm_dashboards.rules import recording
+from gluellm_dashboards.rules.alert import CRITICAL, INFO, SEVERITIES, Alert
+from gluellm_dashboards.rules.alerts import ALERTS, INTERVAL
+from gluellm_dashboards.rules.case import series
+from gluellm_dashboards.rules.cases import CASES
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.prometheus import (
+    label_name,
+    metric_name,
+    series_names,
+)
+
+RUNBOOKS = build.ROOT / "runbooks"
+SECTIONS = (
+    "## The living process",
+    "## What it means",
+    "## Impact",
+    "## Diagnosis",
+    "## Cure",
+    "## When to ignore it",
+)
+PAGES = {"GlueLLMRequestsStuck", "GlueLLMPoolTimeouts"}
+NAMES = sorted({alert.name for alert in ALERTS})
+OURS = {
+    name
+    for metric in semconv.METRICS
+    # A native histogram has no suffix.
+    for name in (*series_names(metric), metric_name(metric))
+}
+OTHERS = {"target_info", "up"}
+"""That an instance is there, which only others can tell when our metrics are gone."""
+
+every_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda one: one.name + one.kind)
+every_name = pytest.mark.parametrize("name", NAMES)
+
+
+def names_in(expression: str) -> set[str]:
+    """The series that an expression reads. Raises ValueError when it is no PromQL."""
+    found: set[str] = set()
+
+    def visit(node: promql_parser.Expr) -> None:
+        if isinstance(node, promql_parser.VectorSelector):
+            found.add(str(node.name))
+        elif isinstance(node, promql_parser.MatrixSelector):
+            found.add(str(node.vector_selector.name))
+
+    promql_parser.walk(promql_parser.parse(expression), visit)
+    return found
+
+
+def seconds(duration: str) -> int:
+    """Of a duration of one unit."""
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
+
+
+@every_name
+def test_each_alert_has_a_case_that_fires_and_one_that_does_not(name: str) -> None:
+    """An alert that is only seen to fire, or only seen to be quiet, is not tested."""
+    fires = {case.fires for case in CASES if case.alert == name}
+
+    assert fires == {True, False}
+
+
+@every_alert
+def test_each_way_to_an_alert_has_a_case_that_fires(alert: Alert) -> None:
+    """`GlueLLMBlind` has three: a test of one says nothing of the others."""
+    firing = [
+        one
+        for case in CASES
+        if case.alert == alert.name
+        for expected in case.expected.values()
+        for one in expected
+        if one.kind == alert.kind
+    ]
+
+    assert firing
+
+
+def test_cases_are_told_apart_by_what_they_say() -> None:
+    """A failure names one case."""
+    said = [(case.alert, case.says) for case in CASES]
+
+    assert len(said) == len(set(said))
+
+
+def test_two_alerts_page_and_one_is_for_information() -> None:
+    """The paging policy."""
+    assert {alert.name for alert in ALERTS if alert.severity == CRITICAL} == PAGES
+    assert {alert.name for alert in ALERTS if alert.severity == INFO} == {"GlueLLMClientChurn"}
+    assert {alert.severity for alert in ALERTS} == set(SEVERITIES)
+
+
+@every_alert
+def test_no_alert_fires_at_the_first_glance(alert: Alert) -> None:
+    """Each has to be true for a while."""
+    assert seconds(alert.hold) >= config.EXPORT_INTERVAL
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_a_page_comes_within_150_seconds(name: str) -> None:
+    """From the moment the state is there: until it is exported, until it is evaluated, and held."""
+    (alert,) = (one for one in ALERTS if one.name == name)
+
+    assert config.EXPORT_INTERVAL + seconds(INTERVAL) + seconds(alert.hold) <= 150
+
+
+@pytest.mark.parametrize("window", [config.RATE_WINDOW, config.ANOMALY_WINDOW])
+def test_windows_of_counters_span_four_exports(window: str) -> None:
+    """With fewer samples a lost export makes a hole."""
+    assert seconds(window) >= 4 * config.EXPORT_INTERVAL
+
+
+def test_a_state_is_believed_for_two_exports_and_not_for_five_minutes() -> None:
+    """One export may be lost; a killed process may not ring for as long as the store shows it."""
+    assert 2 * config.EXPORT_INTERVAL < seconds(config.FRESH) < 300
+
+
+@every_alert
+def test_alerts_read_metrics_of_the_contract(alert: Alert) -> None:
+    """And nothing else, but what tells that an instance is there at all."""
+    allowed = OURS | (OTHERS if alert.kind == "silent_instance" else set())
+
+    assert names_in(alert.expr) <= allowed
+
+
+@pytest.mark.parametrize("recorded", recording.RECORDED, ids=lambda one: one.name)
+def test_recording_rules_read_metrics_of_the_contract(recorded: recording.Recorded) -> None:
+    """A recorded series rests on what is emitted, never on another recorded one."""
+    assert names_in(recorded.promql) <= OURS
+
+
+@pytest.mark.parametrize("recorded", recording.RECORDED, ids=lambda one: one.name)
+def test_a_recorded_series_is_called_after_its_labels(recorded: recording.Recorded) -> None:
+    """``level:metric:operation``, and it keeps the labels that its level says."""
+    level, metric, operation = recorded.name.split(":")
+
+    assert level == recorded.level.prefix
+    assert metric in {metric_name(one).removesuffix("_total") for one in semconv.METRICS}
+    assert operation
+    assert f"by ({', '.join(recorded.level.labels)}" in recorded.promql
+
+
+def test_recorded_series_have_different_names() -> None:
+    """Two rules that write one series contradict each other."""
+    names = [one.name for one in recording.RECORDED]
+
+    assert len(names) == len(set(names))
+
+
+def test_a_board_that_asks_for_what_is_not_recorded_is_told_the_nearest() -> None:
+    """The fleet's board stays on recorded series."""
+    with pytest.raises(UnknownNameError, match="nearest is 'oldest_waiter'"):
+        recording.recorded("oldest_waiters", recording.INSTANCE_POOL)
+
+
+@every_alert
+def test_texts_use_labels_that_the_alert_has(alert: Alert) -> None:
+    """A label that is not there is an empty place in a text at night."""
+    used = set(re.findall(r"\$labels\.(\w+)", f"{alert.summary} {alert.description}"))
+
+    assert used <= set(alert.labels)
+
+
+@every_alert
+def test_the_result_of_an_alert_has_the_labels_that_it_says(alert: Alert) -> None:
+    """They are what the link to its board, and the inhibition, rest on."""
+    for label in alert.labels:
+        assert re.search(rf"by \([^)]*\b{label}\b", alert.expr), label
+
+
+@every_alert
+def test_an_alert_says_what_to_do(alert: Alert) -> None:
+    """What it means, the command, the board, the runbook."""
+    annotations = alert.rule["annotations"]
+
+    assert set(annotations) == {"summary", "description", "command", "dashboard", "runbook_url"}
+    assert annotations["command"].startswith("gluellm-pools doctor")
+    assert annotations["runbook_url"] == f"{config.RUNBOOK_BASE}/{alert.name}.md"
+    assert re.match(r"/d/gluellm-\w+\?var-", annotations["dashboard"])
+
+
+@every_name
+def test_the_runbook_has_its_sections_in_order(name: str) -> None:
+    """Whoever is paged finds the same thing at the same place."""
+    text = (RUNBOOKS / f"{name}.md").read_text()
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+
+    assert text.startswith(f"# {name}\n")
+    assert tuple(headings) == SECTIONS
+
+
+@every_name
+def test_the_runbook_begins_with_the_command(name: str) -> None:
+    """Before anything is explained."""
+    before_the_second, _, _ = (RUNBOOKS / f"{name}.md").read_text().partition(SECTIONS[1])
+
+    assert "gluellm-pools doctor --pid" in before_the_second
+
+
+@every_name
+def test_the_runbook_says_the_thresholds_that_hold(name: str) -> None:
+    """A number that was changed in the configuration and not here misleads."""
+    text = (RUNBOOKS / f"{name}.md").read_text()
+
+    for alert in (one for one in ALERTS if one.name == name):
+        assert f"`for: {alert.hold}`" in text
+        assert alert.severity in text
+
+
+def test_the_index_leads_to_every_runbook() -> None:
+    """From a symptom."""
+    linked = set(re.findall(r"\]\((\w+)\.md\)", (RUNBOOKS / "README.md").read_text()))
+
+    assert linked == set(NAMES)
+    assert {file.stem for file in RUNBOOKS.glob("*.md")} == {*NAMES, "README"}
+
+
+@pytest.mark.parametrize("file", sorted(RUNBOOKS.glob("*.md")), ids=lambda file: file.stem)
+def test_links_of_runbooks_lead_somewhere(file: Path) -> None:
+    """To a file, and to a heading of it."""
+    for target in re.findall(r"\]\(([^)#\s]*(?:#[\w-]+)?)\)", file.read_text()):
+        path, _, heading = target.partition("#")
+        there = (file.parent / path).resolve() if path else file
+        assert there.is_file(), target
+        if heading:
+            assert heading in _anchors(there.read_text()), target
+
+
+def _anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+def test_runbooks_can_lie_elsewhere() -> None:
+    """``--runbooks URL`` is in every file that names one, and the example's address in none."""
+    files = build.generated("https://wiki.example.com/pools/")
+    texts = "".join(files.values())
+
+    assert config.RUNBOOK_BASE not in texts
+    for name in NAMES:
+        assert f"https://wiki.example.com/pools/{name}.md" in texts
+
+
+def test_all_rules_are_there_as_plain_data() -> None:
+    """For whatever wraps them, as a PrometheusRule does."""
+    found = [
+        rule.get("alert") or rule["record"] for group in rules.groups() for rule in group["rules"]
+    ]
+
+    assert found == [
+        *(one.name for one in recording.RECORDED),
+        *(one.name for one in ALERTS),
+    ]
+
+
+def test_a_case_with_an_attribute_that_a_metric_lacks_is_refused() -> None:
+    """Tests run on series that the package can emit."""
+    with pytest.raises(UnknownNameError, match=semconv.REQUEST_PHASE):
+        series(semconv.POOL_LIVE, "1", {semconv.REQUEST_PHASE: "queued"})
+
+
+def test_inhibition_names_labels_that_alerts_have() -> None:
+    """In the example for Alertmanager."""
+    text = (build.ROOT / "dev/alertmanager/alertmanager.yaml").read_text()
+    page = next(alert for alert in ALERTS if alert.severity == CRITICAL)
+
+    equal = set(re.findall(r"\w+", re.findall(r"equal: \[(.+)\]", text)[0]))
+    assert equal == {*config.SERVICE, label_name(semconv.PROVIDER_NAME)}
+    assert equal <= set(page.labels)
