@@ -1,0 +1,188 @@
+"""How the boards are laid out, and what each panel tells beside its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from gluellm_dashboards import boards, config
+from gluellm_dashboards.boards.importing import importable
+from gluellm_dashboards.rules.alerts import ALERTS
+from gluellm_dashboards.style import NEUTRAL
+
+from .reading import FILES, document, panels
+
+COLUMNS = 24
+EACH = pytest.mark.parametrize(
+    "board", [document(file) for file in FILES], ids=lambda board: board["uid"]
+)
+
+
+def links_of(node: object) -> Iterator[str]:
+    """The addresses anywhere in a document."""
+    if isinstance(node, dict):
+        if isinstance(node.get("url"), str):
+            yield node["url"]
+        for value in node.values():
+            yield from links_of(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from links_of(value)
+
+
+def test_there_are_the_four_boards_that_answer_a_question_each() -> None:
+    """By the addresses that alerts, links and people know them by."""
+    found = {board["uid"] for board in map(document, FILES)}
+    assert found == {"gluellm-overview", "gluellm-pool", "gluellm-provider", "gluellm-fleet"}
+
+
+def test_titles_of_boards_differ() -> None:
+    """Grafana refuses two boards of one title in a folder."""
+    titles = [document(file)["title"] for file in FILES]
+    assert len(set(titles)) == len(titles)
+
+
+@EACH
+def test_ids_and_titles_of_panels_differ(board: dict[str, Any]) -> None:
+    """Links go by the id, and people by the title."""
+    for key in ("id", "title"):
+        found = [panel[key] for panel in board["panels"]]
+        assert len(set(found)) == len(found)
+
+
+@EACH
+def test_panels_stay_within_the_grid_and_do_not_overlap(board: dict[str, Any]) -> None:
+    """Each has a place of its own, as wide as the grid at most."""
+    places = [panel["gridPos"] for panel in board["panels"]]
+    for place in places:
+        assert place["w"] > 0
+        assert place["h"] > 0
+        assert 0 <= place["x"] <= COLUMNS - place["w"]
+    for one, other in combinations(places, 2):
+        beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+        above = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+        assert beside or above, (one, other)
+
+
+@EACH
+def test_rows_of_panels_are_filled(board: dict[str, Any]) -> None:
+    """No hole in the middle: panels that begin at one height are as wide as the grid together."""
+    for height in {panel["gridPos"]["y"] for panel in board["panels"]}:
+        widths = [p["gridPos"]["w"] for p in board["panels"] if p["gridPos"]["y"] == height]
+        assert sum(widths) == COLUMNS
+
+
+@EACH
+def test_every_panel_tells_how_to_read_it(board: dict[str, Any]) -> None:
+    """A description of some length, a unit, and words of its own for no data."""
+    for panel in panels(board):
+        assert len(panel["description"]) > 10
+        if panel["type"] == "text":
+            continue
+        defaults = panel["fieldConfig"]["defaults"]
+        assert defaults["unit"]
+        assert defaults["noValue"]
+        assert defaults["noValue"] != "0"
+        assert defaults["thresholds"]["steps"]
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+
+
+@EACH
+def test_a_number_without_data_has_no_colour_of_health(board: dict[str, Any]) -> None:
+    """Nothing reported is neutral; green begins with the value 0."""
+    for panel in panels(board):
+        if panel["type"] in {"stat", "bargauge"}:
+            steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+            assert steps[0] == {"color": NEUTRAL, "value": None}
+            assert steps[1]["value"] == 0
+
+
+@EACH
+def test_columns_of_tables_have_a_unit_and_a_name(board: dict[str, Any]) -> None:
+    """Each query of a table is renamed, and each name has its unit."""
+    for panel in panels(board):
+        if panel["type"] != "table":
+            continue
+        organized = panel["transformations"][-1]["options"]["renameByName"]
+        units = {
+            override["matcher"]["options"]
+            for override in panel["fieldConfig"]["overrides"]
+            for wanted in override["properties"]
+            if wanted["id"] == "unit"
+        }
+        for target in panel["targets"]:
+            assert organized[f"Value #{target['refId']}"] in units
+
+
+@EACH
+def test_links_lead_to_boards_and_runbooks_that_exist(board: dict[str, Any]) -> None:
+    """A board by its uid, with variables that it has; a runbook by the name of an alert."""
+    known = {found["uid"]: found for found in map(document, FILES)}
+    alerts = {alert.name for alert in ALERTS}
+    addresses = list(links_of(board))
+    assert addresses
+    for address in filter(None, addresses):
+        if address.startswith(config.RUNBOOK_BASE):
+            assert address.removeprefix(f"{config.RUNBOOK_BASE}/").removesuffix(".md") in alerts
+            continue
+        there = urlsplit(address)
+        variables = {
+            variable["name"]
+            for variable in known[there.path.removeprefix("/d/")]["templating"]["list"]
+        }
+        chosen = {
+            key.removeprefix("var-") for key in parse_qs(there.query) if key.startswith("var-")
+        }
+        assert chosen <= variables
+
+
+@EACH
+def test_every_board_leads_to_the_others(board: dict[str, Any]) -> None:
+    """By the tag, with the variables and the time."""
+    assert config.TAG in board["tags"]
+    (link,) = [link for link in board["links"] if link["type"] == "dashboards"]
+    assert link["tags"] == [config.TAG]
+    assert link["includeVars"]
+    assert link["keepTime"]
+
+
+@EACH
+def test_durations_show_exemplars(board: dict[str, Any]) -> None:
+    """A line of quantiles leads to the traces behind it; nothing else asks for any."""
+    for panel in panels(board):
+        for target in panel.get("targets", []):
+            of_time = "histogram_quantile(" in target["expr"] and not target.get("instant")
+            assert target.get("exemplar", False) == of_time
+
+
+@EACH
+def test_nothing_is_filled_in_that_only_an_import_fills_in(board: dict[str, Any]) -> None:
+    """A provisioned file has no inputs: what they would fill in would stay as it is."""
+    assert "__inputs" not in board
+    assert "${DS_" not in str(board)
+
+
+@EACH
+def test_an_import_by_hand_asks_for_the_data_source(board: dict[str, Any]) -> None:
+    """Its form has one input, which chooses the variable; the board itself stays as it is."""
+    before = str(board)
+    found = importable(board)
+    (wanted,) = found["__inputs"]
+    (variable,) = [one for one in found["templating"]["list"] if one["type"] == "datasource"]
+    assert variable["current"]["value"] == f"${{{wanted['name']}}}"
+    required = {one["id"] for one in found["__requires"] if one["type"] == "panel"}
+    assert required == {panel["type"] for panel in panels(board)}
+    assert found["panels"] == board["panels"]
+    assert str(board) == before
+
+
+def test_files_are_what_the_source_says() -> None:
+    """The committed boards are those that the source makes."""
+    made = boards.files()
+    assert {file.name: file.read_text() for file in FILES} == {
+        path.removeprefix("grafana/"): text for path, text in made.items()
+    }

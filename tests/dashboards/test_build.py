@@ -1,0 +1,115 @@
+"""What `build.py` does with files that differ, and with a source that is wrong."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gluellm_dashboards import boards, build
+from gluellm_dashboards.boards.board import Board, Row
+from gluellm_dashboards.naming import UnknownNameError
+from gluellm_dashboards.panels import Line, lines
+from gluellm_dashboards.signals.signal import now, signal
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the generated files, which `build.py` takes for its own."""
+    copy = tmp_path / "dashboards"
+    for part in ("grafana", "prometheus", "kubernetes", "runbooks"):
+        if (build.ROOT / part).exists():
+            shutil.copytree(build.ROOT / part, copy / part)
+    for path, text in build.generated().items():
+        (copy / path).parent.mkdir(parents=True, exist_ok=True)
+        (copy / path).write_text(text)
+    monkeypatch.setattr(build, "ROOT", copy)
+    # Defaults hold the folder that was there when they were defined.
+    for function in (build.differences, build.write):
+        monkeypatch.setattr(function, "__defaults__", (copy,))
+    return copy
+
+
+def test_check_passes_on_what_was_written(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing to say, and nothing written."""
+    assert build.main(["--check"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_check_fails_on_a_board_that_was_edited(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The difference is shown, and what to do; the file stays as it is."""
+    file = root / "grafana" / "gluellm-pool.json"
+    edited = file.read_text().replace("Why are connections closed?", "Closed")
+    file.write_text(edited)
+    assert build.main(["--check"]) == 1
+    said = capsys.readouterr().err
+    assert "gluellm-pool.json" in said
+    assert "make dashboards" in said
+    assert file.read_text() == edited
+
+
+def test_check_fails_on_a_board_that_is_missing(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that was never written is a difference too."""
+    (root / "grafana" / "gluellm-fleet.json").unlink()
+    assert build.main(["--check"]) == 1
+    assert "gluellm-fleet.json" in capsys.readouterr().err
+
+
+def test_check_fails_on_a_board_without_a_source(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A board that lies among them and that nobody would keep up to date."""
+    (root / "grafana" / "old.json").write_text("{}")
+    assert build.main(["--check"]) == 1
+    assert "old.json has no source" in capsys.readouterr().err
+
+
+def test_what_provisions_the_boards_is_no_stray(root: Path) -> None:
+    """It lies below the boards' folder and is not removed by a build."""
+    other = root / "grafana" / "provisioning" / "dashboards" / "mine.yaml"
+    other.parent.mkdir(parents=True, exist_ok=True)
+    other.write_text("apiVersion: 1\n")
+    assert build.main([]) == 0
+    assert other.exists()
+    assert build.main(["--check"]) == 0
+
+
+def test_a_build_writes_what_differs_and_removes_strays(root: Path) -> None:
+    """After it a check has nothing to say."""
+    (root / "grafana" / "old.json").write_text("{}")
+    (root / "grafana" / "gluellm-pool.json").unlink()
+    assert build.main([]) == 0
+    assert not (root / "grafana" / "old.json").exists()
+    assert build.main(["--check"]) == 0
+
+
+def test_an_unknown_metric_fails_with_the_nearest_known_name(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As when a signal has a slip of the pen: nothing is written, and the message says what is."""
+
+    def misspelt() -> tuple[Board, ...]:
+        wrong = "gluellm.pool.acquire.duratoin"
+        found = signal("wrong", "Wrong?", f"max({now(wrong)})", "Nothing.", of=[wrong])
+        panel = lines("Wrong?", [Line(signal=found)])
+        return (Board(uid="wrong", title="Wrong", question="?", rows=[Row("", [panel])]),)
+
+    monkeypatch.setattr(boards, "boards", misspelt)
+    before = (root / "grafana" / "gluellm-pool.json").read_text()
+    assert build.main([]) == 2
+    said = capsys.readouterr().err
+    assert "there is no metric 'gluellm.pool.acquire.duratoin'" in said
+    assert "the nearest is 'gluellm.pool.acquire.duration'" in said
+    assert (root / "grafana" / "gluellm-pool.json").read_text() == before
+
+
+def test_an_unknown_attribute_fails_with_the_nearest_known_name() -> None:
+    """A label that the metric can't have would match nothing, for ever."""
+    with pytest.raises(UnknownNameError, match=r"the nearest is 'gluellm\.request\.phase'"):
+        now("gluellm.pool.request.current", {"gluellm.request.phases": "queued"})
