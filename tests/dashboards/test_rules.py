@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -279,3 +280,18 @@ def test_inhibition_names_labels_that_alerts_have() -> None:
     equal = set(re.findall(r"\w+", re.findall(r"equal: \[(.+)\]", text)[0]))
     assert equal == {*config.SERVICE, label_name(semconv.PROVIDER_NAME)}
     assert equal <= set(page.labels)
+
+
+@pytest.mark.parametrize("file", sorted(RUNBOOKS.glob("*.md")), ids=lambda file: file.stem)
+def test_panels_that_a_runbook_names_are_on_the_board(file: Path) -> None:
+    """At night nobody looks for a panel that was renamed."""
+    named = re.findall(r"\*\*(\w+): ([^*]+)\*\*", file.read_text())
+
+    for board, panel in named:
+        if (board, panel) != ("board", "panel"):
+            assert panel in _titles(board), f"{board} has no panel {panel!r}"
+
+
+def _titles(board: str) -> set[str]:
+    content = json.loads((build.ROOT / f"grafana/gluellm-{board}.json").read_text())
+    return {panel["title"] for panel in content["panels"]}

@@ -90,8 +90,8 @@ ALERTS: Final = (
         board=links.PROVIDER,
         summary=f"{_SHARE} of the requests of pool {_POOL} can't connect",
         description=(
-            f"Within {config.RATE_WINDOW}, {_SHARE} of all requests ended because no connection could "
-            "be established. Whether it is DNS, a refusal, a firewall or TLS stands on the "
+            f"Within {config.RATE_WINDOW}, {_SHARE} of all requests ended because no connection "
+            "could be established. Whether it is DNS, a refusal, a firewall or TLS stands on the "
             "provider's board."
         ),
     ),

@@ -1,0 +1,1 @@
+"""The rules in real programs: promtool, Prometheus, Alertmanager."""
