@@ -1,4 +1,4 @@
-// Written by `make dashboards` from gluellm_dashboards/kubernetes.py; never edit it here.
+// Written by `make dashboards` from gluellm_dashboards/elsewhere.py; never edit it here.
 {
   grafanaDashboardFolder: 'GlueLLM pools',
   grafanaDashboards+:: {

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from . import boards, config, kubernetes, rules
+from . import boards, config, elsewhere, kubernetes, rules
 from .naming import UnknownNameError
 
 ROOT: Final = Path(__file__).parents[1]
-PARTS: Final = (boards, rules, kubernetes)
+PARTS: Final = (boards, rules, kubernetes, elsewhere)
 """Each has ``files()``, by paths below `ROOT`, and ``FOLDERS``, where nothing else may lie:
 folders with all that is in them, or patterns."""
 _MOST_LINES: Final = 20

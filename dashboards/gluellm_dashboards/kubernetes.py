@@ -1,4 +1,4 @@
-"""What is applied to Kubernetes, and what is made of the same for other tools, as files."""
+"""What is applied to Kubernetes, as files."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from typing import Any, Final
 
 from . import boards, config, rules, yaml_text
 
-FOLDERS: Final[tuple[str, ...]] = ("kubernetes", "mimir", "mixin.libsonnet")
+FOLDERS: Final[tuple[str, ...]] = ("kubernetes",)
 """Where nothing but generated files lies."""
 NAME: Final = "gluellm-pools"
-"""Of the PrometheusRule and of the namespace of rules."""
-_MOST_RULES: Final = 20
-"""Mimir's default limit for the rules of one group."""
-_SOURCE: Final = "gluellm_dashboards/kubernetes.py"
+"""Of the PrometheusRule."""
 
 
 def files() -> Mapping[str, str]:
@@ -26,8 +23,6 @@ def files() -> Mapping[str, str]:
         "kubernetes/kustomization.yaml": _written(kustomization(resources)),
         **{f"kubernetes/{name}": _written(content) for name, content in config_maps.items()},
         "kubernetes/prometheus-rule.yaml": _written(prometheus_rule()),
-        "mimir/rules.yaml": _written(mimir_rules()),
-        "mixin.libsonnet": mixin([board["uid"] for board in documents]),
     }
 
 
@@ -66,43 +61,5 @@ def prometheus_rule() -> dict[str, Any]:
     }
 
 
-def mimir_rules() -> dict[str, Any]:
-    """The rules for ``mimirtool rules load``, in groups that Mimir takes."""
-    groups = [part for group in rules.groups() for part in _parts(group)]
-    return {"namespace": NAME, "groups": groups}
-
-
-def _parts(group: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = group["rules"]
-    if len(found) <= _MOST_RULES:
-        return [dict(group)]
-    starts = range(0, len(found), _MOST_RULES)
-    return [
-        {**group, "name": f"{group['name']}-{number}", "rules": found[start : start + _MOST_RULES]}
-        for number, start in enumerate(starts, 1)
-    ]
-
-
-def mixin(uids: Iterable[str]) -> str:
-    """Boards and rules as monitoring mixins have them."""
-    imports = "\n".join(f"    '{uid}.json': import 'grafana/{uid}.json'," for uid in uids)
-    return (
-        f"// Written by `make dashboards` from {_SOURCE}; never edit it here.\n"
-        "{\n"
-        f"  grafanaDashboardFolder: '{config.FOLDER}',\n"
-        "  grafanaDashboards+:: {\n"
-        f"{imports}\n"
-        "  },\n"
-        f"  prometheusRules+:: {_groups('recording')},\n"
-        f"  prometheusAlerts+:: {_groups('alerts')},\n"
-        "}\n"
-    )
-
-
-def _groups(name: str) -> str:
-    # Added to, so that a mixin keeps its rules where several are put together.
-    return f"{{ groups+: std.parseYaml(importstr 'prometheus/{name}.yaml').groups }}"
-
-
 def _written(content: object) -> str:
-    return yaml_text.written(content, _SOURCE)
+    return yaml_text.written(content, "gluellm_dashboards/kubernetes.py")
