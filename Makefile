@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Further arguments for the target's command: make test ARGS="-k queued -x"
 ARGS ?=
 
-.PHONY: dashboard-preview help demo test e2e-tools lint format types bench peer-suites score e2e-faults arrival-table contract-table census incident alert-matrix docs dashboards check-generated architecture clean
+.PHONY: dashboard-preview help demo test e2e-tools lint format types bench peer-suites score e2e-faults arrival-table contract-table census incident alert-matrix docs boards-scale dashboards check-generated architecture clean
 
 help:
 	@echo "make demo             the pools of real any-llm calls, live, against a fake provider (about 1 min, the first time also installs)"
@@ -22,6 +22,7 @@ help:
 	@echo "make score            how often diagnose names the cause: 200 runs of real load (about 8 minutes)"
 	@echo "make e2e-faults       what a Collector that is down, hangs or refuses does to a program (needs e2e-tools; about 2 minutes)"
 	@echo "make arrival-table    every metric on every way into a store: counted = stored (needs e2e-tools; about 1 min)"
+	@echo "make boards-scale     every query of every board over 1 000 programs of 5 providers, timed (needs e2e-tools; half an hour the first time)"
 	@echo "make contract-table   the contract suite: scenario by library, and why one does not apply (about 5 min)"
 	@echo "make census           one call of each provider against a fake one, into docs/providers.md (about 1 min)"
 	@echo "make incident         replays incidents by real load into a real Prometheus with the alerts, to look at (needs e2e-tools)"
@@ -92,6 +93,9 @@ e2e-faults: $(VENV)/.installed-dev
 
 arrival-table: $(VENV)/.installed-dev
 	PYTHONPATH=tests $(BIN)/python -m e2e.arrival $(ARGS)
+
+boards-scale: $(VENV)/.installed-dev
+	PYTHONPATH=tests:dashboards $(BIN)/python -m scale $(ARGS)
 
 contract-table: $(VENV)/.installed-dev
 	PYTHONPATH=tests $(BIN)/python -m contract.table $(ARGS)

@@ -1,0 +1,113 @@
+"""``make boards-scale``: the time of every query of every board, over many instances.
+
+The store of a size is built once and kept in ``.cache/scale``; ``--clean`` removes all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from . import telling
+from .blocks import remove
+from .building import CACHE, RULES, Built, Size, built
+from .evaluation import Group, evaluated
+from .queries import boards
+from .store import BlockStore
+from .template import OURS
+from .timing import Timed, timed
+
+_CHOSEN: Mapping[str, str] = {"provider": "openai", "pool": "openai"}
+"""What somebody has chosen who looks into one pool."""
+_NARROWED = ("gluellm-pool", "gluellm-provider")
+"""Boards that are opened for one pool or provider."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0, or with ``--check`` 1 where a budget is missed."""
+    parser = argparse.ArgumentParser(prog="scale", description=__doc__)
+    parser.add_argument("--instances", type=int, default=Size().instances, help="default: 1000")
+    parser.add_argument("--hours", type=float, default=24, help="of data; default: 24")
+    parser.add_argument(
+        "--dense-hours",
+        type=float,
+        default=3,
+        help="of raw samples at the end, each minute; before, recorded series only; default: 3",
+    )
+    parser.add_argument("--repeats", type=int, default=3, help="of each query; default: 3")
+    parser.add_argument("--only", action="append", help="a board; can be given several times")
+    parser.add_argument("--no-rules", action="store_true", help="do not evaluate the rules")
+    parser.add_argument("--check", action="store_true", help="exit with 1 for a missed budget")
+    parser.add_argument("--clean", action="store_true", help="remove all stores, and end")
+    options = parser.parse_args(arguments)
+    if options.clean:
+        remove(CACHE)
+        return 0
+    size = Size(options.instances, round(options.dense_hours * 60), round(options.hours * 60))
+    print(f"{size.instances} instances; {os.cpu_count()} CPUs; {time.strftime('%Y-%m-%d')}")
+    there = built(size)
+    with TemporaryDirectory(dir=CACHE) as name:
+        folder = Path(name)
+        _print_store(size, there, folder)
+        groups = [] if options.no_rules else _rules(there, folder)
+        if groups:
+            print(telling.of_rules(groups), "\n", flush=True)
+        queries = _queries(there, folder, options.repeats, options.only)
+    met = _print_queries(queries) and all(group.met for group in groups)
+    return int(options.check and not met)
+
+
+def _rules(there: Built, folder: Path) -> list[Group]:
+    if time.time() > there.end - 300:
+        print("The store ended before now, so rules find nothing in it: --clean builds it anew.")
+        return []
+    return evaluated(there.data, folder, sorted(RULES.parent.glob("*.yaml")))
+
+
+def _queries(
+    there: Built, folder: Path, repeats: int, only: Sequence[str] | None
+) -> dict[str, list[Timed]]:
+    """By what is chosen on the boards."""
+    chosen = [board for board in boards() if not only or board.name in only]
+    store = BlockStore(folder / "asked", there.data)
+    everything = [asked for board in chosen for asked in board.asked(there.end)]
+    narrowed = [
+        asked
+        for board in chosen
+        if board.name in _NARROWED
+        for asked in board.asked(there.end, _CHOSEN)
+    ]
+    found = {"as they open": timed(store, everything, repeats)}
+    if narrowed:
+        found["for one pool"] = timed(store, narrowed, repeats)
+    return found
+
+
+def _print_store(size: Size, there: Built, folder: Path) -> None:
+    hours = size.dense_minutes / 60
+    print(f"{size.minutes / 60:g} h of recorded series; {hours:g} h of raw ones, each minute.")
+    print("Built in " + ", ".join(f"{s:.0f} s {what}" for what, s in there.seconds.items()) + ".\n")
+    store = BlockStore(folder / "counted", there.data)
+    store.start()
+    try:
+        (row,) = store.query(f"count({OURS})", there.end)
+    finally:
+        store.stop()
+    print(telling.of_series(there, size.instances, int(row["value"][1])), "\n", flush=True)
+
+
+def _print_queries(queries: Mapping[str, list[Timed]]) -> bool:
+    for which, of_which in queries.items():
+        print(f"Boards {which}\n\n{telling.of_queries(of_which)}\n")
+    text, met = telling.summary([one for of_which in queries.values() for one in of_which])
+    print(text)
+    return met
+
+
+if __name__ == "__main__":
+    sys.exit(main())

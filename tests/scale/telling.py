@@ -1,0 +1,115 @@
+"""The tables, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .building import Built
+from .evaluation import Group
+from .template import BUDGET
+from .timing import FLEET_BUDGET, P95_BUDGET, Timed, share
+
+_VERDICTS = {True: "met", False: "NOT MET"}
+_FLEET = "gluellm-fleet"
+_TITLE_WIDTH = 44
+
+
+def of_series(built: Built, instances: int, stored: int) -> str:
+    """Series of one program beside the budget, and how many the store has."""
+    own = built.series.get("", 0)
+    providers = {name: count for name, count in sorted(built.series.items()) if name}
+    worst = max(providers.values())
+    each = own + sum(providers.values())
+    told = ", ".join(f"{count} {name}" for name, count in providers.items())
+    formula = " + ".join(map(str, (own, *providers.values())))
+    verdict = _VERDICTS[worst <= BUDGET]
+    return (
+        f"Series of one program, of real calls: {told}; {own} of the process.\n"
+        f"The most of a provider: {worst} of {BUDGET}: {verdict}.\n"
+        f"A program: {formula} = {each}; {instances} of them: {each * instances}. "
+        f"Prometheus has {stored} at the end."
+    )
+
+
+def of_queries(queries: Sequence[Timed]) -> str:
+    """All queries, the slowest first."""
+    rows: list[tuple[str, ...]] = [
+        ("board", "panel", "step", "series", "samples", "cold ms", "ms", "worst ms", "")
+    ]
+    for one in sorted(queries, key=lambda timed: -timed.median):
+        rows.append(
+            (
+                one.asked.board,
+                one.asked.panel[:_TITLE_WIDTH],
+                f"{one.asked.step} s" if one.asked.step else "-",
+                str(one.touched),
+                str(one.warm[0].samples if one.warm else 0),
+                *(f"{seconds * 1000:.0f}" for seconds in (one.cold.seconds, one.median, one.worst)),
+                one.error[:80],
+            )
+        )
+    return _table(rows, left=2)
+
+
+def summary(queries: Sequence[Timed]) -> tuple[str, bool]:
+    """What the budgets say, and whether they are met."""
+    medians = [one.median for one in queries]
+    cold = [one.cold.seconds for one in queries]
+    worst = max(queries, key=lambda one: one.median)
+    fleet = [one for one in queries if one.asked.board == _FLEET]
+    errors = [one for one in queries if one.error]
+    p95 = share(medians, 0.95)
+    lines = [
+        (
+            f"{len(queries)} queries: p50 {_ms(share(medians, 0.5))}, p95 {_ms(p95)} "
+            f"(budget {_ms(P95_BUDGET)}: {_VERDICTS[p95 <= P95_BUDGET]}); "
+            f"cold p95 {_ms(share(cold, 0.95))}."
+        ),
+        f"The slowest: {_ms(worst.median)}, {worst.asked.board}: {worst.asked.panel}.",
+    ]
+    met = p95 <= P95_BUDGET and not errors
+    if fleet:
+        slowest = max(fleet, key=lambda one: one.median)
+        within = slowest.median <= FLEET_BUDGET
+        met = met and within
+        lines.append(
+            f"The fleet's slowest: {_ms(slowest.median)} (budget {_ms(FLEET_BUDGET)}: "
+            f"{_VERDICTS[within]}), {slowest.asked.panel}."
+        )
+    lines += [f"REFUSED {one.asked.board}: {one.asked.panel}: {one.error}" for one in errors]
+    return "\n".join(lines), met
+
+
+def of_rules(groups: Iterable[Group]) -> str:
+    """Each group's evaluation beside its interval."""
+    rows = [("group", "every s", "takes s", "slowest s", "slowest rule", "")]
+    for one in groups:
+        rows.append(
+            (
+                one.name,
+                f"{one.interval:.0f}",
+                f"{one.seconds:.2f}",
+                f"{one.slowest_seconds:.2f}",
+                one.slowest,
+                _VERDICTS[one.met],
+            )
+        )
+    errors = [f"FAILS {error}" for one in groups for error in one.errors]
+    return "\n".join([_table(rows, left=1), *errors])
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"
+
+
+def _table(rows: Sequence[Sequence[str]], left: int) -> str:
+    """``left`` columns, and the last, begin at the left; numbers end at the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if column < left or column == len(row) - 1 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
