@@ -111,10 +111,18 @@ def draw(page: drawing.Page, data: dict[str, Any], picture: Path) -> list[str]:
     return [f"{panel['title']}: {panel['error']}" for panel in data["panels"] if panel["error"]]
 
 
+def chosen(text: str) -> tuple[str, str]:
+    """A variable and its value, of ``--var``. Raises ValueError."""
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise ValueError(f"--var {text}: write it as NAME=VALUE")
+    return name, value
+
+
 def of_store(asked: argparse.Namespace, files: Sequence[Path], page: drawing.Page) -> list[str]:
     """The boards as they are now, over somebody's data."""
     store = asking.Store(asked.prometheus)
-    given = dict(one.split("=", 1) for one in asked.var)
+    given = dict(chosen(one) for one in asked.var)
     asked.out.mkdir(parents=True, exist_ok=True)
     complaints = []
     for file in files:
@@ -157,6 +165,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (drawing.DrawingError, ValueError, OSError) as error:
+    except (drawing.DrawingError, asking.RefusedError, ValueError, OSError) as error:
         print(f"dashboard-preview: {error}", file=sys.stderr)
         sys.exit(2)

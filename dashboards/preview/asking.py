@@ -21,7 +21,7 @@ _MARKS_STEP: Final = "60s"
 
 
 class RefusedError(Exception):
-    """Prometheus said no, and why."""
+    """Prometheus said no, and why; or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Store:
     url: str
 
     def ask(self, path: str, **parameters: str) -> Any:
-        """The ``data`` of an answer. Raises RefusedError, and OSError where nobody answers."""
+        """The ``data`` of an answer. Raises RefusedError."""
         query = urllib.parse.urlencode({k.rstrip("_"): v for k, v in parameters.items()})
         try:
             with urllib.request.urlopen(
@@ -41,6 +41,8 @@ class Store:
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")
             raise RefusedError(f"{error.code}: {said}") from error
+        except urllib.error.URLError as error:
+            raise RefusedError(f"{self.url} doesn't answer: {error.reason}") from error
 
     def over(self, expression: str, span: Span, step: float) -> list[Json]:
         """The series of a range query."""
@@ -84,9 +86,17 @@ class Variable:
 def variables(
     board: Json, given: Mapping[str, str], store: Store, span: Span
 ) -> Iterator[Variable]:
-    """Each as given, else as the board has it, else the first that there is, in their order."""
+    """Each as given, else as the board has it, else the first that there is, in their order.
+
+    Raises ValueError where one is given that the board doesn't have.
+    """
     values: dict[str, str] = {}
-    for one in board.get("templating", {}).get("list", []):
+    listed = board.get("templating", {}).get("list", [])
+    names = [one["name"] for one in listed]
+    for name in given:
+        if name not in names:
+            raise ValueError(f"{board['title']} has no variable {name!r}: {', '.join(names)}")
+    for one in listed:
         known = _known(one, values, store, span)
         chosen = _chosen(one, given.get(one["name"]), known)
         several = one.get("multi") or one.get("includeAll")
