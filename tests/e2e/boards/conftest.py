@@ -1,0 +1,20 @@
+"""The demo, played once for all tests of the boards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from .playing import Story, arrived, played
+from .recording import record
+
+
+@pytest.fixture(scope="session")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """What was played, with the stores that it went to."""
+    pytest.importorskip("any_llm")
+    with played(tmp_path_factory.mktemp("boards")) as story:
+        arrived(story)
+        record(story)
+        yield story

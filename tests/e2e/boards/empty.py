@@ -1,0 +1,82 @@
+"""Which queries may say nothing, and until when: whatever is not named here has data at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from opentelemetry.instrumentation.gluellm.cli.demo.acts import SCENARIOS
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Metric
+
+from .playing import VICTORIA_METRICS, Way
+
+_WITH_HTTP2: Final = ("http2-stuck", "comes with the first HTTP/2 connection")
+_WITH_A_CLOSE: Final = ("churn", "comes with the first connection that is closed")
+NEVER: Final = {
+    semconv.CONNECTION_TLS_DURATION: "the demo's providers have no TLS",
+    semconv.CHANNEL_CURRENT: "gRPC's, and no SDK of the demo is on it",
+    semconv.CHANNEL_TIME: "gRPC's, and no SDK of the demo is on it",
+    semconv.INSTRUMENTATION_ERRORS: "comes with the first failure of our own, and there is none",
+}
+"""Metrics that the demo does not have, and why."""
+FROM: Final = {
+    semconv.CONNECTION_CLOSED: _WITH_A_CLOSE,
+    semconv.CONNECTION_DURATION: _WITH_A_CLOSE,
+    semconv.CONNECTION_REQUESTS: _WITH_A_CLOSE,
+    semconv.REQUEST_TIME_IN_QUEUE: ("saturated", "comes with the first request that waits"),
+    semconv.STREAM_ACQUIRE_DURATION: _WITH_HTTP2,
+    semconv.STREAM_ACTIVE: _WITH_HTTP2,
+    semconv.STREAM_MAX: _WITH_HTTP2,
+    semconv.STREAM_ORPHANED: _WITH_HTTP2,
+}
+"""Metrics that begin with an event, the act that has it at the latest, and which event."""
+_NOT_OF_NOTHING: Final = "a quantile of nothing is no answer there, where Prometheus says NaN"
+ONLY: Final = {
+    (VICTORIA_METRICS, semconv.CONNECTION_CREATE_DURATION): ("churn", _NOT_OF_NOTHING),
+    (VICTORIA_METRICS, semconv.CONNECTION_DURATION): ("churn", _NOT_OF_NOTHING),
+    (VICTORIA_METRICS, semconv.CONNECTION_REQUESTS): ("churn", _NOT_OF_NOTHING),
+    (VICTORIA_METRICS, semconv.REQUEST_TIME_IN_QUEUE): ("saturated", _NOT_OF_NOTHING),
+    (VICTORIA_METRICS, semconv.STREAM_ACQUIRE_DURATION): ("http2-stuck", _NOT_OF_NOTHING),
+}
+"""Ways and metrics of which an answer is expected in one act only, and why."""
+QUIET: Final = {
+    "Which instances are blind, to how many signals?": "it lists what is blind, and nothing is",
+}
+"""Panels that list what is wrong, and why nothing is in any act."""
+
+_NAMES: Final = {metric_name(metric): metric for metric in METRICS} | {
+    # As recorded series are called.
+    metric_name(metric).removesuffix("_total"): metric
+    for metric in METRICS
+}
+_SUFFIX: Final = re.compile(r"_(?:bucket|sum|count)$")
+_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+
+def metrics_of(expression: str) -> list[Metric]:
+    """The contract's metrics whose series an expression asks for itself."""
+    names = [_NAMES.get(word) or _NAMES.get(_SUFFIX.sub("", word)) for word in _words(expression)]
+    return list(dict.fromkeys(metric for metric in names if metric is not None))
+
+
+def acts_with_data(expression: str, way: Way, panel: str = "") -> Sequence[str]:
+    """The acts in which the query has to say something."""
+    if panel in QUIET:
+        return ()
+    metrics = metrics_of(expression)
+    if any(metric in NEVER for metric in metrics):
+        return ()
+    acts = list(SCENARIOS)
+    for metric in metrics:
+        if (way.name, metric) in ONLY:
+            return (ONLY[way.name, metric][0],)
+        if metric in FROM:
+            acts = acts[max(acts.index(FROM[metric][0]), 0) :]
+    return acts
+
+
+def _words(expression: str) -> list[str]:
+    return _NAME.findall(expression)

@@ -1,0 +1,230 @@
+"""What each act of the demo implies for what the boards show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from gluellm_dashboards.panels import Line
+from gluellm_dashboards.signals import (
+    connections,
+    pools,
+    process,
+    requests,
+    sizing,
+    streams,
+    waiting,
+)
+from gluellm_dashboards.signals.signal import Signal
+from opentelemetry.instrumentation.gluellm.cli.demo.targets import CONNECTIONS, MAX_STREAMS
+
+OPENAI, ANTHROPIC, HTTP2 = "openai", "anthropic", "openai-http2"
+_LEAKED: Final = CONNECTIONS["openai"]
+_THRESHOLD: Final = 2.0
+"""Seconds after which the demo suspects a leak."""
+
+Values = list[float]
+
+
+def highest(values: Values) -> float:
+    """What the worst moment of an act shows."""
+    return max(values, default=-math.inf)
+
+
+def lowest(values: Values) -> float:
+    """What the best moment of an act shows."""
+    return min(values, default=math.inf)
+
+
+def last(values: Values) -> float:
+    """What the end of an act shows, when rates know of nothing else any more."""
+    return values[-1] if values else math.nan
+
+
+def middle(values: Values) -> float:
+    """What most of an act shows."""
+    return sorted(values)[len(values) // 2] if values else math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Implied:
+    """One value of one act."""
+
+    act: str
+    signal: Signal
+    of: Callable[[Values], float]
+    at_least: float = -math.inf
+    at_most: float = math.inf
+    pool: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def expression(self) -> str:
+        """As the boards ask it, of one pool where one is named."""
+        return Line(signal=self.signal).expression()
+
+    def __str__(self) -> str:
+        labels = "".join(f" {value}" for value in self.labels.values())
+        return f"{self.act}: {self.signal.name}{labels} {self.pool}".strip()
+
+
+def _phase(name: str) -> dict[str, str]:
+    return {"gluellm_request_phase": name}
+
+
+def _error(name: str) -> dict[str, str]:
+    return {"error_type": name}
+
+
+IMPLIED: Final = (
+    # All is well: nobody waits, nothing fails, the time is the provider's.
+    Implied("healthy", waiting.QUEUED_NOW, middle, at_most=0),
+    Implied("healthy", waiting.WAIT_P50, last, at_most=0),
+    Implied("healthy", waiting.TIMEOUTS, highest, at_most=0),
+    Implied("healthy", connections.CONNECT_FAILURES, highest, at_most=0),
+    Implied("healthy", connections.REUSE_FAILURES, highest, at_most=0),
+    Implied("healthy", pools.LEAKS_SUSPECTED, highest, at_most=0),
+    Implied("healthy", process.BLIND_SEAMS, highest, at_most=0),
+    Implied("healthy", process.RECORDS_DROPPED, highest, at_most=0),
+    Implied("healthy", requests.SHARE_OF_PROVIDER, last, at_least=0.6),
+    Implied("healthy", connections.REUSE_SHARE, last, at_least=0.8),
+    Implied("healthy", connections.LIMIT, last, at_least=4, at_most=4, pool=ANTHROPIC),
+    # Too many callers: they queue, time out, and Little's law asks for more than there is.
+    Implied("saturated", waiting.QUEUED_NOW, highest, at_least=3, pool=OPENAI),
+    Implied("saturated", waiting.WAIT_P95, last, at_least=0.1, pool=OPENAI),
+    Implied("saturated", waiting.WAIT_P95, last, at_least=0.1, pool=ANTHROPIC),
+    Implied("saturated", waiting.OLDEST_WAITER, highest, at_least=0.05, pool=OPENAI),
+    Implied(
+        "saturated",
+        waiting.TIMEOUTS,
+        highest,
+        at_least=0.1,
+        pool=OPENAI,
+        labels={"gluellm_timeout_kind": "pool"},
+    ),
+    Implied("saturated", requests.SHARE_OF_POOL, last, at_least=0.5),
+    Implied("saturated", requests.SHARE_OF_PROVIDER, last, at_most=0.5),
+    Implied("saturated", connections.OCCUPANCY, highest, at_least=1, pool=OPENAI),
+    Implied("saturated", connections.PEAK_ACTIVE, highest, at_least=4, pool=ANTHROPIC),
+    Implied("saturated", sizing.SIZE, last, at_least=5, pool=ANTHROPIC),
+    # A slow provider: the time is its, nobody queues, and each request takes longer.
+    Implied("slow", requests.SHARE_OF_PROVIDER, last, at_least=0.8),
+    Implied("slow", requests.SHARE_OF_POOL, last, at_most=0.2),
+    Implied("slow", requests.TIME_AT_PROVIDER, last, at_least=0.4, pool=OPENAI),
+    Implied("slow", requests.LEASE_P95, last, at_least=0.4, pool=ANTHROPIC),
+    # A client per call: as many pools and connections as calls.
+    Implied("churn", pools.OPENED, last, at_least=1, pool=OPENAI),
+    Implied("churn", pools.OPENED, last, at_most=0, pool=ANTHROPIC),
+    Implied("churn", pools.CHURN, last, at_least=0.8, pool=OPENAI),
+    Implied("churn", connections.REUSE_SHARE, last, at_most=0.2, pool=OPENAI),
+    # Abandoned streams: they hold every connection, unread, and others time out.
+    Implied("leak", pools.LEAKS_SUSPECTED, highest, at_least=_LEAKED, at_most=_LEAKED, pool=OPENAI),
+    Implied(
+        "leak",
+        requests.CURRENT_BY_PHASE,
+        highest,
+        at_least=_LEAKED,
+        pool=OPENAI,
+        labels=_phase("unread"),
+    ),
+    Implied(
+        "leak",
+        requests.OLDEST_BY_PHASE,
+        highest,
+        at_least=_THRESHOLD,
+        pool=OPENAI,
+        labels=_phase("unread"),
+    ),
+    Implied("leak", requests.SHARE_OF_APPLICATION, last, at_least=0.3),
+    Implied("leak", pools.LEAKS_SUSPECTED, highest, at_most=0, pool=ANTHROPIC),
+    # HTTP/2 streams that stay taken: no stream is left, and calls are refused.
+    Implied(
+        "http2-stuck",
+        streams.ORPHANED,
+        highest,
+        at_least=MAX_STREAMS,
+        at_most=MAX_STREAMS,
+        pool=HTTP2,
+    ),
+    Implied(
+        "http2-stuck", streams.MAX, last, at_least=MAX_STREAMS, at_most=MAX_STREAMS, pool=HTTP2
+    ),
+    Implied(
+        "http2-stuck",
+        requests.OLDEST_BY_PHASE,
+        highest,
+        at_least=0.01,
+        pool=HTTP2,
+        labels=_phase("stream_queued"),
+    ),
+    Implied(
+        "http2-stuck",
+        requests.ERRORS,
+        highest,
+        at_least=0.1,
+        pool=HTTP2,
+        labels=_error("protocol_error"),
+    ),
+    # A blocked loop.
+    Implied("blocked-loop", process.EVENT_LOOP_LAG, highest, at_least=0.2),
+    # One provider is silent, the other one refuses.
+    Implied(
+        "failures",
+        waiting.TIMEOUTS,
+        highest,
+        at_least=0.1,
+        pool=OPENAI,
+        labels={"gluellm_timeout_kind": "read"},
+    ),
+    Implied("failures", connections.CONNECT_FAILURES, highest, at_least=0.1, pool=ANTHROPIC),
+    Implied("failures", connections.CONNECT_FAILURES, highest, at_most=0, pool=OPENAI),
+    Implied(
+        "failures",
+        connections.CONNECT_FAILURES_BY_KIND,
+        highest,
+        at_least=0.1,
+        pool=ANTHROPIC,
+        labels=_error("connection_error"),
+    ),
+    Implied(
+        "failures",
+        requests.ERRORS,
+        highest,
+        at_least=0.1,
+        pool=OPENAI,
+        labels=_error("read_timeout"),
+    ),
+    # Both are back.
+    Implied("recovery", connections.OPENED, highest, at_least=0.1, pool=ANTHROPIC),
+    Implied("recovery", connections.CONNECT_FAILURES, last, at_most=0, pool=ANTHROPIC),
+    Implied(
+        "recovery",
+        requests.REQUESTS_BY_STATUS,
+        last,
+        at_least=0.5,
+        pool=ANTHROPIC,
+        labels={"http_response_status_code": "200"},
+    ),
+    Implied("recovery", waiting.QUEUED_NOW, middle, at_most=0),
+)
+
+ALERTS: Final = {
+    "GlueLLMPoolTimeouts": ("saturated", "healthy"),
+    "GlueLLMWaitNearTimeout": ("saturated", "healthy"),
+    "GlueLLMConnectionLeakSuspected": ("leak", "churn"),
+    "GlueLLMConnectFailures": ("failures", "http2-stuck"),
+    "GlueLLMHttp2StreamsOrphaned": ("http2-stuck", "leak"),
+    "GlueLLMEventLoopBlocked": ("blocked-loop", "healthy"),
+    "GlueLLMReuseFailures": ("http2-stuck", "healthy"),
+}
+"""Alerts whose expression holds in an act, and one in which it does not. Without their ``for``."""
+NO_ALERTS: Final = {
+    "GlueLLMRequestsStuck": "nobody waits for 30 s",
+    "GlueLLMBlind": "every signal works, and the program reports to its end",
+    "GlueLLMPoolAnomaly": "none of the libraries' faults is met",
+    "GlueLLMLimitDiffers": "there is one instance",
+    "GlueLLMClientChurn": "within 5 min the same pools serve many calls of other acts",
+}
+"""Alerts whose expression holds in no act, and why. The matrix of `incidents` has them all."""

@@ -1,0 +1,176 @@
+"""The demo is played once, and its data arrives in every store."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from opentelemetry.instrumentation.gluellm.cli.demo.acts import SCENARIOS
+from support.waiting import wait_until
+
+from ..programs import Prometheus, Stack, Store
+from .rules import RULES
+
+INTERVAL: Final = 0.5
+"""Seconds between two exports, and between two scrapes."""
+WINDOW: Final = 3.0
+"""Seconds that rates look back: more than four intervals, and no longer than an act."""
+VICTORIA_METRICS: Final = "VictoriaMetrics, OTLP"
+READER: Final = "PrometheusMetricReader"
+WAYS: Final = (
+    "Collector, scraped",
+    "Prometheus, OTLP",
+    "Prometheus, native histograms",
+    VICTORIA_METRICS,
+    READER,
+)
+"""All ways at once, for one and the same program."""
+_SECONDS: Final = 45.0
+"""Of the whole story."""
+_DELAY: Final = 2 * INTERVAL
+"""Until what a program does has arrived everywhere."""
+_SERVICE, _INSTANCE, _VERSION = "checkout", "checkout-1", "1.4.0"
+_PULLED: Final = "pulled"
+_TESTS: Final = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way from the program into a store."""
+
+    name: str
+    store: Store
+    job: str
+    """What the service is called there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """When an act went on, in seconds since the epoch, as stores show it."""
+
+    began: float
+    ended: float
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What was played."""
+
+    ways: tuple[Way, ...]
+    periods: Mapping[str, Period]
+    """By act."""
+    output: str
+    """What the demo printed."""
+
+    @property
+    def began(self) -> float:
+        """Of the first act."""
+        return min(period.began for period in self.periods.values())
+
+    @property
+    def ended(self) -> float:
+        """Of the last act."""
+        return max(period.ended for period in self.periods.values())
+
+
+@contextlib.contextmanager
+def played(folder: Path) -> Iterator[Story]:
+    """Play it; the stores can be asked until the context is left."""
+    stack = Stack(folder / "stack")
+    native = Prometheus("prometheus_native", folder / "stack")
+    with contextlib.ExitStack() as exits:
+        exits.callback(native.stop)
+        exits.callback(stack.stop)
+        for store in (stack.prometheus_scraping, stack.prometheus_otlp, native):
+            store.load_rules(*RULES.glob("*.yaml"))
+        stack.start()
+        stack.prometheus_scraping.scrape("collector", stack.collector.ports["scrape"], INTERVAL)
+        native.start()
+        stores = (
+            stack.prometheus_scraping,
+            stack.prometheus_otlp,
+            native,
+            stack.victoria_metrics,
+            stack.prometheus_scraping,
+        )
+        ways = tuple(
+            Way(name, store, _PULLED if name == READER else _SERVICE)
+            for name, store in zip(WAYS, stores, strict=True)
+        )
+        with _program(stack.collector.http_endpoint, native.otlp_endpoint) as process:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            stack.prometheus_scraping.scrape(
+                "programs", port, INTERVAL, job=_PULLED, instance=_INSTANCE
+            )
+            periods, output = _listen(process)
+        yield Story(ways, periods, output)
+
+
+@contextlib.contextmanager
+def _program(endpoint: str, native: str) -> Iterator[subprocess.Popen[str]]:
+    told = {"native": native, "interval": INTERVAL, "seconds": _SECONDS}
+    kept = {name: v for name, v in os.environ.items() if not name.startswith("OTEL_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "e2e.boards.program", json.dumps(told)],
+        env={
+            **kept,
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(_TESTS), kept.get("PYTHONPATH")))),
+            "PYTHONUNBUFFERED": "1",
+            "COLUMNS": "100",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+            "OTEL_METRIC_EXPORT_INTERVAL": f"{INTERVAL * 1000:.0f}",
+            "OTEL_PYTHON_GLUELLM_METRICS": "full",
+            "OTEL_PYTHON_GLUELLM_TIME_IN_QUEUE": "true",
+            "OTEL_SERVICE_NAME": _SERVICE,
+            "OTEL_RESOURCE_ATTRIBUTES": f"service.instance.id={_INSTANCE},"
+            f"service.version={_VERSION},k8s.cluster.name=one,k8s.namespace.name=agents",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _listen(process: subprocess.Popen[str]) -> tuple[dict[str, Period], str]:
+    assert process.stdout is not None
+    periods: dict[str, Period] = {}
+    output: list[str] = []
+    act, began = "", 0.0
+    for line in process.stdout:
+        output.append(line)
+        if found := re.match(r"act \d+ of \d+: ([\w-]+)", line):
+            act, began = found[1], time.time()
+        elif line.startswith(("seen: ", "NOT SEEN: ")):
+            periods[act] = Period(began + _DELAY, time.time() + INTERVAL)
+    text = "".join(output)
+    assert process.wait(60) == 0, text
+    assert periods.keys() == SCENARIOS.keys(), text
+    assert "NOT SEEN" not in text, text
+    return periods, text
+
+
+def arrived(story: Story) -> None:
+    """Wait until the end of the story is in every store."""
+    for way in story.ways:
+        query = f'gluellm_pool_live{{job="{way.job}"}}'
+        wait_until(
+            lambda way=way, query=query: bool(way.store.query(query, story.ended - WINDOW)),
+            way.name,
+        )

@@ -1,0 +1,155 @@
+"""Every query of every board and rule, on every way, says what the act of the demo implies."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.verify.boards import Board, label_query
+
+from .asking import STEP, ask, ask_between, boards, filled, questions_of
+from .empty import FROM, NEVER, QUIET, acts_with_data, metrics_of
+from .implied import ALERTS, IMPLIED, NO_ALERTS, Implied
+from .playing import READER, WAYS, Story, Way
+from .rules import alerts, recording_rules
+
+pytestmark = pytest.mark.timeout(300)  # the story is played before the first test
+
+BOARDS = boards()
+NARROWEST = max(BOARDS, key=lambda board: len(board.variables))
+"""The board whose variables all signals can be filled in with."""
+_HOUR = 3600.0
+_MOMENT = 2.0
+"""Seconds."""
+
+
+@pytest.fixture(params=WAYS)
+def way(story: Story, request: pytest.FixtureRequest) -> Way:
+    """One way from the program into a store."""
+    return next(way for way in story.ways if way.name == request.param)
+
+
+def of(board: Board) -> str:
+    """The name of a board's test."""
+    return board.title
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=of)
+def test_each_query_has_data_where_the_act_implies_some(
+    story: Story, way: Way, board: Board
+) -> None:
+    """Nothing is refused, and what may say nothing is named with its reason in `empty`."""
+    wrong = []
+    for question in questions_of(board):
+        answer = ask(way, story, filled(question.expression, board.variables, job=way.job))
+        if answer.error:
+            wrong.append(f"{question.panel}: {answer.error}")
+        for act in acts_with_data(question.expression, way, question.panel):
+            if not answer.during(story.periods[act]):
+                wrong.append(f"{question.panel}: nothing in {act}: {question.expression}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=of)
+def test_what_the_demo_does_not_have_is_empty_without_an_error(
+    story: Story, way: Way, board: Board
+) -> None:
+    """The table of what may be empty does not excuse queries that have data."""
+    for question in questions_of(board):
+        if not acts_with_data(question.expression, way, question.panel):
+            answer = ask(way, story, filled(question.expression, board.variables, job=way.job))
+            assert not answer.error
+            assert not answer.series, question
+
+
+@pytest.mark.parametrize("implied", IMPLIED, ids=str)
+def test_each_act_shows_on_the_boards(story: Story, way: Way, implied: Implied) -> None:
+    """The value is what the act does, whichever way it came."""
+    chosen = {"job": way.job, **({"pool": implied.pool} if implied.pool else {})}
+    expression = filled(implied.expression, NARROWEST.variables, **chosen)
+    answer = ask(way, story, expression)
+    values = answer.during(story.periods[implied.act], **implied.labels)
+    value = implied.of([value for value in values if not math.isnan(value)])
+    assert implied.at_least <= value <= implied.at_most, (values, expression)
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=of)
+def test_a_service_without_instances_shows_nothing_and_no_error(
+    story: Story, way: Way, board: Board
+) -> None:
+    """A name that no process has: empty panels, not red ones."""
+    for question in questions_of(board):
+        answer = ask(way, story, filled(question.expression, board.variables, job="nowhere"))
+        assert not answer.error
+        assert not answer.series, question
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=of)
+def test_a_time_without_data_shows_nothing_and_no_error(
+    story: Story, way: Way, board: Board
+) -> None:
+    """As a board that was imported before anything was exported."""
+    for question in questions_of(board):
+        expression = filled(question.expression, board.variables, job=way.job)
+        answer = ask_between(
+            way.store, expression, story.began - 2 * _HOUR, story.began - 2 * _HOUR + 10
+        )
+        assert not answer.error
+        assert not answer.series, question
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=of)
+def test_each_variable_offers_what_there_is(story: Story, way: Way, board: Board) -> None:
+    """A chooser whose selector matches nothing would empty the board."""
+    for variable in board.variables:
+        found = label_query(variable)
+        if found is not None:
+            label, selector = found
+            selector = filled(selector, board.variables, job=way.job)
+            parameters = {
+                "match[]": selector,
+                "start": f"{story.began:.3f}",
+                "end": f"{story.ended:.3f}",
+            }
+            assert way.store.ask(f"/api/v1/label/{label}/values", parameters) or (
+                way.name == READER and label.startswith(("k8s_", "service_"))
+            ), (variable, selector)
+
+
+def test_each_recording_rule_says_something_in_each_act(story: Story, way: Way) -> None:
+    """What is recorded is there from the first act on, as the fleet's board needs it."""
+    for rule in recording_rules():
+        answer = ask(way, story, rule.expression)
+        assert not answer.error
+        for act in acts_with_data(rule.expression, way):
+            assert answer.during(story.periods[act], job=way.job), (act, rule)
+
+
+def test_each_alert_holds_in_the_act_that_it_is_about(story: Story, way: Way) -> None:
+    """And in none in which what it is about has not happened yet; the rest holds in no act."""
+    assert ALERTS.keys() | NO_ALERTS.keys() == {rule.name for rule in alerts()}
+    for rule in alerts():
+        answer = ask(way, story, rule.expression)
+        assert not answer.error, rule
+        if rule.name in NO_ALERTS:
+            for period in story.periods.values():
+                # A scrape that fails once leaves a gap, which is what ``for`` is there for.
+                assert len(answer.during(period, job=way.job)) * STEP < _MOMENT, rule
+        else:
+            holds, before = (story.periods[act] for act in ALERTS[rule.name])
+            assert answer.during(holds, job=way.job), rule
+            assert not answer.during(before, job=way.job), rule
+
+
+def test_every_metric_that_may_be_empty_is_asked_for(story: Story) -> None:
+    """An entry of the table that no board needs any more would excuse nothing."""
+    asked = {
+        metric
+        for board in BOARDS
+        for question in questions_of(board)
+        for metric in metrics_of(question.expression)
+    }
+    assert set(FROM) <= asked
+    assert set(NEVER) <= asked
+    assert set(QUIET) <= {question.panel for board in BOARDS for question in questions_of(board)}
