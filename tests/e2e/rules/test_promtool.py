@@ -13,15 +13,20 @@ PROMETHEUS = Path(__file__).parents[3] / "dashboards" / "prometheus"
 _MOST_SECONDS = 180
 
 
-def promtool(*arguments: str) -> str:
-    """What it prints. Fails the test when it ends with another status than 0."""
-    done = subprocess.run(
-        [str(find("promtool")), *arguments],
+def run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run it to its end, whatever its status."""
+    return subprocess.run(
+        [str(program), *arguments],
         capture_output=True,
         text=True,
         timeout=_MOST_SECONDS,
         check=False,
     )
+
+
+def promtool(*arguments: str) -> str:
+    """What it prints. Fails the test when it ends with another status than 0."""
+    done = run(find("promtool"), *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -1,0 +1,210 @@
+"""A day of a service in the metrics that the alerts read, minute by minute."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from gluellm_dashboards import naming
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
+
+from .simulation import ALWAYS_THERE, HOUR, MINUTE, Load, Pool
+
+_SEAMS = ("request", "acquire", "wait", "release", "read", "state")
+Samples = dict[int, float]
+"""By minute."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Day:
+    """What happens, in seconds from midnight."""
+
+    hours: int = 24
+    instances: int = 3
+    deploy_at: float = 9 * HOUR
+    """One instance after the other is replaced, in three minutes each."""
+    quiet: tuple[float, float] = (2 * HOUR, 4 * HOUR)
+    """Nobody calls."""
+    too_many: tuple[float, float] = (14 * HOUR, 14.3 * HOUR)
+    """Two of five requests are answered with 429."""
+    gap: tuple[float, float] = (16 * HOUR, 16 * HOUR + 3 * MINUTE)
+    """The Collector starts again: nothing is stored."""
+    leak_at: float = 11 * HOUR
+    """One stream is left unread in a pool of 1 000."""
+    slow: tuple[float, float] = (math.inf, math.inf)
+    """The provider of the small pool hardly answers: an incident."""
+    series: dict[str, Samples] = field(default_factory=dict)
+    most_silent: float = 0.0
+    """The oldest call that got its answer in the end."""
+
+    def play(self) -> dict[str, Samples]:
+        """The samples of every series. The same each time."""
+        end = self.hours * HOUR
+        for number in range(self.instances):
+            replaced = min(self.deploy_at + number * 3 * MINUTE, end)
+            self._process(f"api-old-{number}", 0.0, replaced)
+            # The next one is there before the last one goes.
+            if replaced < end:
+                self._process(f"api-new-{number}", replaced - MINUTE, end)
+        return self.series
+
+    def _process(self, instance: str, start: float, end: float) -> None:
+        seed = hash_of(instance)
+        leaks = self.leak_at if instance == "api-new-1" else None
+        # Long calls to a reasoning model, and short ones under a small limit.
+        large = Pool(1000, 600.0, self._thinking(leaks), seed)
+        small = Pool(50, 60.0, self._chatting(), seed + 1)
+        chance = random.Random(seed + 2)
+        pools = {"openai": large, "anthropic": small}
+        for minutes in zip(large.run(start, end), small.run(start, end), strict=True):
+            now = minutes[0]
+            for name, pool in pools.items():
+                if pool.used:
+                    self._export_pool(instance, name, pool, now)
+            # A garbage collection now and then.
+            lag = 0.4 if chance.random() < 0.01 else chance.uniform(0.001, 0.05)
+            self._add(semconv.EVENT_LOOP_LAG_PEAK, lag, now, instance)
+            for seam in _SEAMS:
+                own = {semconv.POOL_LIBRARY: "httpx", semconv.SEAM_NAME: seam}
+                self._add(semconv.SEAM, 1, now, instance, own)
+            self._store("target_info", now, 1, {"job": "api", "instance": instance})
+
+    def _thinking(self, leaks_at: float | None) -> Load:
+        def waiting(now: float, chance: random.Random) -> float:
+            # Every hundredth thinks for ten minutes in silence.
+            return 600.0 if chance.random() < 0.01 else chance.uniform(1, 60)
+
+        def reading(now: float, chance: random.Random) -> float:
+            return 600.0 if chance.random() < 0.01 else chance.uniform(1, 20)
+
+        return Load(
+            rate=lambda now: 0.2 * self._traffic(now),
+            waiting=waiting,
+            reading=reading,
+            too_many=lambda now: 0.4 if self.too_many[0] <= now < self.too_many[1] else 0.0,
+            leaks_at=leaks_at,
+        )
+
+    def _chatting(self) -> Load:
+        def waiting(now: float, chance: random.Random) -> float:
+            factor = 200 if self.slow[0] <= now < self.slow[1] else 1
+            return factor * chance.lognormvariate(1, 0.5)
+
+        return Load(
+            rate=lambda now: self._traffic(now),
+            waiting=waiting,
+            reading=lambda now, chance: chance.lognormvariate(2, 0.5),
+            too_many=lambda now: 0.4 if self.too_many[0] <= now < self.too_many[1] else 0.0,
+        )
+
+    def _traffic(self, now: float) -> float:
+        """More by day than by night."""
+        if self.quiet[0] <= now < self.quiet[1]:
+            return 0.0
+        return 0.6 + 0.4 * math.sin((now / HOUR - 8) / 24 * 2 * math.pi)
+
+    def _export_pool(self, instance: str, name: str, pool: Pool, now: float) -> None:
+        tally = pool.tally
+        for phase in semconv.PHASES:
+            ages = [now - call.since for call in pool.requests_in(phase)]
+            if phase in ("awaiting_response", "reading"):
+                self.most_silent = max([self.most_silent, *ages])
+            own = {semconv.REQUEST_PHASE: phase}
+            self._add(semconv.REQUEST_OLDEST_AGE, max(ages, default=0), now, instance, own, name)
+        leaked = pool.leaked(now)
+        for metric, value in (
+            (semconv.CONNECTION_MAX, pool.limit),
+            (semconv.POOL_LIVE, 1),
+            (semconv.POOL_OPENED, 1),
+            (semconv.ACQUIRE_TIMEOUT, pool.timeout),
+            (semconv.LEAK_SUSPECTED, leaked),
+            (semconv.LEAKS, tally.leaks),
+            (semconv.REUSE_FAILURES, 0),
+        ):
+            self._add(metric, value, now, instance, {}, name)
+        for anomaly in semconv.ANOMALY_TYPES:
+            self._add(semconv.ANOMALIES, 0, now, instance, {semconv.ANOMALY_TYPE: anomaly}, name)
+        for kind in semconv.TIMEOUT_KINDS:
+            timeouts = tally.timeouts if kind == "pool" else 0
+            self._add(semconv.TIMEOUTS, timeouts, now, instance, {semconv.TIMEOUT_KIND: kind}, name)
+        for error in ALWAYS_THERE:
+            self._add(semconv.REQUESTS, 0, now, instance, {semconv.ERROR_TYPE: error}, name)
+        for (status, error, again), count in tally.requests.items():
+            own = {
+                **({semconv.STATUS_CODE: status} if status else {}),
+                **({semconv.ERROR_TYPE: error} if error else {}),
+                **({semconv.REQUEST_RESEND: "true"} if again else {}),
+            }
+            self._add(semconv.REQUESTS, count, now, instance, own, name)
+        self._export_waits(instance, name, pool, now)
+
+    def _export_waits(self, instance: str, name: str, pool: Pool, now: float) -> None:
+        so_far = 0
+        bounds = [f"{bound:g}" for bound in semconv.ACQUIRE_DURATION.buckets]
+        for bound, count in zip([*bounds, "+Inf"], pool.tally.buckets, strict=True):
+            so_far += count
+            self._add(
+                semconv.ACQUIRE_DURATION, so_far, now, instance, {}, name, "_bucket", le=bound
+            )
+
+    def _add(
+        self,
+        metric: Metric,
+        value: float,
+        now: float,
+        instance: str,
+        own: Mapping[str, str] | None = None,
+        pool: str = "",
+        part: str = "",
+        /,
+        **labels: str,
+    ) -> None:
+        known = {
+            semconv.PROVIDER_NAME: pool,
+            semconv.POOL_NAME: pool,
+            semconv.POOL_LIBRARY: "httpx",
+            semconv.SERVER_ADDRESS: f"{pool}.example.com",
+            semconv.SERVER_PORT: "443",
+        }
+        level = {key: known[key] for key in metric.attributes if key in known and pool}
+        attributes = {
+            naming.label(key, metric): text for key, text in {**level, **(own or {})}.items()
+        }
+        everything = {"job": "api", "instance": instance, **attributes, **labels}
+        self._store(metric_name(metric) + part, now, value, everything)
+
+    def _store(self, name: str, now: float, value: float, labels: Mapping[str, str]) -> None:
+        if self.gap[0] <= now < self.gap[1]:
+            return
+        inner = ",".join(f'{label}="{text}"' for label, text in labels.items())
+        self.series.setdefault(f"{name}{{{inner}}}", {})[round(now / MINUTE)] = value
+
+
+def hash_of(text: str) -> int:
+    """The same in every process."""
+    return sum(ord(letter) * 31**place for place, letter in enumerate(text)) % 2**32
+
+
+def written(samples: Samples, minutes: int) -> str:
+    """As promtool reads them, from minute 0 on; runs of one value are one word."""
+    return " ".join(_words([samples.get(minute) for minute in range(minutes + 1)]))
+
+
+def _words(values: list[float | None]) -> Iterator[str]:
+    place = 0
+    while place < len(values):
+        value = values[place]
+        further = place
+        while further + 1 < len(values) and values[further + 1] == value:
+            further += 1
+        count = further - place + 1
+        text = "_" if value is None else f"{round(value, 3):g}"
+        if value is None:
+            yield f"_x{count}" if count > 1 else "_"
+        else:
+            yield f"{text}x{count - 1}" if count > 1 else text
+        place = further + 1
