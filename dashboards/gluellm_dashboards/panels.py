@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from grafana_foundation_sdk.builders import (
     bargauge,
     common,
     prometheus,
     stat,
-    statetimeline,
     table,
     text,
     timeseries,
@@ -37,6 +36,11 @@ from .variables import (
 )
 
 Panel = Builder[model.Panel]
+
+_ROOM_BESIDE: Final = 12
+"""A panel of so many columns has its legend beside the lines, else below them."""
+_NARROWEST: Final = 80
+"""Pixels of a table's column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,7 @@ def lines(
     no_value: str = NOTHING,
     stacked: bool = False,
     colors: Mapping[str, str] | None = None,
+    patterns: Mapping[str, str] | None = None,
     steps: Steps = (),
     most: float | None = None,
     links: Sequence[Link] = (),
@@ -95,7 +100,11 @@ def lines(
         .legend(
             common.VizLegendOptions()
             .display_mode(options.LegendDisplayMode.TABLE)
-            .placement(options.LegendPlacement.BOTTOM)
+            .placement(
+                options.LegendPlacement.RIGHT
+                if width >= _ROOM_BESIDE
+                else options.LegendPlacement.BOTTOM
+            )
             .show_legend(True)
             .calcs(list(calculations))
         )
@@ -109,10 +118,13 @@ def lines(
         panel.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL).group("A"))
     if most is not None:
         panel.max(most)
+    elif shown[0].signal.query.unit == "ratio":
+        # Or Grafana would draw a line of zeros below 10 000 %.
+        panel.axis_soft_max(0.1)
+    for pattern, color in (patterns or {}).items():
+        panel.override_by_regexp(pattern, [_fixed(color)])
     for name, color in (colors or {}).items():
-        panel.override_by_name(
-            name, [model.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})]
-        )
+        panel.override_by_name(name, [_fixed(color)])
     # A threshold of a line is drawn over it; below the first there is none.
     bounds = [model.Threshold(value=None, color="transparent")]
     bounds += [model.Threshold(value=value, color=color) for value, color in steps]
@@ -166,49 +178,13 @@ def bars(
         .value_mode(options.BarGaugeValueMode.TEXT)
         .show_unfilled(True)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
+        .text(common.VizTextDisplayOptions().title_size(14).value_size(18))
         .thresholds(thresholds(steps))
         .min(0)
     )
     if most is not None:
         panel.max(most)
     return _common(panel, title, shown, width, height, description, no_value, links, instant=True)
-
-
-def states(
-    title: str,
-    shown: Sequence[Line],
-    names: Mapping[int, tuple[str, str]],
-    *,
-    width: int = 24,
-    height: int = 8,
-    description: str = "",
-    no_value: str = NOTHING,
-) -> Panel:
-    """What was in which state when; ``names`` says what a value means, and its colour."""
-    panel = (
-        statetimeline.Panel()
-        .merge_values(True)
-        .show_value(options.VisibilityMode.NEVER)
-        .row_height(0.8)
-        .legend(
-            common.VizLegendOptions()
-            .display_mode(options.LegendDisplayMode.LIST)
-            .placement(options.LegendPlacement.BOTTOM)
-            .show_legend(True)
-        )
-        .mappings(
-            [
-                model.ValueMap(
-                    options={
-                        str(value): model.ValueMappingResult(text=meaning, color=color, index=index)
-                        for index, (value, (meaning, color)) in enumerate(names.items())
-                    }
-                )
-            ]
-        )
-        .thresholds(thresholds([(value, color) for value, (_, color) in sorted(names.items())]))
-    )
-    return _common(panel, title, shown, width, height, description, no_value, ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +196,8 @@ class Column:
     steps: Steps = ()
     window: str = WINDOW
     decimals: int | None = None
+    names: Mapping[int, str] | None = None
+    """What values mean, where they are no numbers."""
 
 
 def rows(
@@ -230,6 +208,7 @@ def rows(
     description: str,
     links: Mapping[str, Sequence[Link]] | None = None,
     sort: str,
+    lowest_first: bool = False,
     recorded: bool = False,
     width: int = 24,
     height: int = 9,
@@ -240,13 +219,15 @@ def rows(
         table.Panel()
         .show_header(True)
         .cell_height(options.TableCellHeight.SM)
-        .sort_by([common.TableSortByFieldState().display_name(sort).desc(True)])
+        .min_width(_NARROWEST)
+        .sort_by([common.TableSortByFieldState().display_name(sort).desc(not lowest_first)])
         .thresholds(thresholds(()))
     )
     headed = dict(keys)
     for reference, column in zip(_references(), columns, strict=False):
         headed[f"Value #{reference}"] = column.title
         properties = [model.DynamicConfigValue("unit", unit(column.signal))]
+        properties.append(model.DynamicConfigValue("mappings", _meanings(column)))
         if column.decimals is not None:
             properties.append(model.DynamicConfigValue("decimals", column.decimals))
         if column.steps:
@@ -277,6 +258,24 @@ def rows(
     return _common(
         panel, title, shown, width, height, description, no_value, (), instant=True, as_table=True
     )
+
+
+def _meanings(column: Column) -> list[object]:
+    """Of a column's values; a quantile of nothing is a dash, as is what is not there."""
+    found: list[object] = [
+        {
+            "type": "special",
+            "options": {"match": "null+nan", "result": {"index": 0, "text": "-"}},
+        }
+    ]
+    if column.names:
+        meaning = {str(value): {"text": text} for value, text in column.names.items()}
+        found.append({"type": "value", "options": meaning})
+    return found
+
+
+def _fixed(color: str) -> model.DynamicConfigValue:
+    return model.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})
 
 
 def words(title: str, content: str, *, width: int = 24, height: int = 4) -> Panel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard as build
@@ -25,7 +25,7 @@ _UNITS: Final = {
     "ratio": "percentunit",
     "/s": "suffix:/s",
     "/min": "suffix:/min",
-    "s/min": "suffix: s/min",
+    "s/min": "suffix:s/min",
     "s/s": "short",
     "": "short",
 }
@@ -46,3 +46,8 @@ def thresholds(steps: Steps) -> build.ThresholdsConfig:
     found = [model.Threshold(value=None, color=NEUTRAL)]
     found += [model.Threshold(value=value, color=color) for value, color in steps]
     return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(found)
+
+
+def by_status() -> Mapping[str, str]:
+    """Patterns of what requests end with, and their colours: what is well, refused, and failed."""
+    return {r"^(2\d\d|OK)": GREEN, r"^429": ORANGE, r"^5\d\d": RED}

@@ -43,21 +43,21 @@ def _status() -> list[Panel]:
     return [
         _figure("Instances", fleet.INSTANCES, [(0, "blue")]),
         _figure("Gone in 1 h", fleet.GONE, [(0, GREEN), (1, ORANGE)]),
-        _figure("Where somebody waits", fleet.WAITING_INSTANCES, [(0, GREEN), (1, ORANGE)]),
+        _figure("Waiting", fleet.WAITING_INSTANCES, [(0, GREEN), (1, ORANGE)]),
         _figure(
             "Oldest waiter",
             fleet.OLDEST,
             [(0, GREEN), (config.WAIT_WARNING, ORANGE), (config.STUCK_AFTER, RED)],
         ),
-        _figure("Where leaks are suspected", fleet.LEAKING_INSTANCES, [(0, GREEN), (1, ORANGE)]),
-        _figure("Pools whose limits differ", fleet.DIFFERING, [(0, GREEN), (1, ORANGE)]),
+        _figure("Leaking", fleet.LEAKING_INSTANCES, [(0, GREEN), (1, ORANGE)]),
+        _figure("Limits differ", fleet.DIFFERING, [(0, GREEN), (1, ORANGE)]),
         _figure(
-            "Worst event loop lag",
+            "Loop lag",
             fleet.LAG,
             [(0, GREEN), (config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)],
             no_value="none seen",
         ),
-        _figure("Blind to something", fleet.BLIND_INSTANCES, [(0, GREEN), (1, ORANGE)]),
+        _figure("Blind", fleet.BLIND_INSTANCES, [(0, GREEN), (1, ORANGE)]),
     ]
 
 
@@ -94,9 +94,14 @@ def _differs() -> list[Panel]:
                     recorded=True,
                 )
             ],
-            width=8,
             no_value=NEEDS_RULES,
             links=[links.to_runbook("GlueLLMLimitDiffers")],
+        ),
+        lines(
+            "Which versions report?",
+            [Line(signal=fleet.VERSIONS, legend="{{job}} {{service_version}}", recorded=True)],
+            stacked=True,
+            no_value=NEEDS_RULES,
         ),
         rows(
             "Limits",
@@ -116,15 +121,7 @@ def _differs() -> list[Panel]:
             "some it is unlimited.",
             sort="Apart",
             recorded=True,
-            width=8,
-            height=8,
-            no_value=NEEDS_RULES,
-        ),
-        lines(
-            "Which versions report?",
-            [Line(signal=fleet.VERSIONS, legend="{{job}} {{service_version}}", recorded=True)],
-            width=8,
-            stacked=True,
+            height=6,
             no_value=NEEDS_RULES,
         ),
     ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from .. import config, links
-from ..panels import Column, Line, Panel, bars, figure, lines, rows, states, words
+from ..panels import Column, Line, Panel, bars, figure, lines, rows, words
 from ..signals import connections, paging, pools, process, requests, waiting
 from ..style import GREEN, ORANGE, PHASE_COLORS, RED
 from ..variables import POOL, PROVIDER
 from .board import Board, Row
 
+BY_PART = (requests.SHARES_OF_PROVIDER, requests.SHARES_OF_POOL, requests.SHARES_OF_APPLICATION)
+"""From the bottom to the top of a stack."""
 NO_REQUESTS = "No requests in this range. Is a service exporting? Run `gluellm-pools verify`."
 _LABELS = (PROVIDER, POOL)
 _LEGEND = f"{{{{{PROVIDER}}}}} / {{{{{POOL}}}}}"
@@ -56,7 +58,7 @@ def _status() -> list[Panel]:
             links=[links.to_runbook("GlueLLMRequestsStuck")],
         ),
         figure(
-            "Pool timeouts, 5 min",
+            "Pool timeouts",
             paging.POOL_TIMEOUTS,
             [(0, GREEN), (0.5, ORANGE), (config.TIMEOUT_COUNT, RED)],
             window=config.RATE_WINDOW,
@@ -78,8 +80,9 @@ def _status() -> list[Panel]:
         ),
         figure(
             "Connect failures",
-            connections.CONNECT_FAILURES,
-            [(0, GREEN), (1e-9, ORANGE)],
+            paging.CONNECT_FAILURES,
+            [(0, GREEN), (0.5, ORANGE), (config.CONNECT_FAILURE_COUNT, RED)],
+            window=config.RATE_WINDOW,
             links=[links.to_runbook("GlueLLMConnectFailures")],
         ),
         figure(
@@ -102,7 +105,7 @@ def _time() -> list[Panel]:
     return [
         lines(
             "Where does the time go?",
-            [Line(signal=requests.TIME_SHARES, legend="{{gluellm_request_phase}}")],
+            [Line(signal=share, legend="{{gluellm_request_phase}}") for share in BY_PART],
             width=16,
             height=9,
             stacked=True,
@@ -239,11 +242,22 @@ def _trust() -> list[Panel]:
             no_value="No async pool seen.",
             links=[links.to_runbook("GlueLLMEventLoopBlocked")],
         ),
-        states(
+        rows(
             "Which signals work?",
-            [Line(signal=process.SEAMS, legend="{{gluellm_pool_library}} {{gluellm_seam}}")],
-            {1: ("works", GREEN), 0: ("missing", ORANGE)},
+            {"gluellm_pool_library": "Library", "gluellm_seam": "Seam"},
+            [
+                Column(
+                    title="Signal",
+                    signal=process.SEAMS,
+                    steps=[(0, ORANGE), (1, GREEN)],
+                    names={0: "missing", 1: "works"},
+                )
+            ],
+            description=f"{process.SEAMS.tells} What is missing is on top.",
+            sort="Signal",
+            lowest_first=True,
             width=8,
+            height=8,
         ),
         lines(
             "Does the instrumentation itself fail?",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from .. import config, links
 from ..panels import Line, Panel, figure, lines, words
-from ..signals import connections, process, requests, waiting
-from ..style import GREEN, ORANGE, PHASE_COLORS, RED
+from ..signals import connections, paging, process, requests, waiting
+from ..style import GREEN, ORANGE, PHASE_COLORS, RED, by_status
 from .board import Board, Row
+from .overview import BY_PART
 
 _READING = f"""\
 **Them**: the provider's time per request rises, 5xx or 429 come, reads time out. **The way \
@@ -39,25 +40,25 @@ def board() -> Board:
 def _status() -> list[Panel]:
     return [
         figure(
-            "The pool's share",
+            "Pool's share",
             requests.SHARE_OF_POOL,
             [(0, GREEN), (0.1, ORANGE), (0.5, RED)],
             no_value="no requests",
         ),
         figure(
-            "The provider's share",
+            "Provider's",
             requests.SHARE_OF_PROVIDER,
             [(0, "blue")],
             no_value="no requests",
         ),
         figure(
-            "The application's share",
+            "Application's",
             requests.SHARE_OF_APPLICATION,
             [(0, GREEN), (0.1, ORANGE), (0.5, RED)],
             no_value="no requests",
         ),
         figure(
-            "Provider's time per request",
+            "Provider's time",
             requests.TIME_AT_PROVIDER,
             [(0, "blue")],
             no_value="no requests",
@@ -71,8 +72,9 @@ def _status() -> list[Panel]:
         ),
         figure(
             "Connect failures",
-            connections.CONNECT_FAILURES,
-            [(0, GREEN), (1e-9, ORANGE)],
+            paging.CONNECT_FAILURES,
+            [(0, GREEN), (0.5, ORANGE), (config.CONNECT_FAILURE_COUNT, RED)],
+            window=config.RATE_WINDOW,
             links=[links.to_runbook("GlueLLMConnectFailures")],
         ),
         figure(
@@ -113,7 +115,7 @@ def _time() -> list[Panel]:
         ),
         lines(
             "In which phase is time spent?",
-            [Line(signal=requests.TIME_SHARES, legend="{{gluellm_request_phase}}")],
+            [Line(signal=share, legend="{{gluellm_request_phase}}") for share in BY_PART],
             stacked=True,
             most=1,
             colors=PHASE_COLORS,
@@ -143,6 +145,7 @@ def _answers() -> list[Panel]:
                     by=_ALL,
                 )
             ],
+            patterns=by_status(),
         ),
         lines(
             "Which requests fail without a status?",

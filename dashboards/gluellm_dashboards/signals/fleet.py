@@ -106,7 +106,7 @@ WAIT_MAX = _signal(
 LIMITS = _signal(
     "fleet_limits",
     "How many instances have which limit?",
-    f'count_values{by_labels(*POOL)}("{LIMIT}", {_LIMIT})',
+    f'count_values{by_labels(*POOL)}("{LIMIT}", round({_LIMIT}))',
     "Instances of one service should have one limit. Two lines for one pool are a deploy that is "
     "under way, one that did not reach every instance, or one with a wrong limit.",
     "limit_per_pool",

@@ -13,5 +13,10 @@ POOL_TIMEOUTS = Signal(
     conditions.POOL_TIMEOUTS,
     "Each of these is a call that failed because no connection came free in time. 0 is healthy. "
     "What to do stands in the time per phase: a pool that is too small, a provider that is slow, "
-    "or connections that nobody gives back.",
+    "or connections that nobody gives back. Within 5 minutes, as the alert counts them.",
+)
+CONNECT_FAILURES = Signal(
+    conditions.CONNECT_FAILURES,
+    "Requests whose connection could not be established, within 5 minutes. 0 is healthy. Why "
+    "stands on the provider's board.",
 )

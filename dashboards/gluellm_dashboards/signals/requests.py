@@ -48,18 +48,40 @@ SHARE_OF_APPLICATION = _share(
     "Responses that have begun and that nobody reads: a slow consumer, or a stream that was never "
     "closed. When it grows and the oldest age of `unread` never falls, it is a leak.",
 )
-TIME_SHARES = signal(
-    "time_shares",
-    "Where does the time of requests go?",
-    f"sum{by(_TIME, _PHASE)}({rate(_TIME)}) / "
-    f"ignoring({label(_PHASE, metric(_TIME))}) group_left() (sum{by()}({rate(_TIME)}) > 0)",
+_COLORS = (
     "Warm colours are the pool's part: `queued`, `connecting`, `stream_queued`. Blue is the "
     "provider's: `awaiting_response`, `reading`. Purple is the application's: `unread`. Blue all "
     "over is healthy. Warm over a blue that takes as long as ever: the pool is too small. Purple "
-    "that never drains: responses are held and nobody reads them.",
-    of=[_TIME],
-    unit="ratio",
-    by=(),
+    "that never drains: responses are held and nobody reads them."
+)
+
+
+def _shares(name: str, question: str, part: dict[str, str], tells: str = "") -> Signal:
+    return signal(
+        name,
+        question,
+        f"sum{by(_TIME, _PHASE)}({rate(_TIME, part)}) / "
+        f"ignoring({label(_PHASE, metric(_TIME))}) group_left() (sum{by()}({rate(_TIME)}) > 0)",
+        tells,
+        of=[_TIME],
+        unit="ratio",
+        by=(),
+    )
+
+
+SHARES_OF_PROVIDER = _shares(
+    "shares_of_provider",
+    "Which shares of the time are which of the provider's phases?",
+    PROVIDERS_PART,
+    _COLORS,
+)
+SHARES_OF_POOL = _shares(
+    "shares_of_pool", "Which shares of the time are which of the pool's phases?", POOLS_PART
+)
+SHARES_OF_APPLICATION = _shares(
+    "shares_of_application",
+    "Which shares of the time are which of the application's phases?",
+    APPLICATIONS_PART,
 )
 TIME_BY_PHASE = essential(
     "time_by_phase",
