@@ -17,6 +17,7 @@ from .running import find
 from .tools.pinned import programs
 
 COLLECTOR = DEV / "collector"
+RULES = DEV.parent / "prometheus"
 _DEFAULT = re.compile(r"\$\{env:\w+:-([^}]*)\}")
 _PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+")
 
@@ -55,12 +56,14 @@ def test_the_collector_accepts_all_ways_at_once() -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_promtool_accepts_the_configuration(way: str, tmp_path: Path) -> None:
-    """With the targets that compose.yaml mounts beside it."""
+    """With the targets and the rules that compose.yaml mounts beside it."""
     file = tmp_path / "prometheus.yaml"
     file.write_bytes((DEV / "prometheus/prometheus.yaml").read_bytes())
     (tmp_path / "targets").symlink_to(DEV / "prometheus/targets" / way)
     (tmp_path / "alertmanagers.yaml").symlink_to(DEV / "prometheus/alertmanagers.yaml")
-    run("promtool", "check", "config", str(file))
+    (tmp_path / "rules").symlink_to(RULES)
+    said = run("promtool", "check", "config", str(file))
+    assert said.count(" rules found") == 2, said
 
 
 def test_alertmanager_accepts_its_configuration() -> None:
@@ -161,6 +164,21 @@ def test_ports_are_published_on_loopback_only() -> None:
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
+def test_prometheus_loads_the_rules_and_knows_where_alerts_go() -> None:
+    """Its configuration names a mounted folder with both files of rules, and a mounted address."""
+    configuration = load("prometheus/prometheus.yaml")
+    mounts = _mounts(services()["prometheus"], WAYS[0])
+    (pattern,) = configuration["rule_files"]
+    rules = mounts["/etc/prometheus/rules"]
+    assert {file.name for file in rules.parent.glob(f"prometheus/{Path(pattern).name}")} == {
+        "alerts.yaml",
+        "recording.yaml",
+    }
+    (manager,) = configuration["alerting"]["alertmanagers"]
+    for file in manager["file_sd_configs"][0]["files"]:
+        assert f"/etc/prometheus/{file}" in mounts
+
+
 def test_grafana_finds_what_its_provisioning_names() -> None:
     """Data sources that others point to are there, and the folder of boards is mounted."""
     sources = _data_sources()
@@ -170,15 +188,27 @@ def test_grafana_finds_what_its_provisioning_names() -> None:
     assert named == {"tempo", "prometheus"}
     assert named <= uids
     mounts = _mounts(services()["grafana"], WAYS[0])
-    for provider in load("grafana/provisioning/dashboards/dashboards.yaml")["providers"]:
-        assert provider["options"]["path"] in mounts
+    (providers,) = _provisioning("dashboards")
+    for provider in providers["providers"]:
+        boards = mounts[provider["options"]["path"]]
+        assert len(list(boards.glob("*.json"))) == 4
+
+
+def _provisioning(kind: str) -> list[Any]:
+    """The files that Grafana finds below /etc/grafana/provisioning in the folder of this name."""
+    folder = Path("/etc/grafana/provisioning") / kind
+    found = []
+    for target, source in _mounts(services()["grafana"], WAYS[0]).items():
+        if Path(target) == folder:
+            found += sorted(source.glob("*.yaml"))
+        elif Path(target).parent == folder:
+            found.append(source)
+    assert found, kind
+    return [yaml.safe_load(file.read_text()) for file in found]
 
 
 def _data_sources() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = load("grafana/provisioning/datasources/datasources.yaml")[
-        "datasources"
-    ]
-    return found
+    return [source for file in _provisioning("datasources") for source in file["datasources"]]
 
 
 def _defaults(name: str) -> list[str]:

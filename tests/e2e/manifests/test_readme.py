@@ -1,0 +1,67 @@
+"""What dashboards/README.md says of the files beside it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from e2e.running import find
+
+from .reading import DASHBOARDS, groups
+
+README = (DASHBOARDS / "README.md").read_text()
+
+
+def test_files_that_are_named_are_there() -> None:
+    """Each path below ``dashboards`` that is shown as code."""
+    folders = "grafana|import|kubernetes|mimir|prometheus|dev|gluellm_dashboards"
+    named = re.findall(rf"`((?:{folders})/[^`*]*|mixin\.libsonnet)`", README)
+    assert len(named) > 10
+    assert [path for path in named if not (DASHBOARDS / path).exists()] == []
+
+
+def test_the_table_of_alerts_is_that_of_the_rules() -> None:
+    """Each alert once, with its severity, and for how long it has to be true."""
+    told = {
+        name: (severity, set(held.split(", ")))
+        for name, severity, held in re.findall(
+            r"^\| \[(GlueLLM\w+)\]\(runbooks/\1\.md\) \| (\w+) \| ([\w, ]+) \|",
+            README,
+            re.MULTILINE,
+        )
+    }
+    rules: dict[str, tuple[str, set[str]]] = {}
+    for group in groups():
+        for rule in group["rules"]:
+            if "alert" in rule:
+                severity, held = rules.setdefault(
+                    rule["alert"], (rule["labels"]["severity"], set())
+                )
+                assert severity == rule["labels"]["severity"]
+                held.add(rule["for"])
+    assert told == rules
+
+
+def test_the_kustomization_of_the_readme_builds(tmp_path: Path) -> None:
+    """It sets the namespace and the label of everything that is in the folder."""
+    (text,) = re.findall(r"```yaml\n(.*?kind: Kustomization.*?)```", README, re.DOTALL)
+    (tmp_path / "dashboards").mkdir()
+    for file in (DASHBOARDS / "kubernetes").iterdir():
+        (tmp_path / "dashboards" / "kubernetes").mkdir(exist_ok=True)
+        (tmp_path / "dashboards" / "kubernetes" / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "kustomization.yaml").write_text(text)
+    run = subprocess.run(
+        [find("kustomize"), "build", tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    built = list(yaml.safe_load_all(run.stdout))
+    assert len(built) == 5
+    assert {one["metadata"]["namespace"] for one in built} == {"monitoring"}
+    assert {one["metadata"]["labels"]["release"] for one in built} == {"kube-prometheus-stack"}
