@@ -11,7 +11,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -133,19 +133,30 @@ def of_store(asked: argparse.Namespace, files: Sequence[Path], page: drawing.Pag
 
 
 def of_scenarios(asked: argparse.Namespace, files: Sequence[Path], page: drawing.Page) -> list[str]:
-    """The pictures of docs/: each board, over each scenario."""
+    """The pictures of docs/: a board over each scenario, and the fleet's over all of them."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     complaints = []
-    with replaying.replayed() as scenes:
-        for scenario, service in scenes.services.items():
-            given = {"job": service, "interval": scenes.interval}
-            for file in files:
-                board = json.loads(file.read_text())
-                store = asking.Store(scenes.url)
-                data = prepared(board, store, scenes.span, given, asked.theme)
-                name = f"{file.stem.removeprefix('gluellm-')}-{scenario}.png"
-                complaints += draw(page, data, PICTURES / name)
+    with replaying.replayed() as replayed:
+        store = asking.Store(replayed.url)
+        for file in files:
+            board = json.loads(file.read_text())
+            name = file.stem.removeprefix("gluellm-")
+            for picture, given in choices(name, replayed):
+                data = prepared(board, store, replayed.span, given, asked.theme)
+                complaints += draw(page, data, PICTURES / f"{picture}.png")
     return complaints
+
+
+def choices(board: str, replayed: replaying.Replayed) -> Iterator[tuple[str, dict[str, str]]]:
+    """The pictures of a board by their names, and what is chosen for each."""
+    given = {"interval": replayed.interval}
+    if board == "fleet":
+        yield board, given
+        return
+    for scene in replayed.scenes:
+        # The overview is where somebody finds the provider; the other boards are opened for it.
+        found = {} if board == "overview" else {"provider": scene.provider}
+        yield f"{board}-{scene.name}", {**given, "job": scene.service, **found}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

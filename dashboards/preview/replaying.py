@@ -22,28 +22,39 @@ _SEED: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Scenes:
+class Scene:
+    """A scenario, and where it is seen."""
+
+    name: str
+    service: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
     """Where the scenarios' data is, all of the same time."""
 
     url: str
     span: Span
-    services: dict[str, str]
-    """By scenario."""
     interval: str
     """Between two exports."""
+    scenes: tuple[Scene, ...]
 
 
 @contextmanager
-def replayed() -> Iterator[Scenes]:
+def replayed() -> Iterator[Replayed]:
     """Play all of them at once, one service each (about 10 min), and keep Prometheus up."""
     with tempfile.TemporaryDirectory(prefix="dashboard-preview-") as folder:
         replay = Replay(Path(folder), SCENARIOS, _TIMING, _SEED)
         with replay.running():
             replay.play(lambda text: print(text, flush=True))
             began = replay.began or 0.0
-            yield Scenes(
-                replay.prometheus.url,
-                Span(began + _WARM, time.time()),
-                {service.incident.name: service.name for service in replay.services},
-                f"{_TIMING.interval:.0f}s",
+            yield Replayed(
+                url=replay.prometheus.url,
+                span=Span(began + _WARM, time.time()),
+                interval=f"{_TIMING.interval:.0f}s",
+                scenes=tuple(
+                    Scene(one.incident.name, one.name, one.incident.setting.provider)
+                    for one in replay.services
+                ),
             )
