@@ -157,6 +157,7 @@ def test_all_programs_are_built_and_the_second_run_builds_nothing(machine: Machi
         "promtool",
         "builder",
         "victoria-metrics",
+        "vmalert",
         "alertmanager",
         "amtool",
         "kustomize",
@@ -175,7 +176,7 @@ def test_all_programs_are_built_and_the_second_run_builds_nothing(machine: Machi
     status, output, _ = machine.run()
     assert status == 0
     assert output.startswith("All there")
-    assert len(machine.builds) == 9
+    assert len(machine.builds) == 10
 
 
 def test_it_says_what_it_will_do_before_it_looks_for_go(machine: Machine) -> None:
@@ -227,7 +228,7 @@ def test_a_program_of_another_pin_is_built_again(machine: Machine) -> None:
     stamp = machine.cache.stamp(PINNED["otelcol-gluellm"])
     stamp.write_text(json.dumps(json.loads(stamp.read_text()) | {"manifest": "another"}))
     assert machine.run(FAKE_MARK="new")[0] == 0
-    assert machine.builds[9:] == ["builder"]
+    assert machine.builds[10:] == ["builder"]
 
 
 def test_a_damaged_stamp_means_another_build(machine: Machine) -> None:
@@ -431,6 +432,7 @@ def test_the_list_changes_nothing(machine: Machine) -> None:
         ["promtool", "3.16.0", "there"],
         ["otelcol-gluellm", "0.161.0", "missing"],
         ["victoria-metrics", "v1.151.0", "missing"],
+        ["vmalert", "v1.151.0", "missing"],
         ["alertmanager", "0.31.1", "missing"],
         ["amtool", "0.31.1", "missing"],
         ["kustomize", "v5.8.2", "missing"],

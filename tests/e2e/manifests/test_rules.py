@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import _jsonnet
+import pytest
 import yaml
 
 from e2e.running import find
@@ -54,6 +55,28 @@ def test_promtool_accepts_mimir_s_groups(tmp_path: Path) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(("expr", "accepted"), [("up", True), ("up without", False)])
+def test_vmalert_accepts_the_rules(tmp_path: Path, expr: str, accepted: bool) -> None:
+    """Its templates and its dialect are its own; one wrong rule beside them is refused."""
+    other = tmp_path / "other.yaml"
+    content = {"groups": [{"name": "other", "rules": [{"record": "a", "expr": expr}]}]}
+    other.write_text(yaml.safe_dump(content))
+    run = subprocess.run(
+        [
+            find("vmalert"),
+            "-dryRun",
+            f"-rule={DASHBOARDS / 'prometheus' / '*.yaml'}",
+            f"-rule={other}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (run.returncode == 0) is accepted, run.stderr
+    assert "finished reading 2 files" in run.stderr
 
 
 def test_the_mixin_has_the_boards_and_the_rules() -> None:

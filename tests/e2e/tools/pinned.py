@@ -35,7 +35,7 @@ def programs() -> tuple[Program, ...]:
     collector = collector_version(MANIFEST)
     # Not from Debian 12: its package victoria-metrics is 1.79, which has no OTLP endpoint.
     victoria, victoria_module = "v1.151.0", "github.com/VictoriaMetrics/VictoriaMetrics"
-    victoria_says = f"victoria-metrics-{victoria}"
+    says = f"-ldflags=-s -w -X {victoria_module}/lib/buildinfo.Version="
     # The modules of 0.32 and later lack the built pages that the program embeds: no `go install`.
     alertmanager = "0.31.1"
     alertmanager_module = "github.com/prometheus/alertmanager"
@@ -78,7 +78,16 @@ def programs() -> tuple[Program, ...]:
             go=(1, 26, 6),
             seconds=30,
             megabytes=350,
-            flags=(f"-ldflags=-s -w -X {victoria_module}/lib/buildinfo.Version={victoria_says}",),
+            flags=(f"{says}victoria-metrics-{victoria}",),
+        ),
+        Program(
+            name="vmalert",
+            version=victoria,
+            package=f"{victoria_module}/app/vmalert@{victoria}",
+            go=(1, 26, 6),
+            seconds=20,
+            megabytes=80,
+            flags=(f"{says}vmalert-{victoria}",),
         ),
         Program(
             name="alertmanager",
