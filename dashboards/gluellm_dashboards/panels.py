@@ -225,7 +225,8 @@ def rows(
     )
     headed = dict(keys)
     for reference, column in zip(_references(), columns, strict=False):
-        headed[f"Value #{reference}"] = column.title
+        # Grafana tells values apart by their query, where there are several.
+        headed[f"Value #{reference}" if len(columns) > 1 else "Value"] = column.title
         properties = [model.DynamicConfigValue("unit", unit(column.signal))]
         properties.append(model.DynamicConfigValue("mappings", _meanings(column)))
         if column.decimals is not None:

@@ -184,7 +184,7 @@ def _table() -> Panel:
                 decimals=0,
             ),
             Column(title="Peak in use", signal=connections.PEAK_ACTIVE),
-            Column(title="Limit per pool", signal=connections.LIMIT),
+            Column(title="Limit", signal=connections.LIMIT),
             Column(
                 title="Wait p95",
                 signal=waiting.WAIT_P95,
@@ -192,7 +192,7 @@ def _table() -> Panel:
             ),
             Column(title="Pool timeout", signal=waiting.POOL_TIMEOUT),
             Column(
-                title="Timeouts, 5 min",
+                title="Timeouts",
                 signal=paging.POOL_TIMEOUTS,
                 window=config.RATE_WINDOW,
                 steps=[(0, GREEN), (0.5, ORANGE), (config.TIMEOUT_COUNT, RED)],
@@ -202,16 +202,17 @@ def _table() -> Panel:
             Column(title="Reused", signal=connections.REUSE_SHARE, decimals=0),
             Column(title="Requests", signal=requests.REQUESTS, decimals=2),
             Column(
-                title="Pools per request",
+                title="Churn",
                 signal=pools.CHURN,
                 window=_CHURN_WINDOW,
                 steps=[(0, GREEN), (1 / config.CHURN_REQUESTS_PER_POOL, RED)],
                 decimals=0,
             ),
         ],
-        description="Everything that matters of each pool, now; the longest wait on top. An empty "
-        "cell has no data: a pool without a limit has no occupancy, and a pool timeout can be "
-        "unset. Click a pool or a provider to see more of it.",
+        description="Everything that matters of each pool, now; the longest wait on top. The limit "
+        "is that of a single pool; timeouts are pool timeouts within 5 minutes; churn is pools for "
+        "a request. A dash is no data: a pool without a limit has no occupancy, and a pool timeout "
+        "can be unset. Click a pool or a provider to see more of it.",
         links={
             "Pool": [
                 links.to_board(

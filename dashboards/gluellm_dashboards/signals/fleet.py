@@ -135,7 +135,7 @@ LIMITS_APART = _signal(
 LIMITED = _signal(
     "fleet_limited",
     "How many instances have a limit?",
-    f"count{by()}({_LIMIT})",
+    f"count{by()}(max{by_labels(*PROCESS, *POOL)}({_LIMIT}))",
     "Instances whose pool of this name has a limit.",
     "limit_per_pool",
 )
