@@ -13,7 +13,12 @@ from opentelemetry.instrumentation.gluellm.environment import LIMIT_VARIABLES
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FOLDERS = (ROOT / "docs", ROOT / "dashboards")
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted(page for folder in FOLDERS for page in folder.rglob("*.md")),
+]
 
 by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
