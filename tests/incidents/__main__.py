@@ -71,7 +71,7 @@ def _replay(words: Sequence[str]) -> int:
         folder.mkdir(exist_ok=True, parents=True)
         replay = Replay(folder.absolute(), names, _timing(options), options.seed)
         with replay.running():
-            _say(f"Prometheus: {replay.prometheus.url}")
+            _say(f"Prometheus: {replay.prometheus.url}, Alertmanager: {replay.alertmanager.url}")
             _say(f"services: {', '.join(service.name for service in replay.services)}")
             replay.play(_say)
             if options.tell:
@@ -104,15 +104,15 @@ def _matrix(words: Sequence[str]) -> int:
         names = options.incidents or list(INCIDENTS)
         replay = Replay(folder.absolute(), names, timing, options.seed)
         with replay.running():
-            _say(f"Prometheus: {replay.prometheus.url}")
+            _say(f"Prometheus: {replay.prometheus.url}, Alertmanager: {replay.alertmanager.url}")
             replay.play(_say)
-            firing = replay.prometheus.firing()
+            firing, held_back = replay.prometheus.firing(), replay.held_back()
             Record.of(replay).write(folder)
         services = {
             service.name: (service.incident, service.began or 0.0, service.starved)
             for service in replay.services
         }
-    found = rows(services, firing)
+    found = rows(services, firing, held_back)
     bounds = Bounds(timing.interval, waits(), timing.wrong)
     print(f"\nSeconds from the beginning to firing, exported every {timing.interval:g} s.\n")
     print(table(found, bounds))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,6 +46,8 @@ class Row:
     incident: Incident
     fired: Mapping[str, float]
     """Alerts, and how many seconds after the beginning each fired first."""
+    held_back: frozenset[str] = frozenset()
+    """Alerts that Alertmanager told nobody of in the end, since a page was active."""
     starved: float = 0.0
     """The longest in seconds that a process of it was kept from a processor."""
 
@@ -63,11 +65,18 @@ class Row:
         for alert, after in self.fired.items():
             if alert in PAGES - set(self.incident.expects):
                 found.append(f"{self.incident.name}: {alert} pages for it, after {after:.0f} s")
+        for alert in self.held_back:
+            if alert in PAGES:
+                found.append(f"{self.incident.name}: {alert} is held back, and is a page")
+            elif not PAGES & self.fired.keys():
+                found.append(f"{self.incident.name}: {alert} is held back without a page")
         return found
 
 
 def rows(
-    services: Mapping[str, tuple[Incident, float, float]], firing: Mapping[tuple[str, str], float]
+    services: Mapping[str, tuple[Incident, float, float]],
+    firing: Mapping[tuple[str, str], float],
+    held_back: Collection[tuple[str, str]],
 ) -> list[Row]:
     """A row for each service, of its incident, when that began, and how long it was starved."""
     return [
@@ -79,6 +88,7 @@ def rows(
                 for (job, alert), at in sorted(firing.items(), key=lambda one: one[1])
                 if job == name
             },
+            frozenset(alert for job, alert in held_back if job == name),
             starved,
         )
         for name, (incident, began, starved) in services.items()
@@ -88,7 +98,8 @@ def rows(
 def table(rows: list[Row], bounds: Bounds) -> str:
     """In Markdown: seconds to firing, in bold where it had to, with the bound in parentheses.
 
-    ``?`` marks what was not thought of: an alert below a page that may be right all the same.
+    ``?`` marks what was not thought of: an alert below a page that may be right all the same. Held
+    back is what Alertmanager told nobody of in the end.
     """
     alerts = sorted({alert for row in rows for alert in {**row.fired, **row.incident.expects}})
     short = [alert.removeprefix("GlueLLM") for alert in alerts]
@@ -101,15 +112,16 @@ def table(rows: list[Row], bounds: Bounds) -> str:
 
 def _cell(row: Row, alert: str, bounds: Bounds) -> str:
     after = row.fired.get(alert)
+    quiet = ", held back" if alert in row.held_back else ""
     if alert in row.incident.expects:
         bound = bounds.of(row.incident, alert)
         if after is None:
             return (
                 "MISSING" if bounds.expects(row.incident, alert) else "later"
             ) + f" ({bound:.0f})"
-        return f"**{after:.0f}** ({bound:.0f}{'' if after <= bound else ', LATE'})"
+        return f"**{after:.0f}** ({bound:.0f}{'' if after <= bound else ', LATE'}){quiet}"
     if after is None:
         return ""
     if alert in PAGES:
         return f"{after:.0f} PAGES"
-    return f"{after:.0f}" if alert in row.incident.allows else f"{after:.0f} ?"
+    return f"{after:.0f}{'' if alert in row.incident.allows else ' ?'}{quiet}"

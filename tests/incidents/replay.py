@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from e2e.compose import DEV
+from e2e.programs import Alertmanager
+
 from .catalogue import INCIDENTS
 from .service import Service
 from .store import AlertingPrometheus
@@ -54,6 +57,9 @@ class Replay:
     def __init__(self, folder: Path, incidents: Sequence[str], timing: Timing, seed: int) -> None:
         self.timing = timing
         self.folder = folder
+        self.alertmanager = Alertmanager(
+            "alertmanager", folder, DEV / "alertmanager" / "alertmanager.yaml"
+        )
         self.prometheus = AlertingPrometheus("prometheus", folder)
         self.began: float | None = None
         """When the services were all there, in seconds since the epoch."""
@@ -74,7 +80,10 @@ class Replay:
     def running(self) -> Iterator[None]:
         """Stores and services; both have ended when the context is left."""
         with contextlib.ExitStack() as exits:
+            exits.callback(self.alertmanager.stop)
+            self.alertmanager.start()
             exits.callback(self.prometheus.stop)
+            self.prometheus.alert(self.alertmanager)
             self.prometheus.start()
             for first in range(0, len(self.services), _BESIDE):
                 some = self.services[first : first + _BESIDE]
@@ -85,6 +94,14 @@ class Replay:
                     service.ready()
             self.began = time.time()
             yield
+
+    def held_back(self) -> set[tuple[str, str]]:
+        """Alerts that Alertmanager has now and tells nobody of, by service and name."""
+        states: dict[tuple[str, str], set[str]] = {}
+        for alert in self.alertmanager.alerts():
+            key = alert["labels"].get("job", ""), alert["labels"]["alertname"]
+            states.setdefault(key, set()).add(alert["status"]["state"])
+        return {key for key, found in states.items() if found == {"suppressed"}}
 
     def play(self, say: Callable[[str], None]) -> None:
         """A time of health, then the incidents, to the end of their time."""

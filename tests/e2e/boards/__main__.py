@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.verify.boards import Board
-
-from .asking import ask, boards, filled, questions_of
+from .asking import Asking, ask, boards, filled
 from .empty import FROM, NEVER, QUIET, acts_with_data
 from .playing import Story, Way, arrived, played
 from .recording import record
@@ -39,7 +37,7 @@ def _print(story: Story) -> int:
     print("|---|---|---|" + "---|" * len(story.ways))
     wrong: list[str] = []
     for board in boards():
-        questions = questions_of(board)
+        questions = board.questions
         panels = len({question.panel for question in questions})
         cells = [_with_data(story, way, board, wrong) for way in story.ways]
         row = [board.title, str(panels), str(len(questions)), *map(str, cells)]
@@ -60,9 +58,9 @@ def _print(story: Story) -> int:
     return 1 if wrong else 0
 
 
-def _with_data(story: Story, way: Way, board: Board, wrong: list[str]) -> int:
+def _with_data(story: Story, way: Way, board: Asking, wrong: list[str]) -> int:
     found = 0
-    for question in questions_of(board):
+    for question in board.questions:
         answer = ask(way, story, filled(question.expression, board.variables, job=way.job))
         found += bool(answer.series)
         if answer.error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from opentelemetry.instrumentation.gluellm.cli.verify.boards import (
     Board,
     Variable,
     filled_in,
-    read_boards,
+    read_board,
 )
 
 from ..stores import Store
@@ -29,6 +30,7 @@ _BUILT_IN: Final = {
     "__range": "60s",
     "interval": "500ms",
 }
+_LEGEND: Final = re.compile(r"\{\{(\w+)\}\}")
 
 Samples = list[tuple[float, float]]
 
@@ -41,6 +43,28 @@ class Question:
     """Its title."""
     expression: str
     """As it stands in the board."""
+    labels: tuple[str, ...]
+    """Those that its legend, or the columns of its table, show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A board, and all that it asks."""
+
+    board: Board
+    questions: tuple[Question, ...]
+    annotations: Mapping[str, str]
+    """By name, what they ask."""
+
+    @property
+    def title(self) -> str:
+        """Of the board."""
+        return self.board.title
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """Of the board."""
+        return self.board.variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +84,36 @@ class Answer:
             if period.began <= at <= period.ended
         ]
 
-    def highest(self, period: Period, **labels: str) -> float:
-        """The highest value of an act; minus infinity where there is none."""
-        values = [value for value in self.during(period, **labels) if not math.isnan(value)]
-        return max(values, default=-math.inf)
+    def has_label(self, name: str) -> bool:
+        """Whether one of the series has it at any time."""
+        return any(labels.get(name) for labels, _ in self.series)
 
 
-def boards() -> list[Board]:
+def boards() -> list[Asking]:
     """Those that users import."""
-    return read_boards([BOARDS])
+    found = []
+    for file in sorted(BOARDS.glob("*.json")):
+        body = json.loads(file.read_text())
+        annotations = {
+            one["name"]: one["expr"] for one in body["annotations"]["list"] if "expr" in one
+        }
+        questions = tuple(dict.fromkeys(_questions(body)))
+        found.append(Asking(read_board(file), questions, annotations))
+    return found
 
 
-def questions_of(board: Board) -> list[Question]:
-    """Its panels' queries, each once."""
-    return list(dict.fromkeys(Question(one.panel, one.expression) for one in board.targets))
+def _questions(body: dict[str, Any]) -> Iterator[Question]:
+    for panel in body["panels"]:
+        yield from _questions({"panels": panel.get("panels", [])})
+        columns = [
+            name
+            for transformation in panel.get("transformations", [])
+            for name in transformation["options"].get("renameByName", {})
+            if not name.startswith("Value")
+        ]
+        for target in panel.get("targets", []):
+            legend = _LEGEND.findall(target.get("legendFormat", ""))
+            yield Question(panel["title"], target["expr"], (*legend, *columns))
 
 
 def filled(expression: str, variables: tuple[Variable, ...], **chosen: str) -> str:

@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Metric
 
-from .playing import VICTORIA_METRICS, Way
+from .playing import READER, VICTORIA_METRICS, Way
 
 _WITH_HTTP2: Final = ("http2-stuck", "comes with the first HTTP/2 connection")
 _WITH_A_CLOSE: Final = ("churn", "comes with the first connection that is closed")
@@ -46,6 +46,13 @@ QUIET: Final = {
     "Which instances are blind, to how many signals?": "it lists what is blind, and nothing is",
 }
 """Panels that list what is wrong, and why nothing is in any act."""
+UNSHOWN: Final = {
+    "rpc_response_status_code": "gRPC's",
+    "gluellm_instrumentation_kind": "comes with the first failure of our own",
+}
+"""Labels of legends that no series of the demo has, and why."""
+LACKS: Final = {READER: {"k8s_cluster_name", "k8s_namespace_name", "service_version"}}
+"""Labels of the resource that do not come by a way."""
 
 _NAMES: Final = {metric_name(metric): metric for metric in METRICS} | {
     # As recorded series are called.

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +35,8 @@ WAYS: Final = (
     READER,
 )
 """All ways at once, for one and the same program."""
+_NOT_SEEN: Final = "NOT SEEN: "
+_TRIES: Final = 3
 _SECONDS: Final = 45.0
 """Of the whole story."""
 _DELAY: Final = 2 * INTERVAL
@@ -84,36 +87,48 @@ class Story:
 
 @contextlib.contextmanager
 def played(folder: Path) -> Iterator[Story]:
-    """Play it; the stores can be asked until the context is left."""
-    stack = Stack(folder / "stack")
-    native = Prometheus("prometheus_native", folder / "stack")
-    with contextlib.ExitStack() as exits:
-        exits.callback(native.stop)
-        exits.callback(stack.stop)
-        for store in (stack.prometheus_scraping, stack.prometheus_otlp, native):
-            store.load_rules(*RULES.glob("*.yaml"))
-        stack.start()
-        stack.prometheus_scraping.scrape("collector", stack.collector.ports["scrape"], INTERVAL)
-        native.start()
-        stores = (
-            stack.prometheus_scraping,
-            stack.prometheus_otlp,
-            native,
-            stack.victoria_metrics,
-            stack.prometheus_scraping,
-        )
-        ways = tuple(
-            Way(name, store, _PULLED if name == READER else _SERVICE)
-            for name, store in zip(WAYS, stores, strict=True)
-        )
-        with _program(stack.collector.http_endpoint, native.otlp_endpoint) as process:
-            assert process.stdout is not None
-            port = int(process.stdout.readline())
-            stack.prometheus_scraping.scrape(
-                "programs", port, INTERVAL, job=_PULLED, instance=_INSTANCE
-            )
-            periods, output = _listen(process)
-        yield Story(ways, periods, output)
+    """Play it; the stores can be asked until the context is left.
+
+    On a machine that is busy with others an act may not show what it should, as the demo says
+    itself. Then it is played again, for other stores.
+    """
+    for tries_left in reversed(range(_TRIES)):
+        with contextlib.ExitStack() as exits:
+            story = _played(folder / str(tries_left), exits)
+            if _NOT_SEEN not in story.output or not tries_left:
+                assert _NOT_SEEN not in story.output, story.output
+                yield story
+                return
+
+
+def _played(folder: Path, exits: contextlib.ExitStack) -> Story:
+    stack = Stack(folder)
+    native = Prometheus("prometheus_native", folder)
+    exits.callback(native.stop)
+    exits.callback(stack.stop)
+    for store in (stack.prometheus_scraping, stack.prometheus_otlp, native):
+        store.load_rules(*RULES.glob("*.yaml"))
+    stack.start()
+    stack.prometheus_scraping.scrape("collector", stack.collector.ports["scrape"], INTERVAL)
+    native.start()
+    stores = (
+        stack.prometheus_scraping,
+        stack.prometheus_otlp,
+        native,
+        stack.victoria_metrics,
+        stack.prometheus_scraping,
+    )
+    ways = tuple(
+        Way(name, store, _PULLED if name == READER else _SERVICE)
+        for name, store in zip(WAYS, stores, strict=True)
+    )
+    with _program(stack.collector.http_endpoint, native.otlp_endpoint) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        labels = {"job": _PULLED, "instance": _INSTANCE}
+        stack.prometheus_scraping.scrape("programs", port, INTERVAL, **labels)
+        periods, output = _listen(process)
+    return Story(ways, periods, output)
 
 
 @contextlib.contextmanager
@@ -157,20 +172,17 @@ def _listen(process: subprocess.Popen[str]) -> tuple[dict[str, Period], str]:
         output.append(line)
         if found := re.match(r"act \d+ of \d+: ([\w-]+)", line):
             act, began = found[1], time.time()
-        elif line.startswith(("seen: ", "NOT SEEN: ")):
+        elif line.startswith(("seen: ", _NOT_SEEN)):
             periods[act] = Period(began + _DELAY, time.time() + INTERVAL)
     text = "".join(output)
     assert process.wait(60) == 0, text
     assert periods.keys() == SCENARIOS.keys(), text
-    assert "NOT SEEN" not in text, text
     return periods, text
 
 
 def arrived(story: Story) -> None:
     """Wait until the end of the story is in every store."""
+    moment = story.ended - WINDOW
     for way in story.ways:
         query = f'gluellm_pool_live{{job="{way.job}"}}'
-        wait_until(
-            lambda way=way, query=query: bool(way.store.query(query, story.ended - WINDOW)),
-            way.name,
-        )
+        wait_until(partial(way.store.query, query, moment), way.name)

@@ -6,12 +6,12 @@ import math
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.verify.boards import Board, label_query
+from opentelemetry.instrumentation.gluellm.cli.verify.boards import label_query
 
-from .asking import STEP, ask, ask_between, boards, filled, questions_of
-from .empty import FROM, NEVER, QUIET, acts_with_data, metrics_of
+from .asking import STEP, Asking, ask, ask_between, boards, filled
+from .empty import FROM, LACKS, NEVER, QUIET, UNSHOWN, acts_with_data, metrics_of
 from .implied import ALERTS, IMPLIED, NO_ALERTS, Implied
-from .playing import READER, WAYS, Story, Way
+from .playing import WAYS, Period, Story, Way
 from .rules import alerts, recording_rules
 
 pytestmark = pytest.mark.timeout(300)  # the story is played before the first test
@@ -20,6 +20,9 @@ BOARDS = boards()
 NARROWEST = max(BOARDS, key=lambda board: len(board.variables))
 """The board whose variables all signals can be filled in with."""
 _HOUR = 3600.0
+STARTED = "Processes started"
+_BEFORE = 10.0
+"""Seconds: the process was there before its first act."""
 _MOMENT = 2.0
 """Seconds."""
 
@@ -30,18 +33,18 @@ def way(story: Story, request: pytest.FixtureRequest) -> Way:
     return next(way for way in story.ways if way.name == request.param)
 
 
-def of(board: Board) -> str:
+def of(board: Asking) -> str:
     """The name of a board's test."""
     return board.title
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=of)
 def test_each_query_has_data_where_the_act_implies_some(
-    story: Story, way: Way, board: Board
+    story: Story, way: Way, board: Asking
 ) -> None:
     """Nothing is refused, and what may say nothing is named with its reason in `empty`."""
     wrong = []
-    for question in questions_of(board):
+    for question in board.questions:
         answer = ask(way, story, filled(question.expression, board.variables, job=way.job))
         if answer.error:
             wrong.append(f"{question.panel}: {answer.error}")
@@ -52,11 +55,23 @@ def test_each_query_has_data_where_the_act_implies_some(
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=of)
+def test_each_legend_and_column_shows_labels_that_the_answer_has(
+    story: Story, way: Way, board: Asking
+) -> None:
+    """A label that was misspelt, or aggregated away, would leave it empty."""
+    for question in board.questions:
+        answer = ask(way, story, filled(question.expression, board.variables, job=way.job))
+        if answer.series:
+            missing = {name for name in question.labels if not answer.has_label(name)}
+            assert missing <= UNSHOWN.keys() | LACKS.get(way.name, set()), question
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=of)
 def test_what_the_demo_does_not_have_is_empty_without_an_error(
-    story: Story, way: Way, board: Board
+    story: Story, way: Way, board: Asking
 ) -> None:
     """The table of what may be empty does not excuse queries that have data."""
-    for question in questions_of(board):
+    for question in board.questions:
         if not acts_with_data(question.expression, way, question.panel):
             answer = ask(way, story, filled(question.expression, board.variables, job=way.job))
             assert not answer.error
@@ -76,10 +91,10 @@ def test_each_act_shows_on_the_boards(story: Story, way: Way, implied: Implied) 
 
 @pytest.mark.parametrize("board", BOARDS, ids=of)
 def test_a_service_without_instances_shows_nothing_and_no_error(
-    story: Story, way: Way, board: Board
+    story: Story, way: Way, board: Asking
 ) -> None:
     """A name that no process has: empty panels, not red ones."""
-    for question in questions_of(board):
+    for question in board.questions:
         answer = ask(way, story, filled(question.expression, board.variables, job="nowhere"))
         assert not answer.error
         assert not answer.series, question
@@ -87,10 +102,10 @@ def test_a_service_without_instances_shows_nothing_and_no_error(
 
 @pytest.mark.parametrize("board", BOARDS, ids=of)
 def test_a_time_without_data_shows_nothing_and_no_error(
-    story: Story, way: Way, board: Board
+    story: Story, way: Way, board: Asking
 ) -> None:
     """As a board that was imported before anything was exported."""
-    for question in questions_of(board):
+    for question in board.questions:
         expression = filled(question.expression, board.variables, job=way.job)
         answer = ask_between(
             way.store, expression, story.began - 2 * _HOUR, story.began - 2 * _HOUR + 10
@@ -100,7 +115,7 @@ def test_a_time_without_data_shows_nothing_and_no_error(
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=of)
-def test_each_variable_offers_what_there_is(story: Story, way: Way, board: Board) -> None:
+def test_each_variable_offers_what_there_is(story: Story, way: Way, board: Asking) -> None:
     """A chooser whose selector matches nothing would empty the board."""
     for variable in board.variables:
         found = label_query(variable)
@@ -112,9 +127,22 @@ def test_each_variable_offers_what_there_is(story: Story, way: Way, board: Board
                 "start": f"{story.began:.3f}",
                 "end": f"{story.ended:.3f}",
             }
-            assert way.store.ask(f"/api/v1/label/{label}/values", parameters) or (
-                way.name == READER and label.startswith(("k8s_", "service_"))
-            ), (variable, selector)
+            offered = way.store.ask(f"/api/v1/label/{label}/values", parameters)
+            assert offered or label in LACKS.get(way.name, set()), (variable, selector)
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=of)
+def test_the_start_of_the_process_is_annotated(story: Story, way: Way, board: Asking) -> None:
+    """Once, when it began, and not for as long as it goes on; no annotation is refused."""
+    began, ended = story.began - _BEFORE, story.ended
+    for name, expression in board.annotations.items():
+        expression = filled(expression, board.variables, job=way.job)
+        answer = ask_between(way.store, expression, began, ended)
+        assert not answer.error
+        if name == STARTED:
+            assert answer.during(Period(began, story.began + _BEFORE))
+            assert not answer.during(Period(story.began + _BEFORE, ended))
+    assert STARTED in board.annotations
 
 
 def test_each_recording_rule_says_something_in_each_act(story: Story, way: Way) -> None:
@@ -148,9 +176,9 @@ def test_every_metric_that_may_be_empty_is_asked_for(story: Story) -> None:
     asked = {
         metric
         for board in BOARDS
-        for question in questions_of(board)
+        for question in board.questions
         for metric in metrics_of(question.expression)
     }
     assert set(FROM) <= asked
     assert set(NEVER) <= asked
-    assert set(QUIET) <= {question.panel for board in BOARDS for question in questions_of(board)}
+    assert set(QUIET) <= {question.panel for board in BOARDS for question in board.questions}
