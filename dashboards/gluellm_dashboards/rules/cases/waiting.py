@@ -74,7 +74,7 @@ CASES: Final = (
         _STUCK,
         "a process is killed while its requests are stuck, and its last state rings for 3 minutes",
         [oldest("queued", "0 40 100 160 _x20")],
-        {"5m15s": FIRES, "6m": NOTHING, "15m": NOTHING},
+        {"4m30s": FIRES, "6m": NOTHING, "15m": NOTHING},
     ),
     Case(
         _STUCK,

@@ -1,0 +1,215 @@
+"""What arrives at whoever is paged, through a real Prometheus and a real Alertmanager."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gluellm_dashboards import config
+from gluellm_dashboards.rules.case import Series, series
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+
+from ..alertmanager import Alertmanager
+from ..compose import DEV
+from ..programs import Prometheus
+from ..running import HOST, find
+from .serving import Notified, serving
+from .test_promtool import PROMETHEUS, run
+
+CONFIGURATION = DEV / "alertmanager" / "alertmanager.yaml"
+_WITHIN = 60.0
+_QUEUED = {semconv.REQUEST_PHASE: "queued"}
+_NO_PROVIDER = {semconv.PROVIDER_NAME: "", semconv.POOL_NAME: "httpx"}
+NOBODY = {"job": "", "instance": ""}
+"""A page doesn't say whose it is: the target's file does."""
+Told = tuple[str, str, str]
+"""An alert's name, its service and its provider."""
+
+
+def _pool(provider: str) -> dict[str, str]:
+    return {semconv.PROVIDER_NAME: provider, semconv.POOL_NAME: provider}
+
+
+def _stuck(own: dict[str, str]) -> Series:
+    return series(semconv.REQUEST_OLDEST_AGE, "90", {**_QUEUED, **own}, **NOBODY)
+
+
+def _leaks(own: dict[str, str]) -> list[Series]:
+    return [
+        series(semconv.LEAK_SUSPECTED, "5", own, **NOBODY),
+        series(semconv.CONNECTION_MAX, "50", own, **NOBODY),
+    ]
+
+
+_LAG = series(semconv.EVENT_LOOP_LAG_PEAK, "0.7", **NOBODY)
+_BLIND = series(
+    semconv.SEAM,
+    "0",
+    {semconv.POOL_LIBRARY: "httpx", semconv.SEAM_NAME: "read"},
+    job="",
+    instance="",
+)
+
+
+def _waits(scrapes: int) -> list[Series]:
+    """100 requests more at each scrape, of which a tenth waits for 5 to 10 s of 10 s."""
+    buckets = (("5", 90), ("10", 100), ("+Inf", 100))
+    return [
+        *(
+            series(
+                semconv.ACQUIRE_DURATION,
+                f"{count * scrapes}",
+                part="_bucket",
+                le=le,
+                job="",
+                instance="",
+            )
+            for le, count in buckets
+        ),
+        series(semconv.REQUESTS, f"{100 * scrapes}", {semconv.STATUS_CODE: "200"}, **NOBODY),
+        series(semconv.ACQUIRE_TIMEOUT, "10", **NOBODY),
+    ]
+
+
+SERVICES: dict[str, Callable[[int], list[Series]]] = {
+    # One provider pages, another only leaks; a client without a provider pages too.
+    "api": lambda _: [
+        _stuck(_pool("openai")),
+        *_leaks(_pool("openai")),
+        *_leaks(_pool("anthropic")),
+        _stuck(_NO_PROVIDER),
+        _LAG,
+        _BLIND,
+    ],
+    # Another service has trouble with the provider that the first one pages for.
+    "batch": lambda _: _leaks(_pool("openai")),
+    # A blocked loop, and waits that it makes.
+    "blocked": lambda scrapes: [_LAG, *_waits(scrapes)],
+    # The same waits without.
+    "waiting": lambda scrapes: _waits(scrapes),
+}
+ARRIVE: set[Told] = {
+    ("GlueLLMRequestsStuck", "api", "openai"),
+    ("GlueLLMRequestsStuck", "api", ""),
+    ("GlueLLMConnectionLeakSuspected", "api", "anthropic"),
+    ("GlueLLMConnectionLeakSuspected", "batch", "openai"),
+    ("GlueLLMEventLoopBlocked", "api", ""),
+    ("GlueLLMEventLoopBlocked", "blocked", ""),
+    ("GlueLLMBlind", "api", ""),
+    ("GlueLLMWaitNearTimeout", "waiting", "openai"),
+}
+HELD_BACK: set[Told] = {
+    ("GlueLLMConnectionLeakSuspected", "api", "openai"),
+    ("GlueLLMWaitNearTimeout", "blocked", "openai"),
+}
+
+
+def _page(service: str) -> Callable[[bytes], str]:
+    scrapes = 0
+
+    def answer(_: bytes) -> str:
+        nonlocal scrapes
+        scrapes += 1
+        lines = [f"{one['series']} {one['values']}" for one in SERVICES[service](scrapes)]
+        return "\n".join([*lines, "# EOF", ""])
+
+    return answer
+
+
+@pytest.fixture
+def notified(tmp_path: Path) -> Iterator[tuple[Notified, Alertmanager]]:
+    """The users' rules and Alertmanager's configuration, sooner: nothing else is changed."""
+    notified = Notified()
+    with serving(notified.take, "application/json") as receiver:
+        alertmanager = Alertmanager(
+            "alertmanager", tmp_path, DEV / "alertmanager/alertmanager.yaml"
+        )
+        _notify(alertmanager, receiver)
+        prometheus = Prometheus("prometheus", tmp_path)
+        prometheus.load_rules(_sooner(tmp_path))
+        prometheus.alert(alertmanager)
+        with (
+            serving(_page("api")) as api,
+            serving(_page("batch")) as batch,
+            serving(_page("blocked")) as blocked,
+            serving(_page("waiting")) as waiting,
+        ):
+            ports = {"api": api, "batch": batch, "blocked": blocked, "waiting": waiting}
+            for service, port in ports.items():
+                prometheus.scrape("programs", port, job=service, instance=f"{service}-1")
+            try:
+                alertmanager.start()
+                prometheus.start()
+                yield notified, alertmanager
+            finally:
+                prometheus.stop()
+                alertmanager.stop()
+
+
+def _sooner(folder: Path) -> Path:
+    content = yaml.safe_load((PROMETHEUS / "alerts.yaml").read_text())
+    for rule in content["groups"][0]["rules"]:
+        rule["for"] = "2s"
+    file = folder / "alerts.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+def _notify(alertmanager: Alertmanager, port: int) -> None:
+    content = yaml.safe_load(alertmanager.configuration.read_text())
+    content["route"]["group_wait"] = "3s"
+    for receiver in content["receivers"]:
+        receiver["webhook_configs"] = [{"url": f"http://{HOST}:{port}/"}]
+    alertmanager.configuration.write_text(yaml.safe_dump(content))
+
+
+def _told(alert: dict[str, Any]) -> Told:
+    labels = alert["labels"]
+    return labels["alertname"], labels["job"], labels.get("gen_ai_provider_name", "")
+
+
+def test_pages_arrive_with_their_runbooks_and_hold_back_what_they_explain(
+    notified: tuple[Notified, Alertmanager],
+) -> None:
+    """The right ones reach the right receiver; the others are known, and held back."""
+    receiver, alertmanager = notified
+    deadline = time.monotonic() + _WITHIN
+
+    def held_back() -> set[Told]:
+        found = alertmanager.alerts()
+        return {_told(alert) for alert in found if alert["status"]["inhibitedBy"]}
+
+    while (
+        {_told(alert) for alert in receiver.alerts} < ARRIVE or held_back() != HELD_BACK
+    ) and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+    assert {_told(alert) for alert in receiver.alerts} == ARRIVE
+    assert held_back() == HELD_BACK
+    for alert in receiver.alerts:
+        name = alert["labels"]["alertname"]
+        severity = alert["labels"]["severity"]
+        annotations = alert["annotations"]
+        assert alert["receiver"] == {"critical": "page", "warning": "work"}[severity]
+        assert annotations["runbook_url"] == f"{config.RUNBOOK_BASE}/{name}.md"
+        assert f"var-job={alert['labels']['job']}" in annotations["dashboard"]
+        assert not any(
+            mark in text for text in annotations.values() for mark in ("{{", "<no value")
+        )
+    page = ("GlueLLMRequestsStuck", "api", "openai")
+    stuck = next(one for one in receiver.alerts if _told(one) == page)
+    assert stuck["annotations"]["summary"] == (
+        "Requests of pool openai in api have waited 1m 30s for a connection"
+    )
+
+
+def test_alertmanager_takes_the_example_as_it_is() -> None:
+    """Without the test's receivers."""
+    done = run(find("amtool"), "check-config", str(CONFIGURATION))
+
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,134 @@
+"""The alerts in VictoriaMetrics, whose functions differ in places: the same answers to all cases."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from gluellm_dashboards.rules.alerts import ALERTS, INTERVAL
+from gluellm_dashboards.rules.case import Case
+from gluellm_dashboards.rules.cases import CASES
+
+from ..programs import VictoriaMetrics
+from ..running import HOST, READY_WITHIN
+
+_MINUTE = 60
+_STEP = int(INTERVAL.removesuffix("s"))
+_LONGEST = 180 * _MINUTE
+_BLOCK = re.compile(r"(?P<first>[\d.]+|_)(?:\+(?P<step>[\d.]+))?(?:x(?P<times>\d+))?$")
+
+# Text has no mark for the end of a series, and none for native histograms.
+SAYABLE = tuple(
+    case
+    for case in CASES
+    if not any("stale" in one["values"] or "{{" in one["values"] for one in case.series)
+)
+
+
+def expanded(values: str) -> list[float | None]:
+    """The samples that promtool makes of its notation, one a minute."""
+    found: list[float | None] = []
+    for block in values.split():
+        match = _BLOCK.match(block)
+        assert match, block
+        if match["first"] == "_":
+            found += [None] * int(match["times"] or 1)
+        else:
+            first, step = float(match["first"]), float(match["step"] or 0)
+            found += [first + step * number for number in range(int(match["times"] or 0) + 1)]
+    return found
+
+
+def _job(case: Case) -> str:
+    return f"case-{CASES.index(case)}"
+
+
+def _lines(case: Case, start: int) -> Iterator[str]:
+    for one in case.series:
+        name = one["series"].replace('job="api"', f'job="{_job(case)}"')
+        for minute, value in enumerate(expanded(one["values"])):
+            if value is not None:
+                yield f"{name} {value:g} {(start + minute * _MINUTE) * 1000}"
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[VictoriaMetrics, int]]:
+    """All cases at once, each as a service of its own, from a moment in the past on."""
+    store = VictoriaMetrics("victoria_metrics", tmp_path_factory.mktemp("rules"))
+    start = int(time.time()) // _MINUTE * _MINUTE - _LONGEST - 10 * _MINUTE
+    store.start()
+    try:
+        body = "\n".join(line for case in SAYABLE for line in _lines(case, start))
+        connection = http.client.HTTPConnection(HOST, store.ports["http"], timeout=READY_WITHIN)
+        connection.request("POST", "/api/v1/import/prometheus", body)
+        assert connection.getresponse().status == 204
+        connection.close()
+        _flush(store)
+        yield store, start
+    finally:
+        store.stop()
+
+
+def _flush(store: VictoriaMetrics) -> None:
+    connection = http.client.HTTPConnection(HOST, store.ports["http"], timeout=READY_WITHIN)
+    connection.request("GET", "/internal/force_flush")
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def _true_at(store: VictoriaMetrics, start: int, kind: str, name: str) -> dict[str, set[int]]:
+    """By service: the seconds since the start at which the alert's condition holds."""
+    (alert,) = (one for one in ALERTS if (one.name, one.kind) == (name, kind))
+    parameters = {
+        "query": alert.expr,
+        "start": str(start),
+        "end": str(start + _LONGEST),
+        "step": f"{_STEP}s",
+        "nocache": "1",
+    }
+    found: dict[str, set[int]] = {}
+    for row in store.ask("/api/v1/query_range", parameters)["result"]:
+        moments = found.setdefault(row["metric"]["job"], set())
+        moments |= {int(at) - start for at, _ in row["values"]}
+    return found
+
+
+def seconds(duration: str) -> int:
+    """Of ``5m15s`` and the like."""
+    return sum(
+        int(number) * {"s": 1, "m": 60, "h": 3600}[unit]
+        for number, unit in re.findall(r"(\d+)([smh])", duration)
+    )
+
+
+@pytest.mark.parametrize("name", sorted({case.alert for case in CASES}))
+def test_victoria_metrics_decides_as_prometheus_does(
+    stored: tuple[VictoriaMetrics, int], name: str
+) -> None:
+    """For every case and every moment of it."""
+    store, start = stored
+    ways = {one.kind: seconds(one.hold) for one in ALERTS if one.name == name}
+    true_at = {kind: _true_at(store, start, kind, name) for kind in ways}
+
+    wrong = []
+    for case in (one for one in SAYABLE if one.alert == name):
+        for moment, expected in case.expected.items():
+            at = seconds(moment)
+            firing = {
+                kind
+                for kind, hold in ways.items()
+                if set(range(at - hold, at + 1, _STEP)) <= true_at[kind].get(_job(case), set())
+            }
+            if firing != {one.kind for one in expected}:
+                wrong.append(f"{case.says}, at {moment}: {firing or 'nothing'}")
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_nearly_every_case_can_be_said_in_text() -> None:
+    """Otherwise the test above says little."""
+    assert len(SAYABLE) > 0.95 * len(CASES)
