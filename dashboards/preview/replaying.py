@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from incidents.replay import Replay, Timing
+from incidents.catalogue import INCIDENTS
+from incidents.record import DATA, Record
+from incidents.store import KeptPrometheus
 
 from .filling import Span
 
 SCENARIOS: Final = ("healthy", "saturated", "leak")
-_TIMING: Final = Timing(interval=10, healthy=180, wrong=360)
+_MINUTES: Final = ("--healthy", "3", "--minutes", "6")
 _WARM: Final = 45
 """Seconds until rates have a whole window to look back on; the pictures begin after them."""
-_SEED: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +43,34 @@ class Replayed:
     scenes: tuple[Scene, ...]
 
 
+def play(folder: Path) -> None:
+    """Play all of them at once, one service each (about 10 min), into a new folder.
+
+    Raises subprocess.CalledProcessError when it could not be; what was missing has been said then.
+    """
+    command = [sys.executable, "-m", "incidents", *SCENARIOS, *_MINUTES, "--keep", str(folder)]
+    subprocess.run(command, check=True)
+
+
 @contextmanager
-def replayed() -> Iterator[Replayed]:
-    """Play all of them at once, one service each (about 10 min), and keep Prometheus up."""
-    with tempfile.TemporaryDirectory(prefix="dashboard-preview-") as folder:
-        replay = Replay(Path(folder), SCENARIOS, _TIMING, _SEED)
-        with replay.running():
-            replay.play(lambda text: print(text, flush=True))
-            began = replay.began or 0.0
+def replayed(folder: Path) -> Iterator[Replayed]:
+    """What was played into the folder, while it is served. Raises FileNotFoundError."""
+    record = Record.read(folder)
+    with tempfile.TemporaryDirectory(prefix="dashboard-preview-") as own:
+        prometheus = KeptPrometheus("kept", Path(own), folder / DATA)
+        prometheus.start()
+        try:
             yield Replayed(
-                url=replay.prometheus.url,
-                span=Span(began + _WARM, time.time()),
-                interval=f"{_TIMING.interval:.0f}s",
-                scenes=tuple(
-                    Scene(one.incident.name, one.name, one.incident.setting.provider)
-                    for one in replay.services
-                ),
+                url=prometheus.url,
+                span=Span(record.began + _WARM, record.ended),
+                interval=f"{record.interval:.0f}s",
+                scenes=tuple(_scenes(record)),
             )
+        finally:
+            prometheus.stop()
+
+
+def _scenes(record: Record) -> Iterator[Scene]:
+    for service, answer, _ in record.answers:
+        name = answer.partition(":")[0]
+        yield Scene(name, service, INCIDENTS[name].setting.provider)
