@@ -8,12 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from opentelemetry.instrumentation.gluellm.cli.verify.boards import (
-    Board,
-    Variable,
-    filled_in,
-    read_board,
-)
+from opentelemetry.instrumentation.gluellm.cli.verify.boards import Board, read_board
+from opentelemetry.instrumentation.gluellm.cli.verify.variables import Variable, filled_in
 
 from ..stores import Store
 from .playing import WINDOW, Period, Story, Way
@@ -55,6 +51,11 @@ class Asking:
     questions: tuple[Question, ...]
     annotations: Mapping[str, str]
     """By name, what they ask."""
+
+    @property
+    def expressions(self) -> list[str]:
+        """Of questions and annotations."""
+        return [*(question.expression for question in self.questions), *self.annotations.values()]
 
     @property
     def title(self) -> str:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.verify.boards import label_query
+from opentelemetry.instrumentation.gluellm.cli.verify.variables import label_query
 
 from .asking import STEP, Asking, ask, ask_between, boards, filled
 from .empty import FROM, LACKS, NEVER, QUIET, UNSHOWN, acts_with_data, metrics_of
@@ -94,10 +94,10 @@ def test_a_service_without_instances_shows_nothing_and_no_error(
     story: Story, way: Way, board: Asking
 ) -> None:
     """A name that no process has: empty panels, not red ones."""
-    for question in board.questions:
-        answer = ask(way, story, filled(question.expression, board.variables, job="nowhere"))
+    for expression in board.expressions:
+        answer = ask(way, story, filled(expression, board.variables, job="nowhere"))
         assert not answer.error
-        assert not answer.series, question
+        assert not answer.series, expression
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=of)
@@ -105,13 +105,12 @@ def test_a_time_without_data_shows_nothing_and_no_error(
     story: Story, way: Way, board: Asking
 ) -> None:
     """As a board that was imported before anything was exported."""
-    for question in board.questions:
-        expression = filled(question.expression, board.variables, job=way.job)
-        answer = ask_between(
-            way.store, expression, story.began - 2 * _HOUR, story.began - 2 * _HOUR + 10
-        )
+    began = story.began - 2 * _HOUR
+    for expression in board.expressions:
+        expression = filled(expression, board.variables, job=way.job)
+        answer = ask_between(way.store, expression, began, began + 10)
         assert not answer.error
-        assert not answer.series, question
+        assert not answer.series, expression
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=of)

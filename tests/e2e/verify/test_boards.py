@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from .conftest import Run, Verify, arrived
 
 pytest.importorskip("any_llm")
 
+_OURS = Path(__file__).parents[3] / "dashboards"
 _JOB = 'job=~"$job",instance=~"${instance:regex}"'
 _VARIABLES = [
     {"name": "source", "type": "datasource", "query": "prometheus", "current": {"value": "x"}},
@@ -132,3 +134,63 @@ def test_an_empty_variable_empties_a_board(stack: Stack, run: Run, verify: Verif
     assert status == 1
     assert "variable $cluster" in text
     assert "it offers no value: no series of gluellm_pool_live has 'cluster'" in text
+
+
+def test_every_query_of_our_boards_is_answered_or_said_to_be_in_order(
+    stack: Stack, run: Run, verify: Verify
+):
+    """With the rules loaded. Nobody sets a cluster or a version here, which All lets through."""
+    stack.prometheus_otlp.load_rules(_OURS / "prometheus" / "recording.yaml")
+    stack.start("prometheus_otlp")
+    store = stack.prometheus_otlp
+    run(endpoint=store.otlp_endpoint)
+    arrived(store, "count_over_time(gluellm_pool_lease_duration_seconds_count[1m]) > 3")
+    arrived(store, "instance_pool:gluellm_pool_requests:rate5m")
+    status, text = verify(store.url, "--boards", str(_OURS / "grafana"))
+    assert status == 0, text
+    assert text.count("BOARD GlueLLM pools: ") == 4
+    assert "NO DATA" not in text
+    assert "variable $cluster" in text
+    assert "annotation Limits changed" in text
+    assert 'off by default: instrument(metrics="full")' in text
+
+
+def test_boards_on_recording_rules_say_that_these_are_not_loaded(
+    stack: Stack, run: Run, verify: Verify
+):
+    """The fleet's; the others need none."""
+    stack.start("prometheus_otlp")
+    store = stack.prometheus_otlp
+    run(endpoint=store.otlp_endpoint)
+    arrived(store, "count_over_time(gluellm_pool_lease_duration_seconds_count[1m]) > 3")
+    files = [str(file) for file in sorted((_OURS / "grafana").glob("*.json"))]
+    fleet = next(file for file in files if "fleet" in file)
+    status, text = verify(store.url, "--boards", fleet)
+    assert status == 1
+    assert "its recording rule isn't loaded, or has not run yet" in text
+    files.remove(fleet)
+    status, text = verify(store.url, "--boards", *files)
+    assert status == 0, text
+    assert "recording rule" not in text
+
+
+def test_the_window_of_a_rate_is_four_of_a_query_s_shortest_step(
+    stack: Stack, run: Run, verify: Verify, tmp_path
+):
+    """As in Grafana, also where that is written with a variable."""
+    stack.start("prometheus_otlp")
+    store = stack.prometheus_otlp
+    run(endpoint=store.otlp_endpoint)
+    arrived(store, "count_over_time(gluellm_pool_lease_duration_seconds_count[1m]) > 3")
+    variable = {"name": "interval", "type": "custom", "query": "1m,5m", "current": {"value": "5m"}}
+    expression = "sum(increase(gluellm_pool_requests_total[$__rate_interval]))"
+    target = {"expr": expression, "interval": "$interval"}
+    body = {
+        "title": "S",
+        "templating": {"list": [variable]},
+        "panels": [{"title": "p", "targets": [target]}],
+    }
+    (tmp_path / "s.json").write_text(json.dumps(body))
+    status, text = verify(store.url, "--boards", str(tmp_path), "--show-queries")
+    assert status == 0, text
+    assert "gluellm_pool_requests_total[1200s]" in text

@@ -6,12 +6,14 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.cli.verify.boards import (
     BoardError,
+    read_board,
+    read_boards,
+)
+from opentelemetry.instrumentation.gluellm.cli.verify.variables import (
     Variable,
     built_in,
     filled_in,
     label_query,
-    read_board,
-    read_boards,
     unknown_variables,
     value_of,
 )
@@ -34,6 +36,42 @@ def test_queries_are_found_wherever_they_stand(tmp_path):
     old = read_board(written(tmp_path, {"dashboard": {"rows": [{"panels": [panel]}]}}))
     assert [one.expression for one in old.targets] == ["a"]
     assert old.title == "board"
+
+
+def test_the_shortest_step_is_the_query_s_or_the_panel_s(tmp_path):
+    """Which Grafana makes the window of a rate of."""
+    targets = [{"expr": "a", "interval": "$interval"}, {"expr": "b"}]
+    panel = {"title": "p", "interval": "30s", "targets": targets}
+    plain = {"title": "q", "targets": [{"expr": "c"}]}
+    board = read_board(written(tmp_path, {"panels": [panel, plain]}))
+    assert [one.step for one in board.targets] == ["$interval", "30s", ""]
+
+
+def test_annotations_are_queries_too(tmp_path):
+    """In today's form and in the older one; not those of others, nor what is switched off."""
+    listed = [
+        {"name": "new", "target": {"expr": " a ", "interval": "60s"}, "expr": "old form"},
+        {"name": "old", "expr": "b", "step": "30s", "enable": True},
+        {"name": "off", "expr": "c", "enable": False},
+        {"name": "logs", "expr": "d", "datasource": {"type": "loki"}},
+        {"name": "Annotations & Alerts", "builtIn": 1, "type": "dashboard"},
+        {"name": "odd", "target": "e"},
+        "odd",
+    ]
+    board = read_board(written(tmp_path, {"panels": [], "annotations": {"list": listed}}))
+    assert [(one.panel, one.expression, one.step) for one in board.annotations] == [
+        ("annotation new", "a", "60s"),
+        ("annotation old", "b", "30s"),
+    ]
+    assert read_board(written(tmp_path, {"panels": [], "annotations": None})).annotations == ()
+
+
+def test_a_variable_without_values_does_no_harm_where_all_lets_everything_through():
+    """Also what lacks the label."""
+    assert Variable("a", "query", all_value=".*", has_all=True).may_be_empty
+    assert not Variable("a", "query", all_value=".+", has_all=True).may_be_empty
+    assert not Variable("a", "query", has_all=True).may_be_empty
+    assert not Variable("a", "query", all_value=".*").may_be_empty
 
 
 @pytest.mark.parametrize("body", ["{", "[]", "{}", '{"panels": 3}', "null"])

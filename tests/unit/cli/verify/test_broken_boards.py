@@ -10,14 +10,16 @@ from opentelemetry.instrumentation.gluellm.cli.main import main
 from opentelemetry.instrumentation.gluellm.cli.verify import boards
 from opentelemetry.instrumentation.gluellm.cli.verify.boards import (
     BoardError,
+    read_board,
+    read_boards,
+)
+from opentelemetry.instrumentation.gluellm.cli.verify.promql import duration, selectors
+from opentelemetry.instrumentation.gluellm.cli.verify.variables import (
     Variable,
     filled_in,
     label_query,
-    read_board,
-    read_boards,
     unknown_variables,
 )
-from opentelemetry.instrumentation.gluellm.cli.verify.promql import duration, selectors
 
 from .test_boards import written
 from .test_hostile import store

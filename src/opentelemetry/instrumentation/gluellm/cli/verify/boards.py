@@ -1,28 +1,18 @@
-"""Grafana dashboards read from files: their queries, with the variables put in."""
+"""Grafana dashboards read from files: their queries and variables."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .shapes import ShapeError, cleaned, parsed, whole
+from .variables import Variable
 
 MOST_BYTES = 20 * 1024 * 1024
-_EVERYTHING = ".*"
-_REFERENCE = re.compile(
-    # Bounded, or a text of openings without a closing would be read once for each of them.
-    r"\$\{(?P<braced>\w{1,200})(?:\.\w{1,200})?(?::[^}]{0,200})?\}"
-    r"|\[\[(?P<old>\w{1,200})(?::[^\]]{0,200})?\]\]|\$(?P<plain>\w+)"
-)
-_LABEL_VALUES = "label_values("
 _DEEPEST = 20
 """Rows within rows; Grafana makes one of them."""
-_LONGEST = 100_000
-"""Characters that values add to one query."""
-_SPECIAL = re.compile(r"[.+*?()\[\]{}|^$\\]")
 _NO_PROMETHEUS = (
     "loki",
     "tempo",
@@ -43,27 +33,15 @@ class NoBoardError(BoardError):
 
 
 @dataclass(frozen=True, slots=True)
-class Variable:
-    """One variable of a board."""
-
-    name: str
-    kind: str
-    """``query``, ``custom``, ``constant``, ``datasource``, ``interval``, ``textbox``, ..."""
-    query: str = ""
-    chosen: tuple[str, ...] = ()
-    """What was chosen when the board was saved; empty for all."""
-    all_value: str = ""
-    has_all: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Target:
-    """One query of one panel."""
+    """One query of one panel, or of an annotation."""
 
     panel: str
     expression: str
     """As written in the board."""
     instant: bool = False
+    step: str = ""
+    """The shortest step, as written: ``$__rate_interval`` is at least four of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +51,7 @@ class Board:
     title: str
     variables: tuple[Variable, ...] = ()
     targets: tuple[Target, ...] = field(default=())
+    annotations: tuple[Target, ...] = ()
     broken: str = ""
     """Why the file can't be used; empty where it can."""
 
@@ -151,12 +130,13 @@ def _board(path: Path, body: Any) -> Board:
             "classic model)"
         )
     targets = tuple(_targets(body.get("panels") or body.get("rows") or []))
+    annotations = tuple(_annotations(body.get("annotations")))
     templating = body.get("templating") or {}
     if not isinstance(templating, dict):
         raise ShapeError('its "templating" is no object')
     listed = _list(templating.get("list"), "its list of variables")
     variables = tuple(_variable(one) for one in listed if isinstance(one, dict))
-    return Board(str(body.get("title") or path.stem), variables, targets)
+    return Board(str(body.get("title") or path.stem), variables, targets, annotations)
 
 
 def _list(value: Any, what: str) -> list[Any]:
@@ -180,7 +160,25 @@ def _targets(panels: Any, depth: int = 0) -> Iterator[Target]:
             expression = target.get("expr")
             if isinstance(expression, str) and expression.strip() and not target.get("hide"):
                 title = str(panel.get("title") or "a panel without title")
-                yield Target(title, expression.strip(), bool(target.get("instant")))
+                # A query's goes before the panel's.
+                step = target.get("interval") or panel.get("interval") or ""
+                yield Target(title, expression.strip(), bool(target.get("instant")), str(step))
+
+
+def _annotations(body: Any) -> Iterator[Target]:
+    listed = body.get("list") if isinstance(body, dict) else None
+    for one in _list(listed, "its list of annotations"):
+        if not isinstance(one, dict) or not one.get("enable", True):
+            continue
+        if _is_other(one.get("datasource")):
+            continue
+        # The older form has the query in the annotation itself.
+        target = one["target"] if isinstance(one.get("target"), dict) else {}
+        expression = target.get("expr") or one.get("expr")
+        if isinstance(expression, str) and expression.strip():
+            step = target.get("interval") or one.get("step") or ""
+            title = f"annotation {one.get('name') or 'without name'}"
+            yield Target(title, expression.strip(), step=str(step))
 
 
 def _is_other(source: Any) -> bool:
@@ -207,84 +205,3 @@ def _variable(body: dict[str, Any]) -> Variable:
         str(body.get("allValue") or ""),
         bool(body.get("includeAll")),
     )
-
-
-def built_in(window: float, interval: float) -> dict[str, str]:
-    """Grafana's own variables, for a time range and an interval of samples in seconds.
-
-    ``$__rate_interval`` is at least four intervals and one minute, as with a data source whose
-    scrape interval is set to what it is.
-    """
-    step = f"{max(interval, 15):.0f}s"
-    return {
-        "__rate_interval": f"{max(4 * interval, 60):.0f}s",
-        "__interval": step,
-        "__interval_ms": f"{max(interval, 15) * 1000:.0f}",
-        "__range": f"{window:.0f}s",
-        "__range_s": f"{window:.0f}",
-        "__range_ms": f"{window * 1000:.0f}",
-        "__auto": step,
-    }
-
-
-def value_of(variable: Variable, options: Sequence[str] | None = None) -> str:
-    """What Grafana puts in for a variable at first: the saved choice, all, or the first option.
-
-    ``options`` are the values that the store has, None where it was not asked.
-    """
-    chosen = [one for one in variable.chosen if options is None or one in options]
-    if not chosen and not variable.has_all and options:
-        chosen = [options[0]]
-    if not chosen:
-        if variable.kind == "interval":
-            return "5m"
-        return variable.all_value or _EVERYTHING
-    if len(chosen) == 1 and not variable.has_all:
-        return chosen[0]
-    return "|".join(_SPECIAL.sub(_escaped, one) for one in chosen)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    # Twice: once for the regular expression, once for the string that it stands in.
-    special = match[0]
-    return "\\\\" + ("\\\\" if special == "\\" else special)
-
-
-def filled_in(text: str, values: Mapping[str, str]) -> str:
-    """The query with values for its variables; what has none stays as it is."""
-    left = _LONGEST
-
-    def put(match: re.Match[str]) -> str:
-        nonlocal left
-        value = values.get(match["braced"] or match["old"] or match["plain"], match[0])
-        left -= len(value)
-        return value if left > 0 else match[0]
-
-    # A variable's value may be written with another variable.
-    return _REFERENCE.sub(put, _REFERENCE.sub(put, text))
-
-
-def unknown_variables(text: str, variables: Sequence[Variable]) -> list[str]:
-    """Variables of a query that the board does not define and Grafana does not have."""
-    known = {variable.name for variable in variables}
-    names = {
-        match["braced"] or match["old"] or match["plain"] for match in _REFERENCE.finditer(text)
-    }
-    return sorted(name for name in names - known if not name.startswith("__"))
-
-
-def label_query(variable: Variable) -> tuple[str, str] | None:
-    """Label and selector of ``label_values(selector, label)``; None for any other variable.
-
-    The selector is empty for ``label_values(label)``.
-    """
-    if variable.kind != "query":
-        return None
-    query = variable.query.strip()
-    if not query.startswith(_LABEL_VALUES) or not query.endswith(")"):
-        return None
-    of, comma, label = query[len(_LABEL_VALUES) : -1].rpartition(",")
-    of, label = of.strip(), label.strip()
-    if not re.fullmatch(r"[\w.]+", label) or (comma and not of):
-        return None
-    return label, of

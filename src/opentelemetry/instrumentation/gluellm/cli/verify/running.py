@@ -11,16 +11,17 @@ from typing import Any
 from ...telemetry import semconv
 from ...telemetry.prometheus import HISTOGRAM_SUFFIXES, label_name, metric_name
 from ..text import printable
-from . import boards
+from . import variables
 from .asking import RefusedError, Store
 from .boards import Board
 from .facts import Facts, matched_values
 from .missing import missing
 from .naming import any_of, selector, styles_of
 from .not_now import why_ended, why_no_rate
-from .promql import Matcher, Selector, selectors
+from .promql import Matcher, Selector, duration, selectors
 from .queries import QUERIES
 from .rows import labels_of
+from .variables import Variable
 
 _TOLD = 200
 _EVENTS = (
@@ -77,28 +78,31 @@ def run_board(store: Store, facts: Facts, board: Board) -> list[Outcome]:
     if board.broken:
         outcome = Outcome("the file", board.title, board.title)
         return [_as(outcome, reason=printable(board.broken, _TOLD), fine=False)]
-    values = boards.built_in(facts.window, facts.interval or 15.0)
+    interval = facts.interval or 15.0
+    values = variables.built_in(facts.window, interval)
     outcomes = []
     for variable in board.variables:
-        asked = boards.label_query(variable)
+        asked = variables.label_query(variable)
         options = None
         if asked is not None:
-            label, of = asked[0], boards.filled_in(asked[1], values)
+            label, of = asked[0], variables.filled_in(asked[1], values)
             options = _options(store, facts, label, of)
             if not options:
                 outcome = Outcome(f"variable ${variable.name}", variable.query, board.title)
-                reason, fine = _no_options(store, facts, label, of)
+                reason, fine = _no_options(store, facts, variable, label, of)
                 outcomes.append(_as(outcome, reason=reason, fine=fine))
-        values[variable.name] = boards.value_of(variable, options)
-    for target in board.targets:
-        unknown = boards.unknown_variables(target.expression, board.variables)
+        values[variable.name] = variables.value_of(variable, options)
+    for target in (*board.targets, *board.annotations):
+        unknown = variables.unknown_variables(target.expression, board.variables)
         if unknown:
             outcome = Outcome(target.panel, target.expression, board.title)
             names = printable(", ".join(f"${name}" for name in unknown), _TOLD)
             reason = f"the board does not define {names}"
             outcomes.append(_as(outcome, reason=reason, fine=False))
             continue
-        expression = boards.filled_in(target.expression, values)
+        step = duration(variables.filled_in(target.step, values)) or interval
+        of_target = {**values, **variables.built_in(facts.window, step)}
+        expression = variables.filled_in(target.expression, of_target)
         outcomes.append(_run(store, facts, Outcome(target.panel, expression, board.title)))
     return outcomes
 
@@ -117,12 +121,15 @@ def _options(store: Store, facts: Facts, label: str, of: str) -> list[str]:
         return []
 
 
-def _no_options(store: Store, facts: Facts, label: str, of: str) -> tuple[str, bool]:
+def _no_options(
+    store: Store, facts: Facts, variable: Variable, label: str, of: str
+) -> tuple[str, bool]:
     for one in selectors(of):
         reason = _why_no_series(store, facts, one)
         if reason is not None:
             return f"it offers no value: {reason[0]}", False
-    return f"it offers no value: no series of {printable(of or 'the store')} has {label!r}", False
+    series = printable(of or "the store")
+    return f"it offers no value: no series of {series} has {label!r}", variable.may_be_empty
 
 
 def _run(store: Store, facts: Facts, outcome: Outcome) -> Outcome:
@@ -171,6 +178,8 @@ def why_empty(store: Store, facts: Facts, expression: str) -> tuple[str, bool]:
             return reason
     if re.search(r"[<>]|[!=]=", re.sub(r'"[^"]*"', "", _without_matchers(expression))):
         return "its comparison holds for none of the series, which is an answer too", True
+    if re.search(r"\bunless\b", expression):
+        return "its `unless` leaves none of the series, which is an answer too", True
     if len(asked) > 1:
         return "each part has series, and no labels of one side fit the other's", False
     return "the series are there, and the query gives nothing of them", False
@@ -216,7 +225,10 @@ def _why_no_name(facts: Facts, name: str) -> tuple[str, bool]:
     for gap in missing(facts.stored):
         if base == metric_name(gap.metric):
             return gap.reason, gap.expected
-    return f"there is no metric {printable(name, 80)} in the store", False
+    told = printable(name, 80)
+    if ":" in name:
+        return f"there is no {told}: its recording rule isn't loaded, or has not run yet", False
+    return f"there is no metric {told} in the store", False
 
 
 def _why_no_match(store: Store, facts: Facts, one: Selector) -> tuple[str, bool]:
