@@ -47,12 +47,13 @@ def naming_findings(facts: Facts, found: Sequence[Arrival]) -> Iterator[Finding]
     if native:
         yield Finding(
             "native_histograms",
-            Severity.ERROR,
+            Severity.INFO,
             f"stored as native histograms: {some(native)}",
-            "the boards read the series of _bucket, which are not there",
-            "take out the exponential histogram: the View, or the environment's "
-            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION; in Prometheus, "
-            "convert_histograms_to_nhcb: false",
+            "our boards and rules read them; queries of your own that read _bucket, _sum or _count "
+            "find none",
+            "nothing to do; for such queries, take out the exponential histogram: the View, or the "
+            "environment's OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION; in "
+            "Prometheus, convert_histograms_to_nhcb: false",
         )
 
 
