@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 RUNBOOK_BASE: Final = "https://runbooks.example.com/gluellm-pools"
-"""Where ``<AlertName>.md`` lies for whoever is paged: a place of your own, which the generated files
-name after ``make dashboards ARGS="--runbooks URL"``."""
+"""Where ``<AlertName>.md`` lies for whoever is paged: a place of your own, which the generated
+files name after ``make dashboards ARGS="--runbooks URL"``."""
 FOLDER: Final = "GlueLLM pools"
 """The folder of the boards in Grafana."""
 TAG: Final = "gluellm"
@@ -24,8 +24,8 @@ FRESH: Final = "150s"
 process that was killed says nothing more, and its last state must not ring for as long as a store
 shows it."""
 KNOWN: Final = "1h"
-"""For how long rules remember that a series was there. A counter that was not counts from 0; one that
-only was not stored for less than this, as while Prometheus was down, does not."""
+"""For how long rules remember that a series was there. A counter that was not counts from 0; one
+that only was not stored for less than this, as while Prometheus was down, does not."""
 
 # What people filter by, as the labels are called on all four ways (docs/metrics.md).
 CLUSTER: Final = "k8s_cluster_name"
@@ -65,6 +65,18 @@ CHURN_REQUESTS_PER_POOL: Final = 2.0
 CHURN_POOLS: Final = 10
 """GlueLLMClientChurn: a pool that serves fewer requests than this was built for one call, once an
 instance opens so many within `RATE_WINDOW`."""
+CHURN_WARNING: Final = 0.1
+CHURN_MUCH: Final = 1 / CHURN_REQUESTS_PER_POOL
+"""Pools for a request, on boards."""
+RESENT_WARNING: Final = 0.05
+RESENT_MUCH: Final = 0.25
+"""The share of requests that are sent again, on boards."""
+REFUSED_WARNING: Final = 0.01
+REFUSED_MUCH: Final = 0.1
+"""The share of requests that a provider refuses or fails, on boards."""
+PART_WARNING: Final = 0.1
+PART_MUCH: Final = 0.5
+"""The pool's share of the time, and the application's, on boards."""
 WAIT_REQUESTS: Final = 50
 """GlueLLMWaitNearTimeout: fewer requests within `RATE_WINDOW` have no p99 worth the name."""
 LEAK_SHARE: Final = 0.05

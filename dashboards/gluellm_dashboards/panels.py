@@ -11,7 +11,6 @@ from grafana_foundation_sdk.builders import (
     common,
     prometheus,
     stat,
-    table,
     text,
     timeseries,
 )
@@ -39,8 +38,6 @@ Panel = Builder[model.Panel]
 
 _ROOM_BESIDE: Final = 12
 """A panel of so many columns has its legend beside the lines, else below them."""
-_NARROWEST: Final = 80
-"""Pixels of a table's column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +126,7 @@ def lines(
     bounds = [model.Threshold(value=None, color="transparent")]
     bounds += [model.Threshold(value=value, color=color) for value, color in steps]
     panel.thresholds(build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(bounds))
-    return _common(panel, title, shown, width, height, description, no_value, links)
+    return common_parts(panel, title, shown, width, height, description, no_value, links)
 
 
 def figure(
@@ -155,7 +152,7 @@ def figure(
         .thresholds(thresholds(steps))
     )
     shown = [Line(signal=signal, by=by, window=window, recorded=recorded)]
-    return _common(panel, title, shown, width, height, "", no_value, links, instant=True)
+    return common_parts(panel, title, shown, width, height, "", no_value, links, instant=True)
 
 
 def bars(
@@ -184,95 +181,9 @@ def bars(
     )
     if most is not None:
         panel.max(most)
-    return _common(panel, title, shown, width, height, description, no_value, links, instant=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """A signal as a column of a table."""
-
-    title: str
-    signal: Signal
-    steps: Steps = ()
-    window: str = WINDOW
-    decimals: int | None = None
-    names: Mapping[int, str] | None = None
-    """What values mean, where they are no numbers."""
-
-
-def rows(
-    title: str,
-    keys: Mapping[str, str],
-    columns: Sequence[Column],
-    *,
-    description: str,
-    links: Mapping[str, Sequence[Link]] | None = None,
-    sort: str,
-    lowest_first: bool = False,
-    recorded: bool = False,
-    width: int = 24,
-    height: int = 9,
-    no_value: str = NOTHING,
-) -> Panel:
-    """A table with a row for each that ``keys`` tell apart: labels, and what they are headed by."""
-    panel = (
-        table.Panel()
-        .show_header(True)
-        .cell_height(options.TableCellHeight.SM)
-        .min_width(_NARROWEST)
-        .sort_by([common.TableSortByFieldState().display_name(sort).desc(not lowest_first)])
-        .thresholds(thresholds(()))
+    return common_parts(
+        panel, title, shown, width, height, description, no_value, links, instant=True
     )
-    headed = dict(keys)
-    for reference, column in zip(_references(), columns, strict=False):
-        # Grafana tells values apart by their query, where there are several.
-        headed[f"Value #{reference}" if len(columns) > 1 else "Value"] = column.title
-        properties = [model.DynamicConfigValue("unit", unit(column.signal))]
-        properties.append(model.DynamicConfigValue("mappings", _meanings(column)))
-        if column.decimals is not None:
-            properties.append(model.DynamicConfigValue("decimals", column.decimals))
-        if column.steps:
-            properties += [
-                model.DynamicConfigValue("thresholds", thresholds(column.steps).build()),
-                model.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
-            ]
-        panel.override_by_name(column.title, properties)
-    for name, of in (links or {}).items():
-        panel.override_by_name(
-            name, [model.DynamicConfigValue("links", [link.build() for link in of])]
-        )
-    panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
-    panel.with_transformation(
-        model.DataTransformerConfig(
-            id_val="organize",
-            options={
-                "excludeByName": {"Time": True},
-                "indexByName": {name: index for index, name in enumerate(headed)},
-                "renameByName": headed,
-            },
-        )
-    )
-    shown = [
-        Line(signal=column.signal, by=tuple(keys), window=column.window, recorded=recorded)
-        for column in columns
-    ]
-    return _common(
-        panel, title, shown, width, height, description, no_value, (), instant=True, as_table=True
-    )
-
-
-def _meanings(column: Column) -> list[object]:
-    """Of a column's values; a quantile of nothing is a dash, as is what is not there."""
-    found: list[object] = [
-        {
-            "type": "special",
-            "options": {"match": "null+nan", "result": {"index": 0, "text": "-"}},
-        }
-    ]
-    if column.names:
-        meaning = {str(value): {"text": text} for value, text in column.names.items()}
-        found.append({"type": "value", "options": meaning})
-    return found
 
 
 def _fixed(color: str) -> model.DynamicConfigValue:
@@ -292,7 +203,7 @@ def words(title: str, content: str, *, width: int = 24, height: int = 4) -> Pane
     )
 
 
-def _common(
+def common_parts(
     panel: Any,  # the builders share these methods, and no class
     title: str,
     shown: Sequence[Line],
@@ -305,10 +216,11 @@ def _common(
     instant: bool = False,
     as_table: bool = False,
 ) -> Panel:
+    """What panels of every kind have."""
     panel.title(title).span(width).height(height).datasource(SOURCE).no_value(no_value)
     panel.description(description or " ".join(line.signal.tells for line in shown))
     panel.unit(unit(shown[0].signal)).data_links(list(links))
-    for reference, line in zip(_references(), shown, strict=False):
+    for reference, line in zip(references(), shown, strict=False):
         panel.with_target(_target(line, reference, instant, as_table))
     built: Panel = panel
     return built
@@ -329,5 +241,6 @@ def _target(line: Line, reference: str, instant: bool, as_table: bool) -> promet
     return query.exemplar(not instant and "histogram_quantile" in line.expression())
 
 
-def _references() -> Sequence[str]:
+def references() -> Sequence[str]:
+    """What the queries of a panel are called, in their order."""
     return [chr(ord("A") + index) for index in range(26)]

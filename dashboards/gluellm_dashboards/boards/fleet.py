@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .. import config, links
-from ..panels import Column, Line, Panel, figure, lines, rows, words
+from ..panels import Line, Panel, figure, lines, words
 from ..signals import fleet
 from ..signals.signal import Signal
 from ..style import GREEN, ORANGE, RED, Steps
+from ..tables import Column, rows
 from ..variables import POOL, PROVIDER
+from . import shared
 from .board import Board, Row
 
 NEEDS_RULES = "No data: this needs the recording rules, see dashboards/README.md."
@@ -47,14 +49,14 @@ def _status() -> list[Panel]:
         _figure(
             "Oldest waiter",
             fleet.OLDEST,
-            [(0, GREEN), (config.WAIT_WARNING, ORANGE), (config.STUCK_AFTER, RED)],
+            shared.WAIT,
         ),
         _figure("Leaking", fleet.LEAKING_INSTANCES, [(0, GREEN), (1, ORANGE)]),
         _figure("Limits differ", fleet.DIFFERING, [(0, GREEN), (1, ORANGE)]),
         _figure(
             "Loop lag",
             fleet.LAG,
-            [(0, GREEN), (config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)],
+            shared.LAG,
             no_value="none seen",
         ),
         _figure("Blind", fleet.BLIND_INSTANCES, [(0, GREEN), (1, ORANGE)]),

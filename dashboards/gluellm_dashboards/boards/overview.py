@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from .. import config, links
-from ..panels import Column, Line, Panel, bars, figure, lines, rows, words
-from ..signals import connections, paging, pools, process, requests, waiting
-from ..style import GREEN, ORANGE, PHASE_COLORS, RED
-from ..variables import POOL, PROVIDER
+from ..panels import Line, Panel, bars, figure, lines, words
+from ..signals import connections, paging, pools, process, requests, streams, waiting
+from ..signals.signal import Signal
+from ..style import GREEN, ORANGE, PHASE_COLORS, RED, Steps
+from ..tables import Column, rows
+from ..variables import POOL, PROVIDER, WINDOW
+from . import shared
 from .board import Board, Row
+from .pools_table import CHURN, pools_table
 
-BY_PART = (requests.SHARES_OF_PROVIDER, requests.SHARES_OF_POOL, requests.SHARES_OF_APPLICATION)
-"""From the bottom to the top of a stack."""
-NO_REQUESTS = "No requests in this range. Is a service exporting? Run `gluellm-pools verify`."
 _LABELS = (PROVIDER, POOL)
 _LEGEND = f"{{{{{PROVIDER}}}}} / {{{{{POOL}}}}}"
-_CHURN_WINDOW = "15m"
-"""Long enough that the start of a process does not look like churn for long."""
 
 _READING = f"""\
 1. **Event loop lag above {config.LAG_WARNING:g} s?** Find what blocks the loop first: no other \
@@ -38,86 +37,122 @@ def board() -> Board:
             Row("", [words("How to read this board", _READING, height=4), *_status()]),
             Row("Whose fault is the waiting?", _time()),
             Row("How full, and how long is the wait?", _waiting()),
-            Row("Which pool?", [_table()]),
+            Row("Which pool?", [pools_table()]),
             Row("Can these numbers be trusted?", _trust()),
         ],
     )
 
 
 def _status() -> list[Panel]:
+    """What has to be well, in two lines: who waits, and why calls fail."""
     return [
-        figure(
-            "Queued now",
-            waiting.QUEUED_NOW,
-            [(0, GREEN), (1, ORANGE)],
+        shared.queued_now(width=4, height=3),
+        shared.oldest_waiter(width=4, height=3),
+        _counted(
+            "Pool timeouts", paging.POOL_TIMEOUTS, config.TIMEOUT_COUNT, "GlueLLMPoolTimeouts"
         ),
-        figure(
-            "Oldest waiter",
-            waiting.OLDEST_WAITER,
-            [(0, GREEN), (config.WAIT_WARNING, ORANGE), (config.STUCK_AFTER, RED)],
-            links=[links.to_runbook("GlueLLMRequestsStuck")],
+        shared.suspected_leaks(width=4, height=3),
+        _figure(
+            "Orphaned streams",
+            streams.ORPHANED,
+            [(0, GREEN), (1, ORANGE), (config.ORPHANED_COUNT, RED)],
+            "GlueLLMHttp2StreamsOrphaned",
+            no_value="no HTTP/2",
         ),
-        figure(
-            "Pool timeouts",
-            paging.POOL_TIMEOUTS,
-            [(0, GREEN), (0.5, ORANGE), (config.TIMEOUT_COUNT, RED)],
-            window=config.RATE_WINDOW,
-            links=[links.to_runbook("GlueLLMPoolTimeouts")],
-        ),
-        figure(
-            "Suspected leaks",
-            pools.LEAKS_SUSPECTED,
-            [(0, GREEN), (1, RED)],
-            links=[links.to_runbook("GlueLLMConnectionLeakSuspected")],
-        ),
-        figure(
-            "Pools per request",
-            pools.CHURN,
-            [(0, GREEN), (1 / config.CHURN_REQUESTS_PER_POOL, RED)],
-            window=_CHURN_WINDOW,
-            no_value="no requests",
-            links=[links.to_runbook("GlueLLMClientChurn")],
-        ),
-        figure(
+        shared.event_loop_lag(width=4, height=3),
+        _counted(
             "Connect failures",
             paging.CONNECT_FAILURES,
-            [(0, GREEN), (0.5, ORANGE), (config.CONNECT_FAILURE_COUNT, RED)],
+            config.CONNECT_FAILURE_COUNT,
+            "GlueLLMConnectFailures",
+        ),
+        _counted(
+            "Reuse failures",
+            paging.REUSE_FAILURES,
+            config.REUSE_FAILURE_COUNT,
+            "GlueLLMReuseFailures",
+        ),
+        _figure(
+            "Provider refuses",
+            requests.REFUSED_SHARE,
+            [(0, GREEN), (config.REFUSED_WARNING, ORANGE), (config.REFUSED_MUCH, RED)],
+            no_value="no requests",
+        ),
+        _figure(
+            "Sent again",
+            requests.RESEND_SHARE,
+            shared.RESENT,
+            no_value="no requests",
+        ),
+        _figure(
+            "Pools per request",
+            pools.WORST_CHURN,
+            CHURN,
+            "GlueLLMClientChurn",
             window=config.RATE_WINDOW,
-            links=[links.to_runbook("GlueLLMConnectFailures")],
+            no_value="no requests",
         ),
-        figure(
-            "Event loop lag",
-            process.EVENT_LOOP_LAG,
-            [(0, GREEN), (config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)],
-            no_value="none seen",
-            links=[links.to_runbook("GlueLLMEventLoopBlocked")],
-        ),
-        figure(
-            "Blind seams",
-            process.BLIND_SEAMS,
-            [(0, GREEN), (1, ORANGE)],
-            links=[links.to_runbook("GlueLLMBlind")],
-        ),
+        _figure("Blind seams", process.BLIND_SEAMS, [(0, GREEN), (1, ORANGE)], "GlueLLMBlind"),
     ]
+
+
+def _counted(title: str, signal: Signal, much: int, alert: str) -> Panel:
+    steps = [(0, GREEN), (0.5, ORANGE), (much, RED)]
+    return _figure(title, signal, steps, alert, window=config.RATE_WINDOW)
+
+
+def _figure(
+    title: str,
+    signal: Signal,
+    steps: Steps,
+    alert: str = "",
+    *,
+    window: str = WINDOW,
+    no_value: str = "no data",
+) -> Panel:
+    return figure(
+        title,
+        signal,
+        steps,
+        width=4,
+        height=3,
+        window=window,
+        no_value=no_value,
+        links=[links.to_runbook(alert)] if alert else [],
+    )
 
 
 def _time() -> list[Panel]:
     return [
         lines(
             "Where does the time go?",
-            [Line(signal=share, legend="{{gluellm_request_phase}}") for share in BY_PART],
-            width=16,
+            [Line(signal=share, legend=shared.PHASE) for share in shared.BY_PART],
+            width=12,
             height=9,
             stacked=True,
             most=1,
             colors=PHASE_COLORS,
-            no_value=NO_REQUESTS,
+            no_value=shared.NO_REQUESTS,
             calculations=("mean", "lastNotNull"),
+        ),
+        lines(
+            "How long does a provider take for a request?",
+            [
+                Line(
+                    signal=requests.TIME_AT_PROVIDER,
+                    legend=f"{{{{{PROVIDER}}}}}",
+                    by=(PROVIDER,),
+                )
+            ],
+            width=6,
+            height=9,
+            no_value=shared.NO_REQUESTS,
+            links=[_to_provider()],
         ),
         lines(
             "Time lost to waiting, per minute",
             [Line(signal=waiting.TIME_LOST, legend=_LEGEND, by=_LABELS)],
-            width=8,
+            width=6,
             height=9,
             links=_to_both(),
         ),
@@ -143,7 +178,7 @@ def _waiting() -> list[Panel]:
             ],
             width=8,
             steps=[(config.STUCK_AFTER, RED)],
-            no_value=NO_REQUESTS,
+            no_value=shared.NO_REQUESTS,
             description=f"{waiting.WAIT_P95.tells} {waiting.WAIT_P99.tells} The dashed line is "
             "where waiting counts as stuck.",
         ),
@@ -155,82 +190,6 @@ def _waiting() -> list[Panel]:
             links=_to_both(),
         ),
     ]
-
-
-def _table() -> Panel:
-    return rows(
-        "Pools",
-        {
-            config.JOB: "Service",
-            PROVIDER: "Provider",
-            POOL: "Pool",
-            "gluellm_pool_library": "Library",
-        },
-        [
-            Column(title="Queued", signal=waiting.QUEUED_NOW, steps=[(0, GREEN), (1, ORANGE)]),
-            Column(
-                title="Oldest",
-                signal=waiting.OLDEST_WAITER,
-                steps=[(0, GREEN), (config.WAIT_WARNING, ORANGE), (config.STUCK_AFTER, RED)],
-            ),
-            Column(
-                title="Occupancy",
-                signal=connections.OCCUPANCY,
-                steps=[
-                    (0, GREEN),
-                    (config.OCCUPANCY_WARNING, ORANGE),
-                    (config.OCCUPANCY_FULL, RED),
-                ],
-                decimals=0,
-            ),
-            Column(title="Peak in use", signal=connections.PEAK_ACTIVE),
-            Column(title="Limit", signal=connections.LIMIT),
-            Column(
-                title="Wait p95",
-                signal=waiting.WAIT_P95,
-                steps=[(0, GREEN), (config.WAIT_WARNING, ORANGE), (config.STUCK_AFTER, RED)],
-            ),
-            Column(title="Pool timeout", signal=waiting.POOL_TIMEOUT),
-            Column(
-                title="Timeouts",
-                signal=paging.POOL_TIMEOUTS,
-                window=config.RATE_WINDOW,
-                steps=[(0, GREEN), (0.5, ORANGE), (config.TIMEOUT_COUNT, RED)],
-                decimals=0,
-            ),
-            Column(title="Leaks", signal=pools.LEAKS_SUSPECTED, steps=[(0, GREEN), (1, RED)]),
-            Column(title="Reused", signal=connections.REUSE_SHARE, decimals=0),
-            Column(title="Requests", signal=requests.REQUESTS, decimals=2),
-            Column(
-                title="Churn",
-                signal=pools.CHURN,
-                window=_CHURN_WINDOW,
-                steps=[(0, GREEN), (1 / config.CHURN_REQUESTS_PER_POOL, RED)],
-                decimals=0,
-            ),
-        ],
-        description="Everything that matters of each pool, now; the longest wait on top. The limit "
-        "is that of a single pool; timeouts are pool timeouts within 5 minutes; churn is pools for "
-        "a request. A dash is no data: a pool without a limit has no occupancy, and a pool timeout "
-        "can be unset. Click a pool or a provider to see more of it.",
-        links={
-            "Pool": [
-                links.to_board(
-                    "Why is this pool slow?",
-                    links.POOL,
-                    job="${__data.fields.Service}",
-                    provider="${__data.fields.Provider}",
-                    pool="${__data.fields.Pool}",
-                )
-            ],
-            "Provider": [
-                links.to_board(
-                    "Is it them or us?", links.PROVIDER, provider="${__data.fields.Provider}"
-                )
-            ],
-        },
-        sort="Oldest",
-    )
 
 
 def _trust() -> list[Panel]:

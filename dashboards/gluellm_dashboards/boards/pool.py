@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from .. import config, links
 from ..panels import Line, Panel, figure, lines, words
-from ..signals import connections, pools, process, requests, sizing, streams, waiting
-from ..style import GREEN, ORANGE, PHASE_COLORS, RED
+from ..signals import connections, pools, requests, sizing, streams, waiting
+from ..style import ORANGE, PHASE_COLORS, RED
+from . import shared
 from .board import Board, Row
 
 _READING = f"""\
@@ -15,12 +16,8 @@ which phase grew: **unread** whose oldest never falls is a leak or a slow consum
 flat is a pool that is too small, and then the size that Little's law asks for is above the limit. \
 **connecting**: see the connect failures.
 """
-_PHASE = "{{gluellm_request_phase}}"
-_FULL = 'Nothing: this is recorded with metrics="full" only.'
-_NO_REQUESTS = "No requests in this range."
 _NO_HTTP2 = "No HTTP/2 seen."
 _NO_GRPC = "No gRPC seen."
-_ALL = ()
 
 
 def board() -> Board:
@@ -43,13 +40,8 @@ def board() -> Board:
 
 def _status() -> list[Panel]:
     return [
-        figure("Queued now", waiting.QUEUED_NOW, [(0, GREEN), (1, ORANGE)]),
-        figure(
-            "Oldest waiter",
-            waiting.OLDEST_WAITER,
-            [(0, GREEN), (config.WAIT_WARNING, ORANGE), (config.STUCK_AFTER, RED)],
-            links=[links.to_runbook("GlueLLMRequestsStuck")],
-        ),
+        shared.queued_now(),
+        shared.oldest_waiter(),
         figure(
             "Pool timeout",
             waiting.POOL_TIMEOUT,
@@ -59,19 +51,8 @@ def _status() -> list[Panel]:
         figure("Limit per pool", connections.LIMIT, [(0, "blue")], no_value="none"),
         figure("Size wanted", sizing.SIZE, [(0, "blue")], no_value="no requests"),
         figure("Pools", pools.LIVE, [(0, "blue")]),
-        figure(
-            "Suspected leaks",
-            pools.LEAKS_SUSPECTED,
-            [(0, GREEN), (1, RED)],
-            links=[links.to_runbook("GlueLLMConnectionLeakSuspected")],
-        ),
-        figure(
-            "Event loop lag",
-            process.EVENT_LOOP_LAG,
-            [(0, GREEN), (config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)],
-            no_value="none seen",
-            links=[links.to_runbook("GlueLLMEventLoopBlocked")],
-        ),
+        shared.suspected_leaks(),
+        shared.event_loop_lag(),
     ]
 
 
@@ -79,32 +60,32 @@ def _holders() -> list[Panel]:
     return [
         lines(
             "How many requests are in which phase?",
-            [Line(signal=requests.CURRENT_BY_PHASE, legend=_PHASE, by=_ALL)],
+            [Line(signal=requests.CURRENT_BY_PHASE, legend=shared.PHASE, by=shared.ALL)],
             colors=PHASE_COLORS,
             stacked=True,
         ),
         lines(
             "How old is the oldest of each phase?",
-            [Line(signal=requests.OLDEST_BY_PHASE, legend=_PHASE, by=_ALL)],
+            [Line(signal=requests.OLDEST_BY_PHASE, legend=shared.PHASE, by=shared.ALL)],
             colors=PHASE_COLORS,
             steps=[(config.STUCK_AFTER, RED)],
         ),
         lines(
             "In which phase is time spent?",
-            [Line(signal=requests.TIME_BY_PHASE, legend=_PHASE)],
+            [Line(signal=requests.TIME_BY_PHASE, legend=shared.PHASE)],
             colors=PHASE_COLORS,
             stacked=True,
         ),
         lines(
             "How long are waits and leases?",
             [
-                Line(signal=waiting.WAIT_P50, legend="wait p50", by=_ALL),
-                Line(signal=waiting.WAIT_P95, legend="wait p95", by=_ALL),
-                Line(signal=waiting.WAIT_P99, legend="wait p99", by=_ALL),
-                Line(signal=requests.LEASE_P50, legend="lease p50", by=_ALL),
-                Line(signal=requests.LEASE_P95, legend="lease p95", by=_ALL),
+                Line(signal=waiting.WAIT_P50, legend="wait p50", by=shared.ALL),
+                Line(signal=waiting.WAIT_P95, legend="wait p95", by=shared.ALL),
+                Line(signal=waiting.WAIT_P99, legend="wait p99", by=shared.ALL),
+                Line(signal=requests.LEASE_P50, legend="lease p50", by=shared.ALL),
+                Line(signal=requests.LEASE_P95, legend="lease p95", by=shared.ALL),
             ],
-            no_value=_NO_REQUESTS,
+            no_value=shared.NO_REQUESTS,
             description=f"{waiting.WAIT_P95.tells} {requests.LEASE_P95.tells} Leases that are as "
             "long as ever under waits that grow: the pool is too small.",
         ),
@@ -116,12 +97,12 @@ def _size() -> list[Panel]:
         lines(
             "How full is it?",
             [
-                Line(signal=connections.ACTIVE, legend="active", by=_ALL),
-                Line(signal=connections.CONNECTING, legend="connecting", by=_ALL),
-                Line(signal=connections.IDLE, legend="idle", by=_ALL),
-                Line(signal=connections.PEAK_ACTIVE, legend="peak in use", by=_ALL),
-                Line(signal=connections.MAX, legend="limit", by=_ALL),
-                Line(signal=connections.IDLE_MAX, legend="limit of idle", by=_ALL),
+                Line(signal=connections.ACTIVE, legend="active", by=shared.ALL),
+                Line(signal=connections.CONNECTING, legend="connecting", by=shared.ALL),
+                Line(signal=connections.IDLE, legend="idle", by=shared.ALL),
+                Line(signal=connections.PEAK_ACTIVE, legend="peak in use", by=shared.ALL),
+                Line(signal=connections.MAX, legend="limit", by=shared.ALL),
+                Line(signal=connections.IDLE_MAX, legend="limit of idle", by=shared.ALL),
             ],
             colors={"limit": "red", "peak in use": "orange"},
             width=12,
@@ -133,18 +114,18 @@ def _size() -> list[Panel]:
         lines(
             "What does Little's law ask for?",
             [
-                Line(signal=sizing.SIZE, legend="size wanted", by=_ALL),
-                Line(signal=sizing.CONCURRENCY, legend="in use without a limit", by=_ALL),
-                Line(signal=connections.LIMIT, legend="limit per pool", by=_ALL),
+                Line(signal=sizing.SIZE, legend="size wanted", by=shared.ALL),
+                Line(signal=sizing.CONCURRENCY, legend="in use without a limit", by=shared.ALL),
+                Line(signal=connections.LIMIT, legend="limit per pool", by=shared.ALL),
             ],
             colors={"limit per pool": "red", "size wanted": "orange"},
             width=12,
             description=sizing.SIZE.tells,
-            no_value=_NO_REQUESTS,
+            no_value=shared.NO_REQUESTS,
         ),
         lines(
             "How full is the fullest pool?",
-            [Line(signal=connections.OCCUPANCY, legend="occupancy", by=_ALL)],
+            [Line(signal=connections.OCCUPANCY, legend="occupancy", by=shared.ALL)],
             width=8,
             steps=[(config.OCCUPANCY_WARNING, ORANGE), (config.OCCUPANCY_FULL, RED)],
             no_value="No limit, so no occupancy.",
@@ -152,16 +133,16 @@ def _size() -> list[Panel]:
         lines(
             "How many waited at the worst moment?",
             [
-                Line(signal=waiting.PEAK_QUEUED, legend="peak queued", by=_ALL),
-                Line(signal=waiting.QUEUED_NOW, legend="queued at export", by=_ALL),
+                Line(signal=waiting.PEAK_QUEUED, legend="peak queued", by=shared.ALL),
+                Line(signal=waiting.QUEUED_NOW, legend="queued at export", by=shared.ALL),
             ],
             width=8,
         ),
         lines(
             "How many requests leave, and how many fail?",
             [
-                Line(signal=requests.REQUESTS, legend="all", by=_ALL),
-                Line(signal=requests.ERRORS, legend="{{error_type}}", by=_ALL),
+                Line(signal=requests.REQUESTS, legend="all", by=shared.ALL),
+                Line(signal=requests.ERRORS, legend="{{error_type}}", by=shared.ALL),
             ],
             width=8,
         ),
@@ -172,55 +153,38 @@ def _connections() -> list[Panel]:
     return [
         lines(
             "Which share finds an open connection?",
-            [Line(signal=connections.REUSE_SHARE, legend="reused", by=_ALL)],
+            [Line(signal=connections.REUSE_SHARE, legend="reused", by=shared.ALL)],
             width=6,
             most=1,
             no_value="No requests, or a pool that does not show it (gRPC).",
         ),
-        lines(
-            "Do reused connections fail?",
-            [Line(signal=connections.REUSE_FAILURES, legend="failures", by=_ALL)],
-            width=6,
-            no_value="No data, or a pool that does not show it (gRPC).",
-            links=[links.to_runbook("GlueLLMReuseFailures")],
-        ),
+        shared.do_reused_connections_fail(width=6),
         lines(
             "Why are connections closed?",
             [
                 Line(
                     signal=connections.CLOSED_BY_REASON,
                     legend="{{gluellm_connection_close_reason}}",
-                    by=_ALL,
+                    by=shared.ALL,
                 )
             ],
             width=12,
             no_value="None was closed.",
         ),
-        lines(
-            "How long does connecting take?",
-            [
-                Line(signal=connections.CREATE_P50, legend="p50", by=_ALL),
-                Line(signal=connections.CREATE_P95, legend="p95", by=_ALL),
-            ],
-            width=6,
-            no_value="None was established in this range.",
-        ),
-        lines(
-            "Why does connecting fail?",
-            [Line(signal=connections.CONNECT_FAILURES_BY_KIND, legend="{{error_type}}", by=_ALL)],
-            width=6,
-            links=[links.to_runbook("GlueLLMConnectFailures")],
-        ),
+        shared.how_long_connecting_takes(width=6),
+        shared.why_connecting_fails(width=6),
         lines(
             "How many are opened?",
-            [Line(signal=connections.OPENED, legend="opened", by=_ALL)],
+            [Line(signal=connections.OPENED, legend="opened", by=shared.ALL)],
             width=6,
         ),
         lines(
             "Do pools come and go?",
             [
-                Line(signal=pools.OPENED, legend="opened", by=_ALL),
-                Line(signal=pools.DISCARDED, legend="{{gluellm_pool_discard_reason}}", by=_ALL),
+                Line(signal=pools.OPENED, legend="opened", by=shared.ALL),
+                Line(
+                    signal=pools.DISCARDED, legend="{{gluellm_pool_discard_reason}}", by=shared.ALL
+                ),
             ],
             width=6,
             links=[links.to_runbook("GlueLLMClientChurn")],
@@ -230,33 +194,28 @@ def _connections() -> list[Panel]:
 
 def _trouble() -> list[Panel]:
     return [
-        lines(
-            "Which timeouts end requests?",
-            [Line(signal=waiting.TIMEOUTS, legend="{{gluellm_timeout_kind}}", by=_ALL)],
-            width=6,
-            links=[links.to_runbook("GlueLLMPoolTimeouts")],
-        ),
+        shared.which_timeouts(width=6),
         lines(
             "Are connections held for too long?",
             [
-                Line(signal=pools.LEAKS_SUSPECTED, legend="suspected now", by=_ALL),
-                Line(signal=pools.LEAKS, legend="seen anew", by=_ALL),
+                Line(signal=pools.LEAKS_SUSPECTED, legend="suspected now", by=shared.ALL),
+                Line(signal=pools.LEAKS, legend="seen anew", by=shared.ALL),
             ],
             width=6,
             links=[links.to_runbook("GlueLLMConnectionLeakSuspected")],
         ),
         lines(
             "Is the pool in a state that should not be?",
-            [Line(signal=pools.ANOMALIES, legend="{{gluellm_anomaly_type}}", by=_ALL)],
+            [Line(signal=pools.ANOMALIES, legend="{{gluellm_anomaly_type}}", by=shared.ALL)],
             width=6,
             no_value="No anomaly seen.",
             links=[links.to_runbook("GlueLLMPoolAnomaly")],
         ),
         lines(
             "How many have to queue again?",
-            [Line(signal=waiting.REQUEUES, legend="requeued", by=_ALL)],
+            [Line(signal=waiting.REQUEUES, legend="requeued", by=shared.ALL)],
             width=6,
-            no_value="No data, or a pool that does not show it (gRPC).",
+            no_value=shared.NOT_GRPC,
         ),
     ]
 
@@ -266,9 +225,9 @@ def _shared() -> list[Panel]:
         lines(
             "How many HTTP/2 streams are in use?",
             [
-                Line(signal=streams.ACTIVE, legend="active", by=_ALL),
-                Line(signal=streams.ORPHANED, legend="orphaned", by=_ALL),
-                Line(signal=streams.MAX, legend="limit", by=_ALL),
+                Line(signal=streams.ACTIVE, legend="active", by=shared.ALL),
+                Line(signal=streams.ORPHANED, legend="orphaned", by=shared.ALL),
+                Line(signal=streams.MAX, legend="limit", by=shared.ALL),
             ],
             width=8,
             colors={"limit": "red", "orphaned": "orange"},
@@ -277,13 +236,13 @@ def _shared() -> list[Panel]:
         ),
         lines(
             "In which state are gRPC's channels?",
-            [Line(signal=streams.CHANNELS, legend="{{gluellm_channel_state}}", by=_ALL)],
+            [Line(signal=streams.CHANNELS, legend="{{gluellm_channel_state}}", by=shared.ALL)],
             width=8,
             no_value=_NO_GRPC,
         ),
         lines(
             "Where does the time of gRPC's channels go?",
-            [Line(signal=streams.CHANNEL_TIME, legend="{{gluellm_channel_state}}", by=_ALL)],
+            [Line(signal=streams.CHANNEL_TIME, legend="{{gluellm_channel_state}}", by=shared.ALL)],
             width=8,
             no_value=_NO_GRPC,
         ),
@@ -295,24 +254,24 @@ def _full() -> list[Panel]:
         lines(
             "How long until the response begins, and for TLS and streams?",
             [
-                Line(signal=requests.RESPONSE_WAIT_P95, legend="response p95", by=_ALL),
-                Line(signal=connections.TLS_P95, legend="TLS p95", by=_ALL),
-                Line(signal=streams.ACQUIRE_P95, legend="stream p95", by=_ALL),
-                Line(signal=waiting.TIME_IN_QUEUE_P95, legend="time in queue p95", by=_ALL),
+                Line(signal=requests.RESPONSE_WAIT_P95, legend="response p95", by=shared.ALL),
+                Line(signal=connections.TLS_P95, legend="TLS p95", by=shared.ALL),
+                Line(signal=streams.ACQUIRE_P95, legend="stream p95", by=shared.ALL),
+                Line(signal=waiting.TIME_IN_QUEUE_P95, legend="time in queue p95", by=shared.ALL),
             ],
             width=8,
-            no_value=_FULL,
+            no_value=shared.ONLY_FULL,
         ),
         lines(
             "How long do connections live?",
-            [Line(signal=connections.CONNECTION_AGE_P50, legend="p50", by=_ALL)],
+            [Line(signal=connections.CONNECTION_AGE_P50, legend="p50", by=shared.ALL)],
             width=8,
-            no_value=_FULL,
+            no_value=shared.ONLY_FULL,
         ),
         lines(
             "How many requests does a connection serve?",
-            [Line(signal=connections.CONNECTION_REQUESTS_P50, legend="p50", by=_ALL)],
+            [Line(signal=connections.CONNECTION_REQUESTS_P50, legend="p50", by=shared.ALL)],
             width=8,
-            no_value=_FULL,
+            no_value=shared.ONLY_FULL,
         ),
     ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from .. import config, links
 from ..panels import Line, Panel, figure, lines, words
-from ..signals import connections, paging, process, requests, waiting
+from ..signals import paging, requests
 from ..style import GREEN, ORANGE, PHASE_COLORS, RED, by_status
+from . import shared
 from .board import Board, Row
-from .overview import BY_PART
 
 _READING = f"""\
 **Them**: the provider's time per request rises, 5xx or 429 come, reads time out. **The way \
@@ -16,9 +16,8 @@ provider's is as always, or responses wait to be read. While an event loop lags 
 {config.LAG_WARNING:g} s it is us, and nothing else can be told.
 """
 _PARTS = {"pool": "#c4162a", "provider": "#1f60c4", "application": "#a352cc"}
+_PART = [(0, GREEN), (config.PART_WARNING, ORANGE), (config.PART_MUCH, RED)]
 _ORIGIN = "server_address"
-_ALL = ()
-_NO_REQUESTS = "No requests in this range."
 
 
 def board() -> Board:
@@ -42,7 +41,7 @@ def _status() -> list[Panel]:
         figure(
             "Pool's share",
             requests.SHARE_OF_POOL,
-            [(0, GREEN), (0.1, ORANGE), (0.5, RED)],
+            _PART,
             no_value="no requests",
         ),
         figure(
@@ -54,7 +53,7 @@ def _status() -> list[Panel]:
         figure(
             "Application's",
             requests.SHARE_OF_APPLICATION,
-            [(0, GREEN), (0.1, ORANGE), (0.5, RED)],
+            _PART,
             no_value="no requests",
         ),
         figure(
@@ -67,7 +66,7 @@ def _status() -> list[Panel]:
         figure(
             "Sent again",
             requests.RESEND_SHARE,
-            [(0, GREEN), (0.05, ORANGE), (0.25, RED)],
+            shared.RESENT,
             no_value="no requests",
         ),
         figure(
@@ -77,13 +76,7 @@ def _status() -> list[Panel]:
             window=config.RATE_WINDOW,
             links=[links.to_runbook("GlueLLMConnectFailures")],
         ),
-        figure(
-            "Event loop lag",
-            process.EVENT_LOOP_LAG,
-            [(0, GREEN), (config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)],
-            no_value="none seen",
-            links=[links.to_runbook("GlueLLMEventLoopBlocked")],
-        ),
+        shared.event_loop_lag(),
     ]
 
 
@@ -99,36 +92,36 @@ def _time() -> list[Panel]:
             stacked=True,
             most=1,
             colors=_PARTS,
-            no_value=_NO_REQUESTS,
+            no_value=shared.NO_REQUESTS,
             calculations=("mean", "lastNotNull"),
         ),
         lines(
             "How much time does each take for a request?",
             [
-                Line(signal=requests.TIME_AT_POOL, legend="pool", by=_ALL),
-                Line(signal=requests.TIME_AT_PROVIDER, legend="provider", by=_ALL),
-                Line(signal=requests.TIME_AT_APPLICATION, legend="application", by=_ALL),
+                Line(signal=requests.TIME_AT_POOL, legend="pool", by=shared.ALL),
+                Line(signal=requests.TIME_AT_PROVIDER, legend="provider", by=shared.ALL),
+                Line(signal=requests.TIME_AT_APPLICATION, legend="application", by=shared.ALL),
             ],
             colors=_PARTS,
-            no_value=_NO_REQUESTS,
+            no_value=shared.NO_REQUESTS,
             calculations=("mean", "lastNotNull", "max"),
         ),
         lines(
             "In which phase is time spent?",
-            [Line(signal=share, legend="{{gluellm_request_phase}}") for share in BY_PART],
+            [Line(signal=share, legend=shared.PHASE) for share in shared.BY_PART],
             stacked=True,
             most=1,
             colors=PHASE_COLORS,
-            no_value=_NO_REQUESTS,
+            no_value=shared.NO_REQUESTS,
             calculations=("mean", "lastNotNull"),
         ),
         lines(
             "How long do requests hold a connection?",
             [
-                Line(signal=requests.LEASE_P50, legend="p50", by=_ALL),
-                Line(signal=requests.LEASE_P95, legend="p95", by=_ALL),
+                Line(signal=requests.LEASE_P50, legend="p50", by=shared.ALL),
+                Line(signal=requests.LEASE_P95, legend="p95", by=shared.ALL),
             ],
-            no_value=_NO_REQUESTS,
+            no_value=shared.NO_REQUESTS,
         ),
     ]
 
@@ -142,52 +135,29 @@ def _answers() -> list[Panel]:
                     signal=requests.REQUESTS_BY_STATUS,
                     legend="{{http_response_status_code}}{{rpc_response_status_code}} "
                     "{{error_type}}",
-                    by=_ALL,
+                    by=shared.ALL,
                 )
             ],
             patterns=by_status(),
         ),
         lines(
             "Which requests fail without a status?",
-            [Line(signal=requests.ERRORS, legend="{{error_type}}", by=_ALL)],
+            [Line(signal=requests.ERRORS, legend="{{error_type}}", by=shared.ALL)],
         ),
         lines(
             "Which share of requests is sent again?",
-            [Line(signal=requests.RESEND_SHARE, legend="sent again", by=_ALL)],
-            no_value=_NO_REQUESTS,
+            [Line(signal=requests.RESEND_SHARE, legend="sent again", by=shared.ALL)],
+            no_value=shared.NO_REQUESTS,
         ),
-        lines(
-            "Which timeouts end requests?",
-            [Line(signal=waiting.TIMEOUTS, legend="{{gluellm_timeout_kind}}", by=_ALL)],
-            links=[links.to_runbook("GlueLLMPoolTimeouts")],
-        ),
+        shared.which_timeouts(width=12),
     ]
 
 
 def _reach() -> list[Panel]:
     return [
-        lines(
-            "Why does connecting fail?",
-            [Line(signal=connections.CONNECT_FAILURES_BY_KIND, legend="{{error_type}}", by=_ALL)],
-            width=8,
-            links=[links.to_runbook("GlueLLMConnectFailures")],
-        ),
-        lines(
-            "How long does connecting take?",
-            [
-                Line(signal=connections.CREATE_P50, legend="p50", by=_ALL),
-                Line(signal=connections.CREATE_P95, legend="p95", by=_ALL),
-            ],
-            width=8,
-            no_value="None was established in this range.",
-        ),
-        lines(
-            "Do reused connections fail?",
-            [Line(signal=connections.REUSE_FAILURES, legend="failures", by=_ALL)],
-            width=8,
-            no_value="No data, or a pool that does not show it (gRPC).",
-            links=[links.to_runbook("GlueLLMReuseFailures")],
-        ),
+        shared.why_connecting_fails(width=8),
+        shared.how_long_connecting_takes(width=8),
+        shared.do_reused_connections_fail(width=8),
     ]
 
 
@@ -209,12 +179,12 @@ def _origins() -> list[Panel]:
             "How long does each take for a request?",
             [Line(signal=requests.TIME_AT_PROVIDER, legend=legend, by=origin)],
             width=6,
-            no_value=_NO_REQUESTS,
+            no_value=shared.NO_REQUESTS,
         ),
         lines(
             "How long until each responds?",
             [Line(signal=requests.RESPONSE_WAIT_P95, legend=legend, by=origin)],
             width=6,
-            no_value='Nothing: this is recorded with metrics="full" only.',
+            no_value=shared.ONLY_FULL,
         ),
     ]

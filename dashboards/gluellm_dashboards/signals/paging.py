@@ -15,6 +15,12 @@ POOL_TIMEOUTS = Signal(
     "What to do stands in the time per phase: a pool that is too small, a provider that is slow, "
     "or connections that nobody gives back. Within 5 minutes, as the alert counts them.",
 )
+REUSE_FAILURES = Signal(
+    conditions.REUSE_FAILURES,
+    "Requests that failed on a reused connection before a byte of a response came, within 5 "
+    "minutes: something between here and there drops idle connections. Set a keep-alive shorter "
+    "than its time.",
+)
 CONNECT_FAILURES = Signal(
     conditions.CONNECT_FAILURES,
     "Requests whose connection could not be established, within 5 minutes. 0 is healthy. Why "

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from .signal import by, essential, now, over, rate, signal
+from opentelemetry.instrumentation.gluellm.cli.verify.query import POOL
+
+from ..config import SERVICE
+from .signal import by, by_labels, essential, now, over, rate, signal
 
 LIVE = signal(
     "pools_live",
@@ -32,6 +35,16 @@ CHURN = signal(
     "Close to 0 is healthy: pools serve many requests. Near 1 a client is built for every call, "
     "so nothing is reused and limits bound nothing. Build one client and keep it. The first "
     "minutes of a process are higher.",
+    of=["gluellm.pool.opened", "gluellm.pool.requests"],
+    unit="ratio",
+)
+_OPENED = f"sum{by_labels(*SERVICE, *POOL)}({rate('gluellm.pool.opened')})"
+_SERVED = f"sum{by_labels(*SERVICE, *POOL)}({rate('gluellm.pool.requests')})"
+WORST_CHURN = signal(
+    "worst_churn",
+    "How many pools does it take for a request, of the worst pool?",
+    f"max{by()}({_OPENED} / ({_SERVED} > 0))",
+    f"{CHURN.tells} The table says which pool it is.",
     of=["gluellm.pool.opened", "gluellm.pool.requests"],
     unit="ratio",
 )

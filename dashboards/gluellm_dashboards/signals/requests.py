@@ -11,6 +11,8 @@ PROVIDERS_PART = {"gluellm.request.phase": "awaiting_response|reading"}
 APPLICATIONS_PART = {"gluellm.request.phase": "unread"}
 """The phase that is the application's."""
 
+_REFUSED = {"http.response.status_code": "429|5.."}
+_REFUSED_BY_GRPC = {"rpc.response.status_code": "RESOURCE_EXHAUSTED|UNAVAILABLE|INTERNAL"}
 _TIME = "gluellm.pool.request.time"
 _PHASE = "gluellm.request.phase"
 
@@ -139,6 +141,18 @@ RESEND_SHARE = signal(
     f"(sum{by()}({rate('gluellm.pool.requests')}) > 0)",
     "A further request of the same call: a retry of the SDK's. Retries multiply the load on a pool "
     "and on a provider that has trouble already. Above some percent look at the statuses.",
+    of=["gluellm.pool.requests"],
+    unit="ratio",
+)
+REFUSED_SHARE = signal(
+    "refused_share",
+    "Which share of requests does the provider refuse, or fail?",
+    f"(sum{by()}({rate('gluellm.pool.requests', _REFUSED)} or "
+    f"{rate('gluellm.pool.requests', _REFUSED_BY_GRPC)}) or "
+    f"0 * sum{by()}({rate('gluellm.pool.requests')})) / "
+    f"(sum{by()}({rate('gluellm.pool.requests')}) > 0)",
+    "Answered with 429 or 5xx, or what gRPC has for these. 429 is the provider's limit on you: "
+    "send less, or ask for more. 5xx is the provider's trouble.",
     of=["gluellm.pool.requests"],
     unit="ratio",
 )

@@ -1,0 +1,112 @@
+"""All pools in a table, with everything that matters of each."""
+
+from __future__ import annotations
+
+from .. import config, links
+from ..panels import Panel
+from ..signals import connections, paging, pools, requests, waiting
+from ..style import GREEN, ORANGE, RED, Steps
+from ..tables import Column, rows
+from ..variables import POOL, PROVIDER
+from . import shared
+
+CHURN: Steps = [(0, GREEN), (config.CHURN_WARNING, ORANGE), (config.CHURN_MUCH, RED)]
+"""From how many pools for a request on which colour."""
+
+
+def pools_table() -> Panel:
+    """A row for each pool; its name leads to its board, its provider's to that one's."""
+    return rows(
+        "Pools",
+        {
+            config.JOB: "Service",
+            PROVIDER: "Provider",
+            POOL: "Pool",
+            "gluellm_pool_library": "Library",
+        },
+        [
+            Column(title="Queued", signal=waiting.QUEUED_NOW, steps=[(0, GREEN), (1, ORANGE)]),
+            Column(
+                title="Oldest",
+                signal=waiting.OLDEST_WAITER,
+                steps=shared.WAIT,
+            ),
+            Column(
+                title="Occupancy",
+                signal=connections.OCCUPANCY,
+                steps=[
+                    (0, GREEN),
+                    (config.OCCUPANCY_WARNING, ORANGE),
+                    (config.OCCUPANCY_FULL, RED),
+                ],
+                decimals=0,
+            ),
+            Column(title="Peak in use", signal=connections.PEAK_ACTIVE),
+            Column(title="Limit", signal=connections.LIMIT),
+            Column(
+                title="Wait p95",
+                signal=waiting.WAIT_P95,
+                steps=shared.WAIT,
+            ),
+            Column(title="Pool timeout", signal=waiting.POOL_TIMEOUT),
+            Column(
+                title="Timeouts",
+                signal=paging.POOL_TIMEOUTS,
+                window=config.RATE_WINDOW,
+                steps=[(0, GREEN), (0.5, ORANGE), (config.TIMEOUT_COUNT, RED)],
+                decimals=0,
+            ),
+            Column(title="Leaks", signal=pools.LEAKS_SUSPECTED, steps=[(0, GREEN), (1, RED)]),
+            Column(
+                title="Unreachable",
+                signal=paging.CONNECT_FAILURES,
+                window=config.RATE_WINDOW,
+                steps=[(0, GREEN), (0.5, ORANGE), (config.CONNECT_FAILURE_COUNT, RED)],
+                decimals=0,
+            ),
+            Column(
+                title="Dropped",
+                signal=paging.REUSE_FAILURES,
+                window=config.RATE_WINDOW,
+                steps=[(0, GREEN), (0.5, ORANGE), (config.REUSE_FAILURE_COUNT, RED)],
+                decimals=0,
+            ),
+            Column(title="Reused", signal=connections.REUSE_SHARE, decimals=0),
+            Column(title="Requests", signal=requests.REQUESTS, decimals=2),
+            Column(
+                title="Sent again",
+                signal=requests.RESEND_SHARE,
+                steps=shared.RESENT,
+                decimals=0,
+            ),
+            Column(
+                title="Churn",
+                signal=pools.CHURN,
+                window=config.RATE_WINDOW,
+                steps=CHURN,
+                decimals=0,
+            ),
+        ],
+        description="Everything that matters of each pool, now; the longest wait on top. The limit "
+        "is that of a single pool. Timeouts, failures to connect, and reused connections that "
+        "were dropped are those of the last 5 minutes; churn is pools for a request. A dash is no "
+        "data: a pool without a limit has no occupancy, and a pool timeout can be unset. Click a "
+        "pool or a provider to see more of it.",
+        links={
+            "Pool": [
+                links.to_board(
+                    "Why is this pool slow?",
+                    links.POOL,
+                    job="${__data.fields.Service}",
+                    provider="${__data.fields.Provider}",
+                    pool="${__data.fields.Pool}",
+                )
+            ],
+            "Provider": [
+                links.to_board(
+                    "Is it them or us?", links.PROVIDER, provider="${__data.fields.Provider}"
+                )
+            ],
+        },
+        sort="Oldest",
+    )

@@ -1,0 +1,107 @@
+"""Panels that several boards have."""
+
+from __future__ import annotations
+
+from .. import config, links
+from ..panels import Line, Panel, figure, lines
+from ..signals import connections, pools, process, requests, waiting
+from ..style import GREEN, ORANGE, RED, Steps
+
+ALL: tuple[str, ...] = ()
+"""To group by nothing: everything that is chosen, taken together."""
+BY_PART = (requests.SHARES_OF_PROVIDER, requests.SHARES_OF_POOL, requests.SHARES_OF_APPLICATION)
+"""From the bottom to the top of a stack."""
+PHASE = "{{gluellm_request_phase}}"
+NO_REQUESTS = "No requests in this range. Is a service exporting? Run `gluellm-pools verify`."
+NOT_GRPC = "No data, or a pool that does not show it (gRPC)."
+ONLY_FULL = 'Nothing: this is recorded with metrics="full" only.'
+WAIT: Steps = [(0, GREEN), (config.WAIT_WARNING, ORANGE), (config.STUCK_AFTER, RED)]
+LAG: Steps = [(0, GREEN), (config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)]
+RESENT: Steps = [(0, GREEN), (config.RESENT_WARNING, ORANGE), (config.RESENT_MUCH, RED)]
+
+
+def queued_now(*, width: int = 3, height: int = 4) -> Panel:
+    """How many wait."""
+    steps = [(0, GREEN), (1, ORANGE)]
+    return figure("Queued now", waiting.QUEUED_NOW, steps, width=width, height=height)
+
+
+def oldest_waiter(*, width: int = 3, height: int = 4) -> Panel:
+    """How long the longest waits."""
+    return figure(
+        "Oldest waiter",
+        waiting.OLDEST_WAITER,
+        WAIT,
+        width=width,
+        height=height,
+        links=[links.to_runbook("GlueLLMRequestsStuck")],
+    )
+
+
+def suspected_leaks(*, width: int = 3, height: int = 4) -> Panel:
+    """How many connections nobody gives back."""
+    return figure(
+        "Suspected leaks",
+        pools.LEAKS_SUSPECTED,
+        [(0, GREEN), (1, RED)],
+        width=width,
+        height=height,
+        links=[links.to_runbook("GlueLLMConnectionLeakSuspected")],
+    )
+
+
+def event_loop_lag(*, width: int = 3, height: int = 4) -> Panel:
+    """Whether any verdict holds."""
+    return figure(
+        "Event loop lag",
+        process.EVENT_LOOP_LAG,
+        LAG,
+        width=width,
+        height=height,
+        no_value="none seen",
+        links=[links.to_runbook("GlueLLMEventLoopBlocked")],
+    )
+
+
+def why_connecting_fails(*, width: int) -> Panel:
+    """By kind."""
+    return lines(
+        "Why does connecting fail?",
+        [Line(signal=connections.CONNECT_FAILURES_BY_KIND, legend="{{error_type}}", by=ALL)],
+        width=width,
+        links=[links.to_runbook("GlueLLMConnectFailures")],
+    )
+
+
+def how_long_connecting_takes(*, width: int) -> Panel:
+    """The median, and the slow ones."""
+    return lines(
+        "How long does connecting take?",
+        [
+            Line(signal=connections.CREATE_P50, legend="p50", by=ALL),
+            Line(signal=connections.CREATE_P95, legend="p95", by=ALL),
+        ],
+        width=width,
+        no_value="None was established in this range.",
+    )
+
+
+def do_reused_connections_fail(*, width: int) -> Panel:
+    """What a middlebox does."""
+    return lines(
+        "Do reused connections fail?",
+        [Line(signal=connections.REUSE_FAILURES, legend="failures", by=ALL)],
+        width=width,
+        no_value=NOT_GRPC,
+        links=[links.to_runbook("GlueLLMReuseFailures")],
+    )
+
+
+def which_timeouts(*, width: int) -> Panel:
+    """By kind."""
+    return lines(
+        "Which timeouts end requests?",
+        [Line(signal=waiting.TIMEOUTS, legend="{{gluellm_timeout_kind}}", by=ALL)],
+        width=width,
+        links=[links.to_runbook("GlueLLMPoolTimeouts")],
+    )

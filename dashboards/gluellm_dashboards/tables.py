@@ -1,0 +1,108 @@
+"""Signals as the columns of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from grafana_foundation_sdk.builders import common, table
+from grafana_foundation_sdk.models import common as options
+from grafana_foundation_sdk.models import dashboard as model
+
+from .links import Link
+from .panels import Line, Panel, common_parts, references
+from .signals.signal import Signal
+from .style import NOTHING, Steps, thresholds, unit
+from .variables import WINDOW
+
+_NARROWEST: Final = 80
+"""Pixels of a column."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A signal as a column of a table."""
+
+    title: str
+    signal: Signal
+    steps: Steps = ()
+    window: str = WINDOW
+    decimals: int | None = None
+    names: Mapping[int, str] | None = None
+    """What values mean, where they are no numbers."""
+
+
+def rows(
+    title: str,
+    keys: Mapping[str, str],
+    columns: Sequence[Column],
+    *,
+    description: str,
+    links: Mapping[str, Sequence[Link]] | None = None,
+    sort: str,
+    lowest_first: bool = False,
+    recorded: bool = False,
+    width: int = 24,
+    height: int = 9,
+    no_value: str = NOTHING,
+) -> Panel:
+    """A table with a row for each that ``keys`` tell apart: labels, and what they are headed by."""
+    panel = (
+        table.Panel()
+        .show_header(True)
+        .cell_height(options.TableCellHeight.SM)
+        .min_width(_NARROWEST)
+        .sort_by([common.TableSortByFieldState().display_name(sort).desc(not lowest_first)])
+        .thresholds(thresholds(()))
+    )
+    headed = dict(keys)
+    for reference, column in zip(references(), columns, strict=False):
+        # Grafana tells values apart by their query, where there are several.
+        headed[f"Value #{reference}" if len(columns) > 1 else "Value"] = column.title
+        properties = [model.DynamicConfigValue("unit", unit(column.signal))]
+        properties.append(model.DynamicConfigValue("mappings", _meanings(column)))
+        if column.decimals is not None:
+            properties.append(model.DynamicConfigValue("decimals", column.decimals))
+        if column.steps:
+            properties += [
+                model.DynamicConfigValue("thresholds", thresholds(column.steps).build()),
+                model.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
+            ]
+        panel.override_by_name(column.title, properties)
+    for name, of in (links or {}).items():
+        panel.override_by_name(
+            name, [model.DynamicConfigValue("links", [link.build() for link in of])]
+        )
+    panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
+    panel.with_transformation(
+        model.DataTransformerConfig(
+            id_val="organize",
+            options={
+                "excludeByName": {"Time": True},
+                "indexByName": {name: index for index, name in enumerate(headed)},
+                "renameByName": headed,
+            },
+        )
+    )
+    shown = [
+        Line(signal=column.signal, by=tuple(keys), window=column.window, recorded=recorded)
+        for column in columns
+    ]
+    return common_parts(
+        panel, title, shown, width, height, description, no_value, (), instant=True, as_table=True
+    )
+
+
+def _meanings(column: Column) -> list[object]:
+    """Of a column's values; a quantile of nothing is a dash, as is what is not there."""
+    found: list[object] = [
+        {
+            "type": "special",
+            "options": {"match": "null+nan", "result": {"index": 0, "text": "-"}},
+        }
+    ]
+    if column.names:
+        meaning = {str(value): {"text": text} for value, text in column.names.items()}
+        found.append({"type": "value", "options": meaning})
+    return found
