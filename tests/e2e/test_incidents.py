@@ -44,6 +44,7 @@ def test_the_record_tells_when_it_was_and_not_what(kept: Path) -> None:
     record = Record.read(kept)
     assert record.ended - record.began >= _SECONDS
     assert len(record.services) == 2
+    assert record.services == tuple(sorted(record.services))
     assert {text.partition(":")[0] for _, text, _ in record.answers} == {"leak", "wrong-limit"}
     texts = [
         file.read_text() for file in kept.iterdir() if file.suffix != ".log" and file.is_file()

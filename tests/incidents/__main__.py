@@ -72,7 +72,7 @@ def _replay(words: Sequence[str]) -> int:
         replay = Replay(folder.absolute(), names, _timing(options), options.seed)
         with replay.running():
             _say(f"Prometheus: {replay.prometheus.url}, Alertmanager: {replay.alertmanager.url}")
-            _say(f"services: {', '.join(service.name for service in replay.services)}")
+            _say(f"services: {', '.join(sorted(service.name for service in replay.services))}")
             replay.play(_say)
             if options.tell:
                 _say("what is wrong:", *Record.of(replay).lines())
