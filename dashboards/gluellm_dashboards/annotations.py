@@ -9,7 +9,7 @@ from grafana_foundation_sdk.builders import prometheus
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
 
-from .signals import events
+from .signals import events, fleet
 from .signals.signal import Signal
 from .variables import (
     MATCHERS,
@@ -28,14 +28,14 @@ def annotation_queries(*, recorded: bool = False) -> list[Builder[model.Annotati
     return [
         _annotation(
             "Processes started",
-            events.STARTED,
+            fleet.STARTED if recorded else events.STARTED,
             recorded,
             "blue",
             "{{job}} {{service_version}}: processes started",
         ),
         _annotation(
             "Limits changed",
-            events.LIMIT_CHANGED,
+            fleet.LIMIT_CHANGED if recorded else events.LIMIT_CHANGED,
             recorded,
             "purple",
             "{{job}}: the limit of {{gen_ai_provider_name}} {{gluellm_pool_name}} changed",

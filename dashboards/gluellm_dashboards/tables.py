@@ -17,7 +17,8 @@ from .style import NOTHING, Steps, thresholds, unit
 from .variables import WINDOW
 
 _NARROWEST: Final = 80
-"""Pixels of a column."""
+_LETTER: Final = 8
+"""Pixels of a column, and of a letter in its title."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,7 @@ def rows(
         headed[f"Value #{reference}" if len(columns) > 1 else "Value"] = column.title
         properties = [model.DynamicConfigValue("unit", unit(column.signal))]
         properties.append(model.DynamicConfigValue("mappings", _meanings(column)))
+        properties.append(model.DynamicConfigValue("custom.width", _width(column.title)))
         if column.decimals is not None:
             properties.append(model.DynamicConfigValue("decimals", column.decimals))
         if column.steps:
@@ -92,6 +94,11 @@ def rows(
     return common_parts(
         panel, title, shown, width, height, description, no_value, (), instant=True, as_table=True
     )
+
+
+def _width(title: str) -> int:
+    """Of a column with numbers, in pixels, so that its title isn't cut."""
+    return max(_NARROWEST - 8, _LETTER * len(title) + 24)
 
 
 def _meanings(column: Column) -> list[object]:

@@ -32,7 +32,7 @@ def pools_table() -> Panel:
                 steps=shared.WAIT,
             ),
             Column(
-                title="Occupancy",
+                title="Full",
                 signal=connections.OCCUPANCY,
                 steps=[
                     (0, GREEN),
@@ -41,16 +41,16 @@ def pools_table() -> Panel:
                 ],
                 decimals=0,
             ),
-            Column(title="Peak in use", signal=connections.PEAK_ACTIVE),
+            Column(title="Peak", signal=connections.PEAK_ACTIVE),
             Column(title="Limit", signal=connections.LIMIT),
             Column(
                 title="Wait p95",
                 signal=waiting.WAIT_P95,
                 steps=shared.WAIT,
             ),
-            Column(title="Pool timeout", signal=waiting.POOL_TIMEOUT),
+            Column(title="Timeout", signal=waiting.POOL_TIMEOUT),
             Column(
-                title="Timeouts",
+                title="Timed out",
                 signal=paging.POOL_TIMEOUTS,
                 window=config.RATE_WINDOW,
                 steps=[(0, GREEN), (0.5, ORANGE), (config.TIMEOUT_COUNT, RED)],
@@ -74,7 +74,7 @@ def pools_table() -> Panel:
             Column(title="Reused", signal=connections.REUSE_SHARE, decimals=0),
             Column(title="Requests", signal=requests.REQUESTS, decimals=2),
             Column(
-                title="Sent again",
+                title="Resent",
                 signal=requests.RESEND_SHARE,
                 steps=shared.RESENT,
                 decimals=0,
@@ -87,10 +87,11 @@ def pools_table() -> Panel:
                 decimals=0,
             ),
         ],
-        description="Everything that matters of each pool, now; the longest wait on top. The limit "
-        "is that of a single pool. Timeouts, failures to connect, and reused connections that "
+        description="Everything that matters of each pool, now; the longest wait on top. Full is "
+        "the occupancy, peak the most in use at once, limit and timeout are those of a single "
+        "pool. Timed-out waits, failures to connect, and reused connections that "
         "were dropped are those of the last 5 minutes; churn is pools for a request. A dash is no "
-        "data: a pool without a limit has no occupancy, and a pool timeout can be unset. Click a "
+        "data: a pool without a limit has no occupancy, and a timeout can be unset. Click a "
         "pool or a provider to see more of it.",
         links={
             "Pool": [

@@ -12,7 +12,7 @@ _ONE_SEAM = {"gluellm.seam": "pool_owner"}
 """Each library has it, so that one series tells of a process and a library."""
 _MAX = "gluellm.pool.connection.max"
 _LIVE = "gluellm.pool.live"
-_MEMORY = "10m"
+MEMORY = "10m"
 """A process that was seen within this time before is not new: a Collector's restart is no start."""
 
 _PROCESSES = by_labels(*PROCESS, VERSION)
@@ -22,7 +22,7 @@ STARTED = signal(
     "started",
     "Which processes are new?",
     f"count{by_labels(JOB, VERSION)}(max{_PROCESSES}({now(_SEAM, _ONE_SEAM)}) unless "
-    f"max{_PROCESSES}(last_over_time({now(_SEAM, _ONE_SEAM)}[{_MEMORY}] offset {WINDOW})))",
+    f"max{_PROCESSES}(last_over_time({now(_SEAM, _ONE_SEAM)}[{MEMORY}] offset {WINDOW})))",
     "Processes that did not report before: a deploy, a restart, a new replica.",
     of=[_SEAM],
     by=(),

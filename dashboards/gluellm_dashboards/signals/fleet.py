@@ -6,12 +6,14 @@ from opentelemetry.instrumentation.gluellm.cli.verify.query import (
     MATCHERS,
     POOL,
     PROCESS_MATCHERS,
+    WINDOW,
     Query,
 )
 
 from ..config import JOB, KNOWN, PROCESS, SERVICE, VERSION
 from ..rules.questions import LIBRARY
 from ..rules.recording import INSTANCE, INSTANCE_POOL, INSTANCE_VERSION, Level, recorded
+from .events import MEMORY
 from .signal import Signal, by, by_labels
 
 _LIKE = by_labels(*SERVICE, *POOL, LIBRARY)
@@ -235,4 +237,21 @@ VERSIONS = _signal(
     "deploy.",
     "versions",
     level=INSTANCE_VERSION,
+)
+STARTED = _signal(
+    "fleet_started",
+    "Which processes are new?",
+    f"count{by_labels(JOB, VERSION)}({_VERSION} unless "
+    f"last_over_time({_VERSION}[{MEMORY}] offset {WINDOW}))",
+    "Processes that did not report before: a deploy, a restart, a new replica.",
+    "versions",
+    level=INSTANCE_VERSION,
+)
+_MEAN_LIMIT = f"avg{by_labels(JOB, *POOL)}({_LIMIT}"
+LIMIT_CHANGED = _signal(
+    "fleet_limit_changed",
+    "Which limits changed?",
+    f"round({_MEAN_LIMIT}), 0.01) != round({_MEAN_LIMIT} offset {WINDOW}), 0.01)",
+    "The connections that one pool may have, on average over the processes, while it changes.",
+    "limit_per_pool",
 )
