@@ -9,7 +9,8 @@ _REQUESTS = "gluellm.pool.requests"
 _CREATE = "gluellm.pool.connection.create.duration"
 TO_CONNECT = "connect_timeout|name_resolution_error|connection_error|secure_connection_error"
 """The error types of requests whose connection could not be established."""
-_NEVER_CONNECTED = {"error.type": f"!pool_timeout|{TO_CONNECT}"}
+CONNECTED = {"error.type": f"!pool_timeout|{TO_CONNECT}"}
+"""Requests that had a connection, as far as their end tells."""
 
 OCCUPANCY = essential(
     "occupancy",
@@ -138,8 +139,7 @@ CONNECT_FAILURES_BY_KIND = signal(
 REUSE_SHARE = signal(
     "reuse_share",
     "Which share of requests found an open connection?",
-    f"clamp_min(1 - sum{by()}({rate(_OPENED)}) / (sum{by()}({rate(_REQUESTS, _NEVER_CONNECTED)}) "
-    "> 0), 0)",
+    f"clamp_min(1 - sum{by()}({rate(_OPENED)}) / (sum{by()}({rate(_REQUESTS, CONNECTED)}) > 0), 0)",
     "Close to 100 % is healthy. Near 0 each request connects anew: a client per call, or a "
     "keep-alive that is shorter than the pauses between requests.",
     of=[_OPENED, _REQUESTS],

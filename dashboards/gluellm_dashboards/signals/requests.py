@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..naming import label, metric
+from .connections import CONNECTED
 from .signal import Signal, by, essential, now, quantile, rate, signal
 from .waiting import POOLS_PART
 
@@ -180,9 +181,11 @@ LEASE_P95 = essential(
 TIME_AT_PROVIDER = signal(
     "time_at_provider",
     "How long does the provider take for a request?",
-    f"sum{by()}({rate(_TIME, PROVIDERS_PART)}) / (sum{by()}({rate('gluellm.pool.requests')}) > 0)",
-    "Time spent awaiting a response and reading it, for each request that ended. While requests "
-    "hang it rises before any histogram does. If it is as always and calls are slow: it is us.",
+    f"sum{by()}({rate(_TIME, PROVIDERS_PART)}) / "
+    f"(sum{by()}({rate('gluellm.pool.requests', CONNECTED)}) > 0)",
+    "Time spent awaiting a response and reading it, for each request that ended and had a "
+    "connection: one that gave up waiting for it never got to the provider. While requests hang it "
+    "rises before any histogram does. If it is as always and calls are slow: it is us.",
     of=[_TIME, "gluellm.pool.requests"],
     unit="s",
 )
