@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from e2e.running import find
+from gluellm_dashboards import config
 
 from .reading import DASHBOARDS, groups
 
@@ -43,6 +44,48 @@ def test_the_table_of_alerts_is_that_of_the_rules() -> None:
                 assert severity == rule["labels"]["severity"]
                 held.add(rule["for"])
     assert told == rules
+
+
+def percent(share: float) -> str:
+    """As the table writes it."""
+    return f"{100 * share:g} %"
+
+
+def test_the_table_of_alerts_says_the_thresholds_that_hold() -> None:
+    """A number that was changed in the configuration and not here misleads."""
+    thresholds = {
+        "RequestsStuck": [f"over {config.STUCK_AFTER:g} s"],
+        "PoolTimeouts": [f"over {percent(config.TIMEOUT_SHARE)}", f"{config.TIMEOUT_COUNT} at"],
+        "WaitNearTimeout": [f"{config.WAIT_REQUESTS} requests"],
+        "ConnectionLeakSuspected": [
+            percent(config.LEAK_SHARE),
+            f"{config.LEAK_COUNT} connections",
+            config.LEAK_GROWTH_WINDOW.replace("m", " minutes"),
+        ],
+        "ConnectFailures": [
+            f"over {percent(config.CONNECT_FAILURE_SHARE)}",
+            f"{config.CONNECT_FAILURE_COUNT} at",
+        ],
+        "ReuseFailures": [
+            f"over {percent(config.REUSE_FAILURE_SHARE)}",
+            f"{config.REUSE_FAILURE_COUNT} at",
+        ],
+        "Http2StreamsOrphaned": [
+            percent(config.ORPHANED_SHARE),
+            f"or {config.ORPHANED_COUNT} where",
+        ],
+        "EventLoopBlocked": [f"over {config.LAG_WARNING:g} s"],
+        "PoolAnomaly": [config.ANOMALY_WINDOW.replace("m", " minutes")],
+        "ClientChurn": [
+            f"{config.CHURN_POOLS} pools",
+            f"fewer than {config.CHURN_REQUESTS_PER_POOL:g} requests",
+        ],
+    }
+    assert (config.WAIT_OF_TIMEOUT, config.RATE_WINDOW) == (0.5, "5m")  # half, 5 minutes
+    rows = dict(re.findall(r"^\| \[GlueLLM(\w+)\]\(.*\| (.*) \|$", README, re.MULTILINE))
+    assert {
+        name: [told for told in said if told not in rows[name]] for name, said in thresholds.items()
+    } == {name: [] for name in thresholds}
 
 
 def test_the_kustomization_of_the_readme_builds(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,20 @@ def test_promtool_accepts_mimir_s_groups(tmp_path: Path) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_what_a_rule_rests_on_stays_in_its_group() -> None:
+    """Rules of a group are evaluated in order; those of several groups are not."""
+    for found in (groups(), load("mimir/rules.yaml")["groups"]):
+        recorded = {
+            rule["record"]: group for group in found for rule in group["rules"] if "record" in rule
+        }
+        for group in found:
+            before: set[str] = set()
+            for rule in group["rules"]:
+                used = {name for name in recorded if re.search(rf"\b{name}\b", rule["expr"])}
+                assert used <= before, (group["name"], used)
+                before.add(rule.get("record", ""))
 
 
 @pytest.mark.parametrize(("expr", "accepted"), [("up", True), ("up without", False)])
