@@ -16,6 +16,8 @@ from gluellm_dashboards.rules.alert import CRITICAL, INFO, SEVERITIES, Alert
 from gluellm_dashboards.rules.alerts import ALERTS, INTERVAL
 from gluellm_dashboards.rules.case import series
 from gluellm_dashboards.rules.cases import CASES
+from gluellm_dashboards.rules.conditions import seconds
+from gluellm_dashboards.rules.expressions import REQUESTS
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import (
     label_name,
@@ -59,11 +61,6 @@ def names_in(expression: str) -> set[str]:
 
     promql_parser.walk(promql_parser.parse(expression), visit)
     return found
-
-
-def seconds(duration: str) -> int:
-    """Of a duration of one unit."""
-    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
 
 
 @every_name
@@ -131,18 +128,18 @@ def test_a_state_is_believed_for_two_exports_and_not_for_five_minutes() -> None:
 @every_alert
 def test_alerts_read_metrics_of_the_contract(alert: Alert) -> None:
     """And nothing else, but what tells that an instance is there at all."""
-    allowed = OURS | (OTHERS if alert.kind == "silent_instance" else set())
+    allowed = OURS | {REQUESTS.name} | (OTHERS if alert.kind == "silent_instance" else set())
 
     assert names_in(alert.expr) <= allowed
 
 
-@pytest.mark.parametrize("recorded", recording.RECORDED, ids=lambda one: one.name)
+@pytest.mark.parametrize("recorded", [*recording.RECORDED, REQUESTS], ids=lambda one: one.name)
 def test_recording_rules_read_metrics_of_the_contract(recorded: recording.Recorded) -> None:
     """A recorded series rests on what is emitted, never on another recorded one."""
     assert names_in(recorded.promql) <= OURS
 
 
-@pytest.mark.parametrize("recorded", recording.RECORDED, ids=lambda one: one.name)
+@pytest.mark.parametrize("recorded", [*recording.RECORDED, REQUESTS], ids=lambda one: one.name)
 def test_a_recorded_series_is_called_after_its_labels(recorded: recording.Recorded) -> None:
     """``level:metric:operation``, and it keeps the labels that its level says."""
     level, metric, operation = recorded.name.split(":")
@@ -155,7 +152,7 @@ def test_a_recorded_series_is_called_after_its_labels(recorded: recording.Record
 
 def test_recorded_series_have_different_names() -> None:
     """Two rules that write one series contradict each other."""
-    names = [one.name for one in recording.RECORDED]
+    names = [one.name for one in (*recording.RECORDED, REQUESTS)]
 
     assert len(names) == len(set(names))
 
@@ -177,6 +174,7 @@ def test_texts_use_labels_that_the_alert_has(alert: Alert) -> None:
 @every_alert
 def test_the_result_of_an_alert_has_the_labels_that_it_says(alert: Alert) -> None:
     """They are what the link to its board, and the inhibition, rest on."""
+    assert names_in(alert.expr)
     for label in alert.labels:
         assert re.search(rf"by \([^)]*\b{label}\b", alert.expr), label
 
@@ -262,6 +260,7 @@ def test_all_rules_are_there_as_plain_data() -> None:
 
     assert found == [
         *(one.name for one in recording.RECORDED),
+        REQUESTS.name,
         *(one.name for one in ALERTS),
     ]
 

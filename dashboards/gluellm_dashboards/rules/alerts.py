@@ -15,7 +15,7 @@ from .conditions import ANOMALY_TYPE, SEAM
 from .expressions import OF_POOL
 from .questions import LIBRARY, at
 
-INTERVAL: Final = "15s"
+INTERVAL: Final = "30s"
 """Between two evaluations."""
 
 _POOL: Final = "{{ $labels.gluellm_pool_name }} in {{ $labels.job }}"
@@ -187,7 +187,7 @@ ALERTS: Final = (
     Alert(
         name="GlueLLMPoolAnomaly",
         severity=WARNING,
-        expr=f"{at(OF_POOL, conditions.ANOMALIES, config.ANOMALY_WINDOW)}\n  > 0",
+        expr=f"{at(OF_POOL, conditions.ANOMALIES)}\n  > 0",
         hold="1m",
         labels=(*OF_POOL, ANOMALY_TYPE),
         summary=f"Pool {_POOL} was in a state that should never be: "
@@ -230,5 +230,6 @@ def group() -> Mapping[str, Any]:
     return {
         "name": "gluellm-alerts",
         "interval": INTERVAL,
-        "rules": [alert.rule for alert in ALERTS],
+        # In this order: what is computed for all comes first.
+        "rules": [expressions.REQUESTS.rule, *(alert.rule for alert in ALERTS)],
     }

@@ -14,21 +14,30 @@ from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 from .. import config
 from .questions import KIND_POOL, LIBRARY
 
-_WINDOW: Final = "%window%"
 ANOMALY_TYPE: Final = label_name(semconv.ANOMALY_TYPE)
 SEAM: Final = label_name(semconv.SEAM_NAME)
 _ORIGIN: Final = (label_name(semconv.SERVER_ADDRESS), label_name(semconv.SERVER_PORT))
 
 
-def events(metric: Metric, own: str = "") -> str:
+def events(metric: Metric, own: str = "", window: str = config.RATE_WINDOW) -> str:
     """How many events a counter counted within the window, by series.
 
-    ``increase()`` can't see what was counted before the first sample, which is all of the incident
-    that a program starts with. So a series that was not there before the window counts from 0.
+    No rate knows what was counted before the first sample, which is all of the incident that a
+    program starts with. So a series that was not there before the window counts from 0. It is
+    ``rate`` and not ``increase``, since VictoriaMetrics' takes what comes after a gap for new.
     """
     series = now(metric, own)
-    born = f"{series} unless last_over_time({series}[{config.KNOWN}] offset {_WINDOW})"
-    return f"({born}) or increase({series}[{_WINDOW}])"
+    born = f"{series} unless last_over_time({series}[{config.KNOWN}] offset {window})"
+    return f"({born}) or {_grown(series, window)}"
+
+
+def seconds(duration: str) -> int:
+    """Of one number and its unit, as ``5m``."""
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
+
+
+def _grown(series: str, window: str) -> str:
+    return f"rate({series}[{window}]) * {seconds(window)}"
 
 
 def fresh(metric: Metric, own: str = "") -> str:
@@ -41,8 +50,15 @@ def fresh(metric: Metric, own: str = "") -> str:
     return f"{series} and present_over_time({series}[{config.FRESH}])"
 
 
-def _counted(name: str, question: str, metric: Metric, own: str = "", *more: str) -> Query:
-    return Query(name, question, (metric,), f"sum{by(*more)}({events(metric, own)})")
+def _counted(
+    name: str,
+    question: str,
+    metric: Metric,
+    own: str = "",
+    *more: str,
+    window: str = config.RATE_WINDOW,
+) -> Query:
+    return Query(name, question, (metric,), f"sum{by(*more)}({events(metric, own, window)})")
 
 
 def _state(
@@ -52,6 +68,12 @@ def _state(
 
 
 REQUESTS: Final = _counted("requests_ended", "How many requests left the pool?", semconv.REQUESTS)
+REQUESTS_IN_RATES: Final = Query(
+    "requests_in_rates",
+    "How many requests do rates and quantiles know of?",
+    (semconv.REQUESTS,),
+    f"sum{by()}({_grown(now(semconv.REQUESTS), config.RATE_WINDOW)})",
+)
 POOL_TIMEOUTS: Final = _counted(
     "pool_timeouts", "How many gave up waiting for a connection?", semconv.TIMEOUTS, KIND_POOL
 )
@@ -64,9 +86,19 @@ REUSE_FAILURES: Final = _counted(
 POOLS_OPENED: Final = _counted(
     "pools_opened", "How many pools served their first request?", semconv.POOL_OPENED
 )
-LEAKS: Final = _counted("leaks", "How many connections began to look leaked?", semconv.LEAKS)
+LEAKS: Final = _counted(
+    "leaks",
+    "How many connections began to look leaked?",
+    semconv.LEAKS,
+    window=config.LEAK_GROWTH_WINDOW,
+)
 ANOMALIES: Final = _counted(
-    "anomalies", "How many states that should never be?", semconv.ANOMALIES, "", ANOMALY_TYPE
+    "anomalies",
+    "How many states that should never be?",
+    semconv.ANOMALIES,
+    "",
+    ANOMALY_TYPE,
+    window=config.ANOMALY_WINDOW,
 )
 
 OLDEST_WAITER: Final = _state(

@@ -9,11 +9,15 @@ from opentelemetry.instrumentation.gluellm.cli.verify.query import POOL
 from .. import config
 from . import conditions
 from .questions import LIBRARY, WAIT_P99, at
+from .recording import INSTANCE_POOL, Recorded
 
 OF_POOL: Final = (*config.SERVICE, *POOL)
 """The labels of an alert about a pool: whose it is, but not which instance's."""
 OF_INSTANCE: Final = (*config.PROCESS, *POOL)
 """A pool of one process: what a limit, a leak or churn is to be judged by."""
+REQUESTS: Final = Recorded(conditions.REQUESTS, INSTANCE_POOL, f"events{config.RATE_WINDOW}")
+"""Computed once for all alerts that ask for it, since there are more of these series than of any
+other."""
 
 
 def _by(labels: tuple[str, ...]) -> str:
@@ -22,10 +26,7 @@ def _by(labels: tuple[str, ...]) -> str:
 
 def share_and_count(events: str, share: float, count: int) -> str:
     """Of the requests that left the pool: over the share, and at least as many as the count."""
-    return (
-        f"{events}\n  / {at(OF_POOL, conditions.REQUESTS)}\n  > {share:g}\n"
-        f"and\n{events}\n  >= {count}"
-    )
+    return f"({events} >= {count})\n  / sum {_by(OF_POOL)} ({REQUESTS.name})\n  > {share:g}"
 
 
 def wait_near_timeout() -> str:
@@ -33,14 +34,14 @@ def wait_near_timeout() -> str:
     return (
         f"({at(OF_POOL, WAIT_P99)})\n"
         f"  / {at(OF_POOL, conditions.SHORTEST_TIMEOUT)}\n  > {config.WAIT_OF_TIMEOUT:g}\n"
-        f"and\n{at(OF_POOL, conditions.REQUESTS)}\n  >= {config.WAIT_REQUESTS}"
+        f"and\n{at(OF_POOL, conditions.REQUESTS_IN_RATES)}\n  >= {config.WAIT_REQUESTS}"
     )
 
 
 def leak() -> str:
     """A share of the limit; or several, where there is no limit, or where as many are new."""
     leaked, limit = at(OF_INSTANCE, conditions.LEAKED), at(OF_INSTANCE, conditions.LIMIT)
-    new = at(OF_INSTANCE, conditions.LEAKS, config.LEAK_GROWTH_WINDOW)
+    new = at(OF_INSTANCE, conditions.LEAKS)
     several = f"{leaked} >= {config.LEAK_COUNT}"
     return (
         f"sum {_by(OF_POOL)} (\n"
@@ -76,10 +77,9 @@ def limit_differs() -> str:
 def churn() -> str:
     """By instance, since a deploy opens pools on many at once."""
     opened = at(OF_INSTANCE, conditions.POOLS_OPENED)
-    requests = at(OF_INSTANCE, conditions.REQUESTS)
     return (
         f"min {_by(OF_POOL)} (\n"
-        f"  {requests}\n    / ({opened} >= {config.CHURN_POOLS})\n"
+        f"  {REQUESTS.name}\n    / ({opened} >= {config.CHURN_POOLS})\n"
         f"    < {config.CHURN_REQUESTS_PER_POOL:g}\n)"
     )
 

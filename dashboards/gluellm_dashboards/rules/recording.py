@@ -19,8 +19,8 @@ from .. import config, naming
 from . import questions
 from .questions import at, essential
 
-INTERVAL: Final = "30s"
-"""Between two evaluations."""
+INTERVAL: Final = "1m"
+"""Between two evaluations: as often as there is something new."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,12 @@ CASES: Final = (
         [_seam("1x20"), _seam("0x20", "api-2")],
         {"6m": _READ},
     ),
+    Case(
+        _BLIND,
+        "an instance that lacks it ends after two minutes",
+        [_seam("1x20"), _seam("0x2 _x18", "api-2")],
+        {"4m": NOTHING, "6m": NOTHING, "20m": NOTHING},
+    ),
     Case(_BLIND, "all is seen", [_seam("1x90"), _seam("1x90", seam="state")], {"90m": NOTHING}),
     Case(
         _BLIND,
@@ -53,13 +59,13 @@ CASES: Final = (
             _seam("1x20 _x40", "api-2"),
             other("target_info", "1x60", instance="api-2"),
         ],
-        {"20m": NOTHING, "29m": _SILENT},
+        {"25m": NOTHING, "29m": _SILENT},
     ),
     Case(
         _BLIND,
         "an instance is scraped on, and our metrics are gone",
         [*_exports("1x60"), _seam("1x20 stale", "api-2"), other("up", "1x60", instance="api-2")],
-        {"20m": NOTHING, "27m": _SILENT},
+        {"23m": NOTHING, "27m": _SILENT},
     ),
     Case(
         _BLIND,
@@ -110,7 +116,7 @@ CASES: Final = (
         _BLIND,
         "every instance is gone and stays so; it ends by itself",
         [*_exports("1x90 _x120"), *_exports("1x90 _x120", "api-2")],
-        {"100m": NOTHING, "110m": _GONE, "140m": _GONE, "170m": NOTHING},
+        {"106m": NOTHING, "108m": _GONE, "140m": _GONE, "170m": NOTHING},
     ),
     Case(
         _BLIND,

@@ -44,7 +44,7 @@ CASES: Final = (
         _CONNECT,
         "a name that can't be resolved, from the first export of a deploy on",
         [failed("name_resolution_error", "_ 12x10")],
-        {"2m15s": FIRES},
+        {"1m45s": NOTHING, "2m15s": FIRES},
     ),
     Case(
         _CONNECT,
@@ -155,9 +155,9 @@ CASES: Final = (
     ),
     Case(
         _CHURN,
-        "the same from the first export of a deploy on",
-        [_opened("_ 30+30x10"), answered("_ 30+30x10")],
-        {"4m": FIRES},
+        "the first export of a deploy has 30 clients and 30 requests",
+        [_opened("_ 30x10"), answered("_ 30x10")],
+        {"2m45s": NOTHING, "3m15s": FIRES},
     ),
     Case(
         _CHURN,
@@ -177,6 +177,18 @@ CASES: Final = (
         "a client for each of 10 tenants, which all serve",
         [_opened("_ 10x20"), answered("_ 30+30x20")],
         {"5m": NOTHING, "10m": NOTHING},
+    ),
+    Case(
+        _CHURN,
+        "what a deploy opens is not counted twice: 6 are fewer than 10",
+        [_opened("2 6x10"), answered("2 6x10")],
+        {"5m": NOTHING},
+    ),
+    Case(
+        _CHURN,
+        "nothing is stored for 20 minutes, and before that clients came and went",
+        [_opened("90x40 _x20 90x20"), answered("90x40 _x20 90x20")],
+        {"65m": NOTHING},
     ),
     Case(_CHURN, "one client for all", [_opened("1x20"), answered("0+60x20")], {"10m": NOTHING}),
     Case(_CHURN, "nothing at all", [_opened("1x20"), answered("60x20")], {"10m": NOTHING}),

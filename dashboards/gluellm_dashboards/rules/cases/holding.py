@@ -70,6 +70,30 @@ CASES: Final = (
     Case(_LEAK, "four where there is no limit", _leaked("4x60", "", "90x60"), {"60m": NOTHING}),
     Case(
         _LEAK,
+        "six of 1 000, of which one is new",
+        _leaked("5x60 6x30", "1000x90", "50x60 51x30"),
+        {"65m": NOTHING, "80m": NOTHING},
+    ),
+    Case(
+        _LEAK,
+        "two of 1 000, while many were given back",
+        _leaked("2x60", "1000x60", "9+1x60"),
+        {"50m": NOTHING},
+    ),
+    Case(
+        _LEAK,
+        "the first export of a deploy has six in a pool of 1 000",
+        _leaked("_ 6x10", "1000x11"),
+        {"2m45s": NOTHING, "3m15s": FIRES},
+    ),
+    Case(
+        _LEAK,
+        "nothing is stored for 40 minutes, and then five are still there",
+        _leaked("5x60 _x40 5x30", "1000x60 _x40 1000x30", "50x60 _x40 50x30"),
+        {"105m": NOTHING, "110m": NOTHING},
+    ),
+    Case(
+        _LEAK,
         "connections that are given back after all",
         _leaked("0x3 2 0x10", "10x15", "0x3 2x11"),
         {"6m15s": NOTHING, "10m": NOTHING},
@@ -132,7 +156,7 @@ CASES: Final = (
         _LOOP,
         "a killed process whose loop was blocked",
         [_lag("0.01x3 1 _x20")],
-        {"6m30s": NOTHING, "10m": NOTHING},
+        {"6m30s": NOTHING, "8m": NOTHING},
     ),
     Case(
         _ANOMALY,
@@ -148,4 +172,10 @@ CASES: Final = (
     ),
     Case(_ANOMALY, "none", [_anomalies("0x30")], {"30m": NOTHING}),
     Case(_ANOMALY, "some, long ago", [_anomalies("3x120")], {"100m": NOTHING}),
+    Case(
+        _ANOMALY,
+        "some, long ago, and then nothing is stored for 20 minutes",
+        [_anomalies("3x60 _x20 3x20")],
+        {"84m": NOTHING, "90m": NOTHING},
+    ),
 )

@@ -234,6 +234,17 @@ CASES: Final = (
         [*_LATE, _timeout("60x10"), answered("0+100x10")],
         {"9m": NOTHING},
     ),
+    Case(
+        _NEAR,
+        "an instance with a shorter pool timeout ended some minutes ago",
+        [
+            *_waits(("0", 90), ("2.5", 90), ("5", 100), ("+Inf", 100)),
+            _timeout(),
+            series(semconv.ACQUIRE_TIMEOUT, "1x4 _x10", instance="api-2"),
+            answered("0+100x10"),
+        ],
+        {"5m": FIRES, "8m45s": NOTHING},
+    ),
     Case(_NEAR, "there is no pool timeout", [*_LATE, answered("0+100x10")], {"9m": NOTHING}),
     Case(
         _NEAR,

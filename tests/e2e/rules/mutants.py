@@ -1,0 +1,93 @@
+"""Breaks each alert in one place after the other, and tells which breaks no test of promtool sees.
+
+``PYTHONPATH=tests:dashboards python -m e2e.rules.mutants [alert ...]``; status 1 if one isn't seen.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gluellm_dashboards.rules.alerts import INTERVAL
+
+from ..running import find
+from .test_promtool import PROMETHEUS, run
+
+Rule = dict[str, Any]
+_THRESHOLD = re.compile(r"(?<=[<>=] )\d+(?:\.\d+)?")
+_BORN = re.compile(
+    r"\((\w+(?:\{[^}]*\})?) unless last_over_time\([^)]*\)\) or (rate\([^)]*\) \* \d+)"
+)
+
+
+def mutants(rule: Rule) -> Iterator[tuple[str, Rule]]:
+    """What is broken, and the rule with it."""
+    expression = rule["expr"]
+    for match in _THRESHOLD.finditer(expression):
+        value = float(match[0])
+        for other in (value / 1000, value * 1000) if value else (1000.0,):
+            changed = f"{expression[: match.start()]}{other:g}{expression[match.end() :]}"
+            yield f"threshold {match[0]} is {other:g}", {**rule, "expr": changed}
+    if "for" in rule:
+        yield "for is 0s", {**rule, "for": "0s"}
+        yield "for is 2h", {**rule, "for": "2h"}
+    if _BORN.search(expression):
+        yield "new series are not seen", {**rule, "expr": _BORN.sub(r"\2", expression)}
+        yield (
+            "new series count twice",
+            {**rule, "expr": _BORN.sub(r"sum without (none) (\g<0>) + \2", expression)},
+        )
+        yield "every series is new", {**rule, "expr": _BORN.sub(r"\1", expression)}
+        yield "an hour's memory is short", {**rule, "expr": expression.replace("[1h]", "[5m]")}
+    if "[150s]" in expression:
+        yield "a state is believed for ever", {**rule, "expr": expression.replace("150s", "1h")}
+        yield "a state is believed for 10 s", {**rule, "expr": expression.replace("150s", "10s")}
+
+
+def survives(rules: list[Rule], name: str) -> bool:
+    """Whether the tests of an alert pass with these rules."""
+    tests = yaml.safe_load((PROMETHEUS / "tests" / f"{name}.yaml").read_text())
+    # Other alerts only cost time.
+    needed = [rule for rule in rules if rule.get("alert", name) == name]
+    with tempfile.TemporaryDirectory() as folder:
+        tests["rule_files"] = ["rules.yaml"]
+        content = {"groups": [{"name": "mutant", "interval": INTERVAL, "rules": needed}]}
+        (Path(folder) / "rules.yaml").write_text(yaml.safe_dump(content))
+        (Path(folder) / "tests.yaml").write_text(yaml.safe_dump(tests))
+        done = run(find("promtool"), "test", "rules", f"{folder}/tests.yaml")
+    output = done.stdout + done.stderr
+    if "exp:" not in output and done.returncode != 0:
+        raise RuntimeError(output)
+    return done.returncode == 0
+
+
+def main(names: list[str]) -> int:
+    """1 if a break is not seen."""
+    (group,) = yaml.safe_load((PROMETHEUS / "alerts.yaml").read_text())["groups"]
+    rules: list[Rule] = group["rules"]
+    every = sorted({rule["alert"] for rule in rules if "alert" in rule})
+    survivors = tried = 0
+    for place, rule in enumerate(rules):
+        # What is computed for several alerts has to be seen by one of them.
+        concerned = [rule["alert"]] if "alert" in rule else every
+        if names and not set(concerned) & set(names):
+            continue
+        for what, mutant in mutants(rule):
+            together = [mutant if at == place else one for at, one in enumerate(rules)]
+            tried += 1
+            if all(survives(together, name) for name in concerned):
+                survivors += 1
+                called = rule.get("alert", "requests")
+                print(f"not seen: {called} {rule.get('labels', '')}: {what}", flush=True)
+    print(f"{tried} breaks, {tried - survivors} seen")
+    return int(bool(survivors))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
