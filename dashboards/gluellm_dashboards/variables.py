@@ -63,8 +63,13 @@ RECORDED_MATCHERS: Final = _matchers(without_version(LABELS))
 RECORDED_PROCESS_MATCHERS: Final = _matchers(without_version(_OF_PROCESS))
 
 
-def variables(*, recorded: bool = False) -> list[Builder[model.VariableModel]]:
-    """All of them, each narrowed by those before it; for a board on recording rules no version."""
+def variables(
+    *, recorded: bool = False, one_pool: bool = False
+) -> list[Builder[model.VariableModel]]:
+    """All of them, each narrowed by those before it; for a board on recording rules no version.
+
+    With ``one_pool`` a board opens with the first pool chosen, not with all of them.
+    """
     labels = without_version(LABELS) if recorded else LABELS
     source = (
         build.DatasourceVariable("datasource")
@@ -79,14 +84,23 @@ def variables(*, recorded: bool = False) -> list[Builder[model.VariableModel]]:
         .values("10s,15s,30s,1m,5m")
         .current(model.VariableOption(text="1m", value="1m", selected=True))
     )
-    return [source, *(_chooser(name, labels) for name in labels), interval]
+    return [
+        source,
+        *(
+            _chooser(name, labels, all_at_first=not (one_pool and name == "pool"))
+            for name in labels
+        ),
+        interval,
+    ]
 
 
-def _chooser(name: str, labels: dict[str, str]) -> Builder[model.VariableModel]:
+def _chooser(
+    name: str, labels: dict[str, str], *, all_at_first: bool
+) -> Builder[model.VariableModel]:
     before = dict(list(labels.items())[: list(labels).index(name)])
     # Processes are there from instrument() on, pools from their first request.
     known = metric_name(_LIVE if name in _OF_POOL else _SEAM)
-    return (
+    variable = (
         build.QueryVariable(name)
         .label(_TITLES[name])
         .datasource(SOURCE)
@@ -99,8 +113,9 @@ def _chooser(name: str, labels: dict[str, str]) -> Builder[model.VariableModel]:
         .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(model.VariableSort.ALPHABETICAL_ASC)
         .multi(True)
-        .include_all(True)
-        # `.*` also lets series through that lack the label.
-        .all_value(".*")
-        .current(model.VariableOption(text="All", value="$__all", selected=True))
     )
+    if all_at_first:
+        # `.*` also lets series through that lack the label.
+        variable.include_all(True).all_value(".*")
+        variable.current(model.VariableOption(text="All", value="$__all", selected=True))
+    return variable

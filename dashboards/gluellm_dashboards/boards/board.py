@@ -36,6 +36,8 @@ class Board:
     rows: Sequence[Row]
     recorded: bool = False
     """Whether it rests on recording rules."""
+    one_pool: bool = False
+    """Whether it is about one pool, so that it opens with the first and not with all."""
 
     def text(self) -> str:
         """Its JSON, the same each time."""
@@ -58,7 +60,7 @@ class Board:
             .time("now-1h", "now")
             .refresh("30s")
             .timezone("browser")
-            .variables(variables(recorded=self.recorded))
+            .variables(variables(recorded=self.recorded, one_pool=self.one_pool))
             .annotations(annotation_queries(recorded=self.recorded))
             .link(between_boards())
         )

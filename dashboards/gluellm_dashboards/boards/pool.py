@@ -24,6 +24,7 @@ def board() -> Board:
     """It."""
     return Board(
         uid=links.POOL,
+        one_pool=True,
         title="GlueLLM pools: why is this pool slow?",
         question="Why is this pool slow? Choose one service, provider and pool.",
         rows=[

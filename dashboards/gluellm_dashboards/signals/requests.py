@@ -12,8 +12,6 @@ PROVIDERS_PART = {"gluellm.request.phase": "awaiting_response|reading"}
 APPLICATIONS_PART = {"gluellm.request.phase": "unread"}
 """The phase that is the application's."""
 
-_REFUSED = {"http.response.status_code": "429|5.."}
-_REFUSED_BY_GRPC = {"rpc.response.status_code": "RESOURCE_EXHAUSTED|UNAVAILABLE|INTERNAL"}
 _TIME = "gluellm.pool.request.time"
 _PHASE = "gluellm.request.phase"
 
@@ -27,6 +25,20 @@ def _share(name: str, question: str, part: dict[str, str], tells: str) -> Signal
         of=[_TIME],
         unit="ratio",
         by=(),
+    )
+
+
+def _share_beside(name: str, question: str, others: dict[str, str], tells: str) -> Signal:
+    """The share of the requests that are not these others: 0 also where there is none yet."""
+    requests = "gluellm.pool.requests"
+    return signal(
+        name,
+        question,
+        f"clamp_min(1 - sum{by()}({rate(requests, others)}) / "
+        f"(sum{by()}({rate(requests)}) > 0), 0)",
+        tells,
+        of=[requests],
+        unit="ratio",
     )
 
 
@@ -134,28 +146,22 @@ ERRORS = signal(
     of=["gluellm.pool.requests"],
     unit="/s",
 )
-RESEND_SHARE = signal(
+RESEND_SHARE = _share_beside(
     "resend_share",
     "Which share of requests is sent again?",
-    f"(sum{by()}({rate('gluellm.pool.requests', {'gluellm.request.resend': 'true'})}) or "
-    f"0 * sum{by()}({rate('gluellm.pool.requests')})) / "
-    f"(sum{by()}({rate('gluellm.pool.requests')}) > 0)",
+    {"gluellm.request.resend": "!true"},
     "A further request of the same call: a retry of the SDK's. Retries multiply the load on a pool "
     "and on a provider that has trouble already. Above some percent look at the statuses.",
-    of=["gluellm.pool.requests"],
-    unit="ratio",
 )
-REFUSED_SHARE = signal(
+REFUSED_SHARE = _share_beside(
     "refused_share",
     "Which share of requests does the provider refuse, or fail?",
-    f"(sum{by()}({rate('gluellm.pool.requests', _REFUSED)} or "
-    f"{rate('gluellm.pool.requests', _REFUSED_BY_GRPC)}) or "
-    f"0 * sum{by()}({rate('gluellm.pool.requests')})) / "
-    f"(sum{by()}({rate('gluellm.pool.requests')}) > 0)",
+    {
+        "http.response.status_code": "!429|5..",
+        "rpc.response.status_code": "!RESOURCE_EXHAUSTED|UNAVAILABLE|INTERNAL",
+    },
     "Answered with 429 or 5xx, or what gRPC has for these. 429 is the provider's limit on you: "
     "send less, or ask for more. 5xx is the provider's trouble.",
-    of=["gluellm.pool.requests"],
-    unit="ratio",
 )
 ACTIVE_REQUESTS = signal(
     "active_requests",
