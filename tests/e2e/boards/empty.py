@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Met
 from .playing import READER, VICTORIA_METRICS, Way
 
 _WITH_HTTP2: Final = ("http2-stuck", "comes with the first HTTP/2 connection")
-_WITH_A_CLOSE: Final = ("churn", "comes with the first connection that is closed")
+_WITH_A_CLOSE: Final = ("leak", "comes with the first connection that is closed, behind churn")
 NEVER: Final = {
     semconv.CONNECTION_TLS_DURATION: "the demo's providers have no TLS",
     semconv.CHANNEL_CURRENT: "gRPC's, and no SDK of the demo is on it",
@@ -36,8 +36,8 @@ FROM: Final = {
 _NOT_OF_NOTHING: Final = "a quantile of nothing is no answer there, where Prometheus says NaN"
 ONLY: Final = {
     (VICTORIA_METRICS, semconv.CONNECTION_CREATE_DURATION): ("churn", _NOT_OF_NOTHING),
-    (VICTORIA_METRICS, semconv.CONNECTION_DURATION): ("churn", _NOT_OF_NOTHING),
-    (VICTORIA_METRICS, semconv.CONNECTION_REQUESTS): ("churn", _NOT_OF_NOTHING),
+    (VICTORIA_METRICS, semconv.CONNECTION_DURATION): ("leak", _NOT_OF_NOTHING),
+    (VICTORIA_METRICS, semconv.CONNECTION_REQUESTS): ("leak", _NOT_OF_NOTHING),
     (VICTORIA_METRICS, semconv.REQUEST_TIME_IN_QUEUE): ("saturated", _NOT_OF_NOTHING),
     (VICTORIA_METRICS, semconv.STREAM_ACQUIRE_DURATION): ("http2-stuck", _NOT_OF_NOTHING),
 }

@@ -10,6 +10,7 @@ from typing import Final
 from gluellm_dashboards.panels import Line
 from gluellm_dashboards.signals import (
     connections,
+    fleet,
     pools,
     process,
     requests,
@@ -59,11 +60,13 @@ class Implied:
     at_most: float = math.inf
     pool: str = ""
     labels: dict[str, str] = field(default_factory=dict)
+    recorded: bool = False
+    """Whether it rests on recording rules."""
 
     @property
     def expression(self) -> str:
         """As the boards ask it, of one pool where one is named."""
-        return Line(signal=self.signal).expression()
+        return Line(signal=self.signal, recorded=self.recorded).expression()
 
     def __str__(self) -> str:
         labels = "".join(f" {value}" for value in self.labels.values())
@@ -81,20 +84,20 @@ def _error(name: str) -> dict[str, str]:
 IMPLIED: Final = (
     # All is well: nobody waits, nothing fails, the time is the provider's.
     Implied("healthy", waiting.QUEUED_NOW, middle, at_most=0),
-    Implied("healthy", waiting.WAIT_P50, last, at_most=0),
+    Implied("healthy", waiting.WAIT_P50, lowest, at_most=0),
     Implied("healthy", waiting.TIMEOUTS, highest, at_most=0),
     Implied("healthy", connections.CONNECT_FAILURES, highest, at_most=0),
     Implied("healthy", connections.REUSE_FAILURES, highest, at_most=0),
     Implied("healthy", pools.LEAKS_SUSPECTED, highest, at_most=0),
     Implied("healthy", process.BLIND_SEAMS, highest, at_most=0),
     Implied("healthy", process.RECORDS_DROPPED, highest, at_most=0),
-    Implied("healthy", requests.SHARE_OF_PROVIDER, last, at_least=0.6),
-    Implied("healthy", connections.REUSE_SHARE, last, at_least=0.8),
+    Implied("healthy", requests.SHARE_OF_PROVIDER, highest, at_least=0.6),
+    Implied("healthy", connections.REUSE_SHARE, highest, at_least=0.8),
     Implied("healthy", connections.LIMIT, last, at_least=4, at_most=4, pool=ANTHROPIC),
     # Too many callers: they queue, time out, and Little's law asks for more than there is.
     Implied("saturated", waiting.QUEUED_NOW, highest, at_least=3, pool=OPENAI),
-    Implied("saturated", waiting.WAIT_P95, last, at_least=0.1, pool=OPENAI),
-    Implied("saturated", waiting.WAIT_P95, last, at_least=0.1, pool=ANTHROPIC),
+    Implied("saturated", waiting.WAIT_P95, highest, at_least=0.1, pool=OPENAI),
+    Implied("saturated", waiting.WAIT_P95, highest, at_least=0.1, pool=ANTHROPIC),
     Implied("saturated", waiting.OLDEST_WAITER, highest, at_least=0.05, pool=OPENAI),
     Implied(
         "saturated",
@@ -104,21 +107,21 @@ IMPLIED: Final = (
         pool=OPENAI,
         labels={"gluellm_timeout_kind": "pool"},
     ),
-    Implied("saturated", requests.SHARE_OF_POOL, last, at_least=0.5),
-    Implied("saturated", requests.SHARE_OF_PROVIDER, last, at_most=0.5),
+    Implied("saturated", requests.SHARE_OF_POOL, highest, at_least=0.5),
+    Implied("saturated", requests.SHARE_OF_PROVIDER, lowest, at_most=0.5),
     Implied("saturated", connections.OCCUPANCY, highest, at_least=1, pool=OPENAI),
     Implied("saturated", connections.PEAK_ACTIVE, highest, at_least=4, pool=ANTHROPIC),
-    Implied("saturated", sizing.SIZE, last, at_least=5, pool=ANTHROPIC),
+    Implied("saturated", sizing.SIZE, highest, at_least=5, pool=ANTHROPIC),
     # A slow provider: the time is its, nobody queues, and each request takes longer.
-    Implied("slow", requests.SHARE_OF_PROVIDER, last, at_least=0.8),
-    Implied("slow", requests.SHARE_OF_POOL, last, at_most=0.2),
-    Implied("slow", requests.TIME_AT_PROVIDER, last, at_least=0.4, pool=OPENAI),
-    Implied("slow", requests.LEASE_P95, last, at_least=0.4, pool=ANTHROPIC),
+    Implied("slow", requests.SHARE_OF_PROVIDER, highest, at_least=0.8),
+    Implied("slow", requests.SHARE_OF_POOL, lowest, at_most=0.2),
+    Implied("slow", requests.TIME_AT_PROVIDER, highest, at_least=0.4, pool=OPENAI),
+    Implied("slow", requests.LEASE_P95, highest, at_least=0.4, pool=ANTHROPIC),
     # A client per call: as many pools and connections as calls.
-    Implied("churn", pools.OPENED, last, at_least=1, pool=OPENAI),
+    Implied("churn", pools.OPENED, highest, at_least=1, pool=OPENAI),
     Implied("churn", pools.OPENED, last, at_most=0, pool=ANTHROPIC),
-    Implied("churn", pools.CHURN, last, at_least=0.8, pool=OPENAI),
-    Implied("churn", connections.REUSE_SHARE, last, at_most=0.2, pool=OPENAI),
+    Implied("churn", pools.CHURN, highest, at_least=0.8, pool=OPENAI),
+    Implied("churn", connections.REUSE_SHARE, lowest, at_most=0.2, pool=OPENAI),
     # Abandoned streams: they hold every connection, unread, and others time out.
     Implied("leak", pools.LEAKS_SUSPECTED, highest, at_least=_LEAKED, at_most=_LEAKED, pool=OPENAI),
     Implied(
@@ -137,7 +140,7 @@ IMPLIED: Final = (
         pool=OPENAI,
         labels=_phase("unread"),
     ),
-    Implied("leak", requests.SHARE_OF_APPLICATION, last, at_least=0.3),
+    Implied("leak", requests.SHARE_OF_APPLICATION, highest, at_least=0.3),
     Implied("leak", pools.LEAKS_SUSPECTED, highest, at_most=0, pool=ANTHROPIC),
     # HTTP/2 streams that stay taken: no stream is left, and calls are refused.
     Implied(
@@ -196,13 +199,25 @@ IMPLIED: Final = (
         pool=OPENAI,
         labels=_error("read_timeout"),
     ),
+    # The fleet, of one instance.
+    Implied("healthy", fleet.INSTANCES, last, at_least=1, at_most=1, recorded=True),
+    Implied("healthy", fleet.BLIND_INSTANCES, highest, at_most=0, recorded=True),
+    Implied("healthy", fleet.LEAKING_INSTANCES, highest, at_most=0, recorded=True),
+    Implied(
+        "healthy", fleet.LOWEST_LIMIT, last, at_least=4, at_most=4, pool=ANTHROPIC, recorded=True
+    ),
+    Implied("saturated", fleet.QUEUED, highest, at_least=3, pool=OPENAI, recorded=True),
+    Implied("saturated", fleet.WAITING_INSTANCES, highest, at_least=1, at_most=1, recorded=True),
+    Implied("saturated", fleet.OCCUPANCY_MAX, highest, at_least=1, recorded=True),
+    Implied("leak", fleet.LEAKING_INSTANCES, highest, at_least=1, at_most=1, recorded=True),
+    Implied("blocked-loop", fleet.LAG, highest, at_least=0.2, recorded=True),
     # Both are back.
     Implied("recovery", connections.OPENED, highest, at_least=0.1, pool=ANTHROPIC),
-    Implied("recovery", connections.CONNECT_FAILURES, last, at_most=0, pool=ANTHROPIC),
+    Implied("recovery", connections.CONNECT_FAILURES, lowest, at_most=0, pool=ANTHROPIC),
     Implied(
         "recovery",
         requests.REQUESTS_BY_STATUS,
-        last,
+        highest,
         at_least=0.5,
         pool=ANTHROPIC,
         labels={"http_response_status_code": "200"},

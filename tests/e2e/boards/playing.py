@@ -173,7 +173,7 @@ def _listen(process: subprocess.Popen[str]) -> tuple[dict[str, Period], str]:
         if found := re.match(r"act \d+ of \d+: ([\w-]+)", line):
             act, began = found[1], time.time()
         elif line.startswith(("seen: ", _NOT_SEEN)):
-            periods[act] = Period(began + _DELAY, time.time() + INTERVAL)
+            periods[act] = Period(began + _DELAY, time.time())
     text = "".join(output)
     assert process.wait(60) == 0, text
     assert periods.keys() == SCENARIOS.keys(), text
