@@ -97,7 +97,11 @@ def test_counters_never_fall(there: Built, store: BlockStore) -> None:
 
 def test_every_request_of_every_board_is_answered(there: Built, store: BlockStore) -> None:
     """None is refused, and none names a variable that its board lacks."""
-    asked = [one for board in boards() for one in board.asked(there.end)]
+    asked = [
+        one
+        for board in boards()
+        for one in board.asked(there.end, board.opened(there.end, store.first))
+    ]
     assert asked
     faults = {
         (one.board, one.panel): one.fault or answer.error

@@ -22,7 +22,7 @@ from .store import BlockStore
 from .template import OURS
 from .timing import Timed, timed
 
-_CHOSEN: Mapping[str, str] = {"provider": "openai", "pool": "openai"}
+_CHOSEN: dict[str, str] = {"provider": "openai", "pool": "openai"}
 """What somebody has chosen who looks into one pool."""
 _NARROWED = ("gluellm-pool", "gluellm-provider")
 """Boards that are opened for one pool or provider."""
@@ -75,12 +75,17 @@ def _queries(
     """By what is chosen on the boards."""
     chosen = [board for board in boards() if not only or board.name in only]
     store = BlockStore(folder / "asked", there.data)
-    everything = [asked for board in chosen for asked in board.asked(there.end)]
+    store.start()
+    try:
+        opened = {board: board.opened(there.end, store.first) for board in chosen}
+    finally:
+        store.stop()
+    everything = [asked for board in chosen for asked in board.asked(there.end, opened[board])]
     narrowed = [
         asked
         for board in chosen
         if board.name in _NARROWED
-        for asked in board.asked(there.end, _CHOSEN)
+        for asked in board.asked(there.end, opened[board] | _CHOSEN)
     ]
     found = {"as they open": timed(store, everything, repeats)}
     if narrowed:

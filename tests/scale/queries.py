@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -81,18 +81,24 @@ class Board:
         self.range = seconds(self._json["time"]["from"].removeprefix("now-"))
         """Of its default, up to now."""
 
-    @property
-    def variables(self) -> dict[str, str]:
-        """Their values at the beginning."""
-        return {
-            variable["name"]: _initial(variable)
-            for variable in self._json["templating"]["list"]
-            if variable["type"] != "datasource"
-        }
+    def opened(self, end: int, first: Callable[[Asked], str]) -> dict[str, str]:
+        """The values of variables when the board is opened.
 
-    def asked(self, end: int, chosen: Mapping[str, str] | None = None) -> Iterator[Asked]:
-        """All requests for the default range up to ``end``, with some variables chosen."""
-        values: dict[str, str] = {**self.variables, **(chosen or {})}
+        ``first`` gives the first value that a variable can have: what Grafana chooses where the
+        board has chosen nothing.
+        """
+        values: dict[str, str] = {}
+        for variable in self._json["templating"]["list"]:
+            if variable["type"] == "datasource":
+                continue
+            value = _chosen(variable)
+            values[variable["name"]] = (
+                first(self._of_variable(variable, end, values)) if value is None else value
+            )
+        return values
+
+    def asked(self, end: int, values: dict[str, str]) -> Iterator[Asked]:
+        """All requests for the default range up to ``end``, by the values of variables."""
         yield from self._of_variables(end, values)
         yield from self._of_annotations(end, values)
         for panel in _panels(self._json["panels"]):
@@ -100,14 +106,18 @@ class Board:
 
     def _of_variables(self, end: int, values: dict[str, str]) -> Iterator[Asked]:
         for variable in self._json["templating"]["list"]:
-            if variable["type"] != "query":
-                continue
-            query = variable["query"]
-            match = _LABEL_VALUES.match(query["query"] if isinstance(query, dict) else query)
-            if match is None:
-                raise ValueError(f"{self.name}: ${variable['name']} is no label_values(): {query}")
-            selector = _filled(match["selector"] or "", values)
-            yield self._asked(f"${variable['name']}", selector, end, 0, label=match["label"])
+            if variable["type"] == "query":
+                yield self._of_variable(variable, end, values)
+
+    def _of_variable(
+        self, variable: Mapping[str, Any], end: int, values: Mapping[str, str]
+    ) -> Asked:
+        query = variable["query"]
+        match = _LABEL_VALUES.match(query["query"] if isinstance(query, dict) else query)
+        if match is None:
+            raise ValueError(f"{self.name}: ${variable['name']} is no label_values(): {query}")
+        selector = _filled(match["selector"] or "", values)
+        return self._asked(f"${variable['name']}", selector, end, 0, label=match["label"])
 
     def _of_annotations(self, end: int, values: dict[str, str]) -> Iterator[Asked]:
         for annotation in self._json.get("annotations", {}).get("list", ()):
@@ -150,14 +160,15 @@ def seconds(duration: str) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
-def _initial(variable: Mapping[str, Any]) -> str:
-    value = variable.get("current", {}).get("value", "")
+def _chosen(variable: Mapping[str, Any]) -> str | None:
+    """What the board's file has chosen, if anything."""
+    value = variable.get("current", {}).get("value")
     value = value[0] if isinstance(value, list) and len(value) == 1 else value
     if value == "$__all":
         if not variable.get("allValue"):
             raise ValueError(f"${variable['name']} lists all of its values when none is chosen")
         return str(variable["allValue"])
-    return str(value)
+    return str(value) if value else None
 
 
 def _panels(panels: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

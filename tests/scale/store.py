@@ -16,6 +16,8 @@ from e2e import compose
 from e2e.running import HOST
 from e2e.stores import Prometheus
 
+from .queries import Asked
+
 _PATIENCE: Final = 600.0
 """Seconds for one answer, and for a compaction."""
 
@@ -25,8 +27,8 @@ class Answer:
     """What Prometheus answered, and how long that took with the body read."""
 
     seconds: float
-    size: int
-    """Bytes."""
+    processor: float
+    """Seconds that Prometheus computed meanwhile: what a busy machine leaves as it is."""
     error: str = ""
     series: int = 0
     samples: int = 0
@@ -49,6 +51,7 @@ class BlockStore(Prometheus):
                 storage__tsdb__path=str(self.data),
                 web__listen_address=f"{HOST}:{self.ports['http']}",
             ),
+            f"--query.timeout={_PATIENCE:.0f}s",  # promtool asks for hours of all series at once
         ]
 
     def take_rules(self, *files: Path) -> None:
@@ -60,31 +63,29 @@ class BlockStore(Prometheus):
         """Ask, and time it. An error of the query is in the answer."""
         connection = http.client.HTTPConnection(HOST, self.ports["http"], timeout=_PATIENCE)
         try:
+            computed = self._computed()
             began = time.perf_counter()
             connection.request("GET", f"{path}?{urlencode({**parameters, 'stats': 'all'})}")
             response = connection.getresponse()
             body = response.read()
             seconds = time.perf_counter() - began
+            computed = self._computed() - computed
         finally:
             connection.close()
         content = json.loads(body)
         if response.status != 200:
-            return Answer(seconds, len(body), content.get("error", str(response.status)))
-        return Answer(seconds, len(body), "", *_counted(content["data"]))
+            return Answer(seconds, computed, content.get("error", str(response.status)))
+        return Answer(seconds, computed, "", *_counted(content["data"]))
 
-    def metric(self, name: str) -> float:
-        """One of Prometheus' metrics about itself, summed over its series; 0 where it has none."""
-        connection = http.client.HTTPConnection(HOST, self.ports["http"], timeout=_PATIENCE)
-        try:
-            connection.request("GET", "/metrics")
-            text = connection.getresponse().read().decode()
-        finally:
-            connection.close()
-        return sum(
-            float(line.rpartition(" ")[2])
-            for line in text.splitlines()
-            if line.partition(" ")[0].partition("{")[0] == name
-        )
+    def _computed(self) -> float:
+        # Behind the name, which is in brackets and may have spaces: utime and stime.
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def first(self, asked: Asked) -> str:
+        """The first of the values that a variable asks for; empty where there is none."""
+        values: list[str] = self.ask(asked.path, asked.parameters)
+        return min(values, default="")
 
     def forget(self) -> None:
         """Let the system drop its copy of the blocks from memory. Call it while nothing runs."""

@@ -34,7 +34,7 @@ def of_series(built: Built, instances: int, stored: int) -> str:
 def of_queries(queries: Sequence[Timed]) -> str:
     """All queries, the slowest first."""
     rows: list[tuple[str, ...]] = [
-        ("board", "panel", "step", "series", "samples", "cold ms", "ms", "worst ms", "")
+        ("board", "panel", "step", "series", "samples", "cold ms", "ms", "worst ms", "CPU ms", "")
     ]
     for one in sorted(queries, key=lambda timed: -timed.median):
         rows.append(
@@ -44,7 +44,10 @@ def of_queries(queries: Sequence[Timed]) -> str:
                 f"{one.asked.step} s" if one.asked.step else "-",
                 str(one.touched),
                 str(one.warm[0].samples if one.warm else 0),
-                *(f"{seconds * 1000:.0f}" for seconds in (one.cold.seconds, one.median, one.worst)),
+                *(
+                    f"{seconds * 1000:.0f}"
+                    for seconds in (one.cold.seconds, one.median, one.worst, one.processor)
+                ),
                 one.error[:80],
             )
         )

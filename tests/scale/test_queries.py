@@ -14,8 +14,9 @@ END = 1_700_000_031
 
 
 def _board(folder: Path, **panel: Any) -> Board:
-    variables = [
+    variables: list[dict[str, Any]] = [
         {"name": "job", "type": "query", "current": {"value": "$__all"}, "allValue": ".*"},
+        {"name": "pool", "type": "query", "query": "label_values(live, pool)"},
         {"name": "interval", "type": "custom", "current": {"value": "1m"}},
     ]
     variables[0]["query"] = {"query": 'label_values(up{cluster=~"$job"}, job)', "refId": "job"}
@@ -30,8 +31,13 @@ def _board(folder: Path, **panel: Any) -> Board:
     return Board(folder / "some.json")
 
 
+def _asked(board: Board) -> list[Asked]:
+    return list(board.asked(END, board.opened(END, lambda _: "first")))
+
+
 def _panel_queries(board: Board, **chosen: str) -> list[Asked]:
-    return [one for one in board.asked(END, chosen) if not one.label]
+    values = board.opened(END, lambda _: "first") | chosen
+    return [one for one in board.asked(END, values) if not one.label]
 
 
 def test_a_range_query_has_the_range_and_the_min_step_of_its_board(tmp_path: Path) -> None:
@@ -68,7 +74,7 @@ def test_an_instant_query_is_asked_at_the_end(tmp_path: Path) -> None:
 
 def test_a_variable_asks_for_its_label_with_those_before_it_filled_in(tmp_path: Path) -> None:
     """`label_values()` is a request of its own."""
-    (asked,) = (one for one in _board(tmp_path, targets=[]).asked(END) if one.label)
+    asked, _ = (one for one in _asked(_board(tmp_path, targets=[])) if one.label)
     assert asked.path == "/api/v1/label/job/values"
     assert asked.parameters["match[]"] == 'up{cluster=~".*"}'
 
@@ -80,3 +86,9 @@ def test_a_variable_that_the_board_lacks_is_a_fault(tmp_path: Path) -> None:
     first, second = _panel_queries(_board(tmp_path, targets=[lacking, group]))
     assert "$nobody" in first.fault
     assert not second.fault
+
+
+def test_where_the_board_has_chosen_nothing_the_first_value_is_taken(tmp_path: Path) -> None:
+    """As Grafana does for a variable without All; what is chosen stays."""
+    values = _board(tmp_path).opened(END, lambda asked: f"first {asked.label}")
+    assert values == {"job": ".*", "pool": "first pool", "interval": "1m"}

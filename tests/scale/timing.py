@@ -39,6 +39,11 @@ class Timed:
         return max(one.seconds for one in self.warm)
 
     @property
+    def processor(self) -> float:
+        """The least that Prometheus computed for one of the warm ones."""
+        return min(one.processor for one in self.warm)
+
+    @property
     def error(self) -> str:
         """What Prometheus said, where it refused."""
         return (
