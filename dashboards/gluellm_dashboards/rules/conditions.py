@@ -118,19 +118,27 @@ STREAMS_MAX: Final = _state(
 LOOP_LAG: Final = _state(
     "loop_lag", "How late is the event loop?", "max", semconv.EVENT_LOOP_LAG_PEAK
 )
-SEAMS: Final = _state("seams", "Does each signal work?", "min", semconv.SEAM, "", LIBRARY, SEAM)
-REPORTING: Final = _state("reporting", "Does it report?", "max", semconv.SEAM)
+SEAMS: Final = Query(
+    "seams_now",
+    "Does each signal work?",
+    (semconv.SEAM,),
+    # Not only of what still exports: an installed version does not change by that.
+    f"min{by(LIBRARY, SEAM)}({now(semconv.SEAM)})",
+)
+_INSTANCES: Final = f'{SEAM}="pool_owner"'
+"""A seam that every library has: one series where all of them would be dozens."""
+REPORTING: Final = _state("reporting", "Does it report?", "max", semconv.SEAM, _INSTANCES)
 REPORTED: Final = Query(
     "reported",
     "Did it report?",
     (semconv.SEAM,),
-    f"max{by()}(last_over_time({now(semconv.SEAM)}[{config.KNOWN}]))",
+    f"max{by()}(last_over_time({now(semconv.SEAM, _INSTANCES)}[{config.KNOWN}]))",
 )
 REPORTED_BEFORE: Final = Query(
     "reported_before",
     "Did it report an hour ago?",
     (semconv.SEAM,),
-    f"max{by()}(last_over_time({now(semconv.SEAM)}[10m] offset {config.KNOWN}))",
+    f"max{by()}(last_over_time({now(semconv.SEAM, _INSTANCES)}[10m] offset {config.KNOWN}))",
 )
 LIMIT_OF_A_POOL: Final = Query(
     "limit_of_a_pool",

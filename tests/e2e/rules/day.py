@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 
 from .simulation import ALWAYS_THERE, HOUR, MINUTE, Load, Pool
 
-_SEAMS = ("request", "acquire", "wait", "release", "read", "state")
+_SEAMS = ("request", "acquire", "wait", "release", "read", "state", "pool_owner")
 Samples = dict[int, float]
 """By minute."""
 

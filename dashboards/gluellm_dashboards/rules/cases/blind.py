@@ -18,9 +18,14 @@ def _seam(values: str, instance: str = "api-1", seam: str = "read") -> Series:
     return series(semconv.SEAM, values, own, instance=instance)
 
 
+def _reports(values: str, instance: str = "api-1") -> Series:
+    """The one series that stands for all of an instance."""
+    return _seam(values, instance, "pool_owner")
+
+
 def _exports(values: str, instance: str = "api-1") -> list[Series]:
     """An instance, with what every store has of it besides."""
-    return [_seam(values, instance), other("target_info", values, instance=instance)]
+    return [_reports(values, instance), other("target_info", values, instance=instance)]
 
 
 def _blind(kind: str, **labels: str) -> Sequence[Firing]:
@@ -46,9 +51,9 @@ CASES: Final = (
     ),
     Case(
         _BLIND,
-        "an instance that lacks it ends after two minutes",
-        [_seam("1x20"), _seam("0x2 _x18", "api-2")],
-        {"4m": NOTHING, "6m": NOTHING, "20m": NOTHING},
+        "the instance that lacks it ends within the five minutes",
+        [_seam("1x20"), _seam("_ 0x0 _x18", "api-2")],
+        {"5m30s": NOTHING, "8m": NOTHING, "20m": NOTHING},
     ),
     Case(_BLIND, "all is seen", [_seam("1x90"), _seam("1x90", seam="state")], {"90m": NOTHING}),
     Case(
@@ -56,7 +61,7 @@ CASES: Final = (
         "an instance exports on, and our metrics are gone",
         [
             *_exports("1x60"),
-            _seam("1x20 _x40", "api-2"),
+            _reports("1x20 _x40", "api-2"),
             other("target_info", "1x60", instance="api-2"),
         ],
         {"25m": NOTHING, "29m": _SILENT},
@@ -64,7 +69,7 @@ CASES: Final = (
     Case(
         _BLIND,
         "an instance is scraped on, and our metrics are gone",
-        [*_exports("1x60"), _seam("1x20 stale", "api-2"), other("up", "1x60", instance="api-2")],
+        [*_exports("1x60"), _reports("1x20 stale", "api-2"), other("up", "1x60", instance="api-2")],
         {"23m": NOTHING, "27m": _SILENT},
     ),
     Case(
@@ -72,7 +77,7 @@ CASES: Final = (
         "an instance can't be scraped any more: that is not our alert",
         [
             *_exports("1x60"),
-            _seam("1x20 stale", "api-2"),
+            _reports("1x20 stale", "api-2"),
             other("up", "1x20 0x40", instance="api-2"),
         ],
         {"27m": NOTHING, "50m": NOTHING},

@@ -190,6 +190,16 @@ CASES: Final = (
     ),
     Case(
         _TIMEOUTS,
+        "nothing is stored for 20 minutes, and then requests give up: old ones don't hide that",
+        [
+            pool_timeouts("0x30 _x20 0+2x10"),
+            answered("9000x30 _x20 9000+60x10"),
+            failed("pool_timeout", "0x30 _x20 0+2x10"),
+        ],
+        {"51m30s": NOTHING, "55m30s": FIRES},
+    ),
+    Case(
+        _TIMEOUTS,
         "the Collector starts again, and two exports are missing",
         [
             pool_timeouts("500x30 _x2 500x20"),
