@@ -105,7 +105,10 @@ def pools_table() -> Panel:
             ],
             "Provider": [
                 links.to_board(
-                    "Is it them or us?", links.PROVIDER, provider="${__data.fields.Provider}"
+                    "Is it them or us?",
+                    links.PROVIDER,
+                    job="${__data.fields.Service}",
+                    provider="${__data.fields.Provider}",
                 )
             ],
         },
