@@ -63,12 +63,19 @@ class Period:
     began: float
     ended: float
 
+    @property
+    def until_stored(self) -> Period:
+        """Until the end of the act has arrived, too."""
+        return Period(self.began, self.ended + INTERVAL)
+
 
 @dataclass(frozen=True, slots=True)
 class Story:
     """What was played."""
 
     ways: tuple[Way, ...]
+    started: float
+    """When the program was started."""
     periods: Mapping[str, Period]
     """By act."""
     output: str
@@ -122,13 +129,14 @@ def _played(folder: Path, exits: contextlib.ExitStack) -> Story:
         Way(name, store, _PULLED if name == READER else _SERVICE)
         for name, store in zip(WAYS, stores, strict=True)
     )
+    started = time.time()
     with _program(stack.collector.http_endpoint, native.otlp_endpoint) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
         labels = {"job": _PULLED, "instance": _INSTANCE}
         stack.prometheus_scraping.scrape("programs", port, INTERVAL, **labels)
         periods, output = _listen(process)
-    return Story(ways, periods, output)
+    return Story(ways, started, periods, output)
 
 
 @contextlib.contextmanager
