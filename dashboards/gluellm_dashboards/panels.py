@@ -36,6 +36,17 @@ from .variables import (
 
 Panel = Builder[model.Panel]
 
+_TOP_OF_ZEROS: Final = {
+    "ratio": 0.1,
+    "s": 0.1,
+    "/s": 0.1,
+    "/min": 1,
+    "s/min": 1,
+    "s/s": 1,
+    "": 1,
+}
+"""By unit, where an axis ends at least: of zeros Grafana draws one to 100, of shares 10 000 %."""
+
 _ROOM_BESIDE: Final = 12
 """A panel of so many columns has its legend beside the lines, else below them."""
 
@@ -94,17 +105,7 @@ def lines(
                 else options.GraphThresholdsStyleMode.OFF
             )
         )
-        .legend(
-            common.VizLegendOptions()
-            .display_mode(options.LegendDisplayMode.TABLE)
-            .placement(
-                options.LegendPlacement.RIGHT
-                if width >= _ROOM_BESIDE
-                else options.LegendPlacement.BOTTOM
-            )
-            .show_legend(True)
-            .calcs(list(calculations))
-        )
+        .legend(_legend(width, calculations))
         .tooltip(
             common.VizTooltipOptions()
             .mode(options.TooltipDisplayMode.MULTI)
@@ -115,9 +116,8 @@ def lines(
         panel.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL).group("A"))
     if most is not None:
         panel.max(most)
-    elif shown[0].signal.query.unit == "ratio":
-        # Or Grafana would draw a line of zeros below 10 000 %.
-        panel.axis_soft_max(0.1)
+    else:
+        panel.axis_soft_max(_TOP_OF_ZEROS[shown[0].signal.query.unit])
     for pattern, color in (patterns or {}).items():
         panel.override_by_regexp(pattern, [_fixed(color)])
     for name, color in (colors or {}).items():
@@ -127,6 +127,20 @@ def lines(
     bounds += [model.Threshold(value=value, color=color) for value, color in steps]
     panel.thresholds(build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(bounds))
     return common_parts(panel, title, shown, width, height, description, no_value, links)
+
+
+def _legend(width: int, calculations: Sequence[str]) -> Builder[options.VizLegendOptions]:
+    """Beside the lines where there is room; below them it shows three rows and hides the others."""
+    legend = (
+        common.VizLegendOptions()
+        .display_mode(options.LegendDisplayMode.TABLE)
+        .show_legend(True)
+        .calcs(list(calculations))
+    )
+    if width >= _ROOM_BESIDE:
+        return legend.placement(options.LegendPlacement.RIGHT)
+    # So that those are seen that are not zero.
+    return legend.placement(options.LegendPlacement.BOTTOM).sort_by("Last *").sort_desc(True)
 
 
 def figure(

@@ -49,5 +49,8 @@ def thresholds(steps: Steps) -> build.ThresholdsConfig:
 
 
 def by_status() -> Mapping[str, str]:
-    """Patterns of what requests end with, and their colours: what is well, refused, and failed."""
-    return {r"^(2\d\d|OK)": GREEN, r"^429": ORANGE, r"^5\d\d": RED}
+    """Patterns of what requests end with, and their colours: what is well, refused, and failed.
+
+    Between slashes, since Grafana takes a bare one to be of the whole name.
+    """
+    return {r"/^(2\d\d|OK)\b/": GREEN, r"/^429\b/": ORANGE, r"/^5\d\d\b/": RED}

@@ -33,7 +33,7 @@ def board() -> Board:
         question="How is it across instances?",
         recorded=True,
         rows=[
-            Row("", [words("How to read this board", _READING, height=4), *_status()]),
+            Row("", [words("How to read this board", _READING, height=3), *_status()]),
             Row("Which instances?", _worst()),
             Row("What differs between them?", _differs()),
             Row("Which can't be trusted?", _trust()),

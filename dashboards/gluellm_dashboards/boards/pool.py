@@ -28,7 +28,7 @@ def board() -> Board:
         title="GlueLLM pools: why is this pool slow?",
         question="Why is this pool slow? Choose one service, provider and pool.",
         rows=[
-            Row("", [words("How to read this board", _READING, height=4), *_status()]),
+            Row("", [words("How to read this board", _READING, height=3), *_status()]),
             Row("Who holds the connections?", _holders()),
             Row("Is the pool too small?", _size()),
             Row("Are connections reused, and why do they go?", _connections()),

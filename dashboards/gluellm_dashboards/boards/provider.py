@@ -27,7 +27,7 @@ def board() -> Board:
         title="GlueLLM pools: is it them or us?",
         question="Is it the provider, the way there, or us? Choose one provider.",
         rows=[
-            Row("", [words("How to read this board", _READING, height=4), *_status()]),
+            Row("", [words("How to read this board", _READING, height=3), *_status()]),
             Row("Whose time is it?", _time()),
             Row("What do they answer?", _answers()),
             Row("Can they be reached?", _reach()),
