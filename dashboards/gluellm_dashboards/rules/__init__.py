@@ -8,7 +8,7 @@ from typing import Any, Final
 from .. import yaml_text
 from . import alerts, recording
 from .case import document
-from .cases import CASES
+from .cases import CASES, recorded
 
 FOLDERS: Final[tuple[str, ...]] = ("prometheus",)
 """Where nothing but generated files lies."""
@@ -24,6 +24,7 @@ def files() -> Mapping[str, str]:
     return {
         "prometheus/recording.yaml": text({"groups": [recording.group()]}),
         "prometheus/alerts.yaml": text({"groups": [alerts.group()]}),
+        "prometheus/tests/recording.yaml": text(recorded.document()),
         **_tests(),
     }
 

@@ -63,11 +63,11 @@ def orphaned() -> str:
 
 
 def limit_differs() -> str:
-    """Among the instances of a service; no limit differs from any."""
+    """Among the instances of a service; to have none is to differ from any."""
     labels = _by((*OF_POOL, LIBRARY))
     there = at(OF_INSTANCE, conditions.POOLS)
-    limit = f"{at(OF_INSTANCE, conditions.LIMIT_OF_A_POOL)} or {there} * Inf"
-    return f"min {labels} ({limit})\n  < max {labels} ({limit})"
+    limit = at(OF_INSTANCE, conditions.LIMIT_OF_A_POOL)
+    return f"min {labels} ({limit})\n  < max {labels} ({limit} or {there} * Inf)"
 
 
 def churn() -> str:

@@ -42,6 +42,6 @@ def test_rules_are_without_fault() -> None:
 @pytest.mark.parametrize(
     "file", sorted((PROMETHEUS / "tests").glob("*.yaml")), ids=lambda f: f.stem
 )
-def test_alert_fires_when_it_should_and_only_then(file: Path) -> None:
+def test_rules_say_what_they_should_and_nothing_else(file: Path) -> None:
     """The cases are in gluellm_dashboards/rules/cases."""
     assert "SUCCESS" in promtool("test", "rules", str(file))

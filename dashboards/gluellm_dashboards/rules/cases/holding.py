@@ -168,7 +168,7 @@ CASES: Final = (
         _ANOMALY,
         "one in the first export of a deploy",
         [_anomalies("_x2 1x30")],
-        {"3m30s": _ORPHAN},
+        {"2m45s": NOTHING, "3m30s": _ORPHAN},
     ),
     Case(_ANOMALY, "none", [_anomalies("0x30")], {"30m": NOTHING}),
     Case(_ANOMALY, "some, long ago", [_anomalies("3x120")], {"100m": NOTHING}),

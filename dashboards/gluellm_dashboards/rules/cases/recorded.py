@@ -1,0 +1,93 @@
+"""What recording rules make of two instances, for promtool."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+
+from ... import config
+from .. import recording
+from ..case import series
+from .waiting import answered, failed, pool_timeouts
+
+_MOMENT: Final = "10m"
+_PHASE: Final = semconv.REQUEST_PHASE
+_SEAM: Final = {semconv.POOL_LIBRARY: "httpx", semconv.SEAM_NAME: "read"}
+_OTHER: Final = "api-2"
+_VERSION: Final = {config.VERSION: "1.2"}
+
+SERIES: Final = (
+    series(semconv.REQUEST_OLDEST_AGE, "7x10", {_PHASE: "queued"}),
+    series(semconv.REQUEST_OLDEST_AGE, "9x10", {_PHASE: "stream_queued"}, instance=_OTHER),
+    # No wait.
+    series(semconv.REQUEST_OLDEST_AGE, "500x10", {_PHASE: "reading"}, instance=_OTHER),
+    series(semconv.REQUEST_CURRENT, "3x10", {_PHASE: "queued"}),
+    series(semconv.REQUEST_CURRENT, "4x10", {_PHASE: "queued"}, instance=_OTHER),
+    series(semconv.OCCUPANCY_RATIO, "0.5x10"),
+    series(semconv.OCCUPANCY_RATIO, "1x10", instance=_OTHER),
+    series(semconv.CONNECTION_MAX, "100x10"),
+    series(semconv.CONNECTION_MAX, "50x10", instance=_OTHER),
+    series(semconv.POOL_LIVE, "2x10"),
+    series(semconv.POOL_LIVE, "1x10", instance=_OTHER),
+    series(semconv.LEAK_SUSPECTED, "1x10"),
+    series(semconv.LEAK_SUSPECTED, "2x10", instance=_OTHER),
+    answered("0+60x10"),
+    failed("pool_timeout", "0+30x10", _OTHER),
+    pool_timeouts("0+30x10", _OTHER),
+    series(semconv.REQUEST_TIME, "0+120x10", {_PHASE: "unread"}),
+    series(semconv.REQUEST_TIME, "0+60x10", {_PHASE: "unread"}, instance=_OTHER),
+    series(semconv.EVENT_LOOP_LAG_PEAK, "0.3x10"),
+    series(semconv.SEAM, "0x10", _SEAM, **_VERSION),
+    series(semconv.SEAM, "1x10", {**_SEAM, semconv.SEAM_NAME: "state"}, **_VERSION),
+)
+
+_INSTANCE: Final = recording.INSTANCE_POOL
+_SERVICE: Final = recording.SERVICE_POOL
+EXPECTED: Final = (
+    ("oldest_waiter", _INSTANCE, "api-2", 9.0),
+    ("oldest_waiter", _SERVICE, "", 9.0),
+    ("queued_now", _INSTANCE, "api-1", 3.0),
+    ("queued_now", _SERVICE, "", 7.0),
+    ("occupancy", _SERVICE, "", 1.0),
+    ("limit_per_pool", _INSTANCE, "api-1", 50.0),
+    ("limit_per_pool", _INSTANCE, "api-2", 50.0),
+    ("pools_live", _SERVICE, "", 3.0),
+    ("leaks_suspected", _SERVICE, "", 3.0),
+    ("request_rate", _INSTANCE, "api-1", 1.0),
+    ("request_rate", _SERVICE, "", 1.5),
+    ("pool_timeout_rate", _INSTANCE, "api-2", 0.5),
+    ("time_by_phase", _SERVICE, "", 3.0),
+    ("event_loop_lag", recording.INSTANCE, "api-1", 0.3),
+    ("blind_seams", recording.INSTANCE, "api-1", 1.0),
+    ("versions", recording.INSTANCE_VERSION, "api-1", 1.0),
+)
+"""By query, level and instance: the value."""
+
+
+def document() -> dict[str, Any]:
+    """A file for ``promtool test rules``, beside the rules' folder."""
+    return {
+        "rule_files": ["../recording.yaml"],
+        "evaluation_interval": recording.INTERVAL,
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [dict(one) for one in SERIES],
+                "promql_expr_test": [
+                    {
+                        # Without its name and labels, which the selector has said already.
+                        "expr": f"sum({_selector(query, level, instance)})",
+                        "eval_time": _MOMENT,
+                        "exp_samples": [{"labels": "{}", "value": value}],
+                    }
+                    for query, level, instance, value in EXPECTED
+                ],
+            }
+        ],
+    }
+
+
+def _selector(query: str, level: recording.Level, instance: str) -> str:
+    own = f'instance="{instance}"' if instance else 'job="api"'
+    return f"{recording.recorded(query, level).name}{{{own}}}"
