@@ -10,6 +10,8 @@ from scoring.plan import Fault, Setting
 
 PAGES = frozenset({"GlueLLMRequestsStuck", "GlueLLMPoolTimeouts"})
 """The alerts that page."""
+HOLDS_BACK = PAGES | {"GlueLLMEventLoopBlocked"}
+"""The alerts that others wait for in Alertmanager."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from .incident import PAGES, Incident
+from .incident import HOLDS_BACK, PAGES, Incident
 
 EVALUATION: Final = 30.0
 """Seconds for what arrives just after an evaluation, and for the export itself."""
@@ -68,8 +68,8 @@ class Row:
         for alert in self.held_back:
             if alert in PAGES:
                 found.append(f"{self.incident.name}: {alert} is held back, and is a page")
-            elif not PAGES & self.fired.keys():
-                found.append(f"{self.incident.name}: {alert} is held back without a page")
+            elif not HOLDS_BACK & self.fired.keys():
+                found.append(f"{self.incident.name}: {alert} is held back by nothing")
         return found
 
 

@@ -78,8 +78,8 @@ def test_a_page_that_nothing_calls_for_is_wrong(name: str) -> None:
 
 
 def test_a_page_that_is_held_back_is_wrong() -> None:
-    """So is what is held back where nobody is paged."""
+    """So is what is held back where nothing explains it."""
     row = Row("pear", LEAKING, {STUCK: 75.0, LEAK: 200.0}, frozenset({STUCK}))
     assert row.wrong(BOUNDS) == [f"leak: {STUCK} is held back, and is a page"]
     row = Row("pear", INCIDENTS["churn"], {LEAK: 200.0}, frozenset({LEAK}))
-    assert f"churn: {LEAK} is held back without a page" in row.wrong(BOUNDS)
+    assert f"churn: {LEAK} is held back by nothing" in row.wrong(BOUNDS)
