@@ -165,6 +165,7 @@ def _waiting() -> list[Panel]:
             "Occupancy of each provider",
             [Line(signal=connections.OCCUPANCY, legend=f"{{{{{PROVIDER}}}}}", by=(PROVIDER,))],
             [(0, GREEN), (config.OCCUPANCY_WARNING, ORANGE), (config.OCCUPANCY_FULL, RED)],
+            height=9,
             most=1,
             no_value="No pool with a limit has reported. Run `gluellm-pools verify`.",
             links=[_to_provider()],
@@ -177,6 +178,7 @@ def _waiting() -> list[Panel]:
                 Line(signal=waiting.WAIT_P99, legend="p99", by=()),
             ],
             width=8,
+            height=9,
             steps=[(config.STUCK_AFTER, RED)],
             no_value=shared.NO_REQUESTS,
             description=f"{waiting.WAIT_P95.tells} {waiting.WAIT_P99.tells} The dashed line is "
@@ -186,6 +188,7 @@ def _waiting() -> list[Panel]:
             "How long has the oldest waited?",
             [Line(signal=waiting.OLDEST_WAITER, legend=_LEGEND)],
             width=8,
+            height=9,
             steps=[(config.STUCK_AFTER, RED)],
             links=_to_both(),
         ),
