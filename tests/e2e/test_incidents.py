@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("any_llm")
+pytest.importorskip("h2")
+
 from incidents.__main__ import main
 from incidents.record import DATA, Record
 from incidents.store import KeptPrometheus
 
 from .programs import Prometheus
 
-pytest.importorskip("any_llm")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 _SECONDS = 20.0

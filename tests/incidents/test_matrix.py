@@ -6,6 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+pytest.importorskip("any_llm")
+pytest.importorskip("h2")
+
 from .catalogue import HIDDEN, INCIDENTS, LEAK, NEAR, STUCK, TIMEOUTS
 from .incident import PAGES
 from .matrix import Bounds, Row, table
