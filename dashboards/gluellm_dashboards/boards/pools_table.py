@@ -42,7 +42,7 @@ def pools_table() -> Panel:
                 decimals=0,
             ),
             Column(title="Peak", signal=connections.PEAK_ACTIVE),
-            Column(title="Limit", signal=connections.LIMIT),
+            Column(title="Limit", signal=connections.LOWEST_LIMIT),
             Column(
                 title="Wait p95",
                 signal=waiting.WAIT_P95,
