@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scale.building import RULES, Built, Size, built
+from scale.building import Built, Size, built, rule_files
 from scale.queries import boards
 from scale.recorded import WARMING
 from scale.store import BlockStore
@@ -135,7 +135,9 @@ def test_the_time_before_repeats_what_was_recorded(there: Built, store: BlockSto
 
 
 def _rules() -> list[dict[str, str]]:
-    groups = yaml.safe_load(RULES.read_text())["groups"]
+    groups = [
+        group for file in rule_files() for group in yaml.safe_load(file.read_text())["groups"]
+    ]
     return [rule for group in groups for rule in group["rules"] if "record" in rule]
 
 

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from . import telling
 from .blocks import remove
-from .building import CACHE, RULES, Built, Size, built
+from .building import CACHE, Built, Size, built, rule_files
 from .evaluation import Group, evaluated
 from .queries import boards
 from .store import BlockStore
@@ -66,7 +66,7 @@ def _rules(there: Built, folder: Path) -> list[Group]:
     if time.time() > there.end - 300:
         print("The store ended before now, so rules find nothing in it: --clean builds it anew.")
         return []
-    return evaluated(there.data, folder, sorted(RULES.parent.glob("*.yaml")))
+    return evaluated(there.data, folder, rule_files())
 
 
 def _queries(

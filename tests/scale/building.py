@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +21,8 @@ from .store import BlockStore
 from .template import Series, by_provider, series_of_one_program
 
 CACHE: Final = Path(__file__).parents[2] / ".cache" / "scale"
-RULES: Final = Path(__file__).parents[2] / "dashboards" / "prometheus" / "recording.yaml"
+RULES: Final = Path(__file__).parents[2] / "dashboards" / "prometheus"
+"""The folder of the rule files."""
 _AHEAD: Final = 60 * MINUTE
 """The newest sample lies so far ahead, so that rules that are evaluated later find data of now."""
 _NOTES: Final = "built.json"
@@ -65,11 +66,17 @@ def built(wanted: Size, folder: Path = CACHE, rules: Path = RULES, say: Say = pr
         folder / f"raw-{wanted.instances}x{wanted.dense_minutes}",
         lambda data: _raw(wanted, data, _Clock(say)),
     )
-    digest = hashlib.sha256(rules.read_bytes()).hexdigest()[:8]
+    files = rule_files(rules)
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
     return _kept(
         folder / f"{wanted.instances}x{wanted.dense_minutes}of{wanted.minutes}-{digest}",
-        lambda data: _recorded(wanted, raw, data, rules, _Clock(say)),
+        lambda data: _recorded(wanted, raw, data, files, _Clock(say)),
     )
+
+
+def rule_files(folder: Path = RULES) -> list[Path]:
+    """The files of recording rules and of alerts, which rest on some of their own."""
+    return sorted(folder.glob("*.yaml"))
 
 
 def copy(data: Path, target: Path) -> None:
@@ -124,7 +131,7 @@ def _blocks(
         clock.say(f"  raw samples of {(last - first) / 3600:.1f} h, {size(data) / 1e9:.2f} GB")
 
 
-def _recorded(wanted: Size, raw: Built, data: Path, rules: Path, clock: _Clock) -> Built:
+def _recorded(wanted: Size, raw: Built, data: Path, rules: Sequence[Path], clock: _Clock) -> Built:
     copy(raw.data, data)
     with TemporaryDirectory(dir=data.parent) as name:
         folder = Path(name)

@@ -1,4 +1,8 @@
-"""How long Prometheus takes to evaluate the rules once, beside how often it has to."""
+"""How long Prometheus takes to evaluate the rules once, beside how often it has to.
+
+The store has data of a while to come, so that Prometheus evaluates rules and then refuses to store
+what they give: all is in the time but that.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from .store import BlockStore
 
 _EVALUATIONS: Final = 3
 _PATIENCE: Final = 600.0
+_REFUSED: Final = "out of order sample"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +81,8 @@ def _group(group: dict[str, Any], times: list[float]) -> Group:
         slowest["name"],
         slowest["evaluationTime"],
         [
-            f"{rule['name']}: {rule['lastError']}"
+            f"{rule['name']}: {error}"
             for rule in group["rules"]
-            if rule.get("lastError")
+            if (error := rule.get("lastError")) and error != _REFUSED
         ],
     )

@@ -18,13 +18,13 @@ WARMING: Final = 10 * MINUTE
 """Until the windows of all rates are full."""
 
 
-def record(store: BlockStore, rules: Path, start: int, end: int) -> None:
+def record(store: BlockStore, rules: Iterable[Path], start: int, end: int) -> None:
     """Let promtool evaluate recording rules over a running store, into blocks beside its own."""
     promtool(
         *("create-blocks-from", "rules", "--quiet"),
         *(f"--url={store.url}", f"--output-dir={store.data}"),
         *(f"--start={start + WARMING}", f"--end={end}"),
-        rules,
+        *rules,
     )
 
 
