@@ -1,8 +1,8 @@
 """``make dashboard-preview``: the boards' pictures.
 
 Without ``--prometheus`` it makes those of docs/, from data that it makes by scenarios of real load
-where that isn't there yet (about 10 min; the pictures take 3). The exit status is 1 when a query
-was refused.
+where that isn't there yet (about 10 min; the pictures take 1 to 3). The exit status is 1 when a
+query was refused.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from . import asking, drawing, filling, replaying
+from . import asking, drawing, filling
 from .filling import Span
+
+if TYPE_CHECKING:
+    from .replaying import Replayed
 
 BOARDS: Final = Path(__file__).parents[1] / "grafana"
 PICTURES: Final = Path(__file__).parents[2] / "docs" / "pictures"
@@ -141,6 +144,8 @@ def of_store(asked: argparse.Namespace, files: Sequence[Path], page: drawing.Pag
 
 def of_scenarios(asked: argparse.Namespace, files: Sequence[Path], page: drawing.Page) -> list[str]:
     """The pictures of docs/: a board over each scenario, and the fleet's over all of them."""
+    from . import replaying  # takes seconds, which nobody has during an incident
+
     PICTURES.mkdir(parents=True, exist_ok=True)
     complaints = []
     if not asked.data.exists():
@@ -156,7 +161,7 @@ def of_scenarios(asked: argparse.Namespace, files: Sequence[Path], page: drawing
     return complaints
 
 
-def choices(board: str, replayed: replaying.Replayed) -> Iterator[tuple[str, dict[str, str]]]:
+def choices(board: str, replayed: Replayed) -> Iterator[tuple[str, dict[str, str]]]:
     """The pictures of a board by their names, and what is chosen for each."""
     given = {"interval": replayed.interval}
     if board == "fleet":

@@ -45,10 +45,15 @@ def chromium() -> str:
 
 
 def bundle() -> None:
-    """Make one script of the page and Grafana's packages (about 2 s). Raises DrawingError."""
+    """Make one script of the page and its packages, unless it is there. Raises DrawingError."""
     esbuild = PACKAGES / "node_modules/.bin/esbuild"
     if not esbuild.exists():
         raise DrawingError(f"No npm packages in {PACKAGES}: run `make dashboard-preview`.")
+    script = PACKAGES / "bundle/main.js"
+    sources = [*PAGE.iterdir(), PACKAGES / ".installed", Path(__file__)]
+    changed = max((file.stat().st_mtime for file in sources if file.exists()), default=0.0)
+    if script.exists() and script.stat().st_mtime > changed:
+        return
     done = subprocess.run(
         [
             str(esbuild),
@@ -58,7 +63,7 @@ def bundle() -> None:
             "--jsx=automatic",
             "--log-level=error",
             '--define:process.env.NODE_ENV="production"',
-            f"--outfile={PACKAGES / 'bundle/main.js'}",
+            f"--outfile={script}",
             *(f"--loader:{suffix}={loader}" for suffix, loader in _FONTS.items()),
         ],
         env={**os.environ, "NODE_PATH": str(PACKAGES / "node_modules")},
