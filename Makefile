@@ -26,7 +26,7 @@ help:
 	@echo "make contract-table   the contract suite: scenario by library, and why one does not apply (about 5 min)"
 	@echo "make census           one call of each provider against a fake one, into docs/providers.md (about 1 min)"
 	@echo "make incident         replays incidents by real load into a real Prometheus with the alerts, to look at (needs e2e-tools)"
-	@echo "make alert-matrix     which alert fires for which incident, after how many seconds (needs e2e-tools; about 9 min)"
+	@echo "make alert-matrix     which alert fires for which incident, after how many seconds (needs e2e-tools; about 8 min)"
 	@echo "make docs             write the generated pages of docs/"
 	@echo "make dashboards       write the boards, rules and manifests of dashboards/ from their source"
 	@echo "make dashboard-preview  pictures of the boards from live data, with Grafana's npm packages (needs Node.js, Chromium)"
