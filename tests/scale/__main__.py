@@ -109,6 +109,7 @@ def _print_store(size: Size, there: Built, folder: Path) -> None:
 def _print_queries(queries: Mapping[str, list[Timed]]) -> bool:
     for which, of_which in queries.items():
         print(f"Boards {which}\n\n{telling.of_queries(of_which)}\n")
+        print(f"{telling.of_boards(of_which)}\n")
     text, met = telling.summary([one for of_which in queries.values() for one in of_which])
     print(text)
     return met

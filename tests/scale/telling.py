@@ -54,6 +54,17 @@ def of_queries(queries: Sequence[Timed]) -> str:
     return _table(rows, left=2)
 
 
+def of_boards(queries: Sequence[Timed]) -> str:
+    """What it takes Prometheus to open each board, once."""
+    boards = dict.fromkeys(one.asked.board for one in queries)
+    computed = {
+        board: sum(one.processor for one in queries if one.asked.board == board)
+        for board in sorted(boards)
+    }
+    told = ", ".join(f"{board} {seconds:.1f} s" for board, seconds in computed.items())
+    return f"Processor time for all queries of a board: {told}."
+
+
 def summary(queries: Sequence[Timed]) -> tuple[str, bool]:
     """What the budgets say, and whether they are met."""
     medians = [one.median for one in queries]
