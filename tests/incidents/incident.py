@@ -10,7 +10,7 @@ from scoring.plan import Fault, Setting
 
 PAGES = frozenset({"GlueLLMRequestsStuck", "GlueLLMPoolTimeouts"})
 """The alerts that page."""
-HOLDS_BACK = PAGES | {"GlueLLMEventLoopBlocked"}
+HOLDS_BACK = PAGES | {"GlueLLMEventLoopBlocked", "GlueLLMHttp2StreamsOrphaned"}
 """The alerts that others wait for in Alertmanager."""
 
 

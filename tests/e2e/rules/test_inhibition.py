@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,16 @@ def _waits(scrapes: int) -> list[Series]:
     ]
 
 
+def _stuck_streams(scrapes: int) -> list[Series]:
+    """A fifth of the streams is orphaned, and what finds none fails on a reused connection."""
+    return [
+        series(semconv.STREAM_ORPHANED, "20", **NOBODY),
+        series(semconv.STREAM_MAX, "100", **NOBODY),
+        series(semconv.REUSE_FAILURES, f"{10 * scrapes}", **NOBODY),
+        series(semconv.REQUESTS, f"{100 * scrapes}", {semconv.STATUS_CODE: "200"}, **NOBODY),
+    ]
+
+
 SERVICES: dict[str, Callable[[int], list[Series]]] = {
     # One provider pages, another only leaks; a client without a provider pages too.
     "api": lambda _: [
@@ -92,6 +103,8 @@ SERVICES: dict[str, Callable[[int], list[Series]]] = {
     "blocked": lambda scrapes: [_LAG, *_waits(scrapes)],
     # The same waits without.
     "waiting": lambda scrapes: _waits(scrapes),
+    # Streams that are taken, and requests that find none.
+    "streams": _stuck_streams,
 }
 ARRIVE: set[Told] = {
     ("GlueLLMRequestsStuck", "api", "openai"),
@@ -102,10 +115,12 @@ ARRIVE: set[Told] = {
     ("GlueLLMEventLoopBlocked", "blocked", ""),
     ("GlueLLMBlind", "api", ""),
     ("GlueLLMWaitNearTimeout", "waiting", "openai"),
+    ("GlueLLMHttp2StreamsOrphaned", "streams", "openai"),
 }
 HELD_BACK: set[Told] = {
     ("GlueLLMConnectionLeakSuspected", "api", "openai"),
     ("GlueLLMWaitNearTimeout", "blocked", "openai"),
+    ("GlueLLMReuseFailures", "streams", "openai"),
 }
 
 
@@ -133,13 +148,8 @@ def notified(tmp_path: Path) -> Iterator[tuple[Notified, Alertmanager]]:
         prometheus = Prometheus("prometheus", tmp_path)
         prometheus.load_rules(_sooner(tmp_path))
         prometheus.alert(alertmanager)
-        with (
-            serving(_page("api")) as api,
-            serving(_page("batch")) as batch,
-            serving(_page("blocked")) as blocked,
-            serving(_page("waiting")) as waiting,
-        ):
-            ports = {"api": api, "batch": batch, "blocked": blocked, "waiting": waiting}
+        with ExitStack() as pages:
+            ports = {service: pages.enter_context(serving(_page(service))) for service in SERVICES}
             for service, port in ports.items():
                 prometheus.scrape("programs", port, job=service, instance=f"{service}-1")
             try:
