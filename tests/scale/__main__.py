@@ -24,6 +24,8 @@ from .timing import Timed, timed
 
 _CHOSEN: dict[str, str] = {"provider": "openai", "pool": "openai"}
 """What somebody has chosen who looks into one pool."""
+_EVALUATING = 300
+"""Seconds that evaluations need at most, all of them before the newest sample."""
 _NARROWED = ("gluellm-pool", "gluellm-provider")
 """Boards that are opened for one pool or provider."""
 
@@ -55,17 +57,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = Path(name)
         _print_store(size, there, folder)
         groups = [] if options.no_rules else _rules(there, folder)
-        if groups:
+        if groups is None:
+            print("The store ended before now, so rules find nothing in it: begin with --clean.")
+        elif groups:
             print(telling.of_rules(groups), "\n", flush=True)
         queries = _queries(there, folder, options.repeats, options.only)
-    met = _print_queries(queries) and all(group.met for group in groups)
+    met = _print_queries(queries) and groups is not None and all(group.met for group in groups)
     return int(options.check and not met)
 
 
-def _rules(there: Built, folder: Path) -> list[Group]:
-    if time.time() > there.end - 300:
-        print("The store ended before now, so rules find nothing in it: --clean builds it anew.")
-        return []
+def _rules(there: Built, folder: Path) -> list[Group] | None:
+    if time.time() > there.end - _EVALUATING:
+        return None
     return evaluated(there.data, folder, rule_files())
 
 
