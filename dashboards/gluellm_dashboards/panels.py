@@ -23,7 +23,7 @@ from grafana_foundation_sdk.models.text import TextMode
 
 from .links import Link
 from .signals.signal import Signal
-from .style import NOTHING, Steps, thresholds, unit
+from .style import NOTHING, Steps, decimals, thresholds, unit
 from .variables import (
     MATCHERS,
     PROCESS_MATCHERS,
@@ -49,6 +49,10 @@ _TOP_OF_ZEROS: Final = {
 
 _ROOM_BESIDE: Final = 12
 """A panel of so many columns has its legend beside the lines, else below them."""
+_HEIGHTS: Final = {True: 8, False: 9}
+"""By whether the legend is beside the lines: below them, three rows need one more."""
+_ROWS_BELOW: Final = 3
+"""What a legend below the lines shows of a table; the rest is hidden."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +83,7 @@ def lines(
     shown: Sequence[Line],
     *,
     width: int = 12,
-    height: int = 8,
+    height: int | None = None,
     description: str = "",
     no_value: str = NOTHING,
     stacked: bool = False,
@@ -89,14 +93,19 @@ def lines(
     most: float | None = None,
     links: Sequence[Link] = (),
     calculations: Sequence[str] = ("lastNotNull", "max"),
+    order: Sequence[str] = (),
 ) -> Panel:
-    """How values went, with a legend in a table."""
+    """How values went, with a legend in a table.
+
+    ``order`` is of the legends of one query, whose series else come in that of their labels.
+    """
     panel = (
         timeseries.Panel()
         .min(0)
         .fill_opacity(70 if stacked else 8)
         .line_width(0 if stacked else 2)
-        .show_points(options.VisibilityMode.AUTO)
+        # On a stack they are beads.
+        .show_points(options.VisibilityMode.NEVER if stacked else options.VisibilityMode.AUTO)
         .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
         .thresholds_style(
             common.GraphThresholdsStyleConfig().mode(
@@ -105,7 +114,7 @@ def lines(
                 else options.GraphThresholdsStyleMode.OFF
             )
         )
-        .legend(_legend(width, calculations))
+        .legend(_legend(width, len(shown), calculations))
         .tooltip(
             common.VizTooltipOptions()
             .mode(options.TooltipDisplayMode.MULTI)
@@ -122,15 +131,34 @@ def lines(
         panel.override_by_regexp(pattern, [_fixed(color)])
     for name, color in (colors or {}).items():
         panel.override_by_name(name, [_fixed(color)])
+    for transformation in _ordered(order) if order else ():
+        panel.with_transformation(transformation)
     # A threshold of a line is drawn over it; below the first there is none.
     bounds = [model.Threshold(value=None, color="transparent")]
     bounds += [model.Threshold(value=value, color=color) for value, color in steps]
     panel.thresholds(build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(bounds))
-    return common_parts(panel, title, shown, width, height, description, no_value, links)
+    tall = height or _HEIGHTS[width >= _ROOM_BESIDE]
+    return common_parts(panel, title, shown, width, tall, description, no_value, links)
 
 
-def _legend(width: int, calculations: Sequence[str]) -> Builder[options.VizLegendOptions]:
-    """Beside the lines where there is room; below them it shows three rows and hides the others."""
+def _ordered(names: Sequence[str]) -> Sequence[model.DataTransformerConfig]:
+    """One table of all series, and its columns in this order."""
+    places = {name: index for index, name in enumerate(("Time", *names))}
+    return [
+        model.DataTransformerConfig(
+            id_val="joinByField", options={"byField": "Time", "mode": "outer"}
+        ),
+        model.DataTransformerConfig(
+            id_val="organize",
+            options={"excludeByName": {}, "indexByName": places, "renameByName": {}},
+        ),
+    ]
+
+
+def _legend(
+    width: int, shown: int, calculations: Sequence[str]
+) -> Builder[options.VizLegendOptions]:
+    """Beside the lines where there is room; below them a table hides what is over three rows."""
     legend = (
         common.VizLegendOptions()
         .display_mode(options.LegendDisplayMode.TABLE)
@@ -139,8 +167,11 @@ def _legend(width: int, calculations: Sequence[str]) -> Builder[options.VizLegen
     )
     if width >= _ROOM_BESIDE:
         return legend.placement(options.LegendPlacement.RIGHT)
+    legend.placement(options.LegendPlacement.BOTTOM)
+    if shown > _ROWS_BELOW:
+        return legend.display_mode(options.LegendDisplayMode.LIST).calcs(["lastNotNull"])
     # So that those are seen that are not zero.
-    return legend.placement(options.LegendPlacement.BOTTOM).sort_by("Last *").sort_desc(True)
+    return legend.sort_by("Last *").sort_desc(True)
 
 
 def figure(
@@ -234,6 +265,9 @@ def common_parts(
     panel.title(title).span(width).height(height).datasource(SOURCE).no_value(no_value)
     panel.description(description or " ".join(line.signal.tells for line in shown))
     panel.unit(unit(shown[0].signal)).data_links(list(links))
+    digits = decimals(shown[0].signal, axis=not instant)
+    if digits is not None and not as_table:
+        panel.decimals(digits)
     for reference, line in zip(references(), shown, strict=False):
         panel.with_target(_target(line, reference, instant, as_table))
     built: Panel = panel

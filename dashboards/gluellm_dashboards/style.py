@@ -10,7 +10,7 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from .signals.signal import Signal
 
-NOTHING: Final = "No data: is a service exporting? Run `gluellm-pools verify`."
+NOTHING: Final = "No data: is a service exporting? Run gluellm-pools verify."
 """What a panel says that should have data as soon as there is a pool."""
 GREEN: Final = "green"
 ORANGE: Final = "orange"
@@ -29,16 +29,25 @@ _UNITS: Final = {
     "s/s": "short",
     "": "short",
 }
-POOLS_COLORS: Final = {"queued": "#c4162a", "connecting": "#ff9830", "stream_queued": "#f2495c"}
+_DECIMALS: Final = {"ratio": 0, "": 0, "s/s": 1}
+"""Of the units that Grafana would write with more digits than tell something."""
+_DECIMALS_BESIDE_AXIS: Final = _DECIMALS | {"ratio": 1}
+"""Without any, an axis has whole numbers for steps, and 1 is 100 % already."""
+POOLS_COLORS: Final = {"connecting": "#ff9830", "queued": "#c4162a", "stream_queued": "#f2495c"}
 PROVIDERS_COLORS: Final = {"awaiting_response": "#1f60c4", "reading": "#8ab8ff"}
 APPLICATIONS_COLORS: Final = {"unread": "#a352cc"}
-PHASE_COLORS: Final = POOLS_COLORS | PROVIDERS_COLORS | APPLICATIONS_COLORS
-"""Warm is the pool's part, blue the provider's, purple the application's."""
+PHASE_COLORS: Final = PROVIDERS_COLORS | POOLS_COLORS | APPLICATIONS_COLORS
+"""From the bottom of a stack: the provider's blue, the pool's warm, the application's purple."""
 
 
 def unit(signal: Signal) -> str:
     """As Grafana calls it."""
     return _UNITS[signal.query.unit]
+
+
+def decimals(signal: Signal, *, axis: bool = False) -> int | None:
+    """How many to write; None is as many as Grafana thinks right."""
+    return (_DECIMALS_BESIDE_AXIS if axis else _DECIMALS).get(signal.query.unit)
 
 
 def thresholds(steps: Steps) -> build.ThresholdsConfig:

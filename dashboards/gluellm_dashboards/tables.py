@@ -13,7 +13,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from .links import Link
 from .panels import Line, Panel, common_parts, references
 from .signals.signal import Signal
-from .style import NOTHING, Steps, thresholds, unit
+from .style import NOTHING, Steps, decimals, thresholds, unit
 from .variables import WINDOW
 
 _NARROWEST: Final = 80
@@ -64,8 +64,9 @@ def rows(
         properties = [model.DynamicConfigValue("unit", unit(column.signal))]
         properties.append(model.DynamicConfigValue("mappings", _meanings(column)))
         properties.append(model.DynamicConfigValue("custom.width", _width(column.title)))
-        if column.decimals is not None:
-            properties.append(model.DynamicConfigValue("decimals", column.decimals))
+        digits = decimals(column.signal) if column.decimals is None else column.decimals
+        if digits is not None:
+            properties.append(model.DynamicConfigValue("decimals", digits))
         if column.steps:
             properties += [
                 model.DynamicConfigValue("thresholds", thresholds(column.steps).build()),

@@ -53,9 +53,14 @@ def document(file: Path) -> dict[str, Any]:
     return found
 
 
+def headed(board: dict[str, Any]) -> list[dict[str, Any]]:
+    """Its panels and the headings of rows, those in collapsed rows too."""
+    return [one for panel in board["panels"] for one in (panel, *panel.get("panels", []))]
+
+
 def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
     """Its panels, without the headings of rows."""
-    return [panel for panel in board["panels"] if panel["type"] != "row"]
+    return [panel for panel in headed(board) if panel["type"] != "row"]
 
 
 def questions() -> list[Asked]:

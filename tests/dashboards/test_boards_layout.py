@@ -14,12 +14,20 @@ from gluellm_dashboards.boards.importing import importable
 from gluellm_dashboards.rules.alerts import ALERTS
 from gluellm_dashboards.style import NEUTRAL
 
-from .reading import FILES, document, panels
+from .reading import FILES, document, headed, panels
 
 COLUMNS = 24
 EACH = pytest.mark.parametrize(
     "board", [document(file) for file in FILES], ids=lambda board: board["uid"]
 )
+
+
+def areas(board: dict[str, Any]) -> Iterator[list[dict[str, int]]]:
+    """The places of panels that are seen together: as the board opens, and in each closed row."""
+    yield [panel["gridPos"] for panel in board["panels"]]
+    for panel in board["panels"]:
+        if panel.get("panels"):
+            yield [panel["gridPos"], *(inside["gridPos"] for inside in panel["panels"])]
 
 
 def links_of(node: object) -> Iterator[str]:
@@ -50,30 +58,45 @@ def test_titles_of_boards_differ() -> None:
 def test_ids_and_titles_of_panels_differ(board: dict[str, Any]) -> None:
     """Links go by the id, and people by the title."""
     for key in ("id", "title"):
-        found = [panel[key] for panel in board["panels"]]
+        found = [panel[key] for panel in headed(board)]
         assert len(set(found)) == len(found)
 
 
 @EACH
 def test_panels_stay_within_the_grid_and_do_not_overlap(board: dict[str, Any]) -> None:
     """Each has a place of its own, as wide as the grid at most."""
-    places = [panel["gridPos"] for panel in board["panels"]]
-    for place in places:
-        assert place["w"] > 0
-        assert place["h"] > 0
-        assert 0 <= place["x"] <= COLUMNS - place["w"]
-    for one, other in combinations(places, 2):
-        beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
-        above = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
-        assert beside or above, (one, other)
+    for places in areas(board):
+        for place in places:
+            assert place["w"] > 0
+            assert place["h"] > 0
+            assert 0 <= place["x"] <= COLUMNS - place["w"]
+        for one, other in combinations(places, 2):
+            beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+            above = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+            assert beside or above, (one, other)
 
 
 @EACH
 def test_rows_of_panels_are_filled(board: dict[str, Any]) -> None:
     """No hole in the middle: panels that begin at one height are as wide as the grid together."""
-    for height in {panel["gridPos"]["y"] for panel in board["panels"]}:
-        widths = [p["gridPos"]["w"] for p in board["panels"] if p["gridPos"]["y"] == height]
-        assert sum(widths) == COLUMNS
+    for places in areas(board):
+        for height in {place["y"] for place in places}:
+            assert sum(place["w"] for place in places if place["y"] == height) == COLUMNS
+
+
+@EACH
+def test_panels_follow_each_other_without_a_gap(board: dict[str, Any]) -> None:
+    """Nothing is left free below a row of panels, nor for what is in a closed one."""
+    for places in areas(board):
+        ends = {place["y"] + place["h"] for place in places}
+        assert {place["y"] for place in places} - ends <= {min(place["y"] for place in places)}
+
+
+@EACH
+def test_rows_that_hold_panels_are_closed(board: dict[str, Any]) -> None:
+    """Grafana drops the panels in an open row: those of one follow it."""
+    for row in [panel for panel in board["panels"] if panel["type"] == "row"]:
+        assert bool(row["collapsed"]) == bool(row["panels"])
 
 
 @EACH
@@ -87,6 +110,7 @@ def test_every_panel_tells_how_to_read_it(board: dict[str, Any]) -> None:
         assert defaults["unit"]
         assert defaults["noValue"]
         assert defaults["noValue"] != "0"
+        assert "`" not in defaults["noValue"], "it is plain text, no Markdown"
         assert defaults["thresholds"]["steps"]
         assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
 

@@ -14,7 +14,17 @@ from gluellm_dashboards.rules.recording import RECORDED
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Instrument
 
-from .reading import BUILT_IN, FILES, Asked, document, nodes, questions, selectors, variables
+from .reading import (
+    BUILT_IN,
+    FILES,
+    Asked,
+    document,
+    nodes,
+    panels,
+    questions,
+    selectors,
+    variables,
+)
 
 STORED = {
     f"{metric_name(metric)}{suffix}"
@@ -113,7 +123,7 @@ def test_rates_span_at_least_four_export_intervals(asked: Asked) -> None:
 def test_min_step_is_the_export_interval(file: Path) -> None:
     """`$__rate_interval` is four times Min step at least, so Min step is what people chose."""
     board = document(file)
-    steps = {target["interval"] for panel in board["panels"] for target in panel.get("targets", [])}
+    steps = {target["interval"] for panel in panels(board) for target in panel.get("targets", [])}
     assert steps == {"$interval"}
 
 

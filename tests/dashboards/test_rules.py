@@ -25,6 +25,8 @@ from opentelemetry.instrumentation.gluellm.telemetry.prometheus import (
     series_names,
 )
 
+from .reading import headed
+
 RUNBOOKS = build.ROOT / "runbooks"
 SECTIONS = (
     "## The living process",
@@ -293,4 +295,4 @@ def test_panels_that_a_runbook_names_are_on_the_board(file: Path) -> None:
 
 def _titles(board: str) -> set[str]:
     content = json.loads((build.ROOT / f"grafana/gluellm-{board}.json").read_text())
-    return {panel["title"] for panel in content["panels"]}
+    return {panel["title"] for panel in headed(content)}

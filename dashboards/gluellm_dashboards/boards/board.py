@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,8 @@ class Row:
 
     title: str
     panels: Sequence[Panel]
+    collapsed: bool = False
+    """Whether it is opened by a click: what most have nothing of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,7 @@ class Board:
         """What is in its JSON."""
         plain: dict[str, Any] = json.loads(json.dumps(self._built(), cls=JSONEncoder))
         _trim(plain)
+        _close_up(plain["panels"])
         return plain
 
     def _built(self) -> model.Dashboard:
@@ -66,13 +69,21 @@ class Board:
         )
         number = 0
         for row in self.rows:
+            heading = build.Row(row.title)
             if row.title:
                 number += 1
-                board.with_row(build.Row(row.title).id(number))
+                heading.id(number)
+            if row.title and not row.collapsed:
+                board.with_row(heading)
             for panel in row.panels:
                 number += 1
                 _numbered(panel, number)
-                board.with_panel(panel)
+                if row.collapsed:
+                    heading.with_panel(panel)
+                else:
+                    board.with_panel(panel)
+            if row.collapsed:
+                board.with_row(heading)
         return board.build()
 
 
@@ -90,7 +101,7 @@ def _trim(board: dict[str, Any]) -> None:
             variable.pop(key, None)
     for one in (*board["annotations"]["list"], *board["links"]):
         one.pop("placement", None)
-    for panel in board["panels"]:
+    for panel in every_panel(board):
         panel.pop("repeatDirection", None)
         # On the lines of Grafana that the boards are for, a footer is a setting of fields.
         panel.get("options", {}).pop("footer", None)
@@ -105,6 +116,25 @@ def _trim(board: dict[str, Any]) -> None:
             defaults["links"] = [_data_link(link) for link in defaults["links"]]
         for wanted in of_fields:
             wanted["value"] = [_data_link(link) for link in wanted["value"]]
+
+
+def every_panel(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The panels of a board's document, those of collapsed rows after their row."""
+    for panel in board["panels"]:
+        yield panel
+        yield from panel.get("panels", [])
+
+
+def _close_up(panels: list[dict[str, Any]]) -> None:
+    """Move up what follows a collapsed row: the builders leave room for the panels in it."""
+    room = 0
+    for panel in panels:
+        inside = panel.get("panels", [])
+        for one in (panel, *inside):
+            one["gridPos"]["y"] -= room
+        begins = panel["gridPos"]["y"] + panel["gridPos"]["h"]
+        ends = (one["gridPos"]["y"] + one["gridPos"]["h"] for one in inside)
+        room += max(ends, default=begins) - begins
 
 
 def _data_link(link: dict[str, Any]) -> dict[str, Any]:

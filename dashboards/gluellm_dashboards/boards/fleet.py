@@ -14,7 +14,7 @@ from ..variables import POOL, PROVIDER
 from . import shared
 from .board import Board, Row
 
-NEEDS_RULES = "No data: this needs the recording rules, see dashboards/README.md."
+NEEDS_RULES = "No data: is anything exporting, and are the recording rules loaded?"
 _READING = """\
 **One instance** far above the others is that instance: a leak, a blocked loop, a limit of its \
 own. **All of them** are the provider, the load, or a limit that is too low everywhere. **Those of \
@@ -123,7 +123,7 @@ def _differs() -> list[Panel]:
             "some it is unlimited.",
             sort="Apart",
             recorded=True,
-            height=6,
+            height=9,
             no_value=NEEDS_RULES,
         ),
     ]
@@ -135,19 +135,20 @@ def _trust() -> list[Panel]:
             "Which instances' event loops are late?",
             fleet.LAG,
             [(config.LAG_WARNING, ORANGE)],
-            width=12,
-            no_value="No async pool seen, or no recording rules: see dashboards/README.md.",
+            width=16,
+            height=9,
+            no_value="No async pool seen, or the recording rules are not loaded.",
         ),
         _top(
             "Which instances are blind, to how many signals?",
             fleet.BLIND_SEAMS,
-            width=12,
+            width=8,
             no_value="No instance is blind, if the panels above have data.",
         ),
     ]
 
 
-def _figure(title: str, signal: Signal, steps: Steps, no_value: str = "needs rules") -> Panel:
+def _figure(title: str, signal: Signal, steps: Steps, no_value: str = "no data") -> Panel:
     return figure(title, signal, steps, recorded=True, no_value=no_value)
 
 
@@ -157,12 +158,14 @@ def _top(
     steps: Steps = (),
     *,
     width: int = 8,
+    height: int | None = None,
     no_value: str = NEEDS_RULES,
 ) -> Panel:
     return lines(
         title,
         [Line(signal=signal, legend=_LEGEND, by=_INSTANCE, recorded=True, top=_TOP)],
         width=width,
+        height=height,
         steps=steps,
         description=f"The {_TOP} highest. {signal.tells}",
         no_value=no_value,

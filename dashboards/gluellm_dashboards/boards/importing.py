@@ -11,6 +11,8 @@ from __future__ import annotations
 import copy
 from typing import Any, Final
 
+from .board import every_panel
+
 _INPUT: Final = "DS_PROMETHEUS"
 _OLDEST_GRAFANA: Final = "12.4.0"
 _NAMES: Final = {
@@ -30,7 +32,7 @@ def importable(board: dict[str, Any]) -> dict[str, Any]:
     for variable in found["templating"]["list"]:
         if variable["type"] == "datasource":
             variable["current"] = {"selected": True, "text": chosen, "value": chosen}
-    types = sorted({panel["type"] for panel in found["panels"]} - {"row"})
+    types = sorted({panel["type"] for panel in every_panel(found)} - {"row"})
     return {
         "__inputs": [
             {

@@ -24,6 +24,7 @@ small; more blue per request is a slow provider; purple that never drains is res
 nobody reads.
 3. **Which pool?** The worst is on top of the table. Its name leads to *why is this pool slow*, \
 its provider to *is it them or us*.
+4. **Nobody waits, and calls fail?** The second line of figures says how; each leads to its runbook.
 """
 
 
@@ -57,7 +58,7 @@ def _status() -> list[Panel]:
             streams.ORPHANED,
             [(0, GREEN), (1, ORANGE), (config.ORPHANED_COUNT, RED)],
             "GlueLLMHttp2StreamsOrphaned",
-            no_value="no HTTP/2",
+            no_value="no HTTP/2 seen",
         ),
         shared.event_loop_lag(width=4, height=3),
         _counted(
@@ -76,13 +77,13 @@ def _status() -> list[Panel]:
             "Provider refuses",
             requests.REFUSED_SHARE,
             [(0, GREEN), (config.REFUSED_WARNING, ORANGE), (config.REFUSED_MUCH, RED)],
-            no_value="no requests",
+            no_value=shared.NO_REQUEST,
         ),
         _figure(
             "Sent again",
             requests.RESEND_SHARE,
             shared.RESENT,
-            no_value="no requests",
+            no_value=shared.NO_REQUEST,
         ),
         _figure(
             "Pools per request",
@@ -90,7 +91,7 @@ def _status() -> list[Panel]:
             CHURN,
             "GlueLLMClientChurn",
             window=config.RATE_WINDOW,
-            no_value="no requests",
+            no_value=shared.NO_REQUEST,
         ),
         _figure("Blind seams", process.BLIND_SEAMS, [(0, GREEN), (1, ORANGE)], "GlueLLMBlind"),
     ]
@@ -167,7 +168,7 @@ def _waiting() -> list[Panel]:
             [(0, GREEN), (config.OCCUPANCY_WARNING, ORANGE), (config.OCCUPANCY_FULL, RED)],
             height=9,
             most=1,
-            no_value="No pool with a limit has reported. Run `gluellm-pools verify`.",
+            no_value="No pool with a limit has reported. Run gluellm-pools verify.",
             links=[_to_provider()],
         ),
         lines(
@@ -220,7 +221,7 @@ def _trust() -> list[Panel]:
             sort="Signal",
             lowest_first=True,
             width=8,
-            height=8,
+            height=9,
         ),
         lines(
             "Does the instrumentation itself fail?",

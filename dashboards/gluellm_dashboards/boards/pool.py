@@ -16,6 +16,7 @@ which phase grew: **unread** whose oldest never falls is a leak or a slow consum
 flat is a pool that is too small, and then the size that Little's law asks for is above the limit. \
 **connecting**: see the connect failures.
 """
+_NOT_SET = "none or no data"
 _NO_HTTP2 = "No HTTP/2 seen."
 _NO_GRPC = "No gRPC seen."
 
@@ -33,8 +34,8 @@ def board() -> Board:
             Row("Is the pool too small?", _size()),
             Row("Are connections reused, and why do they go?", _connections()),
             Row("What went wrong?", _trouble()),
-            Row("HTTP/2 and gRPC", _shared()),
-            Row('With metrics="full" or time_in_queue', _full()),
+            Row("HTTP/2 and gRPC", _shared(), collapsed=True),
+            Row('With metrics="full" or time_in_queue', _full(), collapsed=True),
         ],
     )
 
@@ -47,10 +48,10 @@ def _status() -> list[Panel]:
             "Pool timeout",
             waiting.POOL_TIMEOUT,
             [(0, "blue")],
-            no_value="none",
+            no_value=_NOT_SET,
         ),
-        figure("Limit per pool", connections.LOWEST_LIMIT, [(0, "blue")], no_value="none"),
-        figure("Size wanted", sizing.SIZE, [(0, "blue")], no_value="no requests"),
+        figure("Limit per pool", connections.LOWEST_LIMIT, [(0, "blue")], no_value=_NOT_SET),
+        figure("Size wanted", sizing.SIZE, [(0, "blue")], no_value=shared.NO_REQUEST),
         figure("Pools", pools.LIVE, [(0, "blue")]),
         shared.suspected_leaks(),
         shared.event_loop_lag(),
@@ -63,18 +64,21 @@ def _holders() -> list[Panel]:
             "How many requests are in which phase?",
             [Line(signal=requests.CURRENT_BY_PHASE, legend=shared.PHASE, by=shared.ALL)],
             colors=PHASE_COLORS,
+            order=tuple(PHASE_COLORS),
             stacked=True,
         ),
         lines(
             "How old is the oldest of each phase?",
             [Line(signal=requests.OLDEST_BY_PHASE, legend=shared.PHASE, by=shared.ALL)],
             colors=PHASE_COLORS,
+            order=tuple(PHASE_COLORS),
             steps=[(config.STUCK_AFTER, RED)],
         ),
         lines(
             "In which phase is time spent?",
             [Line(signal=requests.TIME_BY_PHASE, legend=shared.PHASE)],
             colors=PHASE_COLORS,
+            order=tuple(PHASE_COLORS),
             stacked=True,
         ),
         lines(
@@ -110,7 +114,7 @@ def _size() -> list[Panel]:
             description=f"{connections.PEAK_ACTIVE.tells} {connections.MAX.tells} "
             f"{connections.IDLE_MAX.tells}",
             no_value="No connections: not a pool that shows them (gRPC), or no data. Run "
-            "`gluellm-pools verify`.",
+            "gluellm-pools verify.",
         ),
         lines(
             "What does Little's law ask for?",
@@ -131,7 +135,7 @@ def _size() -> list[Panel]:
             [Line(signal=connections.OCCUPANCY, legend="occupancy", by=shared.ALL)],
             width=8,
             steps=[(config.OCCUPANCY_WARNING, ORANGE), (config.OCCUPANCY_FULL, RED)],
-            no_value="No limit, so no occupancy.",
+            no_value="No limit, so no occupancy; or no data.",
         ),
         lines(
             "How many waited at the worst moment?",
@@ -159,7 +163,7 @@ def _connections() -> list[Panel]:
             [Line(signal=connections.REUSE_SHARE, legend="reused", by=shared.ALL)],
             width=6,
             most=1,
-            no_value="No requests, or a pool that does not show it (gRPC).",
+            no_value="No requests seen, or a pool that does not show it (gRPC).",
         ),
         shared.do_reused_connections_fail(width=6),
         lines(
@@ -172,7 +176,8 @@ def _connections() -> list[Panel]:
                 )
             ],
             width=12,
-            no_value="None was closed.",
+            height=9,
+            no_value="None was closed in this range, or no data.",
         ),
         shared.how_long_connecting_takes(width=6),
         shared.why_connecting_fails(width=6),
@@ -211,7 +216,7 @@ def _trouble() -> list[Panel]:
             "Is the pool in a state that should not be?",
             [Line(signal=pools.ANOMALIES, legend="{{gluellm_anomaly_type}}", by=shared.ALL)],
             width=6,
-            no_value="No anomaly seen.",
+            no_value="No anomaly seen, or no data.",
             links=[links.to_runbook("GlueLLMPoolAnomaly")],
         ),
         lines(

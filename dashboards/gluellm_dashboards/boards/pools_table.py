@@ -39,7 +39,6 @@ def pools_table() -> Panel:
                     (config.OCCUPANCY_WARNING, ORANGE),
                     (config.OCCUPANCY_FULL, RED),
                 ],
-                decimals=0,
             ),
             Column(title="Peak", signal=connections.PEAK_ACTIVE),
             Column(title="Limit", signal=connections.LOWEST_LIMIT),
@@ -54,7 +53,6 @@ def pools_table() -> Panel:
                 signal=paging.POOL_TIMEOUTS,
                 window=config.RATE_WINDOW,
                 steps=[(0, GREEN), (0.5, ORANGE), (config.TIMEOUT_COUNT, RED)],
-                decimals=0,
             ),
             Column(title="Leaks", signal=pools.LEAKS_SUSPECTED, steps=[(0, GREEN), (1, RED)]),
             Column(
@@ -62,29 +60,25 @@ def pools_table() -> Panel:
                 signal=paging.CONNECT_FAILURES,
                 window=config.RATE_WINDOW,
                 steps=[(0, GREEN), (0.5, ORANGE), (config.CONNECT_FAILURE_COUNT, RED)],
-                decimals=0,
             ),
             Column(
                 title="Dropped",
                 signal=paging.REUSE_FAILURES,
                 window=config.RATE_WINDOW,
                 steps=[(0, GREEN), (0.5, ORANGE), (config.REUSE_FAILURE_COUNT, RED)],
-                decimals=0,
             ),
-            Column(title="Reused", signal=connections.REUSE_SHARE, decimals=0),
+            Column(title="Reused", signal=connections.REUSE_SHARE),
             Column(title="Requests", signal=requests.REQUESTS, decimals=2),
             Column(
                 title="Resent",
                 signal=requests.RESEND_SHARE,
                 steps=shared.RESENT,
-                decimals=0,
             ),
             Column(
                 title="Churn",
                 signal=pools.CHURN,
                 window=config.RATE_WINDOW,
                 steps=CHURN,
-                decimals=0,
             ),
         ],
         description="Everything that matters of each pool, now; the longest wait on top. Full is "
@@ -113,4 +107,5 @@ def pools_table() -> Panel:
             ],
         },
         sort="Oldest",
+        height=7,
     )

@@ -15,7 +15,7 @@ there**: connect failures, DNS, TLS. **Us**: the pool's time per request rises w
 provider's is as always, or responses wait to be read. While an event loop lags by more than \
 {config.LAG_WARNING:g} s it is us, and nothing else can be told.
 """
-_PARTS = {"pool": "#c4162a", "provider": "#1f60c4", "application": "#a352cc"}
+_PARTS = {"provider": "#1f60c4", "pool": "#c4162a", "application": "#a352cc"}
 _PART = [(0, GREEN), (config.PART_WARNING, ORANGE), (config.PART_MUCH, RED)]
 _ORIGIN = "server_address"
 
@@ -42,32 +42,32 @@ def _status() -> list[Panel]:
             "Pool's share",
             requests.SHARE_OF_POOL,
             _PART,
-            no_value="no requests",
+            no_value=shared.NO_REQUEST,
         ),
         figure(
             "Provider's",
             requests.SHARE_OF_PROVIDER,
             [(0, "blue")],
-            no_value="no requests",
+            no_value=shared.NO_REQUEST,
         ),
         figure(
             "Application's",
             requests.SHARE_OF_APPLICATION,
             _PART,
-            no_value="no requests",
+            no_value=shared.NO_REQUEST,
         ),
         figure(
             "Provider's time",
             requests.TIME_AT_PROVIDER,
             [(0, "blue")],
-            no_value="no requests",
+            no_value=shared.NO_REQUEST,
         ),
         figure("Requests", requests.REQUESTS, [(0, "blue")]),
         figure(
             "Sent again",
             requests.RESEND_SHARE,
             shared.RESENT,
-            no_value="no requests",
+            no_value=shared.NO_REQUEST,
         ),
         figure(
             "Connect failures",
@@ -85,8 +85,8 @@ def _time() -> list[Panel]:
         lines(
             "Which share is whose?",
             [
-                Line(signal=requests.SHARE_OF_POOL, legend="pool"),
                 Line(signal=requests.SHARE_OF_PROVIDER, legend="provider"),
+                Line(signal=requests.SHARE_OF_POOL, legend="pool"),
                 Line(signal=requests.SHARE_OF_APPLICATION, legend="application"),
             ],
             stacked=True,
@@ -98,8 +98,8 @@ def _time() -> list[Panel]:
         lines(
             "How much time does each take for a request?",
             [
-                Line(signal=requests.TIME_AT_POOL, legend="pool", by=shared.ALL),
                 Line(signal=requests.TIME_AT_PROVIDER, legend="provider", by=shared.ALL),
+                Line(signal=requests.TIME_AT_POOL, legend="pool", by=shared.ALL),
                 Line(signal=requests.TIME_AT_APPLICATION, legend="application", by=shared.ALL),
             ],
             colors=_PARTS,

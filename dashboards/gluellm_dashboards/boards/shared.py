@@ -12,9 +12,11 @@ ALL: tuple[str, ...] = ()
 BY_PART = (requests.SHARES_OF_PROVIDER, requests.SHARES_OF_POOL, requests.SHARES_OF_APPLICATION)
 """From the bottom to the top of a stack."""
 PHASE = "{{gluellm_request_phase}}"
-NO_REQUESTS = "No requests in this range. Is a service exporting? Run `gluellm-pools verify`."
+NO_REQUESTS = "No requests seen in this range. Is a service exporting? Run gluellm-pools verify."
+NO_REQUEST = "no requests seen"
+"""In a figure, which is small."""
 NOT_GRPC = "No data, or a pool that does not show it (gRPC)."
-ONLY_FULL = 'Nothing: this is recorded with metrics="full" only.'
+ONLY_FULL = 'No data: this is recorded with metrics="full" only.'
 WAIT: Steps = [(0, GREEN), (config.WAIT_WARNING, ORANGE), (config.STUCK_AFTER, RED)]
 LAG: Steps = [(0, GREEN), (config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)]
 RESENT: Steps = [(0, GREEN), (config.RESENT_WARNING, ORANGE), (config.RESENT_MUCH, RED)]
@@ -82,7 +84,7 @@ def how_long_connecting_takes(*, width: int) -> Panel:
             Line(signal=connections.CREATE_P95, legend="p95", by=ALL),
         ],
         width=width,
-        no_value="None was established in this range.",
+        no_value="None was established in this range, or no data.",
     )
 
 

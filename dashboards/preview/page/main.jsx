@@ -53,8 +53,8 @@ function Board({ board, theme }) {
       top: board.padding + board.head + y * (CELL + MARGIN), width, height,
     };
     if (panel.type === 'row') {
-      const sign = panel.collapsed ? '›' : '⌄';
-      return <div key={panel.id} style={{ ...place, ...theme.typography.h5 }}>{sign} {panel.title}</div>;
+      const [sign, inside] = panel.collapsed ? ['›', ` (${panel.panels.length} panels)`] : ['⌄', ''];
+      return <div key={panel.id} style={{ ...place, ...theme.typography.h5 }}>{sign} {panel.title}{inside}</div>;
     }
     return (
       <div key={panel.id} style={place}>

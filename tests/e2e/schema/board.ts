@@ -68,7 +68,7 @@ export type Panel<Type extends string, Options, Custom> = Omit<
   targets?: Json<PrometheusQuery>[];
 };
 
-export type Row = Omit<Json<schema.RowPanel>, 'panels'> & { panels: [] };
+export type Row = Omit<Json<schema.RowPanel>, 'panels'> & { panels: { type: string }[] };
 
 export type Board = Omit<Json<schema.Dashboard>, 'panels' | 'annotations'> & {
   panels: { type: string }[];

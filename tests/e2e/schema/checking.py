@@ -72,20 +72,27 @@ def _configuration(types: Path) -> dict[str, Any]:
 
 def literal(board: Any, types: Path) -> str:
     """The board in TypeScript, each panel of it by itself, so that an error names its place."""
-    panels = board.get("panels", [])
+    panels = [one for panel in board.get("panels", []) for one in (*panel.get("panels", []), panel)]
+    names = {id(panel): f"panel_{number}" for number, panel in enumerate(panels)}
     lines = ["import type { Board, Panel, Row } from './board';"]
     kinds = sorted({panel["type"] for panel in panels} - {"row"})
     lines += [f"import type * as {_name(kind)} from '@panel/{_name(kind)}';" for kind in kinds]
-    for number, panel in enumerate(panels):
+    for panel in panels:
         title = panel.get("title", "")
         lines.append(f"\n// {json.dumps(title)}")
-        lines.append(f"const panel_{number}: {_type(panel['type'], types)} =")
-        lines.append(f"{json.dumps(panel, indent=2)};")
-    rest = {key: value for key, value in board.items() if key != "panels"}
-    names = ", ".join(f"panel_{number}" for number in range(len(panels)))
-    whole = json.dumps(rest, indent=2).rstrip("}").rstrip()
-    lines.append(f'\nexport const board: Board =\n{whole},\n  "panels": [{names}]\n}};\n')
+        lines.append(f"const {names[id(panel)]}: {_type(panel['type'], types)} =")
+        lines.append(f"{_object(panel, names)};")
+    lines.append(f"\nexport const board: Board =\n{_object(board, names)};\n")
     return "\n".join(lines)
+
+
+def _object(body: Any, names: Mapping[int, str]) -> str:
+    """A board or a panel, with the panels in it by their names."""
+    if "panels" not in body:
+        return json.dumps(body, indent=2)
+    rest = {key: value for key, value in body.items() if key != "panels"}
+    inside = ", ".join(names[id(panel)] for panel in body["panels"])
+    return f'{json.dumps(rest, indent=2).rstrip("}").rstrip()},\n  "panels": [{inside}]\n}}'
 
 
 def _type(kind: str, types: Path) -> str:
