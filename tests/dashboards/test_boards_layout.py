@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from gluellm_dashboards import boards, config
 from gluellm_dashboards.boards.importing import importable
 from gluellm_dashboards.rules.alerts import ALERTS
-from gluellm_dashboards.style import NEUTRAL
+from gluellm_dashboards.style import NEUTRAL, PHASE_COLORS
 
 from .reading import FILES, document, headed, panels
 
@@ -123,6 +124,41 @@ def test_a_number_without_data_has_no_colour_of_health(board: dict[str, Any]) ->
             steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
             assert steps[0] == {"color": NEUTRAL, "value": None}
             assert steps[1]["value"] == 0
+
+
+@EACH
+def test_phases_come_in_one_order(board: dict[str, Any]) -> None:
+    """The provider's, the pool's, the application's: by the queries, or by where one query's go."""
+    phases = list(PHASE_COLORS)
+    for panel in panels(board):
+        asked = [
+            target["expr"]
+            for target in panel.get("targets", [])
+            if target["legendFormat"] == "{{gluellm_request_phase}}"
+        ]
+        if len(asked) == 1:
+            places = panel["transformations"][-1]["options"]["indexByName"]
+            assert sorted(places, key=places.__getitem__) == ["Time", *phases]
+        elif asked:
+            parts = [
+                sorted(map(phases.index, re.findall(r"\w+", found)))
+                for expression in asked
+                for found in re.findall(r'gluellm_request_phase=~?"([^"]+)"', expression)
+            ]
+            assert [place for part in parts for place in part] == list(range(len(phases)))
+
+
+@EACH
+def test_shares_and_counts_have_no_digits_that_tell_nothing(board: dict[str, Any]) -> None:
+    """A share has one decimal beside an axis and none elsewhere, a count none at all."""
+    for panel in panels(board):
+        if panel["type"] in {"text", "table"}:
+            continue
+        defaults = panel["fieldConfig"]["defaults"]
+        if defaults["unit"] == "percentunit":
+            assert defaults["decimals"] == (1 if panel["type"] == "timeseries" else 0)
+        if defaults["unit"] == "short":
+            assert defaults["decimals"] <= 1
 
 
 @EACH

@@ -24,7 +24,8 @@ small; more blue per request is a slow provider; purple that never drains is res
 nobody reads.
 3. **Which pool?** The worst is on top of the table. Its name leads to *why is this pool slow*, \
 its provider to *is it them or us*.
-4. **Nobody waits, and calls fail?** The second line of figures says how; each leads to its runbook.
+4. **Nobody waits, and calls fail?** The second line of figures says how; those with an alert lead \
+to its runbook.
 """
 
 
@@ -203,7 +204,7 @@ def _trust() -> list[Panel]:
             [Line(signal=process.EVENT_LOOP_LAG, legend="{{job}}", by=(config.JOB,))],
             width=8,
             steps=[(config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)],
-            no_value="No async pool seen.",
+            no_value="No async pool seen, or no data.",
             links=[links.to_runbook("GlueLLMEventLoopBlocked")],
         ),
         rows(
@@ -230,7 +231,7 @@ def _trust() -> list[Panel]:
                 Line(signal=process.RECORDS_DROPPED, legend="records dropped"),
             ],
             width=8,
-            no_value="No failure of its own seen.",
+            no_value="No failure of its own seen, or no data.",
         ),
     ]
 

@@ -106,8 +106,9 @@ def _size() -> list[Panel]:
                 Line(signal=connections.CONNECTING, legend="connecting", by=shared.ALL),
                 Line(signal=connections.IDLE, legend="idle", by=shared.ALL),
                 Line(signal=connections.PEAK_ACTIVE, legend="peak in use", by=shared.ALL),
-                Line(signal=connections.MAX, legend="limit", by=shared.ALL),
                 Line(signal=connections.IDLE_MAX, legend="limit of idle", by=shared.ALL),
+                # Last, so that it is drawn over the limit of idle ones, which is often the same.
+                Line(signal=connections.MAX, legend="limit", by=shared.ALL),
             ],
             colors={"limit": "red", "peak in use": "orange"},
             width=12,

@@ -24,6 +24,16 @@ def _panel(board: Board, kind: str) -> Any:
     return next(panel for panel in board["panels"] if panel["type"] == kind)
 
 
+def _closed(board: Board) -> Any:
+    """A row that holds panels, and what is in it."""
+    row = {"type": "row", "id": 900, "title": "Closed", "collapsed": True, "panels": []}
+    row["gridPos"] = {"h": 1, "w": 24, "x": 0, "y": 900}
+    inside = {**copy.deepcopy(_panel(board, "timeseries")), "id": 901}
+    row["panels"] = [inside]
+    board["panels"].append(row)
+    return inside
+
+
 def _defaults(board: Board) -> Any:
     return _panel(board, "timeseries")["fieldConfig"]["defaults"]
 
@@ -50,6 +60,7 @@ WRONG: dict[str, Callable[[Board], object]] = {
         colour="red"
     ),
     "an_unknown_property_of_a_panel": lambda board: _panel(board, "stat").update(height=3),
+    "an_unknown_property_of_a_panel_in_a_closed_row": lambda board: _closed(board).update(height=3),
     "an_unknown_option_of_a_panel": lambda board: _panel(board, "stat")["options"].update(mode="x"),
     "an_unknown_value_of_an_option": lambda board: _panel(board, "stat")["options"].update(
         textMode="number"
@@ -106,11 +117,12 @@ def test_grafana_s_types_accept_each_board(checking: Check) -> None:
 def test_what_is_wrong_in_a_board_is_found(checking: Check) -> None:
     """Each of these in the overview's board, which is right otherwise."""
     right = _read("gluellm-overview")
-    boards = {"right": right}
+    boards = {"right": right, "closed": copy.deepcopy(right)}
+    _closed(boards["closed"])
     for name, spoil in WRONG.items():
         spoil(board := copy.deepcopy(right))
         assert board != right, name
         boards[name] = board
     errors = checking(boards)
-    assert errors.pop("right") == []
+    assert errors.pop("right") == errors.pop("closed") == []
     assert {name for name, said in errors.items() if not said} == set()
