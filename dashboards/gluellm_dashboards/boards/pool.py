@@ -110,7 +110,7 @@ def _size() -> list[Panel]:
                 # Last, so that it is drawn over the limit of idle ones, which is often the same.
                 Line(signal=connections.MAX, legend="limit", by=shared.ALL),
             ],
-            colors={"limit": "red", "peak in use": "orange"},
+            colors={"limit": "red", "limit of idle": "purple", "peak in use": "orange"},
             width=12,
             description=f"{connections.PEAK_ACTIVE.tells} {connections.MAX.tells} "
             f"{connections.IDLE_MAX.tells}",
