@@ -17,7 +17,7 @@ from . import telling
 from .blocks import remove
 from .building import CACHE, Built, Size, built, rule_files
 from .evaluation import Group, evaluated
-from .queries import boards
+from .queries import Board, boards
 from .store import BlockStore
 from .template import OURS
 from .timing import Timed, timed
@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="of raw samples at the end, each minute; before, recorded series only; default: 3",
     )
     parser.add_argument("--repeats", type=int, default=3, help="of each query; default: 3")
+    parser.add_argument("--range", type=float, help="hours, instead of each board's default")
     parser.add_argument("--only", action="append", help="a board; can be given several times")
     parser.add_argument("--no-rules", action="store_true", help="do not evaluate the rules")
     parser.add_argument("--check", action="store_true", help="exit with 1 for a missed budget")
@@ -61,7 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("The store ended before now, so rules find nothing in it: begin with --clean.")
         elif groups:
             print(telling.of_rules(groups), "\n", flush=True)
-        queries = _queries(there, folder, options.repeats, options.only)
+        chosen = [board for board in boards() if not options.only or board.name in options.only]
+        for board in chosen:
+            board.range = round((options.range or 0) * 3600) or board.range
+        queries = _queries(there, folder, options.repeats, chosen)
     met = _print_queries(queries) and groups is not None and all(group.met for group in groups)
     return int(options.check and not met)
 
@@ -73,10 +77,9 @@ def _rules(there: Built, folder: Path) -> list[Group] | None:
 
 
 def _queries(
-    there: Built, folder: Path, repeats: int, only: Sequence[str] | None
+    there: Built, folder: Path, repeats: int, chosen: Sequence[Board]
 ) -> dict[str, list[Timed]]:
     """By what is chosen on the boards."""
-    chosen = [board for board in boards() if not only or board.name in only]
     store = BlockStore(folder / "asked", there.data)
     store.start()
     try:
