@@ -26,6 +26,8 @@ shows it."""
 KNOWN: Final = "1h"
 """For how long rules remember that a series was there. A counter that was not counts from 0; one
 that only was not stored for less than this, as while Prometheus was down, does not."""
+LASTING: Final = "2h"
+"""A service that did not report so long ago was a job, whose end is no loss: GlueLLMBlind."""
 
 # What people filter by, as the labels are called on all four ways (docs/metrics.md).
 CLUSTER: Final = "k8s_cluster_name"

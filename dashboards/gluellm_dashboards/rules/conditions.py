@@ -17,6 +17,8 @@ from .questions import KIND_POOL, LIBRARY
 ANOMALY_TYPE: Final = label_name(semconv.ANOMALY_TYPE)
 SEAM: Final = label_name(semconv.SEAM_NAME)
 _ORIGIN: Final = (label_name(semconv.SERVER_ADDRESS), label_name(semconv.SERVER_PORT))
+_INSTANCES: Final = f'{SEAM}="pool_owner"'
+"""A seam that every library has: one series where all of them would be dozens."""
 
 
 def events(metric: Metric, own: str = "", window: str = config.RATE_WINDOW) -> str:
@@ -25,9 +27,15 @@ def events(metric: Metric, own: str = "", window: str = config.RATE_WINDOW) -> s
     No rate knows what was counted before the first sample, which is all of the incident that a
     program starts with. So a series that was not there before the window counts from 0. It is
     ``rate`` and not ``increase``, since VictoriaMetrics' takes what comes after a gap for new.
+
+    Which series it is, its process and its own attributes say. Others change while a process runs:
+    a Collector that just started does not know the pod's namespace yet.
     """
     series = now(metric, own)
-    born = f"{series} unless last_over_time({series}[{config.KNOWN}] offset {window})"
+    attributes = (*metric.attributes, *metric.opt_in_attributes)
+    same = (config.JOB, config.INSTANCE, config.VERSION, *map(label_name, attributes))
+    known = f"last_over_time({series}[{config.KNOWN}] offset {window})"
+    born = f"{series} unless on ({', '.join(same)}) {known}"
     return f"({born}) or {_grown(series, window)}"
 
 
@@ -67,6 +75,15 @@ def _state(
     return Query(name, question, (metric,), f"{operator}{by(*more)}({fresh(metric, own)})")
 
 
+def _reported_ago(name: str, ago: str) -> Query:
+    return Query(
+        name,
+        f"Did it report {ago} ago?",
+        (semconv.SEAM,),
+        f"max{by()}(last_over_time({now(semconv.SEAM, _INSTANCES)}[10m] offset {ago}))",
+    )
+
+
 REQUESTS: Final = _counted("requests_ended", "How many requests left the pool?", semconv.REQUESTS)
 REQUESTS_IN_RATES: Final = Query(
     "requests_in_rates",
@@ -104,8 +121,11 @@ ANOMALIES: Final = _counted(
 OLDEST_WAITER: Final = _state(
     "oldest_waiter", "How long has it waited?", "max", semconv.REQUEST_OLDEST_AGE, QUEUED
 )
-SHORTEST_TIMEOUT: Final = _state(
-    "shortest_timeout", "How long may a request wait?", "min", semconv.ACQUIRE_TIMEOUT
+SHORTEST_TIMEOUT: Final = Query(
+    "shortest_timeout",
+    "How long may a request wait, where it may?",
+    (semconv.ACQUIRE_TIMEOUT,),
+    f"min{by()}(({fresh(semconv.ACQUIRE_TIMEOUT)}) > 0)",
 )
 LEAKED: Final = _state("leaked", "How many connections look leaked?", "sum", semconv.LEAK_SUSPECTED)
 LIMIT: Final = _state("limit", "How many connections may there be?", "sum", semconv.CONNECTION_MAX)
@@ -125,8 +145,6 @@ SEAMS: Final = Query(
     # Not only of what still exports: an installed version does not change by that.
     f"min{by(LIBRARY, SEAM)}({now(semconv.SEAM)})",
 )
-_INSTANCES: Final = f'{SEAM}="pool_owner"'
-"""A seam that every library has: one series where all of them would be dozens."""
 REPORTING: Final = _state("reporting", "Does it report?", "max", semconv.SEAM, _INSTANCES)
 REPORTED: Final = Query(
     "reported",
@@ -134,12 +152,8 @@ REPORTED: Final = Query(
     (semconv.SEAM,),
     f"max{by()}(last_over_time({now(semconv.SEAM, _INSTANCES)}[{config.KNOWN}]))",
 )
-REPORTED_BEFORE: Final = Query(
-    "reported_before",
-    "Did it report an hour ago?",
-    (semconv.SEAM,),
-    f"max{by()}(last_over_time({now(semconv.SEAM, _INSTANCES)}[10m] offset {config.KNOWN}))",
-)
+REPORTED_BEFORE: Final = _reported_ago("reported_before", config.KNOWN)
+REPORTED_LONG_BEFORE: Final = _reported_ago("reported_long_before", config.LASTING)
 LIMIT_OF_A_POOL: Final = Query(
     "limit_of_a_pool",
     "How many connections may one pool have?",

@@ -81,7 +81,11 @@ def churn() -> str:
 
 
 def went_silent() -> str:
-    """An instance whose other series still arrive, or that still answers scrapes."""
+    """An instance whose other series still arrive, or that still answers scrapes.
+
+    Its name and its service's tell which it is, as they do in `up`: the cluster and namespace are
+    other for a while when a Collector starts, and an instance elsewhere may have the same name.
+    """
     identity = _by((config.JOB, config.INSTANCE))
     others = (
         f"max {identity} (last_over_time(target_info[{config.FRESH}])) "
@@ -89,14 +93,17 @@ def went_silent() -> str:
     )
     return (
         f"{at(config.PROCESS, conditions.REPORTED)}\n"
-        f"unless {at(config.PROCESS, conditions.REPORTING)}\n"
+        f"unless on ({config.JOB}, {config.INSTANCE}) "
+        f"{at(config.PROCESS, conditions.REPORTING)}\n"
         f"and on ({config.JOB}, {config.INSTANCE}) (\n  {others}\n)"
     )
 
 
 def all_gone() -> str:
-    """A service that reported an hour ago, and of which nothing is left."""
+    """A service that reported an hour ago, and long before, and of which nothing is left."""
     before = at(config.PROCESS, conditions.REPORTED_BEFORE)
     return (
-        f"count {_by(config.SERVICE)} ({before})\nunless {at(config.SERVICE, conditions.REPORTING)}"
+        f"count {_by(config.SERVICE)} ({before})\n"
+        f"and {at(config.SERVICE, conditions.REPORTED_LONG_BEFORE)}\n"
+        f"unless {at(config.SERVICE, conditions.REPORTING)}"
     )

@@ -22,7 +22,7 @@ from .test_promtool import PROMETHEUS, run
 Rule = dict[str, Any]
 _THRESHOLD = re.compile(r"(?<=[<>=] )\d+(?:\.\d+)?")
 _BORN = re.compile(
-    r"\((\w+(?:\{[^}]*\})?) unless last_over_time\([^)]*\)\) or (rate\([^)]*\) \* \d+)"
+    r"\((\w+(?:\{[^}]*\})?) unless on \([^)]*\) last_over_time\([^)]*\)\) or (rate\([^)]*\) \* \d+)"
 )
 
 
@@ -44,6 +44,12 @@ def mutants(rule: Rule) -> Iterator[tuple[str, Rule]]:
             {**rule, "expr": _BORN.sub(r"sum without (none) (\g<0>) + \2", expression)},
         )
         yield "every series is new", {**rule, "expr": _BORN.sub(r"\1", expression)}
+        others = re.sub(r"unless on \([^)]*\)", "unless", expression)
+        yield "a label that comes later makes it new", {**rule, "expr": others}
+        instances = expression.replace("unless on (job, instance, ", "unless on (job, ")
+        yield "one instance makes all known", {**rule, "expr": instances}
+        versions = expression.replace(" service_version,", "")
+        yield "a new version is known", {**rule, "expr": versions}
         yield "an hour's memory is short", {**rule, "expr": expression.replace("[1h]", "[5m]")}
     if "[150s]" in expression:
         yield "a state is believed for ever", {**rule, "expr": expression.replace("150s", "1h")}

@@ -19,7 +19,7 @@ from ..running import HOST, READY_WITHIN
 
 _MINUTE = 60
 _STEP = int(INTERVAL.removesuffix("s"))
-_LONGEST = 180 * _MINUTE
+_LONGEST = 220 * _MINUTE
 _BLOCK = re.compile(r"(?P<first>[\d.]+|_)(?:\+(?P<step>[\d.]+))?(?:x(?P<times>\d+))?$")
 
 # Text has no mark for the end of a series, and none for native histograms.

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 from ..case import Case
-from . import blind, connecting, holding, waiting
+from . import blind, connecting, holding, near_timeout, waiting
 
 CASES: Final[tuple[Case, ...]] = (
     *waiting.CASES,
+    *near_timeout.CASES,
     *holding.CASES,
     *connecting.CASES,
     *blind.CASES,

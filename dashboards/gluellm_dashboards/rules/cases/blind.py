@@ -13,19 +13,20 @@ from .waiting import NOTHING, answered
 _BLIND: Final = "GlueLLMBlind"
 
 
-def _seam(values: str, instance: str = "api-1", seam: str = "read") -> Series:
+def _seam(values: str, instance: str = "api-1", seam: str = "read", **labels: str) -> Series:
     own = {semconv.POOL_LIBRARY: "httpx", semconv.SEAM_NAME: seam}
-    return series(semconv.SEAM, values, own, instance=instance)
+    return series(semconv.SEAM, values, own, instance=instance, **labels)
 
 
-def _reports(values: str, instance: str = "api-1") -> Series:
+def _reports(values: str, instance: str = "api-1", **labels: str) -> Series:
     """The one series that stands for all of an instance."""
-    return _seam(values, instance, "pool_owner")
+    return _seam(values, instance, "pool_owner", **labels)
 
 
-def _exports(values: str, instance: str = "api-1") -> list[Series]:
+def _exports(values: str, instance: str = "api-1", **labels: str) -> list[Series]:
     """An instance, with what every store has of it besides."""
-    return [_reports(values, instance), other("target_info", values, instance=instance)]
+    there = other("target_info", values, instance=instance, **labels)
+    return [_reports(values, instance, **labels), there]
 
 
 def _blind(kind: str, **labels: str) -> Sequence[Firing]:
@@ -113,6 +114,24 @@ CASES: Final = (
     ),
     Case(
         _BLIND,
+        "the Collector starts again, and does not know at first whose namespace they are in",
+        [
+            *_exports("1x80 _x2 1x60", k8s_namespace_name="prod"),
+            *_exports("_x81 1x1 _x60"),
+        ],
+        {"86m": NOTHING, "92m": NOTHING, "120m": NOTHING},
+    ),
+    Case(
+        _BLIND,
+        "two clusters have an instance of one name, and one of them is gone",
+        [
+            *_exports("1x30 _x70", k8s_cluster_name="east"),
+            *_exports("1x100", k8s_cluster_name="west"),
+        ],
+        {"39m": NOTHING, "60m": NOTHING, "80m": NOTHING},
+    ),
+    Case(
+        _BLIND,
         "nothing is stored for 12 minutes",
         [*_exports("1x80 _x12 1x60"), *_exports("1x80 _x12 1x60", "api-2")],
         {"91m": NOTHING, "95m": NOTHING, "100m": NOTHING},
@@ -120,14 +139,14 @@ CASES: Final = (
     Case(
         _BLIND,
         "every instance is gone and stays so; it ends by itself",
-        [*_exports("1x90 _x120"), *_exports("1x90 _x120", "api-2")],
-        {"106m": NOTHING, "108m": _GONE, "140m": _GONE, "170m": NOTHING},
+        [*_exports("1x125 _x90"), *_exports("1x125 _x90", "api-2")],
+        {"141m": NOTHING, "143m": _GONE, "175m": _GONE, "205m": NOTHING},
     ),
     Case(
         _BLIND,
         "a job ends that ran for half an hour",
         _exports("_x10 1x30 _x100"),
-        {"60m": NOTHING, "80m": NOTHING, "110m": NOTHING},
+        {"60m": NOTHING, "80m": NOTHING, "90m": NOTHING, "105m": NOTHING, "130m": NOTHING},
     ),
     Case(
         _BLIND,

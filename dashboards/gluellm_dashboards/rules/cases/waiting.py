@@ -13,7 +13,6 @@ NOTHING: Final[tuple[Firing, ...]] = ()
 
 _STUCK: Final = "GlueLLMRequestsStuck"
 _TIMEOUTS: Final = "GlueLLMPoolTimeouts"
-_NEAR: Final = "GlueLLMWaitNearTimeout"
 
 
 def oldest(phase: str, values: str) -> Series:
@@ -21,35 +20,22 @@ def oldest(phase: str, values: str) -> Series:
     return series(semconv.REQUEST_OLDEST_AGE, values, {semconv.REQUEST_PHASE: phase})
 
 
-def pool_timeouts(values: str, instance: str = "api-1") -> Series:
+def pool_timeouts(values: str, instance: str = "api-1", **labels: str) -> Series:
     """Requests that gave up waiting."""
-    return series(semconv.TIMEOUTS, values, {semconv.TIMEOUT_KIND: "pool"}, instance=instance)
+    own = {semconv.TIMEOUT_KIND: "pool"}
+    return series(semconv.TIMEOUTS, values, own, instance=instance, **labels)
 
 
-def answered(values: str, status: str = "200", instance: str = "api-1") -> Series:
+def answered(values: str, status: str = "200", instance: str = "api-1", **labels: str) -> Series:
     """Requests with an answer."""
-    return series(semconv.REQUESTS, values, {semconv.STATUS_CODE: status}, instance=instance)
+    own = {semconv.STATUS_CODE: status}
+    return series(semconv.REQUESTS, values, own, instance=instance, **labels)
 
 
 def failed(error: str, values: str, instance: str = "api-1") -> Series:
     """Requests without one."""
     return series(semconv.REQUESTS, values, {semconv.ERROR_TYPE: error}, instance=instance)
 
-
-def _waits(*per_minute: tuple[str, float]) -> list[Series]:
-    """Buckets of the wait that grow by so many a minute, for eleven minutes."""
-    return [
-        series(semconv.ACQUIRE_DURATION, f"0+{count:g}x10", part="_bucket", le=bound)
-        for bound, count in per_minute
-    ]
-
-
-def _timeout(values: str = "10x10") -> Series:
-    return series(semconv.ACQUIRE_TIMEOUT, values)
-
-
-# 100 requests a minute, of which 5 wait for 5 to 10 s.
-_LATE: Final = _waits(("0", 90), ("2.5", 95), ("5", 95), ("10", 100), ("+Inf", 100))
 
 CASES: Final = (
     Case(
@@ -210,72 +196,65 @@ CASES: Final = (
     ),
     Case(
         _TIMEOUTS,
+        "the Collector starts again, and does not know at first whose namespace they are in",
+        [
+            pool_timeouts("50x30 _x2 50x20", k8s_namespace_name="prod"),
+            answered("900x30 _x2 900x20", k8s_namespace_name="prod"),
+            pool_timeouts("_x31 50x1 _x20"),
+            answered("_x31 900x1 _x20"),
+        ],
+        {"32m45s": NOTHING, "34m": NOTHING, "36m": NOTHING},
+    ),
+    Case(
+        _TIMEOUTS,
+        "a new version starts under its instance's name, and its first export is the incident",
+        [
+            pool_timeouts("0x30 _x20", service_version="1"),
+            answered("900x30 _x20", service_version="1"),
+            pool_timeouts("_x31 30x19", service_version="2"),
+            answered("_x31 100x19", service_version="2"),
+        ],
+        {"31m45s": NOTHING, "32m30s": FIRES},
+    ),
+    Case(
+        _TIMEOUTS,
+        "a new instance has 5 of 1 000 in its first export",
+        [
+            answered("0+10x50"),
+            pool_timeouts("_x31 5x19", "api-2"),
+            answered("_x31 995x19", instance="api-2"),
+        ],
+        {"33m": NOTHING, "35m": NOTHING, "38m": NOTHING},
+    ),
+    Case(
+        _TIMEOUTS,
+        "a new version under its instance's name has 5 of 1 000 in its first export",
+        [
+            pool_timeouts("0x30 _x20", service_version="1"),
+            answered("0x30 _x20", service_version="1"),
+            pool_timeouts("_x31 5x19", service_version="2"),
+            answered("_x31 995x19", service_version="2"),
+        ],
+        {"33m": NOTHING, "35m": NOTHING, "38m": NOTHING},
+    ),
+    Case(
+        _TIMEOUTS,
+        "series get one more label while requests give up: old ones don't hide that",
+        [
+            pool_timeouts("0x28 2 4 _x20"),
+            answered("9000+60x30 _x20"),
+            pool_timeouts("_x31 6+2x20", k8s_pod_name="api-1"),
+            answered("_x31 10860+60x20", k8s_pod_name="api-1"),
+        ],
+        {"30m": NOTHING, "34m45s": FIRES},
+    ),
+    Case(
+        _TIMEOUTS,
         "another kind of timeout is no wait for a connection",
         [
             series(semconv.TIMEOUTS, "0+20x10", {semconv.TIMEOUT_KIND: "read"}),
             failed("read_timeout", "0+20x10"),
         ],
         {"10m": NOTHING},
-    ),
-    Case(
-        _NEAR,
-        "5 of 100 wait for 5 to 10 s, and the pool timeout is 10 s",
-        [*_LATE, _timeout(), answered("0+100x10")],
-        {"2m": NOTHING, "9m": FIRES},
-    ),
-    Case(
-        _NEAR,
-        "the same from a native histogram",
-        [
-            series(
-                semconv.ACQUIRE_DURATION,
-                # Of schema 0, bucket 3 is (4, 8] and bucket 4 (8, 16].
-                "{{schema:0 count:0 sum:0 buckets:[0 0] offset:3}}"
-                "+{{schema:0 count:100 sum:900 buckets:[50 50] offset:3}}x10",
-            ),
-            _timeout(),
-            answered("0+100x10"),
-        ],
-        {"9m": FIRES},
-    ),
-    Case(
-        _NEAR,
-        "the same waits under a pool timeout of 60 s",
-        [*_LATE, _timeout("60x10"), answered("0+100x10")],
-        {"9m": NOTHING},
-    ),
-    Case(
-        _NEAR,
-        "an instance with a shorter pool timeout ended some minutes ago",
-        [
-            *_waits(("0", 90), ("2.5", 90), ("5", 100), ("+Inf", 100)),
-            _timeout(),
-            series(semconv.ACQUIRE_TIMEOUT, "1x4 _x10", instance="api-2"),
-            answered("0+100x10"),
-        ],
-        {"5m": FIRES, "8m45s": NOTHING},
-    ),
-    Case(_NEAR, "there is no pool timeout", [*_LATE, answered("0+100x10")], {"9m": NOTHING}),
-    Case(
-        _NEAR,
-        "there is no traffic, so that the quantile is no number",
-        [*_waits(("0", 0), ("10", 0), ("+Inf", 0)), _timeout(), answered("100x10")],
-        {"9m": NOTHING},
-    ),
-    Case(
-        _NEAR,
-        "5 requests a minute have no p99",
-        [*_waits(("0", 4), ("5", 4), ("10", 5), ("+Inf", 5)), _timeout(), answered("0+5x10")],
-        {"9m": NOTHING},
-    ),
-    Case(
-        _NEAR,
-        "nearly all get their connection at once",
-        [
-            *_waits(("0", 998), ("5", 998), ("10", 1000), ("+Inf", 1000)),
-            _timeout(),
-            answered("0+1000x10"),
-        ],
-        {"9m": NOTHING},
     ),
 )
