@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,10 @@ PARTS: Final = (boards, rules, kubernetes, elsewhere)
 """Each has ``files()``, by paths below `ROOT`, and ``FOLDERS``, where nothing else may lie:
 folders with all that is in them, or patterns."""
 _MOST_LINES: Final = 20
+_ADDRESS: Final = re.compile(
+    r"https?://[\w.\-\[\]:]*\w[\w.\-\[\]:]*(?:/[\w.~%!*()+,;:@&=/\-]*)?", re.ASCII
+)
+"""What a path can follow, and neither YAML, JSON nor a template takes for its own."""
 
 
 def generated(runbooks: str = config.RUNBOOK_BASE) -> dict[Path, str]:
@@ -72,12 +77,25 @@ def write(files: Mapping[Path, str], root: Path = ROOT) -> None:
         (root / path).write_text(text)
 
 
+def _address(text: str) -> str:
+    if not _ADDRESS.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no address that a file's name can follow; one is "
+            "https://wiki.example.com/gluellm"
+        )
+    return text
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when done, 1 when ``--check`` found a difference, 2 for a source that names the unknown."""
     parser = argparse.ArgumentParser(prog="gluellm_dashboards.build", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
     parser.add_argument(
-        "--runbooks", metavar="URL", default=config.RUNBOOK_BASE, help="where <AlertName>.md lies"
+        "--runbooks",
+        metavar="URL",
+        type=_address,
+        default=config.RUNBOOK_BASE,
+        help="where <AlertName>.md lies",
     )
     options = parser.parse_args(arguments)
     try:

@@ -113,3 +113,38 @@ def test_an_unknown_attribute_fails_with_the_nearest_known_name() -> None:
     """A label that the metric can't have would match nothing, for ever."""
     with pytest.raises(UnknownNameError, match=r"the nearest is 'gluellm\.request\.phase'"):
         now("gluellm.pool.request.current", {"gluellm.request.phases": "queued"})
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "wiki/runbooks",
+        "https://",
+        "https://wiki.example.com/a page",
+        "https://wiki.example.com/?page=",
+        "https://wiki.example.com/#runbooks",
+        "https://wiki.example.com/{{ .Labels }}",
+        "https://wiki.example.com/$job",
+        "https://wiki.example.com/it's",
+        "javascript://wiki.example.com/",
+    ],
+)
+def test_runbooks_at_no_address_are_refused(
+    root: Path, capsys: pytest.CaptureFixture[str], address: str
+) -> None:
+    """A path can't follow it, or a file would be broken or a template; nothing is written."""
+    file = root / "prometheus" / "alerts.yaml"
+    before = file.read_text()
+    with pytest.raises(SystemExit) as ended:
+        build.main(["--runbooks", address])
+    assert ended.value.code == 2
+    assert "https://wiki.example.com/gluellm" in capsys.readouterr().err
+    assert file.read_text() == before
+
+
+def test_runbooks_at_an_address_are_taken(root: Path) -> None:
+    """With a port and a path whose spaces are written out, and without the slash at its end."""
+    assert build.main(["--runbooks", "http://wiki.example.com:8080/on%20call/"]) == 0
+    text = (root / "prometheus" / "alerts.yaml").read_text()
+    assert "runbook_url: http://wiki.example.com:8080/on%20call/GlueLLMBlind.md" in text
