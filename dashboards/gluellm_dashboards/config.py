@@ -75,10 +75,10 @@ RESENT_MUCH: Final = 0.25
 """The share of requests that are sent again, on boards."""
 REFUSED_WARNING: Final = 0.01
 REFUSED_MUCH: Final = 0.1
-"""The share of requests that a provider refuses or fails, on boards."""
-PART_WARNING: Final = 0.1
-PART_MUCH: Final = 0.5
-"""The pool's share of the time, and the application's, on boards."""
+"""The share of requests that a provider answers with an error status, on boards."""
+FAILED_WARNING: Final = 0.01
+FAILED_MUCH: Final = 0.1
+"""The share of requests that fail in any way, on boards."""
 WAIT_REQUESTS: Final = 50
 """GlueLLMWaitNearTimeout: fewer requests within `RATE_WINDOW` have no p99 worth the name."""
 LEAK_SHARE: Final = 0.05

@@ -92,12 +92,15 @@ def lines(
     steps: Steps = (),
     most: float | None = None,
     links: Sequence[Link] = (),
-    calculations: Sequence[str] = ("lastNotNull", "max"),
+    at_least_to: float = 0,
+    calculations: Sequence[str] = ("last", "max"),
     order: Sequence[str] = (),
 ) -> Panel:
     """How values went, with a legend in a table.
 
     ``order`` is of the legends of one query, whose series else come in that of their labels.
+    ``at_least_to`` is where the axis ends at least, so that little doesn't look like much. A legend
+    says nothing of a line that has ended, instead of what it ended with.
     """
     panel = (
         timeseries.Panel()
@@ -126,7 +129,7 @@ def lines(
     if most is not None:
         panel.max(most)
     else:
-        panel.axis_soft_max(_TOP_OF_ZEROS[shown[0].signal.query.unit])
+        panel.axis_soft_max(at_least_to or _TOP_OF_ZEROS[shown[0].signal.query.unit])
     for pattern, color in (patterns or {}).items():
         panel.override_by_regexp(pattern, [_fixed(color)])
     for name, color in (colors or {}).items():
@@ -169,9 +172,9 @@ def _legend(
         return legend.placement(options.LegendPlacement.RIGHT)
     legend.placement(options.LegendPlacement.BOTTOM)
     if shown > _ROWS_BELOW:
-        return legend.display_mode(options.LegendDisplayMode.LIST).calcs(["lastNotNull"])
+        return legend.display_mode(options.LegendDisplayMode.LIST).calcs(["last"])
     # So that those are seen that are not zero.
-    return legend.sort_by("Last *").sort_desc(True)
+    return legend.sort_by("Last").sort_desc(True)
 
 
 def figure(
@@ -185,19 +188,20 @@ def figure(
     window: str = WINDOW,
     no_value: str = "no data",
     recorded: bool = False,
+    course: bool = False,
     links: Sequence[Link] = (),
 ) -> Panel:
-    """One number, as it is now."""
+    """One number, as it is now; with its ``course`` behind it where it means little alone."""
     panel = (
         stat.Panel()
         .color_mode(options.BigValueColorMode.BACKGROUND_SOLID)
-        .graph_mode(options.BigValueGraphMode.NONE)
+        .graph_mode(options.BigValueGraphMode.AREA if course else options.BigValueGraphMode.NONE)
         .text_mode(options.BigValueTextMode.VALUE)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
+        .reduce_options(common.ReduceDataOptions().calcs(["last"]).values(False))
         .thresholds(thresholds(steps))
     )
     shown = [Line(signal=signal, by=by, window=window, recorded=recorded)]
-    return common_parts(panel, title, shown, width, height, "", no_value, links, instant=True)
+    return common_parts(panel, title, shown, width, height, "", no_value, links, instant=not course)
 
 
 def bars(

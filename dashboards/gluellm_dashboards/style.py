@@ -58,8 +58,12 @@ def thresholds(steps: Steps) -> build.ThresholdsConfig:
 
 
 def by_status() -> Mapping[str, str]:
-    """Patterns of what requests end with, and their colours: what is well, refused, and failed.
+    """Patterns of statuses, HTTP's and gRPC's, and their colours.
 
     Between slashes, since Grafana takes a bare one to be of the whole name.
     """
-    return {r"/^(2\d\d|OK)\b/": GREEN, r"/^429\b/": ORANGE, r"/^5\d\d\b/": RED}
+    return {
+        r"/^(2\d\d|OK)\b/": GREEN,
+        r"/^4\d\d\b/": ORANGE,
+        r"/^(5\d\d|(?!OK\b)[A-Z_]+)\b/": RED,
+    }

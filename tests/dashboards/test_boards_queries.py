@@ -34,7 +34,7 @@ STORED = {
 MADE = {one.name for one in RECORDED}
 KNOWN_TO_BOTH = {
     "rate", "increase", "deriv", "last_over_time", "histogram_quantile", "clamp_min", "ceil",
-    "sqrt", "round",
+    "sqrt", "round", "max_over_time",
 }  # fmt: skip
 """Functions that Prometheus and VictoriaMetrics have and answer alike."""
 EACH = pytest.mark.parametrize(

@@ -137,6 +137,7 @@ def _trust() -> list[Panel]:
             [(config.LAG_WARNING, ORANGE)],
             width=16,
             height=9,
+            at_least_to=shared.LAG_SEEN,
             no_value="No async pool seen, or the recording rules are not loaded.",
         ),
         _top(
@@ -159,6 +160,7 @@ def _top(
     *,
     width: int = 8,
     height: int | None = None,
+    at_least_to: float = 0,
     no_value: str = NEEDS_RULES,
 ) -> Panel:
     return lines(
@@ -166,6 +168,7 @@ def _top(
         [Line(signal=signal, legend=_LEGEND, by=_INSTANCE, recorded=True, top=_TOP)],
         width=width,
         height=height,
+        at_least_to=at_least_to,
         steps=steps,
         description=f"The {_TOP} highest. {signal.tells}",
         no_value=no_value,

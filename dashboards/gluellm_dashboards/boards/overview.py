@@ -19,13 +19,14 @@ _LEGEND = f"{{{{{PROVIDER}}}}} / {{{{{POOL}}}}}"
 _READING = f"""\
 1. **Event loop lag above {config.LAG_WARNING:g} s?** Find what blocks the loop first: no other \
 verdict holds while it does.
-2. **Somebody waits?** See *Where does the time go*: warm over a steady blue is a pool that is too \
-small; more blue per request is a slow provider; purple that never drains is responses that \
-nobody reads.
-3. **Which pool?** The worst is on top of the table. Its name leads to *why is this pool slow*, \
-its provider to *is it them or us*.
-4. **Nobody waits, and calls fail?** The second line of figures says how; those with an alert lead \
-to its runbook.
+2. **Calls fail, or are sent again?** The second line of figures says how, also when people wait: \
+look there before you enlarge a pool. Those with an alert lead to its runbook.
+3. **Somebody waits?** See *Where does the time go*. Purple that never drains is responses that \
+nobody reads. Warm: read *How long does a provider take for a request* beside it. As long as ever \
+is a pool too small, or a burst; longer is a slow provider, and the queue its consequence.
+4. **Which pool?** The worst is on top of the table. Its name leads to *why is this pool slow*, \
+its provider to *is it them or us*. Only some instances wait, or limits differ: see the fleet.
+5. **All green?** It is not the pools: look before and behind the LLM calls.
 """
 
 
@@ -36,9 +37,9 @@ def board() -> Board:
         title="GlueLLM pools: overview",
         question="Is any pool hurting, and which?",
         rows=[
-            Row("", [words("How to read this board", _READING, height=4), *_status()]),
+            Row("", [words("How to read this board", _READING, height=5), *_status()]),
             Row("Whose fault is the waiting?", _time()),
-            Row("How full, and how long is the wait?", _waiting()),
+            Row("How full, how long is the wait, and for how many?", _waiting()),
             Row("Which pool?", [pools_table()]),
             Row("Can these numbers be trusted?", _trust()),
         ],
@@ -48,20 +49,33 @@ def board() -> Board:
 def _status() -> list[Panel]:
     """What has to be well, in two lines: who waits, and why calls fail."""
     return [
-        shared.queued_now(width=4, height=3),
-        shared.oldest_waiter(width=4, height=3),
-        _counted(
-            "Pool timeouts", paging.POOL_TIMEOUTS, config.TIMEOUT_COUNT, "GlueLLMPoolTimeouts"
+        _figure("Requests", requests.REQUESTS, [(0, "blue")], width=3),
+        _figure(
+            "Failed",
+            requests.FAILED_SHARE,
+            [(0, GREEN), (config.FAILED_WARNING, ORANGE), (config.FAILED_MUCH, RED)],
+            width=3,
+            no_value=shared.NO_REQUEST,
         ),
-        shared.suspected_leaks(width=4, height=3),
+        shared.queued_now(height=3),
+        shared.oldest_waiter(height=3),
+        _counted(
+            "Pool timeouts",
+            paging.POOL_TIMEOUTS,
+            config.TIMEOUT_COUNT,
+            "GlueLLMPoolTimeouts",
+            width=3,
+        ),
+        shared.suspected_leaks(height=3),
         _figure(
             "Orphaned streams",
             streams.ORPHANED,
             [(0, GREEN), (1, ORANGE), (config.ORPHANED_COUNT, RED)],
             "GlueLLMHttp2StreamsOrphaned",
+            width=3,
             no_value="no HTTP/2 seen",
         ),
-        shared.event_loop_lag(width=4, height=3),
+        shared.event_loop_lag(height=3),
         _counted(
             "Connect failures",
             paging.CONNECT_FAILURES,
@@ -74,12 +88,7 @@ def _status() -> list[Panel]:
             config.REUSE_FAILURE_COUNT,
             "GlueLLMReuseFailures",
         ),
-        _figure(
-            "Provider refuses",
-            requests.REFUSED_SHARE,
-            [(0, GREEN), (config.REFUSED_WARNING, ORANGE), (config.REFUSED_MUCH, RED)],
-            no_value=shared.NO_REQUEST,
-        ),
+        shared.error_statuses(width=4, height=3),
         _figure(
             "Sent again",
             requests.RESEND_SHARE,
@@ -98,9 +107,9 @@ def _status() -> list[Panel]:
     ]
 
 
-def _counted(title: str, signal: Signal, much: int, alert: str) -> Panel:
+def _counted(title: str, signal: Signal, much: int, alert: str, *, width: int = 4) -> Panel:
     steps = [(0, GREEN), (0.5, ORANGE), (much, RED)]
-    return _figure(title, signal, steps, alert, window=config.RATE_WINDOW)
+    return _figure(title, signal, steps, alert, width=width, window=config.RATE_WINDOW)
 
 
 def _figure(
@@ -109,6 +118,7 @@ def _figure(
     steps: Steps,
     alert: str = "",
     *,
+    width: int = 4,
     window: str = WINDOW,
     no_value: str = "no data",
 ) -> Panel:
@@ -116,7 +126,7 @@ def _figure(
         title,
         signal,
         steps,
-        width=4,
+        width=width,
         height=3,
         window=window,
         no_value=no_value,
@@ -135,7 +145,7 @@ def _time() -> list[Panel]:
             most=1,
             colors=PHASE_COLORS,
             no_value=shared.NO_REQUESTS,
-            calculations=("mean", "lastNotNull"),
+            calculations=("mean", "last"),
         ),
         lines(
             "How long does a provider take for a request?",
@@ -167,6 +177,7 @@ def _waiting() -> list[Panel]:
             "Occupancy of each provider",
             [Line(signal=connections.OCCUPANCY, legend=f"{{{{{PROVIDER}}}}}", by=(PROVIDER,))],
             [(0, GREEN), (config.OCCUPANCY_WARNING, ORANGE), (config.OCCUPANCY_FULL, RED)],
+            width=6,
             height=9,
             most=1,
             no_value="No pool with a limit has reported. Run gluellm-pools verify.",
@@ -179,7 +190,7 @@ def _waiting() -> list[Panel]:
                 Line(signal=waiting.WAIT_P95, legend="p95", by=()),
                 Line(signal=waiting.WAIT_P99, legend="p99", by=()),
             ],
-            width=8,
+            width=6,
             height=9,
             steps=[(config.STUCK_AFTER, RED)],
             no_value=shared.NO_REQUESTS,
@@ -189,10 +200,20 @@ def _waiting() -> list[Panel]:
         lines(
             "How long has the oldest waited?",
             [Line(signal=waiting.OLDEST_WAITER, legend=_LEGEND)],
-            width=8,
+            width=6,
             height=9,
             steps=[(config.STUCK_AFTER, RED)],
             links=_to_both(),
+        ),
+        lines(
+            "How many requests are there?",
+            [Line(signal=requests.REQUESTS, legend=f"{{{{{PROVIDER}}}}}", by=(PROVIDER,))],
+            width=6,
+            height=9,
+            no_value=shared.NO_REQUESTS,
+            description=f"{requests.REQUESTS.tells} A rise is load, or calls that are sent again; "
+            "a fall while people wait is a pool that lets nobody through.",
+            links=[_to_provider()],
         ),
     ]
 
@@ -204,6 +225,7 @@ def _trust() -> list[Panel]:
             [Line(signal=process.EVENT_LOOP_LAG, legend="{{job}}", by=(config.JOB,))],
             width=8,
             steps=[(config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)],
+            at_least_to=shared.LAG_SEEN,
             no_value="No async pool seen, or no data.",
             links=[links.to_runbook("GlueLLMEventLoopBlocked")],
         ),

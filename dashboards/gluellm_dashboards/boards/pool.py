@@ -122,11 +122,11 @@ def _size() -> list[Panel]:
             [
                 Line(signal=sizing.SIZE, legend="size wanted", by=shared.ALL),
                 Line(signal=sizing.CONCURRENCY, legend="in use without a limit", by=shared.ALL),
-                Line(signal=connections.LIMIT, legend="limit per pool", by=shared.ALL),
-                # Of a version that was deployed with another one, as long as both are there.
-                Line(signal=connections.LOWEST_LIMIT, legend="lowest limit", by=shared.ALL),
+                # Differs while a version with another one is deployed.
+                Line(signal=connections.LIMIT, legend="highest limit", by=shared.ALL),
+                Line(signal=connections.LOWEST_LIMIT, legend="limit per pool", by=shared.ALL),
             ],
-            colors={"limit per pool": "red", "lowest limit": "red", "size wanted": "orange"},
+            colors={"limit per pool": "red", "highest limit": "purple", "size wanted": "orange"},
             width=12,
             description=sizing.SIZE.tells,
             no_value=shared.NO_REQUESTS,

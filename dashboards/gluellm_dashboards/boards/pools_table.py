@@ -40,7 +40,7 @@ def pools_table() -> Panel:
                     (config.OCCUPANCY_FULL, RED),
                 ],
             ),
-            Column(title="Peak", signal=connections.PEAK_ACTIVE),
+            Column(title="Peak", signal=connections.HIGHEST_PEAK),
             Column(title="Limit", signal=connections.LOWEST_LIMIT),
             Column(
                 title="Wait p95",
@@ -67,7 +67,11 @@ def pools_table() -> Panel:
                 window=config.RATE_WINDOW,
                 steps=[(0, GREEN), (0.5, ORANGE), (config.REUSE_FAILURE_COUNT, RED)],
             ),
-            Column(title="Reused", signal=connections.REUSE_SHARE),
+            Column(
+                title="Failed",
+                signal=requests.FAILED_SHARE,
+                steps=[(0, GREEN), (config.FAILED_WARNING, ORANGE), (config.FAILED_MUCH, RED)],
+            ),
             Column(title="Requests", signal=requests.REQUESTS, decimals=2),
             Column(
                 title="Resent",
@@ -82,11 +86,12 @@ def pools_table() -> Panel:
             ),
         ],
         description="Everything that matters of each pool, now; the longest wait on top. Full is "
-        "the occupancy, peak the most in use at once, limit and timeout are those of a single "
-        "pool. Timed-out waits, failures to connect, and reused connections that "
-        "were dropped are those of the last 5 minutes; churn is pools for a request. A dash is no "
-        "data: a pool without a limit has no occupancy, and a timeout can be unset. Click a "
-        "pool or a provider to see more of it.",
+        "the occupancy, peak the most in use at once in one process, limit the lowest of a single "
+        "pool: where they differ, see the fleet. Failed is the share of requests that ended in an "
+        "error or in a status from 400 on. Timed-out waits, failures to connect, and reused "
+        "connections that were dropped are those of the last 5 minutes; churn is pools for a "
+        "request. A dash is no data: a pool without a limit has no occupancy, and a timeout can be "
+        "unset. Click a pool or a provider to see more of it.",
         links={
             "Pool": [
                 links.to_board(

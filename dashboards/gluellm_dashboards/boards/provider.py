@@ -10,13 +10,14 @@ from . import shared
 from .board import Board, Row
 
 _READING = f"""\
-**Them**: the provider's time per request rises, 5xx or 429 come, reads time out. **The way \
-there**: connect failures, DNS, TLS. **Us**: the pool's time per request rises while the \
-provider's is as always, or responses wait to be read. While an event loop lags by more than \
-{config.LAG_WARNING:g} s it is us, and nothing else can be told.
+**Them**: the provider's time per request rises, 5xx or 429 come, reads time out: a queue is then \
+the consequence. **The way there**: connect failures, DNS, TLS. **Us**: the pool's time per \
+request rises while the provider's is as always and it answers well, or responses wait to be read. \
+While an event loop lags by more than {config.LAG_WARNING:g} s it is us, and nothing else can be \
+told.
 """
 _PARTS = {"provider": "#1f60c4", "pool": "#c4162a", "application": "#a352cc"}
-_PART = [(0, GREEN), (config.PART_WARNING, ORANGE), (config.PART_MUCH, RED)]
+_NEUTRAL = [(0, "blue")]
 _ORIGIN = "server_address"
 
 
@@ -39,30 +40,14 @@ def board() -> Board:
 def _status() -> list[Panel]:
     return [
         figure(
-            "Pool's share",
-            requests.SHARE_OF_POOL,
-            _PART,
-            no_value=shared.NO_REQUEST,
-        ),
-        figure(
-            "Provider's",
-            requests.SHARE_OF_PROVIDER,
-            [(0, "blue")],
-            no_value=shared.NO_REQUEST,
-        ),
-        figure(
-            "Application's",
-            requests.SHARE_OF_APPLICATION,
-            _PART,
-            no_value=shared.NO_REQUEST,
-        ),
-        figure(
-            "Provider's time",
+            "Time per request",
             requests.TIME_AT_PROVIDER,
-            [(0, "blue")],
+            _NEUTRAL,
+            width=6,  # In less there is no room for a course.
+            course=True,
             no_value=shared.NO_REQUEST,
         ),
-        figure("Requests", requests.REQUESTS, [(0, "blue")]),
+        shared.error_statuses(),
         figure(
             "Sent again",
             requests.RESEND_SHARE,
@@ -75,6 +60,13 @@ def _status() -> list[Panel]:
             [(0, GREEN), (0.5, ORANGE), (config.CONNECT_FAILURE_COUNT, RED)],
             window=config.RATE_WINDOW,
             links=[links.to_runbook("GlueLLMConnectFailures")],
+        ),
+        *(
+            figure(title, signal, _NEUTRAL, no_value=shared.NO_REQUEST)
+            for title, signal in (
+                ("Pool's share", requests.SHARE_OF_POOL),
+                ("Application's share", requests.SHARE_OF_APPLICATION),
+            )
         ),
         shared.event_loop_lag(),
     ]
@@ -93,7 +85,7 @@ def _time() -> list[Panel]:
             most=1,
             colors=_PARTS,
             no_value=shared.NO_REQUESTS,
-            calculations=("mean", "lastNotNull"),
+            calculations=("mean", "last"),
         ),
         lines(
             "How much time does each take for a request?",
@@ -104,7 +96,7 @@ def _time() -> list[Panel]:
             ],
             colors=_PARTS,
             no_value=shared.NO_REQUESTS,
-            calculations=("mean", "lastNotNull", "max"),
+            calculations=("mean", "last", "max"),
         ),
         lines(
             "In which phase is time spent?",
@@ -113,7 +105,7 @@ def _time() -> list[Panel]:
             most=1,
             colors=PHASE_COLORS,
             no_value=shared.NO_REQUESTS,
-            calculations=("mean", "lastNotNull"),
+            calculations=("mean", "last"),
         ),
         lines(
             "How long do requests hold a connection?",
@@ -132,9 +124,8 @@ def _answers() -> list[Panel]:
             "Which status do they answer with?",
             [
                 Line(
-                    signal=requests.REQUESTS_BY_STATUS,
-                    legend="{{http_response_status_code}}{{rpc_response_status_code}} "
-                    "{{error_type}}",
+                    signal=requests.STATUSES,
+                    legend="{{http_response_status_code}}{{rpc_response_status_code}}",
                     by=shared.ALL,
                 )
             ],
@@ -155,7 +146,7 @@ def _answers() -> list[Panel]:
 
 def _reach() -> list[Panel]:
     return [
-        shared.why_connecting_fails(width=8),
+        shared.why_connecting_fails(width=8, legend=f"{{{{{_ORIGIN}}}}}", by=(_ORIGIN,)),
         shared.how_long_connecting_takes(width=8),
         shared.do_reused_connections_fail(width=8),
     ]

@@ -19,6 +19,9 @@ NOT_GRPC = "No data, or a pool that does not show it (gRPC)."
 ONLY_FULL = 'No data: this is recorded with metrics="full" only.'
 WAIT: Steps = [(0, GREEN), (config.WAIT_WARNING, ORANGE), (config.STUCK_AFTER, RED)]
 LAG: Steps = [(0, GREEN), (config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)]
+LAG_SEEN = 1.25 * config.LAG_WARNING
+"""Where an axis of lag ends at least, so that the threshold is on it."""
+ERROR_STATUSES: Steps = [(0, GREEN), (config.REFUSED_WARNING, ORANGE), (config.REFUSED_MUCH, RED)]
 RESENT: Steps = [(0, GREEN), (config.RESENT_WARNING, ORANGE), (config.RESENT_MUCH, RED)]
 
 
@@ -40,6 +43,18 @@ def oldest_waiter(*, width: int = 3, height: int = 4) -> Panel:
     )
 
 
+def error_statuses(*, width: int = 3, height: int = 4) -> Panel:
+    """Whether a provider answers, and refuses or fails."""
+    return figure(
+        "Error statuses",
+        requests.ERROR_STATUS_SHARE,
+        ERROR_STATUSES,
+        width=width,
+        height=height,
+        no_value=NO_REQUEST,
+    )
+
+
 def suspected_leaks(*, width: int = 3, height: int = 4) -> Panel:
     """How many connections nobody gives back."""
     return figure(
@@ -56,20 +71,22 @@ def event_loop_lag(*, width: int = 3, height: int = 4) -> Panel:
     """Whether any verdict holds."""
     return figure(
         "Event loop lag",
-        process.EVENT_LOOP_LAG,
+        process.WORST_LAG,
         LAG,
         width=width,
         height=height,
+        window=config.RATE_WINDOW,
         no_value="none seen",
         links=[links.to_runbook("GlueLLMEventLoopBlocked")],
     )
 
 
-def why_connecting_fails(*, width: int) -> Panel:
-    """By kind."""
+def why_connecting_fails(*, width: int, legend: str = "", by: tuple[str, ...] = ALL) -> Panel:
+    """By kind, and by what else is asked for, which the legend names in front."""
+    signal = connections.CONNECT_FAILURES_BY_KIND
     return lines(
         "Why does connecting fail?",
-        [Line(signal=connections.CONNECT_FAILURES_BY_KIND, legend="{{error_type}}", by=ALL)],
+        [Line(signal=signal, legend=f"{legend} {{{{error_type}}}}".strip(), by=by)],
         width=width,
         links=[links.to_runbook("GlueLLMConnectFailures")],
     )

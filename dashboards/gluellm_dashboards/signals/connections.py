@@ -66,7 +66,7 @@ LOWEST_LIMIT = signal(
     "lowest_limit",
     "How few connections may one pool have?",
     f"min{by()}({now('gluellm.pool.connection.max')} / ({now('gluellm.pool.live')} > 0))",
-    "The limit of a single pool, of the smallest where they differ.",
+    "The limit of a single pool, the lowest where instances differ: the fleet's board says which.",
     of=["gluellm.pool.connection.max", "gluellm.pool.live"],
     lowest=True,
 )
@@ -76,6 +76,13 @@ PEAK_ACTIVE = signal(
     f"sum{by()}({now('gluellm.pool.peak.active')})",
     "The most at one moment since the last export. At the limit while the line of those in use is "
     "below it: short bursts fill the pool.",
+    of=["gluellm.pool.peak.active"],
+)
+HIGHEST_PEAK = signal(
+    "highest_peak",
+    "How many connections of one process were in use at once, at the worst moment?",
+    f"max{by()}({now('gluellm.pool.peak.active')})",
+    "The most at one moment since the last export, of the busiest process.",
     of=["gluellm.pool.peak.active"],
 )
 OPENED = essential(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..config import PROCESS
-from .signal import by, by_labels, essential, now, rate, signal
+from .signal import by, by_labels, essential, now, over, rate, signal
 
 _SEAM = "gluellm.instrumentation.seam"
 _INSTANCES = {"gluellm.seam": "pool_owner"}
@@ -14,6 +14,17 @@ EVENT_LOOP_LAG = essential(
     "How late timers are: something blocks the event loop. While it is above 0.2 s waiting says "
     "nothing about pool or provider, since a blocked loop makes both look slow. Find the blocking "
     "call first.",
+)
+WORST_LAG = signal(
+    "worst_lag",
+    "How late were event loops in the last minutes?",
+    f"max{by()}({over('max_over_time', 'gluellm.event_loop.lag.peak')})",
+    "The highest of the last 5 minutes: how late timers were, since something blocked the event "
+    "loop. Above 0.2 s waiting says nothing about pool or provider, since a blocked loop makes "
+    "both look slow. Find the blocking call first.",
+    of=["gluellm.event_loop.lag.peak"],
+    unit="s",
+    by=(),
 )
 SEAMS = essential(
     "seams",

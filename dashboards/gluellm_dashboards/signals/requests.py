@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..naming import label, metric
 from .connections import CONNECTED
-from .signal import Signal, by, essential, now, quantile, rate, signal
+from .signal import Own, Signal, by, essential, now, quantile, rate, signal
 from .waiting import POOLS_PART
 
 PROVIDERS_PART = {"gluellm.request.phase": "awaiting_response|reading"}
@@ -28,14 +28,20 @@ def _share(name: str, question: str, part: dict[str, str], tells: str) -> Signal
     )
 
 
-def _share_beside(name: str, question: str, others: dict[str, str], tells: str) -> Signal:
-    """The share of the requests that are not these others: 0 also where there is none yet."""
+def _share_beside(
+    name: str, question: str, others: Own, tells: str, *, among: Own | None = None
+) -> Signal:
+    """The share of the requests that are not these others: 0 also where there is none yet.
+
+    And all also where there are no others yet, as when nothing went well since the start.
+    """
     requests = "gluellm.pool.requests"
+    total = f"sum{by()}({rate(requests, among)})"
+    rest = f"sum{by()}({rate(requests, {**(among or {}), **others})})"
     return signal(
         name,
         question,
-        f"clamp_min(1 - sum{by()}({rate(requests, others)}) / "
-        f"(sum{by()}({rate(requests)}) > 0), 0)",
+        f"clamp_min(1 - ({rest} or 0 * {total}) / ({total} > 0), 0)",
         tells,
         of=[requests],
         unit="ratio",
@@ -46,15 +52,17 @@ SHARE_OF_POOL = _share(
     "share_of_pool",
     "Which share of the time is the pool's?",
     POOLS_PART,
-    "Queued, connecting, or waiting for a stream. While it is high and the provider's time per "
-    "request is as always, the pool is too small or its connections are held.",
+    "Queued, connecting, or waiting for a stream. High is no verdict: a queue is often the "
+    "consequence of a provider that is slow, or refuses, so that calls are sent again. Where the "
+    "provider's time per request is as always and it answers well, the pool is too small or its "
+    "connections are held.",
 )
 SHARE_OF_PROVIDER = _share(
     "share_of_provider",
     "Which share of the time is the provider's?",
     PROVIDERS_PART,
-    "Waiting for the head of a response, or reading its body. High is healthy: that is the work. "
-    "Whether it is slow says the time per request.",
+    "Waiting for the head of a response, or reading its body. High is healthy, that is the work, "
+    "and low says nothing for the provider. Whether it is slow says the time per request.",
 )
 SHARE_OF_APPLICATION = _share(
     "share_of_application",
@@ -66,8 +74,10 @@ SHARE_OF_APPLICATION = _share(
 _COLORS = (
     "Warm colours are the pool's part: `queued`, `connecting`, `stream_queued`. Blue is the "
     "provider's: `awaiting_response`, `reading`. Purple is the application's: `unread`. Blue all "
-    "over is healthy. Warm over a blue that takes as long as ever: the pool is too small. Purple "
-    "that never drains: responses are held and nobody reads them."
+    "over is healthy. Shares don't tell how long anything takes: where it is warm, see how long a "
+    "provider takes for a request. As long as ever: the pool is too small, or there is a burst. "
+    "Longer: the provider is slow, and the queue is what follows. Purple that never drains: "
+    "responses are held and nobody reads them."
 )
 
 
@@ -153,15 +163,42 @@ RESEND_SHARE = _share_beside(
     "A further request of the same call: a retry of the SDK's. Retries multiply the load on a pool "
     "and on a provider that has trouble already. Above some percent look at the statuses.",
 )
-REFUSED_SHARE = _share_beside(
-    "refused_share",
-    "Which share of requests does the provider refuse, or fail?",
+ERROR_STATUS_SHARE = _share_beside(
+    "error_status_share",
+    "Which share of requests is answered with an error status?",
     {
-        "http.response.status_code": "!429|5..",
-        "rpc.response.status_code": "!RESOURCE_EXHAUSTED|UNAVAILABLE|INTERNAL",
+        "http.response.status_code": "!4..|5..",
+        "rpc.response.status_code": "|OK|CANCELLED|DEADLINE_EXCEEDED",
     },
-    "Answered with 429 or 5xx, or what gRPC has for these. 429 is the provider's limit on you: "
-    "send less, or ask for more. 5xx is the provider's trouble.",
+    "Of the requests that had a connection, those answered with a status from 400 on, or with what "
+    "gRPC has for these. 429 is the provider's limit on you: send less, or ask for more. 5xx is "
+    "the provider's trouble, another 4xx the application's. A larger pool helps none of these.",
+    among=CONNECTED,
+)
+FAILED_SHARE = _share_beside(
+    "failed_share",
+    "Which share of requests fails?",
+    {
+        "error.type": "",
+        "http.response.status_code": "!4..|5..",
+        "rpc.response.status_code": "|OK",
+    },
+    "Requests that ended in an error of any kind, or in a status from 400 on: those cancelled "
+    "count, and each that is sent again counts by itself. The second line of figures says how they "
+    "fail.",
+)
+STATUSES = signal(
+    "statuses",
+    "How many requests are answered, with which status?",
+    " or ".join(
+        f"sum{by('gluellm.pool.requests', 'http.response.status_code', 'rpc.response.status_code')}"
+        f"({rate('gluellm.pool.requests', {status: '!'})})"
+        for status in ("http.response.status_code", "rpc.response.status_code")
+    ),
+    "A 429 is the provider's limit on you; 5xx is the provider's trouble. What got no status is "
+    "in the panel beside this one.",
+    of=["gluellm.pool.requests"],
+    unit="/s",
 )
 ACTIVE_REQUESTS = signal(
     "active_requests",

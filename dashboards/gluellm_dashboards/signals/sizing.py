@@ -4,7 +4,9 @@
 number of requests that hold a connection is the growth of their time, which also counts requests
 that are still running. Two readings of a queue, as there: one that grows is callers that come
 whatever happens, so the pool has to serve what arrives; one that stays is a fixed number of
-callers, so the pool has to hold what is in it.
+callers, so the pool has to hold what is in it. But a queue that stays because requests give up
+waiting is the pool timeout's doing: its length is arrivals times the timeout, so it is read as the
+first kind. What is sent again for that is the same demand once more, and is no arrival.
 """
 
 from __future__ import annotations
@@ -29,12 +31,15 @@ _EACH = by_labels(*PROCESS, *POOL)
 _HOLDING = f"sum{_EACH}({rate(_TIME, {_PHASE: 'connecting|awaiting_response|reading'})})"
 _IN_POOL = f"sum{_EACH}({rate(_TIME, {_PHASE: '!unread'})})"
 _LEAVING = f"sum{_EACH}({rate(_REQUESTS)})"
+_CALLED = f"sum{_EACH}({rate(_REQUESTS, {'gluellm.request.resend': '!true'})})"
+_GIVING_UP = f"sum{_EACH}({rate(_REQUESTS, {'error.type': 'pool_timeout'})})"
 _SERVED = f"(sum{_EACH}({rate(_REQUESTS, {'error.type': '!pool_timeout'})}) > 0)"
 _GROWTH = f"sum{_EACH}({over('deriv', _CURRENT, {_PHASE: 'queued'})})"
-_OFFERED = f"{_HOLDING} * ({_LEAVING} + clamp_min({_GROWTH}, 0)) / {_SERVED}"
+# Never below what holds one, where more is served than called: what is refused and sent again.
+_OFFERED = f"{_HOLDING} * clamp_min(({_CALLED} + clamp_min({_GROWTH}, 0)) / {_SERVED}, 1)"
 _LAW = (
-    f"(({_OFFERED}) > {_IN_POOL} or ({_IN_POOL} unless {_GROWTH} > {_GROWS} * {_LEAVING}) "
-    f"or {_OFFERED} or {_IN_POOL})"
+    f"(({_OFFERED}) > {_IN_POOL} or ({_IN_POOL} unless ({_GROWTH} > {_GROWS} * {_LEAVING} or "
+    f"{_GIVING_UP} > 0)) or {_OFFERED} or {_HOLDING})"
 )
 _OF_ONE_POOL = f"{_LAW} / (sum{_EACH}({now(_LIVE)}) > 0)"
 
@@ -54,7 +59,9 @@ SIZE = signal(
     "Little's law for one pool of the busiest process: arrivals times the time that each holds a "
     "connection, and on top what suffices 99 % of the time with arrivals that are independent of "
     "each other (normal approximation, L + 2.33 √L). Above the limit for longer than a burst: "
-    "raise the limit, or send fewer requests. Approximate: a queue counts as growing above 10 % of "
+    "raise the limit, or send fewer requests. But not while the provider is slow or refuses: then "
+    "it asks for places for requests that hang, or that are sent again. Where requests give up "
+    "waiting it is the least that is wanted. Approximate: a queue counts as growing above 10 % of "
     "what leaves; responses that nobody reads are left out, as a leak is no demand; with HTTP/2 "
     "read it as streams, not as connections. It needs a window of data, and while the event loop "
     "lags it is too high.",

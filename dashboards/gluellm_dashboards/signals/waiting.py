@@ -21,7 +21,9 @@ QUEUED_NOW = essential(
 WAIT_P95 = essential(
     "wait_p95",
     "95 of 100 requests got their connection within this time; an immediate one counts as 0. A "
-    "wait that is not over yet is not in it: see the oldest waiter.",
+    "wait that is not over yet is not in it: see the oldest waiter. It is estimated within a "
+    "bucket of the histogram (10 to 30 s, 30 to 60 s), so it can lie above the pool timeout, and "
+    "then it means: near it.",
 )
 WAIT_P50 = signal(
     "wait_p50",

@@ -32,23 +32,62 @@ def test_all_sent_again_is_all(tmp_path: Path) -> None:
     check(tmp_path, written, requests.RESEND_SHARE, "10m", {"{}": 1})
 
 
-def test_what_the_provider_refuses_is_429_5xx_and_what_grpc_has_for_them(tmp_path: Path) -> None:
-    """A 404 is an answer, and a pool timeout is none of the provider's."""
+def test_error_statuses_are_a_share_of_what_had_a_connection(tmp_path: Path) -> None:
+    """What gave up waiting, or could not connect, was never answered."""
     written = [
         ended(4, http_response_status_code="200"),
         ended(1, http_response_status_code="404"),
-        ended(1, error_type="pool_timeout"),
+        ended(20, error_type="pool_timeout"),
+        ended(9, error_type="connection_error"),
         ended(1, http_response_status_code="429"),
         ended(2, http_response_status_code="503"),
         ended(1, rpc_response_status_code="RESOURCE_EXHAUSTED"),
+        ended(1, rpc_response_status_code="OK"),
     ]
-    check(tmp_path, written, requests.REFUSED_SHARE, "10m", {"{}": 0.4})
+    check(tmp_path, written, requests.ERROR_STATUS_SHARE, "10m", {"{}": 0.5})
+
+
+def test_what_fails_is_any_error_and_any_error_status(tmp_path: Path) -> None:
+    """Whether it had a connection or not, and each that is sent again by itself."""
+    written = [
+        ended(4, http_response_status_code="200"),
+        ended(1, rpc_response_status_code="OK"),
+        ended(1, http_response_status_code="404"),
+        ended(1, http_response_status_code="200", error_type="read_error"),
+        ended(1, error_type="pool_timeout"),
+        ended(1, error_type="pool_timeout", gluellm_request_resend="true"),
+        ended(1, rpc_response_status_code="UNAVAILABLE"),
+    ]
+    check(tmp_path, written, requests.FAILED_SHARE, "10m", {"{}": 0.5})
+
+
+def test_all_fail_where_nothing_went_well_since_the_start(tmp_path: Path) -> None:
+    """A provider that is down when a process starts: there is no series of what went well."""
+    written = [ended(3, error_type="connection_error"), ended(1, http_response_status_code="503")]
+    check(tmp_path, written, requests.FAILED_SHARE, "10m", {"{}": 1})
+    check(tmp_path, written, requests.ERROR_STATUS_SHARE, "10m", {"{}": 1})
+
+
+def test_statuses_are_what_was_answered(tmp_path: Path) -> None:
+    """HTTP's and gRPC's beside each other, and nothing that got none."""
+    written = [
+        ended(4, http_response_status_code="200"),
+        ended(1, rpc_response_status_code="OK"),
+        ended(2, error_type="pool_timeout"),
+    ]
+    found = {'{http_response_status_code="200"}': 4.0, '{rpc_response_status_code="OK"}': 1.0}
+    check(tmp_path, written, requests.STATUSES, "10m", found)
 
 
 def test_without_requests_there_is_no_share(tmp_path: Path) -> None:
     """No data, which a panel says in words, and not 0."""
     written = [ended(0), series("gluellm_pool_opened_total", POOL, "1+0x20")]
-    for signal in (requests.RESEND_SHARE, requests.REFUSED_SHARE, pools.CHURN):
+    for signal in (
+        requests.RESEND_SHARE,
+        requests.ERROR_STATUS_SHARE,
+        requests.FAILED_SHARE,
+        pools.CHURN,
+    ):
         check(tmp_path, written, signal, "10m", {})
 
 

@@ -24,12 +24,14 @@ def pool(
     growth: float = 0,
     served: float,
     timed_out: float = 0,
+    sent_again: float = 0,
     pools: int = 1,
     labels: Mapping[str, str] = POOL,
 ) -> list[dict[str, str]]:
     """A pool in a steady state: mean numbers of requests per phase, and rates per second.
 
-    ``growth`` is by how much the queue grows a second, from ``queued`` on.
+    ``growth`` is by how much the queue grows a second, from ``queued`` on; ``sent_again`` are
+    further ones that timed out, as calls that had before.
     """
     phases = {"awaiting_response": holding, "queued": queued, "unread": unread}
     time = "gluellm_pool_request_time_seconds_total"
@@ -37,10 +39,15 @@ def pool(
         series(time, {**labels, "gluellm_request_phase": phase}, _line(0, number * 60))
         for phase, number in phases.items()
     ]
-    ended = {"http_response_status_code": "200"}, {"error_type": "pool_timeout"}
+    ended = (
+        {"http_response_status_code": "200"},
+        {"error_type": "pool_timeout"},
+        {"error_type": "pool_timeout", "gluellm_request_resend": "true"},
+    )
     requests = [
         series("gluellm_pool_requests_total", {**labels, **how}, _line(0, rate * 60))
-        for how, rate in zip(ended, (served, timed_out), strict=True)
+        for how, rate in zip(ended, (served, timed_out, sent_again), strict=True)
+        if rate or not how.get("gluellm_request_resend")
     ]
     current = {**labels, "gluellm_request_phase": "queued"}
     return [
@@ -88,6 +95,29 @@ def test_a_leak_is_no_demand(tmp_path: Path) -> None:
 def test_waits_that_were_given_up_are_demand(tmp_path: Path) -> None:
     """6 arrive, 3 are served a second each, 3 give up at once: six places would serve all."""
     asks_for(tmp_path, pool(holding=3, served=3, timed_out=3), 6)
+
+
+def test_a_queue_that_gives_up_is_as_long_as_its_timeout_makes_it(tmp_path: Path) -> None:
+    """12 arrive a second, 10 are served a second each, 2 give up: 130 queue, and 12 would do."""
+    asks_for(tmp_path, pool(holding=10, queued=130, served=10, timed_out=2), 12)
+
+
+def test_what_is_sent_again_is_the_same_demand(tmp_path: Path) -> None:
+    """4 calls a second, each of which is sent 3 times in vain or served at last."""
+    asks_for(tmp_path, pool(holding=4, queued=100, served=2, timed_out=2, sent_again=6), 8)
+
+
+def test_without_a_request_that_is_served_nothing_is_known_of_a_queue_that_gives_up(
+    tmp_path: Path,
+) -> None:
+    """Every connection leaks: what waits in vain asks for no place but for what holds them."""
+    check(
+        tmp_path,
+        pool(unread=8, queued=50, served=0, timed_out=2),
+        sizing.CONCURRENCY,
+        "10m",
+        {"{}": 0},
+    )
 
 
 def test_requests_that_run_for_longer_than_the_window_count(tmp_path: Path) -> None:
