@@ -23,7 +23,7 @@ from grafana_foundation_sdk.models.text import TextMode
 
 from .links import Link
 from .signals.signal import Signal
-from .style import NOTHING, Steps, decimals, thresholds, unit
+from .style import DASH, NOTHING, Steps, decimals, thresholds, unit
 from .variables import (
     MATCHERS,
     PROCESS_MATCHERS,
@@ -118,6 +118,7 @@ def lines(
             )
         )
         .legend(_legend(width, len(shown), calculations))
+        .mappings([DASH])
         .tooltip(
             common.VizTooltipOptions()
             .mode(options.TooltipDisplayMode.MULTI)
@@ -194,7 +195,12 @@ def figure(
     """One number, as it is now; with its ``course`` behind it where it means little alone."""
     panel = (
         stat.Panel()
-        .color_mode(options.BigValueColorMode.BACKGROUND_SOLID)
+        # A course behind digits on a ground of its colour would hide them.
+        .color_mode(
+            options.BigValueColorMode.VALUE
+            if course
+            else options.BigValueColorMode.BACKGROUND_SOLID
+        )
         .graph_mode(options.BigValueGraphMode.AREA if course else options.BigValueGraphMode.NONE)
         .text_mode(options.BigValueTextMode.VALUE)
         .reduce_options(common.ReduceDataOptions().calcs(["last"]).values(False))

@@ -33,6 +33,12 @@ _DECIMALS: Final = {"ratio": 0, "": 0, "s/s": 1}
 """Of the units that Grafana would write with more digits than tell something."""
 _DECIMALS_BESIDE_AXIS: Final = _DECIMALS | {"ratio": 1}
 """Without any, an axis has whole numbers for steps, and 1 is 100 % already."""
+DASH: Final = model.SpecialValueMap(
+    model.DashboardSpecialValueMapOptions(
+        model.SpecialValueMatch.NULL_AND_NAN, model.ValueMappingResult(text="-")
+    )
+)
+"""What a legend says of a line that has ended: else it is all that the panel says without data."""
 POOLS_COLORS: Final = {"connecting": "#ff9830", "queued": "#c4162a", "stream_queued": "#f2495c"}
 PROVIDERS_COLORS: Final = {"awaiting_response": "#1f60c4", "reading": "#8ab8ff"}
 APPLICATIONS_COLORS: Final = {"unread": "#a352cc"}

@@ -127,6 +127,18 @@ def test_a_number_without_data_has_no_colour_of_health(board: dict[str, Any]) ->
 
 
 @EACH
+def test_a_legend_says_nothing_of_a_line_that_has_ended(board: dict[str, Any]) -> None:
+    """A dash: neither what the line ended with, nor the words that the panel has for no data."""
+    for panel in panels(board):
+        if panel["type"] == "timeseries":
+            calculations = panel["options"]["legend"]["calcs"]
+            assert "last" in calculations
+            assert "lastNotNull" not in calculations
+            (dash,) = panel["fieldConfig"]["defaults"]["mappings"]
+            assert dash["options"] == {"match": "null+nan", "result": {"text": "-"}}
+
+
+@EACH
 def test_phases_come_in_one_order(board: dict[str, Any]) -> None:
     """The provider's, the pool's, the application's: by the queries, or by where one query's go."""
     phases = list(PHASE_COLORS)

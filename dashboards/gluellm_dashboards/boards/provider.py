@@ -65,7 +65,7 @@ def _status() -> list[Panel]:
             figure(title, signal, _NEUTRAL, no_value=shared.NO_REQUEST)
             for title, signal in (
                 ("Pool's share", requests.SHARE_OF_POOL),
-                ("Application's share", requests.SHARE_OF_APPLICATION),
+                ("Application's", requests.SHARE_OF_APPLICATION),
             )
         ),
         shared.event_loop_lag(),

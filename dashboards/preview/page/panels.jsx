@@ -36,6 +36,20 @@ const finite = (field) =>
     ? { ...field, values: field.values.map((value) => (Number.isFinite(value) ? value : null)) }
     : field;
 
+// As Grafana's panel does it: after the last sample of a line that ends before the range does there is
+// nothing, which is what a legend then says.
+function broken(frame, end) {
+  const time = frame.fields.find(({ type }) => type === FieldType.time);
+  const last = time?.values.at(-1);
+  if (!(last + time?.config.interval < end)) {
+    return frame;
+  }
+  const fields = frame.fields.map((field) => ({
+    ...field, values: [...field.values, field === time ? last + time.config.interval : null],
+  }));
+  return { ...frame, fields, length: frame.length + 1 };
+}
+
 function Graph({ data, options, width, height, theme, range, annotations }) {
   const marks = (builder) => {
     builder.addHook('draw', (plot) => annotations.forEach((one) => mark(plot, one, theme)));
@@ -43,7 +57,7 @@ function Graph({ data, options, width, height, theme, range, annotations }) {
   };
   return (
     <TimeSeries
-      frames={data.map((frame) => ({ ...frame, fields: frame.fields.map(finite) }))}
+      frames={data.map((frame) => broken({ ...frame, fields: frame.fields.map(finite) }, range.to.valueOf()))}
       width={width} height={height} timeRange={range} timeZone="utc" legend={{ ...LEGEND, ...options.legend }}
     >
       {marks}
