@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from .record import DATA, Record, clock
 from .replay import Replay, Timing
 from .store import KeptPrometheus, waits
 
+_DAY = 86_400.0
+_KEEP = "a new folder for the data"
 _HIDDEN, _ALL, _SERVE, _ANSWER, _MATRIX = "hidden", "all", "serve", "answer", "matrix"
 
 
@@ -45,14 +48,18 @@ def _replay(words: Sequence[str]) -> int:
         description="Replay incidents, each as a service of its own. Also: `matrix` for the alerts "
         "of all, `serve FOLDER` for data that was kept, `answer FOLDER` for what was wrong in it.",
     )
-    parser.add_argument("incidents", nargs="*", metavar="INCIDENT", help=", ".join(INCIDENTS))
+    parser.add_argument(
+        "incidents", nargs="*", type=_incident, metavar="INCIDENT", help=", ".join(INCIDENTS)
+    )
     parser.add_argument("--all", action="store_true", help="all of them at once")
     parser.add_argument(
         "--hidden", type=int, metavar="SEED", help="one that isn't told until the end"
     )
     parser.add_argument("--tell", action="store_true", help="say what begins where")
-    parser.add_argument("--hold", type=float, default=0, metavar="SECONDS", help="stay up after it")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="a new folder for the data")
+    parser.add_argument(
+        "--hold", type=_until(_DAY), default=0, metavar="SECONDS", help="stay up after it"
+    )
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help=_KEEP)
     _add_timing(parser)
     options = parser.parse_args(words)
     names = list(INCIDENTS) if options.all else options.incidents
@@ -61,14 +68,8 @@ def _replay(words: Sequence[str]) -> int:
         options.seed = options.hidden
     if not names:
         parser.error("name an incident, or --all, or --hidden SEED")
-    for name in names:
-        if name not in INCIDENTS:
-            parser.error(f"there is no incident {name!r}; there are {', '.join(INCIDENTS)}")
-    if options.keep is not None and options.keep.exists():
-        parser.error(f"{options.keep} is there already")
     with ExitStack() as exits:
-        folder = options.keep or Path(exits.enter_context(tempfile.TemporaryDirectory()))
-        folder.mkdir(exist_ok=True, parents=True)
+        folder = _folder(parser, options.keep, exits)
         replay = Replay(folder.absolute(), names, _timing(options), options.seed)
         with replay.running():
             _say(f"Prometheus: {replay.prometheus.url}, Alertmanager: {replay.alertmanager.url}")
@@ -93,14 +94,15 @@ def _matrix(words: Sequence[str]) -> int:
         description="All incidents at once: which alert fires how long after the beginning. Fails "
         "where an expected one is missing or late, or where one pages that should not.",
     )
-    parser.add_argument("incidents", nargs="*", metavar="INCIDENT", help="only these")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="a new folder for the data")
+    parser.add_argument(
+        "incidents", nargs="*", type=_incident, metavar="INCIDENT", help="only these"
+    )
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help=_KEEP)
     _add_timing(parser)
     options = parser.parse_args(words)
     timing = _timing(options)
     with ExitStack() as exits:
-        folder = options.keep or Path(exits.enter_context(tempfile.TemporaryDirectory()))
-        folder.mkdir(exist_ok=True, parents=True)
+        folder = _folder(parser, options.keep, exits)
         names = options.incidents or list(INCIDENTS)
         replay = Replay(folder.absolute(), names, timing, options.seed)
         with replay.running():
@@ -130,8 +132,8 @@ def _matrix(words: Sequence[str]) -> int:
 
 def _serve(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="incidents serve", description="Data that was kept.")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--hold", type=float, default=3600, metavar="SECONDS")
+    parser.add_argument("folder", type=_kept_folder)
+    parser.add_argument("--hold", type=_until(_DAY), default=3600, metavar="SECONDS")
     options = parser.parse_args(words)
     record = Record.read(options.folder)
     with tempfile.TemporaryDirectory() as folder:
@@ -149,18 +151,66 @@ def _serve(words: Sequence[str]) -> int:
 
 def _answer(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="incidents answer", description="What was wrong.")
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=_kept_folder)
     _say(*Record.read(parser.parse_args(words).folder).lines())
     return 0
 
 
 def _add_timing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--minutes", type=float, default=5, help="after it began; default: 5")
-    parser.add_argument("--healthy", type=float, default=2, help="minutes before; default: 2")
+    minutes = _until(_DAY / 60)
+    parser.add_argument("--minutes", type=minutes, default=5, help="after it began; default: 5")
+    parser.add_argument("--healthy", type=minutes, default=2, help="minutes before; default: 2")
     parser.add_argument(
-        "--interval", type=float, default=10, metavar="SECONDS", help="of exports; default: 10"
+        "--interval",
+        type=_until(600, least=1),
+        default=10,
+        metavar="SECONDS",
+        help="of exports; default: 10",
     )
     parser.add_argument("--seed", type=int, default=1, help="default: 1")
+
+
+def _incident(name: str) -> str:
+    if name not in INCIDENTS:
+        raise argparse.ArgumentTypeError(
+            f"there is no incident {name!r}; there are {', '.join(INCIDENTS)}"
+        )
+    return name
+
+
+def _folder(parser: argparse.ArgumentParser, keep: Path | None, exits: ExitStack) -> Path:
+    if keep is None:
+        return Path(exits.enter_context(tempfile.TemporaryDirectory()))
+    try:
+        keep.mkdir(parents=True)
+    except FileExistsError:
+        parser.error(f"{keep} is there already")
+    except OSError as error:
+        parser.error(f"{keep} can't be made: {error.strerror}")
+    return keep
+
+
+def _kept_folder(name: str) -> Path:
+    try:
+        Record.read(Path(name))
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{name} holds no replay: {error.strerror}") from None
+    return Path(name)
+
+
+def _until(most: float, *, least: float = 0.0) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(
+                f"found {text!r}, allowed is a number from {least:g} to {most:g}"
+            )
+        return value
+
+    return number
 
 
 def _timing(options: argparse.Namespace) -> Timing:
