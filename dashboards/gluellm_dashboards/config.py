@@ -76,9 +76,9 @@ RESENT_MUCH: Final = 0.25
 REFUSED_WARNING: Final = 0.01
 REFUSED_MUCH: Final = 0.1
 """The share of requests that a provider answers with an error status, on boards."""
-FAILED_WARNING: Final = 0.01
-FAILED_MUCH: Final = 0.1
-"""The share of requests that fail in any way, on boards."""
+FAILED_WARNING: Final = 0.05
+FAILED_MUCH: Final = 0.25
+"""The share of requests that fail in any way, on boards. Some are sent again, unnoticed."""
 WAIT_REQUESTS: Final = 50
 """GlueLLMWaitNearTimeout: fewer requests within `RATE_WINDOW` have no p99 worth the name."""
 LEAK_SHARE: Final = 0.05

@@ -206,6 +206,8 @@ def figure(
         .reduce_options(common.ReduceDataOptions().calcs(["last"]).values(False))
         .thresholds(thresholds(steps))
     )
+    if course:
+        panel.min(0)
     shown = [Line(signal=signal, by=by, window=window, recorded=recorded)]
     return common_parts(panel, title, shown, width, height, "", no_value, links, instant=not course)
 

@@ -10,7 +10,7 @@ from ..signals import fleet
 from ..signals.signal import Signal
 from ..style import GREEN, ORANGE, RED, Steps
 from ..tables import Column, rows
-from ..variables import POOL, PROVIDER
+from ..variables import POOL, PROVIDER, WINDOW
 from . import shared
 from .board import Board, Row
 
@@ -55,8 +55,9 @@ def _status() -> list[Panel]:
         _figure("Limits differ", fleet.DIFFERING, [(0, GREEN), (1, ORANGE)]),
         _figure(
             "Loop lag",
-            fleet.LAG,
+            fleet.WORST_LAG,
             shared.LAG,
+            window=config.RATE_WINDOW,
             no_value="none seen",
         ),
         _figure("Blind", fleet.BLIND_INSTANCES, [(0, GREEN), (1, ORANGE)]),
@@ -149,8 +150,15 @@ def _trust() -> list[Panel]:
     ]
 
 
-def _figure(title: str, signal: Signal, steps: Steps, no_value: str = "no data") -> Panel:
-    return figure(title, signal, steps, recorded=True, no_value=no_value)
+def _figure(
+    title: str,
+    signal: Signal,
+    steps: Steps,
+    *,
+    window: str = WINDOW,
+    no_value: str = "no data",
+) -> Panel:
+    return figure(title, signal, steps, window=window, recorded=True, no_value=no_value)
 
 
 def _top(

@@ -195,6 +195,16 @@ LAG = _signal(
     level=INSTANCE,
     unit="s",
 )
+WORST_LAG = _signal(
+    "fleet_worst_lag",
+    "How late were event loops in the last minutes?",
+    f"max{by()}(max_over_time({_LAG}[{WINDOW}]))",
+    "The highest of the last 5 minutes. What an instance with a late loop says of pools and "
+    "providers is not to be trusted.",
+    "event_loop_lag",
+    level=INSTANCE,
+    unit="s",
+)
 INSTANCES = _signal(
     "fleet_instances",
     "How many instances report?",

@@ -228,7 +228,8 @@ TIME_AT_PROVIDER = signal(
     f"(sum{by()}({rate('gluellm.pool.requests', CONNECTED)}) > 0)",
     "Time spent awaiting a response and reading it, for each request that ended and had a "
     "connection: one that gave up waiting for it never got to the provider. While requests hang it "
-    "rises before any histogram does. If it is as always and calls are slow: it is us.",
+    "rises before any histogram does. If it is as always and calls are slow: it is us. While none "
+    "ends the line has ended too, and a figure has the last that was known.",
     of=[_TIME, "gluellm.pool.requests"],
     unit="s",
 )
