@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -12,6 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
+
+import yaml
 
 from .blocks import MINUTE, Samples, blocks_of, size, spans, write
 from .course import DAY
@@ -67,9 +70,8 @@ def built(wanted: Size, folder: Path = CACHE, rules: Path = RULES, say: Say = pr
         lambda data: _raw(wanted, data, _Clock(say)),
     )
     files = rule_files(rules)
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
     return _kept(
-        folder / f"{wanted.instances}x{wanted.dense_minutes}of{wanted.minutes}-{digest}",
+        folder / f"{wanted.instances}x{wanted.dense_minutes}of{wanted.minutes}-{_digest(files)}",
         lambda data: _recorded(wanted, raw, data, files, _Clock(say)),
     )
 
@@ -84,7 +86,27 @@ def copy(data: Path, target: Path) -> None:
     shutil.copytree(data, target, copy_function=os.link, ignore=shutil.ignore_patterns("lock"))
 
 
+def _digest(files: Sequence[Path]) -> str:
+    """Of what is recorded, and how often; the rest of the rules leaves the store as it is."""
+    recorded = [
+        [group.get("interval"), rule["record"], rule["expr"]]
+        for file in files
+        for group in yaml.safe_load(file.read_text())["groups"]
+        for rule in group["rules"]
+        if "record" in rule
+    ]
+    return hashlib.sha256(json.dumps(recorded).encode()).hexdigest()[:8]
+
+
 def _kept(place: Path, make: Callable[[Path], Built]) -> Built:
+    """What is there, else what is made now. Another process that makes it is waited for."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _made(place, make)
+
+
+def _made(place: Path, make: Callable[[Path], Built]) -> Built:
     notes = place / _NOTES
     if notes.exists():
         content: dict[str, Any] = json.loads(notes.read_text())
