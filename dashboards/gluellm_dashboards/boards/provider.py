@@ -40,7 +40,7 @@ def board() -> Board:
 def _status() -> list[Panel]:
     return [
         figure(
-            "Time per request",
+            "Provider's time per request",
             requests.TIME_AT_PROVIDER,
             _NEUTRAL,
             width=6,  # In less there is no room for a course.
