@@ -111,7 +111,9 @@ def test_the_day_has_every_metric_that_an_alert_reads(healthy: Day) -> None:
     read = {
         name
         for alert in ALERTS
-        for name in re.findall(r"\b((?:gluellm|http)_\w+?)(?=[\[{ )]|$)", alert.expr)
+        for name in re.findall(
+            r"\b((?:gluellm|http)_\w+?)(?=[\[{ )]|$)", re.sub(r"\bon \([^)]*\)", "", alert.expr)
+        )
         if not name.startswith(("gluellm_pool_stream", "gluellm_pool_name", "gluellm_pool_library"))
         and name not in ("gluellm_seam", "gluellm_anomaly_type", "gluellm_request_phase")
     }
