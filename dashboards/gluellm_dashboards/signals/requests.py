@@ -29,19 +29,28 @@ def _share(name: str, question: str, part: dict[str, str], tells: str) -> Signal
 
 
 def _share_beside(
-    name: str, question: str, others: Own, tells: str, *, among: Own | None = None
+    name: str,
+    question: str,
+    others: Own,
+    tells: str,
+    *,
+    among: Own | None = None,
+    others_come: bool = False,
 ) -> Signal:
     """The share of the requests that are not these others: 0 also where there is none yet.
 
-    And all also where there are no others yet, as when nothing went well since the start.
+    With ``others_come`` there may be no others yet, as when nothing went well since the start: then
+    it is all.
     """
     requests = "gluellm.pool.requests"
     total = f"sum{by()}({rate(requests, among)})"
     rest = f"sum{by()}({rate(requests, {**(among or {}), **others})})"
+    if others_come:
+        rest = f"({rest} or 0 * {total})"
     return signal(
         name,
         question,
-        f"clamp_min(1 - ({rest} or 0 * {total}) / ({total} > 0), 0)",
+        f"clamp_min(1 - {rest} / ({total} > 0), 0)",
         tells,
         of=[requests],
         unit="ratio",
@@ -174,6 +183,7 @@ ERROR_STATUS_SHARE = _share_beside(
     "gRPC has for these. 429 is the provider's limit on you: send less, or ask for more. 5xx is "
     "the provider's trouble, another 4xx the application's. A larger pool helps none of these.",
     among=CONNECTED,
+    others_come=True,
 )
 FAILED_SHARE = _share_beside(
     "failed_share",
@@ -186,6 +196,7 @@ FAILED_SHARE = _share_beside(
     "Requests that ended in an error of any kind, or in a status from 400 on: those cancelled "
     "count, and each that is sent again counts by itself. The second line of figures says how they "
     "fail.",
+    others_come=True,
 )
 STATUSES = signal(
     "statuses",
