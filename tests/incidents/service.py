@@ -3,89 +3,40 @@
 from __future__ import annotations
 
 import json
-import os
-import queue
 import random
-import subprocess
-import sys
-import threading
 from pathlib import Path
 from typing import Any, Final
 
+from support.talking import TalkingProcess
+
 from .incident import Incident, Instance
 
-_TESTS: Final = Path(__file__).parents[1]
-_STARTS_WITHIN: Final = 120.0
 _CLUSTER, _NAMESPACE = "cluster-1", "agents"
 _POD: Final = "0123456789bcdf"
 
 
-class Process:
+class Process(TalkingProcess):
     """One instance."""
 
     def __init__(self, told: dict[str, Any], log: Path) -> None:
-        kept = {name: v for name, v in os.environ.items() if not name.startswith("OTEL_")}
-        path = os.pathsep.join(filter(None, (str(_TESTS), kept.get("PYTHONPATH"))))
-        local = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-        self._log = log.open("ab")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "incidents.program"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env={**kept, **local, "PYTHONPATH": path},
-            text=True,
-            start_new_session=True,  # Ctrl-C is for the replay, which then ends the processes
-        )
-        self._said: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        self._file = log
-        threading.Thread(target=self._listen, daemon=True).start()
-        self._tell(json.dumps(told))
-
-    def expect(self, event: str) -> dict[str, Any]:
-        """What it says when it is there. Raises RuntimeError where it ends before that."""
-        try:
-            said = self._said.get(timeout=_STARTS_WITHIN)
-        except queue.Empty:
-            said = None
-        if said is None or said["event"] != event:
-            tail = "\n".join(self._file.read_text(errors="replace").splitlines()[-15:])
-            raise RuntimeError(f"a process did not get to {event!r}, but to {said}:\n{tail}")
-        return said
+        super().__init__(["incidents.program"], log, new_session=True)
+        self.tell(json.dumps(told))
 
     def begin(self) -> float:
         """Let it go wrong; when it did, in seconds since the epoch."""
-        self._tell("begin")
+        self.tell("begin")
         at: float = self.expect("began")["at"]
         return at
 
     def end(self) -> float:
         """End it, without a last export; the longest that it was kept from a processor."""
-        assert self._process.stdin is not None
+        assert self.process.stdin is not None
         try:
-            self._process.stdin.close()
+            self.process.stdin.close()
             starved: float = self.expect("over")["starved"]
         finally:
             self.kill()
         return starved
-
-    def kill(self) -> None:
-        """End it, whatever it does."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        self._log.close()
-
-    def _tell(self, line: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._said.put(json.loads(line))
-        self._said.put(None)
 
 
 class Service:

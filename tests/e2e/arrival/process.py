@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import queue
 import socket
-import subprocess
-import sys
-import threading
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,13 +19,11 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
 )
 from support.fake_xai import fake_xai
 from support.network import Certificates
+from support.talking import TalkingProcess
 
 from .targets import MAX_STREAMS, Targets
 
-_TESTS = Path(__file__).parents[2]
-_ARRIVES_WITHIN = 120.0
 _ENDS_WITHIN = 30.0
-_LOG_TAIL = 15
 RESOURCE = {
     "service.name": "arrival",
     "service.namespace": "e2e",
@@ -121,7 +114,7 @@ class Surroundings:
         return port
 
 
-class Process:
+class Process(TalkingProcess):
     """The program, run by the interpreter of the tests."""
 
     def __init__(self, folder: Path, protocol: str, endpoint: str, instance: str) -> None:
@@ -131,47 +124,31 @@ class Process:
         self.resource = {**RESOURCE, "service.instance.id": instance}
         """What it says about itself."""
         self.surroundings = Surroundings(folder)
-        self._log = (folder / "log").open("wb")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "e2e.arrival.program", str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env={**_environment(), **_exporting(protocol, endpoint, self.resource)},
-            text=True,
+        super().__init__(
+            ["e2e.arrival.program", str(folder)],
+            folder / "log",
+            _exporting(protocol, endpoint, self.resource),
         )
-        self._said: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def expect(self, event: str) -> dict[str, Any]:
-        """What the program says when it is there. Raises AssertionError if it ends before that."""
-        said = self._said.get(timeout=_ARRIVES_WITHIN)
-        assert said is not None, f"the program ended before {event!r}:\n{self.log()}"
-        assert said["event"] == event, said
-        return said
 
     def read(self) -> dict[str, Any]:
         """The metrics as they are now in the program, which stands still."""
-        self._tell("read")
+        self.tell("read")
         metrics: dict[str, Any] = self.expect("metrics")["metrics"]
         return metrics
 
     def go_on(self) -> None:
         """Let it leave where it stands."""
-        self._tell("go")
+        self.tell("go")
 
     def wait(self) -> None:
         """Wait until it has ended by itself. Raises AssertionError if it failed."""
-        status = self._process.wait(_ENDS_WITHIN)
-        assert status == 0, f"the program ended with {status}:\n{self.log()}"
+        status = self.process.wait(_ENDS_WITHIN)
+        assert status == 0, f"the program ended with {status}:\n{self.log_tail()}"
 
     def end(self) -> None:
         """Stop it if it still runs, and its providers."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
+        self.kill()
         self.surroundings.close()
-        self._log.close()
 
     @property
     def exports(self) -> list[dict[str, Any]]:
@@ -182,28 +159,6 @@ class Process:
     def spans(self) -> list[dict[str, Any]]:
         """The spans that it exported so far."""
         return [span for batch in _lines(self.folder / "spans.jsonl") for span in batch["spans"]]
-
-    def log(self) -> str:
-        """The end of what it wrote to standard error."""
-        return "\n".join((self.folder / "log").read_text().splitlines()[-_LOG_TAIL:])
-
-    def _tell(self, word: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(word + "\n")
-        self._process.stdin.flush()
-
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._said.put(json.loads(line))
-        self._said.put(None)
-
-
-def _environment() -> dict[str, str]:
-    """This environment without what would tell the program's SDK something else."""
-    kept = {name: v for name, v in os.environ.items() if not name.startswith("OTEL_")}
-    path = os.pathsep.join(filter(None, (str(_TESTS), kept.get("PYTHONPATH"))))
-    return {**kept, "PYTHONPATH": path, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 
 def _exporting(protocol: str, endpoint: str, resource: Mapping[str, str]) -> dict[str, str]:

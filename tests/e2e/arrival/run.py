@@ -129,7 +129,7 @@ def _compare_scraped(stack: Stack, table: dict[Way, Cells], process: Process) ->
 
 def _taken(process: Process) -> list[Mapping[str, Any]]:
     exports = process.exports
-    assert all(export["result"] == "SUCCESS" for export in exports), process.log()
+    assert all(export["result"] == "SUCCESS" for export in exports), process.log_tail()
     return [export["metrics"] for export in exports]
 
 
