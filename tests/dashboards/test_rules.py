@@ -16,8 +16,8 @@ from gluellm_dashboards.rules.alert import CRITICAL, INFO, SEVERITIES, Alert
 from gluellm_dashboards.rules.alerts import ALERTS, INTERVAL
 from gluellm_dashboards.rules.case import series
 from gluellm_dashboards.rules.cases import CASES
-from gluellm_dashboards.rules.conditions import seconds
 from gluellm_dashboards.rules.expressions import REQUESTS
+from opentelemetry.instrumentation.gluellm.cli.verify.promql import duration
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import (
     label_name,
@@ -105,7 +105,7 @@ def test_two_alerts_page_and_one_is_for_information() -> None:
 @every_alert
 def test_no_alert_fires_at_the_first_glance(alert: Alert) -> None:
     """Each has to be true for a while."""
-    assert seconds(alert.hold) >= config.EXPORT_INTERVAL
+    assert duration(alert.hold) >= config.EXPORT_INTERVAL
 
 
 @pytest.mark.parametrize("name", sorted(PAGES))
@@ -113,18 +113,18 @@ def test_a_page_comes_within_150_seconds(name: str) -> None:
     """From the moment the state is there: until it is exported, until it is evaluated, and held."""
     (alert,) = (one for one in ALERTS if one.name == name)
 
-    assert config.EXPORT_INTERVAL + seconds(INTERVAL) + seconds(alert.hold) <= 150
+    assert config.EXPORT_INTERVAL + duration(INTERVAL) + duration(alert.hold) <= 150
 
 
 @pytest.mark.parametrize("window", [config.RATE_WINDOW, config.ANOMALY_WINDOW])
 def test_windows_of_counters_span_four_exports(window: str) -> None:
     """With fewer samples a lost export makes a hole."""
-    assert seconds(window) >= 4 * config.EXPORT_INTERVAL
+    assert duration(window) >= 4 * config.EXPORT_INTERVAL
 
 
 def test_a_state_is_believed_for_two_exports_and_not_for_five_minutes() -> None:
     """One export may be lost; a killed process may not ring for as long as the store shows it."""
-    assert 2 * config.EXPORT_INTERVAL < seconds(config.FRESH) < 300
+    assert 2 * config.EXPORT_INTERVAL < duration(config.FRESH) < 300
 
 
 @every_alert

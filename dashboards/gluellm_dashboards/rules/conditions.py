@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from opentelemetry.instrumentation.gluellm.cli.verify.promql import duration
 from opentelemetry.instrumentation.gluellm.cli.verify.queries import CONNECT_FAILURES as TO_CONNECT
 from opentelemetry.instrumentation.gluellm.cli.verify.queries import QUEUED
 from opentelemetry.instrumentation.gluellm.cli.verify.query import Query, by, now
@@ -39,13 +40,8 @@ def events(metric: Metric, own: str = "", window: str = config.RATE_WINDOW) -> s
     return f"({born}) or {_grown(series, window)}"
 
 
-def seconds(duration: str) -> int:
-    """Of one number and its unit, as ``5m``."""
-    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
-
-
 def _grown(series: str, window: str) -> str:
-    return f"rate({series}[{window}]) * {seconds(window)}"
+    return f"rate({series}[{window}]) * {duration(window):g}"
 
 
 def fresh(metric: Metric, own: str = "") -> str:
