@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Further arguments for the target's command: make test ARGS="-k queued -x"
 ARGS ?=
 
-.PHONY: dashboard-preview help demo test e2e-tools lint format types bench peer-suites score e2e-faults arrival-table contract-table census incident alert-matrix docs boards-scale dashboards check-generated architecture clean
+.PHONY: dashboard-preview help demo test e2e-tools lint format types bench peer-suites truth model soak churn fuzz score e2e-faults arrival-table contract-table census incident alert-matrix docs boards-scale dashboards check-generated architecture clean
 
 help:
 	@echo "make demo             the pools of real any-llm calls, live, against a fake provider (about 1 min, the first time also installs)"
@@ -19,6 +19,11 @@ help:
 	@echo "make architecture     the directions of imports, and that the contract has one home"
 	@echo "make bench            what it costs, beside the budgets"
 	@echo "make peer-suites      aiohttp's and urllib3's own tests, with the instrumentation off and on (about 12 min)"
+	@echo "make truth            what is told of pools, beside the operating system's sockets and a server's schedule (about 3 min)"
+	@echo "make model            random lives of pools against a model of them (about 5 min)"
+	@echo "make soak             half an hour of mixed load with every kind of fault: memory, descriptors, series stay flat"
+	@echo "make churn            100 000 pools made and dropped: memory and collection stay flat"
+	@echo "make fuzz             bad input for gluellm-pools watch and doctor, for a minute"
 	@echo "make score            how often diagnose names the cause: 200 runs of real load (about 8 minutes)"
 	@echo "make e2e-faults       what a Collector that is down, hangs or refuses does to a program (needs e2e-tools; about 2 minutes)"
 	@echo "make arrival-table    every metric on every way into a store: counted = stored (needs e2e-tools; about 1 min)"
@@ -84,6 +89,21 @@ bench: $(VENV)/.installed-dev
 
 peer-suites: $(VENV)/.installed-dev
 	PYTHONPATH=tests $(BIN)/python -m peers $(ARGS)
+
+truth: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python -m truth $(ARGS)
+
+model: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python -m model $(ARGS)
+
+soak: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python -m soak $(ARGS)
+
+churn: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python -m churn $(ARGS)
+
+fuzz: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
 score: $(VENV)/.installed-dev
 	PYTHONPATH=tests $(BIN)/python -m scoring $(ARGS)
