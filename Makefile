@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Further arguments for the target's command: make test ARGS="-k queued -x"
 ARGS ?=
 
-.PHONY: dashboard-preview help demo test e2e-tools lint format types bench peer-suites truth model soak churn fuzz score e2e-faults arrival-table contract-table census incident alert-matrix docs boards-scale dashboards check-generated architecture clean
+.PHONY: dashboard-preview help demo test e2e-tools lint format types bench peer-suites truth model soak churn fuzz matrix canary score e2e-faults arrival-table contract-table census incident alert-matrix docs boards-scale dashboards check-generated architecture clean
 
 help:
 	@echo "make demo             the pools of real any-llm calls, live, against a fake provider (about 1 min, the first time also installs)"
@@ -24,6 +24,8 @@ help:
 	@echo "make soak             half an hour of mixed load with every kind of fault: memory, descriptors, series stay flat"
 	@echo "make churn            100 000 pools made and dropped: memory and collection stay flat"
 	@echo "make fuzz             bad input for gluellm-pools watch and doctor, for a minute"
+	@echo "make matrix           the compatibility matrix: every environment on every Python there is (about 15 min)"
+	@echo "make canary           the same with the newest pre-releases of what is observed; tells, and never fails"
 	@echo "make score            how often diagnose names the cause: 200 runs of real load (about 8 minutes)"
 	@echo "make e2e-faults       what a Collector that is down, hangs or refuses does to a program (needs e2e-tools; about 2 minutes)"
 	@echo "make arrival-table    every metric on every way into a store: counted = stored (needs e2e-tools; about 1 min)"
@@ -104,6 +106,21 @@ churn: $(VENV)/.installed-dev
 
 fuzz: $(VENV)/.installed-dev
 	PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
+
+# nox is a tool, whose own requirements are not to bind those of the tests.
+NOX := .venvs/nox
+
+$(NOX)/.installed: Makefile
+	$(need-python)
+	$(PYTHON) -m venv --clear $(NOX)
+	$(NOX)/bin/python -m pip install --quiet 'nox>=2025.5'
+	@touch $@
+
+matrix: $(NOX)/.installed
+	$(NOX)/bin/nox --noxfile tests/compat/noxfile.py $(ARGS)
+
+canary: $(NOX)/.installed
+	$(NOX)/bin/nox --noxfile tests/compat/noxfile.py --session canary $(ARGS)
 
 score: $(VENV)/.installed-dev
 	PYTHONPATH=tests $(BIN)/python -m scoring $(ARGS)

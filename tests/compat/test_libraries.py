@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from packaging.version import Version
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
@@ -19,8 +22,12 @@ aiohttp = pytest.importorskip("aiohttp")
 grpc = pytest.importorskip("grpc")
 urllib3 = pytest.importorskip("urllib3")
 
-MAY_BE_MISSING = {("grpc", "earlier_channels")}
-"""Seams that an older version lacks; docs/compatibility.md says what goes with each."""
+CAME_WITH = {
+    ("grpc", "earlier_channels"): ("grpcio", "1.85"),
+    ("httpx", "upgrade"): ("httpcore", "1.0.4"),
+    ("urllib3", "read"): ("urllib3", "1.26.11"),
+}
+"""Seams that older versions lack; docs/compatibility.md says what goes with each."""
 
 
 @pytest.fixture
@@ -71,7 +78,13 @@ def test_every_seam_is_there(reader: InMemoryMetricReader) -> None:
     }
     libraries = {point.attributes[semconv.POOL_LIBRARY] for point in seams}
     assert {"aiohttp", "urllib3", "grpc"} <= libraries
-    assert missing <= MAY_BE_MISSING
+    older = {
+        seam
+        for seam, (distribution, since) in CAME_WITH.items()
+        if find_spec(distribution.removesuffix("io"))
+        and Version(version(distribution)) < Version(since)
+    }
+    assert missing == older
 
 
 def test_aiohttp(reader: InMemoryMetricReader) -> None:
