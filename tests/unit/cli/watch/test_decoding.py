@@ -2,7 +2,10 @@
 
 import base64
 import json
+import os
 import random
+import subprocess
+import sys
 
 import pytest
 from google.protobuf.message import Message
@@ -218,3 +221,20 @@ def test_ids_are_not_base64_in_json():
         }
     )
     assert "not hexadecimal" in refusal(Signal.TRACES, Encoding.JSON, text.encode()).message
+
+
+def test_text_that_is_no_utf8_is_refused_by_protobuf_in_pure_python_too():
+    """It raises another error there, which went through as a failure of ours."""
+    code = (
+        "from opentelemetry.instrumentation.gluellm.cli.watch.decoding import *\n"
+        "from opentelemetry.instrumentation.gluellm.cli.watch.refusal import RefusedError\n"
+        "from google.protobuf.internal import api_implementation\n"
+        "assert api_implementation.Type() == 'python'\n"
+        "try: decode(Signal.METRICS, Encoding.PROTOBUF, bytes.fromhex('0a031a01ff'))\n"
+        "except RefusedError as error: print(error.status)\n"
+    )
+    environment = {**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "400\n", done.stderr

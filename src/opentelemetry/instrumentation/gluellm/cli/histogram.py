@@ -31,7 +31,7 @@ class Histogram:
         """Both together. With different buckets the first one wins: they can't be added up."""
         if not self.counts:
             return other
-        if self.bounds != other.bounds:
+        if not self._fits(other):
             return self
         counts = tuple(a + b for a, b in zip(self.counts, other.counts, strict=True))
         known = [value for value in (self.longest, other.longest) if value is not None]
@@ -39,12 +39,16 @@ class Histogram:
 
     def since(self, before: Histogram) -> Histogram:
         """What was recorded after ``before``; all of it when the counts were reset meanwhile."""
-        if self.bounds != before.bounds or not before.counts:
+        if not self._fits(before):
             return self
         counts = tuple(a - b for a, b in zip(self.counts, before.counts, strict=True))
-        if min(counts) < 0:
+        if any(number < 0 for number in counts):
             return self
         return Histogram(self.bounds, counts, self.longest)
+
+    def _fits(self, other: Histogram) -> bool:
+        # A histogram of a single bucket has no bounds, and neither has one that came without any.
+        return self.bounds == other.bounds and len(self.counts) == len(other.counts)
 
     def quantile(self, share: float) -> Quantile | None:
         """Estimated by linear interpolation inside its bucket, as Prometheus does.

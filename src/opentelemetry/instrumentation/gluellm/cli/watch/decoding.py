@@ -86,7 +86,7 @@ def decode(signal: Signal, encoding: Encoding, body: bytes) -> Message:
         if len(body) > UNCOUNTED_BYTES:
             _count_parts(body, kind.DESCRIPTOR)
         return kind.FromString(body)
-    except (DecodeError, IndexError):
+    except (DecodeError, IndexError, UnicodeDecodeError):  # the last of protobuf in pure Python
         raise RefusedError(
             400, f"the body is not a protobuf {kind.DESCRIPTOR.name}, or is truncated"
         ) from None

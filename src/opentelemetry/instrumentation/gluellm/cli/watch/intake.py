@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
@@ -13,17 +13,19 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
-from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics
+from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics, ScopeMetrics
 
 from ...telemetry.semconv import SCOPE_NAME
 from ..text import printable, printable_ends
 from ..view import METRICS
 from .bounds import LOG_CHARACTERS, LOG_LINES, NAME_CHARACTERS, PROCESSES
 from .points import Point, SeriesKey, UnfitPointError, digest_of, points_of, text_of
-from .processes import Identity, Process, Processes
+from .processes import Identity, Processes
 
 _INFO, _WARN = 9, 13
 """Severity numbers of OTLP."""
+_STEP = 500
+"""Points."""
 _IDENTIFYING = (
     "service.namespace",
     "service.name",
@@ -61,28 +63,35 @@ class Intake:
     def take(self, request: Message) -> Rejected:
         """Take the request; what could not be taken of it."""
         rejected = Rejected()
+        for _ in self.steps(request, rejected):
+            pass
+        return rejected
+
+    def steps(self, request: Message, rejected: Rejected) -> Iterator[None]:
+        """The same in steps of some milliseconds: the largest request takes seconds."""
         if isinstance(request, ExportMetricsServiceRequest):
             for resource in request.resource_metrics:
-                self._metrics(resource, rejected)
+                yield
+                yield from self._metrics(resource, rejected)
         elif isinstance(request, ExportLogsServiceRequest):
             self._logs(request)
         elif isinstance(request, ExportTraceServiceRequest):
             self.spans += sum(
                 len(scope.spans) for rs in request.resource_spans for scope in rs.scope_spans
             )
-        return rejected
 
-    def _metrics(self, resource: ResourceMetrics, rejected: Rejected) -> None:
+    def _metrics(self, resource: ResourceMetrics, rejected: Rejected) -> Iterator[None]:
         ours = [scope for scope in resource.scope_metrics if scope.scope.name == SCOPE_NAME]
         identity = identity_of(resource.resource.attributes)
         process = self.processes.of(identity, ours=bool(ours))
-        found = [
-            item
-            for scope in ours
-            for metric in scope.metrics
-            if metric.name in METRICS
-            for item in points_of(metric)
-        ]
+        found: list[tuple[SeriesKey, Point]] = []
+        for number, item in enumerate(_points(ours), 1):
+            if isinstance(item, UnfitPointError):
+                rejected.add(1, str(item))
+            else:
+                found.append(item)
+            if number % _STEP == 0:
+                yield
         if process is None:
             rejected.add(
                 len(found), f"metrics of {PROCESSES} processes are watched already, and no more"
@@ -92,23 +101,14 @@ class Intake:
             if scope.scope.name != SCOPE_NAME:
                 process.scope_seen(printable(scope.scope.name, NAME_CHARACTERS) or "(no name)")
         if ours:
-            self._points(process, found, rejected)
-
-    def _points(
-        self,
-        process: Process,
-        found: Iterable[tuple[SeriesKey, Point] | UnfitPointError],
-        rejected: Rejected,
-    ) -> None:
-        points = [item for item in found if not isinstance(item, UnfitPointError)]
-        process.collection_begins(max((point.time for _, point in points), default=0))
-        for item in found:
-            try:
-                if isinstance(item, UnfitPointError):
-                    raise item
-                self.processes.take(process, *item)
-            except UnfitPointError as error:
-                rejected.add(1, str(error))
+            process.collection_begins(max((point.time for _, point in found), default=0))
+            for number, item in enumerate(found, 1):
+                try:
+                    self.processes.take(process, *item)
+                except UnfitPointError as error:
+                    rejected.add(1, str(error))
+                if number % _STEP == 0:
+                    yield
 
     def _logs(self, request: ExportLogsServiceRequest) -> None:
         for resource in request.resource_logs:
@@ -122,6 +122,15 @@ class Intake:
                         level = "WARNING" if record.severity_number >= _WARN else "INFO"
                         text = printable(record.body.string_value, LOG_CHARACTERS)
                         self.logs.append(f"{level} from {service}: {text}")
+
+
+def _points(
+    scopes: Iterable[ScopeMetrics],
+) -> Iterator[tuple[SeriesKey, Point] | UnfitPointError]:
+    for scope in scopes:
+        for metric in scope.metrics:
+            if metric.name in METRICS:
+                yield from points_of(metric)
 
 
 def identity_of(attributes: Iterable[KeyValue]) -> Identity:

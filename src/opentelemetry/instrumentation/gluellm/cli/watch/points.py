@@ -69,7 +69,8 @@ class Point:
         """Add up what came earlier of a delta series."""
         self.value += before.value
         self.count += before.count
-        if self.explicit_bounds == before.explicit_bounds:
+        same = len(self.bucket_counts) == len(before.bucket_counts)
+        if same and self.explicit_bounds == before.explicit_bounds:
             self.bucket_counts = tuple(
                 a + b for a, b in zip(self.bucket_counts, before.bucket_counts, strict=True)
             )

@@ -60,6 +60,12 @@ class Process:
         self._clock = clock
         self._clashed_at: float | None = None
         self._series: dict[SeriesKey, _Series] = {}
+        self._deltas: dict[SeriesKey, _Series] = {}
+        """Delta series, which stay when a collection lacks them.
+
+        Apart, or each collection would look at all of them, and one request can hold thousands.
+        """
+        self._began_anew_in = 0
         self._collected_at = 0
         self._collection_heard = self.heard
         self._gaps: deque[float] = deque(maxlen=3)
@@ -68,10 +74,10 @@ class Process:
 
     def __len__(self) -> int:
         """Series that are held."""
-        return len(self._series)
+        return len(self._series) + len(self._deltas)
 
     def has(self, key: SeriesKey) -> bool:
-        return key in self._series
+        return key in self._series or key in self._deltas
 
     @property
     def interval(self) -> float | None:
@@ -104,7 +110,9 @@ class Process:
         """State, and counters since the process began (with delta: since it was first heard)."""
         if self._view is None:
             self._view = read_points(
-                (name, series.point) for (name, _), series in self._series.items()
+                (name, series.point)
+                for kept in (self._series, self._deltas)
+                for (name, _), series in kept.items()
             )
         return self._view
 
@@ -137,7 +145,7 @@ class Process:
 
     def take(self, key: SeriesKey, point: Point) -> None:
         """Remember the point. Raises UnfitPointError when it can't be added to what came before."""
-        found = self._series.get(key)
+        found = self._series.get(key) or self._deltas.get(key)
         if found is not None:
             before = found.point
             if point.delta and before.delta:
@@ -146,13 +154,20 @@ class Process:
                 point.add(before)
             elif point.resets and self._restarted(before, point):
                 self._begin_anew()
-        self._series[key] = _Series(point, self.exports)
+        kept, other = self._series, self._deltas
+        if point.delta:
+            kept, other = other, kept
+        other.pop(key, None)
+        kept[key] = _Series(point, self.exports)
         self._view = None
 
     def _begin_anew(self) -> None:
         """Forget what its predecessor told; points of this collection may have come already."""
-        kept = {k: s for k, s in self._series.items() if s.collection == self.exports}
-        self._series = kept
+        if self._began_anew_in == self.exports:
+            return  # all that is kept is of this collection
+        self._began_anew_in = self.exports
+        self._series = _of_collection(self._series, self.exports)
+        self._deltas = _of_collection(self._deltas, self.exports)
         self._history.clear()
 
     def _restarted(self, before: Point, point: Point) -> bool:
@@ -177,16 +192,16 @@ class Process:
 
     def _forget_ended_series(self) -> None:
         """Those that the last collection lacked. Of delta series only what changed is sent."""
-        ended = [
-            key
-            for key, series in self._series.items()
-            if series.collection < self.exports and not series.point.delta
-        ]
+        ended = [key for key, series in self._series.items() if series.collection < self.exports]
         for key in ended:
             point = self._series.pop(key).point
             if point.resets and point.monotonic:
                 self._history.clear()  # sums over series would seem to shrink
             self._view = None
+
+
+def _of_collection(series: dict[SeriesKey, _Series], number: int) -> dict[SeriesKey, _Series]:
+    return {key: one for key, one in series.items() if one.collection == number}
 
 
 class Processes:

@@ -20,6 +20,8 @@ from .refusal import RefusedError
 from .routes import Route
 
 _BACKLOG = 128
+_AT_A_STRETCH = 0.05
+"""Seconds."""
 
 
 class Receiver:
@@ -72,12 +74,23 @@ class Receiver:
         try:
             async with self._decoding:
                 request = await _apart(lambda: decode(route.signal, route.encoding, body))
-            rejected = self._intake.take(request)
+                rejected = await self._taken(request)
             if rejected.number:
                 self.notes.rejected(rejected.number, rejected.reason)
             return rejected
         finally:
             self.release(len(body))
+
+    async def _taken(self, request: Message) -> Rejected:
+        """Taken in, with pauses in which the loop serves others and the screen is drawn."""
+        rejected = Rejected()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _AT_A_STRETCH
+        for _ in self._intake.steps(request, rejected):
+            if loop.time() > until:
+                await asyncio.sleep(0)
+                until = loop.time() + _AT_A_STRETCH
+        return rejected
 
     def hold(self, number: int) -> None:
         """Count bytes that a connection holds. Raises RefusedError when there are too many."""
@@ -91,7 +104,9 @@ class Receiver:
 
     def tell_refusal(self, error: RefusedError, request: h11.Request | None) -> None:
         method = request.method.decode("ascii", "replace") if request else ""
-        path = request.target.decode("ascii", "replace") if request else ""
+        # Without the query, in which some put a key, nor where it was asked as a proxy.
+        target = request.target.decode("ascii", "replace").partition("?")[0] if request else ""
+        path = target if target.startswith("/") else ""
         self.notes.refused(error.status, method, path, error.message)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
