@@ -224,7 +224,8 @@ class Config:
             if name in arguments:
                 value = arguments[name]
                 if not setting.rule.accepts(value):
-                    raise ValueError(f"{name}={value!r}: allowed is {setting.rule.allowed}")
+                    found = one_line(repr(value), _LONGEST_VARIABLE)
+                    raise ValueError(f"{name}={found}: allowed is {setting.rule.allowed}")
                 values[name] = value
             else:
                 setting.read_environment(os.environ, values)
@@ -294,7 +295,8 @@ _warned: set[tuple[str, str]] = set()
 def _warn_once(variable: str, text: str, allowed: str, default: object) -> None:
     if (variable, text) not in _warned:
         _warned.add((variable, text))
-        _logger.warning("%s=%r: allowed is %s; using %r", variable, text, allowed, default)
+        found = one_line(repr(text), _LONGEST_VARIABLE)
+        _logger.warning("%s=%s: allowed is %s; using %r", variable, found, allowed, default)
 
 
 def _warn_of_unknown_variables(environment: Mapping[str, str], known: set[str]) -> None:

@@ -20,6 +20,7 @@ from .http_spans import HttpSpans
 from .installation import Installation
 from .package import _instruments
 from .pool.registry import Owner
+from .pool.words import where_it_failed
 
 _logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
 _MAX_NAME = 64
@@ -133,15 +134,13 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         count only without.
 
         Raises TypeError for any other client, ValueError for a name that is empty, longer than 64
-        characters or not printable.
+        characters, not printable or a URL.
         """
-        if pool_name is not None and not (
-            isinstance(pool_name, str)
-            and 0 < len(pool_name) <= _MAX_NAME
-            and pool_name.isprintable()
-        ):
+        if pool_name is not None and not _is_name(pool_name):
+            # What was given is not repeated: a key or a URL in its place is a likely mistake.
             raise ValueError(
-                f"pool_name={pool_name!r}: allowed are 1 to {_MAX_NAME} printable characters"
+                f"pool_name= was given {_described(pool_name)}: allowed are 1 to {_MAX_NAME} "
+                "printable characters that are no URL"
             )
         pools = pools_of(client)
         base = GlueLLMInstrumentor
@@ -197,8 +196,10 @@ def _set_limits_of_environment() -> None:
         from .limits import configure_from_environment
 
         configure_from_environment()
-    except Exception:
-        _logger.warning("could not set the limits that the environment asks for", exc_info=True)
+    except Exception as error:
+        _logger.warning(
+            "could not set the limits that the environment asks for: %s", where_it_failed(error)
+        )
 
 
 def _renew_lock() -> None:
@@ -213,9 +214,23 @@ if hasattr(os, "register_at_fork"):
 def _provider(name: str, method: str, kwargs: dict[str, Any]) -> Any:
     provider = kwargs.pop(name, None)
     if provider is not None and not callable(getattr(provider, method, None)):
-        raise ValueError(f"{name}={provider!r}: allowed is a provider of OpenTelemetry, or None")
+        raise ValueError(
+            f"{name}= was given {_described(provider)}: allowed is a provider of OpenTelemetry, or "
+            "None"
+        )
     return provider
 
 
 def _is_name(name: object) -> bool:
-    return isinstance(name, str) and 0 < len(name) <= _MAX_NAME and name.isprintable()
+    return (
+        isinstance(name, str)
+        and 0 < len(name) <= _MAX_NAME
+        and name.isprintable()
+        and "://" not in name
+    )
+
+
+def _described(given: object) -> str:
+    if isinstance(given, str):
+        return f"a text of {len(given)} characters"
+    return f"something of the type {type(given).__name__}"

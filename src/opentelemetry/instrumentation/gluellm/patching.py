@@ -15,6 +15,8 @@ from typing import Any
 
 import wrapt
 
+from .pool.words import where_it_failed
+
 USUAL_MARK = "__gluellm_patch__"
 LIMITS_MARK = "__gluellm_limits_patch__"
 """For patches that set limits: they come and go beside the instrumentation's, in any order."""
@@ -184,9 +186,9 @@ def when_imported(name: str, callback: Callable[[Any], None]) -> None:
         if target is not None:
             try:
                 target(module)
-            except Exception:
+            except Exception as error:
                 logging.getLogger(__name__).warning(
-                    "could not set up instrumentation for %s", name, exc_info=True
+                    "could not set up instrumentation for %s: %s", name, where_it_failed(error)
                 )
 
     wrapt.register_post_import_hook(hook, name)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..pool.lease import Call
 from ..pool.place import Place, find
+from ..pool.words import one_line
 from .context import CallVariable, current_call
 from .correlation import correlation_id
 from .streams import AsyncOpening, leave, wrap_stream
@@ -29,6 +30,8 @@ _REGISTERED_OPERATIONS = {
 # every signal, where no address and no key may stand.
 _PLAIN_KEY = re.compile(r"\w[\w .-]{0,63}", re.ASCII)
 OTHER_PROVIDER = "_OTHER"
+_LONGEST_MODEL = 256
+"""Characters; an ARN of bedrock or a path of Vertex AI has less than 200."""
 
 
 def operation_name(method: str) -> str:
@@ -58,9 +61,17 @@ def model_reader(method: Any) -> ModelOf:
         model = kwargs.get("model")
         if model is None and 0 <= index < len(args):
             model = args[index]
-        return model if isinstance(model, str) else None
+        return _told(model) if isinstance(model, str) else None
 
     return model_of
+
+
+def _told(model: str) -> str:
+    # Any text is a model's name, and it goes into labels, logs and onto terminals. Half a surrogate
+    # pair would keep its points from being exported.
+    if len(model) <= _LONGEST_MODEL and model.isprintable():
+        return model
+    return one_line(model, _LONGEST_MODEL)
 
 
 class CallScope:

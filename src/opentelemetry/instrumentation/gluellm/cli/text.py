@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..pool.words import one_line
 
 _LONGEST = 40
+_LONGEST_LINE = 1000
 
 
 def printable(value: object, longest: int = _LONGEST) -> str:
@@ -20,6 +21,11 @@ def printable_ends(value: object, longest: int = _LONGEST, mark: str = "...") ->
         end = (kept + 1) // 2
         text = f"{text[: kept - end]}{mark}{text[-end:]}"
     return printable(text, longest)
+
+
+def printable_lines(text: object, longest: int = _LONGEST_LINE) -> str:
+    """Several lines, each made printable, with the line ends that they have."""
+    return "\n".join(printable(line, longest) for line in str(text).split("\n"))
 
 
 def seconds(value: float) -> str:

@@ -24,14 +24,25 @@ def places_of_busy_loops() -> tuple[str, ...]:
     A loop that waits for events is not busy. Frames that change while they are read give a place
     that is a moment old, and nothing worse.
     """
-    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    threads = {thread.ident: thread for thread in threading.enumerate()}
     lines: list[str] = []
     for ident, frame in sys._current_frames().items():
         frames = _within_loop(frame)
         if frames:
-            lines.append(f"event loop of thread {names.get(ident, ident)}, innermost frame first")
+            which = _which(threads.get(ident))
+            lines.append(f"event loop of {which}, innermost frame first")
             lines += [f"  {place_text(_text(inner), _LONGEST)}" for inner in frames[:_MOST_FRAMES]]
     return tuple(lines)
+
+
+def _which(thread: threading.Thread | None) -> str:
+    # Not by its name, which is the application's to choose. The system's number is what py-spy,
+    # gdb and `top -H` show.
+    if thread is None:
+        return "a thread that is not Python's own"
+    if thread is threading.main_thread():
+        return "the main thread"
+    return f"thread {thread.native_id}"
 
 
 def _within_loop(innermost: FrameType) -> list[FrameType]:

@@ -82,8 +82,8 @@ class SignalReporter:
         if threading.current_thread() is not threading.main_thread():
             raise ValueError(
                 f"snapshot_signal={name!r}: Python sets signal handlers in the main thread only, "
-                f"and this is {threading.current_thread().name!r}; call instrument() in the main "
-                f"thread, or leave snapshot_signal out"
+                f"and this is another one; call instrument() in the main thread, or leave "
+                f"snapshot_signal out"
             )
         current = signal.getsignal(self._number)
         if isinstance(current, _Handler) and current.pipe is None:

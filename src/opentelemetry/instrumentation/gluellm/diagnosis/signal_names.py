@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..pool.words import one_line
+
 _USER = ("SIGUSR1", "SIGUSR2")
+_LONGEST_HANDLER = 120
 _UNCATCHABLE = ("SIGKILL", "SIGSTOP")
 
 
@@ -41,7 +44,8 @@ def signal_number(name: str) -> int:
         why = "it has a meaning of its own, to the system or to the terminal"
     else:
         why = "there is no such signal here"
-    raise ValueError(f"snapshot_signal={name!r}: {why}; allowed is {allowed_in_words()}")
+    found = one_line(repr(name))
+    raise ValueError(f"snapshot_signal={found}: {why}; allowed is {allowed_in_words()}")
 
 
 def allowed_in_words() -> str:
@@ -63,7 +67,7 @@ def why_taken(name: str, current: Any) -> str | None:
     if current is None:
         return "a handler that was not set from Python"
     if current not in (signal.SIG_DFL, signal.SIG_IGN):
-        return f"the handler {_described(current)}"
+        return f"the handler {one_line(_described(current), _LONGEST_HANDLER)}"
     if is_caught("self", number):
         # faulthandler.register() and native libraries go past Python's own table.
         return "a handler that Python knows nothing of (faulthandler.register() sets such a one)"

@@ -38,15 +38,24 @@ MAX_ORIGIN_LEDGERS = 180
 """Pairs of pool name and origin. With one ``_OTHER`` for each name they make 230, and the six
 phases of each 1 380 attribute sets."""
 _DEFAULT_PORTS = {b"http": 80, b"ws": 80, b"https": 443, b"wss": 443}
-# What a host of a URL can be once it is encoded (RFC 3986, RFC 1035). Anything else would be text
-# of unknown source in a label.
-_HOST = re.compile(r"[a-z0-9._:\-]{1,253}")
+# What a host of a URL can be once it is encoded: a name or an IPv4 address, of parts of at most 63
+# characters (RFC 1035), or an IPv6 address. Anything else would be text of unknown source in a
+# label, and most keys are longer than that.
+_HOST = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|(?=.{2,45}\Z)[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*"
+)
+_HIGHEST_PORT = 65535
 _GONE_NAME_REPORTED = 600 * 10**9
 
 
 def is_host(text: str) -> bool:
     """Whether text is what a host of a URL can be, and so may be told."""
     return _HOST.fullmatch(text) is not None
+
+
+def _is_port(port: object) -> bool:
+    # A library can take any number; one beyond 64 bits keeps its points from being exported.
+    return port is None or (isinstance(port, int) and 0 < port <= _HIGHEST_PORT)
 
 
 def _nothing() -> None:
@@ -168,9 +177,11 @@ class PoolRegistry:
     ) -> OriginLedger:
         """The ledger of an origin, ``_OTHER`` for all beyond the bound."""
         address = host.decode("ascii", "replace").lower()
-        key: tuple[str, int | None] = (address, port or _DEFAULT_PORTS.get(scheme))
+        port = port or _DEFAULT_PORTS.get(scheme)
+        key: tuple[str, int | None] = (address, port)
         if key not in self._books.origins:
-            if len(self._books.origins) >= self.max_origins or not is_host(address):
+            full = len(self._books.origins) >= self.max_origins
+            if full or not is_host(address) or not _is_port(port):
                 key = (OTHER, None)
             else:
                 self._books.origins.add(key)

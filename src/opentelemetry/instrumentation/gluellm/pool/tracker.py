@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _HOLDERS = 3
 _LOOKED_AT = 64
+_UNTOLD: tuple[bytes, int | None, bytes] = (b"", None, b"")
+"""Stands for every origin that is not told as it was asked for."""
 LOOKS_AFTERWARDS = 4
 """Looks of the watch at a pool after its last request: with ten thousand idle pools it would take
 longer to look at them all than is worth it."""
@@ -124,7 +126,9 @@ class PoolTracker:
         found = self._origins.get(key)
         if found is None:
             found = self.registry.origin(self.ledger, host, port, scheme)
-            if len(self._origins) < self.registry.max_origins:
+            if found.address.encode() != host.lower():
+                key = _UNTOLD  # no host perhaps, but a key or a URL, which is not kept
+            if key not in self._origins and len(self._origins) < self.registry.max_origins:
                 if found not in self._origins.values():  # beyond the bound they share one
                     found.pools += 1
                 self._origins[key] = found

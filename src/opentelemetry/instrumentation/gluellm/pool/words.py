@@ -6,6 +6,11 @@ import math
 import unicodedata
 
 _LONGEST, _LONGEST_PLACE = 60, 120
+# Letters and marks by their category that show as nothing (Unicode's Default_Ignorable_Code_Point,
+# as far as it is not in a category of control characters, and a blank pattern of Braille).
+_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0") | {
+    chr(number) for span in ((0xFE00, 0xFE10), (0xE0100, 0xE01F0)) for number in range(*span)
+}
 
 
 def one_line(value: object, longest: int = _LONGEST) -> str:
@@ -15,10 +20,27 @@ def one_line(value: object, longest: int = _LONGEST) -> str:
     escape sequence in it would reach the terminal of whoever reads it.
     """
     text = "".join(
-        character if unicodedata.category(character)[0] not in "CZ" or character == " " else "?"
-        for character in str(value)[: longest + 1]
+        character if _is_seen(character) else "?" for character in str(value)[: longest + 1]
     )
     return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def _is_seen(character: str) -> bool:
+    return character == " " or (
+        unicodedata.category(character)[0] not in "CZ" and character not in _UNSEEN
+    )
+
+
+def where_it_failed(error: BaseException) -> str:
+    """Type and innermost line of a failure of ours: a message can hold a URL or a header."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    what = one_line(type(error).__qualname__)
+    if traceback is None:
+        return what
+    code = traceback.tb_frame.f_code
+    return f"{what} at {place_text(f'{code.co_filename}:{traceback.tb_lineno} in {code.co_name}')}"
 
 
 def place_text(place: str, longest: int = _LONGEST_PLACE) -> str:

@@ -55,7 +55,7 @@ def warn_of_failures(failures: Failures) -> None:
             "the instrumentation failed in %s with %s and went on without; counted in "
             "gluellm.instrumentation.errors. Requests are not affected.",
             kind,
-            error,
+            one_line(error),
         )
 
 

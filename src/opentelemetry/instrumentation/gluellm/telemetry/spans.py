@@ -86,7 +86,9 @@ class SpanObserver(PoolObserver):
                 attributes[semconv.SPAN_OLDEST_LEASE_AGE] = scene.oldest_age / 1e9
                 attributes[semconv.SPAN_OLDEST_LEASE_PHASE] = PHASES[scene.oldest_phase]
             links += [
-                Link(holder) for holder in scene.holders if holder is not None and holder.is_valid
+                Link(_without_state(holder))
+                for holder in scene.holders
+                if holder is not None and holder.is_valid
             ]
         self._span(
             _name(semconv.SPAN_WAIT, lease.origin.address, lease.origin.port),
@@ -182,6 +184,11 @@ class SpanObserver(PoolObserver):
 def _name(template: str, address: str, port: int | None) -> str:
     # Origins beyond the bound have no port.
     return template.format(address=address, port=port).removesuffix(":None")
+
+
+def _without_state(holder: SpanContext) -> SpanContext:
+    # The holder's trace is another caller's, and its tracestate what that one was sent.
+    return SpanContext(holder.trace_id, holder.span_id, holder.is_remote, holder.trace_flags)
 
 
 def _finish(span: Span, ended: int, error: str | None) -> None:

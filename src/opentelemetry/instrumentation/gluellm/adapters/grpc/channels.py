@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from typing import Any
 from urllib.parse import unquote
@@ -16,6 +17,7 @@ Origin = tuple[bytes, int | None, bytes]
 
 _UNKNOWN: Origin = (b"", None, b"https")
 _RESOLVERS = frozenset({"dns", "ipv4", "ipv6", "xds", "passthrough", "google-c2p"})
+_PORT = re.compile(r"[0-9]{1,5}")
 _PATHS = ("unix:", "unix-abstract:", "vsock:")
 
 
@@ -34,7 +36,7 @@ def origin_of(target: str) -> Origin:
     if "," in target or "/" in target:
         return _UNKNOWN
     host, colon, port = target.rpartition(":")
-    if not colon or not port.isdigit() or (":" in host and not host.endswith("]")):
+    if not colon or not _PORT.fullmatch(port) or (":" in host and not host.endswith("]")):
         host, port = target, ""
     host = host.removeprefix("[").removesuffix("]")
     return host.encode("ascii", "replace"), int(port) if port else None, b"https"

@@ -24,9 +24,10 @@ class Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            line = f"{record.levelname} {record.name}: {record.getMessage()}"[:_LONGEST]
+            text = record.getMessage()
         except Exception:  # a record whose arguments don't fit its message
-            line = f"{record.levelname} {record.name}: {record.msg!r}"[:_LONGEST]
+            text = repr(record.msg)
+        line = printable(f"{record.levelname} {record.name}: {text}", _LONGEST)
         if line in self.seen or len(self.seen) < _MOST:
             self.seen[line] += 1
 

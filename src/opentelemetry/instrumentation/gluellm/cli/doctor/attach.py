@@ -22,6 +22,7 @@ from ...diagnosis.rendezvous import (
     presence_of,
 )
 from ...diagnosis.signal_names import is_caught, status_of
+from ..text import printable, printable_lines
 from .refusal import refuse
 
 _POLL = 0.02
@@ -47,12 +48,14 @@ def attach(pid: int, timeout: float, *, as_json: bool) -> int:
         silent = _no_answer(pid, timeout)
         answer = {"snapshot": None, "findings": [silent], "text": _in_words(silent)}
     elif "error" in answer:
-        return refuse(f"process {pid} failed to take its snapshot, with {answer['error']}")
+        error = printable(answer["error"])
+        return refuse(f"process {pid} failed to take its snapshot, with {error}")
     if as_json:
         json.dump(answer, sys.stdout, indent=2)
         print()
     else:
-        print(answer["text"])
+        # Another process wrote it, which may be of another version.
+        print(printable_lines(answer["text"]))
     troubled = any(finding.get("severity") in _TROUBLE for finding in answer["findings"])
     return 1 if troubled else 0
 

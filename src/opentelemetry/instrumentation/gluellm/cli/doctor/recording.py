@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ class Recorder:
         last = self._last
         content: dict[str, Any] = {
             "pid": os.getpid(),
-            "command": [Path(argument).name for argument in sys.orig_argv[:2]],
+            "command": [Path(sys.orig_argv[0]).name, *_script(sys.orig_argv[1:2])],
             "ended": ended,
             "requests": _requests(last) if last else 0,
             "findings": [seen.to_dict() for seen in self._seen.ordered()],
@@ -124,6 +125,15 @@ class Recorder:
             self._stopped.set()  # the doctor has gone, and its directory with it
             raise
         self._written = changed
+
+
+def _script(arguments: Sequence[str]) -> list[str]:
+    # What is no script may hold code or a key: of an option its letter is told.
+    return [
+        argument[:2] if argument.startswith("-") else Path(argument).name
+        for argument in arguments
+        if argument.startswith("-") or Path(argument).exists()
+    ]
 
 
 def _requests(of: Snapshot) -> int:

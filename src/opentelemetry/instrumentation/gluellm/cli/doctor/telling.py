@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..text import printable, seconds
+from ..text import printable, printable_lines, seconds
 
 _NAME = 60
+_LONGEST_ERROR = 300
 _BEGIN = "gluellm-pools doctor:"
 
 
@@ -49,7 +50,7 @@ def _lines(
 def _name_of(program: Sequence[str]) -> str:
     # The program and its script; further arguments may hold a key.
     words = [Path(program[0]).name]
-    if len(program) > 1 and not program[1].startswith("-") and "=" not in program[1]:
+    if len(program) > 1 and Path(program[1]).is_file():
         words.append(program[1])
     return shlex.join(words)
 
@@ -72,13 +73,14 @@ def _told(report: dict[str, Any], which: bool) -> list[str]:
         whose = f"process {report['pid']} ({printable(' '.join(report['command']), _NAME)}), "
     lines = [f"{whose}{report['requests']} {calls} in {seconds(report['seconds'])}"]
     if report["text"]:
-        lines += ["", "The last that was seen of requests under way:", report["text"]]
+        seen = printable_lines(report["text"])
+        lines += ["", "The last that was seen of requests under way:", seen]
     # Last, since that is what stays in sight in a terminal.
     lines.append("")
     if not report["findings"]:
         lines.append("no findings")
     for finding in report["findings"]:
-        lines += [finding["text"], f"  when:  {_when(finding)}", ""]
+        lines += [printable_lines(finding["text"]), f"  when:  {_when(finding)}", ""]
     return lines[:-1] if report["findings"] else lines
 
 
@@ -92,12 +94,13 @@ def _nothing_seen(reports: list[dict[str, Any]], pid: int, status: int | None) -
     recorded = [report for report in reports if "error" not in report]
     if failed and not recorded:
         report = failed[0]
+        error = printable(report["error"], _LONGEST_ERROR)
         if report["missing"]:
             return [
-                f"Nothing was seen: {report['python']} lacks a package ({report['error']}).",
+                f"Nothing was seen: {report['python']} lacks a package ({error}).",
                 "Install opentelemetry-instrumentation-gluellm where the program runs.",
             ]
-        return [f"Nothing was seen: the instrumentation failed to start ({report['error']})."]
+        return [f"Nothing was seen: the instrumentation failed to start ({error})."]
     if not recorded:
         return [
             "Nothing was seen: it is no Python program, or its Python ignores PYTHONPATH (-E, -I).",
