@@ -57,7 +57,7 @@ def test_phases_add_up_to_the_whole_time() -> None:
         scene.clock.now += 7 * step + 1
         lease.enter(phase, scene.clock())
     scene.clock.now += 11
-    assert lease.end(scene.clock())
+    scene.tracker.released(lease)
     scene.clock.advance(100)
     times = scene.times()
     assert sum(times) == lease.ended_at - entered
@@ -80,7 +80,7 @@ def test_ended_lease_enters_no_phase() -> None:
     """A read that returns after the response was closed changes nothing."""
     scene = Scene()
     lease = scene.enter()
-    assert lease.end(scene.clock())
+    scene.tracker.released(lease)
     times = scene.times()
     scene.clock.advance(5)
     lease.enter(UNREAD, scene.clock())
@@ -90,14 +90,14 @@ def test_ended_lease_enters_no_phase() -> None:
 
 
 def test_lease_ends_once() -> None:
-    """A second end says so, and keeps the first end's time."""
+    """A second end changes nothing, and keeps the first end's time."""
     scene = Scene()
     lease = scene.enter()
     scene.clock.advance(1)
-    assert lease.end(scene.clock()) is True
+    scene.tracker.released(lease)
     ended_at = lease.ended_at
     scene.clock.advance(1)
-    assert lease.end(scene.clock()) is False
+    scene.tracker.released(lease)
     assert lease.ended_at == ended_at
     assert scene.times() == [SECOND, 0, 0, 0, 0, 0]
 
@@ -125,7 +125,7 @@ def test_wait_lasts_until_the_assignment_or_the_end(end: str) -> None:
     elif end == "failed":
         scene.tracker.failed(lease, "pool_timeout")
     else:
-        lease.end(scene.clock())
+        scene.tracker.released(lease)
     scene.clock.advance(1)
     assert lease.acquire_time == 2.5 * SECOND
 

@@ -319,7 +319,7 @@ def test_forgetful_registry_starts_anew() -> None:
     scene = Scene(max_origins=2)
     scene.tracker.origin(b"second", 80, b"http")
     assert scene.tracker.origin(b"third", 80, b"http").address == OTHER
-    scene.origin.left(200, None, False)
+    scene.origin.requests[scene.origin.outcome(200, None, False)] += 1
     scene.registry.forget()
     assert scene.registry.reported(scene.clock()) == []
     pool = FakePool()

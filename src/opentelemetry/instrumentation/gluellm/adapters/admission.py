@@ -79,13 +79,20 @@ class Admission:
             return None
         # Not without end: the garbage collector may run in here, and a finalizer that logs waits
         # for the log's lock, whose holder, a handler that sends over HTTP, may wait for this one.
-        lock = self.registry.lock
+        registry = self.registry
+        lock = registry.lock
         if not lock.acquire(timeout=_LOCK_TIMEOUT):
             return None  # this request is not seen; the next one tries again
         try:
-            return self._track(pool, host, read_timeout)
+            if registry.entering is pool:
+                return None  # the same, for a signal handler's request amid this: it has the lock
+            outer, registry.entering = registry.entering, pool
+            try:
+                return self._track(pool, host, read_timeout)
+            finally:
+                registry.entering = outer
         except Exception as error:
-            self.registry.failures.caught(f"{self.library}.track", error)
+            registry.failures.caught(f"{self.library}.track", error)
             return None
         finally:
             lock.release()
@@ -98,9 +105,14 @@ class Admission:
         if owner is None:
             return None
         tracker = self.registry.track(pool, self._reader, owner=owner, library=self.library)
-        tracker.read_timeout = read_timeout
-        self._adopt(pool, tracker)
-        setattr(pool, TRACKER, tracker)
+        try:
+            tracker.read_timeout = read_timeout
+            self._adopt(pool, tracker)
+            setattr(pool, TRACKER, tracker)
+        except BaseException:
+            # The pool bears another one from its next request on.
+            tracker.discard("closed")
+            raise
         return tracker
 
     def _owner(self, pool: Any, host: str) -> Owner | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from collections.abc import Callable, Iterable
+from types import FrameType
 from typing import Any
 
 from .observer import PoolObserver
@@ -12,14 +14,23 @@ _EVENTS = tuple(name for name in vars(PoolObserver) if not name.startswith("_"))
 
 
 class Failures:
-    """Counts what was caught. Reached by finalizers, so logging is left to :meth:`unreported`."""
+    """Counts what was caught. Reached by finalizers, so logging is left to :meth:`unreported`.
+
+    What a signal handler of the application has raised is no failure of ours, wherever it came: it
+    is raised on, for it ends what the application wants to have ended.
+    """
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self._unreported: deque[tuple[str, str]] = deque(maxlen=16)
 
     def caught(self, kind: str, error: BaseException) -> None:
-        """Count one failure of ``kind``; only the first of each kind is kept to be reported."""
+        """Count one failure of ``kind``; only the first of each kind is kept to be reported.
+
+        Raises ``error`` itself where it comes from a signal handler.
+        """
+        if from_signal_handler(error):
+            raise error
         seen = self.counts.get(kind, 0)
         self.counts[kind] = seen + 1
         if not seen:
@@ -30,6 +41,36 @@ class Failures:
         """Take kind and exception type of the failures that nobody was told of yet."""
         while self._unreported:
             yield self._unreported.popleft()
+
+
+def from_signal_handler(error: BaseException) -> bool:
+    """Whether an exception that is being handled was raised by a signal handler.
+
+    Python calls one between two instructions, with the frame that it interrupts as an argument; no
+    other call has the frame of its caller, unless somebody hands it on.
+    """
+    step = error.__traceback__
+    before: FrameType | None = None
+    while step is not None:
+        frame = step.tb_frame
+        if before is not None and any(value is before for value in _arguments(frame)):
+            return True
+        before = frame
+        step = step.tb_next
+    return False
+
+
+def _arguments(frame: FrameType) -> tuple[Any, ...]:
+    code = frame.f_code
+    variables = frame.f_locals
+    number = code.co_argcount
+    if code.co_flags & inspect.CO_VARARGS:
+        rest = code.co_varnames[number + code.co_kwonlyargcount]
+        return (
+            *(variables.get(name) for name in code.co_varnames[:number]),
+            *variables.get(rest, ()),
+        )
+    return tuple(variables.get(name) for name in code.co_varnames[:number])
 
 
 class Guard(PoolObserver):

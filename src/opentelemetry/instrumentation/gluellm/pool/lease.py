@@ -205,15 +205,6 @@ class Lease:
         self.phase_since = now
         self.phase = phase
 
-    def end(self, now: int) -> bool:
-        """Leave the last phase. False when it had ended already."""
-        if self.ended:
-            return False
-        self.ended = True
-        self.ended_at = now
-        self.origin.spent[self.phase] += now - self.phase_since
-        return True
-
     @property
     def acquire_time(self) -> int:
         """Nanoseconds in the queue until the last assignment, or the end where there was none."""
@@ -248,14 +239,15 @@ class Lease:
     def account(self) -> None:
         """Count its end: its outcome, a timeout, a failure on a reused connection."""
         origin = self.origin
-        error = self.error
-        origin.left(self.status, error, self.resend)
-        if error is None:
-            return
+        outcome = origin.outcome(self.status, self.error, self.resend)
         kind = self.timeout_kind
+        reused = self.failed_on_reused_connection
+        # From here on nothing is called: a signal handler that raises can't part these steps.
+        self.told = 2
+        origin.requests[outcome] += 1
         if kind is not None:
             origin.timeouts[kind] += 1
-        if self.failed_on_reused_connection:
+        if reused:
             origin.reuse_failures += 1
             silence = self.ended_at - self.phase_since
             if silence > origin.longest_silence:

@@ -83,12 +83,16 @@ class Peak:
 
     def turn(self, now: int) -> None:
         """Begin the slice that ``now`` lies in."""
+        # Up to the first call whoever comes first takes the turn: another thread may be here at the
+        # same time, and a signal handler that takes a snapshot in between.
         turns = (now - self.end) // self._width + 1
+        if turns < 1:
+            return
+        self.end += turns * self._width
+        high, self.high = self.high, self.value
         # The slice that ended had its high; where nothing changed since, the value held all along.
         held = [self.value] * min(turns - 1, _SLICES + 1)
-        self._slices = [*held, self.high, *self._slices][: _SLICES + 1]
-        self.high = self.value
-        self.end += turns * self._width
+        self._slices = [*held, high, *self._slices][: _SLICES + 1]
 
 
 class Bound:
@@ -152,14 +156,14 @@ class OriginLedger:
         self.attributes: Any = None
         """The telemetry's attribute sets for this origin, built once."""
 
-    def left(self, status: int | str, error: str | None, resend: bool) -> None:
-        """Count a request that left the pool."""
+    def outcome(self, status: int | str, error: str | None, resend: bool) -> Outcome:
+        """What a request that left the pool counts as: a key of ``requests``."""
         key: Outcome = (status, error, resend)
         if key not in self.requests:
             if not self.pool.outcomes.take(1):
                 key = (0, "_OTHER", False)
             self.requests.setdefault(key, 0)
-        self.requests[key] += 1
+        return key
 
 
 class PoolLedger:

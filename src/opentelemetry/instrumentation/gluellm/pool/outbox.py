@@ -53,5 +53,4 @@ class Outbox:
             return
         self.dropped += 1
         if lease.ended and lease.told < 2:
-            lease.told = 2
             lease.account()

@@ -110,6 +110,8 @@ class PoolRegistry:
         self.lock = threading.RLock()
         """Held while a pool's tracking begins, and for nothing else: two threads can send the
         first request of one pool at once."""
+        self.entering: Any = None
+        """The pool whose tracking begins now, in the thread that has the lock."""
         self.outbox = self._books.outbox
         self.entry_context = entry_context
         """Whether there is something about a request that enters that an observer has to note."""
@@ -151,11 +153,12 @@ class PoolRegistry:
         tracker = PoolTracker(self, ledger, pool, reader)
         if owner.built_at is not None:
             ledger.built_at = owner.built_at
+        self.observer.pool_opened(tracker)
+        # From here on nothing is called: a signal handler that raises can't part these steps.
         ledger.live += 1
         ledger.pools_opened += 1
         ledger.empty_since = None
         self.trackers[tracker] = None
-        self.observer.pool_opened(tracker)
         return tracker
 
     def _ledger(self, name: str, provider: str | None, library: str) -> PoolLedger:
@@ -323,6 +326,7 @@ class PoolRegistry:
     def forget(self) -> None:
         """Start anew, as a forked child has to: what the parent counted is the parent's."""
         self.lock = threading.RLock()
+        self.entering = None
         self._let_go()
         self._books.clear()
 

@@ -150,20 +150,21 @@ class PoolTracker:
         if self.outbox.attention:
             self.registry.attend()
         origin = self._origins.get((host, port, scheme)) or self.origin(host, port, scheme)
-        origin.entered += 1
-        self.entered += 1
         lease = Lease(self, origin, call, self.clock())
+        if call is None:
+            lease.own_place = self.registry.find_place()
+        context = self.entry_context()
+        if context:
+            self.observer.lease_queued(lease, context)
+        # From here on nothing is called: a signal handler that raises can't part these steps.
         if call is not None:
             call.requests += 1
             if call.requests > 1:
                 lease.resend = True
                 origin.resent += 1
-        else:
-            lease.own_place = self.registry.find_place()
+        origin.entered += 1
+        self.entered += 1
         self.leases[lease] = None
-        context = self.entry_context()
-        if context:
-            self.observer.lease_queued(lease, context)
         return lease
 
     def waiting(self, lease: Lease, timeout: float | None = None) -> None:
@@ -234,12 +235,22 @@ class PoolTracker:
 
     def released(self, lease: Lease) -> None:
         """The response is closed. Reached by finalizers."""
+        now = self.clock()
+        items = self.items
+        tight = len(items) >= self.outbox.half
         if lease.ended:
             return
+        # From here to the outbox nothing is called: a signal handler that raises can't part these
+        # steps, and whoever it interrupts before them can begin anew.
         lease.ended = True
-        lease.ended_at = now = self.clock()
+        lease.ended_at = now
         lease.origin.spent[lease.phase] += now - lease.phase_since
-        self.leases.pop(lease, None)
+        leases = self.leases
+        if lease in leases:
+            del leases[lease]
+        if lease.standing:
+            lease.standing = False
+            self.ledger.queued.value -= 1
         connection = lease.connection
         if connection is not None and connection.leases:
             connection.leases -= 1
@@ -247,11 +258,10 @@ class PoolTracker:
                 connection.active = False
                 self.ledger.active.value -= 1
         if lease.counted:
-            items = self.items
-            if len(items) < self.outbox.half:
-                items.append(lease)
-            else:
+            if tight:
                 self.outbox.press(lease)
+            else:
+                items.append(lease)
 
     def _assigned_fresh(self, lease: Lease, connection: TrackedConnection) -> None:
         lease.reused = False
@@ -317,13 +327,13 @@ class PoolTracker:
 
     def failed(self, lease: Lease, error: str, *, unwinding: bool = False) -> None:
         """The request ended without a response. Reached by finalizers when ``unwinding``."""
-        now = self.clock()
-        if not lease.end(now):
+        if lease.ended:
             return
         lease.error = error
         lease.unwinding = unwinding
         connection = lease.connection
-        self._leave(lease, now)
+        self._turn_peaks()
+        self.released(lease)
         if connection is not None:
             if not connection.established_at:
                 if connection.first_lease is lease:
@@ -338,14 +348,21 @@ class PoolTracker:
         if lease.counted and (lease.waited or not lease.acquired_at):
             self.observer.lease_waited(lease)
 
+    def abandoned(self, lease: Lease) -> None:
+        """Whoever had to tell how the request ended may have been interrupted in that."""
+        if not lease.ended:
+            lease.error = lease.error or "cancelled"
+            self.released(lease)
+
     def timed_out(self, lease: Lease, error: BaseException) -> None:
         """The request waited in vain; ``error`` is on its way to the application."""
         self.observer.lease_timed_out(lease, error)
 
     def withdraw(self, lease: Lease) -> None:
         """The pool has refused to take the request in, for its URL's scheme: it never was there."""
-        lease.end(self.clock())
-        self.leases.pop(lease, None)
+        counted, lease.counted = lease.counted, False
+        self.released(lease)
+        lease.counted = counted
 
     def _next_to_connect(self, connection: TrackedConnection) -> None:
         # On HTTP/2 others may have waited for the set-up that failed: the next of them tries.
@@ -360,14 +377,12 @@ class PoolTracker:
                 connection.first_lease = lease
                 return
 
-    def _leave(self, lease: Lease, now: int) -> None:
-        self.leases.pop(lease, None)
-        if lease.standing:
-            lease.standing = False
-            self.ledger.queued.change(-1, now)
-        self._give_back(lease)
-        if lease.counted:
-            self.outbox.press(lease)
+    def _turn_peaks(self) -> None:
+        """Before values fall: what they were until now belongs to the slices that have ended."""
+        now = self.clock()
+        for peak in (self.ledger.queued, self.ledger.active):
+            if now >= peak.end:
+                peak.turn(now)
 
     def _give_back(self, lease: Lease) -> None:
         connection = lease.connection

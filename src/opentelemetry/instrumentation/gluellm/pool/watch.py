@@ -64,7 +64,9 @@ class Watch:
         self._asked = False
         # Not without end: starting a thread allocates, so that the garbage collector may run a
         # finalizer in there, which logs, while who holds the log's lock waits here.
-        if not self._lock.acquire(timeout=_LOCK_TIMEOUT):
+        # The one that was acquired: a signal handler may fork in here, and the child renews it.
+        lock = self._lock
+        if not lock.acquire(timeout=_LOCK_TIMEOUT):
             self._registry.outbox.attention = True  # the next request tries again
             return
         try:
@@ -83,7 +85,7 @@ class Watch:
                     raise
                 self._registry.failures.caught("watch.start", error)
         finally:
-            self._lock.release()
+            lock.release()
 
     def stop(self) -> None:
         """End the thread and wait for it, a second at most."""

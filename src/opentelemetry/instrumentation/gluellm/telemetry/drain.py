@@ -57,19 +57,22 @@ class Drain:
 
     def some(self) -> None:
         """Work off a little, unless somebody else is at it."""
-        if self._lock.acquire(blocking=False):
+        # The one that was acquired: a signal handler may fork in here, and the child renews it.
+        lock = self._lock
+        if lock.acquire(blocking=False):
             try:
                 self._work_off(_AT_ENTRY)
             finally:
-                self._lock.release()
+                lock.release()
 
     def all(self) -> None:
         """Work off what is there now. What comes meanwhile is left for the next time."""
-        if self._lock.acquire(timeout=_LOCK_TIMEOUT):
+        lock = self._lock
+        if lock.acquire(timeout=_LOCK_TIMEOUT):
             try:
                 self._work_off(len(self._outbox.items))
             finally:
-                self._lock.release()
+                lock.release()
 
     def _work_off(self, most: int) -> None:
         items = self._outbox.items
@@ -81,13 +84,19 @@ class Drain:
             except IndexError:
                 return
             try:
-                if type(item) is tuple:
-                    record(*item)
-                else:
-                    self._tell(item)
-            except Exception as error:
-                # A view's own aggregation, for instance. The rest is none the worse for it.
-                self._failures.caught("record", error)
+                try:
+                    if type(item) is tuple:
+                        record(*item)
+                    else:
+                        self._tell(item)
+                except Exception as error:
+                    # A view's own aggregation, for instance. The rest is none the worse for it.
+                    self._failures.caught("record", error)
+            except BaseException:
+                # From a signal handler. Told again it counts once.
+                if type(item) is not tuple:
+                    items.appendleft(item)
+                raise
             if count % _BEFORE_YIELD == 0:
                 # A full outbox takes tens of milliseconds; no event loop must wait for them.
                 time.sleep(0)

@@ -76,7 +76,6 @@ class DurationObserver(PoolObserver):
                 if self._full and lease.answered_at:
                     self._tell_answer(lease, context)
         if ended and told < 2:
-            lease.told = 2
             lease.account()
             if active and lease.acquired_at:
                 self._tell_end(lease, context)

@@ -45,14 +45,16 @@ class Sampler:
             return
         # Not without end: starting a thread allocates, so that the garbage collector may run a
         # finalizer in there, which logs, while who holds the log's lock waits here.
-        if not self._lock.acquire(timeout=_LOCK_TIMEOUT):
+        # The one that was acquired: a signal handler may fork in here, and the child renews it.
+        lock = self._lock
+        if not lock.acquire(timeout=_LOCK_TIMEOUT):
             return  # what this call waits for is told with less precision
         try:
             self._wanted.setdefault(channel, (look, self._clock()))
             if self._thread is None and not self._stopped.is_set():
                 self._start()
         finally:
-            self._lock.release()
+            lock.release()
 
     def stop(self) -> None:
         """End the thread and wait for it, a second at most."""

@@ -84,6 +84,9 @@ class RequestSeams:
             lease.tracker.failed(lease, kind, unwinding=unwinding)
         except Exception as own:
             self._registry.failures.caught("httpcore.failed", own)
+        finally:
+            if not lease.ended:
+                lease.tracker.abandoned(lease)
 
     def handle_async_request(self, original: Any) -> Any:
         """One request, from entering the pool to the response's head."""
@@ -148,11 +151,16 @@ class RequestSeams:
                 failed(lease, error)
                 raise
             try:
-                if tell_streaming:
-                    lease.streaming = _is_event_stream(response.headers)
-                tracker.answered(lease, response.status)
-            except Exception as error:
-                failures.caught("httpcore.answered", error)
+                try:
+                    if tell_streaming:
+                        lease.streaming = _is_event_stream(response.headers)
+                    tracker.answered(lease, response.status)
+                except Exception as error:
+                    failures.caught("httpcore.answered", error)
+            except BaseException:
+                # From a signal handler. The caller does not get the response to close it.
+                response.close()
+                raise
             return response
 
         return handle_request

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from ...pool.connection import TrackedConnection
 from ...pool.lease import AWAITING_RESPONSE, READING, STREAM_QUEUED, UNREAD, Lease
 from ...pool.registry import PoolRegistry
 from ..errors import error_type
+from ..fitting import fits
 from .marks import LEASE, lease_of
 from .upgrades import SWITCHING_PROTOCOLS, closed_here
 
@@ -80,6 +82,16 @@ def _read_failed(lease: Lease, error: BaseException) -> None:
         lease.error = error_type(error)
 
 
+@lru_cache(maxsize=64)
+def reads_as_known(read: Any, is_async: bool) -> bool:
+    """Whether the ``read`` of a kind of network stream can be stood for. Asked for each connection,
+    and looked at once for each kind."""
+
+    def known(stream: Any, max_bytes: int, timeout: float | None = None) -> Any: ...
+
+    return fits(read, known, asynchronous=is_async)
+
+
 def time_reads(inner: Any, connection: TrackedConnection) -> bool:
     """Let an HTTP/1.1 connection note when it reads a body; whether it does.
 
@@ -92,9 +104,10 @@ def time_reads(inner: Any, connection: TrackedConnection) -> bool:
     if timed is not None:
         timed.connection = connection
         return True
-    if getattr(present, "__func__", None) is type(stream).read:
+    is_async = hasattr(inner, "handle_async_request")
+    own: Any = type(stream).read
+    if getattr(present, "__func__", None) is own and reads_as_known(own, is_async):
         timed = TimedRead(stream, connection)
-        is_async = hasattr(inner, "handle_async_request")
         function = timed.async_function() if is_async else timed.sync_function()
         setattr(function, _TIMED, timed)
         stream.read = function
@@ -150,7 +163,11 @@ class ResponseSeams:
             try:
                 await closing
             finally:
-                released(stream, lease)
+                try:
+                    released(stream, lease)
+                finally:
+                    if not lease.ended:
+                        lease.tracker.abandoned(lease)
 
         def aclose(self_: Any) -> Any:
             lease = open_lease(self_)
@@ -164,14 +181,23 @@ class ResponseSeams:
         open_lease, released = self._open_lease(), self._released()
 
         def close(self_: Any) -> None:
-            lease = open_lease(self_)
+            try:
+                lease = open_lease(self_)
+            except BaseException:
+                # From a signal handler. It must not keep the connection in use.
+                close(self_)
+                raise
             if lease is None:
                 original(self_)
                 return
             try:
                 original(self_)
             finally:
-                released(self_, lease)
+                try:
+                    released(self_, lease)
+                finally:
+                    if not lease.ended:
+                        lease.tracker.abandoned(lease)
 
         return close
 
@@ -180,13 +206,17 @@ class ResponseSeams:
     def http2_handle(self, original: Any) -> Any:
         """The request has a connection and now needs a stream of it."""
         clock = self._registry.clock
+        failures = self._registry.failures
 
         def handle(self_: Any, request: Any) -> Any:
-            lease = getattr(request, LEASE, None)
-            known = self_._gluellm_connection
-            if known is not None and lease is not None and lease.connection is known:
-                lease.stream_queued_at = now = clock()
-                lease.enter(STREAM_QUEUED, now)
+            try:
+                lease = getattr(request, LEASE, None)
+                known = self_._gluellm_connection
+                if known is not None and lease is not None and lease.connection is known:
+                    lease.stream_queued_at = now = clock()
+                    lease.enter(STREAM_QUEUED, now)
+            except Exception as error:
+                failures.caught("httpcore.http2", error)
             return original(self_, request)
 
         return handle
@@ -194,31 +224,39 @@ class ResponseSeams:
     def http2_send(self, original: Any) -> Any:
         """The request has its stream and is being sent."""
         clock = self._registry.clock
+        failures = self._registry.failures
 
         def send_request_headers(self_: Any, request: Any, stream_id: int) -> Any:
-            lease = getattr(request, LEASE, None)
-            connection = self_._gluellm_connection
-            if lease is not None and connection is not None and lease.connection is connection:
-                if connection.streams is None:
-                    connection.streams = {}
-                connection.streams[stream_id] = lease
-                lease.stream_sent_at = now = clock()
-                lease.enter(AWAITING_RESPONSE, now)
+            try:
+                lease = getattr(request, LEASE, None)
+                connection = self_._gluellm_connection
+                if lease is not None and connection is not None and lease.connection is connection:
+                    if connection.streams is None:
+                        connection.streams = {}
+                    connection.streams[stream_id] = lease
+                    lease.stream_sent_at = now = clock()
+                    lease.enter(AWAITING_RESPONSE, now)
+            except Exception as error:
+                failures.caught("httpcore.http2", error)
             return original(self_, request=request, stream_id=stream_id)
 
         return send_request_headers
 
     def http2_response_closed(self, original: Any) -> Any:
         """The stream is over."""
+        failures = self._registry.failures
 
         def response_closed(self_: Any, stream_id: int) -> Any:
-            connection = self_._gluellm_connection
-            if connection is not None and connection.streams is not None:
-                connection.streams.pop(stream_id, None)
-                stream = self_._h2_state.streams.get(stream_id)
-                if stream is not None and not stream.closed:
-                    # The library tells the peer nothing, which goes on sending to nobody.
-                    connection.orphans[stream_id] = None
+            try:
+                connection = self_._gluellm_connection
+                if connection is not None and connection.streams is not None:
+                    connection.streams.pop(stream_id, None)
+                    stream = self_._h2_state.streams.get(stream_id)
+                    if stream is not None and not stream.closed:
+                        # The library tells the peer nothing, which goes on sending to nobody.
+                        connection.orphans[stream_id] = None
+            except Exception as error:
+                failures.caught("httpcore.http2", error)
             return original(self_, stream_id=stream_id)
 
         return response_closed

@@ -78,6 +78,8 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
     reference = getattr(connection, REFERENCE, None)
     if reference is None:
         reference = _Reference(connection, _connection_is_gone)
+        # First of all: a signal handler may raise in here, and the connection be gone then.
+        reference.record = record
         setattr(connection, REFERENCE, reference)
         _references.add(reference)
     reference.record = record
@@ -156,9 +158,12 @@ class ConnectionSeams:
             record = self_._gluellm_connection
             if record is None or not record.connect_started_at:
                 return original(self_)
-            host, port = self_.host, self_.port
-            if isinstance(host, str) and is_host(host.lower()):
-                record.peer = (host, port)
+            try:
+                host, port = self_.host, self_.port
+                if isinstance(host, str) and is_host(host.lower()):
+                    record.peer = (host, port)
+            except Exception as error:
+                registry.failures.caught("urllib3.peer", error)
             sock = original(self_)
             record.connect_ended_at = record.tls_started_at = clock()
             return sock

@@ -44,7 +44,7 @@ class RequestSeams:
         """A proxy that forwards gets the whole URL, and its pool serves every origin."""
 
         def urlopen(self_: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
-            if self_.proxy is None:
+            if getattr(self_, "proxy", None) is None:
                 return original(self_, method, url, *args, **kwargs)
             token = _FORWARDED.set(_origin_in(url))
             try:
@@ -72,8 +72,8 @@ class RequestSeams:
                 tracker = enter(self_)
                 if tracker is None:
                     return original(self_, timeout)
-            blocks = self_.block
             try:
+                blocks = self_.block
                 if call is not None and call.ended:
                     call = None
                 host, port, scheme = self_._gluellm_asked or asked_of(self_)
@@ -83,39 +83,45 @@ class RequestSeams:
             except Exception as error:
                 failures.caught("urllib3.begin", error)
                 return original(self_, timeout)
-            if blocks:
-                try:
-                    tracker.ledger.acquire_timeout = timeout
-                    # The list inside of it, read without its lock.
-                    if not self_.pool.queue:
-                        tracker.waiting(lease, timeout)
-                except Exception as error:
-                    failures.caught("urllib3.wait", error)
             try:
+                if blocks:
+                    try:
+                        tracker.ledger.acquire_timeout = timeout
+                        # The list inside of it, read without its lock.
+                        if not self_.pool.queue:
+                            tracker.waiting(lease, timeout)
+                    except Exception as error:
+                        failures.caught("urllib3.wait", error)
                 connection = original(self_, timeout)
             except BaseException as error:
                 failed(lease, error)
                 raise
             try:
-                unseen = blocks and not lease.waited
-                if unseen and tracker.clock() - lease.entered_at > _NOTICED:
-                    tracker.waiting(lease, timeout)
-                record = getattr(connection, CONNECTION, None)
-                if (
-                    record is None
-                    or record.closed
-                    or record.tracker is not tracker
-                    or connection.sock is None
-                    or record.origin is not lease.origin
-                ):
-                    record = fresh(self_, connection, lease, tracker)
-                record.closing = None
-                tracker.assigned(lease, record)
-                if lease.fresh:
-                    note_executor(self_)
-            except Exception as error:
-                failures.caught("urllib3.acquire", error)
-                tracker.withdraw(lease)
+                try:
+                    unseen = blocks and not lease.waited
+                    if unseen and tracker.clock() - lease.entered_at > _NOTICED:
+                        tracker.waiting(lease, timeout)
+                    record = getattr(connection, CONNECTION, None)
+                    if (
+                        record is None
+                        or record.closed
+                        or record.tracker is not tracker
+                        or connection.sock is None
+                        or record.origin is not lease.origin
+                    ):
+                        record = fresh(self_, connection, lease, tracker)
+                    record.closing = None
+                    tracker.assigned(lease, record)
+                    if lease.fresh:
+                        note_executor(self_)
+                except Exception as error:
+                    failures.caught("urllib3.acquire", error)
+                    tracker.withdraw(lease)
+            except BaseException:
+                # From a signal handler. The caller does not get the connection.
+                tracker.abandoned(lease)
+                connection.close()
+                raise
             return connection
 
         return _get_conn
@@ -182,6 +188,9 @@ class RequestSeams:
             fail(lease, kind, unwinding=isinstance(error, GeneratorExit))
         except Exception as own:
             self._registry.failures.caught("urllib3.failed", own)
+        finally:
+            if not lease.ended:
+                lease.tracker.abandoned(lease)
 
 
 def _origin_in(url: Any) -> tuple[bytes, int | None, bytes] | None:
