@@ -1,0 +1,175 @@
+"""Requests full of secrets, and each way in which they can end."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    TraceFlags,
+    TraceState,
+    set_span_in_context,
+)
+
+from opentelemetry import baggage, context
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease
+from support.clients import Headers, PoolUnderTest
+from support.exchange import Exchange
+from support.script import Failure, Reply
+
+from .canaries import Canaries, dressed
+from .places import Places
+
+STREAM = "in the body of an answer, in pieces"
+
+
+def headers(canaries: Canaries, *, authorization: bool = True) -> Headers:
+    """Of a request: names, values, and credentials in all their dresses."""
+    key = canaries.plant("an API key in a header")
+    forms = dressed(canaries.plant("a password in basic authentication"))
+    return (
+        *((("authorization", f"Bearer {key}"),) if authorization else ()),
+        ("x-api-key", key),
+        ("api-key", canaries.plant("azure's api-key header")),
+        ("proxy-authorization", f"Basic {forms['basic']}"),
+        ("cookie", f"session={canaries.plant('a cookie')}"),
+        (f"x-{canaries.plant('the name of a header')}", "1"),
+        ("x-quoted", forms["quoted"] + forms["percents"]),
+        ("x-json", forms["json"].replace('"', "'")),
+        ("baggage", f"user={canaries.plant('a baggage header of its own')}"),
+        ("x-amz-security-token", canaries.plant("a session token of AWS")),
+    )
+
+
+def url(canaries: Canaries, base: str, path: str, *, user: bool = True) -> str:
+    """A URL with secrets in each of its parts but host and port."""
+    scheme, _, rest = base.partition("://")
+    name, password = canaries.plant("the user of a URL"), canaries.plant("the password of a URL")
+    who = f"{name}:{password}@" if user else ""
+    query = (
+        f"?key={canaries.plant('a query')}&b=%7E{dressed(canaries.plant('a query'))['percents']}"
+    )
+    return f"{scheme}://{who}{rest.rstrip('/')}{path}{query}#{canaries.plant('a fragment')}"
+
+
+def body(canaries: Canaries) -> bytes:
+    """A prompt, a tool's arguments and a file."""
+    prompt, tool = canaries.plant("a prompt"), canaries.plant("a tool call")
+    file = canaries.plant("a file's content")
+    return f'{{"prompt": "{prompt}", "tool": {{"{tool}": "{tool}"}}, "file": "{file}"}}'.encode()
+
+
+def replies(canaries: Canaries) -> dict[str, Reply]:
+    """A server's answers by what becomes of the request."""
+    name = canaries.plant("the name of a header of an answer")
+    value = canaries.plant("the value of a header of an answer")
+    told = ((f"x-{name}", value), ("set-cookie", f"a={canaries.plant('a cookie that is set')}"))
+    text = canaries.plant(STREAM).encode()
+    error = canaries.plant("the provider's error message").encode()
+    place = canaries.plant("where a redirect leads")
+    return {
+        "answered": Reply(headers=told, chunks=((0.0, text[:7]), (0.01, text[7:]))),
+        "refused": Reply(status=401, headers=told, chunks=((0.0, b'{"error":"' + error + b'"}'),)),
+        "redirected": Reply(
+            status=302, headers=(("location", f"http://{place}@127.0.0.1:9/{place}"),)
+        ),
+        "reset": Reply(failure=Failure.RESET_BEFORE_HEAD),
+        "ended": Reply(failure=Failure.EOF_BEFORE_HEAD),
+        "broken": Reply(headers=told, chunks=((0.0, text),), failure=Failure.RESET_IN_BODY),
+        "cut": Reply(headers=told, chunks=((0.0, text),), failure=Failure.EOF_IN_BODY),
+    }
+
+
+@contextlib.contextmanager
+def secrets_in_context(canaries: Canaries) -> Iterator[None]:
+    """A trace from elsewhere with a tracestate, and baggage, around what is done meanwhile."""
+    state = TraceState([("vendor", canaries.plant("tracestate"))])
+    remote = SpanContext(
+        int("ab" * 16, 16),
+        int("cd" * 8, 16),
+        is_remote=True,
+        trace_flags=TraceFlags(1),
+        trace_state=state,
+    )
+    there = set_span_in_context(NonRecordingSpan(remote))
+    there = baggage.set_baggage("user", canaries.plant("baggage"), there)
+    there = baggage.set_baggage(canaries.plant("the name of a baggage entry"), "1", there)
+    token = context.attach(there)
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
+class Attempts:
+    """Requests of one pool, and what the instrumentation adds to their exceptions."""
+
+    def __init__(self, pool: PoolUnderTest, canaries: Canaries, places: Places) -> None:
+        self._pool = pool
+        self._canaries = canaries
+        self._places = places
+        self.made = 0
+
+    def send(self, base: str, path: str, **timeouts: Any) -> Exchange:
+        """Begin one."""
+        self.made += 1
+        # Not both at once, which aiohttp refuses; and a channel's target has no user.
+        pool = self._pool
+        user = self.made % 2 == 1 and pool.library.name != "grpc" and not _is_over_aiohttp(pool)
+        return self._pool.send(
+            url(self._canaries, base, path, user=user),
+            body=body(self._canaries),
+            headers=headers(self._canaries, authorization=not user),
+            **timeouts,
+        )
+
+    def whole(self, base: str, path: str, **timeouts: Any) -> BaseException | None:
+        """Make one to its end, whatever that is, and return how it failed."""
+        exchange = self.send(base, path, **timeouts)
+        try:
+            exchange.head()
+            exchange.read()
+        except Exception as error:
+            self.note(error)
+            return error
+        return None
+
+    def note(self, error: BaseException | None) -> None:
+        """Look at what was added to an exception and to those that it came from."""
+        while error is not None:
+            self._places.add("notes on exceptions", "\n".join(getattr(error, "__notes__", ())))
+            for frame in traceback.extract_tb(error.__traceback__):
+                if "/gluellm/" in frame.filename:
+                    self._places.add("our lines in tracebacks", f"{frame.name} {frame.line}")
+            error = error.__cause__ or error.__context__
+
+
+def _is_over_aiohttp(pool: PoolUnderTest) -> bool:
+    # httpx makes a header of the user, and leaves it in the URL.
+    return pool.library.name == "aiohttp" and hasattr(pool.raw, "_transport")
+
+
+def leases() -> Iterator[Lease]:
+    """Those that are under way in the pools that are observed."""
+    installation = GlueLLMInstrumentor._installation
+    assert installation is not None
+    for tracker in tuple(installation.registry.trackers):
+        yield from tuple(tracker.leases)
+
+
+def grow_old(seconds: float) -> None:
+    """Let what is under way have been so for longer, and let the watch look at it."""
+    back = int(seconds * 1e9)
+    for lease in leases():
+        lease.entered_at -= back
+        lease.phase_since -= back
+        lease.acquired_at -= back if lease.acquired_at else 0
+    installation = GlueLLMInstrumentor._installation
+    assert installation is not None
+    for _ in range(3):
+        installation._watch.look()

@@ -1,0 +1,132 @@
+"""Nothing of a request is told, whichever library sends it and however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import snapshot
+from opentelemetry.instrumentation.gluellm.telemetry.metrics import DurationObserver
+from support.clients import PoolUnderTest, Runner
+from support.grpc_server import GrpcServer
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.listener import Listen
+from support.network import unreachable
+from support.script import Reply
+from support.waiting import wait_until
+
+from .canaries import Canaries
+from .conftest import Record, assert_none_found
+from .outcomes import Attempts, grow_old, leases, replies, secrets_in_context
+from .places import Places
+
+CELLS = [
+    ("httpx", "sync"),
+    ("httpx", "asyncio"),
+    ("httpx2", "sync"),
+    ("httpx2", "asyncio"),
+    ("aiohttp", "asyncio"),
+    ("httpx over aiohttp", "asyncio"),
+    ("urllib3", "sync"),
+    ("grpc", "sync"),
+    ("grpc", "asyncio"),
+]
+
+
+def pool_of(runner: Runner, name: str, connections: int) -> PoolUnderTest:
+    """A client of a library, as applications have it, with so many connections."""
+    library = Library.load("aiohttp" if "aiohttp" in name else name)
+    if name in ("aiohttp", "urllib3"):
+        return runner.pool(library, max_connections=connections)
+    if name == "grpc":
+        return runner.client(library)
+    return runner.client(library, **library.limits_of_client(connections))
+
+
+@pytest.fixture
+def failing_observer(canaries: Canaries, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of ours that fails, with a secret in its message, before it is installed."""
+    secret = canaries.plant("an exception of ours")
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError(secret)
+
+    monkeypatch.setattr(DurationObserver, "connection_closed", fail)
+
+
+@pytest.mark.parametrize(("name", "mode"), CELLS)
+def test_nothing_of_a_request_is_told(
+    name: str,
+    mode: str,
+    start_runner: Callable[[str], Runner],
+    listen: Listen,
+    canaries: Canaries,
+    failing_observer: None,
+    places: Places,
+    capfd: pytest.CaptureFixture[str],
+    record_property: Record,
+) -> None:
+    """Answered, refused, redirected, broken, timed out, cancelled, leaked, stuck, churned."""
+    server: Any = listen(GrpcServer if name == "grpc" else HTTP1Server)
+    runner = start_runner(mode)
+    path = f"/v1/{canaries.plant('a path')}"
+    with secrets_in_context(canaries):
+        for reply in replies(canaries).values():
+            server.reply(path, reply)
+            attempts = Attempts(pool_of(runner, name, 1), canaries, places)
+            attempts.whole(server.origin, path)
+            attempts.whole(server.origin, path)
+        attempts = Attempts(pool_of(runner, name, 1), canaries, places)
+        gate = server.gate()
+        server.reply(path, Reply(head_after=gate))
+        attempts.whole(server.origin, path, read=0.1)
+        with unreachable() as there:
+            attempts.whole(there.rstrip("/"), path, connect=0.1)
+        attempts.whole("http://127.0.0.1:9", path, connect=1.0)
+        if mode == "asyncio":
+            exchange = attempts.send(server.origin, path)
+            wait_until(lambda: any(leases()))
+            with contextlib.suppress(BaseException):
+                exchange.cancel()
+        places.look()
+        # Unfinished, for a library that lets go of its connection once all of an answer has come.
+        server.reply(path, Reply(chunks=((0.0, b"a"), (gate, b"b"))), Reply())
+        held = attempts.send(server.origin, path)
+        assert held.head() == 200
+        wait_until(lambda: any(r.phase == "unread" for p in snapshot().pools for r in p.requests))
+        waiting = None
+        if name != "grpc":
+            error = attempts.whole(server.origin, path, pool=0.05)
+            assert error is not None
+            waiting = attempts.send(server.origin, path)
+            wait_until(lambda: any(pool.queued for pool in snapshot().pools))
+        grow_old(100)
+        places.look()
+        gate.open()
+        held.close()
+        if waiting is not None:
+            waiting.head()
+            waiting.close()
+        for _ in range(12):
+            short = pool_of(runner, name, 1)
+            Attempts(short, canaries, places).whole(server.origin, path)
+            short.close()
+        grow_old(0)
+    places.look()
+    printed = capfd.readouterr()
+    places.add("what was printed", printed.out + printed.err)
+    assert_none_found(canaries, places, record_property)
+    # And it was no silence.
+    log = places.texts["log"]
+    assert "leak suspected" in log
+    assert "Client churn" in log
+    assert "server.address" in places.texts["metrics"]
+    if name != "grpc":  # whose channels make no spans, and have no queue
+        assert "gluellm.pool.name" in places.texts["spans"]
+        assert "observer.connection_closed with RuntimeError" in log
+        assert "has waited in pool" in log
+        assert "longest held" in places.texts["notes on exceptions"]
