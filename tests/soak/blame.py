@@ -1,0 +1,126 @@
+"""Whether the package had to do with an exception, a line of a log or a warning."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import opentelemetry.instrumentation.gluellm as package
+
+if TYPE_CHECKING:
+    from .tally import Tally
+
+_HOME: Final = str(Path(package.__file__).parent)
+_OUR_LOGGER: Final = package.__name__
+_LONGEST: Final = 3000
+
+
+def _chain(error: BaseException | None, seen: set[int] | None = None) -> Iterator[BaseException]:
+    seen = set() if seen is None else seen
+    if error is None or id(error) in seen:
+        return
+    seen.add(id(error))
+    yield error
+    yield from _chain(error.__cause__, seen)
+    yield from _chain(error.__context__, seen)
+    for inner in getattr(error, "exceptions", ()):
+        yield from _chain(inner, seen)
+
+
+def _files(error: BaseException) -> list[str]:
+    return [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+
+
+def raised_by_us(error: BaseException) -> bool:
+    """Whether it, or one that it came from, was raised in the package's own code.
+
+    That it passed through is no sign of anything: every request does.
+    """
+    return any(files[-1].startswith(_HOME) for e in _chain(error) if (files := _files(e)))
+
+
+def passed_us(error: BaseException) -> bool:
+    """Whether the package is anywhere in it."""
+    return any(file.startswith(_HOME) for e in _chain(error) for file in _files(e))
+
+
+def told(error: BaseException) -> str:
+    """The exception in words, its end first to go."""
+    return "".join(traceback.format_exception(error))[-_LONGEST:]
+
+
+class Listening(logging.Handler):
+    """Hears every logger, hook and warning of the process."""
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__(logging.DEBUG)
+        self._tally = tally
+        self.expected: tuple[type, ...] = ()
+        """What requests may end in, and so what may be told of them."""
+
+    def everywhere(self) -> None:
+        """Begin."""
+        root = logging.getLogger()
+        root.addHandler(self)
+        root.setLevel(logging.WARNING)
+        logging.captureWarnings(False)
+        warnings.simplefilter("always")
+        warnings.simplefilter("ignore", ResourceWarning)  # of clients that are left on purpose
+        warnings.showwarning = self._warned  # type: ignore[assignment]
+        sys.unraisablehook = lambda hook: self._hooked("unraisable", hook.exc_value, hook.err_msg)
+        threading.excepthook = self._died
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """A line of a log."""
+        text = record.getMessage()
+        error = record.exc_info[1] if record.exc_info else None
+        if record.name.startswith(_OUR_LOGGER):
+            kind = str(record.msg).partition("\n")[0][:70]
+            self._tally.heard(f"logged by the package: {kind}")
+            if error is not None or "the instrumentation failed" in text:
+                self._tally.blame("the package's log", text[:_LONGEST])
+            return
+        self._tally.heard(f"logged by {record.name}: {text[:110]}")
+        if _HOME in text:
+            self._tally.blame(f"log of {record.name}", text[-_LONGEST:])
+        self._look("log of " + record.name, error)
+
+    def of_loop(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The exception handler of each event loop."""
+        message = str(context.get("message"))
+        error = context.get("exception")
+        self._tally.heard(f"event loop: {message[:60]} {type(error).__name__ if error else ''}")
+        if _HOME in str(context.get("future", "")) + str(context.get("task", "")):
+            self._tally.blame("event loop", str(context)[:_LONGEST])
+        self._look("event loop", error)
+
+    def _hooked(self, where: str, error: BaseException | None, message: str | None) -> None:
+        self._tally.heard(f"{where.partition(' ')[0]}: {type(error).__name__} {message or ''}"[:90])
+        self._look(where, error)
+
+    def _died(self, hook: threading.ExceptHookArgs) -> None:
+        name = hook.thread.name if hook.thread else ""
+        self._hooked(f"thread {name}", hook.exc_value, None)
+        if hook.exc_value is not None:
+            self._tally.died(f"thread {name}", hook.exc_value)
+
+    def _warned(
+        self, message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any
+    ) -> None:
+        self._tally.heard(f"warning: {category.__name__} {str(message)[:70]}")
+        if filename.startswith(_HOME) or _HOME in str(message):
+            self._tally.blame("warning", f"{filename}: {message}")
+
+    def _look(self, where: str, error: BaseException | None) -> None:
+        if error is None:
+            return
+        known = isinstance(error, (*self.expected, asyncio.CancelledError, GeneratorExit))
+        if raised_by_us(error) or (passed_us(error) and not known):
+            self._tally.blame(where, told(error))
