@@ -1,9 +1,31 @@
 """A script that knows nothing of telemetry: three requests, one after the other."""
 
+import asyncio
 import importlib
 import sys
+import urllib.request
 
 base_url, library = sys.argv[1:]
-with importlib.import_module(library).Client() as client:
+url = f"{base_url}/models"
+
+
+async def with_aiohttp() -> None:
+    """The one library here that is only asynchronous."""
+    async with importlib.import_module("aiohttp").ClientSession(raise_for_status=True) as session:
+        for _ in range(3):
+            async with session.get(url) as response:
+                await response.read()
+
+
+if library == "aiohttp":
+    asyncio.run(with_aiohttp())
+elif library == "urllib3":
+    pool = importlib.import_module(library).PoolManager()
+    assert {pool.request("GET", url).status for _ in range(3)} == {200}
+elif library == "none":
     for _ in range(3):
-        client.get(f"{base_url}/models").raise_for_status()
+        urllib.request.urlopen(url).close()
+else:
+    with importlib.import_module(library).Client() as client:
+        for _ in range(3):
+            client.get(url).raise_for_status()

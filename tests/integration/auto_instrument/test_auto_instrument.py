@@ -122,7 +122,13 @@ def test_unchanged_any_llm_script_shows_its_pool(provider: FakeProvider) -> None
     assert len(waits) == 2
 
 
-@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def any_library() -> str:
+    """One that is installed; "none" where none is."""
+    known = ("httpx2", "httpx", "aiohttp", "urllib3")
+    return next((name for name in known if importlib.util.find_spec(name)), "none")
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2", "aiohttp", "urllib3"])
 def test_settings_come_from_the_environment(library: str, provider: FakeProvider) -> None:
     """Without any-llm, scope "all" is what shows a pool; a variable says so."""
     if importlib.util.find_spec(library) is None:
@@ -138,7 +144,7 @@ def test_settings_come_from_the_environment(library: str, provider: FakeProvider
 
 def test_wrong_variable_stops_nothing(provider: FakeProvider) -> None:
     """The script runs as without us, and the wrong value is told once."""
-    library = "httpx2" if importlib.util.find_spec("httpx2") else "httpx"
+    library = any_library()
     console, errors = run(
         "http_script.py",
         provider.openai_url,
@@ -146,14 +152,19 @@ def test_wrong_variable_stops_nothing(provider: FakeProvider) -> None:
         OTEL_PYTHON_GLUELLM_SCOPE="all",
         OTEL_PYTHON_GLUELLM_MAX_ORIGINS="many",
     )
-    assert console.requests() == 3
-    assert errors.count("OTEL_PYTHON_GLUELLM_MAX_ORIGINS='many'") == 1
+    # Where there is nothing to observe the loader leaves us out, as its dependencies say.
+    observed = library != "none"
+    assert console.requests() == (3 if observed else 0)
+    assert errors.count("OTEL_PYTHON_GLUELLM_MAX_ORIGINS='many'") == int(observed)
+    assert "Traceback" not in errors
 
 
 @pytest.mark.parametrize("http_spans", ["false", "true"])
 def test_http_spans_are_left_to_the_loader(provider: FakeProvider, http_spans: str) -> None:
     """It turns on what is installed, whatever our setting says: one CLIENT span a request."""
-    library = "httpx" if importlib.util.find_spec("httpx") else "httpx2"
+    library = next((name for name in ("httpx", "httpx2") if importlib.util.find_spec(name)), "")
+    if not library:
+        pytest.skip("neither httpx nor httpx2 is installed, which this setting is about")
     console, errors = run(
         "http_script.py",
         provider.openai_url,
@@ -170,11 +181,10 @@ def test_http_spans_are_left_to_the_loader(provider: FakeProvider, http_spans: s
 
 def test_it_can_be_turned_off_by_name(provider: FakeProvider) -> None:
     """The loader knows us as ``gluellm``."""
-    library = "httpx2" if importlib.util.find_spec("httpx2") else "httpx"
     console, _ = run(
         "http_script.py",
         provider.openai_url,
-        library,
+        any_library(),
         OTEL_PYTHON_GLUELLM_SCOPE="all",
         OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="gluellm",
     )
