@@ -274,7 +274,8 @@ class PoolTracker:
         connection = lease.connection
         if connection is not None and not connection.established_at:
             # Its network stream takes no notes, so this is the first that we hear of it.
-            self.established(connection, connection.protocol)
+            set_up = connection.tls_ended_at or connection.connect_ended_at or lease.answered_at
+            self.established(connection, connection.protocol, set_up)
         if lease.standing:
             # Another thread assigned the connection while it was about to take its place.
             lease.standing = False
@@ -307,11 +308,12 @@ class PoolTracker:
         self.ledger.requeues += 1
         self.observer.lease_requeued(lease)
 
-    def established(self, connection: TrackedConnection, protocol: str) -> None:
-        """A new connection is ready for its first request."""
+    def established(self, connection: TrackedConnection, protocol: str, at: int = 0) -> None:
+        """A new connection is ready for its first request, since ``at`` if that is not now."""
         if connection.established_at:
             return
-        connection.established_at = now = self.clock()
+        now = self.clock()
+        connection.established_at = at or now
         connection.protocol = protocol
         if protocol == "2":
             connection.streams = {}

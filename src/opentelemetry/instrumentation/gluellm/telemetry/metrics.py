@@ -100,11 +100,12 @@ class DurationObserver(PoolObserver):
         connection = lease.connection
         established_at = connection.established_at if connection is not None else 0
         sent_at = lease.stream_sent_at or lease.sent_at or max(lease.acquired_at, established_at)
-        self._response_wait.record(
-            (lease.answered_at - sent_at) / 1e9,
-            self._response_wait.attributes.of(lease.origin),
-            context,
-        )
+        if lease.answered_at > sent_at:  # else its answer was the first that we heard of it
+            self._response_wait.record(
+                (lease.answered_at - sent_at) / 1e9,
+                self._response_wait.attributes.of(lease.origin),
+                context,
+            )
         if lease.stream_sent_at:
             self._stream.record(
                 (lease.stream_sent_at - lease.stream_queued_at) / 1e9,

@@ -1,0 +1,117 @@
+"""Connections whose set-up can't be seen, or comes when nobody expects one: the times stay true."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import PoolUnderTest, Runner
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.script import Gate, Reply
+from support.waiting import wait_until
+
+from .conftest import Instrument
+
+HEAD_AFTER = 0.1
+
+
+class _Slotted:
+    """A network stream that takes no notes of ours."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        read: bytes = self._stream.read(max_bytes, timeout)
+        return read
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _Backend:
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def connect_tcp(self, *args: Any, **kwargs: Any) -> _Slotted:
+        return _Slotted(self._inner.connect_tcp(*args, **kwargs))
+
+
+def test_stream_without_notes_has_its_times(
+    library: Library,
+    server: HTTP1Server,
+    instrument: Instrument,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A network backend of the application's own: set-up and response wait don't run together.
+
+    The connection was taken as set up once its first answer was there, which made the wait for that
+    negative: the SDK refused it, in a warning into the application's log.
+    """
+    telemetry = instrument(metrics="full")
+    backend = _Backend(library.core.SyncBackend())
+    with library.core.ConnectionPool(network_backend=backend) as pool:
+        pool.request("GET", server.reply("/slow", Reply(head_after=HEAD_AFTER)))
+        assert telemetry.count(semconv.RESPONSE_WAIT_DURATION) == 1
+    assert telemetry.total(semconv.RESPONSE_WAIT_DURATION) >= HEAD_AFTER
+    assert telemetry.count(semconv.CONNECTION_CREATE_DURATION) == 1
+    waited = telemetry.total(semconv.RESPONSE_WAIT_DURATION)
+    created = telemetry.total(semconv.CONNECTION_CREATE_DURATION)
+    leased = telemetry.total(semconv.LEASE_DURATION)
+    assert waited + created <= leased
+    assert _warnings(caplog) == []
+
+
+def test_closed_pool_connects_for_those_that_queued(
+    library: Library,
+    server: HTTP1Server,
+    instrument: Instrument,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """httpcore's pool serves its queue on new connections then: each is counted, with its times.
+
+    Of threads none would notice: what waits for a socket goes on waiting when that is closed.
+    """
+    telemetry = instrument(metrics="full")
+    gate = server.gate()
+    with Runner.start("asyncio") as runner:
+        _close_with_a_queue(runner.pool(library, max_connections=1), server, gate)
+    assert telemetry.value(semconv.CONNECTION_OPENED) == 2
+    assert telemetry.count(semconv.CONNECTION_CREATE_DURATION) == 2
+    assert telemetry.count(semconv.RESPONSE_WAIT_DURATION) == 1
+    assert telemetry.total(semconv.RESPONSE_WAIT_DURATION) >= HEAD_AFTER
+    assert _warnings(caplog) == []
+
+
+def _close_with_a_queue(pool: PoolUnderTest, server: HTTP1Server, gate: Gate) -> None:
+    held = pool.send(server.reply("/held", Reply(head_after=gate)))
+    server.timeline.wait_for("request", "/held")
+    queued = pool.send(server.reply("/slow", Reply(head_after=HEAD_AFTER)))
+    wait_until(lambda: pool.queued == 1, "the second request queues")
+    pool.close()
+    with pytest.raises(pool.library.core.NetworkError):
+        held.head()
+    gate.open()
+    assert queued.head() == 200
+    queued.read()
+
+
+def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the SDK complains of."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno >= logging.WARNING and record.name.startswith("opentelemetry.sdk")
+    ]
