@@ -1,0 +1,202 @@
+"""OTLP messages: of the instrumentation's shape with every part made up, and arbitrary ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
+
+from opentelemetry.instrumentation.gluellm.cli.view import ATTRIBUTES, METRICS
+from opentelemetry.instrumentation.gluellm.cli.watch.decoding import REQUESTS, Signal
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+
+from .texts import FLOATS, TEXTS, integers
+
+_KEYS = sorted(ATTRIBUTES)
+_NAMES = sorted(METRICS)
+_RESOURCE = ("service.name", "service.instance.id", "service.namespace", "host.name", "process.pid")
+_USUAL = ("openai", "httpx2", "grpc", "active", "queued", "reading", "unread", "pool", "500", "OK")
+_DEEPEST = 4
+_FIELD = FieldDescriptor
+_NUMBERS: dict[int, st.SearchStrategy[Any]] = {
+    _FIELD.TYPE_DOUBLE: FLOATS,
+    _FIELD.TYPE_FLOAT: st.floats(width=32),
+    _FIELD.TYPE_BOOL: st.booleans(),
+    _FIELD.TYPE_ENUM: integers(-(2**31), 2**31 - 1),
+    _FIELD.TYPE_STRING: st.one_of(st.sampled_from([semconv.SCOPE_NAME, *_NAMES, *_KEYS]), TEXTS),
+    _FIELD.TYPE_BYTES: st.binary(max_size=40),
+}
+for _kind in ("INT32", "SINT32", "SFIXED32"):
+    _NUMBERS[getattr(_FIELD, f"TYPE_{_kind}")] = integers(-(2**31), 2**31 - 1)
+for _kind in ("INT64", "SINT64", "SFIXED64"):
+    _NUMBERS[getattr(_FIELD, f"TYPE_{_kind}")] = integers(-(2**63), 2**63 - 1)
+for _kind in ("UINT32", "FIXED32"):
+    _NUMBERS[getattr(_FIELD, f"TYPE_{_kind}")] = integers(0, 2**32 - 1)
+for _kind in ("UINT64", "FIXED64"):
+    _NUMBERS[getattr(_FIELD, f"TYPE_{_kind}")] = integers(0, 2**64 - 1)
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+_FEW = st.integers(0, 3)
+_TIMES = st.one_of(st.sampled_from((0, 1, 10**18, 10**18 + 1, 2**64 - 1)), integers(0, 2**64 - 1))
+_CROWDS = st.sampled_from((1, 300, 2_000, 6_000))
+
+
+@st.composite
+def arbitrary(draw: Draw, signal: Signal) -> Message:
+    """A request of which any field may be there, and hold anything."""
+    request = REQUESTS[signal]()
+    _fill(draw, request, request.DESCRIPTOR, 0)
+    return request
+
+
+def _fill(draw: Draw, message: Any, descriptor: Descriptor, depth: int) -> None:
+    for one in descriptor.fields:
+        for _ in range(draw(_FEW) if depth < 7 else 0):
+            if one.message_type is None:
+                value = draw(_NUMBERS[one.type])
+                if one.default_value == []:
+                    getattr(message, one.name).append(value)
+                else:
+                    setattr(message, one.name, value)
+            elif one.default_value == []:
+                _fill(draw, getattr(message, one.name).add(), one.message_type, depth + 1)
+            elif not message.HasField(one.name):
+                getattr(message, one.name).SetInParent()
+                _fill(draw, getattr(message, one.name), one.message_type, depth + 1)
+
+
+@st.composite
+def value(draw: Draw, deepest: int = _DEEPEST) -> AnyValue:
+    """An attribute's value, perhaps nested."""
+    kind = draw(st.sampled_from(("text", "text", "whole", "real", "truth", "bytes", "nested", "")))
+    if kind == "text":
+        return AnyValue(string_value=draw(st.one_of(st.sampled_from(_USUAL), TEXTS)))
+    if kind == "whole":
+        return AnyValue(int_value=draw(integers(-(2**63), 2**63 - 1)))
+    if kind == "real":
+        return AnyValue(double_value=draw(FLOATS))
+    if kind == "truth":
+        return AnyValue(bool_value=draw(st.booleans()))
+    if kind == "bytes":
+        return AnyValue(bytes_value=draw(st.binary(max_size=20)))
+    found = AnyValue()
+    if kind == "nested" and deepest:
+        inner = found.array_value.values.add()
+        inner.CopyFrom(draw(value(deepest - 1)))
+        for _ in range(draw(st.sampled_from((0, 0, 2, 5)))):
+            deeper = AnyValue()
+            deeper.array_value.values.add().CopyFrom(found)
+            found = deeper
+    return found
+
+
+@st.composite
+def pairs(draw: Draw, keys: tuple[str, ...] | list[str]) -> list[KeyValue]:
+    """Attributes with these keys for the most part, some twice."""
+    chosen = draw(st.lists(st.one_of(st.sampled_from(keys), TEXTS), max_size=5))
+    return [KeyValue(key=key, value=draw(value())) for key in chosen]
+
+
+@st.composite
+def metric(draw: Draw) -> Metric:
+    """One of the contract's, with numbers that may contradict each other."""
+    found = Metric(name=draw(st.sampled_from(_NAMES)))
+    histograms = ("histogram", "histogram", "histogram", "exponential_histogram", "sum")
+    numbers = ("sum", "sum", "sum", "gauge", "gauge", "summary", "histogram", "")
+    is_histogram = found.name.endswith("duration")
+    kind = draw(st.sampled_from(histograms if is_histogram else numbers))
+    if not kind:
+        return found
+    data = getattr(found, kind)
+    data.SetInParent()
+    if hasattr(data, "aggregation_temporality"):
+        data.aggregation_temporality = draw(st.sampled_from((0, 1, 1, 2, 2, 2, 77)))
+    if hasattr(data, "is_monotonic"):
+        data.is_monotonic = draw(st.booleans())
+    for _ in range(draw(_FEW)):
+        _point(draw, data.data_points.add())
+    return found
+
+
+def _point(draw: Draw, point: Any) -> None:
+    point.start_time_unix_nano, point.time_unix_nano = draw(_TIMES), draw(_TIMES)
+    point.attributes.extend(draw(pairs(_KEYS)))
+    fields = point.DESCRIPTOR.fields_by_name
+    if "as_int" in fields:
+        if draw(st.booleans()):
+            point.as_int = draw(integers(-(2**63), 2**63 - 1))
+        elif draw(st.integers(0, 5)):
+            point.as_double = draw(FLOATS)
+        return
+    point.count = draw(integers(0, 2**64 - 1))
+    point.sum = draw(FLOATS)
+    if "max" in fields and draw(st.booleans()):
+        point.max = draw(FLOATS)
+    if "bucket_counts" in fields:
+        bounds = draw(st.lists(FLOATS, max_size=4))
+        if draw(st.integers(0, 4)):
+            bounds = sorted({bound for bound in bounds if bound == bound and abs(bound) < 1e300})
+        point.explicit_bounds.extend(bounds)
+        more = draw(st.sampled_from((1, 1, 1, 1, 0, 2, -len(bounds))))
+        size = max(len(bounds) + more, 0)
+        counts = st.one_of(st.integers(0, 50), integers(0, 2**64 - 1))
+        point.bucket_counts.extend(draw(st.lists(counts, min_size=size, max_size=size)))
+    if "scale" in fields:
+        point.scale = draw(integers(-(2**31), 2**31 - 1))
+        point.zero_count = draw(integers(0, 2**64 - 1))
+        point.positive.offset = draw(integers(-(2**31), 2**31 - 1))
+        point.positive.bucket_counts.extend(draw(st.lists(integers(0, 2**64 - 1), max_size=3)))
+
+
+@st.composite
+def shaped(draw: Draw) -> ExportMetricsServiceRequest:
+    """A request as the instrumentation sends them, with every part made up."""
+    request = ExportMetricsServiceRequest()
+    for _ in range(draw(st.integers(1, 2))):
+        found = request.resource_metrics.add()
+        found.resource.attributes.extend(draw(pairs(_RESOURCE)))
+        for _ in range(draw(st.integers(1, 2))):
+            scope = found.scope_metrics.add()
+            foreign = draw(st.integers(0, 4)) == 0
+            scope.scope.name = draw(TEXTS) if foreign else semconv.SCOPE_NAME
+            scope.metrics.extend(draw(st.lists(metric(), max_size=3)))
+    return request
+
+
+@st.composite
+def crowded(draw: Draw) -> ExportMetricsServiceRequest:
+    """The same, with thousands of something."""
+    request = draw(shaped())
+    number = draw(_CROWDS)
+    of = draw(st.sampled_from(("processes", "collections", "series", "attributes", "metrics")))
+    resource = request.resource_metrics[0]
+    if of in ("processes", "collections"):
+        for place in range(number):
+            one = request.resource_metrics.add()
+            one.CopyFrom(resource)
+            key, text = ("service.name", f"{place}") if of == "processes" else ("x", "x")
+            one.resource.attributes.add(key=key).value.string_value = text
+        return request
+    if of == "metrics":
+        again = list(resource.scope_metrics[0].metrics)
+        for _ in range(number // 10):
+            resource.scope_metrics[0].metrics.extend(again)
+        return request
+    made = resource.scope_metrics.add()
+    made.scope.name = semconv.SCOPE_NAME
+    crowd = made.metrics.add(name=semconv.REQUESTS.name).sum
+    crowd.aggregation_temporality = draw(st.sampled_from((1, 2)))
+    start, when = draw(_TIMES), draw(_TIMES)
+    point = crowd.data_points.add(start_time_unix_nano=start, time_unix_nano=when, as_int=1)
+    for place in range(number):
+        if of == "series":
+            point = crowd.data_points.add(start_time_unix_nano=start, as_int=1)
+        point.attributes.add(key=semconv.POOL_NAME).value.string_value = f"{place}"
+    return request

@@ -1,0 +1,208 @@
+"""From a body to the screen, in this process: decoding, what is kept, and what is drawn."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+from hypothesis import strategies as st
+
+from opentelemetry.instrumentation.gluellm.cli.watch.answers import accepted, refused
+from opentelemetry.instrumentation.gluellm.cli.watch.bounds import (
+    BUCKETS,
+    PROCESSES,
+    SERIES_PER_PROCESS,
+)
+from opentelemetry.instrumentation.gluellm.cli.watch.decoding import Encoding, Signal, decode
+from opentelemetry.instrumentation.gluellm.cli.watch.refusal import RefusedError
+from opentelemetry.instrumentation.gluellm.cli.watch.screen import LiveScreen
+from support.otlp import as_json
+from unit.cli.watch.watched import URL, Watched
+
+from .messages import arbitrary, crowded, shaped
+from .recorded import exports, mutated
+from .target import Target, assert_clean
+from .texts import FLOATS, TEXTS, integers
+
+Body = tuple[Signal, Encoding, bytes]
+_VOLLEY = 200
+_SIZES = st.one_of(
+    st.sampled_from(((80, 24), (100, 40), (1, 1), (2, 3), (20, 5), (300, 8))),
+    st.tuples(st.integers(1, 130), st.integers(1, 50)),
+)
+_JSON_KEYS = (
+    "resourceMetrics resource attributes scopeMetrics scope name metrics sum dataPoints asInt "
+    "resourceLogs traceId key"
+).split()
+_ANYTHING = st.recursive(
+    st.one_of(st.none(), st.booleans(), integers(-(2**70), 2**70), FLOATS, TEXTS),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(
+            st.sampled_from(_JSON_KEYS),
+            inner,
+            max_size=4,
+        ),
+    ),
+    max_leaves=20,
+)
+
+
+def _as_json(message: Any) -> bytes:
+    # A message nested more deeply than JSON's printer goes has no JSON.
+    try:
+        return as_json(message)
+    except (RecursionError, ValueError):
+        return b"{}"
+
+
+def _of_metrics(messages: st.SearchStrategy[Any]) -> st.SearchStrategy[Body]:
+    return st.one_of(
+        messages.map(lambda one: (Signal.METRICS, Encoding.PROTOBUF, one.SerializeToString())),
+        messages.map(lambda one: (Signal.METRICS, Encoding.JSON, _as_json(one))),
+    )
+
+
+def _arbitrary(signal: Signal) -> st.SearchStrategy[Body]:
+    return arbitrary(signal).map(lambda one: (signal, Encoding.PROTOBUF, one.SerializeToString()))
+
+
+def _nested(depth: int) -> bytes:
+    """An attribute of a resource, of lists in lists: of fields 5 and 1, in fields 1, 1, 1 and 2."""
+    body = b""
+    for number in (*(5, 1) * depth, 2, 1, 1, 1):
+        length, rest = b"", len(body)
+        while rest > 0x7F:
+            length += bytes([rest & 0x7F | 0x80])
+            rest >>= 7
+        body = bytes([number << 3 | 2]) + length + bytes([rest]) + body
+    return body
+
+
+SIGNALS = st.sampled_from(list(Signal))
+BODIES: st.SearchStrategy[Body] = st.one_of(
+    _of_metrics(shaped()),
+    _of_metrics(shaped()),
+    st.tuples(st.just(Signal.METRICS), st.just(Encoding.PROTOBUF), mutated()),
+    st.tuples(st.just(Signal.METRICS), st.just(Encoding.PROTOBUF), mutated()),
+    SIGNALS.flatmap(_arbitrary),
+    st.tuples(SIGNALS, st.sampled_from(list(Encoding)), st.binary(max_size=300)),
+    st.tuples(
+        st.just(Signal.METRICS),
+        st.just(Encoding.PROTOBUF),
+        st.sampled_from((10, 45, 60, 3000)).map(_nested),
+    ),
+    st.tuples(SIGNALS, st.just(Encoding.JSON), _ANYTHING.map(lambda one: json.dumps(one).encode())),
+)
+CROWDED = _of_metrics(crowded())
+
+
+class Shown(Target):
+    """Some bodies, one after the other, on screens of some size."""
+
+    name = "bodies from decoding to the screen"
+    share = 0.34
+
+    def inputs(self) -> st.SearchStrategy[Any]:
+        steps = st.tuples(BODIES, st.sampled_from((0.0, 1.0, 6.0, 40.0, 400.0)))
+        several = st.lists(steps, min_size=1, max_size=4)
+        crowd = st.tuples(CROWDED, st.just(6.0)).map(lambda one: [one])
+        bodies = st.integers(0, 30).flatmap(lambda one: several if one else crowd)
+        return st.tuples(bodies, _SIZES)
+
+    def take(self, given_input: tuple[list[tuple[Body, float]], tuple[int, int]]) -> str:
+        bodies, (width, height) = given_input
+        lines, screen = Watched(width, height), Watched(width, height, terminal=True)
+        plain = lines.plain()
+        taken = [
+            outcome for body, wait in bodies for outcome in self._both(body, wait, lines, screen)
+        ]
+        with plain, LiveScreen(screen.console, URL, screen.intake, screen.notes) as live:
+            for watched, shown in ((lines, plain), (screen, live)):
+                shown.show()
+                watched.now += 5
+                shown.show()
+                shown.close()
+                assert_clean(watched.out.getvalue())
+        return "shown" if any(taken) else "refused"
+
+    def _both(self, body: Body, wait: float, *both: Watched) -> list[bool]:
+        outcomes = []
+        for watched in both:
+            outcomes.append(self._one_body(watched, *body))
+            watched.now += wait
+            watched.intake.processes.drop_gone()
+            _check_bounds(watched)
+        return outcomes
+
+    def _one_body(self, watched: Watched, signal: Signal, encoding: Encoding, body: bytes) -> bool:
+        """Whether it was taken."""
+        try:
+            request = decode(signal, encoding, body)
+        except RefusedError as error:
+            if error.status not in (400, 413):
+                raise AssertionError(error.status) from error
+            refused(error, encoding)
+            watched.notes.refused(error.status, "POST", f"/v1/{signal}", error.message)
+            return False
+        rejected = watched.intake.take(request)
+        accepted(signal, encoding, rejected)
+        if rejected.number:
+            watched.notes.rejected(rejected.number, rejected.reason)
+        return True
+
+
+def _check_bounds(watched: Watched) -> None:
+    assert len(watched.intake.processes) <= PROCESSES
+    for process in watched.intake.processes:
+        assert len(process) <= SERIES_PER_PROCESS
+        for pool in process.view().pools.values():
+            assert len(pool.wait.counts) <= BUCKETS + 1
+
+
+class Volley(Target):
+    """Very many mutations of one export, taken in without being drawn: for the number of them."""
+
+    name = "mutations of recorded exports"
+    share = 0.1
+
+    def inputs(self) -> st.SearchStrategy[Any]:
+        return st.tuples(st.sampled_from(exports()), st.integers(0, 2**32))
+
+    def take(self, given_input: tuple[bytes, int]) -> str:
+        body, number = given_input
+        watched, chance = Watched(), random.Random(number)
+        for _ in range(_VOLLEY):
+            changed = _changed(body, chance)
+            try:
+                self.tally.outcomes["decoded and taken"] += _taken(watched, changed)
+            except Exception as error:
+                error.add_note(f"the body was {changed.hex()}")
+                raise
+            watched.now += 1
+        _check_bounds(watched)
+        return f"volleys of {_VOLLEY}"
+
+
+def _taken(watched: Watched, body: bytes) -> bool:
+    try:
+        request = decode(Signal.METRICS, Encoding.PROTOBUF, body)
+    except RefusedError:
+        return False
+    watched.intake.take(request)
+    return True
+
+
+def _changed(body: bytes, chance: random.Random) -> bytes:
+    """With a byte or some changed, or a part gone or doubled, in a way that often still decodes."""
+    changed = bytearray(body)
+    for _ in range(chance.choice((1, 1, 2, 4))):
+        at = chance.randrange(len(changed))
+        if chance.random() < 0.7:
+            changed[at] = chance.choice((0, 1, 0x7F, 0xFF, changed[at] ^ 1, chance.randrange(256)))
+        elif chance.random() < 0.5 and len(changed) > 100:
+            del changed[at : at + chance.randrange(1, 9)]
+        else:
+            changed[at:at] = changed[at : at + chance.randrange(1, 9)]
+    return bytes(changed)

@@ -1,0 +1,111 @@
+"""What is fuzzed: inputs of one kind, and what holds for each of them."""
+
+from __future__ import annotations
+
+import re
+import time
+import traceback
+from abc import ABC, abstractmethod
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.strategies import SearchStrategy
+
+MOST_SECONDS = 20.0
+"""For one input. All bounds of the watch but that of a silent client are shorter, and so is what
+the largest body takes; on an idle machine none takes 4 s."""
+_BATCH = 40
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_DRAWING = re.compile(r"\x1b\[(\?25[lh]|\d*[ABCDGHJK])|\r")
+"""What the live view moves the cursor with."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was counted of one target."""
+
+    inputs: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    """By what became of them, as ``status 400``."""
+    slowest: float = 0.0
+    """Seconds."""
+    failures: list[str] = field(default_factory=list)
+    """The smallest input that was found for each, with what it led to."""
+
+
+class Target(ABC):
+    """One reader of foreign bytes. Used as a context."""
+
+    name: str
+    share: float
+    """Of a run's time."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:  # noqa: B027 - most have nothing to end
+        """End what was started."""
+
+    @abstractmethod
+    def inputs(self) -> SearchStrategy[Any]:
+        """All that it is given."""
+
+    @abstractmethod
+    def take(self, given_input: Any) -> str:
+        """Give it one input, in words what became of it. Raises AssertionError, or whatever."""
+
+    def figures(self) -> dict[str, float]:
+        """What else is told of it, read after the run."""
+        return {}
+
+    def run(self, first_seed: int, seconds: float, most: int | None = None) -> None:
+        """Give it inputs for so long, or so many, until one fails."""
+        deadline = time.monotonic() + seconds
+        number = first_seed
+        while not self.tally.failures and time.monotonic() < deadline:
+            left = _BATCH if most is None else min(_BATCH, most - self.tally.inputs)
+            if left <= 0:
+                return
+            self._batch(number, left, deadline)
+            number += 1
+
+    def _batch(self, number: int, size: int, deadline: float) -> None:
+        @settings(
+            max_examples=size,
+            database=None,
+            deadline=None,
+            phases=(Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+            print_blob=False,
+        )
+        @seed(number)
+        @given(self.inputs())
+        def each(given_input: Any) -> None:
+            if time.monotonic() < deadline:
+                self._one(given_input)
+
+        try:
+            each()
+        except Exception as error:
+            told = "\n".join([*getattr(error, "__notes__", ()), *traceback.format_exception(error)])
+            self.tally.failures.append(f"{self.name}, seed {number}:\n{told}")
+
+    def _one(self, given_input: Any) -> None:
+        began = time.monotonic()
+        outcome = self.take(given_input)
+        spent = time.monotonic() - began
+        self.tally.inputs += 1
+        self.tally.outcomes[outcome] += 1
+        self.tally.slowest = max(self.tally.slowest, spent)
+        assert spent < MOST_SECONDS, f"one input took {spent:.1f} s"
+
+
+def assert_clean(text: str) -> None:
+    """No control or format character that came from an input is on the terminal."""
+    found = _CONTROL.search(_DRAWING.sub("", text))
+    assert found is None, f"found {found[0]!r} in {text[max(0, found.start() - 40) :][:80]!r}"

@@ -1,0 +1,245 @@
+"""The receiver behind real sockets: HTTP that is none, and HTTP whose bodies are bad."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import re
+import socket
+import zlib
+from typing import Any, Self
+
+from hypothesis import strategies as st
+
+from opentelemetry.instrumentation.gluellm.cli.watch.intake import Intake
+from opentelemetry.instrumentation.gluellm.cli.watch.notes import Notes
+from opentelemetry.instrumentation.gluellm.cli.watch.processes import Processes
+from opentelemetry.instrumentation.gluellm.cli.watch.receiver import Receiver
+from support.listener import ServerLoop
+
+from .recorded import exports
+from .shown import BODIES
+from .target import MOST_SECONDS, Target, assert_clean
+
+ALLOWED = (100, 200, 400, 404, 405, 408, 413, 415, 431, 501)
+"""503 is for busy moments, and there are none here."""
+_STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_BOMB = gzip.compress(bytes(17 * 2**20), 1)
+_PATHS = ("/v1/traces", "/v1/logs", "/", "*", "/\x00")
+_METHODS = ("GET", "HEAD", "CONNECT", "PRI", "P\u00d6ST", "")
+_VERSIONS = ("HTTP/1.0", "HTTP/9.9", "")
+_GZIP = b"\x1f\x8b"
+_TYPES = ("application/x-protobuf", "application/json", "application/JSON; charset=x", "x", "")
+_HEADERS = (
+    "Transfer-Encoding: chunked",
+    "Transfer-Encoding: xchunked",
+    "Transfer-Encoding: chunked, identity",
+    "Transfer-Encoding : chunked",
+    "Content-Length: 0",
+    "Content-Length: 5",
+    "Content-Length: +5",
+    "Content-Length: -1",
+    "Content-Length: 5, 6",
+    "Content-Length: 99999999999999999999",
+    "Content-Length: 9999999999999999999999999",
+    "Expect: 100-continue",
+    "Upgrade: websocket",
+    "Connection: upgrade, keep-alive, close",
+    "Content-Encoding: gzip",
+    "Content-Encoding: deflate",
+    "Content-Encoding: gzip, gzip",
+    "Content-Encoding: br",
+    "Content-Type: application/x-protobuf",
+    "X: " + "y" * 20_000,
+    " folded: x",
+    "no colon",
+    "\x00: \x00",
+    "Host: a\r\nHost: b",
+)
+_WHOLE = (
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0",
+    b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + b"x" * 500,
+    b"GET / HTTP/0.9\r\n\r\n",
+    b"\r\n" * 20_000,
+    b"POST " + b"/" * 70_000,
+    b"SSH-2.0-x\r\n",
+    b"\0" * 100,
+    b"",
+)
+_BAD_CHUNKS = (b"zz\r\nx\r\n", b"5\r\nhell", b"-1\r\n", b"0" * 99 + b"\r\n\r\n")
+_FAULTS = "method path version type headers encoding chunks length ends".split()
+Draw = Any
+
+
+@st.composite
+def _body(draw: Draw) -> bytes:
+    """A body, encoded or not as its head will say."""
+    _, _, body = draw(BODIES)
+    if draw(st.booleans()):
+        body = draw(st.sampled_from(exports()))
+    how = draw(st.sampled_from(("plain", "plain", "gzip", "deflate", "bomb", "twice", "cut", "on")))
+    if how == "gzip":
+        body = gzip.compress(body, 1)
+    elif how == "deflate":
+        body = zlib.compress(body)
+    elif how == "bomb":
+        body = _BOMB
+    elif how == "twice":
+        body = gzip.compress(body, 1) * draw(st.sampled_from((2, 1100)))
+    elif how == "cut":
+        body = gzip.compress(body, 1)[: -draw(st.integers(1, 10))]
+    elif how == "on":
+        body = gzip.compress(body, 1) + draw(st.binary(min_size=1, max_size=20))
+    return bytes(body)
+
+
+@st.composite
+def _chunks(draw: Draw, body: bytes) -> bytes:
+    """Chunked, perhaps wrongly."""
+    if draw(st.integers(0, 3)) == 0:
+        return draw(
+            st.sampled_from((b"zz\r\nx\r\n", b"5\r\nhell", b"-1\r\n", b"0" * 99 + b"\r\n\r\n"))
+        )
+    size = max(1, len(body) // draw(st.integers(1, 40)))
+    extension = draw(st.sampled_from((b"", b"", b";x=" + b"y" * 50)))
+    parts = [body[at : at + size] for at in range(0, len(body), size)]
+    framed = [b"%x%s\r\n%s\r\n" % (len(part), extension, part) for part in parts]
+    return b"".join(framed) + draw(st.sampled_from((b"0\r\n\r\n", b"0\r\nA: b\r\n\r\n", b"", b"0")))
+
+
+@st.composite
+def _request(draw: Draw) -> bytes:
+    """A request that is right but for two of its parts at most."""
+    wrong = draw(st.sets(st.sampled_from(_FAULTS), max_size=2))
+    body = draw(_body())
+    encoding = "gzip" if body.startswith(_GZIP) else "deflate" if body.startswith(b"x") else ""
+    method = draw(st.sampled_from(_METHODS)) if "method" in wrong else "POST"
+    path = draw(st.sampled_from(_PATHS)) if "path" in wrong else "/v1/metrics"
+    version = draw(st.sampled_from(_VERSIONS)) if "version" in wrong else "HTTP/1.1"
+    kind = draw(st.sampled_from(_TYPES)) if "type" in wrong else _TYPES[0]
+    lines = [f"{method} {path} {version}", "Host: localhost", f"Content-Type: {kind}"]
+    if "headers" in wrong:
+        lines += draw(st.lists(st.sampled_from(_HEADERS), min_size=1, max_size=3))
+    if encoding and "encoding" not in wrong:
+        lines.append(f"Content-Encoding: {encoding}")
+    if "chunks" in wrong or any("Transfer-Encoding" in line for line in lines):
+        lines.append("Transfer-Encoding: chunked")
+        body = draw(_chunks(body))
+    else:
+        off = draw(st.sampled_from((1, -1, 1000))) if "length" in wrong else 0
+        lines.append(f"Content-Length: {max(len(body) + off, 0)}")
+    end = "\n" if "ends" in wrong else "\r\n"
+    return (end.join(lines) + end * 2).encode("latin-1", "replace") + body
+
+
+@st.composite
+def conversation(draw: Draw) -> tuple[list[bytes], str]:
+    """What is sent, in pieces, and how it ends."""
+    parts = [draw(_request()) for _ in range(draw(st.sampled_from((1, 1, 1, 2, 5))))]
+    if draw(st.integers(0, 5)) == 0:
+        parts.insert(draw(st.integers(0, 1)), draw(st.sampled_from(_WHOLE)))
+    sent = bytearray(b"".join(parts))
+    for _ in range(draw(st.sampled_from((0, 0, 0, 0, 1, 3)))):
+        if sent:
+            sent[draw(st.integers(0, min(len(sent) - 1, 400)))] = draw(st.integers(0, 255))
+    at = draw(st.integers(0, min(len(sent), 500)))
+    return [bytes(sent[:at]), bytes(sent[at:])], draw(st.sampled_from(("end", "end", "end", "cut")))
+
+
+class Wire(Target):
+    """A client of the receiver that sends one conversation."""
+
+    name = "conversations with the receiver"
+    share = 0.22
+
+    def __enter__(self) -> Self:
+        self._loop = ServerLoop()
+        self._notes = _Broken()
+        self._intake = Intake(Processes())
+        self._receiver = Receiver(self._intake, self._notes)
+        self._loop.loop.set_exception_handler(lambda _, what: self._notes.broken(repr(what)))
+        self._loop.call(self._receiver.start("127.0.0.1", 0))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call(self._receiver.stop())
+        self._loop.stop()
+
+    def inputs(self) -> st.SearchStrategy[Any]:
+        return conversation()
+
+    def take(self, given_input: tuple[list[bytes], str]) -> str:
+        pieces, end = given_input
+        try:
+            received = talk(self._receiver.port, pieces, end)
+        except ConnectionError:
+            received = b""
+        statuses = statuses_of(received)
+        assert not self._notes.failures, self._notes.failures
+        assert all(status in ALLOWED for status in statuses), statuses
+        for line in self._notes.lines():
+            assert_clean(line)
+        self._good()
+        if end == "cut":
+            return "cut off by the client"
+        return f"status {statuses[-1]}" if statuses else "closed without an answer"
+
+    def _good(self) -> None:
+        """A good export is taken after it."""
+        (body, *_) = exports()
+        head = (
+            "POST /v1/metrics HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        received = talk(self._receiver.port, [head.encode() + body], "end")
+        assert statuses_of(received) == [200], received
+
+
+class _Broken(Notes):
+    """Notes that keep what failed on the watch's side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures: list[str] = []
+
+    def broken(self, what: str) -> None:
+        self.failures.append(what)
+
+
+def talk(port: int, pieces: list[bytes], end: str) -> bytes:
+    """All that comes back. Raises ConnectionError, and TimeoutError where no end comes."""
+    with socket.create_connection(("127.0.0.1", port), MOST_SECONDS) as client:
+        for piece in pieces:
+            client.sendall(piece)
+        if end == "cut":
+            # A reset, in place of the end of what is sent.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            return b""
+        received = bytearray()
+        # Of another protocol than HTTP the end may be a reset.
+        with contextlib.suppress(OSError if not _is_http(pieces) else BlockingIOError):
+            client.shutdown(socket.SHUT_WR)
+            while part := client.recv(2**16):
+                received += part
+        return bytes(received)
+
+
+def _is_http(pieces: list[bytes]) -> bool:
+    return not b"".join(pieces).startswith((b"PRI * HTTP/2.0", b"\x16\x03"))
+
+
+def statuses_of(received: bytes) -> list[int]:
+    """Of each answer. Raises AssertionError for bytes that are no answer."""
+    found, rest = [], received
+    while rest:
+        begin = _STATUS.match(rest)
+        assert begin is not None, rest[:200]
+        found.append(int(begin[1]))
+        head, _, rest = rest.partition(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        # The answer to HEAD has a length, and no body.
+        if length is not None and not _STATUS.match(rest):
+            assert len(rest) >= int(length[1]) or not rest
+            rest = rest[int(length[1]) :]
+    return found
