@@ -120,6 +120,23 @@ def test_environment_lacks_what_it_should() -> None:
     assert not [name for name in absent if installed(name)]
 
 
+def test_nobody_is_warned_of_what_is_not_installed(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without h2 there is no HTTP/2 to be blind to: a warning, and an alert, would be for ever."""
+    with caplog.at_level(logging.WARNING, LOGGER):
+        instrument(recorded, scope="all")
+        for library in ("httpx", "httpx2", "aiohttp", "urllib3", "grpc"):
+            if installed(library):
+                importlib.import_module(library)
+    assert not [r for r in caplog.records if "'http2'" in r.getMessage()]
+    assert not [
+        point
+        for point in recorded.points(semconv.SEAM)
+        if point.attributes[semconv.SEAM_NAME] == "http2" and not point.value
+    ]
+
+
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
 def test_plain_requests_are_measured(
     library: str, provider: FakeProvider, recorded: Recorded

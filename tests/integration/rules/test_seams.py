@@ -128,3 +128,12 @@ def test_whole_library_has_every_seam(
     assert found["warnings"] == []
     assert found["errors"] == {}
     assert found["metrics"][semconv.REQUESTS.name] == REQUESTS
+
+
+def test_without_h2_no_seam_is_missing(run: Run, server: HTTP1Server) -> None:
+    """Most programs lack it: there is no HTTP/2 to be blind to, and nothing to warn of."""
+    found = json.loads(run("without_h2.py", server.url()).splitlines()[-1])
+    assert found["results"] == ["200", "200"]
+    assert found["warnings"] == []
+    assert set(found["seams"].values()) == {1}
+    assert "http2" not in found["seams"]
