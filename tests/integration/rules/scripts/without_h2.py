@@ -11,8 +11,11 @@ import sys
 from telling import Observed
 
 sys.modules["h2"] = None  # type: ignore[assignment]  # to imports, as if it were not there
+libraries = [importlib.import_module(name) for name in ("httpx", "httpx2")]
+for name in ("httpcore", "httpcore2"):
+    importlib.import_module(name)
 observed = Observed("httpx")
-for library in ("httpx", "httpx2"):
-    with importlib.import_module(library).Client(trust_env=False) as client:
+for library in libraries:
+    with library.Client(trust_env=False) as client:
         observed.results.append(str(client.get(sys.argv[1]).status_code))
 observed.tell()
