@@ -96,13 +96,14 @@ class Listening(logging.Handler):
         """The exception handler of each event loop."""
         message = str(context.get("message"))
         error = context.get("exception")
-        self._tally.heard(f"event loop: {message[:60]} {type(error).__name__ if error else ''}")
+        self._tally.heard(f"event loop: {message[:60]} {error if error else ''}"[:110])
         if _HOME in str(context.get("future", "")) + str(context.get("task", "")):
             self._tally.blame("event loop", str(context)[:_LONGEST])
         self._look("event loop", error)
 
     def _hooked(self, where: str, error: BaseException | None, message: str | None) -> None:
-        self._tally.heard(f"{where.partition(' ')[0]}: {type(error).__name__} {message or ''}"[:90])
+        kind = f"{type(error).__name__} {error} {message or ''}"
+        self._tally.heard(f"{where.partition(' ')[0]}: {kind[:90]}")
         self._look(where, error)
 
     def _died(self, hook: threading.ExceptHookArgs) -> None:

@@ -38,8 +38,8 @@ class Sample:
 def objects_of_ours() -> Counter[str]:
     """How many objects of the package's classes there are, by class.
 
-    For when nothing else runs: ``gc.get_objects()`` refers to tuples that are just being made, which
-    fail then in whichever thread makes them.
+    For when nothing else runs: ``gc.get_objects()`` refers to tuples that are just being made, and
+    making them fails then, in whichever thread that is.
     """
     found: Counter[str] = Counter()
     for kind, count in Counter(map(type, gc.get_objects())).items():
