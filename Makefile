@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Further arguments for the target's command: make test ARGS="-k queued -x"
 ARGS ?=
 
-.PHONY: dashboard-preview help demo test e2e-tools lint format types bench peer-suites truth model soak churn fuzz matrix canary trust score e2e-faults arrival-table contract-table census incident alert-matrix docs boards-scale dashboards check-generated architecture clean
+.PHONY: dashboard-preview help demo test e2e-tools lint format types bench peer-suites truth model soak churn fuzz matrix canary compatibility trust score e2e-faults arrival-table contract-table census incident alert-matrix docs boards-scale dashboards check-generated architecture clean
 
 help:
 	@echo "make demo             the pools of real any-llm calls, live, against a fake provider (about 1 min, the first time also installs)"
@@ -26,6 +26,7 @@ help:
 	@echo "make fuzz             bad input for gluellm-pools watch and doctor, for a minute"
 	@echo "make matrix           the compatibility matrix: every environment on every Python there is (about 15 min)"
 	@echo "make canary           the same with the newest pre-releases of what is observed; tells, and never fails"
+	@echo "make compatibility    write the tables of docs/compatibility.md from what ran"
 	@echo "make trust            the long form of all tests behind docs/guarantees.md, and docs/trust.md of it (about 75 min)"
 	@echo "make score            how often diagnose names the cause: 200 runs of real load (about 8 minutes)"
 	@echo "make e2e-faults       what a Collector that is down, hangs or refuses does to a program (needs e2e-tools; about 2 minutes)"
@@ -110,6 +111,9 @@ fuzz: $(VENV)/.installed-dev
 
 # nox is a tool, whose own requirements are not to bind those of the tests.
 NOX := .venvs/nox
+
+compatibility: $(NOX)/.installed
+	PYTHONPATH=tests/compat $(NOX)/bin/python tests/compat/page.py
 
 trust: $(VENV)/.installed-dev $(NOX)/.installed
 	PYTHONPATH=tests $(BIN)/python -m trust $(ARGS)
