@@ -68,7 +68,15 @@ ALLOWED = {
     # correlation id where there is one, and the first frame outside libraries of the call".
     "GlueLLM's correlation id": ("log", "snapshot", "report", "what the package keeps", "notes"),
     # docs/metrics.md: "The model as any-llm was called with it. By opt-in on metrics."
-    "a model's name": ("log", "snapshot", "report", "what the package keeps", "notes", "spans"),
+    "a model's name": (
+        "log",
+        "snapshot",
+        "findings",
+        "report",
+        "what the package keeps",
+        "notes",
+        "spans",
+    ),
 }
 """Where the docs let something out: the canary's place, and the beginnings of where it may be."""
 

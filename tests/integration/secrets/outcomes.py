@@ -164,12 +164,14 @@ def leases() -> Iterator[Lease]:
 
 def grow_old(seconds: float) -> None:
     """Let what is under way have been so for longer, and let the watch look at it."""
+    installation = GlueLLMInstrumentor._installation
+    assert installation is not None
+    installation._watch.look()  # which notes how far each stream has been read
     back = int(seconds * 1e9)
     for lease in leases():
+        lease.stepped_at -= back if lease.stepped_at else 0
         lease.entered_at -= back
         lease.phase_since -= back
         lease.acquired_at -= back if lease.acquired_at else 0
-    installation = GlueLLMInstrumentor._installation
-    assert installation is not None
     for _ in range(3):
         installation._watch.look()

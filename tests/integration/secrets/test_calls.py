@@ -1,0 +1,174 @@
+"""Nothing of any-llm's calls is told but what is promised: the provider, the model, the place."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("any_llm")
+pytest.importorskip("openai")
+pytest.importorskip("anthropic")
+
+from any_llm import AnyLLM
+
+from support.fake_llms import ANSWERS
+from support.http1 import HTTP1Server
+from support.script import Failure, Reply
+
+from .canaries import Canaries
+from .conftest import Record, assert_none_found
+from .outcomes import grow_old, secrets_in_context
+from .places import Places
+
+JSON = (("content-type", "application/json"),)
+EVENTS = (("content-type", "text/event-stream"),)
+MODEL = "a model's name"
+PROVIDERS = {
+    "openai": ("/v1/chat/completions", "/chat/completions", "/v1"),
+    "anthropic": ("/v1/messages", "/messages", ""),
+    "gemini": ("/v1beta/models/{model}:generateContent", ":generateContent", ""),
+    "bedrock": ("/model/{model}/converse", "/converse", ""),
+}
+"""By provider: where it asks, what a fake answers there, and what its base has for a path."""
+
+
+def answered(canaries: Canaries, ending: str) -> bytes:
+    """The fake's answer with a secret for its text."""
+    said = canaries.plant("what a model says")
+    return json.dumps(ANSWERS[ending]).replace('"hi"', f'"{said}"').encode()
+
+
+def streamed(canaries: Canaries, provider: str) -> tuple[bytes, bytes]:
+    """The first event of a stream, cut in the middle of the secret."""
+    said = canaries.plant("what a model says in a stream")
+    if provider == "openai":
+        delta = {"role": "assistant", "content": said}
+        event: Any = {
+            "id": "c",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "m",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": None}],
+        }
+        text = f"data: {json.dumps(event)}\n\n"
+    else:
+        start = {**ANSWERS["/messages"], "content": [], "stop_reason": None}
+        delta = {"type": "text_delta", "text": said}
+        events = [
+            {"type": "message_start", "message": start},
+            {
+                "type": "content_block_start",
+                "index": 0,
+                "content_block": {"type": "text", "text": ""},
+            },
+            {"type": "content_block_delta", "index": 0, "delta": delta},
+        ]
+        text = "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events)
+    cut = text.index(said) + 5
+    return text[:cut].encode(), text[cut:].encode()
+
+
+def arguments(canaries: Canaries) -> dict[str, Any]:
+    """A prompt, a tool, and who asks."""
+    prompt = f"{canaries.plant('a prompt')} {canaries.plant('a file of a prompt')}"
+    tool = {
+        "name": canaries.plant("the name of a tool"),
+        "description": canaries.plant("the description of a tool"),
+        "parameters": {"type": "object", "properties": {}},
+    }
+    return {
+        "model": canaries.plant(MODEL),
+        "messages": [{"role": "user", "content": prompt}],
+        "tools": [{"type": "function", "function": tool}],
+        "max_tokens": 5,
+    }
+
+
+@pytest.fixture(autouse=True)
+def correlation(canaries: Canaries, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GlueLLM's context, without GlueLLM, which would change any-llm for good; and AWS's keys."""
+    here = SimpleNamespace(get_correlation_id=lambda: canaries.plant("GlueLLM's correlation id"))
+    monkeypatch.setitem(sys.modules, "gluellm.runtime.context", here)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", canaries.plant("AWS's key id"))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", canaries.plant("AWS's secret key"))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+async def outcomes(provider: str, server: HTTP1Server, canaries: Canaries, places: Places) -> None:
+    """An answer, an error with a message, a reset, a timeout, and a stream that nobody reads."""
+    path, ending, base = PROVIDERS[provider]
+    path = path.format(model=canaries.plant(MODEL))
+    key = canaries.plant("an API key")
+    options = {} if provider == "bedrock" else {"api_key": key}
+    llm = AnyLLM.create(provider, api_base=server.url(base), **options)
+    error = {"error": {"message": canaries.plant("a provider's error message"), "type": "x"}}
+    gate = server.gate()
+    for reply in (
+        Reply(headers=JSON, chunks=((0.0, answered(canaries, ending)),)),
+        Reply(status=401, headers=JSON, chunks=((0.0, json.dumps(error).encode()),)),
+        Reply(failure=Failure.EOF_BEFORE_HEAD),
+        Reply(head_after=gate),
+    ):
+        server.reply(path, reply)
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(llm.acompletion(**arguments(canaries)), 1.0)
+    gate.open()
+    if provider in ("openai", "anthropic"):
+        closed = server.gate()
+        first, second = streamed(canaries, provider)
+        chunks = ((0.0, first), (0.01, second), (closed, b""))
+        server.reply(path, Reply(headers=EVENTS, chunks=chunks))
+        stream = await llm.acompletion(**arguments(canaries), stream=True)
+        async for _ in stream:
+            break
+        grow_old(100)
+        places.look()
+        closed.open()
+        await stream.aclose()
+    places.look()
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_calls(
+    provider: str,
+    server: HTTP1Server,
+    canaries: Canaries,
+    places: Places,
+    record_property: Record,
+) -> None:
+    """Of each family of SDKs: prompts, tools, answers, keys and errors; and no model on metrics."""
+    if provider == "gemini":
+        pytest.importorskip("google.genai")
+    if provider == "bedrock":
+        pytest.importorskip("boto3")
+    with secrets_in_context(canaries):
+        asyncio.run(outcomes(provider, server, canaries, places))
+    assert_none_found(canaries, places, record_property)
+    assert f'"gluellm.pool.name": "{provider}"' in places.texts["metrics"]
+    assert canaries.planted[MODEL] in places.texts["spans"]
+    if provider in ("openai", "anthropic"):
+        assert "leak suspected" in places.texts["log"]
+        assert canaries.planted["GlueLLM's correlation id"] in places.texts["log"]
+
+
+def test_the_texts_of_errors_are_the_providers(
+    server: HTTP1Server, canaries: Canaries, places: Places
+) -> None:
+    """What an SDK raises has its own message, and nothing of ours beside a timeout's note."""
+    error = {"error": {"message": canaries.plant("a provider's error message"), "type": "x"}}
+    server.reply(
+        "/v1/chat/completions",
+        Reply(status=400, headers=JSON, chunks=((0.0, json.dumps(error).encode()),)),
+    )
+    llm = AnyLLM.create("openai", api_key="k", api_base=server.url("/v1"))
+    with pytest.raises(Exception, match=canaries.planted["a provider's error message"]) as raised:
+        llm.completion(model="m", messages=[{"role": "user", "content": "hi"}])
+    assert not getattr(raised.value, "__notes__", [])
+    places.look()

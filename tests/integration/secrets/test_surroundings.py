@@ -1,0 +1,319 @@
+"""Nothing of what stands around a request is told: proxies, sockets, hosts, names, variables."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import grpc
+import grpc.aio
+import pytest
+import trustme
+import urllib3
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.diagnosis.loop_places import places_of_busy_loops
+from opentelemetry.instrumentation.gluellm.patching import when_imported
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.listener import Listen
+from support.network import Certificates
+from support.proxies import HTTPProxy
+from support.script import Reply
+
+from .canaries import Canaries
+from .conftest import Record, assert_none_found
+from .outcomes import Attempts
+from .places import Places
+
+CLIENTS = ["httpx", "httpx2"]
+
+
+@pytest.mark.parametrize("refuses", [False, True], ids=["passes", "refuses"])
+@pytest.mark.parametrize("name", ["httpx", "httpx2", "aiohttp", "urllib3"])
+def test_credentials_of_proxies(
+    name: str,
+    refuses: bool,
+    start_runner: Callable[[str], Runner],
+    listen: Listen,
+    certificates: Certificates,
+    canaries: Canaries,
+    places: Places,
+    record_property: Record,
+) -> None:
+    """In the proxy's URL, for requests that it forwards and for tunnels, refused ones too."""
+    proxy = listen(HTTPProxy)
+    proxy.refuses = refuses
+    user, password = canaries.plant("the user of a proxy"), canaries.plant("a proxy's password")
+    there = proxy.url("").replace("//", f"//{user}:{password}@")
+    runner = start_runner("asyncio" if name == "aiohttp" else "sync")
+    library = Library.load(name)
+    path = f"/{canaries.plant('a path')}"
+    for tls in (None, certificates.server()):
+        server = listen(HTTP1Server, tls=tls)
+        server.reply(path, Reply())
+        if name in CLIENTS:
+            pool = runner.client(library, proxy=there, verify=certificates.client())
+        else:
+            pool = runner.pool(library, proxy=there, ssl_context=certificates.client())
+        attempts = Attempts(pool, canaries, places)
+        for _ in range(2):
+            attempts.whole(server.origin, path)
+    places.look()
+    assert proxy.timeline.count("connect") + proxy.timeline.count("forward") >= 2
+    assert_none_found(canaries, places, record_property)
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_variables_of_the_environment(
+    name: str,
+    listen: Listen,
+    server: HTTP1Server,
+    canaries: Canaries,
+    monkeypatch: pytest.MonkeyPatch,
+    places: Places,
+    record_property: Record,
+) -> None:
+    """Proxies, keys and headers of exporters, with a client that reads them."""
+    proxy = listen(HTTPProxy)
+    secret = canaries.plant("a variable of a proxy")
+    for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(variable, proxy.url("").replace("//", f"//me:{secret}@"))
+    monkeypatch.setenv("NO_PROXY", "")
+    for variable in (
+        "OPENAI_API_KEY",
+        "ANTHROPIC_API_KEY",
+        "AZURE_API_KEY",
+        "AWS_SECRET_ACCESS_KEY",
+    ):
+        monkeypatch.setenv(variable, canaries.plant(f"the variable {variable}"))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"key={canaries.plant('an exporter header')}")
+    monkeypatch.setenv("GLUELLM_API_KEY", canaries.plant("a variable of GlueLLM"))
+    with Library.load(name).client.Client(verify=False) as client:
+        assert client.get(server.url("/")).status_code == 200
+    places.look()
+    assert proxy.timeline.count("forward") == 1
+    assert_none_found(canaries, places, record_property)
+
+
+def test_paths_of_sockets(
+    listen: Listen,
+    tmp_path: Path,
+    canaries: Canaries,
+    places: Places,
+    record_property: Record,
+) -> None:
+    """Of a Unix socket the path is the user's, whichever library connects to it."""
+    directory = tmp_path / canaries.plant("the path of a socket")
+    directory.mkdir()
+    socket = directory / "s"
+    server = listen(HTTP1Server, unix_path=socket)
+    server.reply("/", Reply())
+    for name in CLIENTS:
+        library = Library.load(name)
+        transport = library.client.HTTPTransport(uds=str(socket))
+        with library.client.Client(transport=transport) as client:
+            assert client.get("http://local/").status_code == 200
+        missing = library.client.HTTPTransport(uds=f"{socket}.missing")
+        with library.client.Client(transport=missing) as client, contextlib.suppress(Exception):
+            client.get("http://local/")
+
+    async def main() -> None:
+        for path in (str(socket), f"{socket}.missing"):
+            async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as session:
+                with contextlib.suppress(aiohttp.ClientError):
+                    await session.get("http://local/")
+
+    asyncio.run(main())
+    secret = canaries.plant("an abstract socket")
+    for target in (
+        f"unix:{socket}",
+        f"unix://{socket}",
+        f"unix-abstract:{secret}",
+        f"UNIX:{secret}",
+    ):
+        with grpc.insecure_channel(target) as channel, contextlib.suppress(grpc.RpcError):
+            channel.unary_unary("/a/b")(b"", timeout=0.2)
+    places.look()
+    assert_none_found(canaries, places, record_property)
+
+
+HOSTS = {
+    "a long key as a host": "sk-proj-{}" + "x" * 60,
+    "a key with underscores as a host": "sk_live_{}" + "y" * 60,
+    "a URL as a host": "https://{}.example/v1",
+    "a user as a host": "{}@host",
+    "a pair as a host": "user:{}",
+    "a key with a space as a host": "Bearer {}",
+    "a header as a host": "x\r\nkey: {}",
+    "a scheme as a host": "vault:{}:443",
+}
+"""Mistakes by what stands where only a host can."""
+
+
+def test_what_is_no_host(canaries: Canaries, places: Places, record_property: Record) -> None:
+    """A key or a URL that somebody has pasted as a host is ``_OTHER``, in every library."""
+    for place, form in HOSTS.items():
+        host = form.format(canaries.plant(place))
+        for name in CLIENTS:
+            core = Library.load(name).core
+            url = core.URL(scheme=b"http", host=host.encode(), port=80, target=b"/")
+            with core.ConnectionPool() as pool, contextlib.suppress(Exception):
+                pool.handle_request(core.Request("GET", url))
+            with Library.load(name).client.Client() as client, contextlib.suppress(Exception):
+                client.get(f"http://{host}/")
+        with contextlib.suppress(Exception):
+            urllib3.HTTPConnectionPool(host, 80, retries=False, timeout=0.5).request("GET", "/")
+        for target in (host, f"{host}:443", f"dns:///{host}", f"custom:{host}"):
+            with contextlib.suppress(Exception), grpc.insecure_channel(target) as channel:
+                channel.unary_unary("/a/b")(b"", timeout=0.2)
+
+    async def main() -> None:
+        async with aiohttp.ClientSession() as session:
+            for place, form in HOSTS.items():
+                with contextlib.suppress(Exception):
+                    await session.get(f"http://{form.format(canaries.plant(place))}/")
+
+    asyncio.run(main())
+    places.look()
+    assert_none_found(canaries, places, record_property)
+    assert '"_OTHER"' in places.texts["metrics"]
+
+
+def test_a_key_that_is_a_host_by_its_form_is_told_as_one() -> None:
+    """What the tests above can't promise: ``server.address`` is told, and this could be one."""
+    from opentelemetry.instrumentation.gluellm.pool.registry import is_host
+
+    assert is_host("sk-1234567890")
+    assert not is_host("sk-" + "1" * 61)
+
+
+def test_names_and_certificates_of_tls(
+    listen: Listen, canaries: Canaries, places: Places, record_property: Record
+) -> None:
+    """The name that is asked for in the handshake, and those in a certificate that doesn't fit."""
+    authority = trustme.CA(organization_name=canaries.plant("the issuer of a certificate"))
+    other = Certificates(authority)
+    issued = authority.issue_cert(
+        f"{canaries.plant('the name in a certificate')}.example",
+        common_name=canaries.plant("the subject of a certificate"),
+    )
+    context = other.server()
+    issued.configure_cert(context)
+    server = listen(HTTP1Server, tls=context)
+    name = f"{canaries.plant('the name asked for in TLS')}.example"
+    for library in map(Library.load, CLIENTS):
+        for trusting in (other.client(), Certificates.distrusting_client()):
+            with library.client.Client(verify=trusting) as client, contextlib.suppress(Exception):
+                client.get(server.url("/"), extensions={"sni_hostname": name})
+    for trusting in (other.client(), Certificates.distrusting_client()):
+        manager = urllib3.PoolManager(ssl_context=trusting, server_hostname=name, retries=False)
+        with contextlib.suppress(Exception):
+            manager.request("GET", server.url("/"))
+
+    async def main() -> None:
+        async with aiohttp.ClientSession() as session:
+            with contextlib.suppress(aiohttp.ClientError):
+                await session.get(server.url("/"), ssl=other.client(), server_hostname=name)
+
+    asyncio.run(main())
+    places.look()
+    assert '"secure_connection_error"' in places.texts["metrics"]
+    assert_none_found(canaries, places, record_property)
+
+
+@pytest.mark.parametrize(
+    "form", ["https://me:{}@host/v1", "sk-{}" + "x" * 60, "{}\n", "\x1b[31m{}"]
+)
+def test_a_wrong_name_of_a_pool_is_not_repeated(
+    form: str, canaries: Canaries, places: Places, record_property: Record
+) -> None:
+    """A URL or a key as its name: refused, and the refusal doesn't say what it was."""
+    name = form.format(canaries.plant("the name of a pool"))
+    library = Library.load("httpx")
+    with library.client.Client() as client, pytest.raises(ValueError, match="pool_name=") as raised:
+        GlueLLMInstrumentor.instrument_client(client, name)
+    places.add("the refusal of a name", str(raised.value))
+    places.look()
+    assert_none_found(canaries, places, record_property)
+
+
+def test_names_of_threads_and_tasks_and_values_of_variables(
+    server: HTTP1Server, canaries: Canaries, places: Places, record_property: Record
+) -> None:
+    """Those that send requests, and those whose event loop is blocked."""
+    library = Library.load("httpx2")
+    held, told = threading.Event(), threading.Event()
+    secret = canaries.plant("the value of a variable")
+
+    async def main() -> None:
+        key = secret
+        async with library.client.AsyncClient(verify=False) as client:
+            request = client.get(server.url("/"), headers={"key": key})
+            await asyncio.create_task(request, name=canaries.plant("the name of a task"))
+            held.set()
+            told.wait(10)
+
+    def run() -> None:
+        asyncio.run(main())
+
+    thread = threading.Thread(target=run, name=canaries.plant("the name of a thread"))
+    thread.start()
+    assert held.wait(10)
+    busy = places_of_busy_loops()
+    told.set()
+    thread.join()
+    assert any("in test_names_of_threads" in line for line in busy), busy
+    places.add("where blocked loops are", "\n".join(busy))
+    places.look()
+    assert_none_found(canaries, places, record_property)
+
+
+def test_exceptions_of_the_applications_code(
+    server: HTTP1Server,
+    canaries: Canaries,
+    places: Places,
+    caplog: pytest.LogCaptureFixture,
+    record_property: Record,
+) -> None:
+    """Of its hooks, of its transport, and of what it does while a request is under way."""
+    secret = canaries.plant("an exception of the application")
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError(secret)
+
+    for name in CLIENTS:
+        library = Library.load(name)
+        for kind in ("request", "response"):
+            hooks = {kind: [fail]}
+            with (
+                library.client.Client(event_hooks=hooks, verify=False) as client,
+                pytest.raises(RuntimeError),
+            ):
+                client.get(server.url("/"))
+        with (
+            library.client.Client(verify=False) as client,
+            pytest.raises(RuntimeError),
+            client.stream("GET", server.url("/")),
+        ):
+            fail()
+        with library.client.Client(verify=False) as client, pytest.raises(RuntimeError):
+            client.post(server.url("/"), content=(fail() for _ in range(1)))
+
+    class Hooked:
+        def imported(self, _module: Any) -> None:
+            fail()
+
+    hooked = Hooked()
+    with caplog.at_level(logging.DEBUG):
+        when_imported("json", hooked.imported)
+    assert "could not set up instrumentation for json: RuntimeError at " in caplog.text
+    places.look()
+    assert_none_found(canaries, places, record_property)
