@@ -96,7 +96,7 @@ class Listening(logging.Handler):
         """The exception handler of each event loop."""
         message = str(context.get("message"))
         error = context.get("exception")
-        self._tally.heard(f"event loop: {message[:60]} {error if error else ''}"[:110])
+        self._tally.heard(f"event loop: {message[:60]} {error or ''}"[:110])
         if _HOME in str(context.get("future", "")) + str(context.get("task", "")):
             self._tally.blame("event loop", str(context)[:_LONGEST])
         self._look("event loop", error)

@@ -1,0 +1,69 @@
+"""Two thousand pools of every kind, made and dropped: nothing of them stays. ``churn`` has more."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+_TESTS = Path(__file__).parents[1]
+_POOLS, _ROUND, _SETTLED = 2_000, 200, 800
+_PROGRAM = f"""
+import json
+from churn.run import churn
+from churn.verdict import judge
+from support.figures import Figures
+
+figures = Figures("churn")
+judge(figures, churn({_POOLS}, size={_ROUND}), {_SETTLED})
+print(json.dumps(figures.as_json()))
+"""
+
+
+def test_pools_leave_nothing_behind(record_property: Callable[[str, object], None]) -> None:
+    """Memory, series and the time of a collection stay as they were, in a process of its own.
+
+    Half of the pools are closed by nobody, and half belong to any-llm calls.
+    """
+    finished = subprocess.run(
+        [sys.executable, "-c", _PROGRAM],
+        cwd=_TESTS,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    told = json.loads(finished.stdout.splitlines()[-1])
+    assert told["broken"] == []
+    assert told["figures"]["pools"] == _POOLS
+    record_property("pools made and dropped", _POOLS)
+
+
+def test_what_stays_is_told() -> None:
+    """A pool that leaves a block behind, or is known for ever, breaks what is held."""
+    program = _PROGRAM.replace(
+        "figures = ",
+        """
+from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
+kept, begin = [], PoolTracker.begin
+def keep(*arguments):
+    kept.append(begin(*arguments))
+    return kept[-1]
+PoolTracker.begin = keep
+figures = """,
+        1,
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=_TESTS,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    told = json.loads(finished.stdout.splitlines()[-1])
+    assert any("blocks stay" in what for what in told["broken"])
