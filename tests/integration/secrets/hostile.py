@@ -1,0 +1,99 @@
+"""Strings that do harm where they are printed, labelled or parsed, and what is tame."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from .places import Places
+
+MARK = "evil"
+"""In every hostile string, so that it is seen where one has come through, cut or not."""
+
+TEXTS = {
+    "red": f"\x1b[31;5;7m{MARK}\x1b[0m",
+    "cleared screen": f"\x1b[2J\x1b[H{MARK}",
+    "link": f"\x1b]8;;http://{MARK}.example\x07{MARK}\x1b]8;;\x07",
+    "clipboard": f"\x1b]52;c;{MARK}\x07",
+    "title": f"\x1b]0;{MARK}\x1b\\",
+    "eight-bit CSI": f"\x9b31m{MARK}",
+    "eight-bit OSC": f"\x9d52;c;{MARK}\x9c",
+    "bidi override": f"\u202e{MARK}\u202c",
+    "isolate": f"\u2066{MARK}\u2069",
+    "zero width": f"e\u200bvi\u200dl {MARK}\ufeff\u2060",
+    "filler": f"\u3164{MARK}\uffa0\u115f\ufe0f",
+    "tags": MARK + "".join(chr(0xE0000 + ord(letter)) for letter in MARK),
+    "lines": f"{MARK}\nERROR: not ours\r\nWARNING {MARK}",
+    "Unicode's lines": f"{MARK}\u2028{MARK}\u2029{MARK}\x85{MARK}\x0b\x0c",
+    "carriage return": f"{MARK}\rOK: all is well",
+    "backspaces": f"{MARK}\b\b\b\bgood",
+    "NUL": f"{MARK}\x00{MARK}",
+    "half a pair": f"{MARK}\ud800{MARK}\udfff",
+    "private use": f"{MARK}\ue000\U0010ffff",
+    "markup": f"[bold red]{MARK}[/] [link=http://x]{MARK}[/link] :fire:",
+    "quotes": f'{MARK}"}} 1\nup{{x="{MARK}\\',
+    "formats": f"%s %n {{0.__class__}} %(x)s {MARK}",
+    "marks upon marks": "e" + "\u0301" * 3000 + MARK,
+    "long": MARK * 250_000,
+}
+LONGEST_LABEL = 256
+"""A model; names of pools and providers have 64, hosts 253."""
+_BAD = "\x1b\x9b\x9d\x07\x00\x08\r\u202e\u2066\u200b\u2028\u2029\x85\u3164"
+
+
+def is_tame(text: str) -> bool:
+    """Whether a line can be printed on any terminal: no control, format or separating character."""
+    return all(
+        character == " " or unicodedata.category(character)[0] not in "CZ" for character in text
+    )
+
+
+def assert_tame(text: str, what: str) -> None:
+    """Lines of text, none of which a hostile string has made or changed the looks of."""
+    for line in text.split("\n"):
+        wild = sorted({hex(ord(c)) for c in line if not is_tame(c)} - {"0x9"})
+        assert not wild, f"{what} has {wild}: {line[:200]!r}"
+        assert len(line) < 2000, f"{what} has a line of {len(line)} characters: {line[:100]!r}"
+    assert "\nERROR: not ours" not in text, what
+    assert "\nWARNING evil" not in text, what
+
+
+def assert_all_tame(places: Places) -> dict[str, int]:
+    """Everything that was told, as labels, as lines and as JSON; figures of it."""
+    told = list(_attributes(places))
+    for key, value in told:
+        assert is_tame(value), f"{key} is {value[:100]!r}"
+        assert len(value) <= LONGEST_LABEL, f"{key} has {len(value)} characters"
+    families = list(text_string_to_metric_families(places.telemetry.exposition()))
+    for name in ("log", "snapshot as text", "findings as text", "report as text"):
+        assert_tame(places.texts[name], name)
+    for record in places.ears.records:
+        message = record.getMessage()
+        lines = message.split("\n")
+        # Of a leak the stack follows, a frame on each line.
+        assert all(line.startswith("  ") for line in lines[1:]), message[:300]
+    for name in ("snapshot as JSON", "findings as JSON", "report as JSON"):
+        for text in places.texts[name].split("\n"):
+            assert not text or json.loads(text) is not None
+    return {
+        "families of an exposition parsed": len(families),
+        "largest label in characters": max(len(value) for _, value in told),
+    }
+
+
+def _attributes(places: Places) -> Any:
+    data = places.telemetry.reader.get_metrics_data()
+    assert data is not None
+    for resource in data.resource_metrics:
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                for point in metric.data.data_points:
+                    for key, value in point.attributes.items():
+                        yield key, str(value)
+    for span in places.telemetry.spans():
+        yield "a span's name", span.name
+        for key, value in (span.attributes or {}).items():
+            yield key, str(value)

@@ -1,0 +1,50 @@
+"""A server that answers whatever bytes it is told to, as no library for servers would."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from support.listener import Listener, ServerLoop
+
+
+class RawServer(Listener):
+    """Reads a head, sends the bytes, and closes."""
+
+    def __init__(self, servers: ServerLoop) -> None:
+        self.answer = b""
+        super().__init__(servers)
+
+    async def serve(
+        self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Answer one request."""
+        with contextlib.suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            await reader.readuntil(b"\r\n\r\n")
+        self.timeline.record("request", number)
+        writer.write(self.answer)
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+
+
+def answers(text: str) -> dict[str, bytes]:
+    """Answers of HTTP/1.1 with a text in each of their parts."""
+    raw = text.encode("utf-8", "surrogatepass")
+    # What is no line end stays in one line; what is, splits the head as an attacker would.
+    end = b"Content-Length: 2\r\nConnection: close\r\n\r\nok"
+    return {
+        "reason": b"HTTP/1.1 200 " + raw + b"\r\n" + end,
+        "status": b"HTTP/1.1 " + raw + b" OK\r\n" + end,
+        "version": raw + b" 200 OK\r\n" + end,
+        "name": b"HTTP/1.1 200 OK\r\n" + raw + b": 1\r\n" + end,
+        "value": b"HTTP/1.1 200 OK\r\nX-A: " + raw + b"\r\n" + end,
+        "connection": b"HTTP/1.1 200 OK\r\nConnection: " + raw + b"\r\n" + end,
+        "location": b"HTTP/1.1 302 Found\r\nLocation: http://" + raw + b"/\r\n" + end,
+        "length": b"HTTP/1.1 200 OK\r\nContent-Length: " + raw + b"\r\n\r\nok",
+        "coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + raw + b"\r\n\r\nok",
+        "encoding": b"HTTP/1.1 200 OK\r\nContent-Encoding: " + raw + b"\r\n" + end,
+        "chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + raw + b"\r\nok",
+        "error": b"HTTP/1.1 500 " + raw + b"\r\n" + end.replace(b"ok", raw[:2]),
+        "upgrade": b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: " + raw + b"\r\n\r\n",
+        "early": b"HTTP/1.1 103 " + raw + b"\r\nLink: " + raw + b"\r\n\r\nHTTP/1.1 204 N\r\n\r\n",
+    }

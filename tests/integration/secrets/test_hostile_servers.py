@@ -1,0 +1,163 @@
+"""What a hostile server sends comes out nowhere, and breaks nothing that is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import grpc
+import grpc.aio
+import h2.events
+import pytest
+from hyperframe.frame import GoAwayFrame
+
+from support.clients import Runner
+from support.http2 import HTTP2Server
+from support.libraries import Library
+from support.listener import Listen, ServerLoop
+
+from .conftest import Record
+from .hostile import MARK, TEXTS, assert_all_tame
+from .places import Places
+from .raw import RawServer, answers
+
+
+def parts() -> list[tuple[str, str]]:
+    """Which text goes into which part: each into several, and each part gets several."""
+    names = list(answers(""))
+    return [
+        (what, names[(number * 5 + shift) % len(names)])
+        for number, what in enumerate(TEXTS)
+        for shift in range(3)
+    ]
+
+
+def assert_silent(places: Places, record_property: Record) -> None:
+    """Nothing of it has come through, and what did come is tame."""
+    places.look()
+    for where, text in places.texts.items():
+        assert MARK not in text.lower(), f"{where}: {text[text.lower().find(MARK) - 100 :][:300]!r}"
+    for name, figure in assert_all_tame(places).items():
+        record_property(name, figure)
+    record_property("places searched", len(places.texts))
+
+
+@pytest.mark.parametrize("name", ["httpx", "httpx2", "aiohttp", "urllib3"])
+def test_answers_of_http(
+    name: str,
+    start_runner: Callable[[str], Runner],
+    listen: Listen,
+    places: Places,
+    record_property: Record,
+) -> None:
+    """Reasons, statuses, names and values, redirects, lengths, codings, chunks, upgrades."""
+    server = listen(RawServer)
+    runner = start_runner("asyncio" if name == "aiohttp" else "sync")
+    library = Library.load(name)
+    for what, part in parts():
+        server.answer = answers(TEXTS[what])[part]
+        if name == "aiohttp":
+            pool = runner.pool(library, follow_redirects=True)
+        elif name == "urllib3":
+            pool = runner.pool(library)
+        else:
+            pool = runner.client(library, verify=False, follow_redirects=True)
+        exchange = pool.send(server.url("/"), read=5.0, connect=5.0)
+        with contextlib.suppress(Exception):
+            exchange.head()
+            exchange.read()
+        pool.close()
+    record_property("hostile strings", len(parts()))
+    record_property("largest hostile string in bytes", max(map(len, TEXTS.values())))
+    assert server.timeline.count("request") >= len(parts()) * 0.9
+    assert_silent(places, record_property)
+
+
+class DebuggingServer(HTTP2Server):
+    """Says GOAWAY at each request, with something to debug by."""
+
+    data = b""
+
+    def _react(self, connection: Any, event: h2.events.Event) -> None:
+        if isinstance(event, h2.events.RequestReceived):
+            frame = GoAwayFrame(stream_id=0, last_stream_id=0, error_code=11)
+            frame.additional_data = self.data
+            connection.writer.write(frame.serialize())
+            self.timeline.record("goaway", connection.number)
+            self._close(connection.number)
+        else:
+            super()._react(connection, event)
+
+
+@pytest.mark.parametrize("name", ["httpx", "httpx2"])
+def test_debug_data_of_http2(
+    name: str,
+    start_runner: Callable[[str], Runner],
+    listen: Listen,
+    places: Places,
+    record_property: Record,
+) -> None:
+    """Of a GOAWAY, which the library puts into its exception."""
+    server = listen(DebuggingServer)
+    pool = start_runner("sync").pool(Library.load(name), http1=False, http2=True)
+    for text in TEXTS.values():
+        server.data = text.encode("utf-8", "surrogatepass")[:10_000]
+        with contextlib.suppress(Exception):
+            pool.get(server.url("/"))
+    record_property("hostile strings", len(TEXTS))
+    assert server.timeline.count("goaway") == len(TEXTS)
+    assert_silent(places, record_property)
+
+
+def test_statuses_of_grpc(servers: ServerLoop, places: Places, record_property: Record) -> None:
+    """Their details, and metadata that comes with them, of a server and of an interceptor."""
+    texts = [text.replace("\ud800", "").replace("\udfff", "")[:6000] for text in TEXTS.values()]
+    waiting = iter(texts)
+
+    async def answer(_request: bytes, context: Any) -> bytes:
+        text = next(waiting)
+        context.set_trailing_metadata((("x-bin", text.encode()),))
+        await context.abort(grpc.StatusCode.INTERNAL, text)
+        return b""
+
+    async def start() -> tuple[Any, int]:
+        server = grpc.aio.server()
+        handler = grpc.unary_unary_rpc_method_handler(answer)
+        handlers = grpc.method_handlers_generic_handler("a", {"b": handler})
+        server.add_generic_rpc_handlers((handlers,))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        return server, port
+
+    server, port = servers.call(start())
+    said = []
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        for _ in texts:
+            with pytest.raises(grpc.RpcError) as raised:
+                channel.unary_unary("/a/b")(b"", timeout=10)
+            said.append(raised.value.details())
+    servers.call(server.stop(None))
+    assert sum(MARK in one for one in said) > len(texts) / 2
+    record_property("hostile strings", len(texts))
+    assert_silent(places, record_property)
+
+
+def test_a_websockets_hostile_server(
+    listen: Listen, places: Places, record_property: Record
+) -> None:
+    """An answer to a wish to upgrade that has escapes for a protocol."""
+    server = listen(RawServer)
+
+    async def main() -> None:
+        async with aiohttp.ClientSession() as session:
+            for text in TEXTS.values():
+                server.answer = answers(text)["upgrade"]
+                with contextlib.suppress(aiohttp.ClientError, ValueError):
+                    await session.ws_connect(server.url("/"), protocols=("a",), timeout=5)
+
+    asyncio.run(main())
+    record_property("hostile strings", len(TEXTS))
+    assert_silent(places, record_property)
