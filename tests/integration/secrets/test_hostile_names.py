@@ -1,0 +1,215 @@
+"""Names that an application or its users choose: bounded, printable, and fit to be exported."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from typing import Any
+
+import grpc
+import pytest
+import urllib3
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
+from opentelemetry.instrumentation.gluellm.attribution.calls import provider_key
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.script import Reply
+
+from .conftest import Record
+from .hostile import LONGEST_LABEL, TEXTS, assert_all_tame, is_tame
+from .outcomes import grow_old
+from .places import Places
+
+HOSTS = {
+    **TEXTS,
+    "a million characters": "a" * 1_000_000,
+    "a name that is too long": ".".join(["a" * 60] * 10),
+    "a homograph": "\u0430pi.openai.com",
+    "a punycode that is none": "xn--\u0430",
+    "a dot": ".",
+    "nothing": "",
+    "a zone": "fe80::1%eth0\x1b[31m",
+    "brackets": "[::1]]",
+    "percents": "a%00b%0ac",
+}
+PORTS = (0, -1, 65536, 2**63, 10**30, True, None, "80", "²")
+
+
+def ask(library: Library, host: bytes, port: Any) -> None:
+    """A request for an origin, of a bare pool, which checks least."""
+    url = library.core.URL(scheme=b"http", host=host, port=80, target=b"/")
+    url.port = port
+    with library.core.ConnectionPool() as pool, contextlib.suppress(Exception):
+        request = library.core.Request("GET", url, extensions={"timeout": {"connect": 0.5}})
+        pool.handle_request(request)
+
+
+@pytest.mark.parametrize("name", ["httpx", "httpx2"])
+def test_hosts_and_ports(
+    name: str, places: Places, caplog: pytest.LogCaptureFixture, record_property: Record
+) -> None:
+    """What is no host or no port is ``_OTHER``, and points with it are exported."""
+    library = Library.load(name)
+    for host in HOSTS.values():
+        ask(library, host.encode("utf-8", "surrogatepass"), 80)
+        with library.client.Client(verify=False) as client, contextlib.suppress(Exception):
+            client.get(f"http://{host}/", timeout=0.5)
+    for port in PORTS:
+        ask(library, b"127.0.0.1", port)
+    with caplog.at_level(logging.WARNING, "opentelemetry"):
+        places.look()
+    # As the encoder of OTLP complains of a number beyond 64 bits and of half a surrogate pair.
+    assert not [r for r in caplog.records if "encode" in r.getMessage()]
+    figures = assert_all_tame(places)
+    origins = {total.origin for total in snapshot().totals[0].origins}
+    assert "_OTHER" in origins
+    assert all(len(origin) < 260 for origin in origins)
+    assert not any(str(2**63) in origin for origin in origins)
+    record_property("hostile strings", len(HOSTS) + len(PORTS))
+    record_property("largest hostile string in bytes", 1_000_000)
+    for what, figure in figures.items():
+        record_property(what, figure)
+
+
+def test_targets_of_channels(places: Places, record_property: Record) -> None:
+    """gRPC takes any text for a target, and says what is wrong with it at the first call."""
+    targets = [
+        form.format(text.replace("\x00", "")[:5000])
+        for text in HOSTS.values()
+        for form in ("{}", "{}:443", "dns:///{}:50051", "x-resolver:{}")
+    ]
+    targets += [f"127.0.0.1:{port}" for port in ("²", "9" * 5000, "99999999999999999999", "-1")]
+    for target in targets:
+        with contextlib.suppress(Exception), grpc.insecure_channel(target) as channel:
+            channel.unary_unary("/a/b")(b"", timeout=0.02)
+    places.look()
+    assert "gluellm.instrumentation.errors" not in places.texts["log"], places.texts["log"]
+    for what, figure in assert_all_tame(places).items():
+        record_property(what, figure)
+    record_property("hostile strings", len(targets))
+
+
+def test_hosts_of_urllib3(places: Places, record_property: Record) -> None:
+    """A pool is built for any host and port."""
+    for host in HOSTS.values():
+        for port in PORTS:
+            with contextlib.suppress(Exception):
+                pool = urllib3.HTTPConnectionPool(host, port, retries=False, timeout=0.05)  # type: ignore[arg-type]
+                pool.request("GET", "/")
+    places.look()
+    for what, figure in assert_all_tame(places).items():
+        record_property(what, figure)
+    record_property("hostile strings", len(HOSTS) * len(PORTS))
+
+
+@pytest.mark.parametrize("what", TEXTS)
+def test_names_of_pools(what: str) -> None:
+    """Only what is printable and short becomes one."""
+    name = TEXTS[what]
+    library = Library.load("httpx")
+    with library.client.Client(verify=False) as client:
+        if is_tame(name) and len(name) <= 64 and "://" not in name:
+            GlueLLMInstrumentor.instrument_client(client, name)
+            GlueLLMInstrumentor.uninstrument_client(client)
+            return
+        with pytest.raises(ValueError, match="pool_name=") as raised:
+            GlueLLMInstrumentor.instrument_client(client, name)
+        assert is_tame(str(raised.value))
+        assert len(str(raised.value)) < 200
+
+
+@pytest.mark.parametrize("what", TEXTS)
+def test_names_of_providers(what: str) -> None:
+    """any-llm takes any text for one of a compatible API's."""
+
+    class Named:
+        PROVIDER_NAME = TEXTS[what]
+
+    key = provider_key(Named())
+    assert is_tame(key)
+    assert len(key) <= 64
+
+
+@pytest.mark.parametrize("places", [{"model_attributes": True}], indirect=True)
+def test_models(
+    server: HTTP1Server,
+    places: Places,
+    caplog: pytest.LogCaptureFixture,
+    record_property: Record,
+) -> None:
+    """A model's name comes from whoever calls the application, and goes to labels and the log."""
+    pytest.importorskip("any_llm")
+    pytest.importorskip("openai")
+    from any_llm import AnyLLM
+
+    closed = server.gate()
+    event = (
+        b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[]}'
+        b"\n\n"
+    )
+    headers = (("content-type", "text/event-stream"),)
+    server.reply(
+        "/v1/chat/completions",
+        *[Reply(status=400) for _ in TEXTS],
+        Reply(headers=headers, chunks=((0.0, event), (closed, b""))),
+    )
+    question: Any = [{"role": "user", "content": "hi"}]
+    llm = AnyLLM.create("openai", api_key="k", api_base=server.url("/v1"))
+    for text in TEXTS.values():
+        with contextlib.suppress(Exception):
+            llm.completion(model=text, messages=question)
+    grow_old(0)
+    with caplog.at_level(logging.WARNING, "opentelemetry"):
+        places.look()
+    assert not [r for r in caplog.records if "encode" in r.getMessage()]
+    for what, figure in assert_all_tame(places).items():
+        record_property(what, figure)
+    metrics = json.loads(places.texts["metrics"])
+    models = {
+        point["attributes"]["gen_ai.request.model"]
+        for resource in metrics["resource_metrics"]
+        for scope in resource["scope_metrics"]
+        for metric in scope["metrics"]
+        for point in metric["data"]["data_points"]
+        if "gen_ai.request.model" in point["attributes"]
+    }
+    assert len(models) >= len(TEXTS) / 2
+    assert max(map(len, models)) == LONGEST_LABEL
+    closed.open()
+    record_property("hostile strings", len(TEXTS))
+
+
+def test_models_in_the_log(server: HTTP1Server, places: Places, record_property: Record) -> None:
+    """Of a leak and of a queue that doesn't move: one line each, whatever the model is called."""
+    from opentelemetry.instrumentation.gluellm.attribution.calls import model_reader
+    from opentelemetry.instrumentation.gluellm.attribution.context import current_call
+    from opentelemetry.instrumentation.gluellm.pool.lease import Call
+
+    def method(self: Any, model: str) -> None:
+        del self, model
+
+    read = model_reader(method)
+    gate = server.gate()
+    server.reply("/", Reply(chunks=((0.0, b"a"), (gate, b"b"))))
+    client = Library.load("httpx2").client.Client(verify=False)
+    held = []
+    for text in TEXTS.values():
+        token = current_call.set(Call("openai", read((), {"model": text}), "chat"))
+        request = client.build_request("GET", server.url("/"))
+        held.append(client.send(request, stream=True))
+        current_call.reset(token)
+    grow_old(100)
+    places.look()
+    for response in held:
+        response.close()
+    gate.open()
+    grow_old(0)
+    places.look()
+    client.close()
+    assert places.texts["log"].count("leak suspected") >= 1
+    assert places.texts["log"].count("was released after all") >= len(TEXTS)
+    for what, figure in assert_all_tame(places).items():
+        record_property(what, figure)
+    record_property("hostile strings", len(TEXTS))
