@@ -1,0 +1,205 @@
+"""At a moment at which nothing moves: what is told, beside what is true."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+
+from .requests import UNSEEN, Request
+from .told import Told
+from .world import Truth, World
+
+PATIENCE = 8.0
+"""Seconds after which what should come true has not."""
+
+SHORT = 0.05
+"""Seconds of the timeouts that are meant to strike."""
+
+
+def wait_for(world: World, condition: Callable[[], Any], what: str) -> Any:
+    """Wait until a condition is true, and return its result."""
+    begun = collected = time.monotonic()
+    while not (result := condition()):
+        now = time.monotonic()
+        if now > begun + PATIENCE:
+            raise world.mismatch(f"not within {PATIENCE:g} s: {what}")
+        if now > collected + 0.1:
+            gc.collect()  # what was abandoned or cancelled may be in cycles
+            collected = time.monotonic()
+        time.sleep(0.001)
+    return result
+
+
+def settle(world: World) -> None:
+    """Wait until all that can be served is held by its server, and all else is over or waits."""
+    stable: list[Any] = [None, 0.0]
+
+    def settled() -> bool:
+        now = time.monotonic()
+        state = [(request.is_over, request.phase) for request in world.under_way]
+        if state != stable[0]:
+            stable[:] = state, now
+        waiting = [request for request in world.under_way if not request.is_over]
+        # On HTTP/2 one stream's reader reads for all, and who is told of its own frames only when
+        # more come does not go on until then.
+        http2 = world.pools[0].http2 is not None
+        hasty = http2 or any(r.timeouts and r.phase == UNSEEN for r in waiting)
+        if now - stable[1] < (2 * SHORT if hasty else 0.005):
+            return False
+        if any(not request.exchange.entered for request in waiting):
+            return False
+        if http2:
+            return True
+        if any(_goes_on(request) for request in waiting):
+            return False
+        served, expected = _in_service(world), _expected(world)
+        # aiohttp gives out an idle connection whether its limit is reached or not.
+        return served == expected or (world.library.name == "aiohttp" and served > expected)
+
+    wait_for(world, settled, "all that can be served is being served")
+
+
+def _goes_on(request: Request) -> bool:
+    if not request.is_transient:
+        # Its client has yet to see what its server sent.
+        return request.seen_at("head") is not None and not request.exchange.answered
+    return request.phase != UNSEEN
+
+
+def _in_service(world: World) -> int:
+    seen = sum(
+        request.phase != UNSEEN
+        for request in world.under_way
+        if not request.is_over or request.is_held_for_ever
+    )
+    return seen + sum(world.truth().connecting.values())
+
+
+def _expected(world: World) -> int:
+    groups: Counter[Any] = Counter()
+    for request in world.under_way:
+        if not request.is_over or request.is_held_for_ever:
+            groups[request.pool, request.pool.group(request.origin)] += 1
+    return int(
+        sum(min(count, pool.limit - pool.lost[group]) for (pool, group), count in groups.items())
+    )
+
+
+def compare(world: World) -> None:
+    """Compare what is told with what is true now, and how fast times go on."""
+    measures = world.measures
+    first_look = True
+
+    def agree() -> Told | None:
+        nonlocal first_look
+        before = world.truth()
+        told = Told(world.telemetry)
+        if before != world.truth():
+            return None
+        differences = _differences(world, before, told)
+        if first_look:
+            for what, amount in differences.items():
+                measures.late[what] += amount > 0
+                measures.deviate(f"{what}, at the first look", amount)
+        first_look = False
+        if any(differences.values()):
+            return None
+        for what in differences:
+            measures.compared[what] += 1
+        return told
+
+    try:
+        told = wait_for(world, agree, "agreement")
+    except AssertionError:
+        truth, told = world.truth(), Told(world.telemetry)
+        for what, amount in _differences(world, truth, told).items():
+            measures.deviate(what, amount)
+        raise world.mismatch(_told_beside(world, truth, told)) from None
+    for what in _KINDS:
+        measures.deviate(what, 0)
+    _compare_rates(world, told)
+
+
+_KINDS = ("open connections", "connections being set up", "active requests", "requests by phase")
+
+
+def _tell(told: Told) -> Truth:
+    return Truth(
+        told.by(semconv.ACTIVE_REQUESTS, "port"),
+        told.by(semconv.REQUEST_CURRENT, "port", "phase"),
+        told.by(semconv.OPEN_CONNECTIONS, "port"),
+        told.by(semconv.CONNECTION_CONNECTING, "port"),
+    )
+
+
+def _differences(world: World, truth: Truth, told: Told) -> dict[str, int]:
+    said = _tell(told)
+    open_connections = _distance(said.open, truth.open)
+    if open_connections:
+        gone = sum(pool.gone_but_listed for pool in world.pools)
+        if gone and (said.open - truth.open).total() == gone and not truth.open - said.open:
+            # Documented: idle connections include what the peer has closed until the pool drops it.
+            world.measures.known["idle connections that the server has ended and the pool still lists"] += gone
+            open_connections = 0
+    return dict(
+        zip(
+            _KINDS,
+            (
+                open_connections,
+                _distance(said.connecting, truth.connecting),
+                _distance(said.active, truth.active),
+                _distance(said.phases, truth.phases),
+            ),
+            strict=True,
+        )
+    )
+
+
+def _distance(one: Counter[Any], other: Counter[Any]) -> int:
+    return max((abs(one[key] - other[key]) for key in one | other), default=0)
+
+
+def _told_beside(world: World, truth: Truth, told: Told) -> str:
+    said = _tell(told)
+    names = {port: origin.kind for port, origin in world.origins.ports.items()}
+
+    def named(counts: Counter[Any]) -> dict[Any, int]:
+        return {
+            f"{names[key]}" if isinstance(key, int) else f"{names[key[0]]} {key[1]}": count
+            for key, count in counts.items()
+        }
+
+    lines = ["what was told is not the truth"]
+    for field in ("active", "phases", "open", "connecting"):
+        lines.append(
+            f"  {field}: told {named(getattr(said, field))}, true {named(getattr(truth, field))}"
+        )
+    return "\n".join(lines)
+
+
+def _compare_rates(world: World, first: Told) -> None:
+    """While nothing moves, a phase's time goes on by its requests times the time that passes."""
+    before = world.truth()
+    time.sleep(0.005)
+    second = Told(world.telemetry)
+    if before != world.truth():  # a timeout struck, or the system had it late
+        return
+    counts: Counter[str] = Counter()
+    for (_, phase), count in before.phases.items():
+        counts[phase] += count
+    least, most = second.asked - first.answered, second.answered - first.asked
+    earlier, later = first.phases, second.phases
+    for phase in semconv.PHASES:
+        passed, count = later[phase] - earlier[phase], counts[phase]
+        outside = max(count * least - passed, passed - count * most, 0.0)
+        world.measures.compared["time of a phase while nothing moves"] += 1
+        world.measures.deviate("time of a phase while nothing moves, in ms", outside * 1000)
+        if outside > 0.001:
+            raise world.mismatch(
+                f"{count} requests in {phase} for {least:.4f} to {most:.4f} s: told {passed:.4f} s"
+            )

@@ -1,0 +1,98 @@
+"""The outcome table kept by hand, from what clients saw, and compared with what was told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable
+from typing import Any
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+
+from .endings import OK, Row
+from .told import Told
+
+_TOLD_BY_CREATE = {"connect_timeout", "secure_connection_error", "cancelled"}
+"""Error types that the create histogram tells apart; all others are a connection_error there."""
+
+
+class Choices:
+    """Values of which one each is due, where a set of one is certain and None is no value."""
+
+    def __init__(self) -> None:
+        self.certain: Counter[Any] = Counter()
+        self.open: Counter[frozenset[Any]] = Counter()
+
+    def add(self, choice: frozenset[Any]) -> None:
+        """One request's."""
+        if len(choice) > 1:
+            self.open[choice] += 1
+        else:
+            self.certain.update(value for value in choice if value is not None)
+
+    def difference(self, told: Counter[Any]) -> Counter[Hashable]:
+        """What was told too often (positive) or too rarely (negative), at the least."""
+        rest = Counter(told)
+        rest.subtract(self.certain)
+        # Those with the fewest choices choose first; each takes one that is there.
+        for choice, count in sorted(self.open.items(), key=lambda item: len(item[0])):
+            for _ in range(count):
+                taken = next((v for v in sorted(choice, key=str) if v and rest[v] > 0), None)
+                if taken is not None:
+                    rest[taken] -= 1
+                elif None not in choice:
+                    rest[min(choice, key=str)] -= 1
+        return Counter({value: n for value, n in rest.items() if n})
+
+
+class Ledger:
+    """What the metrics have to hold of all requests that have ended so far."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.acquire, self.outcomes, self.timeouts = Choices(), Choices(), Choices()
+        self.failed_set_ups = Choices()
+        self.cut_set_ups = 0
+        """Set-ups that a client gave up at a moment at which its server may have been done."""
+
+    def add(self, row: Row, *, may_be_established: bool) -> None:
+        """A request that has ended."""
+        self.requests += 1
+        self.cut_set_ups += may_be_established and len(row.failed_set_up | {None}) > 1
+        self.acquire.add(row.acquire)
+        self.outcomes.add(row.requests)
+        self.timeouts.add(row.timeouts)
+        as_told = frozenset(
+            error if error is None or error in _TOLD_BY_CREATE else "connection_error"
+            for error in row.failed_set_up
+        )
+        self.failed_set_ups.add(as_told)
+
+    def differences(self, told: Told, established: int, held: int) -> list[str]:
+        """What was told otherwise, in words.
+
+        ``established`` are the connections that the servers saw, ``held`` the requests that were
+        answered and will end with their pool: their acquires are told, and their leases are not.
+        """
+        found = []
+        by_error = told.by(semconv.ACQUIRE_DURATION, "error")
+        acquire = Counter({error or OK: count for error, count in by_error.items()})
+        acquire[OK] -= held
+        create = told.by(semconv.CONNECTION_CREATE_DURATION, "error")
+        set_ups = create.pop(None, 0)
+        for name, choices, values in (
+            ("acquire", self.acquire, acquire),
+            ("requests", self.outcomes, told.by(semconv.REQUESTS, "status", "error")),
+            ("timeouts", self.timeouts, told.by(semconv.TIMEOUTS, "kind")),
+            ("create, failed", self.failed_set_ups, create),
+        ):
+            difference = choices.difference(values)
+            if difference:
+                found.append(f"{name}: told beside the truth {dict(difference)}, told {dict(values)}")
+        leases = told.value(semconv.LEASE_DURATION)
+        if leases != acquire[OK]:
+            found.append(f"lease: {leases:g} told, {acquire[OK]} requests acquired a connection")
+        opened = told.value(semconv.CONNECTION_OPENED)
+        for what, number in (("create, well", set_ups), ("opened", opened)):
+            if not established - self.cut_set_ups <= number <= established:
+                found.append(f"{what}: {number:g} told, the servers saw {established}")
+        return found

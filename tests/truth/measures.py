@@ -1,0 +1,50 @@
+"""What a run counts and measures on its way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from support.figures import Figure
+
+
+class MismatchError(AssertionError):
+    """The metrics told something else than the truth, or something never came to its end."""
+
+
+@dataclass(slots=True)
+class Measures:
+    """Counts by what was compared or done, and the largest deviation of each comparison."""
+
+    compared: Counter[str] = field(default_factory=Counter)
+    late: Counter[str] = field(default_factory=Counter)
+    """Comparisons that held only some milliseconds later: a thread had yet to get there."""
+    largest: dict[str, float] = field(default_factory=dict)
+    requests: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=Counter)
+    known: Counter[str] = field(default_factory=Counter)
+    """Differences that the documentation tells of, and that were allowed for."""
+
+    def deviate(self, what: str, amount: float) -> None:
+        """Note a deviation, which is shown if it is the largest."""
+        self.largest[what] = max(self.largest.get(what, 0), amount)
+
+    def add(self, other: Measures) -> None:
+        """Take another run's measures into these."""
+        for name in ("compared", "late", "requests", "faults", "rows", "known"):
+            getattr(self, name).update(getattr(other, name))
+        for what, amount in other.largest.items():
+            self.deviate(what, amount)
+
+    def as_figures(self) -> dict[str, Figure]:
+        """All of it in words and numbers."""
+        figures: dict[str, Figure] = {"requests": sum(self.requests.values())}
+        figures |= {f"requests of {name}": n for name, n in sorted(self.requests.items())}
+        figures |= {f"samples compared: {name}": n for name, n in sorted(self.compared.items())}
+        figures |= {f"largest deviation: {name}": n for name, n in sorted(self.largest.items())}
+        figures |= {f"held a moment later: {name}": n for name, n in sorted(self.late.items())}
+        figures |= {f"faults: {name}": n for name, n in sorted(self.faults.items())}
+        figures |= {f"outcome: {name}": n for name, n in sorted(self.rows.items())}
+        figures |= {f"known difference: {name}": n for name, n in sorted(self.known.items())}
+        return figures

@@ -1,0 +1,146 @@
+"""One request of a run: what is planned for it, what became of it, and where it is now."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from support.exchange import Exchange
+from support.libraries import Timeouts
+from support.script import Failure, Gate, Reply
+
+from .origins import Origin
+
+if TYPE_CHECKING:
+    from .pools import Pool
+
+UNSEEN = "unseen"
+"""Its server has not got it: it is queued, connecting or waits for a stream."""
+
+
+@dataclass(slots=True)
+class Request:
+    """A request, and what is done to it on purpose."""
+
+    number: int
+    pool: Pool
+    origin: Origin
+    reply: Reply = field(default_factory=Reply)
+    gate: Gate | None = None
+    """Where its server holds it: before the head or in the body."""
+    reads: bool = True
+    """Whether its body is read as soon as its head has come."""
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    timeouts: Timeouts = field(default_factory=dict)
+
+    exchange: Exchange = field(default_factory=Exchange)
+    reading: Future[bytes] | None = None
+    cancelled_in: str | None = None
+    """The phase that it was in when it was cancelled; ``anything`` where nobody knows."""
+    abandoned: bool = False
+    is_held_for_ever: bool = False
+    """Whether it was abandoned, and its library holds it for as long as its pool is there."""
+    has_chunk: bool = False
+    """Whether a chunk of its body was read by itself."""
+    ended: float | None = None
+    """When its lease ended, where that is not when its exchange did."""
+    pool_was_closed: bool = False
+    """Whether its pool was closed under it: each library lets it end in a way of its own."""
+
+    @property
+    def path(self) -> str:
+        """Its own path, by which its server knows it."""
+        return f"/{self.number}"
+
+    def send(self) -> None:
+        """Let it go."""
+        url = self.origin.url(self.path, self.reply)
+        raw = self.pool.under_test
+        self.exchange = raw.send(url, body=self.body, headers=self.headers, **self.timeouts)
+        if self.reads:
+            self.reading = self.exchange.begin_read()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its client is through with it."""
+        return self.exchange._done.is_set()
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether it ends by itself once it is served."""
+        return self.gate is None
+
+    def seen_at(self, kind: str) -> float | None:
+        """When its server saw or did something of it."""
+        seen = self.origin.seen
+        request = seen.requests.get(self.path) if seen is not None else None
+        return None if request is None else request.at.get(kind)
+
+    @property
+    def phase(self) -> str:
+        """Where it is by its server's and its own reader's word. Meant for one that is held."""
+        if self.seen_at("request") is None:
+            return UNSEEN
+        if not self.exchange.answered:
+            return "awaiting_response"
+        return "reading" if self.reading is not None and not self.abandoned else "unread"
+
+    @property
+    def status(self) -> int | None:
+        """The status, where a head has come."""
+        return self.exchange.head(0) if self.exchange.answered else None
+
+    @property
+    def error(self) -> BaseException | None:
+        """What it ended with, by its client's word."""
+        if not self.exchange.answered:
+            return self.exchange._head.exception(0)
+        if self.reading is not None and self.reading.done() and not self.reading.cancelled():
+            return self.reading.exception()
+        if self.reading is not None:  # it was cancelled before the read began, or in it
+            return asyncio.CancelledError()
+        return None
+
+    def let_go(self) -> None:
+        """Forget where its error passed: those frames keep its pool and its connection alive."""
+        self.exchange.wait()
+        seen: set[int] = set()
+        errors: list[object] = [self.exchange._head.exception(0), self.reading and self.error]
+        while errors:
+            error = errors.pop()
+            if isinstance(error, BaseException) and id(error) not in seen:
+                seen.add(id(error))
+                error.__traceback__ = None
+                errors += [error.__cause__, error.__context__]
+                errors += [*error.args, *getattr(error, "exceptions", ())]
+
+    @property
+    def end(self) -> float:
+        """When it left the pool."""
+        return self.exchange.left if self.ended is None else self.ended
+
+    def __str__(self) -> str:
+        """For a person who looks for what went wrong."""
+        seen = self.origin.seen.requests.get(self.path) if self.origin.seen else None
+        told = [
+            f"{self.number} to {self.origin.kind}",
+            "over" if self.is_over else f"in {self.phase}",
+            f"answered {self.status}" if self.exchange.answered else "no head",
+        ]
+        if self.is_over:
+            told.append(f"error {self.error!r}")
+        if seen is not None:
+            told.append(f"connection {seen.connection}: {', '.join(seen.at)}")
+        if self.gate is not None:
+            told.append("gated" + (" at the head" if self.reply.head_after is self.gate else ""))
+        if self.reply.failure is not Failure.NONE:
+            told.append(self.reply.failure)
+        told += [f"{kind} timeout {seconds}" for kind, seconds in self.timeouts.items()]
+        if self.cancelled_in:
+            told.append(f"cancelled in {self.cancelled_in}")
+        if self.abandoned:
+            told.append("abandoned")
+        return "; ".join(told)

@@ -1,0 +1,216 @@
+"""Rounds of a load: requests that are held, looked at, and let go of one by one."""
+
+from __future__ import annotations
+
+import gc
+import time
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+
+from support.script import Failure
+
+from .comparing import compare, settle, wait_for
+from .endings import row_of
+from .origins import Origin
+from .plans import plan
+from .requests import UNSEEN, Request
+from .told import Told
+from .world import HTTP2, World
+
+
+def held_round(world: World) -> None:
+    """Send requests, and stop time after time to compare while all of them are held."""
+    begin(world, world.chance.randint(4, 14))
+    while any(not request.is_over for request in world.under_way):
+        settle(world)
+        compare(world)
+        _act(world)
+    finish(world)
+
+
+def begin(world: World, number: int) -> None:
+    """Send some random requests, with handshakes held."""
+    world.origins.by_kind["held tls"].hold_handshakes()
+    requests = [plan(world, world.chance.choice(world.pools)) for _ in range(number)]
+    world.under_way += requests
+    world.this_round = [*world.under_way]
+    for request in requests:
+        request.send()
+
+
+def finish(world: World) -> None:
+    """Wait until all are over, and compare rows, times, and what is left open."""
+    world.origins.by_kind["held tls"].release_handshakes()
+    for request in world.under_way:
+        wait_for(world, lambda request=request: request.is_over, "all requests are over")  # type: ignore[misc]
+    held = [request for request in world.under_way if request.is_held_for_ever]
+    over = [request for request in world.under_way if not request.is_held_for_ever]
+    for request in over:
+        enter(world, request)
+    world.under_way = held
+    check_ledger(world)
+    compare(world)
+
+
+def enter(world: World, request: Request) -> None:
+    """Enter a request that has ended into the ledger."""
+    row = row_of(request)
+    request.let_go()
+    if any("unknown" in str(error) for _, error in row.requests):
+        raise world.mismatch(f"what is this exception to the contract? {request}")
+    world.ledger.add(row, may_be_established=_was_cut_in_a_set_up(request))
+    world.measures.rows[row.name] += 1
+    world.client_seconds += request.end - request.exchange.entered
+
+
+def _was_cut_in_a_set_up(request: Request) -> bool:
+    """Whether the server may have established a connection that its client had just given up."""
+    origin, cut = request.origin, request.exchange.left
+    if origin.seen is None or request.phase != UNSEEN:
+        return False
+    return origin.kind != "held tls" or cut > origin.released_at
+
+
+def check_ledger(world: World) -> None:
+    """What was told of all requests that have ended is what the table says."""
+    seen = [origin.seen for origin in world.origins.by_kind.values() if origin.seen]
+    told: list[str] = []
+
+    def agree() -> bool:
+        answer = Told(world.telemetry)
+        established = sum(timeline.established for timeline in seen)
+        told[:] = world.ledger.differences(answer, established, len(world.under_way))
+        if told:
+            return False
+        failures = answer.value(semconv.INSTRUMENTATION_ERRORS)
+        dropped = answer.value(semconv.INSTRUMENTATION_DROPPED)
+        if failures or dropped:
+            raise world.mismatch(f"{failures:g} own failures, {dropped:g} records dropped")
+        return True
+
+    try:
+        wait_for(world, agree, "the ledger")
+    except AssertionError:
+        raise world.mismatch("\n  ".join(["the rows differ", *told])) from None
+    world.measures.compared["rows of the outcome table"] += 1
+
+
+def _act(world: World) -> None:
+    """Do something to some of the requests that are held."""
+    chance = world.chance
+    waiting = [request for request in world.under_way if not request.is_over]
+    unseen = [request for request in waiting if request.phase == UNSEEN]
+    if unseen and world.can_cancel and chance.random() < 0.4:
+        cancel(world, chance.choice(unseen))  # first, while it is known where it is
+    handshakes = world.origins.by_kind["held tls"]
+    if handshakes.handshakes is not None and chance.random() < 0.4:
+        handshakes.release_handshakes()
+    served = [request for request in waiting if request.phase != UNSEEN]
+    if not served:
+        handshakes.release_handshakes()
+    for request in chance.sample(served, min(len(served), chance.randint(1, 4))):
+        _act_on(world, request)
+
+
+def _act_on(world: World, request: Request) -> None:
+    chance = world.chance
+    if world.can_cancel and chance.random() < 0.15 and not request.pool.http2:
+        cancel(world, request)
+        return
+    if request.phase != "unread":
+        release(request)
+        return
+    choice = chance.random()
+    if choice < 0.35:
+        request.exchange.close()
+        world.measures.faults["closed unread"] += 1
+        _open(request)
+    elif choice < 0.5 and _may_be_abandoned(world, request):
+        abandon(world, request)
+    elif choice < 0.65 and not request.pool.http2 and not request.has_chunk:
+        request.has_chunk = True
+        request.exchange.chunk()
+    else:
+        release(request)
+
+
+def release(request: Request) -> None:
+    """Let the server go on, and the client read to the end."""
+    _open(request)
+    if request.reading is None:
+        request.reading = request.exchange.begin_read()
+
+
+def _open(request: Request) -> None:
+    if request.gate is not None:
+        request.gate.open()
+
+
+def cancel(world: World, request: Request) -> None:
+    """Cancel it, whatever it does."""
+    phase = request.phase
+    if phase == UNSEEN:
+        phase = "stream_queued" if request.pool.http2 else "queued"
+        if connecting := world.truth().connecting[request.origin.port]:
+            if connecting < _unseen(world, request.origin):
+                return  # it may be queued or connecting
+            phase = "connecting"
+            _note_left_socket(world)
+    request.cancelled_in = phase
+    world.measures.faults[f"cancelled in {phase}"] += 1
+    request.exchange.cancel()
+    request.let_go()
+    if phase == "connecting":
+        gc.collect()
+    _open(request)
+
+
+def _note_left_socket(world: World) -> None:
+    # Where a handshake fails, httpcore closes its socket; where it is cancelled, it leaves that to
+    # the garbage collector (httpcore 1.0.9 and httpcore2 2.16.2, AnyIOStream.start_tls and
+    # TrioStream.start_tls: ``except Exception``). It belongs to no connection, and none is told.
+    if world.library.name in HTTP2:
+        world.measures.known["sockets of cancelled handshakes, left to the garbage collector"] += 1
+
+
+def _unseen(world: World, origin: Origin) -> int:
+    return sum(
+        not other.is_over and other.origin is origin and other.phase == UNSEEN
+        for other in world.under_way
+    )
+
+
+def _may_be_abandoned(world: World, request: Request) -> bool:
+    pool = request.pool
+    if pool.http2 or request.reply.failure is not Failure.NONE:
+        return False
+    held = sum(request.is_held_for_ever for request in world.under_way if request.pool is pool)
+    return held + pool.lost.total() < pool.limit - 1
+
+
+def abandon(world: World, request: Request) -> None:
+    """Drop the response, and see that the garbage collector has been there."""
+    library = world.library.name
+    world.measures.faults["abandoned"] += 1
+    request.abandoned = True
+    request.exchange.abandon()
+    for _ in range(2):
+        gc.collect()
+    if library == "urllib3":
+        # Its finalizer closes the response, and a response that was only closed leaves its place
+        # in a full pool taken.
+        request.pool.lost[request.pool.group(request.origin)] += 1
+    elif library == "aiohttp":
+        # Its loop holds the response until the server is done.
+        _open(request)
+        wait_for(world, lambda: request.seen_at("body_end") is not None, "the server is done")
+        request.ended = request.seen_at("body_end")
+    elif not request.has_chunk:
+        # httpcore holds what nobody has begun to read for as long as the pool is there.
+        request.is_held_for_ever = True
+
+
+def let_expire(world: World) -> None:
+    """Wait past a short expiry of idle connections, and compare."""
+    time.sleep(0.07)
+    compare(world)
