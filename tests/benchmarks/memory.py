@@ -10,49 +10,29 @@ import gc
 import json
 import sys
 import tracemalloc
-from pathlib import Path
 
 import httpcore
+
+from churn.pools import KINDS
+from churn.run import churn
+from churn.verdict import SETTLED
 
 from . import internals
 from .collection import send, used_pools
 from .workload import OFF, OURS, Combination, Instrumentation, Sdk, client, combination_named, run
 
-_POOLS, _SETTLED = 100_000, 20_000
-_BETWEEN_COLLECTIONS = 2_000
+_POOLS = 100_000
 _REQUESTS, _STREAMS = 500, 20
 
 
-def _resident() -> int:
-    """Bytes that the process holds in memory; 0 where the system doesn't tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return 0
-    return pages * 4096
-
-
 def _pools() -> dict[str, float]:
-    """Memory blocks and bytes that 100 000 pools leave, from the 20 000th on."""
-    sdk = Sdk()
-    Instrumentation("httpx", sdk).turn(OURS)
-    blocks = resident = 0
-    for made in range(0, _POOLS, _BETWEEN_COLLECTIONS):
-        # Half of them are closed by nobody.
-        for number, pool in enumerate(used_pools(_BETWEEN_COLLECTIONS)):
-            if number % 2:
-                pool.close()
-        del pool
-        sdk.reader.get_metrics_data()
-        if made == _SETTLED:
-            gc.collect()
-            blocks, resident = sys.getallocatedblocks(), _resident()
-    gc.collect()
-    further = _POOLS - _SETTLED
+    """Memory blocks and bytes that 100 000 pools of httpcore leave, from the 20 000th on."""
+    kinds = [kind for kind in KINDS if kind.name == "httpcore sync"]
+    warm = [each for each in churn(_POOLS, kinds) if each.pools >= SETTLED]
     return {
-        "blocks per pool": (sys.getallocatedblocks() - blocks) / further,
-        "growth in MB": (_resident() - resident) / 1e6,
-        "trackers": len(internals.installation().registry.trackers),
+        "blocks per pool": (warm[-1].blocks - warm[0].blocks) / (_POOLS - SETTLED),
+        "growth in MB": (warm[-1].resident - warm[0].resident) / 1e6,
+        "trackers": warm[-1].trackers,
     }
 
 
