@@ -1,0 +1,48 @@
+"""What has to hold whatever is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .trial import Break, Outcome
+
+
+def complaints(what: Break, outcome: Outcome) -> Iterator[str]:
+    """What did not hold, in words."""
+    if not outcome.applicable:
+        return
+    if outcome.failed:
+        yield "crashed: " + outcome.failed
+        return
+    if outcome.without != outcome.observed:
+        yield "requests are touched: " + _differences(outcome.without, outcome.observed)
+    if outcome.afterwards and outcome.without != outcome.afterwards:
+        yield "requests are touched after uninstrument(): " + _differences(
+            outcome.without, outcome.afterwards
+        )
+    if outcome.active:
+        yield f"{outcome.active:g} requests are under way for ever"
+    if outcome.standing:
+        yield f"{outcome.standing:g} requests queue for ever"
+    if outcome.live:
+        yield f"{outcome.live:g} pools live for ever"
+    if len(outcome.warnings) > len(outcome.off) + len(outcome.errors):
+        yield f"{len(outcome.warnings)} warnings for {outcome.off} and {outcome.errors}"
+    if len(outcome.warnings) < len(outcome.off) + len(outcome.errors):
+        yield f"only {len(outcome.warnings)} warnings for {outcome.off} and {outcome.errors}"
+    if len(set(outcome.warnings)) < len(outcome.warnings):
+        yield "a warning twice"
+    for warning in outcome.warnings:
+        if "Traceback" in warning:
+            yield "a traceback in a warning: " + warning
+    if outcome.stderr:
+        yield "on stderr: " + outcome.stderr[-1500:]
+    if outcome.left:
+        yield f"left behind: {outcome.left[:5]}"
+
+
+def _differences(before: list[str], after: list[str]) -> str:
+    pairs = [f"{one!r} became {other!r}" for one, other in zip(before, after, strict=False) if one != other]
+    if len(before) != len(after):
+        pairs.append(f"{len(before)} results became {len(after)}")
+    return "; ".join(pairs[:4])

@@ -1,0 +1,91 @@
+"""Every private name of somebody else's that the package uses, read from its source."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[3] / "src/opentelemetry/instrumentation/gluellm"
+_PRIVATE = re.compile(r"_[A-Za-z]\w*")
+_APART = ("cli",)
+"""The command is a process of its own; nothing of it runs in the program that is watched."""
+
+
+def files() -> list[Path]:
+    """The modules that run in the program that is watched."""
+    return [
+        path
+        for path in sorted(SOURCE.rglob("*.py"))
+        if path.relative_to(SOURCE).parts[0] not in _APART
+    ]
+
+
+def private_names(source: str, own: frozenset[str] = frozenset()) -> set[str]:
+    """The private names in a module's source that are not the module's own.
+
+    Attributes of anything but ``self`` and ``cls``, names that are imported from elsewhere, and
+    names in strings: what is got, set, probed or patched by name.
+    """
+    tree = ast.parse(source)
+    found = set(_used(tree))
+    return {name for name in found if name not in own and not name.startswith("_gluellm")}
+
+
+def _used(tree: ast.Module) -> Iterator[str]:
+    documentation = _documentation(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            holder = node.value
+            if isinstance(holder, ast.Name) and holder.id in ("self", "cls"):
+                continue
+            if _PRIVATE.fullmatch(node.attr):
+                yield node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if id(node) not in documentation:
+                # ``httpcore._async`` has one as well.
+                yield from (part for part in node.value.split(".") if _PRIVATE.fullmatch(part))
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield from (name.name for name in node.names if _PRIVATE.fullmatch(name.name))
+            yield from (p for p in (node.module or "").split(".") if _PRIVATE.fullmatch(p))
+
+
+def _documentation(tree: ast.Module) -> set[int]:
+    return {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+
+
+def defined(source: str) -> set[str]:
+    """The private names that a module makes itself: attributes of its objects, slots, methods."""
+    tree = ast.parse(source)
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for target in targets:
+                if isinstance(target, ast.Name):
+                    found.add(target.id)
+                elif (
+                    isinstance(target, ast.Attribute)
+                    and isinstance(target.value, ast.Name)
+                    and target.value.id == "self"
+                ):
+                    found.add(target.attr)
+    return {name for name in found if _PRIVATE.fullmatch(name)}
+
+
+def foreign() -> dict[str, set[str]]:
+    """The private names of others by the folder of the package that uses them."""
+    found: dict[str, set[str]] = {}
+    for path in files():
+        relative = path.relative_to(SOURCE)
+        folder = "/".join(relative.parts[:2]) if relative.parts[0] == "adapters" else ""
+        folder = folder or (relative.parts[0] if len(relative.parts) > 1 else relative.stem)
+        found.setdefault(folder, set()).update(private_names(path.read_text(encoding="utf-8")))
+    return found

@@ -1,0 +1,101 @@
+"""Starts a process for each trial, from one that has imported what all of them need but no library.
+
+It forks: a process takes a tenth of a second then, and not a whole one. Reads trials from stdin, a
+line of JSON each, and writes what came of them to stdout, a line each, in the order of their ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import sys
+import time
+from typing import Any
+
+from .sending import Servers
+from .trial import Break, Hangs, Outcome, run
+
+PATIENCE = 30
+"""Seconds that a trial may take: then it hangs."""
+
+
+def _warm_up() -> None:
+    import asyncio  # noqa: F401
+    import ssl  # noqa: F401
+
+    import anyio  # noqa: F401
+    import h2.connection  # noqa: F401
+    import h11  # noqa: F401
+    import opentelemetry.sdk.metrics.export
+    import opentelemetry.sdk.trace  # noqa: F401
+    import yarl  # noqa: F401
+
+    import opentelemetry.instrumentation.gluellm
+    import opentelemetry.instrumentation.gluellm.diagnosis.diagnose  # noqa: F401
+
+    for library in ("httpcore", "httpcore2", "aiohttp", "urllib3", "grpc"):
+        assert library not in sys.modules, library
+
+
+def _hangs(*_: Any) -> None:
+    raise Hangs
+
+
+def _child(what: Break, servers: Servers, out: int) -> None:
+    try:
+        signal.signal(signal.SIGALRM, _hangs)
+        signal.alarm(PATIENCE)
+        outcome = run(what, servers)
+    except BaseException as error:
+        outcome = Outcome(failed=repr(error))
+    try:
+        text = outcome.as_json().encode()
+        while text:
+            text = text[os.write(out, text) :]
+    finally:
+        os._exit(0)
+
+
+def main(at_once: int) -> None:
+    """Try what stdin names."""
+    os.environ["AIOHTTP_NO_EXTENSIONS"] = "1"
+    os.environ["GRPC_VERBOSITY"] = "NONE"
+    _warm_up()
+    servers = Servers(**json.loads(sys.stdin.readline()))
+    todo = [json.loads(line) for line in sys.stdin]
+    todo.reverse()
+    selector = selectors.DefaultSelector()
+    running: dict[int, tuple[int, Any, list[bytes], float]] = {}
+    while todo or running:
+        while todo and len(running) < at_once:
+            what = todo.pop()
+            ours, its = os.pipe()
+            pid = os.fork()
+            if not pid:
+                os.close(ours)
+                _child(Break(**what), servers, its)
+            os.close(its)
+            selector.register(ours, selectors.EVENT_READ)
+            running[ours] = (pid, what, [], time.monotonic())
+        for key, _ in selector.select(1):
+            pid, what, parts, began = running[key.fd]
+            part = os.read(key.fd, 65536)
+            if part:
+                parts.append(part)
+                continue
+            selector.unregister(key.fd)
+            os.close(key.fd)
+            del running[key.fd]
+            _, status = os.waitpid(pid, 0)
+            text = b"".join(parts)
+            found = json.loads(text) if text else json.loads(
+                Outcome(failed=f"ended by itself, with status {status}").as_json()
+            )
+            found["seconds"] = time.monotonic() - began
+            print(json.dumps({"break": what, "outcome": found}), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2)

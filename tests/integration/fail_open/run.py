@@ -1,0 +1,53 @@
+"""Tries every break: ``PYTHONPATH=tests python -m integration.fail_open.run``.
+
+``--only TEXT`` tries those whose words have this in them, ``--figures FILE`` keeps the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from support.figures import Figures
+
+from .breaks import every
+from .discovery import replaced
+from .judging import complaints
+from .servers import served, tried
+
+
+def main() -> int:
+    """Try them, tell what did not hold, and give the exit status."""
+    parser = argparse.ArgumentParser(prog="integration.fail_open.run", description=__doc__)
+    parser.add_argument("--only", default="", help="those whose words have this in them")
+    parser.add_argument("--at-once", type=int, default=2, help="processes at once")
+    parser.add_argument("--figures", type=Path, help="a JSON file for the figures")
+    arguments = parser.parse_args()
+    breaks = [what for what in every() if arguments.only in f"{what.kind} {what}"]
+    if not breaks or arguments.at_once < 1:
+        parser.error("nothing to try")
+    figures = Figures("Libraries that behave otherwise than we know them")
+    counts: Counter[str] = Counter()
+    with served() as servers:
+        for what, outcome, _ in tried(breaks, servers, arguments.at_once):
+            if not outcome.applicable:
+                counts["changes that make no sense for their name"] += 1
+                continue
+            counts["breaks tried"] += 1
+            counts["requests"] += len(outcome.observed)
+            counts["seams turned off"] += len(outcome.off)
+            counts["warnings"] += len(outcome.warnings)
+            counts["breaks that nothing was lost by"] += not (outcome.off or outcome.errors)
+            found = list(complaints(what, outcome))
+            if not found:
+                counts["requests untouched"] += len(outcome.observed)
+            figures.broken += [f"{what}: {complaint}" for complaint in found]
+    figures.values["methods replaced"] = len(replaced())
+    figures.values.update(counts)
+    return figures.finish(arguments.figures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""Changes of a method, or of its class, that need no other source: made before, or after, we come."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from .releases import NotApplicable
+
+NOTE = "_gluellm"
+
+
+class _Refused(BaseException):
+    """No Exception, though the application did not interrupt anything."""
+
+
+class _Awaitable:
+    def __init__(self, made: Any) -> None:
+        self._made = made
+
+    def __await__(self) -> Any:
+        return self._made.__await__()
+
+
+class _Callable:
+    """A method that is an object, without a name and a signature of its own."""
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function(*args, **kwargs)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else functools.partial(self._function, instance)
+
+
+def _takes_anything(original: Any) -> Any:
+    return lambda *args, **kwargs: original(*args, **kwargs)
+
+
+def _without_signature(original: Any) -> Any:
+    def changed(*args: Any, **kwargs: Any) -> Any:
+        return original(*args, **kwargs)
+
+    changed.__signature__ = "nonsense"  # type: ignore[attr-defined]
+    return changed
+
+
+def _raising(error: type[BaseException], every: int) -> Callable[[Any], Any]:
+    def make(original: Any) -> Any:
+        calls = 0
+
+        @functools.wraps(original)
+        def changed(*args: Any, **kwargs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls % every == 0:
+                raise error("anew")
+            return original(*args, **kwargs)
+
+        @functools.wraps(original)
+        async def changed_async(*args: Any, **kwargs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls % every == 0:
+                raise error("anew")
+            return await original(*args, **kwargs)
+
+        return changed_async if inspect.iscoroutinefunction(original) else changed
+
+    return make
+
+
+def _awaitable(original: Any) -> Any:
+    if not inspect.iscoroutinefunction(original):
+        raise NotApplicable
+
+    def changed(*args: Any, **kwargs: Any) -> Any:
+        return _Awaitable(original(*args, **kwargs))
+
+    return changed
+
+
+METHODS: dict[str, Callable[[Any], Any]] = {
+    "is a callable object": _Callable,
+    "takes anything": _takes_anything,
+    "has no signature": _without_signature,
+    "raises each time": _raising(RuntimeError, 1),
+    "raises a BaseException": _raising(_Refused, 2),
+    "raises every second time": _raising(OSError, 2),
+    "gives an awaitable of another kind": _awaitable,
+}
+FROZEN = "is in a class that refuses attributes"
+NOTELESS = "is of objects that take no notes"
+REPLACED = "replaced at run time"
+KINDS = (*METHODS, FROZEN, NOTELESS, REPLACED)
+
+
+def owner_of(module: str, owner: str) -> Any:
+    """A class by its name in a module."""
+    return functools.reduce(getattr, owner.split("."), importlib.import_module(module))
+
+
+def change(module: str, owner: str, name: str, how: str) -> None:
+    """Change a method before anybody looks at it."""
+    if how == REPLACED:
+        return
+    found = owner_of(module, owner)
+    if how == FROZEN:
+        _freeze(found)
+    elif how == NOTELESS:
+        _refuse_notes(found)
+    else:
+        if isinstance(inspect.getattr_static(found, name), (classmethod, staticmethod)):
+            raise NotApplicable
+        setattr(found, name, METHODS[how](getattr(found, name)))
+
+
+def replace(module: str, owner: str, name: str) -> None:
+    """Somebody else replaces the method that is there now by one of his own, for good."""
+    found = owner_of(module, owner)
+    # As an application does that has kept the original.
+    present = getattr(found, name)
+    original = inspect.unwrap(present)
+
+    def changed(*args: Any, **kwargs: Any) -> Any:
+        return original(*args, **kwargs)
+
+    async def changed_async(*args: Any, **kwargs: Any) -> Any:
+        return await original(*args, **kwargs)
+
+    setattr(found, name, changed_async if inspect.iscoroutinefunction(original) else changed)
+
+
+def _freeze(owner: type) -> None:
+    kind = type(owner)
+
+    def refuse(cls: type, name: str, value: Any) -> None:
+        raise TypeError(f"can't set {name!r} of an immutable type")
+
+    frozen = type("Frozen", (kind,), {"__setattr__": refuse})
+    try:
+        owner.__class__ = frozen  # type: ignore[assignment]
+    except TypeError:
+        raise NotApplicable from None
+
+
+def _refuse_notes(owner: type) -> None:
+    before = owner.__setattr__
+
+    def __setattr__(self: Any, name: str, value: Any) -> None:
+        if name.startswith(NOTE):
+            raise AttributeError(name)
+        before(self, name, value)
+
+    owner.__setattr__ = __setattr__  # type: ignore[method-assign, assignment]

@@ -1,0 +1,221 @@
+"""What only we see otherwise: a library whose own code gets along with what its attributes are now.
+
+A new release changes an attribute together with the code that uses it. That is stood for by a
+descriptor: the library reads and writes the attribute as ever, and the package that is tried reads
+something else.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+OURS = "opentelemetry.instrumentation.gluellm"
+_MISSING = object()
+
+
+class Odd:
+    """An object with which nothing can be done."""
+
+    def _refuse(self, *_: Any) -> Any:
+        raise RuntimeError("it is no longer what it was")
+
+    __bool__ = __len__ = __iter__ = __eq__ = __lt__ = __gt__ = __ge__ = __le__ = _refuse
+    __hash__ = __getitem__ = __call__ = __contains__ = __int__ = __index__ = __str__ = _refuse
+    __repr__ = __add__ = __sub__ = __await__ = _refuse
+
+
+class _Refused(BaseException):
+    """No Exception, though the application did not interrupt anything."""
+
+
+def _raise(error: type[BaseException]) -> Callable[[Any], Any]:
+    def read(_: Any) -> Any:
+        raise error("it can't be read any more")
+
+    return read
+
+
+KINDS: dict[str, Callable[[Any], Any]] = {
+    "is None": lambda _: None,
+    "is a number": lambda _: -7,
+    "is text": lambda _: "anew",
+    "is a tuple": lambda _: ((1, 2), None),
+    "is a dict": lambda _: {"anew": None},
+    "is a method": lambda value: lambda *_, **__: value,
+    "is another object": lambda _: object(),
+    "is an object that refuses everything": lambda _: Odd(),
+    "raises RuntimeError": _raise(RuntimeError),
+    "raises AttributeError": _raise(AttributeError),
+    "raises MemoryError": _raise(MemoryError),
+}
+"""What the package gets, by kind, from what the library gets."""
+
+
+class Seen:
+    """An attribute that is as ever for the library, and otherwise for us."""
+
+    def __init__(self, name: str, before: Any, otherwise: Callable[[Any], Any]) -> None:
+        self.name = name
+        self.before = before
+        self.otherwise = otherwise
+        self.reads = 0
+
+    def _value(self, instance: Any, owner: Any) -> Any:
+        if hasattr(type(self.before), "__get__"):
+            return self.before.__get__(instance, owner)
+        if instance is not None and self.name in vars(instance):
+            return vars(instance)[self.name]
+        if self.before is _MISSING:
+            raise AttributeError(self.name)
+        return self.before
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        ours = sys._getframe(1).f_globals.get("__name__", "").startswith(OURS)
+        if instance is None:
+            if ours and not callable(self.before):
+                return self
+            return self._value(instance, owner)
+        if not ours:
+            return self._value(instance, owner)
+        self.reads += 1
+        try:
+            value = self._value(instance, owner)
+        except AttributeError:
+            value = None
+        return self.otherwise(value)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        if hasattr(type(self.before), "__set__"):
+            self.before.__set__(instance, value)
+        else:
+            vars(instance)[self.name] = value
+
+    def __delete__(self, instance: Any) -> None:
+        if hasattr(type(self.before), "__delete__"):
+            self.before.__delete__(instance)
+        else:
+            del vars(instance)[self.name]
+
+
+def _classes_with(package: str, name: str) -> Iterator[type]:
+    """The classes of a package whose source has this attribute of ``self``, or in their body."""
+    for module_name, module in sorted(sys.modules.items()):
+        if module_name.partition(".")[0] != package or not getattr(module, "__file__", None):
+            continue
+        file = Path(str(module.__file__))
+        if file.suffix != ".py":
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and _has(node, name):
+                found = getattr(module, node.name, None)
+                if isinstance(found, type):
+                    yield found
+
+
+def _has(node: ast.ClassDef, name: str) -> bool:
+    for found in ast.walk(node):
+        if isinstance(found, (ast.Assign, ast.AnnAssign)):
+            targets = found.targets if isinstance(found, ast.Assign) else [found.target]
+            for target in targets:
+                for single in target.elts if isinstance(target, ast.Tuple) else [target]:
+                    if (
+                        isinstance(single, ast.Attribute)
+                        and single.attr == name
+                        and isinstance(single.value, ast.Name)
+                        and single.value.id == "self"
+                    ):
+                        return True
+    return any(
+        (isinstance(found, (ast.FunctionDef, ast.AsyncFunctionDef)) and found.name == name)
+        or (
+            isinstance(found, (ast.Assign, ast.AnnAssign))
+            and any(
+                isinstance(target, ast.Name) and target.id == name
+                for target in (found.targets if isinstance(found, ast.Assign) else [found.target])
+            )
+        )
+        for found in node.body
+    )
+
+
+def see(package: str, name: str, kind: str) -> list[Seen]:
+    """From now on this attribute of the package's objects is otherwise for us."""
+    placed = []
+    for owner in _classes_with(package, name):
+        descriptor = Seen(name, vars(owner).get(name, _MISSING), KINDS[kind])
+        with contextlib.suppress(AttributeError, TypeError):
+            setattr(owner, name, descriptor)
+            placed.append(descriptor)
+    return placed
+
+
+class _Otherwise(ModuleType):
+    """A module in which one name is otherwise."""
+
+    def __init__(self, module: ModuleType, name: str, value: Any) -> None:
+        super().__init__(module.__name__)
+        self.__dict__["_module"] = module
+        self.__dict__["_changed"] = (name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        changed, value = self._changed
+        if name == changed:
+            if isinstance(value, BaseException):
+                raise value
+            return value
+        return getattr(self._module, name)
+
+
+NAME_KINDS: dict[str, Callable[[Any], Any]] = {
+    "is None": lambda _: None,
+    "is a function": lambda value: lambda *args, **kwargs: value(*args, **kwargs),
+    "is another class": lambda _: type("Anew", (), {}),
+    "is an object that refuses everything": lambda _: Odd(),
+    "raises RuntimeError": lambda _: RuntimeError("it can't be read any more"),
+}
+"""What a class of a module is, by kind."""
+
+
+def see_name(module: str, name: str, kind: str) -> None:
+    """From now on a class of a module is otherwise for whoever asks the module for it."""
+    found = importlib.import_module(module)
+    value = NAME_KINDS[kind](getattr(found, name))
+    sys.modules[module] = _Otherwise(found, name, value)
+    parent, _, last = module.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], last, sys.modules[module])
+
+
+FUNCTION_KINDS: dict[str, Callable[..., Any]] = {
+    "is None": lambda *_: None,
+    "raises RuntimeError": lambda *_: _raise(RuntimeError)(None),
+    "raises ValueError": lambda *_: _raise(ValueError)(None),
+}
+
+
+def see_function(name: str, how: str) -> Callable[[], int]:
+    """From now on a function of a module gives us something else; gives how often we called it."""
+    module_name, _, function_name = name.rpartition(".")
+    module = importlib.import_module(module_name)
+    before = getattr(module, function_name)
+    frame_of = sys._getframe
+    calls = 0
+
+    def changed(*args: Any) -> Any:
+        nonlocal calls
+        if frame_of(1).f_globals.get("__name__", "").startswith(OURS):
+            calls += 1
+            return FUNCTION_KINDS[how](*args)
+        if before is frame_of:
+            return before((args[0] if args else 0) + 1)
+        return before(*args)
+
+    setattr(module, function_name, changed)
+    return lambda: calls

@@ -1,0 +1,359 @@
+"""Requests of every kind, for each library: what came of each, in words.
+
+What is told does not depend on time, so two runs tell the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+Look = Callable[[], None]
+"""Collects metrics and takes a snapshot, in the middle of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Where to send requests to."""
+
+    http1: str
+    http2: str
+    late: str
+    never: str
+    chunked: str
+    broken: str
+    grpc: str
+    nobody: str
+
+
+class Noted:
+    """What came of the requests."""
+
+    def __init__(self) -> None:
+        self.results: list[str] = []
+
+    def value(self, what: str, found: object) -> None:
+        self.results.append(f"{what}: {found}")
+
+    def error(self, what: str, error: BaseException) -> None:
+        self.results.append(f"{what}: {type(error).__name__}")
+
+    def __call__(self, what: str, work: Callable[[], object]) -> None:
+        """One step, whatever comes of it."""
+        try:
+            self.value(what, work())
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            self.error(what, error)
+
+    async def awaited(self, what: str, work: Any) -> None:
+        try:
+            self.value(what, await work)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            self.error(what, error)
+
+
+# httpcore and httpcore2
+
+
+def httpcore(name: str, servers: Servers, look: Look) -> list[str]:
+    core = importlib.import_module(name)
+    noted = Noted()
+    with contextlib.suppress(Exception):
+        _httpcore_sync(core, servers, look, noted)
+    asyncio.run(_httpcore_async(core, servers, look, noted))
+    return noted.results
+
+
+def _body(response: Any) -> str:
+    return f"{response.status} {response.content!r}"
+
+
+def _httpcore_sync(core: Any, servers: Servers, look: Look, noted: Noted) -> None:
+    late = {"timeout": {"pool": 0.02}}
+    pool = core.ConnectionPool(max_connections=1)
+    noted("first", lambda: _body(pool.request("GET", servers.http1)))
+    noted("again", lambda: _body(pool.request("GET", servers.http1)))
+    held = None
+    holding = contextlib.ExitStack()
+    with contextlib.suppress(Exception):
+        held = holding.enter_context(pool.stream("GET", servers.http1))
+        noted("no place", lambda: _body(pool.request("GET", servers.http1, extensions=late)))
+    waiting = threading.Thread(
+        target=noted, args=("waited", lambda: _body(pool.request("GET", servers.http1)))
+    )
+    waiting.start()
+    time.sleep(0.01)
+    look()
+    if held is not None:
+        noted("held", lambda: b"".join(held.iter_stream()))
+        noted("closed", holding.close)
+    waiting.join(5)
+    noted("chunks", lambda: _body(pool.request("GET", servers.chunked)))
+    noted("breaks off", lambda: _body(pool.request("GET", servers.broken)))
+
+    def unread() -> str:
+        with pool.stream("GET", servers.chunked) as response:
+            return str(response.status)
+
+    noted("unread", unread)
+    noted("late", lambda: pool.request("GET", servers.never, extensions={"timeout": {"read": 0.02}}))
+    noted("after", lambda: _body(pool.request("GET", servers.http1)))
+    look()
+    noted("pool closed", pool.close)
+    with contextlib.suppress(Exception), core.ConnectionPool(http1=False, http2=True) as pool2:
+        noted("HTTP/2", lambda: _body(pool2.request("GET", servers.http2)))
+        noted("HTTP/2 again", lambda: _body(pool2.request("GET", servers.http2)))
+        look()
+    with contextlib.suppress(Exception), core.ConnectionPool() as nobody:
+        noted("refused", lambda: nobody.request("GET", servers.nobody))
+        noted("scheme", lambda: nobody.request("GET", "odd://localhost/"))
+    with contextlib.suppress(Exception), core.HTTPProxy(servers.nobody) as proxy:
+        noted("proxy", lambda: proxy.request("GET", servers.http1))
+
+
+async def _httpcore_async(core: Any, servers: Servers, look: Look, noted: Noted) -> None:
+    async def get(pool: Any, url: str, **settings: Any) -> str:
+        return _body(await pool.request("GET", url, **settings))
+
+    with contextlib.suppress(Exception):
+        async with core.AsyncConnectionPool(max_connections=1) as pool:
+            await noted.awaited("async", get(pool, servers.http1))
+            both = await asyncio.gather(
+                get(pool, servers.http1), get(pool, servers.chunked), return_exceptions=True
+            )
+            noted.value("two", [b if isinstance(b, str) else type(b).__name__ for b in both])
+            given_up = asyncio.ensure_future(get(pool, servers.never))
+            await asyncio.sleep(0.01)
+            look()
+            timeout = {"timeout": {"pool": 0.01}}
+            await noted.awaited("async no place", get(pool, servers.http1, extensions=timeout))
+            given_up.cancel()
+            await noted.awaited("cancelled", given_up)
+            await noted.awaited("async breaks off", get(pool, servers.broken))
+            await noted.awaited("async after", get(pool, servers.http1))
+    with contextlib.suppress(Exception):
+        async with core.AsyncConnectionPool(http1=False, http2=True) as pool:
+            several = [get(pool, servers.http2) for _ in range(3)]
+            found = await asyncio.gather(*several, return_exceptions=True)
+            noted.value("streams", [f if isinstance(f, str) else type(f).__name__ for f in found])
+            look()
+
+
+# aiohttp
+
+
+def aiohttp(name: str, servers: Servers, look: Look) -> list[str]:
+    library = importlib.import_module(name)
+    noted = Noted()
+
+    async def get(session: Any, url: str, **timeouts: float) -> str:
+        timeout = library.ClientTimeout(**timeouts)
+        async with session.get(url, timeout=timeout) as response:
+            return f"{response.status} {await response.read()!r}"
+
+    async def send() -> None:
+        connector = library.TCPConnector(limit=1, keepalive_timeout=0.2)
+        async with library.ClientSession(connector=connector) as session:
+            await noted.awaited("first", get(session, servers.http1))
+            await noted.awaited("again", get(session, servers.http1))
+            holder = asyncio.ensure_future(get(session, servers.late))
+            await asyncio.sleep(0.01)
+            await noted.awaited("no place", get(session, servers.http1, connect=0.01))
+            waiter = asyncio.ensure_future(get(session, servers.http1))
+            await asyncio.sleep(0.01)
+            look()
+            await noted.awaited("held", holder)
+            await noted.awaited("waited", waiter)
+            await noted.awaited("late", get(session, servers.never, total=0.03))
+            await noted.awaited("chunks", get(session, servers.chunked))
+            await noted.awaited("breaks off", get(session, servers.broken))
+
+            async def unread() -> str:
+                async with session.get(servers.chunked) as response:
+                    return str(response.status)
+
+            await noted.awaited("unread", unread())
+            given_up = asyncio.ensure_future(get(session, servers.never))
+            await asyncio.sleep(0.01)
+            given_up.cancel()
+            await noted.awaited("cancelled", given_up)
+            await asyncio.sleep(0.21)
+            look()
+            await noted.awaited("after", get(session, servers.http1))
+        async with library.ClientSession() as session:
+            await noted.awaited("refused", get(session, servers.nobody))
+            await noted.awaited("two", get(session, servers.http1))
+
+    with contextlib.suppress(Exception):
+        asyncio.run(send())
+    return noted.results
+
+
+# urllib3
+
+
+def urllib3(name: str, servers: Servers, look: Look) -> list[str]:
+    library = importlib.import_module(name)
+    noted = Noted()
+
+    def read(send: Callable[[], Any]) -> str:
+        response = send()
+        data = response.read()
+        response.release_conn()
+        return f"{response.status} {data!r}"
+
+    def get(url: str, **settings: Any) -> Callable[[], str]:
+        return lambda: read(
+            lambda: manager.request("GET", url, preload_content=False, retries=False, **settings)
+        )
+
+    def preloaded(url: str) -> Callable[[], str]:
+        return lambda: repr(manager.request("GET", url, retries=False).data)
+
+    with contextlib.suppress(Exception):
+        manager = library.PoolManager(maxsize=1, block=True)
+        noted("first", get(servers.http1))
+        noted("preloaded", preloaded(servers.http1))
+        held = None
+        with contextlib.suppress(Exception):
+            held = manager.request("GET", servers.http1, preload_content=False, retries=False)
+            noted("no place", get(servers.http1, pool_timeout=0.01))
+        waiting = threading.Thread(target=noted, args=("waited", preloaded(servers.http1)))
+        waiting.daemon = True
+        waiting.start()
+        time.sleep(0.01)
+        look()
+        if held is not None:
+            noted("held", held.read)
+            noted("given back", held.release_conn)
+        waiting.join(5)
+        noted("chunks", get(servers.chunked))
+        noted("streamed", lambda: list(manager.request(
+            "GET", servers.chunked, preload_content=False, retries=False).stream(2)))
+        noted("breaks off", get(servers.broken))
+        noted("preloaded breaks off", preloaded(servers.broken))
+        noted("late", get(servers.never, timeout=0.03))
+
+        def unread() -> int:
+            response = manager.request("GET", servers.chunked, preload_content=False)
+            response.close()
+            response.release_conn()
+            status: int = response.status
+            return status
+
+        noted("unread", unread)
+        noted("after", get(servers.http1))
+        look()
+        noted("cleared", manager.clear)
+    with contextlib.suppress(Exception):
+        manager = library.PoolManager()
+        noted("refused", preloaded(servers.nobody))
+        noted("two", preloaded(servers.http1))
+        with ThreadPoolExecutor(2) as executor:
+            noted("in an executor", executor.submit(preloaded(servers.http1)).result)
+            look()
+        manager.clear()
+    with contextlib.suppress(Exception):
+        manager = library.ProxyManager(servers.nobody)
+        noted("proxy", preloaded("https://api.test/"))
+        noted("forwarding proxy", preloaded("http://api.test/"))
+        manager.clear()
+        manager = library.ProxyManager(servers.http1)
+        noted("through a forwarding proxy", preloaded("http://api.test/"))
+        manager.clear()
+    return noted.results
+
+
+# gRPC
+
+
+def grpc(name: str, servers: Servers, look: Look) -> list[str]:
+    library = importlib.import_module(name)
+    importlib.import_module(f"{name}.aio")
+    noted = Noted()
+
+    def called(work: Callable[[], object]) -> Callable[[], object]:
+        def call() -> object:
+            try:
+                return work()
+            except library.RpcError as error:
+                return error.code().name
+
+        return call
+
+    with contextlib.suppress(Exception), library.insecure_channel(servers.grpc) as channel:
+        noted("unary", called(lambda: channel.unary_unary("/")(b"", wait_for_ready=True)))
+        noted("future", called(lambda: channel.unary_unary("/").future(b"").result()))
+        noted("stream", called(lambda: list(channel.unary_stream("/")(b""))))
+        noted("client stream", called(lambda: channel.stream_unary("/")(iter([b""]))))
+        noted("both", called(lambda: list(channel.stream_stream("/")(iter([b""])))))
+
+        def cancelled() -> object:
+            stream = channel.unary_stream("/")(b"")
+            stream.initial_metadata()
+            return stream.cancel()
+
+        noted("cancelled", called(cancelled))
+        noted("late", called(lambda: channel.unary_unary("/late")(b"", timeout=0.02)))
+        noted("wrong", called(lambda: channel.unary_unary("/")(b"", surplus=1)))
+        look()
+    with contextlib.suppress(Exception), library.insecure_channel(servers.nobody) as channel:
+        noted("nobody", called(lambda: channel.unary_unary("/")(b"")))
+
+    async def answer(call: Any) -> object:
+        try:
+            return await call
+        except library.RpcError as error:
+            return error.code().name
+
+    async def send() -> None:
+        async with library.aio.insecure_channel(servers.grpc) as channel:
+            await noted.awaited(
+                "async", answer(channel.unary_unary("/")(b"", wait_for_ready=True, timeout=5))
+            )
+
+            async def messages() -> list[object]:
+                return [message async for message in channel.unary_stream("/")(b"")]
+
+            await noted.awaited("async stream", answer(messages()))
+
+            async def read_by_read() -> list[object]:
+                call = channel.unary_stream("/")(b"")
+                return [await call.read(), await call.read() is library.aio.EOF]
+
+            await noted.awaited("async reads", answer(read_by_read()))
+
+            async def given_up() -> object:
+                stream = channel.unary_stream("/")(b"")
+                await stream.initial_metadata()
+                return stream.cancel()
+
+            await noted.awaited("async cancelled", answer(given_up()))
+            await noted.awaited("async late", answer(channel.unary_unary("/late")(b"", timeout=0.02)))
+            look()
+        async with library.aio.insecure_channel(servers.nobody) as channel:
+            await noted.awaited("async nobody", answer(channel.unary_unary("/")(b"")))
+
+    with contextlib.suppress(Exception):
+        asyncio.run(send())
+    return noted.results
+
+
+SENDERS: dict[str, Callable[[str, Servers, Look], list[str]]] = {
+    "httpcore": httpcore,
+    "httpcore2": httpcore,
+    "aiohttp": aiohttp,
+    "urllib3": urllib3,
+    "grpc": grpc,
+}

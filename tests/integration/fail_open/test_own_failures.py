@@ -1,0 +1,238 @@
+"""Every part of our own fails: the request goes on, and one warning for each kind tells so."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import urllib3
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.diagnosis import notes
+from opentelemetry.instrumentation.gluellm.pool import (
+    churn,
+    loops,
+    oddities,
+    place,
+    registry,
+    watch,
+)
+from opentelemetry.instrumentation.gluellm.pool.guard import _EVENTS
+from opentelemetry.instrumentation.gluellm.telemetry import (
+    drain,
+    entry,
+    instruments,
+    logs,
+    metrics,
+    spans,
+    state,
+)
+from support.http1 import HTTP1Server
+from support.libraries import Library
+
+ERRORS = (RuntimeError, MemoryError, RecursionError)
+PARTS: list[tuple[type, str]] = [
+    (owner, name)
+    for owner, names in (
+        (entry.EntryObserver, None),
+        (metrics.DurationObserver, None),
+        (spans.SpanObserver, None),
+        (notes.NoteObserver, None),
+        (logs.WatchObserver, None),
+        (drain.Drain, ("some", "_work_off")),
+        (state.StateSource, ("_add_process",)),
+        (loops.LoopLag, ("watch", "fired", "peak")),
+        (watch.Watch, ("_look_at", "_look_after_suspects")),
+        (oddities.Oddities, ("look", "passed")),
+        (churn.Churn, ("look",)),
+        (place.Place, ("__init__",)),
+        (registry.PoolRegistry, ("state", "_add", "track", "origin", "attend")),
+    )
+    for name in (names or [event for event in _EVENTS if event in vars(owner)])
+]
+"""Every event of every observer, and whatever else runs beside a request or in a collection."""
+
+
+ALWAYS = {"lease_answered", "lease_waited", "state", "track", "_work_off"}
+"""Those that requests like these can't miss."""
+
+
+def _raising(error: type[BaseException]) -> Callable[..., Any]:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise error("ours")
+
+    return fails
+
+
+class _Traffic:
+    """Requests of two libraries, with and without a wait, a set-up and a failure."""
+
+    def __init__(self, url: str, nobody: str) -> None:
+        self._url, self._nobody = url, nobody
+
+    def results(self) -> list[str]:
+        found = []
+
+        def note(send: Callable[[], Any]) -> None:
+            try:
+                found.append(str(send().status))
+            except Exception as error:
+                found.append(type(error).__name__)
+
+        core = Library.load("httpx2").core
+        with core.ConnectionPool(max_connections=1) as pool:
+            note(lambda: pool.request("GET", self._url))
+            with pool.stream("GET", self._url) as response:
+                note(
+                    lambda: pool.request(
+                        "GET", self._url, extensions={"timeout": {"pool": 0.005}}
+                    )
+                )
+                response.read()
+            note(lambda: pool.request("GET", self._nobody))
+        manager = urllib3.PoolManager()
+        note(lambda: manager.request("GET", self._url))
+        note(lambda: manager.request("GET", self._nobody, retries=False))
+        manager.clear()
+        return found
+
+
+@pytest.fixture
+def traffic(server: HTTP1Server) -> _Traffic:
+    """Requests to a server and to nobody."""
+    return _Traffic(server.url(), "http://127.0.0.1:9/")
+
+
+@pytest.fixture
+def reader() -> Iterator[InMemoryMetricReader]:
+    """Reads what is observed; the instrumentation is off in the end."""
+    yield InMemoryMetricReader()
+    if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
+        GlueLLMInstrumentor().uninstrument()
+
+
+def _instrument(reader: InMemoryMetricReader) -> None:
+    GlueLLMInstrumentor().instrument(
+        scope="all",
+        metrics="full",
+        time_in_queue=True,
+        meter_provider=MeterProvider(metric_readers=[reader], shutdown_on_exit=False),
+        tracer_provider=TracerProvider(shutdown_on_exit=False),
+    )
+
+
+def _errors(reader: InMemoryMetricReader) -> dict[str, int]:
+    data = reader.get_metrics_data()
+    return {
+        point.attributes["gluellm.instrumentation.kind"]: point.value
+        for resource in (data.resource_metrics if data else ())
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == "gluellm.instrumentation.errors"
+        for point in metric.data.data_points
+    }
+
+
+@pytest.mark.parametrize(("owner", "name"), PARTS, ids=lambda part: getattr(part, "__name__", part))
+def test_a_part_that_fails_touches_no_request(
+    owner: type,
+    name: str,
+    traffic: _Traffic,
+    reader: InMemoryMetricReader,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    record_property: pytest.RecordProperty,
+) -> None:
+    """Whatever it raises: results are the same, each kind is counted and told once."""
+    expected = traffic.results()
+    error = ERRORS[PARTS.index((owner, name)) % len(ERRORS)]
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr(watch, "INTERVAL", 0.01)
+        patch.setattr(owner, name, _raising(error))
+        _instrument(reader)
+        for _ in range(2):
+            assert traffic.results() == expected
+        reader.get_metrics_data()
+        kinds = _errors(reader)
+        if name in ALWAYS:
+            assert kinds
+        GlueLLMInstrumentor().uninstrument()
+    told = [record for record in caplog.records if "gluellm" in record.name]
+    failed = [record.getMessage() for record in told if "failed in" in record.getMessage()]
+    assert len(failed) == len(set(failed)) <= len(kinds) + 1
+    assert [record for record in told if record.exc_info] == []
+    assert traffic.results() == expected
+    record_property("parts of our own that were let fail", 1)
+
+
+class _Deaf:
+    """An SDK that raises from every call of the API."""
+
+    def __init__(self, name: str, good: Any) -> None:
+        self._name = name
+        self._good = good
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._good, name)
+        if not callable(value) or name.startswith("__"):
+            return value
+        if name == self._name:
+            return _raising(RuntimeError)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            made = value(*args, **kwargs)
+            return _Deaf(self._name, made) if made is not None else None
+
+        return call
+
+
+API = (
+    "get_meter",
+    "create_histogram",
+    "create_observable_counter",
+    "create_observable_up_down_counter",
+    "create_observable_gauge",
+    "record",
+    "get_tracer",
+    "start_span",
+    "set_attribute",
+    "set_status",
+    "end",
+    "get_span_context",
+    "is_recording",
+)
+
+
+@pytest.mark.parametrize("name", API)
+def test_an_sdk_that_raises_touches_no_request(
+    name: str,
+    traffic: _Traffic,
+    caplog: pytest.LogCaptureFixture,
+    record_property: pytest.RecordProperty,
+) -> None:
+    """Neither does it keep the program from starting or from ending."""
+    expected = traffic.results()
+    reader = InMemoryMetricReader()
+    meter = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
+    with caplog.at_level(logging.WARNING):
+        GlueLLMInstrumentor().instrument(
+            scope="all",
+            metrics="full",
+            meter_provider=_Deaf(name, meter),
+            tracer_provider=_Deaf(name, TracerProvider(shutdown_on_exit=False)),
+        )
+        try:
+            for _ in range(2):
+                assert traffic.results() == expected
+                reader.get_metrics_data()
+        finally:
+            GlueLLMInstrumentor().uninstrument()
+    told = [r.getMessage() for r in caplog.records if "gluellm" in r.name]
+    assert len(told) == len(set(told)) <= 3
+    assert traffic.results() == expected
+    record_property("calls of the SDK that were let raise", 1)
