@@ -13,8 +13,7 @@ from typing import Any
 from support.figures import Figures
 from support.talking import TalkingProcess
 
-from .places import Places
-from .program import STACKS_SIGNAL
+from .places import STACKS_SIGNAL, Places
 from .servers import serving
 
 _STANDS_STILL = 60.0

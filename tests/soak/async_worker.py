@@ -11,6 +11,8 @@ from typing import Any
 import anyio
 import sniffio
 
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+
 from .clients import AsyncClient, AsyncLibrary, Wish
 from .setting import Deck, Setting, deeds_of
 
@@ -38,6 +40,7 @@ class AsyncWorker:
                 ("blocked event loop", self.block, ()),
             ],
         )
+        setting.deeds |= self._deck.names
         self._client: Any = None
         self._lasts = 0
         self._deed = ""
@@ -110,6 +113,19 @@ class AsyncWorker:
         await anyio.sleep(self._rng.uniform(0.2, 4.5))
         kept.clear()
         await self._close(client)
+
+    async def hand_in(self) -> None:
+        """A client under a name of its own, and taken out again or not."""
+        client = self._new()
+        name = f"of my own {self._rng.randint(1, 3)}"
+        if self._setting.instrumented:
+            GlueLLMInstrumentor.instrument_client(client.raw, name)
+        await self.read("ok", client)
+        if self._setting.instrumented and self._rng.random() < 0.5:
+            GlueLLMInstrumentor.uninstrument_client(client.raw)
+            await self.read("ok", client)
+        if self._rng.random() < 0.5:
+            await self._close(client)
 
     async def pool_timeout(self) -> None:
         """Three requests of a pool with one connection, and no time to wait."""

@@ -24,6 +24,9 @@ class Wish:
 class AsyncClient(Protocol):
     """A client of an event loop."""
 
+    raw: Any
+    """The library's own."""
+
     async def get(self, answer: str) -> None:
         """A whole request."""
 
@@ -36,6 +39,8 @@ class AsyncClient(Protocol):
 
 class SyncClient(Protocol):
     """A client of threads."""
+
+    raw: Any
 
     def get(self, answer: str) -> None:
         """A whole request."""

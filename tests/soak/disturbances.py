@@ -23,14 +23,14 @@ from .setting import Deck, Setting
 
 SIGNAL = "SIGUSR2"
 _PAUSE = (0.3, 1.5)
-_STRESS = 1.5
+_STRESS = 2.5
 _NAME = "disturbances"
 
 
 class Disturbances:
-    """``instrumented`` False leaves out what has to do with the package."""
+    """Where nothing is instrumented, what has to do with the package is left out."""
 
-    def __init__(self, setting: Setting, sdk: Sdk, *, instrumented: bool) -> None:
+    def __init__(self, setting: Setting, sdk: Sdk) -> None:
         self._setting = setting
         self._sdk = sdk
         self._rng = setting.source(_NAME)
@@ -46,13 +46,14 @@ class Disturbances:
         self._deck = Deck(
             self._rng,
             [
-                *(ours if instrumented else ()),
+                *(ours if setting.instrumented else ()),
                 ("collection of metrics from elsewhere", self._collect),
                 ("period of garbage collections", self._stress_collector),
                 ("period of thread switches", self._switch_threads),
                 ("whole garbage collection", gc.collect),
             ],
         )
+        setting.deeds |= self._deck.names
 
     def begin(self) -> None:
         """Until the setting is over."""
@@ -92,7 +93,13 @@ class Disturbances:
         if self._again_please.is_set():
             GlueLLMInstrumentor().uninstrument()
             time.sleep(0.05)
-            instrument(self._sdk)
+            instrument(
+                self._sdk,
+                metrics=self._rng.choice(("lean", "full")),
+                loop_lag=self._rng.random() < 0.7,
+                leak_stacks=self._rng.random() < 0.3,
+                max_origins=self._rng.choice((4, 20)),
+            )
             self._again_please.clear()
 
     def _again(self) -> None:
@@ -118,16 +125,18 @@ class Disturbances:
             sys.setswitchinterval(usual)
 
 
-def instrument(sdk: Sdk) -> None:
-    """With everything on that can be."""
+def instrument(sdk: Sdk, **more: Any) -> None:
+    """With everything on that can be, or with other settings."""
+    settings: dict[str, Any] = {
+        "scope": "all",
+        "metrics": "full",
+        "model_attributes": True,
+        "time_in_queue": True,
+        "span_min_duration": 0.0,
+        "leak_threshold": 2.0,
+        "snapshot_signal": SIGNAL,
+        **more,
+    }
     GlueLLMInstrumentor().instrument(
-        meter_provider=sdk.meters,
-        tracer_provider=sdk.tracers,
-        scope="all",
-        metrics="full",
-        model_attributes=True,
-        time_in_queue=True,
-        span_min_duration=0.0,
-        leak_threshold=2.0,
-        snapshot_signal=SIGNAL,
+        meter_provider=sdk.meters, tracer_provider=sdk.tracers, **settings
     )

@@ -26,6 +26,8 @@ from .setting import Setting
 _WATCH: Final = "gluellm-pool-watch"
 _PATIENCE: Final = 30.0
 """Seconds; the watch leaves eleven seconds after the last request."""
+_HAS_ALL_AFTER: Final = 1.0
+"""Minutes after which everything has been done once at least."""
 _KEPT: Final = ("Lease", "PoolTracker", "TrackedConnection", "TrackedChannel", "Installation")
 """Classes of which nothing may be left."""
 _FLAT: Final = {
@@ -56,15 +58,16 @@ def _threads(name: str) -> list[str]:
     return [thread.name for thread in threading.enumerate() if name in thread.name]
 
 
-def after(
-    setting: Setting, sdk: Sdk, sampler: Sampler, start: Sample, *, instrumented: bool
-) -> list[str]:
+def after(setting: Setting, sdk: Sdk, sampler: Sampler, minutes: float) -> list[str]:
     """What does not hold, once all workers have ended."""
     tally = setting.tally
     broken = [f"an exception of the package: {what}" for what in tally.ours]
     broken += [f"a request ended as none should: {what}" for what in tally.unexpected]
     broken += _flat(sampler)
-    if not instrumented:
+    missing = setting.deeds - tally.deeds.keys()
+    if missing and minutes >= _HAS_ALL_AFTER:
+        broken.append(f"the run did not come to: {sorted(missing)}")
+    if not setting.instrumented:
         return broken
     if not _wait(_no_pools_left):
         broken.append(f"pools are left in the registry: {[p.name for p in snapshot().pools]}")

@@ -40,7 +40,7 @@ class GrpcLibrary:
 
 class _Async:
     def __init__(self, channel: Any, timeout: float) -> None:
-        self._channel = channel
+        self._channel = self.raw = channel
         self._timeout = timeout
 
     async def get(self, answer: str) -> None:
@@ -58,7 +58,7 @@ class _Async:
 
 class _Sync:
     def __init__(self, channel: Any, timeout: float) -> None:
-        self._channel = channel
+        self._channel = self.raw = channel
         self._timeout = timeout
 
     def get(self, answer: str) -> None:

@@ -88,7 +88,7 @@ class HttpxLibrary:
 
 class _Async:
     def __init__(self, client: Any) -> None:
-        self._client = client
+        self._client = self.raw = client
 
     async def get(self, answer: str) -> None:
         await self._client.get(f"/{answer}")
@@ -105,7 +105,7 @@ class _Async:
 
 class _Sync:
     def __init__(self, client: Any) -> None:
-        self._client = client
+        self._client = self.raw = client
 
     def get(self, answer: str) -> None:
         self._client.get(f"/{answer}")

@@ -58,6 +58,7 @@ def _options(answer: str, *, stream: bool) -> dict[str, Any]:
 class _Async:
     def __init__(self, llm: Any) -> None:
         self._llm = llm
+        self.raw = llm.client
 
     async def get(self, answer: str) -> None:
         await self._llm.acompletion(**_options(answer, stream=False))
@@ -73,6 +74,7 @@ class _Async:
 class _Sync:
     def __init__(self, llm: Any) -> None:
         self._llm = llm
+        self.raw = llm.client
 
     def get(self, answer: str) -> None:
         self._llm.completion(**_options(answer, stream=False))

@@ -31,7 +31,7 @@ class _Aiohttp:
         timeout = aiohttp.ClientTimeout(
             connect=wish.pool_timeout, sock_connect=wish.timeout, sock_read=wish.timeout
         )
-        self._session = aiohttp.ClientSession(
+        self._session = self.raw = aiohttp.ClientSession(
             wish.places.url(wish.where),
             connector=aiohttp.TCPConnector(limit=wish.connections, ssl=context_for(wish)),
             timeout=timeout,
@@ -76,7 +76,7 @@ class _Urllib3:
             "retries": False,
         }
         proxy = wish.places.proxy_of(wish.where)
-        self._manager = (
+        self._manager = self.raw = (
             urllib3.ProxyManager(proxy, **settings) if proxy else urllib3.PoolManager(**settings)
         )
         self._base = wish.places.url(wish.where)

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import asdict, dataclass
 from typing import Final
+
+STACKS_SIGNAL: Final = signal.SIGUSR1
+"""Lets the program write the stacks of all its threads, whatever state it is in."""
+
+STACKS_SIGNAL: Final = signal.SIGUSR1
+"""Lets the program write the stacks of all its threads, whatever state it is in."""
 
 OK, SLOW, CHUNKS, BUSY, HANGS = "ok", "slow", "chunks", "busy", "hangs"
 CUTS: Final = ("reset_before_head", "reset_in_body", "eof_before_head", "eof_in_body")

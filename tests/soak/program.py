@@ -11,7 +11,6 @@ import faulthandler
 import gc
 import json
 import random
-import signal
 import sys
 import threading
 import time
@@ -32,11 +31,10 @@ from .httpx_clients import HttpxLibrary
 from .llm_clients import AnyLLMLibrary
 from .measuring import Sampler
 from .other_clients import AiohttpLibrary, Urllib3Library
-from .places import Places
+from .places import STACKS_SIGNAL, Places
 from .setting import Setting
 from .sync_worker import SyncWorker
 
-STACKS_SIGNAL = signal.SIGUSR1
 _PAUSE = 0.25
 _LOOP_LASTS = (8.0, 25.0)
 _HEARTBEAT = 0.5
@@ -142,7 +140,7 @@ def main() -> None:
     faulthandler.enable()
     faulthandler.register(STACKS_SIGNAL, all_threads=True)
     random.seed(options.seed)
-    setting = Setting(options.places, options.seed, _PAUSE)
+    setting = Setting(options.places, options.seed, _PAUSE, instrumented=not options.without)
     sdk = Sdk(options.places.collector)
     if not options.without:
         instrument(sdk)
@@ -161,7 +159,7 @@ def main() -> None:
     )
     start = sampler.look()
     began = time.monotonic()
-    disturbances = Disturbances(setting, sdk, instrumented=not options.without)
+    disturbances = Disturbances(setting, sdk)
     disturbances.begin()
     sampler.begin()
     for thread in threads:
@@ -178,7 +176,7 @@ def main() -> None:
     sampler.end()
     # Exporters send over pools too, which would be there for as long as they are.
     sdk.end_exports()
-    found = ending.after(setting, sdk, sampler, start, instrumented=not options.without)
+    found = ending.after(setting, sdk, sampler, minutes)
     GlueLLMInstrumentor().uninstrument()
     found += ending.after_uninstrumenting()
     values = ending.figures(setting, sdk, sampler, start, minutes)

@@ -109,6 +109,8 @@ def serving(folder: Path) -> Iterator[Places]:
     authority = folder / "authority.pem"
     certificates.authority.cert_pem.write_to_path(str(authority))
     servers = ServerLoop()
+    # Clients break off wherever they like, and that is no news.
+    servers.loop.set_exception_handler(lambda *_: None)
     with ExitStack() as stack:
 
         def listen(kind: Any, **settings: Any) -> Any:

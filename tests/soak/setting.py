@@ -22,6 +22,9 @@ class Setting:
     seed: int
     pause: float
     """The longest pause of a worker between two deeds: what bounds the rate."""
+    instrumented: bool
+    deeds: set[str] = field(default_factory=set)
+    """All that there are, each of which has to be done."""
     tally: Tally = field(default_factory=Tally)
     progress: Progress = field(default_factory=Progress)
     over: threading.Event = field(default_factory=threading.Event)
@@ -36,6 +39,7 @@ class Deck:
 
     def __init__(self, rng: random.Random, cards: Sequence[Any]) -> None:
         self._rng = rng
+        self.names = {card[0] for card in cards}
         self._cards = list(cards)
         self._left: list[Any] = []
 
@@ -67,5 +71,6 @@ def deeds_of(worker: Any, wheres: Sequence[str]) -> list[Deed]:
         ("client per call, closed", worker.client_per_call, (True,)),
         ("client per call, left", worker.client_per_call, (False,)),
         ("pool closed in flight", worker.close_in_flight, ()),
+        ("client handed in by itself", worker.hand_in, ()),
     ]
     return deeds

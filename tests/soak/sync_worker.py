@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+
 from .clients import SyncClient, SyncLibrary, Wish
 from .setting import Deck, Setting, deeds_of
 
@@ -23,6 +25,7 @@ class SyncWorker:
         self._library = library
         self._rng = setting.source(name)
         self._deck = Deck(self._rng, deeds_of(self, library.wheres))
+        setting.deeds |= self._deck.names
         self._client: Any = None
         self._lasts = 0
         self._deed = ""
@@ -85,6 +88,19 @@ class SyncWorker:
         time.sleep(self._rng.uniform(0.2, 4.5))
         kept.clear()
         self._close(client)
+
+    def hand_in(self) -> None:
+        """A client under a name of its own, and taken out again or not."""
+        client = self._new()
+        name = f"of my own {self._rng.randint(1, 3)}"
+        if self._setting.instrumented:
+            GlueLLMInstrumentor.instrument_client(client.raw, name)
+        self.read("ok", client)
+        if self._setting.instrumented and self._rng.random() < 0.5:
+            GlueLLMInstrumentor.uninstrument_client(client.raw)
+            self.read("ok", client)
+        if self._rng.random() < 0.5:
+            self._close(client)
 
     def pool_timeout(self) -> None:
         """Three requests of a pool with one connection, and no time to wait."""
