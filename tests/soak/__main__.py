@@ -53,7 +53,7 @@ def _watched(places: Places, seconds: float, options: Any, log: Path) -> Figures
         figures.values |= said["figures"]
         figures.broken += said["broken"]
     except RuntimeError as error:
-        figures.broken.append(str(error))
+        figures.broken.append(f"{error} (exit status {process.process.poll()})")
         _dump(process, log)
     finally:
         process.kill()

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _HOME: Final = str(Path(package.__file__).parent)
 _OUR_LOGGER: Final = package.__name__
 _LONGEST: Final = 3000
+_NO_LOOP: Final = ("Event loop is closed", "must be called from async context")
+"""RuntimeErrors of clients and streams that are left open: their SDKs close them in a task of
+whichever loop the garbage collector happens to run in."""
 
 
 def _chain(error: BaseException | None, seen: set[int] | None = None) -> Iterator[BaseException]:
@@ -96,7 +99,7 @@ class Listening(logging.Handler):
         """The exception handler of each event loop."""
         message = str(context.get("message"))
         error = context.get("exception")
-        self._tally.heard(f"event loop: {message[:60]} {error or ''}"[:110])
+        self._tally.heard(f"event loop: {message[:140]} {error or ''}"[:200])
         if _HOME in str(context.get("future", "")) + str(context.get("task", "")):
             self._tally.blame("event loop", str(context)[:_LONGEST])
         self._look("event loop", error)
@@ -123,5 +126,6 @@ class Listening(logging.Handler):
         if error is None:
             return
         known = isinstance(error, (*self.expected, asyncio.CancelledError, GeneratorExit))
+        known = known or str(error) in _NO_LOOP
         if raised_by_us(error) or (passed_us(error) and not known):
             self._tally.blame(where, told(error))

@@ -86,7 +86,11 @@ class Disturbances:
         self._previous = now
 
     def _signal(self) -> None:
-        os.kill(os.getpid(), signal.Signals[SIGNAL])
+        # While it is off, the signal would end the program, as it does without a handler.
+        while self._again_please.is_set() and not self._setting.over.wait(0.05):
+            pass
+        if not self._again_please.is_set():
+            os.kill(os.getpid(), signal.Signals[SIGNAL])
 
     def in_main_thread(self) -> None:
         """What only that thread can do: a handler of signals can be set in no other."""
