@@ -6,6 +6,8 @@ import contextlib
 import errno
 import os
 
+_LAST_STANDARD = 2
+
 
 class OwnDescriptor:
     """A descriptor that is used only as long as it is what was opened.
@@ -31,6 +33,22 @@ class OwnDescriptor:
         """Close it, unless somebody has. Never raises."""
         with contextlib.suppress(OSError):
             os.close(self.number)
+
+
+def beyond_standard(number: int) -> int:
+    """The descriptor, moved where it is one of the first three. Raises OSError.
+
+    A program that was started without standard streams gives their numbers to what it opens next,
+    and whatever native code or a child writes to standard error would go there.
+    """
+    if number > _LAST_STANDARD:
+        return number
+    import fcntl
+
+    try:
+        return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _LAST_STANDARD + 1)
+    finally:
+        os.close(number)
 
 
 def _identity(number: int) -> tuple[int, int]:

@@ -12,11 +12,13 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from .descriptors import OwnDescriptor
+from ..pool.words import one_line
+from .descriptors import OwnDescriptor, beyond_standard
 from .rendezvous import Presence
 from .signal_names import signal_number, why_taken
 
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 _ASKED, _STOP = b"?", b"."
 _AT_ONCE = 4096
 """Signals that came while a report was made are answered by one report."""
+_REST, _LONGEST_REST, _TIMES = 0.1, 2.0, 4
+"""Seconds between two reports: so many times what the first one took, within these bounds."""
+_LONGEST_REASON = 500
 _PATIENCE = 1.0
 """Seconds that uninstall() waits for a report under way."""
 
@@ -69,6 +74,8 @@ class SignalReporter:
         self._thread: threading.Thread | None = None
         self._read: OwnDescriptor | None = None
         self._presence: Presence | None = None
+        self._ends = threading.Event()
+        """Wakes the thread from its rest."""
 
     def install(self) -> None:
         """Answer the signal from now on. Twice is harmless.
@@ -102,21 +109,22 @@ class SignalReporter:
         # siginterrupt stays on: a main thread that hangs in a system call is to be interrupted.
         self._handler = handler
         self._start(handler)
-        atexit.register(self._withdraw)
+        atexit.register(self._at_exit)
 
     def uninstall(self) -> None:
         """Put the previous handler back, end the thread, remove the files. Twice is harmless.
 
-        Outside the main thread Python can't put handlers back. Ours then stays and does nothing,
-        since the default of these signals is to kill the process; the next install() finds it.
+        Outside the main thread Python can't put handlers back, and while a doctor may be about to
+        send the signal they must not be. Ours then stays and does nothing, since the default of
+        these signals is to kill the process; the next install() finds it.
         """
         handler, self._handler = self._handler, None
         if handler is None:
             return
-        atexit.unregister(self._withdraw)
+        atexit.unregister(self._at_exit)
         pipe, handler.pipe = handler.pipe, None
-        restored = _restore(self._number, handler)
-        self._withdraw()
+        restored = not self._withdraw() and _restore(self._number, handler)
+        self._ends.set()
         thread, self._thread = self._thread, None
         if pipe is not None:
             with contextlib.suppress(OSError):
@@ -138,15 +146,17 @@ class SignalReporter:
             if descriptor is not None:
                 descriptor.close()
         self._read = None
+        self._ends = threading.Event()
         self._withdraw()
         self._start(handler)
 
     def _start(self, handler: _Handler) -> None:
         """Never raises: from here on the host would be the worse for it."""
         try:
-            read, write = os.pipe()
+            read, write = map(beyond_standard, os.pipe())
             self._read, pipe = OwnDescriptor(read), OwnDescriptor(write)
             os.set_blocking(write, False)
+            self._ends.clear()
             thread = threading.Thread(
                 target=self._run,
                 args=(self._read, handler),
@@ -165,7 +175,7 @@ class SignalReporter:
         except Exception as error:
             self._say(
                 f"Reports on {self.signal_name} go to the log only, and `gluellm-pools doctor "
-                f"--pid` can't ask for one: {error}."
+                f"--pid` can't ask for one: {one_line(error, _LONGEST_REASON)}."
             )
 
     def _run(self, read: OwnDescriptor, handler: _Handler) -> None:
@@ -177,7 +187,11 @@ class SignalReporter:
                     return  # the program has closed it
                 if not received or _STOP in received or self._handler is not handler:
                     return
+                began = time.monotonic()
                 self._answer()
+                # Whoever sends signals without end gets no more of the interpreter than that.
+                took = time.monotonic() - began
+                self._ends.wait(min(max(_REST, _TIMES * took), _LONGEST_REST))
         finally:
             if self._read is read:
                 self._read = None
@@ -212,11 +226,19 @@ class SignalReporter:
         except Exception as error:
             self._failed("report.log", error)
 
-    def _withdraw(self) -> None:
+    def _withdraw(self) -> bool:
+        """Whether a doctor may be about to send the signal."""
         presence, self._presence = self._presence, None
         if presence is not None:
             with contextlib.suppress(OSError):
-                presence.withdraw()
+                return presence.withdraw()
+        return False
+
+    def _at_exit(self) -> None:
+        # The interpreter gives handlers up at its end, and the exit status would be the signal's.
+        if self._withdraw() and signal.getsignal(self._number) is self._handler:
+            with contextlib.suppress(ValueError):  # not in the main thread
+                signal.signal(self._number, signal.SIG_IGN)
 
 
 def _restore(number: int, handler: _Handler) -> bool:

@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .descriptors import OwnDescriptor
+from .descriptors import OwnDescriptor, beyond_standard
 from .signal_names import status_of
 
 PROTOCOL = 1
@@ -30,8 +30,20 @@ PROTOCOL = 1
 _PRESENCE, _REQUEST, _ANSWER = ".json", ".request", ".answer"
 
 
+_LARGEST = 32 * 2**20
+"""Bytes of a file that is read. A report on 10 000 requests has about 10 MB."""
+
+
 class UnusableDirectoryError(OSError):
     """No directory that is private to this user can be had; the message says why."""
+
+
+class MissingDirectoryError(UnusableDirectoryError):
+    """It is not there: no process of this user answers."""
+
+
+class UnfitFileError(ValueError):
+    """A file that is not as we write it; the message says what it is."""
 
 
 class Directory:
@@ -47,21 +59,44 @@ class Directory:
         return self._descriptor.number
 
     @classmethod
-    def open(cls) -> Directory:
-        """Open the directory, made where it is missing. Raises UnusableDirectoryError."""
-        path = Path(tempfile.gettempdir()) / f"gluellm-pools-{os.geteuid()}"
+    def open(cls, *, make: bool = True) -> Directory:
+        """Open the directory, made where it is missing. Raises UnusableDirectoryError.
+
+        Where it is not to be made, MissingDirectoryError.
+        """
         try:
-            with contextlib.suppress(FileExistsError):
+            place = tempfile.gettempdir()
+        except OSError as error:
+            raise UnusableDirectoryError(f"{error.strerror or error}; set TMPDIR") from error
+        path, made = Path(place) / f"gluellm-pools-{os.geteuid()}", False
+        try:
+            if make:
                 path.mkdir(mode=0o700)
+                made = True
+        except FileExistsError:
+            pass
         except OSError as error:
             raise UnusableDirectoryError(f"{path}: {error.strerror}") from error
-        return cls.at(path)
+        try:
+            directory = cls.at(path)
+            if made:
+                os.fchmod(directory.descriptor, 0o700)  # what the umask took away
+        except UnusableDirectoryError:
+            if made:
+                # A umask that takes the owner's rights: it would be in the way of all that follow.
+                with contextlib.suppress(OSError):
+                    path.rmdir()
+            raise
+        return directory
 
     @classmethod
     def at(cls, path: Path) -> Directory:
         """Open a directory that is there. Raises UnusableDirectoryError if it is not private."""
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            descriptor = beyond_standard(opened)
+        except FileNotFoundError:
+            raise MissingDirectoryError(f"{path} is not there") from None
         except OSError as error:
             raise UnusableDirectoryError(f"{path}: {error.strerror}") from error
         found = os.fstat(descriptor)
@@ -80,12 +115,29 @@ class Directory:
     def read(self, name: str) -> dict[str, Any] | None:
         """A file's content; None when it is not there, or not as we write it."""
         try:
-            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self.descriptor)
-            with os.fdopen(descriptor, encoding="utf-8") as file:
-                content = json.load(file)
-        except (OSError, ValueError):
+            return self.content_of(name)
+        except (OSError, UnfitFileError):
             return None
-        return content if isinstance(content, dict) else None
+
+    def content_of(self, name: str) -> dict[str, Any]:
+        """A file's content. Raises UnfitFileError, and OSError when it can't be opened."""
+        # A pipe without a writer would not open, or never end.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(name, flags, dir_fd=self.descriptor)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise UnfitFileError("it is no regular file")
+        with os.fdopen(descriptor, "rb") as file:
+            body = file.read(_LARGEST + 1)
+        if len(body) > _LARGEST:
+            raise UnfitFileError(f"it is larger than {_LARGEST // 2**20} MiB")
+        try:
+            content = json.loads(body.decode("utf-8"))
+        except (ValueError, RecursionError):
+            raise UnfitFileError("it is no JSON") from None
+        if not isinstance(content, dict):
+            raise UnfitFileError("it is no JSON object")
+        return content
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Put a file there, whole or not at all."""
@@ -102,14 +154,27 @@ class Directory:
         """A new file of a name that nobody looks for; its name and descriptor."""
         name = f"{os.getpid()}-{secrets.token_hex(8)}.unfinished"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        return name, os.open(name, flags, 0o600, dir_fd=self.descriptor)
+        descriptor = beyond_standard(os.open(name, flags, 0o600, dir_fd=self.descriptor))
+        os.fchmod(descriptor, 0o600)  # whatever the umask is
+        return name, descriptor
 
     def rename(self, name: str, new: str) -> None:
         os.replace(name, new, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
-    def remove(self, name: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
+    def remove(self, name: str) -> bool:
+        """Whether it was there. Raises OSError."""
+        try:
             os.unlink(name, dir_fd=self.descriptor)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def has(self, name: str) -> bool:
+        try:
+            os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+        except OSError:
+            return False
+        return True
 
     def is_locked(self, name: str) -> bool:
         """Whether a process holds the file locked. Never for a file of this very process.
@@ -138,7 +203,8 @@ class Directory:
             if not self.is_locked(pid + _PRESENCE) and not _exists(pid):
                 for name in names:
                     if name.startswith((f"{pid}-", f"{pid}.")):
-                        self.remove(name)
+                        with contextlib.suppress(OSError):  # a directory is none of ours
+                            self.remove(name)
 
 
 class Presence:
@@ -177,17 +243,30 @@ class Presence:
         ]
 
     def answer(self, token: str, content: dict[str, Any]) -> None:
-        """Give a request its answer. Raises OSError."""
-        self.directory.write(f"{self._pid}-{token}{_ANSWER}", content)
-        self.directory.remove(f"{self._pid}-{token}{_REQUEST}")
+        """Give a request its answer. Raises OSError; then the request goes unanswered."""
+        answer, request = (f"{self._pid}-{token}{kind}" for kind in (_ANSWER, _REQUEST))
+        try:
+            self.directory.write(answer, content)
+        finally:
+            awaited = self.directory.remove(request)
+        if not awaited:
+            self.directory.remove(answer)  # the doctor has left, and nobody else would
 
-    def withdraw(self) -> None:
-        """Remove the entry and what belongs to it. In a forked child it only lets go of it."""
+    def withdraw(self) -> bool:
+        """Remove the entry and what belongs to it. In a forked child it only lets go of it.
+
+        Whether a doctor may be about to send the signal: one that has left its request looks for
+        the entry once more before it sends, so either it misses the entry or we see the request.
+        """
+        awaited = False
         try:
             if self._pid == os.getpid():
+                self.directory.remove(f"{self._pid}{_PRESENCE}")
                 for name in self.directory.names():
                     if name.startswith((f"{self._pid}-", f"{self._pid}.")):
+                        awaited |= name.endswith(_REQUEST)
                         self.directory.remove(name)
+            return awaited
         finally:
             if self._locked is not None:
                 self._locked.close()
@@ -203,8 +282,16 @@ class Request:
         directory.write(self._stem + _REQUEST, {"protocol": PROTOCOL})
 
     def answer(self) -> dict[str, Any] | None:
-        """The answer; None as long as there is none."""
-        return self._directory.read(self._stem + _ANSWER)
+        """The answer; None as long as there is none. Raises UnfitFileError, and OSError."""
+        try:
+            return self._directory.content_of(self._stem + _ANSWER)
+        except FileNotFoundError:
+            return None
+
+    @property
+    def waits(self) -> bool:
+        """Whether the process has yet to deal with it."""
+        return self._directory.has(self._stem + _REQUEST)
 
     def close(self) -> None:
         """Remove request and answer."""
@@ -237,7 +324,7 @@ def _exists(pid: str) -> bool:
         return True  # not a file of ours
     try:
         os.kill(int(pid), 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:
         return True

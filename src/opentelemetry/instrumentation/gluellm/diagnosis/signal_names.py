@@ -91,7 +91,7 @@ def status_of(process: int | str) -> dict[str, str]:
         text = Path(f"/proc/{process}/status").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return {}
-    lines = (line.partition(":") for line in text.splitlines())
+    lines = (line.partition(":") for line in text.split("\n"))
     return {key: value.strip() for key, _, value in lines}
 
 

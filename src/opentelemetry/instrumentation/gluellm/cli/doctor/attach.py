@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import textwrap
 import time
 from pathlib import Path
@@ -17,12 +16,15 @@ from ...diagnosis.findings import Severity
 from ...diagnosis.rendezvous import (
     PROTOCOL,
     Directory,
+    MissingDirectoryError,
     Request,
+    UnfitFileError,
     UnusableDirectoryError,
     presence_of,
 )
-from ...diagnosis.signal_names import is_caught, status_of
+from ...diagnosis.signal_names import is_caught, signal_numbers, status_of
 from ..text import printable, printable_lines
+from .asked import AskedProcess, CannotAskError, ended_by_signals
 from .refusal import refuse
 
 _POLL = 0.02
@@ -34,79 +36,79 @@ _START_IT = (
 )
 
 
-class CannotAskError(Exception):
-    """The process can't be asked; the message says why, and what to do."""
-
-
 def attach(pid: int, timeout: float, *, as_json: bool) -> int:
     """Ask the process, wait ``timeout`` seconds at most, print its answer; the exit status."""
     try:
-        answer = _ask(pid, timeout)
+        with ended_by_signals():
+            answer = _ask(pid, timeout)
+        if answer is None:
+            silent = _no_answer(pid, timeout)
+            answer = {"snapshot": None, "findings": [silent], "text": _in_words(silent)}
+        elif "error" in answer:
+            error = printable(answer["error"])
+            raise CannotAskError(f"process {pid} failed to take its snapshot, with {error}")
+        told, troubled = _told(pid, answer, as_json=as_json)
     except CannotAskError as error:
-        return refuse(str(error))
-    if answer is None:
-        silent = _no_answer(pid, timeout)
-        answer = {"snapshot": None, "findings": [silent], "text": _in_words(silent)}
-    elif "error" in answer:
-        error = printable(answer["error"])
-        return refuse(f"process {pid} failed to take its snapshot, with {error}")
-    if as_json:
-        json.dump(answer, sys.stdout, indent=2)
-        print()
-    else:
-        # Another process wrote it, which may be of another version.
-        print(printable_lines(answer["text"]))
-    troubled = any(finding.get("severity") in _TROUBLE for finding in answer["findings"])
+        return refuse(printable_lines(error))
+    print(told)
     return 1 if troubled else 0
+
+
+def _told(pid: int, answer: dict[str, Any], *, as_json: bool) -> tuple[str, bool]:
+    """What to print, and whether there is trouble. Raises CannotAskError.
+
+    Another process wrote the answer, which may be of another version.
+    """
+    text, findings = answer.get("text"), answer.get("findings")
+    if not isinstance(text, str) or not isinstance(findings, list):
+        raise CannotAskError(_unfit(pid, "it is no report"))
+    severities = [one.get("severity") if isinstance(one, dict) else None for one in findings]
+    troubled = any(severity in _TROUBLE for severity in severities)
+    if not as_json:
+        return printable_lines(text), troubled
+    try:
+        return json.dumps(answer, indent=2), troubled
+    except RecursionError:
+        raise CannotAskError(_unfit(pid, "it is nested too deeply")) from None
+
+
+def _unfit(pid: int, why: str) -> str:
+    return f"process {pid} gave an answer that can't be used: {why}"
 
 
 def _ask(pid: int, timeout: float) -> dict[str, Any] | None:
     """The process's answer; None when it gave none. Raises CannotAskError."""
     if not hasattr(os, "geteuid"):
         raise CannotAskError("--pid needs signals, which this system has not")
-    _check_that_it_is_ours(pid)
-    try:
-        directory = Directory.open()
-    except UnusableDirectoryError as error:
-        raise CannotAskError(f"processes can't be asked here: {error}") from None
-    try:
-        number = _signal_of(directory, pid)
-        request = Request(directory, pid)
+    with AskedProcess(pid) as process:
+        process.check_owner()
         try:
-            os.kill(pid, number)
-            return _wait(request, directory, pid, timeout)
+            directory = Directory.open(make=False)
+        except MissingDirectoryError as error:
+            raise CannotAskError(_answers_nothing(pid, str(error))) from None
+        except UnusableDirectoryError as error:
+            raise CannotAskError(f"processes can't be asked here: {error}") from None
+        try:
+            return _request(process, directory, timeout)
+        except UnfitFileError as error:
+            raise CannotAskError(_unfit(pid, str(error))) from None
+        except OSError as error:
+            raise CannotAskError(f"process {pid} can't be asked: {error}") from None
         finally:
-            request.close()
-    except ProcessLookupError:
-        raise CannotAskError(f"process {pid} has just ended") from None
-    except OSError as error:
-        raise CannotAskError(f"process {pid} can't be asked: {error}") from None
-    finally:
-        directory.close()
+            directory.close()
 
 
-def _check_that_it_is_ours(pid: int) -> None:
+def _request(process: AskedProcess, directory: Directory, timeout: float) -> dict[str, Any] | None:
+    """Its answer to a request. Raises CannotAskError, UnfitFileError, OSError."""
+    _signal_of(directory, process.pid)
+    request = Request(directory, process.pid)
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        raise CannotAskError(f"there is no process {pid}") from None
-    except PermissionError:
-        raise CannotAskError(_of_another_user(pid)) from None
-    owner = _owner_of(pid)
-    if owner is not None and owner != os.geteuid():
-        raise CannotAskError(_of_another_user(pid))
-
-
-def _of_another_user(pid: int) -> str:
-    owner = _owner_of(pid)
-    whose = "another user" if owner is None else f"the user with the id {owner}"
-    return f"process {pid} belongs to {whose}, and you are {os.geteuid()}: ask as that user"
-
-
-def _owner_of(pid: int) -> int | None:
-    # Second of the four is the effective one, as in geteuid() (proc_pid_status(5)).
-    ids = status_of(pid).get("Uid", "").split()
-    return int(ids[1]) if ids else None
+        # Once more, now that the process can see the request: it keeps its handler as long as it
+        # does, and one that gave it up before has taken its entry away.
+        process.send(_signal_of(directory, process.pid))
+        return _wait(request, directory, process.pid, timeout)
+    finally:
+        request.close()
 
 
 def _signal_of(directory: Directory, pid: int) -> int:
@@ -116,24 +118,29 @@ def _signal_of(directory: Directory, pid: int) -> int:
         raise CannotAskError(f"process {pid} has ended, and waits for its parent to notice")
     presence = presence_of(directory, pid)
     if presence is None:
-        raise CannotAskError(
-            f"process {pid}{_name_of(pid)} answers no signal of ours: {_START_IT}.\n"
-            f"If it was, ask from the same container and with the same TMPDIR: nothing of it is "
-            f"in {directory.path}"
-        )
+        raise CannotAskError(_answers_nothing(pid, f"nothing of it is in {directory.path}"))
     if presence.get("protocol") != PROTOCOL:
         raise CannotAskError(
             f"process {pid} runs another version of opentelemetry-instrumentation-gluellm: ask "
             f"with the gluellm-pools of its own environment"
         )
     number = presence.get("signal")
-    if not isinstance(number, int) or is_caught(pid, number) is False:
+    if type(number) is not int or number not in signal_numbers().values():
+        raise CannotAskError(f"process {pid} names no signal that may ask for a report")
+    if is_caught(pid, number) is False:
         raise CannotAskError(
             f"process {pid} no longer catches signal {number}, which would kill it: {_START_IT}"
         )
     if state.startswith(("T", "t")):
         raise CannotAskError(f"process {pid} is stopped; let it go on with: kill -CONT {pid}")
     return number
+
+
+def _answers_nothing(pid: int, where: str) -> str:
+    return (
+        f"process {pid}{_name_of(pid)} answers no signal of ours: {_START_IT}.\n"
+        f"If it was, ask from the same container and with the same TMPDIR: {where}"
+    )
 
 
 def _name_of(pid: int) -> str:
@@ -150,7 +157,16 @@ def _wait(
         if answer is not None:
             return answer
         if presence_of(directory, pid) is None:
-            raise CannotAskError(f"process {pid} ended before it answered")
+            raise CannotAskError(f"process {pid} ended, or was uninstrumented, before it answered")
+        if not request.waits:
+            # It came between the two looks, or never will.
+            answer = request.answer()
+            if answer is None:
+                raise CannotAskError(
+                    f"process {pid} could not leave its answer in {directory.path}: is it full? "
+                    f"The report is in the log of the process"
+                )
+            return answer
         if time.monotonic() > deadline:
             return None
         time.sleep(_POLL)
@@ -166,7 +182,8 @@ def _no_answer(pid: int, timeout: float) -> dict[str, Any]:
         "seen": f"process {pid} did not answer within {timeout:g} s",
         "means": f"its main thread{of_them}, does not come back to Python, or no thread of it gets "
         "the interpreter: native code that does not end, or that never lets others run. An event "
-        "loop in that thread stands still, and so do all of its requests",
+        "loop in that thread stands still, and so do all of its requests. Else the program has "
+        "given the signal to a handler of its own since, or blocks it",
         "cure": f"look where it is, from outside: py-spy dump --native --pid {pid}, or gdb; move "
         "that call to a process or a thread, as with asyncio.to_thread(), if it lets others run",
     }

@@ -1,0 +1,133 @@
+"""Programs that answer the doctor with nothing but the reporter in them, and the doctor as another.
+
+They begin in a fraction of what an instrumented program takes, so that there can be many tests.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+NOBODY = 65534
+TIMEOUT = 60
+PRELUDE = """
+import os, signal, sys, threading, time
+from opentelemetry.instrumentation.gluellm.diagnosis.on_signal import SignalReporter
+from opentelemetry.instrumentation.gluellm.diagnosis.rendezvous import Presence
+
+class Report:
+    def to_dict(self):
+        return {"text": f"report of {os.getpid()}", "findings": [], "pid": os.getpid()}
+    def __str__(self):
+        return f"report of {os.getpid()}"
+
+def log(text):
+    print(text.replace("\\n", " "), flush=True)
+
+def become(user):
+    # Not before what is needed is imported: the interpreter may lie where others can't read.
+    import fcntl, logging
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
+
+reporter = SignalReporter("SIGUSR2", Report, log)
+
+def ready():
+    print("ready", flush=True)
+
+def wait():
+    sys.stdin.readline()
+"""
+USUAL = "reporter.install(); ready(); wait()"
+_DOCTOR = """
+import sys
+sys.path[:0] = {path!r}
+from opentelemetry.instrumentation.gluellm.cli.main import main
+from opentelemetry.instrumentation.gluellm.cli.doctor import attach
+{before}
+sys.exit(main(["doctor", *sys.argv[1:]]))
+"""
+Begin = Callable[..., subprocess.Popen[str]]
+
+
+def doctor(
+    place: Path, *arguments: object, user: int | None = None, before: str = "", **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the doctor to its end, as a user, after some code."""
+    if user is not None:
+        drop = f"import fcntl, os; os.setgroups([]); os.setgid({user}); os.setuid({user})"
+        before = f"{drop}\n{before}"
+    code = _DOCTOR.format(path=sys.path, before=before)
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        env=environment(place, more),
+        check=False,
+    )
+
+
+def environment(place: Path, more: Mapping[str, str]) -> dict[str, str]:
+    """Ours without settings."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "PYTHON"))}
+    return {**kept, "TMPDIR": str(place), **more}
+
+
+@contextmanager
+def beginning(place: Path) -> Iterator[Begin]:
+    """Starts programs, which are killed in the end."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def begin(code: str, *, until: str = "ready", **more: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PRELUDE + textwrap.dedent(code)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(place, more),
+        )
+        begun.append(process)
+        while until and (line := next_line(process)) != until:
+            assert line, process.communicate()[1]
+        return process
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def next_line(process: subprocess.Popen[str]) -> str:
+    """The next line that it prints; empty at its end."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def lives_on(process: subprocess.Popen[str]) -> list[str]:
+    """That nothing has harmed it: it ends well when it is told to. What it said meanwhile."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdin.close()
+    # Not communicate(), which misses what was read ahead.
+    said, errors = process.stdout.read(), process.stderr.read()
+    assert process.wait(TIMEOUT) == 0, errors
+    assert not errors, errors
+    return said.splitlines()
+
+
+def files_in(directory: Path) -> list[str]:
+    """Names of all that is there."""
+    return sorted(one.name for one in directory.iterdir()) if directory.is_dir() else []

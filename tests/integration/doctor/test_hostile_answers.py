@@ -1,0 +1,290 @@
+"""A process that answers as none should, or ends, or gives its signal up at a bad moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.main import main
+from support.waiting import wait_until
+
+from .answering import USUAL, Begin, beginning, doctor, environment, files_in, lives_on
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here")
+
+MAIN = "opentelemetry.instrumentation.gluellm.cli.main"
+ANSWERING = """
+import contextlib
+def answer(token, body):
+    directory = presence.directory
+    name, descriptor = directory.create()
+    os.write(descriptor, body)
+    os.close(descriptor)
+    directory.rename(name, f"{os.getpid()}-{token}.answer")
+
+def asked(*_):
+    for token in presence.requests():
+        respond(token)
+
+signal.signal(signal.SIGUSR2, asked)
+presence = Presence(signal.SIGUSR2)
+def end():
+    wait()
+    with contextlib.suppress(OSError):
+        presence.withdraw()
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """For temporary files, of this process too."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def private(place: Path) -> Path:
+    """Where they find each other."""
+    return place / f"gluellm-pools-{os.geteuid()}"
+
+
+@pytest.fixture
+def begin(place: Path) -> Iterator[Begin]:
+    """Starts programs."""
+    with beginning(place) as started:
+        yield started
+
+
+Asked = tuple[int, str, str]
+"""Exit status, and what was printed and said."""
+Ask = Callable[..., Asked]
+
+
+@pytest.fixture
+def ask(place: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """The doctor, in this process."""
+
+    def run(pid: int, *arguments: object) -> Asked:
+        status = main(["doctor", "--pid", str(pid), *map(str, arguments)])
+        return (status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("respond", "status", "said"),
+    [
+        ("answer(token, b'x' * 33_600_000)", 2, "larger than 32 MiB"),
+        ("answer(token, b'[' * 300_000)", 2, "no JSON"),
+        ("answer(token, b'\\xff\\xfe')", 2, "no JSON"),
+        ("answer(token, b'[1]')", 2, "no JSON object"),
+        ("answer(token, b'{}')", 2, "no report"),
+        ('answer(token, b\'{"text": 1, "findings": {}}\')', 2, "no report"),
+        ('answer(token, b\'{"text": "a\\\\u001b[2Jb\\\\ud800", "findings": [1]}\')', 0, ""),
+        ('answer(token, b\'{"error": "\\\\u001b[2J"}\')', 2, "failed to take its snapshot, with"),
+        (
+            "os.mkfifo(f'{os.getpid()}-{token}.answer', dir_fd=presence.directory.descriptor)",
+            2,
+            "no regular file",
+        ),
+        ("presence.directory.remove(f'{os.getpid()}-{token}.request')", 2, "is it full?"),
+        ("presence.withdraw()", 2, "ended, or was uninstrumented, before it answered"),
+    ],
+)
+def test_an_answer_that_is_none_is_told_at_once(
+    ask: Ask, private: Path, begin: Begin, respond: str, status: int, said: str
+) -> None:
+    """In one line without a traceback or an escape sequence, and nothing stays on disk."""
+    process = begin(f"{ANSWERING}\ndef respond(token):\n    {respond}\nready(); end()")
+    returned, printed, told = ask(process.pid)
+    assert returned == status, told
+    assert said in told
+    assert "\x1b" not in printed + told
+    assert [name for name in files_in(private) if name != f"{process.pid}.json"] == []
+    lives_on(process)
+
+
+def test_an_entry_that_names_another_signal_gets_none(
+    ask: Ask, private: Path, begin: Begin
+) -> None:
+    """SIGINT is one that Python catches, and that would end the program."""
+    process = begin(USUAL)
+    entry = private / f"{process.pid}.json"
+    content = json.loads(entry.read_text())
+    for number in (9, 2, 0, -5, 10**30, True, "SIGUSR2", None):
+        entry.write_text(json.dumps({**content, "signal": number}))
+        status, _, said = ask(process.pid)
+        assert status == 2
+        assert "names no signal that may ask for a report" in said
+    assert lives_on(process) == []
+
+
+def test_an_answer_that_comes_too_late_is_taken_away(ask: Ask, private: Path, begin: Begin) -> None:
+    """By the process, since the doctor has left: a report names places in the code."""
+    code = """
+    def to_dict(self):
+        print("asked", flush=True)
+        wait()
+        return {"text": "late", "findings": []}
+    Report.to_dict = to_dict
+    reporter.install()
+    ready()
+    threading.Event().wait(60)
+    """
+    process = begin(code)
+    status, printed, _ = ask(process.pid, "--timeout", 0.3)
+    assert status == 1
+    assert "did not answer within 0.3 s" in printed
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "asked\n"
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.stdout.readline().startswith("Report on")
+    assert files_in(private) == [f"{process.pid}.json"]
+
+
+def test_a_process_that_ends_instead_of_an_answer(place: Path, private: Path, begin: Begin) -> None:
+    """It is told, and what it left is swept by the next one."""
+    process = begin(f"{ANSWERING}\ndef respond(token): os._exit(3)\nready(); end()")
+    status, _, said = ask(process.pid)
+    assert status == 2
+    assert "before it answered" in said, said
+    assert process.wait(10) == 3
+    other = begin(USUAL)
+    assert files_in(private) == [f"{other.pid}.json"]
+
+
+def test_a_doctor_that_is_ended_leaves_nothing(place: Path, private: Path, begin: Begin) -> None:
+    """As by `timeout 5 gluellm-pools doctor --pid 4242`."""
+    process = begin(f"{ANSWERING}\ndef respond(token): pass\nready(); end()")
+    asking = subprocess.Popen(
+        [sys.executable, "-m", MAIN, "doctor", "--pid", str(process.pid)],
+        env=environment(place, {}),
+    )
+    wait_until(lambda: len(files_in(private)) == 2, "a request", 30)
+    asking.terminate()
+    assert asking.wait(30) == 128 + signal.SIGTERM
+    assert files_in(private) == [f"{process.pid}.json"]
+    lives_on(process)
+
+
+# The moment between the last look and the signal
+
+AT_THE_MOMENT = """
+import os, sys
+send = attach.AskedProcess.send
+def late(process, number):
+    print("looked", flush=True)
+    os.read({pipe}, 1)
+    send(process, number)
+attach.AskedProcess.send = late
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [("reporter.uninstall(); ready(); wait()", 0), ("sys.exit(7)", 7)],
+    ids=["uninstall", "exit"],
+)
+def test_a_process_that_gives_its_signal_up_meanwhile_is_not_killed(
+    place: Path, begin: Begin, end: str, status: int
+) -> None:
+    """It sees the request, and keeps a handler, or ignores the signal, to its end."""
+    slow = "import atexit\natexit.register(lambda: (ready(), wait()))\n" if status else ""
+    process = begin(f"{slow}reporter.install(); ready(); wait(); {end}")
+    read, write = os.pipe()
+    looking = subprocess.Popen(
+        [sys.executable, "-c", _doctor_code(AT_THE_MOMENT.format(pipe=read)), str(process.pid)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        pass_fds=[read],
+        env=environment(place, {}),
+    )
+    try:
+        assert looking.stdout is not None
+        assert looking.stdout.readline() == "looked\n"
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        # Either has withdrawn: the reporter's own function at the end runs before the other one.
+        assert process.stdout.readline() == "ready\n"
+        os.write(write, b".")
+        _, errors = looking.communicate(timeout=30)
+        assert "before it answered" in errors
+        process.stdin.close()
+        assert process.wait(30) == status
+    finally:
+        looking.kill()
+        looking.communicate()
+        os.close(read)
+        os.close(write)
+
+
+def _doctor_code(before: str) -> str:
+    return (
+        "import sys\nfrom opentelemetry.instrumentation.gluellm.cli.doctor import attach\n"
+        f"{before}\nsys.exit(attach.attach(int(sys.argv[1]), 10.0, as_json=False))\n"
+    )
+
+
+# Many at once
+
+
+def test_two_doctors_at_once_are_both_answered(place: Path, private: Path, begin: Begin) -> None:
+    """Each under its own token."""
+    process = begin(USUAL)
+    done: list[subprocess.CompletedProcess[str]] = []
+    threads = [
+        threading.Thread(target=lambda: done.append(doctor(place, "--pid", process.pid)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [one.returncode for one in done] == [0, 0], done
+    assert {one.stdout for one in done} == {f"report of {process.pid}\n"}
+    assert files_in(private) == [f"{process.pid}.json"]
+    lives_on(process)
+
+
+def test_a_storm_of_signals_is_answered_by_few_reports(ask: Ask, begin: Begin) -> None:
+    """A thousand in a second: no more than ten reports a second, and the doctor still has its."""
+    process = begin(f"began = time.monotonic()\n{USUAL}\nprint(time.monotonic() - began)")
+    for _ in range(1000):
+        os.kill(process.pid, signal.SIGUSR2)
+        threading.Event().wait(0.001)
+    assert ask(process.pid) == (0, f"report of {process.pid}\n", "")
+    *reports, took = lives_on(process)
+    assert 1 <= len(reports) <= 2 + 10 * float(took)
+    assert set(reports) == {f"Report on SIGUSR2: report of {process.pid}"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells threads by number")
+def test_nothing_but_a_process_is_asked(ask: Ask, begin: Begin) -> None:
+    """A thread of one is told with whose it is; and a doctor does not ask itself."""
+    process = begin(USUAL)
+    (thread,) = (
+        int(one.name)
+        for one in Path(f"/proc/{process.pid}/task").glob("*")
+        if int(one.name) != process.pid
+    )
+    status, _, said = ask(thread)
+    assert status == 2
+    assert f"{thread} is a thread of process {process.pid}: ask that one" in said
+    status, _, said = ask(os.getpid())
+    assert status == 2
+    assert "answers no signal of ours" in said
+    assert lives_on(process) == []

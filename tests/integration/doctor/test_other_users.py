@@ -1,0 +1,174 @@
+"""Who may ask whom: processes and files of another user are left alone, both ways.
+
+The tests become another user, which takes root.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .answering import (
+    NOBODY,
+    USUAL,
+    Begin,
+    beginning,
+    doctor,
+    files_in,
+    lives_on,
+    next_line,
+)
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user"
+)
+AS_NOBODY = f"become({NOBODY}); {USUAL}"
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """As /tmp is: everybody may write there, and nobody take away what is another's."""
+    made = Path(tempfile.mkdtemp(dir="/tmp"))
+    made.chmod(0o1777)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def begin(place: Path) -> Iterator[Begin]:
+    """Starts programs."""
+    with beginning(place) as started:
+        yield started
+
+
+@pytest.mark.parametrize(
+    ("whose", "asker", "said"),
+    [
+        (AS_NOBODY, None, f"belongs to the user with the id {NOBODY}, and you are 0"),
+        (USUAL, NOBODY, f"belongs to the user with the id 0, and you are {NOBODY}"),
+    ],
+    ids=["root asks nobody's", "nobody asks root's"],
+)
+def test_a_process_of_another_user_is_not_asked(
+    place: Path, begin: Begin, whose: str, asker: int | None, said: str
+) -> None:
+    """Though it answers: it gets no signal, and the asker leaves nothing."""
+    process = begin(whose)
+    owner = NOBODY if asker is None else 0
+    done = doctor(place, "--pid", process.pid, user=asker)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert files_in(place) == [f"gluellm-pools-{owner}"]
+    assert lives_on(process) == []
+
+
+def test_a_user_asks_a_process_of_their_own(place: Path, begin: Begin) -> None:
+    """Everything is for them alone, and gone with the process but for the empty directory."""
+    process = begin(AS_NOBODY)
+    private = place / f"gluellm-pools-{NOBODY}"
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    assert private.stat().st_uid == NOBODY
+    entry = private / f"{process.pid}.json"
+    assert (stat.S_IMODE(entry.stat().st_mode), entry.stat().st_uid) == (0o600, NOBODY)
+    done = doctor(place, "--pid", process.pid, user=NOBODY)
+    assert (done.returncode, done.stdout) == (0, f"report of {process.pid}\n"), done.stderr
+    assert files_in(private) == [entry.name]
+    assert lives_on(process) == [f"Report on SIGUSR2: report of {process.pid}"]
+    assert not files_in(private)
+
+
+def plant(kind: str, path: Path, place: Path) -> None:
+    """Put something of nobody's where root's directory would be."""
+    mine = place / "mine"
+    mine.mkdir(mode=0o777)
+    if kind == "directory":
+        path.mkdir()
+        path.chmod(0o700)
+    elif kind == "open directory":
+        path.mkdir()
+        path.chmod(0o777)
+    elif kind == "link to a directory":
+        path.symlink_to(mine)
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_text("")
+        if kind == "hard link":
+            path.unlink()
+            (mine / "file").write_text("")
+            os.link(mine / "file", path)
+    for one in (mine, path):
+        os.chown(one, NOBODY, NOBODY, follow_symlinks=False)
+
+
+KINDS = ["directory", "open directory", "link to a directory", "pipe", "hard link"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_another_user_planted_is_not_used(place: Path, begin: Begin, kind: str) -> None:
+    """Neither followed, nor opened, nor written into; the log still has the reports."""
+    path = place / "gluellm-pools-0"
+    plant(kind, path, place)
+    process = begin(USUAL, until="")
+    line = next_line(process)
+    assert line.startswith("Reports on SIGUSR2 go to the log only"), line
+    assert str(path) in line
+    done = doctor(place, "--pid", process.pid)
+    assert done.returncode == 2
+    assert f"can't be asked here: {path}" in done.stderr
+    assert "Traceback" not in done.stderr
+    if path.is_dir():
+        assert not files_in(path)
+    assert lives_on(process) == ["ready"]
+
+
+def test_a_directory_put_in_place_of_ours_is_not_used(place: Path, begin: Begin) -> None:
+    """Where everybody may take away what is another's, as in a shared directory made in haste."""
+    place.chmod(0o777)
+    process = begin(USUAL)
+    ours, moved = place / "gluellm-pools-0", place / "moved"
+    ours.rename(moved)
+    plant("directory", ours, place)
+    (ours / f"{process.pid}.json").write_text((moved / f"{process.pid}.json").read_text())
+    done = doctor(place, "--pid", process.pid)
+    assert done.returncode == 2
+    assert "belongs to, or is open to, another user" in done.stderr
+    assert lives_on(process) == []
+    assert not files_in(moved)
+    assert files_in(ours) == [f"{process.pid}.json"]
+
+
+def test_pid_1_is_left_alone(place: Path) -> None:
+    """By its user, to whom it does not answer, and by another, whose it is not."""
+    done = doctor(place, "--pid", 1, user=NOBODY)
+    assert done.returncode == 2
+    assert "process 1 belongs to the user with the id 0" in done.stderr
+    done = doctor(place, "--pid", 1)
+    assert done.returncode == 2
+    assert "process 1 (" in done.stderr
+    assert "answers no signal of ours" in done.stderr
+    assert not files_in(place)
+
+
+@pytest.mark.parametrize("umask", [0o777, 0o277, 0])
+def test_the_umask_changes_nothing(place: Path, begin: Begin, umask: int) -> None:
+    """What is written is for its owner alone. Where even they can't read it, nothing is."""
+    process = begin(f"os.umask({umask}); {AS_NOBODY}", until="")
+    private = place / f"gluellm-pools-{NOBODY}"
+    if umask & 0o400:
+        assert next_line(process).startswith("Reports on SIGUSR2 go to the log only")
+        assert not private.exists()
+        assert lives_on(process) == ["ready"]
+        return
+    assert next_line(process) == "ready"
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    assert stat.S_IMODE((private / f"{process.pid}.json").stat().st_mode) == 0o600
+    done = doctor(place, "--pid", process.pid, user=NOBODY, before=f"import os; os.umask({umask})")
+    assert done.returncode == 0, done.stderr
+    lives_on(process)
