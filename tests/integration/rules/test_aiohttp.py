@@ -30,7 +30,7 @@ from support.waiting import until
 
 from .conftest import Instrument, Run
 from .test_failures import EVENTS, fail
-from .test_secrets import KNOWN, SECRET, everything
+from .told import KNOWN, SECRET, everything
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

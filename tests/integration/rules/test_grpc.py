@@ -35,7 +35,7 @@ from support.telemetry import Telemetry
 from support.waiting import until, wait_until
 
 from .conftest import Instrument, Run
-from .test_secrets import KNOWN, SECRET, everything
+from .told import KNOWN, SECRET, everything
 
 MESSAGES: Any = [{"role": "user", "content": "hello"}]
 

@@ -13,6 +13,8 @@ class RawServer(Listener):
 
     def __init__(self, servers: ServerLoop) -> None:
         self.answer = b""
+        self.lingers = False
+        """Whether it waits for the client to close, that a body on its way brings no reset."""
         super().__init__(servers)
 
     async def serve(
@@ -25,6 +27,8 @@ class RawServer(Listener):
         writer.write(self.answer)
         with contextlib.suppress(ConnectionError):
             await writer.drain()
+            if self.lingers:
+                await reader.read()
 
 
 def answers(text: str) -> dict[str, bytes]:

@@ -69,7 +69,7 @@ def model_reader(method: Any) -> ModelOf:
 def _told(model: str) -> str:
     # Any text is a model's name, and it goes into labels, logs and onto terminals. Half a surrogate
     # pair would keep its points from being exported.
-    if len(model) <= _LONGEST_MODEL and model.isprintable():
+    if len(model) <= _LONGEST_MODEL and model.isascii() and model.isprintable():
         return model
     return one_line(model, _LONGEST_MODEL)
 

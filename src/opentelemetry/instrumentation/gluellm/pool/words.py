@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Iterator
 
 _LONGEST, _LONGEST_PLACE = 60, 120
+_MOST_MARKS = 4
+"""On one letter: more than any language has, piled up, cover the lines above and below."""
 # Letters and marks by their category that show as nothing (Unicode's Default_Ignorable_Code_Point,
 # as far as it is not in a category of control characters, and a blank pattern of Braille).
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0") | {
@@ -19,16 +22,18 @@ def one_line(value: object, longest: int = _LONGEST) -> str:
     A model's name, a path of the application or a metric's attribute may hold anything, and an
     escape sequence in it would reach the terminal of whoever reads it.
     """
-    text = "".join(
-        character if _is_seen(character) else "?" for character in str(value)[: longest + 1]
-    )
+    text = str(value)[: longest + 1]
+    if not text.isascii() or not text.isprintable():
+        text = "".join(_seen(text))
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
-def _is_seen(character: str) -> bool:
-    return character == " " or (
-        unicodedata.category(character)[0] not in "CZ" and character not in _UNSEEN
-    )
+def _seen(text: str) -> Iterator[str]:
+    marks = 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        seen = unicodedata.category(character)[0] not in "CZ" and character not in _UNSEEN
+        yield character if character == " " or (seen and marks <= _MOST_MARKS) else "?"
 
 
 def where_it_failed(error: BaseException) -> str:
