@@ -17,6 +17,12 @@ REASONS: dict[str, str] = {
     "test_pool_end.py::test_pool_closed_under_a_waiter": (
         "a connector that is closed cancels who waits; test_aiohttp_pools.py has it"
     ),
+    "test_pool_end.py::test_reading_on_after_the_pool_was_closed": (
+        "what a response meets once its connector was closed counts as no failure of it"
+    ),
+    "test_pool_end.py::test_waiter_of_a_closed_pool_that_serves_again": (
+        "a closed connector refuses requests"
+    ),
     "test_proxies.py::test_http2_through_a_proxy": _HTTP2,
     "test_response.py::test_write_timeout": "it has no timeout for sending",
     "test_reuse.py::test_eviction_below_the_keepalive_limit": (

@@ -29,6 +29,12 @@ REASONS: dict[str, str] = {
     "test_pool_end.py::test_pool_closed_under_a_waiter": (
         "who waits for a connection of a pool that is closed waits for ever, unless in time"
     ),
+    "test_pool_end.py::test_reading_on_after_the_pool_was_closed": (
+        "closing a pool leaves connections in use alone; test_urllib3_pools.py has what happens"
+    ),
+    "test_pool_end.py::test_waiter_of_a_closed_pool_that_serves_again": (
+        "a closed pool refuses requests; test_urllib3_pools.py has the manager, which builds anew"
+    ),
     "test_proxies.py::test_http2_through_a_proxy": _HTTP2,
     "test_reuse.py::test_eviction_below_the_keepalive_limit": "a pool has one origin",
     "test_reuse.py::test_eviction_for_another_origin": (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
@@ -151,6 +153,68 @@ def test_in_flight_over_a_second_instrument(
     whole = sum(untouched.phases().values()) - of_the_old_one
     assert_near(whole, queued.duration + last.duration)
     assert untouched.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+def test_time_goes_on_over_a_second_instrument(
+    runner: Runner, library: Library, server: HTTP1Server, untouched: Telemetry
+) -> None:
+    """The time of what was under way stays counted, and hides no other request's time.
+
+    It is a counter of the same Meter: where it fell, the next requests would have to make up for it
+    before their own time showed.
+    """
+    instrument(untouched)
+    pool = runner.pool(library)
+    never = server.gate()
+    old = pool.send(server.reply("/old", Reply(end_after=never)))
+    old.head()
+    wait_until(lambda: untouched.phases()["unread"] > 0.3)
+    GlueLLMInstrumentor().uninstrument()
+    old.close()
+    instrument(untouched)
+    before = untouched.phases()
+    exchange = pool.send(server.reply("/new", Reply(end_after=never)))
+    exchange.head()
+    exchange.close()
+    # The pool is seen again from then on, and with it what was counted for it before.
+    since = untouched.phases()
+    assert since["unread"] >= max(before["unread"], 0.3)
+    last = pool.send(server.url("/new"))
+    last.head()
+    wait_until(lambda: untouched.current("unread") == 1)
+    begun = untouched.phases()["unread"]
+    wait_until(lambda: time.monotonic() > last.answered + 0.1)
+    assert untouched.phases()["unread"] - begun > 0.05
+    last.close()
+    assert untouched.value(semconv.ACTIVE_REQUESTS) == 0
+
+
+def test_nobody_is_queued_after_a_second_instrument(
+    runner: Runner, library: Library, server: HTTP1Server, untouched: Telemetry
+) -> None:
+    """Those that queued when it went leave the queue unseen: the next one is the only one in it."""
+    instrument(untouched)
+    pool = runner.pool(library, max_connections=1)
+    gates = [server.gate(), server.gate()]
+    old = pool.send(server.reply("/held", *(Reply(head_after=gate) for gate in gates)))
+    server.timeline.wait_for("request", "/held")
+    queued = pool.send(server.url("/held"))
+    wait_until(lambda: untouched.current("queued") == 1)
+    GlueLLMInstrumentor().uninstrument()
+    instrument(untouched)
+    gates[0].open()
+    old.head()
+    old.read()
+    server.timeline.wait_for("request", "/held", count=2)
+    last = pool.send(server.url("/last"))
+    wait_until(lambda: untouched.current("queued") == 1)
+    assert untouched.value(semconv.PEAK_QUEUED) == 1
+    gates[1].open()
+    for exchange in (queued, last):
+        exchange.head()
+        exchange.read()
+    assert untouched.value(semconv.ACTIVE_REQUESTS) == 0
 
 
 def test_instrument_twice_counts_once(

@@ -85,6 +85,51 @@ def test_pool_closed_under_a_waiter(
     assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"pool_closed": 1}
 
 
+def test_waiter_of_a_closed_pool_that_serves_again(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """Who queued before the close may be served by a connection that is made after it.
+
+    The pool is followed anew by then. The connection is opened once, and the request is where it is.
+    """
+    never = server.gate()
+    pool = runner.pool(library, max_connections=1)
+    holder = pool.send(server.reply("/held", Reply(end_after=never)))
+    holder.head()
+    gate = server.gate()
+    waiter = pool.send(server.reply("/queued", Reply(head_after=gate)))
+    wait_until(lambda: pool.queued == 1)
+    pool.raw.close() if runner.portal is None else runner.portal.call(pool.raw.aclose)
+    last = pool.send(server.url("/last"))
+    server.timeline.wait_for("request", "/queued")
+    wait_until(lambda: telemetry.current("awaiting_response") == 1, "the waiter is at the server")
+    assert telemetry.current("connecting") == 0
+    assert telemetry.value(semconv.CONNECTION_OPENED) == 2
+    gate.open()
+    waiter.head()
+    waiter.read()
+    last.head()
+    last.read()
+    holder.close()
+    assert_settled(telemetry, [holder, waiter, last], new(), new(), reused())
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+def test_reading_on_after_the_pool_was_closed(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """The read fails, so the request does: it is not told as answered well."""
+    never = server.gate()
+    pool = runner.pool(library)
+    exchange = pool.send(server.reply("/", Reply(end_after=never)))
+    exchange.head()
+    assert exchange.chunk() == b"ok"
+    pool.close()
+    assert exchange.begin_read().exception(5) is not None
+    assert_settled(telemetry, [exchange], failed("read_error", status=200))
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"pool_closed": 1}
+
+
 @pytest.mark.modes("sync", "asyncio", "trio")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -313,8 +313,10 @@ class PoolRegistry:
             tracker.open = False
             tracker.reference = None
             for lease in copied(tracker.leases.keys):
-                # It may end yet, and is nobody's then.
+                # The time that it took so far stays counted, how it goes on and ends is nobody's.
                 lease.counted = False
+                lease.told = 2
+                tracker.released(lease)
             tracker.leases.clear()
             tracker.connections.clear()
         self.trackers.clear()

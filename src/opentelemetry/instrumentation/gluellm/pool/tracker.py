@@ -214,6 +214,8 @@ class PoolTracker:
 
     def answered(self, lease: Lease, status: int) -> None:
         """The response's head has come; nobody reads the body yet."""
+        if lease.ended:  # its installation was undone meanwhile
+            return
         lease.answered_at = now = self.clock()
         lease.status = status
         lease.origin.spent[lease.phase] += now - lease.phase_since
@@ -257,6 +259,8 @@ class PoolTracker:
             if connection.active and not connection.leases:
                 connection.active = False
                 self.ledger.active.value -= 1
+            elif connection.closed:
+                connection.lease = None
         if lease.counted:
             if tight:
                 self.outbox.press(lease)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ...pool.connection import TrackedConnection
 from ...pool.lease import Lease
 from ...pool.loops import running_loop
 from ...pool.tracker import PoolTracker
@@ -209,7 +210,7 @@ class RequestSeams:
                 tracker = lease.tracker
                 tracked = getattr(connection, CONNECTION, None)
                 if tracked is None or tracked.tracker is not tracker or tracked.adopted:
-                    tracked = connections.tracked(connection, tracker)
+                    tracked = connections.tracked(connection, _keeper(tracked, tracker))
                 tracker.assigned(lease, tracked)
             except Exception as error:
                 failures.caught("httpcore.assign", error)
@@ -232,6 +233,19 @@ class RequestSeams:
             original(self_)
 
         return clear_connection
+
+
+def _keeper(tracked: TrackedConnection | None, tracker: PoolTracker) -> PoolTracker:
+    """Who keeps the record of a connection that a request of this tracker is given.
+
+    A pool that is closed and serves again has a new tracker, and the requests that queued in it
+    before are served by its new connections.
+    """
+    if tracked is None:
+        return tracker
+    other = tracked.tracker
+    again = other.registry is tracker.registry and other.ledger is tracker.ledger
+    return other if again else tracker
 
 
 def _is_event_stream(headers: list[tuple[bytes, bytes]]) -> bool:
