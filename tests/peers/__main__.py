@@ -9,37 +9,60 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from . import PeerError, preparing
+from support.figures import Figures
+
+from . import PeerError, plugin_names, preparing
 from .comparing import Difference, Judgement, differences, judge
 from .running import Finished, Runner
 from .suites import SUITES, Suite
 
 _AGAIN = 2
 """Further runs of the files of tests that ended worse, each way."""
+_COUNTED = (
+    "tests",
+    "passed off",
+    "passed on",
+    "worse",
+    "otherwise or flaky",
+    "requests seen",
+    "own failures caught",
+)
+"""What is counted of each suite."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the suites that were asked for."""
     options = _parser().parse_args(arguments)
-    further: dict[str, list[str]] = {name: [] for name in SUITES}
+    further: dict[str, list[str]] = {suite.name: [] for suite in SUITES.values()}
     for each in options.further:
         name, _, requirement = each.partition("=")
         if name not in further or not requirement:
-            print(f"--with {each}: expected one of {', '.join(SUITES)}, '=' and what to install")
+            print(f"--with {each}: expected one of {', '.join(further)}, '=' and what to install")
             return 2
         further[name].append(requirement)
+    figures = Figures("other projects' own tests, with the instrumentation off and on")
     status = 0
-    for name in options.suites or SUITES:
+    for label in options.suites or SUITES:
+        suite = SUITES[label]
         try:
-            runner = _prepare(SUITES[name], options, further[name])
-            passed = _compare(runner)
+            runner = _prepare(suite, options, further[suite.name])
+            compare(runner, figures)
         except (PeerError, subprocess.SubprocessError, OSError) as error:
-            print(f"{name}: not run: {error}")
+            print(f"{label}: not run: {error}")
+            figures.broken.append(f"{label}: not run")
             status = 2
-        else:
-            status = status or int(not passed)
-    return status
+    _sum(figures)
+    return max(status, figures.finish(options.figures))
+
+
+def _sum(figures: Figures) -> None:
+    """What all suites come to, after what each does."""
+    for what in _COUNTED:
+        figures.values[f"all suites: {what}"] = sum(
+            int(value) for name, value in figures.values.items() if name.endswith(f": {what}")
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,11 +80,27 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SUITE=REQUIREMENT",
         help="install this last into a suite's environment: a folder or what else pip takes",
     )
+    parser.add_argument(
+        "--full", action="store_true", help="turn on everything that the instrumentation has"
+    )
+    parser.add_argument(
+        "--collect-every",
+        type=float,
+        metavar="MS",
+        help="milliseconds between two collections (500)",
+    )
+    parser.add_argument(
+        "--switch-every",
+        type=float,
+        metavar="S",
+        help="seconds after which the interpreter changes threads, with it off too",
+    )
+    parser.add_argument("--figures", type=Path, metavar="FILE", help="write the figures as JSON")
     return parser
 
 
 def _prepare(suite: Suite, options: argparse.Namespace, further: Sequence[str]) -> Runner:
-    print(f"{suite.name}: preparing", file=sys.stderr, flush=True)
+    print(f"{suite.label or suite.name}: preparing", file=sys.stderr, flush=True)
     folder = preparing.source(suite)
     interpreter = preparing.environment(suite, folder, further)
     if suite.unattainable and not further:
@@ -72,42 +111,70 @@ def _prepare(suite: Suite, options: argparse.Namespace, further: Sequence[str]) 
         interpreter,
         options.timeout,
         ("-k", options.k) if options.k else (),
+        {
+            plugin_names.FULL: "1" if options.full else "",
+            plugin_names.INTERVAL: str(options.collect_every or ""),
+            plugin_names.SWITCH: str(options.switch_every or ""),
+        },
     )
 
 
-def _compare(runner: Runner) -> bool:
-    """Run off and on, print, and tell whether nothing ended worse."""
-    name = runner.folder.name
+def compare(runner: Runner, figures: Figures) -> None:
+    """Run off and on, print, and keep the figures."""
+    name = runner.title
     off = _run(runner, on=False)
     on = _run(runner, on=True)
     found = differences(off.run, on.run)
     suspects = [each for each in found if each.worse]
     judgement = _judge(runner, suspects)
+    requests = sum(
+        count for what, count in on.seen.items() if what.startswith(plugin_names.REQUESTS)
+    )
+    counted = (
+        len(off.run.outcomes),
+        off.run.passed,
+        on.run.passed,
+        len(judgement.worse),
+        len(found) - len(judgement.worse),
+        requests,
+        sum(count for what, count in on.seen.items() if what.startswith(plugin_names.OWN)),
+    )
+    figures.values |= {
+        f"{name}: {what}": count for what, count in zip(_COUNTED, counted, strict=True)
+    }
     print(
         f"{name}: {len(off.run.outcomes)} tests, passed {off.run.passed} off, {on.run.passed} on,"
         f" {len(judgement.worse)} worse; {off.seconds:.0f} s off, {on.seconds:.0f} s on"
     )
-    seen = ", ".join(f"{count} {what}" for what, count in sorted(on.seen.items()))
-    print(f"  the instrumentation saw: {seen or 'nothing'}")
+    print("  the instrumentation saw:")
+    for what, count in sorted(on.seen.items()):
+        print(f"    {count} {what}")
     for label, finished in (("off", off), ("on", on)):
         if finished.hung:
             print(f"  {label}: the process had to be ended")
         if not finished.run.finished:
             print(f"  {label}: the run is not complete; its last words:\n{finished.output}")
+            figures.broken.append(
+                f"{name}: the run is not complete with the instrumentation {label}"
+            )
     _list("worse", judgement.worse, on)
     for each in judgement.worse:
         print(f"\n{each.test}\n{on.run.reasons.get(each.test, '')[-3000:]}\n")
+        figures.broken.append(f"{name}: {each}")
     _list("flaky, worse in one run and not when run again both ways", judgement.flaky, on)
     _list("otherwise, and not worse", [each for each in found if not each.worse], off)
     _list_failed("failed off, so that they tell nothing", off)
     # Not its own failures, which are caught: they come from stand-ins that a suite puts into the
     # library's objects, a Mock for a connection.
-    return not judgement.worse and bool(on.seen) and on.run.finished
+    if not requests:
+        print(f"  no request was seen: {runner.suite.unseen or 'the suite was not instrumented'}")
+        if not runner.suite.unseen:
+            figures.broken.append(f"{name}: no request was seen")
 
 
 def _run(runner: Runner, *, on: bool) -> Finished:
     label = "on" if on else "off"
-    print(f"{runner.folder.name}: running, {label}", file=sys.stderr, flush=True)
+    print(f"{runner.title}: running, {label}", file=sys.stderr, flush=True)
     finished = runner.run(on=on)
     if not finished.run.outcomes:
         raise PeerError(f"no test was run with the instrumentation {label}:\n{finished.output}")
@@ -118,7 +185,7 @@ def _judge(runner: Runner, suspects: Sequence[Difference]) -> Judgement:
     if not suspects:
         return Judgement((), ())
     files = sorted({suspect.test.partition("::")[0] for suspect in suspects})
-    print(f"{runner.folder.name}: running again: {', '.join(files)}", file=sys.stderr, flush=True)
+    print(f"{runner.title}: running again: {', '.join(files)}", file=sys.stderr, flush=True)
     off, on = [], []
     for _ in range(_AGAIN):
         off.append(runner.run(on=False, files=files).run)

@@ -2,15 +2,19 @@
 
 Every pool is observed, and an SDK collects twice a second, as in a program that exports: from a
 thread of its own, at any moment of a test. What was seen is written to a file at the end, so that
-nobody takes a suite for instrumented that was not.
+nobody takes a suite for instrumented that was not; and each failure of ours with its error, which
+the package itself keeps to itself.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
+import traceback
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -21,13 +25,23 @@ from opentelemetry.sdk.metrics.export import (
     MetricsData,
     PeriodicExportingMetricReader,
 )
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.pool.guard import Failures
 
-from .plugin_names import FOLDER
+from .plugin_names import FOLDER, FULL, INTERVAL, OWN, REQUESTS, SWITCH
 
-_INTERVAL_MS = 500
+_INTERVAL_MS = 500.0
+_EVERYTHING = {
+    "metrics": "full",
+    "span_min_duration": 0,
+    "model_attributes": True,
+    "time_in_queue": True,
+    "leak_stacks": True,
+    "snapshot_signal": "SIGUSR2",
+}
+"""All that can be turned on but the spans of other packages, which are not what is tested."""
 
 
 class _Nowhere(MetricExporter):
@@ -43,18 +57,35 @@ class _Nowhere(MetricExporter):
         return True
 
 
+class _Spans(SpanProcessor):
+    def __init__(self) -> None:
+        self.count = 0
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.count += 1
+
+
 class _Instrumented:
     def __init__(self) -> None:
         self._last = InMemoryMetricReader()
+        interval = float(os.environ.get(INTERVAL) or _INTERVAL_MS)
+        if os.environ.get(SWITCH):
+            sys.setswitchinterval(float(os.environ[SWITCH]))
         self._meters = MeterProvider(
             [
-                PeriodicExportingMetricReader(_Nowhere(), export_interval_millis=_INTERVAL_MS),
+                PeriodicExportingMetricReader(_Nowhere(), export_interval_millis=interval),
                 self._last,
             ]
         )
+        self._spans = _Spans()
+        tracers = TracerProvider()
+        tracers.add_span_processor(self._spans)
+        self._errors: Counter[str] = Counter()
+        _told(self._errors)
+        everything: Any = _EVERYTHING if os.environ.get(FULL) else {}
         # Before the suite imports its library, and so before its tests keep what they patch.
         GlueLLMInstrumentor().instrument(
-            scope="all", meter_provider=self._meters, tracer_provider=TracerProvider()
+            scope="all", meter_provider=self._meters, tracer_provider=tracers, **everything
         )
 
     @pytest.hookimpl(trylast=True)
@@ -67,23 +98,32 @@ class _Instrumented:
         if folder:
             Path(folder, f"seen-{os.getpid()}.json").write_text(json.dumps(seen))
 
-    def _seen(self) -> dict[str, float]:
-        counted: Counter[str] = Counter()
+    def _seen(self) -> dict[str, int]:
+        seen: Counter[str] = Counter(self._errors)
+        seen["processes"] = 1
         data = self._last.get_metrics_data()
+        seen["spans"] = self._spans.count
         for resource in data.resource_metrics if data is not None else ():
             for scope in resource.scope_metrics:
                 for metric in scope.metrics:
-                    for point in metric.data.data_points:
-                        attributes = point.attributes or {}
-                        if metric.name == "gluellm.pool.requests":
-                            library = attributes.get("gluellm.pool.library")
-                            counted[f"requests of {library}"] += int(getattr(point, "value", 0))
-                        elif metric.name == "gluellm.instrumentation.errors":
-                            for_kind = " ".join(str(value) for value in attributes.values())
-                            counted[f"own failures caught in {for_kind}".strip()] += int(
-                                getattr(point, "value", 0)
-                            )
-        return {name: count for name, count in counted.items() if count}
+                    if metric.name == "gluellm.pool.requests":
+                        for point in metric.data.data_points:
+                            library = (point.attributes or {}).get("gluellm.pool.library")
+                            seen[f"{REQUESTS}{library}"] += int(getattr(point, "value", 0))
+        return {name: count for name, count in seen.items() if count}
+
+
+def _told(errors: Counter[str]) -> None:
+    """Count what the package catches of its own failures, by kind, error and place."""
+    caught = Failures.caught
+
+    def told(self: Failures, kind: str, error: BaseException) -> None:
+        caught(self, kind, error)
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        words = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
+        errors[f"{OWN} in {kind} ({Path(place.filename).name}:{place.lineno} {words})"] += 1
+
+    Failures.caught = told  # type: ignore[method-assign]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,13 +48,25 @@ class Runner:
     """Seconds for one run."""
     further: tuple[str, ...] = ()
     """Arguments of pytest beside the suite's own."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables for the plug-ins."""
+
+    @property
+    def title(self) -> str:
+        """The suite and its version; of one that is run in several ways which of them."""
+        version = self.folder.name.removeprefix(self.suite.name)
+        return (self.suite.label or self.suite.name) + version
 
     def run(self, *, on: bool, files: Sequence[str] = ()) -> Finished:
         """All tests, or those of some files; ``on``: with the instrumentation."""
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as written:
             outcomes, output = Path(written, "outcomes"), Path(written, "output")
             outcomes.touch()
-            plugins = (*plugin_names.ALWAYS, *((plugin_names.ON,) if on else ()))
+            plugins = (
+                *plugin_names.ALWAYS,
+                *((plugin_names.ON,) if on else ()),
+                *self.suite.plugins,
+            )
             command = [
                 self.interpreter.with_name("pytest"),
                 "-q",
@@ -79,6 +91,7 @@ class Runner:
                         "PYTHONDONTWRITEBYTECODE": "1",
                         plugin_names.OUTCOMES: str(outcomes),
                         plugin_names.FOLDER: written,
+                        **self.settings,
                     },
                 )
                 hung = not self._wait(process, outcomes)

@@ -1,9 +1,14 @@
-"""The suites that are run, and what each needs."""
+"""The suites that are run, and what each needs.
+
+httpx2 and httpcore2 are not among them: their source distributions have no tests. What runs on them
+here is openai's suite.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -24,10 +29,69 @@ class Suite:
     """The folder of the library itself, which is left out: the wheel is what is tested."""
     unattainable: str = ""
     """What of the requirements can't be had from a package index, and what is lost without it."""
+    label: str = ""
+    """What it is called where a distribution's suite is run in several ways."""
+    plugins: tuple[str, ...] = ()
+    """Plug-ins of ours that it is run with both ways."""
+    unseen: str = ""
+    """Why none of its requests goes through a pool; empty where some must."""
+
+
+# Neither distribution names what its tests are run with. The bounds are those of the library's own
+# time where what came later fails the tests either way: chardet names encodings otherwise, click
+# and trio warn, and uvicorn logs where a test counts the log's lines.
+_HTTPX_TESTS: Final = (
+    "chardet<6",
+    "click<8.2",
+    "cryptography",
+    "pytest<9",
+    "trio<0.28",
+    "trustme",
+    "uvicorn<0.33",
+)
+_HTTPCORE_TESTS: Final = ("pytest<9", "pytest-httpbin", "pytest-trio")
+
+
+def _openai(folder: Path) -> tuple[str, ...]:
+    return (
+        f"openai[aiohttp,bedrock,datalib,realtime,vertex]=={version('openai')}",
+        f"httpx2=={version('httpx2')}",
+        *_groups(folder, "dev", "pydantic-v2"),
+    )
+
+
+def _anthropic(folder: Path) -> tuple[str, ...]:
+    extras = "aiohttp,aws,bedrock,google_cloud,mcp,vertex,webhooks"
+    return (
+        f"anthropic[{extras}]=={version('anthropic')}",
+        f"httpx=={version('httpx')}",
+        *_groups(folder, "dev", "pydantic-v2"),
+    )
+
+
+def _groups(folder: Path, *names: str) -> tuple[str, ...]:
+    file = folder / "pyproject.toml"
+    return tuple(word for name in names for word in ("--group", f"{file}:{name}"))
+
+
+_SDK: Final = (
+    "-n",
+    "2",
+    # Generated from an API description that the source distribution doesn't have: they ask a mock
+    # server that is made from it.
+    "--ignore=tests/api_resources",
+)
+_OPENAI: Final = (
+    *_SDK,
+    # The project's own release scripts, in processes of their own: no HTTP client is in there.
+    "--ignore=tests/test_uv_workflows.py",
+)
+_BENEATH: Final = ("peers.beneath",)
+_MOCKED: Final = "its mock stands in place of the pool's method: see {}-through-pools"
 
 
 SUITES: Final = {
-    suite.name: suite
+    suite.label or suite.name: suite
     for suite in (
         Suite(
             "aiohttp",
@@ -58,6 +122,60 @@ SUITES: Final = {
                 "through a proxy fails, and some of TLS, both off and on. --with urllib3=FOLDER "
                 "installs a copy of it"
             ),
+        ),
+        Suite(
+            "httpx",
+            requirements=lambda _: (
+                f"httpx[brotli,cli,http2,socks,zstd]=={version('httpx')}",
+                f"httpcore=={version('httpcore')}",
+                *_HTTPX_TESTS,
+            ),
+            arguments=("-m", "not network"),
+            tests="tests",
+            package="httpx",
+        ),
+        Suite(
+            "httpcore",
+            requirements=lambda _: (
+                f"httpcore[asyncio,http2,socks,trio]=={version('httpcore')}",
+                *_HTTPCORE_TESTS,
+            ),
+            arguments=(),
+            tests="tests",
+            package="httpcore",
+        ),
+        Suite(
+            "openai",
+            requirements=_openai,
+            arguments=_OPENAI,
+            tests="tests",
+            package="src",
+        ),
+        Suite(
+            "openai",
+            label="openai-through-pools",
+            requirements=_openai,
+            arguments=_OPENAI,
+            tests="tests",
+            package="src",
+            plugins=_BENEATH,
+        ),
+        Suite(
+            "anthropic",
+            requirements=_anthropic,
+            arguments=_SDK,
+            tests="tests",
+            package="src",
+            unseen=_MOCKED.format("anthropic"),
+        ),
+        Suite(
+            "anthropic",
+            label="anthropic-through-pools",
+            requirements=_anthropic,
+            arguments=_SDK,
+            tests="tests",
+            package="src",
+            plugins=_BENEATH,
         ),
     )
 }

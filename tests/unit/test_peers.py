@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 import tarfile
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
 
+import httpcore
+import httpx
 import pytest
 
-from peers import comparing
+from peers import __main__ as command
+from peers import beneath, comparing
 from peers.comparing import Difference, Run
 from peers.preparing import unpack
+from peers.running import Runner
 from peers.suites import SUITES, Suite
+from support.figures import Figures
 
 TESTS = Path(__file__).parents[1]
 
@@ -137,3 +147,128 @@ def test_the_wheel_is_what_a_suite_tests(suite: Suite, tmp_path: Path) -> None:
     unpack(archive, folder, suite.package)
     assert (folder / suite.tests / "test_one.py").exists()
     assert not (folder / suite.package).exists()
+
+
+LIBRARY = """
+import httpcore
+import pytest
+
+def test_asks():
+    answer = [b"HTTP/1.1 200 OK\\r\\n", b"Content-Length: 0\\r\\n", b"\\r\\n"]
+    backend = httpcore.MockBackend(answer)
+    with httpcore.ConnectionPool(network_backend=backend) as pool:
+        assert pool.request("GET", "https://host.invalid/").status == 200
+
+def test_leaves_the_library_alone(pytestconfig):
+    assert not pytestconfig.pluginmanager.hasplugin("gluellm-instrumented")
+"""
+
+
+def runner(folder: Path, test: str, settings: Mapping[str, str], *plugins: str) -> Runner:
+    """Runs ``test`` with the interpreter that runs this."""
+    (folder / "tests").mkdir()
+    (folder / "tests" / "test_one.py").write_text(test)
+    suite = Suite("library", lambda _: (), (), "tests", "library", plugins=plugins)
+    return Runner(suite, folder, Path(sys.executable), 60.0, settings=settings)
+
+
+def test_what_ends_worse_and_what_was_seen_are_in_the_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test that only the instrumentation fails is named; httpcore's own mock is no failure."""
+    monkeypatch.setattr(command, "_AGAIN", 1)
+    figures = Figures("suites")
+    command.compare(runner(tmp_path, LIBRARY, {"GLUELLM_PEERS_FULL": "1"}), figures)
+    name = tmp_path.name
+    assert figures.values == {
+        f"library{name}: tests": 2,
+        f"library{name}: passed off": 2,
+        f"library{name}: passed on": 1,
+        f"library{name}: worse": 1,
+        f"library{name}: otherwise or flaky": 0,
+        f"library{name}: requests seen": 1,
+        f"library{name}: own failures caught": 0,
+    }
+    (broken,) = figures.broken
+    assert "test_leaves_the_library_alone: passed off, failed on" in broken
+
+
+class Mocker:
+    """What respx has of it: who answers, and which methods are replaced by what."""
+
+    targets: tuple[str, ...] = ()
+    target_methods: tuple[str, ...] = ()
+    mock: Any = None
+    asked: tuple[httpx.Request, ...] = ()
+
+    @classmethod
+    def handler(cls, request: httpx.Request) -> httpx.Response:
+        """Answer, with the body in two pieces, or fail."""
+        cls.asked += (request,)
+        if request.url.path == "/late":
+            raise httpx.ReadTimeout("too late")
+        return httpx.Response(201, content=iter([b"two ", b"pieces"]))
+
+    @classmethod
+    async def async_handler(cls, request: httpx.Request) -> httpx.Response:
+        """The same, with a body that is read otherwise."""
+        cls.handler(request)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"two "
+            yield b"pieces"
+
+        return httpx.Response(201, content=pieces())
+
+
+@pytest.fixture
+def lowered() -> Iterator[type[Mocker]]:
+    """A mock that was put beneath the pools, and patches as respx does."""
+    mocker = type("Lowered", (Mocker,), {})
+
+    def parse_url(raw: tuple[bytes, bytes, int, bytes]) -> httpx.URL:
+        scheme, host, port, target = raw
+        return httpx.URL(scheme=scheme.decode(), host=host.decode(), port=port, raw_path=target)
+
+    beneath.lower(
+        SimpleNamespace(  # type: ignore[arg-type]
+            HTTPCoreMocker=mocker, httpcore=httpcore, httpx=httpx, parse_url=parse_url
+        )
+    )
+    patches = [
+        mock.patch(f"{target}.{method}", spec=True, new_callable=mocker.mock)
+        for target in mocker.targets
+        for method in mocker.target_methods
+    ]
+    for patch in patches:
+        patch.start()
+    yield mocker
+    for patch in patches:
+        patch.stop()
+
+
+def test_a_mock_beneath_the_pools_answers_what_a_pool_sends(lowered: type[Mocker]) -> None:
+    """Twice over one connection, with the request as it was; what it raises is raised."""
+    with httpx.Client() as client:
+        for _ in range(2):
+            response = client.post("https://host.invalid/a?b=c", content=b"asked")
+            assert (response.status_code, response.content) == (201, b"two pieces")
+        with pytest.raises(httpx.ReadTimeout, match="too late"):
+            client.get("http://host.invalid:81/late")
+    assert [(str(each.url), each.content) for each in lowered.asked] == [
+        *[("https://host.invalid/a?b=c", b"asked")] * 2,
+        ("http://host.invalid:81/late", b""),
+    ]
+
+
+def test_a_mock_beneath_async_pools_answers_too(lowered: type[Mocker]) -> None:
+    """In the pool's own event loop."""
+
+    async def ask_twice() -> None:
+        async with httpx.AsyncClient() as client:
+            for _ in range(2):
+                response = await client.post("https://host.invalid/", content=b"asked")
+                assert (response.status_code, response.content) == (201, b"two pieces")
+
+    asyncio.run(ask_twice())
+    assert [each.content for each in lowered.asked] == [b"asked"] * 2

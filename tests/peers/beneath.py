@@ -1,0 +1,204 @@
+"""A pytest plug-in, ``-p peers.beneath``: respx answers in place of the network, not of the pool.
+
+respx replaces the pool's own method: a suite that mocks with it sends nothing through a pool. Here
+it replaces what opens connections instead: the pool, its connections and the protocol run, with the
+instrumentation off and on, and the mock answers the bytes that they send. Only files that use respx
+are run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import h11
+import pytest
+
+_MOCKS = ("respx.mocks", "tests.respx2.mocks")
+"""respx, and the copy of it for httpx2 that openai's tests bring along."""
+_WITHOUT_BODY = (204, 304)
+
+
+class _Wire:
+    """A connection's two directions: requests are parsed, responses are written."""
+
+    def __init__(self, mocks: ModuleType, host: str, port: int) -> None:
+        self._mocks = mocks
+        self._scheme = "http"
+        self._host, self._port = host, port
+        self._parser = h11.Connection(h11.SERVER)
+        self._head: h11.Request | None = None
+        self._body = b""
+        self._complete = False
+        self.sending: Any = None
+
+    def secure(self) -> None:
+        self._scheme = "https"
+
+    def take(self, sent: bytes) -> None:
+        """Parse what the client sends."""
+        self._parser.receive_data(sent)
+        while True:
+            event = self._parser.next_event()
+            if isinstance(event, h11.Request):
+                self._head = event
+            elif isinstance(event, h11.Data):
+                self._body += bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                self._complete = True
+            else:
+                return
+
+    def request(self) -> Any:
+        """The whole request, or None while there is none."""
+        head, body = self._head, self._body
+        if head is None or not self._complete:
+            return None
+        # A new parser: the old one waits for the response, which it doesn't see.
+        self._parser, self._head = h11.Connection(h11.SERVER), None
+        self._body, self._complete = b"", False
+        url = self._mocks.parse_url(
+            (self._scheme.encode(), self._host.encode(), self._port, bytes(head.target))
+        )
+        return self._mocks.httpx.Request(
+            head.method.decode(), url, headers=head.headers.raw_items(), content=body
+        )
+
+
+def _head(response: Any) -> tuple[bytes, bool]:
+    """The head of a response, and whether its body goes in chunks."""
+    names = {name.lower() for name, _ in response.headers.raw}
+    chunked = b"content-length" not in names and response.status_code not in _WITHOUT_BODY
+    lines = [b"HTTP/1.1 %d Mocked" % response.status_code]
+    lines += [
+        name + b": " + value
+        for name, value in response.headers.raw
+        if name.lower() != b"transfer-encoding"
+    ]
+    if chunked:
+        lines.append(b"transfer-encoding: chunked")
+    return b"\r\n".join([*lines, b"", b""]), chunked
+
+
+def _framed(piece: bytes, chunked: bool) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece
+
+
+def _written(response: Any) -> Iterator[bytes]:
+    head, chunked = _head(response)
+    yield head
+    with contextlib.closing(response.stream):
+        for piece in response.stream:
+            if piece:
+                yield _framed(piece, chunked)
+    if chunked:
+        yield _framed(b"", chunked)
+
+
+async def _written_async(response: Any) -> AsyncIterator[bytes]:
+    head, chunked = _head(response)
+    yield head
+    async with contextlib.aclosing(response.stream):
+        async for piece in response.stream:
+            if piece:
+                yield _framed(piece, chunked)
+    if chunked:
+        yield _framed(b"", chunked)
+
+
+def _streams(mocker: Any, mocks: ModuleType) -> tuple[type, type]:
+    """The two kinds of streams of a copy of httpcore."""
+
+    class Stream(mocks.httpcore.NetworkStream):  # type: ignore[misc,name-defined]
+        def __init__(self, host: str, port: int) -> None:
+            self._wire = _Wire(mocks, host, port)
+
+        def write(self, buffer: bytes, timeout: float | None = None) -> None:
+            self._wire.take(buffer)
+
+        def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+            request = self._wire.request()
+            if request is not None:
+                self._wire.sending = _written(mocker.handler(request))
+            return next(self._wire.sending, b"")
+
+        def close(self) -> None:
+            if self._wire.sending is not None:
+                self._wire.sending.close()
+
+        def start_tls(self, *_: Any, **__: Any) -> Any:
+            self._wire.secure()
+            return self
+
+        def get_extra_info(self, info: str) -> Any:
+            return False if info == "is_readable" else None
+
+    class AsyncStream(mocks.httpcore.AsyncNetworkStream):  # type: ignore[misc,name-defined]
+        def __init__(self, host: str, port: int) -> None:
+            self._wire = _Wire(mocks, host, port)
+
+        async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+            self._wire.take(buffer)
+
+        async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+            request = self._wire.request()
+            if request is not None:
+                self._wire.sending = _written_async(await mocker.async_handler(request))
+            return await anext(self._wire.sending, b"")
+
+        async def aclose(self) -> None:
+            if self._wire.sending is not None:
+                await self._wire.sending.aclose()
+
+        async def start_tls(self, *_: Any, **__: Any) -> Any:
+            self._wire.secure()
+            return self
+
+        def get_extra_info(self, info: str) -> Any:
+            return False if info == "is_readable" else None
+
+    return Stream, AsyncStream
+
+
+def lower(mocks: ModuleType) -> None:
+    """Let respx replace what opens connections, not what a pool does."""
+    mocker = mocks.HTTPCoreMocker
+    core = mocks.httpcore.__name__
+    stream, async_stream = _streams(mocker, mocks)
+
+    def mock(spec: Callable[..., Any]) -> Callable[..., Any]:
+        def connect_tcp(self: Any, host: str, port: int, **_: Any) -> Any:
+            return stream(host, port)
+
+        async def async_connect_tcp(self: Any, host: str, port: int, **_: Any) -> Any:
+            return async_stream(host, port)
+
+        return async_connect_tcp if inspect.iscoroutinefunction(spec) else connect_tcp
+
+    mocker.targets = [f"{core}._backends.sync.SyncBackend", f"{core}._backends.auto.AutoBackend"]
+    mocker.target_methods = ["connect_tcp"]
+    mocker.mock = mock
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart() -> None:
+    """Put respx beneath the pools, once a suite's conftest has brought its own copy of it."""
+    lowered = 0
+    for name in _MOCKS:
+        with contextlib.suppress(ImportError):
+            lower(importlib.import_module(name))
+            lowered += 1
+    if not lowered:
+        raise pytest.UsageError("no respx to put beneath the pools")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out the files that don't use respx."""
+    if collection_path.is_file() and collection_path.name.startswith("test_"):
+        return "respx" not in collection_path.read_text(errors="replace") or None
+    return None
