@@ -79,7 +79,9 @@ class _Timed:
         record.tls_ended_at = record.tracker.clock()
         try:
             tls = stream.get_extra_info("ssl_object")
-            record.tls_version = tls.version() if tls is not None else None
+            # httpcore's own MockBackend has TLS without one.
+            version = getattr(tls, "version", None)
+            record.tls_version = version() if callable(version) else None
         except Exception as error:
             registry.failures.caught("httpcore.tls_version", error)
         return self._handed_on(stream, self._handshakes - 1)
