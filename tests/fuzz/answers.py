@@ -67,8 +67,15 @@ _REPORTS = st.fixed_dictionaries(
         "error": _ANYTHING,
     },
 )
+_WHOLE = st.fixed_dictionaries(
+    {"text": TEXTS, "findings": _FINDINGS},
+    optional={"snapshot": _ANYTHING, "busy_loops": _ANYTHING},
+)
+_DEEP = b'{"text": "", "findings": [], "snapshot": %s1%s}'
 _ANSWERS = st.one_of(
-    _REPORTS.map(lambda one: json.dumps(one).encode()),
+    _WHOLE.map(lambda one: json.dumps(one).encode()),
+    _WHOLE.map(lambda one: json.dumps(one).encode()),
+    st.sampled_from((5, 300, 800, 5000)).map(lambda one: _DEEP % (b"[" * one, b"]" * one)),
     _REPORTS.map(lambda one: json.dumps(one).encode()),
     _ANYTHING.map(lambda one: json.dumps(one).encode()),
     st.binary(max_size=100),

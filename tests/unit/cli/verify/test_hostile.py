@@ -4,6 +4,8 @@ import json
 import re
 import time
 import tracemalloc
+from contextlib import redirect_stdout
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -229,3 +231,11 @@ def test_a_histogram_is_a_row_and_no_number():
     assert shapes.rows_of({"resultType": "vector", "result": [row]}) == [row]
     with pytest.raises(RefusedError):
         rows.number_of(row)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_report_that_can_not_be_written_is_no_wrong_data(capsys):
+    """Exit status 2, as for a question that can't be asked."""
+    with store() as url, Path("/dev/full").open("w") as full, redirect_stdout(full):
+        assert main(["verify", "--prometheus", url]) == 2
+    assert "can't write the output: No space left on device" in capsys.readouterr().err

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import math
+import os
 import sys
 from collections.abc import Callable
 
@@ -15,6 +17,21 @@ def refuse(command: str, message: str, status: int = EXIT_USAGE) -> int:
     """Say why it can't be done; the exit status to end with."""
     print(f"{command}: {message}", file=sys.stderr)
     return status
+
+
+def written(command: str, text: str) -> bool:
+    """Print it; False where that can't be done, which is said. Raises BrokenPipeError."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # Or the interpreter would write it at its end, and fail again.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        refuse(command, f"can't write the output: {error.strerror or error}")
+        return False
+    return True
 
 
 def installed(module: str) -> bool:

@@ -23,6 +23,7 @@ from ...diagnosis.rendezvous import (
     presence_of,
 )
 from ...diagnosis.signal_names import is_caught, signal_numbers, status_of
+from ..arguments import EXIT_USAGE, written
 from ..text import printable, printable_lines
 from .asked import AskedProcess, CannotAskError, ended_by_signals
 from .refusal import refuse
@@ -50,7 +51,8 @@ def attach(pid: int, timeout: float, *, as_json: bool) -> int:
         told, troubled = _told(pid, answer, as_json=as_json)
     except CannotAskError as error:
         return refuse(printable_lines(error))
-    print(told)
+    if not written("gluellm-pools doctor", told):
+        return EXIT_USAGE
     return 1 if troubled else 0
 
 

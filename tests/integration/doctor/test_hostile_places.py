@@ -1,0 +1,267 @@
+"""An environment that is against it: places for temporary files, streams, limits, variables."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .answering import (
+    PRELUDE,
+    TIMEOUT,
+    USUAL,
+    Begin,
+    beginning,
+    doctor,
+    environment,
+    files_in,
+    lives_on,
+    next_line,
+)
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here")
+MAIN = "opentelemetry.instrumentation.gluellm.cli.main"
+NO_ROOM = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
+"""No file can be written into, as on a full disk."""
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Begin]:
+    """Starts programs."""
+    with beginning(tmp_path) as started:
+        yield started
+
+
+def odd(place: Path) -> Path:
+    made = place / "a b\n\x1b[31m\u202e漢\udcff"
+    made.mkdir()
+    return made
+
+
+def linked(place: Path) -> Path:
+    (place / "real").mkdir()
+    (place / "link").symlink_to("real")
+    return place / "link"
+
+
+def deep(place: Path) -> Path:
+    """As long as a path may be, less what the package adds."""
+    while len(str(place)) < 3_700:
+        place /= "x" * 200
+        place.mkdir()
+    return place
+
+
+@pytest.mark.parametrize("make", [odd, linked, deep])
+def test_any_place_will_do(tmp_path: Path, begin: Begin, make) -> None:
+    """Whatever it is called."""
+    place = make(tmp_path)
+    process = begin(USUAL, TMPDIR=os.fspath(place))
+    done = doctor(place, "--pid", process.pid)
+    assert (done.returncode, done.stdout) == (0, f"report of {process.pid}\n"), done.stderr
+    assert lives_on(process) == [f"Report on SIGUSR2: report of {process.pid}"]
+    # And who looks elsewhere is told where, without what a terminal would obey.
+    done = doctor(place, "--pid", os.getpid())
+    assert done.returncode == 2
+    assert "with the same TMPDIR" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize("value", ["x" * 4000, "relative", "/nowhere", "/dev/null", ""])
+def test_a_place_that_can_not_be_used_is_passed_over(
+    tmp_path: Path, begin: Begin, value: str
+) -> None:
+    """As Python does: for the system's own. Both come to the same, and nothing else is harmed."""
+    process = begin(USUAL, TMPDIR=value)
+    done = doctor(tmp_path, "--pid", process.pid, TMPDIR=value)
+    assert (done.returncode, done.stdout) == (0, f"report of {process.pid}\n"), done.stderr
+    lives_on(process)
+
+
+def test_without_any_place_that_can_be_written(tmp_path: Path, begin: Begin) -> None:
+    """A container with a read-only file system: reports go to the log, and the doctor says why."""
+    process = begin(f"{NO_ROOM}; {USUAL}", until="")
+    line = next_line(process)
+    assert line.startswith("Reports on SIGUSR2 go to the log only"), line
+    assert "No usable temporary directory" in line
+    assert next_line(process) == "ready"
+    done = doctor(tmp_path, "--pid", process.pid, before=NO_ROOM)
+    assert done.returncode == 2
+    assert "can't be asked here: No usable temporary directory" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert lives_on(process) == []
+    assert not files_in(tmp_path)
+
+
+def test_a_disk_that_is_full_later_is_told(tmp_path: Path, begin: Begin) -> None:
+    """The answer can't be left: not that the process hangs. The log has the report."""
+    process = begin(f"reporter.install(); {NO_ROOM}; ready(); wait()")
+    private = tmp_path / f"gluellm-pools-{os.geteuid()}"
+    done = doctor(tmp_path, "--pid", process.pid)
+    assert done.returncode == 2
+    assert f"could not leave its answer in {private}: is it full?" in done.stderr
+    assert files_in(private) == [f"{process.pid}.json"]
+    late = "import tempfile; tempfile.gettempdir()\n" + NO_ROOM
+    done = doctor(tmp_path, "--pid", process.pid, before=late)
+    assert done.returncode == 2
+    assert "can't be asked" in done.stderr
+    assert files_in(private) == [f"{process.pid}.json"]
+    assert len(lives_on(process)) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a descriptor is")
+def test_a_process_without_standard_streams(tmp_path: Path) -> None:
+    """What native code writes to their numbers reaches neither our pipe nor our files."""
+    code = """
+os.close(0); os.close(1); os.close(2)
+sys.stdin = sys.stdout = sys.stderr = None
+def log(text):
+    open(sys.argv[1], "a").write(text + "\\n")
+reporter = SignalReporter("SIGUSR2", Report, log)
+reporter.install()
+for number in range(3):
+    try: os.write(number, b".{}")
+    except OSError: pass
+log("ready")
+while True: signal.pause()
+"""
+    log = tmp_path / "log"
+    process = subprocess.Popen(
+        [sys.executable, "-c", PRELUDE + code, str(log)], env=environment(tmp_path, {})
+    )
+    try:
+        while not log.exists():
+            assert process.poll() is None
+        held = {one.name for one in Path(f"/proc/{process.pid}/fd").iterdir()}
+        assert not held & {"0", "1", "2"}
+        for _ in range(2):
+            done = doctor(tmp_path, "--pid", process.pid)
+            assert done.stdout == f"report of {process.pid}\n", done.stderr
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_a_doctor_without_streams_still_has_its_status(
+    tmp_path: Path, begin: Begin, closed: str
+) -> None:
+    """Both that of an answer, and that of a refusal."""
+    process = begin(USUAL)
+    for pid, status in ((process.pid, 0), (os.getpid(), 2)):
+        command = f'"{sys.executable}" -m {MAIN} doctor --json --pid {pid} {closed}'
+        done = subprocess.run(
+            ["sh", "-c", command],
+            env=environment(tmp_path, {}),
+            capture_output=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        assert b"Traceback" not in done.stderr
+    lives_on(process)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_output_that_can_not_be_written_is_no_finding(tmp_path: Path, begin: Begin) -> None:
+    """Status 1 is for what is wrong with the process."""
+    process = begin(USUAL)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", MAIN, "doctor", "--pid", str(process.pid)],
+            env=environment(tmp_path, {}),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "gluellm-pools doctor: can't write the output: No space left on device\n"
+    lives_on(process)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1"},
+        {"PYTHONOPTIMIZE": "2", "PYTHONIOENCODING": "ascii", "PYTHONHASHSEED": "0"},
+    ],
+    ids=lambda found: next(iter(found)),
+)
+def test_variables_change_nothing(tmp_path: Path, begin: Begin, variables: dict[str, str]) -> None:
+    """On either side."""
+    process = begin(USUAL, **variables)
+    done = doctor(tmp_path, "--pid", process.pid, **variables)
+    assert (done.returncode, done.stdout) == (0, f"report of {process.pid}\n"), done.stderr
+    assert not done.stderr
+    lives_on(process)
+
+
+# The program's own handlers, and its children
+
+
+def test_a_handler_that_came_later_and_passes_on(tmp_path: Path, begin: Begin) -> None:
+    """Both have the signal."""
+    process = begin(
+        """
+        reporter.install()
+        ours = signal.getsignal(signal.SIGUSR2)
+        signal.signal(signal.SIGUSR2, lambda *given: (log("theirs"), ours(*given)))
+        ready()
+        wait()
+        """
+    )
+    assert doctor(tmp_path, "--pid", process.pid).returncode == 0
+    assert "theirs" in lives_on(process)
+
+
+def test_a_handler_that_came_later_and_keeps_it(tmp_path: Path, begin: Begin) -> None:
+    """The silence is not taken for a hanging program alone."""
+    process = begin(
+        """
+        reporter.install()
+        signal.signal(signal.SIGUSR2, lambda *_: log("theirs"))
+        ready()
+        wait()
+        """
+    )
+    done = doctor(tmp_path, "--pid", process.pid, "--timeout", "0.5")
+    assert done.returncode == 1
+    assert "a handler of its own since" in " ".join(done.stdout.split())
+    assert lives_on(process) == ["theirs"]
+
+
+def test_a_child_that_gave_the_signal_up_is_not_asked(tmp_path: Path, begin: Begin) -> None:
+    """Forked, without an entry of its own as after a fork in native code; its parent is."""
+    process = begin(
+        """
+        import warnings
+        warnings.simplefilter("ignore")  # that there are threads
+        reporter.install()
+        forked = os.fork()
+        if not forked:
+            signal.signal(signal.SIGUSR2, signal.SIG_DFL)
+            while True:
+                signal.pause()
+        print(forked, flush=True)
+        ready()
+        wait()
+        os.kill(forked, signal.SIGKILL)
+        """,
+        until="",
+    )
+    forked = int(next_line(process))
+    assert next_line(process) == "ready"
+    done = doctor(tmp_path, "--pid", forked)
+    assert done.returncode == 2
+    assert "answers no signal of ours" in done.stderr
+    os.kill(forked, 0)
+    assert doctor(tmp_path, "--pid", process.pid).returncode == 0
+    lives_on(process)
