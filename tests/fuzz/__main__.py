@@ -44,7 +44,7 @@ def _tell(figures: Figures, target: Target) -> None:
     for outcome, number in sorted(tally.outcomes.items()):
         figures.values[f"{name}: {outcome}"] = number
     figures.values[f"{name}: failures"] = len(tally.failures)
-    figures.values[f"{name}: slowest input, ms"] = tally.slowest * 1000
+    figures.values[f"{name}: slowest, ms"] = tally.slowest * 1000
     figures.values |= {f"{name}: {what}": value for what, value in target.figures().items()}
     figures.broken += tally.failures
     if not tally.inputs:

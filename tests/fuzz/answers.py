@@ -91,7 +91,7 @@ class Answers(Target):
     """A process that answers what was drawn, or whose entry says what was drawn."""
 
     name = "doctor and the answers of a process"
-    share = 0.14
+    share = 0.1
 
     def __enter__(self) -> Self:
         self._place = tempfile.TemporaryDirectory()

@@ -31,7 +31,7 @@ class Living(Target):
     """One conversation with a real watch, then an export whose number must be shown."""
 
     name = "a watch with good exports in between"
-    share = 0.16
+    share = 0.14
 
     def __enter__(self) -> Self:
         self._watch = Watch()

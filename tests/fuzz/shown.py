@@ -102,7 +102,7 @@ class Shown(Target):
     """Some bodies, one after the other, on screens of some size."""
 
     name = "bodies from decoding to the screen"
-    share = 0.34
+    share = 0.28
 
     def inputs(self) -> st.SearchStrategy[Any]:
         steps = st.tuples(BODIES, st.sampled_from((0.0, 1.0, 6.0, 40.0, 400.0)))
@@ -166,6 +166,7 @@ class Volley(Target):
 
     name = "mutations of recorded exports"
     share = 0.1
+    each = _VOLLEY
 
     def inputs(self) -> st.SearchStrategy[Any]:
         return st.tuples(st.sampled_from(exports()), st.integers(0, 2**32))
@@ -176,13 +177,14 @@ class Volley(Target):
         for _ in range(_VOLLEY):
             changed = _changed(body, chance)
             try:
-                self.tally.outcomes["decoded and taken"] += _taken(watched, changed)
+                outcome = "decoded and taken" if _taken(watched, changed) else "refused"
             except Exception as error:
                 error.add_note(f"the body was {changed.hex()}")
                 raise
+            self.tally.outcomes[outcome] += 1
             watched.now += 1
         _check_bounds(watched)
-        return f"volleys of {_VOLLEY}"
+        return ""
 
 
 def _taken(watched: Watched, body: bytes) -> bool:

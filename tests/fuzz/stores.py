@@ -101,7 +101,7 @@ class Stores(Target):
     """One run of ``verify``, whose questions are answered in turn by what was drawn."""
 
     name = "verify and the answers of a store"
-    share = 0.14
+    share = 0.12
 
     def __enter__(self) -> Self:
         self._ended = contextlib.ExitStack()

@@ -10,9 +10,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import hypothesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
+hypothesis.configuration.set_hypothesis_home_dir(".cache/hypothesis")
 MOST_SECONDS = 20.0
 """For one input. All bounds of the watch but that of a silent client are shorter, and so is what
 the largest body takes; on an idle machine none takes 4 s."""
@@ -41,6 +43,8 @@ class Target(ABC):
     name: str
     share: float
     """Of a run's time."""
+    each = 1
+    """Inputs that one drawn one stands for."""
 
     def __init__(self) -> None:
         self.tally = Tally()
@@ -57,7 +61,10 @@ class Target(ABC):
 
     @abstractmethod
     def take(self, given_input: Any) -> str:
-        """Give it one input, in words what became of it. Raises AssertionError, or whatever."""
+        """Give it one input, in words what became of it. Raises AssertionError, or whatever.
+
+        One that stands for several counts what became of each by itself.
+        """
 
     def figures(self) -> dict[str, float]:
         """What else is told of it, read after the run."""
@@ -68,7 +75,9 @@ class Target(ABC):
         deadline = time.monotonic() + seconds
         number = first_seed
         while not self.tally.failures and time.monotonic() < deadline:
-            left = _BATCH if most is None else min(_BATCH, most - self.tally.inputs)
+            left = _BATCH
+            if most is not None:
+                left = min(left, -((self.tally.inputs - most) // self.each))
             if left <= 0:
                 return
             self._batch(number, left, deadline)
@@ -99,8 +108,9 @@ class Target(ABC):
         began = time.monotonic()
         outcome = self.take(given_input)
         spent = time.monotonic() - began
-        self.tally.inputs += 1
-        self.tally.outcomes[outcome] += 1
+        self.tally.inputs += self.each
+        if outcome:
+            self.tally.outcomes[outcome] += 1
         self.tally.slowest = max(self.tally.slowest, spent)
         assert spent < MOST_SECONDS, f"one input took {spent:.1f} s"
 

@@ -7,6 +7,6 @@ from .living import Living
 from .shown import Shown, Volley
 from .stores import Stores
 from .target import Target
-from .wire import Wire
+from .wire import Mangled, Wire
 
-TARGETS: tuple[type[Target], ...] = (Wire, Shown, Volley, Living, Stores, Answers)
+TARGETS: tuple[type[Target], ...] = (Wire, Mangled, Shown, Volley, Living, Stores, Answers)

@@ -13,15 +13,16 @@ from .living import Living
 from .shown import Shown, Volley
 from .stores import Stores
 from .target import Target, assert_clean
-from .wire import Wire, statuses_of
+from .wire import Mangled, Wire, statuses_of
 
 SEED = 20_261_125
 SECONDS = 60.0
 """Never reached: the numbers of inputs are what ends a target."""
 NUMBERS: dict[type[Target], int] = {
     Wire: 25,
+    Mangled: 50,
     Shown: 20,
-    Volley: 5,
+    Volley: 1000,
     Living: 8,
     Stores: 15,
     Answers: 30,

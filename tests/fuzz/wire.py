@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import random
 import re
 import socket
 import zlib
@@ -23,6 +24,7 @@ from .target import MOST_SECONDS, Target, assert_clean
 
 ALLOWED = (100, 200, 400, 404, 405, 408, 413, 415, 431, 501)
 """503 is for busy moments, and there are none here."""
+_AT_ONCE = 10
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _BOMB = gzip.compress(bytes(17 * 2**20), 1)
@@ -75,9 +77,10 @@ Draw = Any
 @st.composite
 def _body(draw: Draw) -> bytes:
     """A body, encoded or not as its head will say."""
-    _, _, body = draw(BODIES)
-    if draw(st.booleans()):
+    if draw(st.integers(0, 3)):
         body = draw(st.sampled_from(exports()))
+    else:
+        _, _, body = draw(BODIES)
     how = draw(st.sampled_from(("plain", "plain", "gzip", "deflate", "bomb", "twice", "cut", "on")))
     if how == "gzip":
         body = gzip.compress(body, 1)
@@ -151,7 +154,7 @@ class Wire(Target):
     """A client of the receiver that sends one conversation."""
 
     name = "conversations with the receiver"
-    share = 0.22
+    share = 0.14
 
     def __enter__(self) -> Self:
         self._loop = ServerLoop()
@@ -194,6 +197,52 @@ class Wire(Target):
         )
         received = talk(self._receiver.port, [head.encode() + body], "end")
         assert statuses_of(received) == [200], received
+
+
+class Mangled(Wire):
+    """Many right conversations with some bytes changed, cut out or doubled: for their number."""
+
+    name = "mangled conversations with the receiver"
+    share = 0.12
+    each = _AT_ONCE
+
+    def inputs(self) -> st.SearchStrategy[Any]:
+        return st.integers(0, 2**32)
+
+    def take(self, given_input: int) -> str:
+        chance = random.Random(given_input)
+        for _ in range(_AT_ONCE):
+            sent = _mangled(chance)
+            try:
+                outcome = super().take(([sent], "end"))
+            except Exception as error:
+                error.add_note(f"what was sent was {sent.hex()}")
+                raise
+            self.tally.outcomes[outcome] += 1
+        return ""
+
+
+def _mangled(chance: random.Random) -> bytes:
+    body, more = chance.choice(exports()), ""
+    if chance.random() < 0.5:
+        body, more = gzip.compress(body, 1), "Content-Encoding: gzip\r\n"
+    if chance.random() < 0.5:
+        length = f"Content-Length: {len(body)}"
+    else:
+        length = "Transfer-Encoding: chunked"
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    head = f"POST /v1/metrics HTTP/1.1\r\nHost: x\r\nContent-Type: {_TYPES[0]}\r\n{more}{length}"
+    sent = bytearray(head.encode() + b"\r\n\r\n" + body) * chance.choice((1, 1, 2))
+    within = len(head) + 30 if chance.random() < 0.7 else len(sent)
+    for _ in range(chance.choice((1, 1, 2, 5))):
+        at = chance.randrange(min(within, len(sent)))
+        if chance.random() < 0.6:
+            sent[at] = chance.choice((0, 10, 13, 32, 44, 58, 0xFF, chance.randrange(256)))
+        elif chance.random() < 0.5 and len(sent) > 200:
+            del sent[at : at + chance.randrange(1, 30)]
+        else:
+            sent[at:at] = sent[at : at + chance.randrange(1, 30)]
+    return bytes(sent)
 
 
 class _Broken(Notes):
