@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seconds = options.seconds or (options.minutes or 30) * 60
     if not 5 <= seconds <= 24 * 3600:
         parser.error("from 5 seconds to a day")
+    # One in the background of a shell inherits an ignored one, and has to end on it all the same.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     print(f"soak: {seconds:.0f} s, seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory() as name, serving(Path(name)) as places:
         figures = _watched(places, seconds, options, Path(name) / "stderr")

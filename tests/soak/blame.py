@@ -91,7 +91,9 @@ class Listening(logging.Handler):
                 self._tally.blame("the package's log", text[:_LONGEST])
             return
         self._tally.heard(f"logged by {record.name}: {text[:110]}")
-        if _HOME in text:
+        # The SDK complains of instruments by their names.
+        of_instrument = record.name.startswith("opentelemetry.") and "gluellm." in text
+        if _HOME in text or of_instrument:
             self._tally.blame(f"log of {record.name}", text[-_LONGEST:])
         self._look("log of " + record.name, error)
 

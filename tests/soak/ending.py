@@ -7,6 +7,8 @@ import threading
 import time
 from typing import Any, Final
 
+import psutil
+
 from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
@@ -129,7 +131,7 @@ def figures(
     warm, last = samples[len(samples) // 4], samples[-1]
     stats = gc.get_stats()
     values: dict[str, Any] = {
-        "minutes": round(minutes, 1),
+        "minutes": round(minutes, 2),
         "requests": sum(tally.requests.values()),
         **{f"requests by {name}": n for name, n in sorted(tally.requests.items())},
         "requests that ended in an exception": sum(tally.endings.values()),
@@ -147,6 +149,7 @@ def figures(
         "descriptors at the start": start.descriptors,
         "descriptors after warm-up": warm.descriptors,
         "descriptors at the end": last.descriptors,
+        "descriptors when all is over": psutil.Process().num_fds(),
         "series": last.series,
         "pairs of pool and origin": len(sampler.pairs),
         "most attribute sets of an instrument": sampler.most_sets,
