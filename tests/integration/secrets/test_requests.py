@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,6 +14,7 @@ from opentelemetry.instrumentation.gluellm.telemetry.metrics import DurationObse
 from support.clients import PoolUnderTest, Runner
 from support.grpc_server import GrpcServer
 from support.http1 import HTTP1Server
+from support.http2 import HTTP2Server
 from support.libraries import Library
 from support.listener import Listen
 from support.network import unreachable
@@ -21,8 +23,9 @@ from support.waiting import wait_until
 
 from .canaries import Canaries
 from .conftest import Record, assert_none_found
-from .outcomes import Attempts, grow_old, leases, replies, secrets_in_context
+from .outcomes import Attempts, grow_old, leases, replies, secrets_in_context, url
 from .places import Places
+from .raw import RawServer
 
 CELLS = [
     ("httpx", "sync"),
@@ -41,11 +44,12 @@ def pool_of(runner: Runner, name: str, connections: int) -> PoolUnderTest:
     """A client of a library, as applications have it, with so many connections."""
     library = Library.load("aiohttp" if "aiohttp" in name else name)
     if name in ("aiohttp", "urllib3"):
-        return runner.pool(library, max_connections=connections)
+        return runner.pool(library, max_connections=connections, follow_redirects=True)
     if name == "grpc":
         return runner.client(library)
     # What is trusted is read from files for each client, which takes longer than all the rest.
-    return runner.client(library, verify=False, **library.limits_of_client(connections))
+    limits = library.limits_of_client(connections)
+    return runner.client(library, verify=False, follow_redirects=True, **limits)
 
 
 @pytest.fixture
@@ -94,6 +98,7 @@ def test_nothing_of_a_request_is_told(
             with contextlib.suppress(BaseException):
                 exchange.cancel()
         places.look()
+        attempts = Attempts(pool_of(runner, name, 1), canaries, places)
         # Unfinished, for a library that lets go of its connection once all of an answer has come.
         server.reply(path, Reply(chunks=((0.0, b"a"), (gate, b"b"))), Reply())
         held = attempts.send(server.origin, path)
@@ -131,3 +136,74 @@ def test_nothing_of_a_request_is_told(
         assert "observer.connection_closed with RuntimeError" in log
         assert "has waited in pool" in log
         assert "longest held" in places.texts["notes on exceptions"]
+
+
+@pytest.mark.parametrize("name", ["httpx", "httpx2"])
+@pytest.mark.parametrize("mode", ["sync", "asyncio"])
+def test_nothing_of_a_request_over_http2_is_told(
+    name: str,
+    mode: str,
+    start_runner: Callable[[str], Runner],
+    listen: Listen,
+    canaries: Canaries,
+    places: Places,
+    record_property: Record,
+) -> None:
+    """Answered, reset, ended, cut off, and told to go away; with a stream that is left open."""
+    server = listen(HTTP2Server)
+    library = Library.load(name)
+    pool = start_runner(mode).pool(library, http1=False, http2=True)
+    attempts = Attempts(pool, canaries, places)
+    gate = server.gate()
+    with secrets_in_context(canaries):
+        for reply in replies(canaries).values():
+            # The server takes the path with its query.
+            for path in ("/v1", f"/{canaries.plant('a path')}"):
+                parts = urlsplit(url(canaries, server.origin, path))
+                server.reply(f"{parts.path}?{parts.query}", reply)
+                attempts.whole(server.origin, path)
+        server.reply(f"{parts.path}?{parts.query}", Reply(chunks=((0.0, b"a"), (gate, b"b"))))
+        held = attempts.send(server.origin, path)
+        held.head()
+        grow_old(100)
+        places.look()
+        server.go_away()
+        gate.open()
+        held.close()
+    places.look()
+    assert_none_found(canaries, places, record_property)
+    assert "leak suspected" in places.texts["log"]
+    assert '"network.protocol.version": "2"' in places.texts["metrics"]
+
+
+@pytest.mark.parametrize("name", ["httpx", "httpx2"])
+def test_nothing_of_an_upgrade_is_told(
+    name: str, listen: Listen, canaries: Canaries, places: Places, record_property: Record
+) -> None:
+    """A WebSocket with secrets in its key, its protocols and its messages."""
+    server = listen(RawServer)
+    server.lingers = True
+    answer = canaries.plant("the protocol of an answer to an upgrade")
+    message = canaries.plant("a message of a WebSocket")
+    server.answer = (
+        "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+        f"Sec-WebSocket-Protocol: {answer}\r\n\r\n{message}"
+    ).encode()
+    asked = {
+        "connection": "upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-key": canaries.plant("the key of a WebSocket"),
+        "sec-websocket-protocol": canaries.plant("a protocol that is asked for"),
+    }
+    with (
+        Library.load(name).client.Client(verify=False) as client,
+        client.stream("GET", server.url(f"/{message}"), headers=asked) as response,
+    ):
+        assert response.status_code == 101
+        network = response.extensions["network_stream"]
+        network.write(message.encode())
+        network.read(100)
+        places.look()
+    places.look()
+    assert_none_found(canaries, places, record_property)
+    assert '"network.protocol.name": "websocket"' in places.texts["metrics"]
