@@ -10,6 +10,9 @@ REASONS: dict[str, str] = {
     "test_http2.py": _HTTP2,
     "test_load.py::test_numbers_agree_under_load_on_http2": _HTTP2,
     "test_pool_end.py::test_closed_pool_serves_again": "a closed connector refuses requests",
+    "test_pool_end.py::test_connection_of_a_closed_pool_that_serves_again_is_closed_once": (
+        "a closed connector refuses requests"
+    ),
     "test_pool_end.py::test_garbage_collected_pool_with_an_open_response": (
         "its event loop keeps a response that is under way, and with it the connector; "
         "test_aiohttp_pools.py has what happens"

@@ -43,6 +43,9 @@ REASONS: dict[str, str] = {
     "test_pool_end.py::test_closed_pool_serves_again": (
         "a closed channel refuses calls; test_grpc_channels.py has it"
     ),
+    "test_pool_end.py::test_connection_of_a_closed_pool_that_serves_again_is_closed_once": (
+        "a closed channel refuses calls; test_grpc_channels.py has it"
+    ),
     "test_pool_end.py::test_garbage_collected_pool": (
         f"{_TOLD}; test_grpc_channels.py has a channel that was dropped"
     ),

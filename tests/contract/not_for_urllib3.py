@@ -23,6 +23,9 @@ REASONS: dict[str, str] = {
     "test_pool_end.py::test_closed_pool_serves_again": (
         "a closed pool refuses requests; test_urllib3_pools.py has the manager, which builds anew"
     ),
+    "test_pool_end.py::test_connection_of_a_closed_pool_that_serves_again_is_closed_once": (
+        "a closed pool refuses requests; test_urllib3_pools.py has the manager, which builds anew"
+    ),
     "test_pool_end.py::test_pool_closed_under_a_request": (
         "closing a pool leaves connections in use alone; test_urllib3_pools.py has what happens"
     ),

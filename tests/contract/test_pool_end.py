@@ -114,6 +114,35 @@ def test_waiter_of_a_closed_pool_that_serves_again(
     assert_settled(telemetry, [holder, waiter, last], new(), new(), reused())
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_connection_of_a_closed_pool_that_serves_again_is_closed_once(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """A connection that a closed pool made for one who queued goes on under the pool's next use."""
+    never = server.gate()
+    pool = runner.pool(library, max_connections=1)
+    holder = pool.send(server.reply("/held", Reply(end_after=never)))
+    holder.head()
+    waiter = pool.send(server.url("/queued"))
+    wait_until(lambda: pool.queued == 1)
+    pool.raw.close() if runner.portal is None else runner.portal.call(pool.raw.aclose)
+    holder.close()
+    waiter.head()
+    waiter.read()
+    last = pool.get(server.url("/last"))
+    assert_settled(telemetry, [holder, waiter, last], new(), new(), reused())
+    assert telemetry.value(semconv.CONNECTION_OPENED) == 2
+    pool.forget()
+
+    def gone() -> bool:
+        gc.collect()
+        return telemetry.value(semconv.POOL_DISCARDED, discard="garbage_collected") == 1
+
+    wait_until(gone, "the pool is collected")
+    assert telemetry.value(semconv.CONNECTION_CLOSED) == 2
+
+
 @pytest.mark.modes("sync", "asyncio", "trio")
 def test_reading_on_after_the_pool_was_closed(
     runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry

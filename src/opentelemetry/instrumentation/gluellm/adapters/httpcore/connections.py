@@ -46,7 +46,11 @@ def created(connection: Any, origin: Any, tracker: PoolTracker, *, timed: bool) 
 def tracked(connection: Any, tracker: PoolTracker) -> TrackedConnection:
     """What we know of a connection; one that was there before us is known from now on."""
     known: TrackedConnection | None = connection_of(connection)
-    if known is None or known.tracker is not tracker:
+    if known is not None and known.tracker is not tracker and _serves_again(known, tracker):
+        known.tracker.connections.pop(known, None)
+        known.tracker = tracker
+        tracker.connections[known] = None
+    elif known is None or known.tracker is not tracker:
         origin = getattr(connection, "_remote_origin", None) or connection._origin
         known = _track(connection, origin, tracker)
         known.adopted = True
@@ -61,6 +65,15 @@ def tracked(connection: Any, tracker: PoolTracker) -> TrackedConnection:
             known.origin.protocols.add(known.protocol)
             _note(inner, known)
     return known
+
+
+def _serves_again(known: TrackedConnection, tracker: PoolTracker) -> bool:
+    """Whether the pool was closed, made this connection for those that queued, and is used again.
+
+    Then it is the same connection to the same counts: a second record would count its end twice.
+    """
+    before = known.tracker
+    return before.registry is tracker.registry and before.ledger is tracker.ledger
 
 
 def adopt(pool: Any, tracker: PoolTracker) -> None:
