@@ -1,0 +1,151 @@
+"""One collection of the metrics, and what has to hold of any two of them whatever happened."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+from opentelemetry.instrumentation.gluellm import Snapshot
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument, Metric
+from support.telemetry import KEYS, Telemetry
+
+_NEVER_FALL = {
+    metric.name
+    for metric in semconv.METRICS
+    if metric.instrument in (Instrument.OBSERVABLE_COUNTER, Instrument.HISTOGRAM)
+}
+Series = tuple[str, frozenset[tuple[str, Any]]]
+
+
+class Reading:
+    """What one collection gave, and the times between which it was made."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self.since = time.monotonic()
+        self.points = telemetry.collect()
+        self.until = time.monotonic()
+
+    def total(self, metric: Metric, **where: Any) -> float:
+        """The sum of a metric's values (a histogram's counts) with these attributes."""
+        wanted = {KEYS[name]: value for name, value in where.items()}
+        return sum(
+            _amount(point)
+            for point in self.points.get(metric.name, ())
+            if all((point.attributes or {}).get(key) == value for key, value in wanted.items())
+        )
+
+    def by(self, metric: Metric, *names: str) -> Counter[Any]:
+        """A metric's values (a histogram's counts) by attributes, without what is 0."""
+        found: Counter[Any] = Counter()
+        for point in self.points.get(metric.name, ()):
+            key = tuple((point.attributes or {}).get(KEYS[name]) for name in names)
+            found[key[0] if len(names) == 1 else key] += _amount(point)
+        return +found
+
+    def never_falling(self) -> dict[Series, float]:
+        """Every series that must not fall."""
+        return {
+            (name, frozenset((point.attributes or {}).items())): _amount(point)
+            for name in _NEVER_FALL & self.points.keys()
+            for point in self.points[name]
+        }
+
+
+def _amount(point: Any) -> Any:
+    return point.count if hasattr(point, "bucket_counts") else point.value
+
+
+def wrong_in_reading(reading: Reading) -> list[str]:
+    """What holds of each collection by itself, at any moment."""
+    wrong = [
+        f"{name} is negative: {point.value} {dict(point.attributes or {})}"
+        for name, points in reading.points.items()
+        for point in points
+        if not hasattr(point, "bucket_counts") and point.value < 0
+    ]
+    for point in reading.points.get(semconv.OCCUPANCY_RATIO.name, ()):
+        if not 0 <= point.value <= 1:
+            wrong.append(f"occupancy is {point.value}")
+    open_now = reading.total(semconv.OPEN_CONNECTIONS)
+    connecting = reading.total(semconv.CONNECTION_CONNECTING)
+    most = reading.total(semconv.CONNECTION_MAX)
+    if reading.total(semconv.POOL_LIVE) and open_now + connecting > most:
+        wrong.append(f"{open_now} open and {connecting} connecting of {most} connections")
+    busy = reading.total(semconv.OPEN_CONNECTIONS, state="active") + connecting
+    if reading.total(semconv.PEAK_ACTIVE) < busy:
+        wrong.append(f"peak.active {reading.total(semconv.PEAK_ACTIVE)} is below {busy} busy ones")
+    active = reading.total(semconv.ACTIVE_REQUESTS)
+    phases = reading.total(semconv.REQUEST_CURRENT)
+    if active != phases:
+        wrong.append(f"{active} active requests, and {phases} over their phases")
+    for metric in (semconv.INSTRUMENTATION_ERRORS, semconv.INSTRUMENTATION_DROPPED):
+        if reading.total(metric):
+            wrong.append(f"{metric.name}: {reading.by(metric, 'kind')}")
+    return wrong
+
+
+def wrong_between(before: dict[Series, float], reading: Reading) -> list[str]:
+    """What must not have fallen since, over all installations that feed one Meter."""
+    return [
+        f"{series[0]} fell from {before[series]} to {value}: {dict(series[1])}"
+        for series, value in reading.never_falling().items()
+        if value < before.get(series, 0)
+    ]
+
+
+def wrong_in_times(first: Reading, second: Reading) -> list[str]:
+    """Between two readings without a step, time grows by as much as there are requests."""
+    wrong = []
+    for phase in semconv.PHASES:
+        count = second.total(semconv.REQUEST_CURRENT, phase=phase)
+        if count != first.total(semconv.REQUEST_CURRENT, phase=phase):
+            continue
+        grown = second.total(semconv.REQUEST_TIME, phase=phase) - first.total(
+            semconv.REQUEST_TIME, phase=phase
+        )
+        least = count * (second.since - first.until)
+        most = count * (second.until - first.since)
+        if not least - 1e-6 <= grown <= most + 1e-6:
+            wrong.append(
+                f"request.time of {phase} grew by {grown:.6f} s, with {count:.0f} requests in it "
+                f"for {least:.6f} to {most:.6f} s together"
+            )
+    return wrong
+
+
+def wrong_in_snapshot(taken: Snapshot) -> list[str]:
+    """What holds of each snapshot by itself, at any moment."""
+    wrong = []
+    for pool in taken.pools:
+        counted = pool.active + pool.idle + pool.connecting
+        assert pool.max_connections is not None
+        if counted > pool.max_connections:
+            wrong.append(f"{counted} of {pool.max_connections} connections in a snapshot")
+        if len(pool.requests) > pool.requests_entered:
+            wrong.append(f"{len(pool.requests)} requests, {pool.requests_entered} ever entered")
+        for request in pool.requests:
+            if request.phase_age > request.age or request.age < 0:
+                wrong.append(f"a request of age {request.age}: {request.phase_age} in its phase")
+    for total in taken.totals:
+        if min(total.peak_active, total.peak_queued) < 0:
+            wrong.append(f"peaks {total.peak_active} and {total.peak_queued}")
+        for origin in total.origins:
+            ended = sum(outcome.count for outcome in origin.outcomes)
+            now = sum(origin.requests_now.values())
+            if ended + now > origin.requests_entered:
+                wrong.append(f"{ended} ended and {now} now of {origin.requests_entered} entered")
+            if min(origin.phase_seconds.values()) < 0:
+                wrong.append(f"negative time: {origin.phase_seconds}")
+    return wrong
+
+
+def times_of(taken: Snapshot) -> dict[tuple[str, str, str], float]:
+    """Seconds by pool name, origin and phase, which must not fall."""
+    return {
+        (total.label, origin.origin, phase): seconds
+        for total in taken.totals
+        for origin in total.origins
+        for phase, seconds in origin.phase_seconds.items()
+    }
