@@ -1,6 +1,6 @@
 """``make peer-suites``: other projects' own tests, with the instrumentation off and on.
 
-Exits 1 when a test ends worse with it on, 2 when a suite could not be run.
+Exits 1 when a test ends otherwise with it on, 2 when a suite could not be run.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from .running import Finished, Runner
 from .suites import SUITES, Suite
 
 _AGAIN = 2
-"""Further runs of the files of tests that ended worse, each way."""
+"""Further runs of the files of tests that ended otherwise, each way."""
 _COUNTED = (
     "tests",
     "passed off",
     "passed on",
     "worse",
-    "otherwise or flaky",
+    "otherwise",
+    "flaky",
     "requests seen",
     "own failures caught",
 )
@@ -125,8 +126,7 @@ def compare(runner: Runner, figures: Figures) -> None:
     off = _run(runner, on=False)
     on = _run(runner, on=True)
     found = differences(off.run, on.run)
-    suspects = [each for each in found if each.worse]
-    judgement = _judge(runner, suspects)
+    judgement = _judge(runner, found)
     requests = sum(
         count for what, count in on.seen.items() if what.startswith(plugin_names.REQUESTS)
     )
@@ -135,7 +135,8 @@ def compare(runner: Runner, figures: Figures) -> None:
         off.run.passed,
         on.run.passed,
         len(judgement.worse),
-        len(found) - len(judgement.worse),
+        len(judgement.otherwise),
+        len(judgement.flaky),
         requests,
         sum(count for what, count in on.seen.items() if what.startswith(plugin_names.OWN)),
     )
@@ -161,8 +162,9 @@ def compare(runner: Runner, figures: Figures) -> None:
     for each in judgement.worse:
         print(f"\n{each.test}\n{on.run.reasons.get(each.test, '')[-3000:]}\n")
         figures.broken.append(f"{name}: {each}")
-    _list("flaky, worse in one run and not when run again both ways", judgement.flaky, on)
-    _list("otherwise, and not worse", [each for each in found if not each.worse], off)
+    _list("otherwise, and not worse", judgement.otherwise, off)
+    figures.broken += [f"{name}: {each}" for each in judgement.otherwise]
+    _list("flaky: not so, or so both ways, when run again", judgement.flaky, on)
     _list_failed("failed off, so that they tell nothing", off)
     # Not its own failures, which are caught: they come from stand-ins that a suite puts into the
     # library's objects, a Mock for a connection.
@@ -181,16 +183,16 @@ def _run(runner: Runner, *, on: bool) -> Finished:
     return finished
 
 
-def _judge(runner: Runner, suspects: Sequence[Difference]) -> Judgement:
-    if not suspects:
-        return Judgement((), ())
-    files = sorted({suspect.test.partition("::")[0] for suspect in suspects})
+def _judge(runner: Runner, found: Sequence[Difference]) -> Judgement:
+    if not found:
+        return Judgement()
+    files = sorted({each.test.partition("::")[0] for each in found})
     print(f"{runner.title}: running again: {', '.join(files)}", file=sys.stderr, flush=True)
     off, on = [], []
     for _ in range(_AGAIN):
         off.append(runner.run(on=False, files=files).run)
         on.append(runner.run(on=True, files=files).run)
-    return judge(suspects, off, on)
+    return judge(found, off, on)
 
 
 def _list(title: str, found: Sequence[Difference], finished: Finished) -> None:

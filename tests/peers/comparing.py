@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,6 +12,7 @@ from .recording import FINISHED
 _WORST_FIRST: Final = ("failed", "xpassed", "xfailed", "skipped", "passed")
 """A test is what its worst phase is: set-up, call or tear-down."""
 _MISSING: Final = "missing"
+_BAD: Final = frozenset(("failed", "xpassed", _MISSING))
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class Difference:
     @property
     def worse(self) -> bool:
         """Whether it is for the worse."""
-        return self.on in ("failed", "xpassed", _MISSING) and self.off not in ("failed", "xpassed")
+        return self.on in _BAD and self.off not in ("failed", "xpassed")
 
     def __str__(self) -> str:
         return f"{self.test}: {self.off} off, {self.on} on"
@@ -84,24 +85,26 @@ def differences(off: Run, on: Run) -> list[Difference]:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What becomes of the tests that ended worse, once their files ran again both ways."""
+    """What becomes of the tests that ended otherwise, once their files ran again both ways."""
 
-    worse: tuple[Difference, ...]
+    worse: tuple[Difference, ...] = ()
     """Those that failed again with the instrumentation on, and never without."""
-    flaky: tuple[Difference, ...]
-    """The others: they failed without it as well, or didn't fail again."""
+    otherwise: tuple[Difference, ...] = ()
+    """Those that are no worse, and never ended with it as they did without."""
+    flaky: tuple[Difference, ...] = ()
+    """The others: what differed once is what they do now and then."""
 
 
-def judge(suspects: Collection[Difference], off: Collection[Run], on: Collection[Run]) -> Judgement:
-    """Tell what the instrumentation broke from what fails now and then, by further runs."""
+def judge(found: Collection[Difference], off: Collection[Run], on: Collection[Run]) -> Judgement:
+    """Tell what the instrumentation changed from what changes by itself, by further runs."""
     worse: list[Difference] = []
+    otherwise: list[Difference] = []
     flaky: list[Difference] = []
-    for suspect in suspects:
-        again = any(_fails(run.outcomes, suspect.test) for run in on)
-        without = any(_fails(run.outcomes, suspect.test) for run in off)
-        (worse if again and not without else flaky).append(suspect)
-    return Judgement(tuple(worse), tuple(flaky))
-
-
-def _fails(outcomes: Mapping[str, str], test: str) -> bool:
-    return outcomes.get(test, _MISSING) in ("failed", "xpassed", _MISSING)
+    for each in found:
+        with_it = {run.outcomes.get(each.test, _MISSING) for run in on}
+        without = {run.outcomes.get(each.test, _MISSING) for run in off}
+        if each.worse:
+            (worse if with_it & _BAD and not without & _BAD else flaky).append(each)
+        else:
+            (flaky if with_it & without else otherwise).append(each)
+    return Judgement(tuple(worse), tuple(otherwise), tuple(flaky))

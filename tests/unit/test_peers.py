@@ -133,6 +133,19 @@ def test_what_fails_without_it_too_or_not_again_is_flaky(off: str, on: str) -> N
     assert not judgement.worse
 
 
+def test_what_never_ends_with_it_as_without_is_told_though_no_worse() -> None:
+    """What fails without it and passes with it was changed by it; once as without is flaky."""
+    changed, flaky = Difference("a", "failed", "passed"), Difference("b", "failed", "passed")
+    judgement = comparing.judge(
+        [changed, flaky],
+        off=[run(a="failed", b="failed"), run(a="failed", b="passed")],
+        on=[run(a="passed", b="passed"), run(a="passed", b="passed")],
+    )
+    assert judgement.otherwise == (changed,)
+    assert judgement.flaky == (flaky,)
+    assert not judgement.worse
+
+
 @pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
 def test_the_wheel_is_what_a_suite_tests(suite: Suite, tmp_path: Path) -> None:
     """The library's own folder is left in the archive, or it would be imported instead."""
@@ -185,7 +198,8 @@ def test_what_ends_worse_and_what_was_seen_are_in_the_figures(
         f"library{name}: passed off": 2,
         f"library{name}: passed on": 1,
         f"library{name}: worse": 1,
-        f"library{name}: otherwise or flaky": 0,
+        f"library{name}: otherwise": 0,
+        f"library{name}: flaky": 0,
         f"library{name}: requests seen": 1,
         f"library{name}: own failures caught": 0,
     }
