@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from .pool.words import where_it_failed
+
 _logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
 _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
@@ -34,6 +36,7 @@ _MISSING = (
     "http_spans needs opentelemetry-instrumentation-%s; install it with "
     "pip install 'opentelemetry-instrumentation-gluellm[http]'"
 )
+_FAILED = "http_spans leaves %s as it is: %s"
 # Most providers are on httpx or httpx2, so http_spans without that package is a mistake. The others
 # are turned on where they are.
 _INSTRUMENTATIONS = (
@@ -63,7 +66,7 @@ class HttpSpans:
         missing: set[str] = set()
         seen: dict[int, str] = {}
         for wanted in _INSTRUMENTATIONS:
-            if wanted.name in disabled or importlib.util.find_spec(wanted.library) is None:
+            if wanted.name in disabled or not _is_there(wanted.library):
                 continue
             try:
                 package = importlib.import_module(f"opentelemetry.instrumentation.{wanted.package}")
@@ -72,11 +75,17 @@ class HttpSpans:
                     missing.add(wanted.package)
                     _logger.warning(_MISSING, wanted.package)
                 continue
-            # httpx2.alias_httpx() makes both names one module: once is enough.
-            module = importlib.import_module(wanted.library)
-            if seen.setdefault(id(module), wanted.library) != wanted.library:
+            except Exception as error:
+                _logger.warning(_FAILED, wanted.library, where_it_failed(error))
                 continue
-            self._turn_on(wanted, package, tracer_provider, meter_provider)
+            try:
+                # httpx2.alias_httpx() makes both names one module: once is enough.
+                module = importlib.import_module(wanted.library)
+                if seen.setdefault(id(module), wanted.library) != wanted.library:
+                    continue
+                self._turn_on(wanted, package, tracer_provider, meter_provider)
+            except Exception as error:
+                _logger.warning(_FAILED, wanted.library, where_it_failed(error))
 
     def _turn_on(
         self,
@@ -105,8 +114,18 @@ class HttpSpans:
         """Turn off what :meth:`install` turned on."""
         while self._turned_on:
             instrumentor = self._turned_on.pop()
-            if instrumentor.is_instrumented_by_opentelemetry:
-                instrumentor.uninstrument()
+            try:
+                if instrumentor.is_instrumented_by_opentelemetry:
+                    instrumentor.uninstrument()
+            except Exception as error:
+                _logger.warning(_FAILED, type(instrumentor).__name__, where_it_failed(error))
+
+
+def _is_there(library: str) -> bool:
+    try:
+        return importlib.util.find_spec(library) is not None
+    except Exception:  # a module that somebody put there by hand
+        return False
 
 
 def _disabled() -> set[str]:

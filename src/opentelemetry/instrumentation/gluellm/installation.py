@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 import weakref
+from collections.abc import Callable
 
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
 from .adapters import ADAPTERS
-from .adapters.base import Surroundings
-from .attribution.any_llm import AnyLLMAttribution
+from .adapters.base import Surroundings, version_of
+from .attribution.any_llm import LOST, AnyLLMAttribution
 from .attribution.context import current_call
 from .attribution.hosts import provider_for_host
 from .config import Config
@@ -66,7 +67,7 @@ class Installation:
             (
                 EntryObserver(),
                 durations,
-                SpanObserver(tracer_of(tracer_provider), config.span_min_duration),
+                SpanObserver(tracer_of(tracer_provider, books.failures), config.span_min_duration),
                 NoteObserver(),
                 self._watch_observer,
             ),
@@ -102,6 +103,8 @@ class Installation:
             if clients_only
             else AnyLLMAttribution(self._failed, whole_stacks=config.leak_stacks)
         )
+        if self._attribution is not None:
+            self._attribution.on_seams = _warn_of_any_llm
         self._adapters = tuple(adapter() for adapter in ADAPTERS)
         for adapter in self._adapters:
             adapter.on_seams = logs.warn_of_missing_seams
@@ -118,6 +121,8 @@ class Installation:
             self._instruments.connect(self._source)
             _installations.add(self)
             self._listen_to_signal()
+            # Where the SDK fails nobody may collect, and so nobody would be told.
+            logs.warn_of_failures(self._failures)
         except BaseException:
             self.uninstall()
             raise
@@ -125,16 +130,19 @@ class Installation:
     def uninstall(self) -> None:
         """Take everything back, in reverse order. What is recorded already still goes out."""
         _installations.discard(self)
+        steps: list[Callable[[], None]] = []
         if self._reporter is not None:
-            self._reporter.uninstall()
+            steps.append(self._reporter.uninstall)
         if self._attribution is not None:
-            self._attribution.uninstall()
-        for adapter in reversed(self._adapters):
-            adapter.uninstall()
-        self._watch.stop()
-        self._drain.all()
-        self._instruments.disconnect()
-        self.registry.close()
+            steps.append(self._attribution.uninstall)
+        steps += [adapter.uninstall for adapter in reversed(self._adapters)]
+        steps += [self._watch.stop, self._drain.all, self._instruments.disconnect]
+        for step in (*steps, self.registry.close):
+            try:
+                step()
+            except Exception as error:
+                # The other steps are taken all the same.
+                self._failures.caught("uninstall", error)
 
     def snapshot(self) -> Snapshot:
         """Every live pool, what was counted so far, and the process."""
@@ -223,6 +231,11 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_after_fork_in_parent,
         after_in_child=_after_fork_in_child,
     )
+
+
+def _warn_of_any_llm(found: dict[str, bool]) -> None:
+    seams = Seams("any_llm", version_of("any-llm-sdk"), found, signals=dict(LOST))
+    logs.warn_of_missing_seams(seams)
 
 
 def _find_whole() -> place.Place | None:

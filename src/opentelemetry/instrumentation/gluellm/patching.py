@@ -8,6 +8,7 @@ import inspect
 import itertools
 import logging
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -191,4 +192,11 @@ def when_imported(name: str, callback: Callable[[Any], None]) -> None:
                     "could not set up instrumentation for %s: %s", name, where_it_failed(error)
                 )
 
-    wrapt.register_post_import_hook(hook, name)
+    try:
+        wrapt.register_post_import_hook(hook, name)
+    except Exception as error:
+        logging.getLogger(__name__).warning(
+            "can't wait for the import of %s: %s", name, where_it_failed(error)
+        )
+        if name in sys.modules:
+            hook(sys.modules[name])

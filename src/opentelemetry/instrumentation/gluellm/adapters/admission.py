@@ -7,7 +7,7 @@ from typing import Any
 
 from ..pool.lease import Call
 from ..pool.loops import running_loop
-from ..pool.reader import PoolReader
+from ..pool.reader import PoolReader, seconds_or_none
 from ..pool.registry import Owner
 from ..pool.tracker import PoolTracker
 from .base import Surroundings
@@ -106,8 +106,12 @@ class Admission:
             return None
         tracker = self.registry.track(pool, self._reader, owner=owner, library=self.library)
         try:
-            tracker.read_timeout = read_timeout
-            self._adopt(pool, tracker)
+            tracker.read_timeout = seconds_or_none(read_timeout)
+            try:
+                self._adopt(pool, tracker)
+            except Exception as error:
+                # Its requests count without what was there before us.
+                self.registry.failures.caught(f"{self.library}.adopt", error)
             setattr(pool, TRACKER, tracker)
         except BaseException:
             # The pool bears another one from its next request on.

@@ -5,14 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from types import ModuleType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..patching import PatchSet, when_imported
 from ..pool.lease import Call
 from ..pool.registry import PoolRegistry
 from ..pool.seams import Seams
+from .fitting import fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,33 @@ class Adapter(ABC):
         if library in self._seams:
             return
         distribution = self.DISTRIBUTIONS.get(name, name)
-        seams = Seams(library, _version(distribution), signals=dict(self.LOST))
+        seams = Seams(library, version_of(distribution), signals=dict(self.LOST))
         self._seams[library] = seams
-        self.patch(module, library, surroundings, seams.found)
+        try:
+            self.patch(module, library, surroundings, seams.found)
+        except Exception as error:
+            # What is not looked at is not there. What is patched already finds no lease.
+            surroundings.registry.failures.caught(f"{library}.install", error)
+            for name in self.LOST:
+                seams.found.setdefault(name, False)
         self.on_seams(seams)
+
+    def _replace(
+        self,
+        owner: Any,
+        attribute: str,
+        make: Callable[[Any], Any],
+        *,
+        asynchronous: bool | None = None,
+    ) -> bool:
+        """Replace a method, where the installed version has it as we know it; whether it has."""
+        try:
+            if owner is None or not callable(getattr(owner, attribute, None)):
+                return False
+            self._patches.wrap(owner, attribute, fitted(make, asynchronous))
+        except Exception:
+            return False  # of another make: a class that refuses attributes, for instance
+        return True
 
     @abstractmethod
     def patch(
@@ -99,10 +123,11 @@ class Adapter(ABC):
         """The installation is undone: what can't be taken back passes everything on from now."""
 
 
-def _version(distribution: str) -> str:
+def version_of(distribution: str) -> str:
+    """A distribution and its version, in words."""
     try:
         return f"{distribution} {version(distribution)}"
-    except PackageNotFoundError:
+    except Exception:  # not only PackageNotFoundError: what is installed can be of any make
         return f"{distribution} of an unknown version"
 
 

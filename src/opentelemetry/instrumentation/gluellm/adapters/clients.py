@@ -34,9 +34,14 @@ def pools_of(client: Any) -> list[Any]:
     Raises TypeError for anything else.
     """
     for pools_in in _FINDERS:
-        found = pools_in(client)
-        if found:
-            return found
+        try:
+            found = pools_in(client)
+            if found and all(_library_of(pool) for pool in found):
+                return found
+        except TypeError:
+            raise
+        except Exception:  # what is inside of it is of another make
+            continue
     raise TypeError(
         f"can't instrument {type(client).__name__!r}: expected an httpx or httpx2 Client or "
         "AsyncClient (or an SDK client that holds one) whose transport is the default one, "
@@ -49,8 +54,12 @@ def pools_of(client: Any) -> list[Any]:
 
 def library_of(pool: Any) -> str:
     """The value of ``gluellm.pool.library`` for a pool."""
+    return _library_of(pool) or type(pool).__name__
+
+
+def _library_of(pool: Any) -> str | None:
     names = (owner.__module__.partition(".")[0] for owner in type(pool).__mro__)
-    return next(_LIBRARIES[name] for name in names if name in _LIBRARIES)
+    return next((_LIBRARIES[name] for name in names if name in _LIBRARIES), None)
 
 
 def own(pool: Any, owner: Owner) -> None:

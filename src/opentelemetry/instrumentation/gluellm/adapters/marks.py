@@ -6,6 +6,8 @@ exception and without making the instance build its ``__dict__``. The defaults a
 
 from __future__ import annotations
 
+import contextlib
+
 TRACKER = "_gluellm_tracker"
 """On a pool: its PoolTracker, once it is tracked."""
 OWNER = "_gluellm_owner"
@@ -21,5 +23,7 @@ LIMITS = "_gluellm_limits"
 def give_defaults(owner: type | None, *names: str) -> None:
     """Make ``names`` readable on every instance of a class."""
     for name in names:
-        if owner is not None and not hasattr(owner, name):
-            setattr(owner, name, None)
+        # A class may refuse attributes, or not be one any more: its methods can't be replaced then.
+        with contextlib.suppress(Exception):
+            if owner is not None and not hasattr(owner, name):
+                setattr(owner, name, None)

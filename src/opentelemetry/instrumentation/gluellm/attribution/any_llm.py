@@ -17,7 +17,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..patching import USUAL_MARK, PatchSet, when_imported
@@ -28,16 +28,22 @@ _DIRECT = ("_aembedding", "_amoderation")
 _THREADED = ("_completion",)
 """What a provider runs in threads, beside those that the base class has, too."""
 
-SEAMS = (
-    "any_llm.init",
-    "any_llm.calls",
-    "any_llm.embedding",
-    "any_llm.moderation",
-    "any_llm.subclasses",
-)
+LOST: Mapping[str, str] = {
+    "any_llm.init": "the provider of pools that any-llm's constructors build",
+    "any_llm.calls": "provider, model and operation of requests",
+    "any_llm.embedding": "whose requests any-llm's module functions for embeddings send",
+    "any_llm.moderation": "whose requests any-llm's module functions for moderation send",
+    "any_llm.subclasses": "what providers make of any-llm's calls on their own",
+}
+"""The seams, each with what is lost without it, in words for a warning."""
+SEAMS = tuple(LOST)
 
 
 def _no_error(kind: str) -> None:
+    pass
+
+
+def _ignore(seams: dict[str, bool]) -> None:
     pass
 
 
@@ -69,6 +75,8 @@ class AnyLLMAttribution:
         self._base: type = object
         self._coroutines: dict[str, str] = {}
         self._sync_twins: dict[str, str] = {}
+        self.on_seams: Callable[[dict[str, bool]], None] = _ignore
+        """Told of the seams when any-llm has been looked at."""
 
     def install(self) -> None:
         """Wrap any-llm now, or as soon as it is imported. Harmless when installed already."""
@@ -117,6 +125,7 @@ class AnyLLMAttribution:
         base = getattr(self._module, "AnyLLM", None)
         if isinstance(base, type):
             self._try(self._patch_class, base, scope)
+        self.on_seams(self.seams())
 
     def _patch_class(self, base: type, scope: CallScope) -> None:
         self._base = base

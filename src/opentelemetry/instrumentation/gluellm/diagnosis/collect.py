@@ -14,7 +14,7 @@ from ..pool.describe import trace_id
 from ..pool.lease import PHASES, QUEUED, Lease
 from ..pool.ledger import OriginLedger, PoolLedger
 from ..pool.loops import LoopLag
-from ..pool.reader import ConnectionView
+from ..pool.reader import ConnectionView, seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.stats import RunningRequests, Tally
 from ..pool.tracker import PoolTracker
@@ -98,7 +98,7 @@ def _pool(tracker: PoolTracker, executors: Executors) -> PoolSnapshot | None:
         limits_from=view.limits_from,
         keepalive_expiry=view.keepalive_expiry,
         tcp_keepalive=view.tcp_keepalive,
-        pool_timeout=ledger.acquire_timeout,
+        pool_timeout=seconds_or_none(ledger.acquire_timeout),
         read_timeout=tracker.read_timeout,
         channel_state=CHANNEL_STATES[channel.state] if channel is not None else None,
         channel_state_age=(now - channel.since) / 1e9 if channel is not None else None,

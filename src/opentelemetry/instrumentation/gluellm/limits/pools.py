@@ -135,6 +135,7 @@ class PoolLimits:
 
         def make(original: Any) -> Any:
             names = _positional(original)
+            takes = _taker(original)
 
             def __init__(self_: Any, /, *args: Any, **kwargs: Any) -> None:
                 call = self._limited()
@@ -146,6 +147,8 @@ class PoolLimits:
                         return original(self_, *args, **kwargs)  # type: ignore[no-any-return]
                     arguments = {**named, **kwargs}
                     limits = change(call.limits, arguments)
+                    if not takes(arguments):
+                        raise TypeError("this version has no such argument")
                 except Exception:
                     self._on_error("limits.constructor")
                     return original(self_, *args, **kwargs)  # type: ignore[no-any-return]
@@ -222,6 +225,15 @@ def _positional(function: Any) -> list[str]:
     """The names of the arguments that can be given by position, without ``self``."""
     parameters = inspect.signature(function).parameters.values()
     return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+
+
+def _taker(function: Any) -> Callable[[dict[str, Any]], bool]:
+    """Whether a function takes all of some arguments by name."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return lambda _: True
+    by_name = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    return lambda arguments: arguments.keys() <= by_name
 
 
 _LIBRARIES: dict[str, Callable[[PoolLimits, ModuleType], None]] = {

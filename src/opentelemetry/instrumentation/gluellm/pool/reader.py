@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from .tracker import PoolTracker
 
 
+def seconds_or_none(value: object) -> float | None:
+    """A time that a library's object has; None for what is no time, in a version unknown to us."""
+    return value if isinstance(value, (int, float)) else None
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionView:
     """One connection that the pool has listed."""

@@ -18,6 +18,7 @@ from .lease import (
     Lease,
     WaitScene,
 )
+from .reader import seconds_or_none
 
 if TYPE_CHECKING:
     from .channel import TrackedChannel
@@ -151,11 +152,15 @@ class PoolTracker:
             self.registry.attend()
         origin = self._origins.get((host, port, scheme)) or self.origin(host, port, scheme)
         lease = Lease(self, origin, call, self.clock())
-        if call is None:
-            lease.own_place = self.registry.find_place()
-        context = self.entry_context()
-        if context:
-            self.observer.lease_queued(lease, context)
+        try:
+            if call is None:
+                lease.own_place = self.registry.find_place()
+            context = self.entry_context()
+            if context:
+                self.observer.lease_queued(lease, context)
+        except Exception as error:
+            # Of a Python or an API unknown to us. The request counts all the same.
+            self.registry.failures.caught("entry", error)
         # From here on nothing is called: a signal handler that raises can't part these steps.
         if call is not None:
             call.requests += 1
@@ -171,7 +176,7 @@ class PoolTracker:
         """The request found no connection and now stands in the queue, for ``timeout`` seconds."""
         now = self.clock()
         lease.waits_since = now
-        lease.pool_timeout = timeout
+        lease.pool_timeout = seconds_or_none(timeout)
         if not lease.standing:
             lease.standing = True
             self.ledger.queued.change(1, now)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, get_current
-from opentelemetry.trace import SpanKind
-from opentelemetry.trace.propagation import _SPAN_KEY
+from opentelemetry.context import Context, get_current
+from opentelemetry.trace import SpanKind, get_current_span, propagation
 
 from opentelemetry import context as context_api
 
 from ..pool.lease import Lease
 from ..pool.observer import PoolObserver
 
+# Neither is part of the API, so a version may not have it.
+_SUPPRESS_INSTRUMENTATION_KEY = getattr(context_api, "_SUPPRESS_INSTRUMENTATION_KEY", None)
+_SPAN_KEY = getattr(propagation, "_SPAN_KEY", None)
 # Set beside the other one "for backward compatibility" by opentelemetry-instrumentation.
 _SUPPRESS_PLAIN = "suppress_instrumentation"
 _CLIENT = SpanKind.CLIENT
@@ -28,7 +30,7 @@ def entry_context() -> Callable[[], object]:
     runtime = getattr(context_api, "_RUNTIME_CONTEXT", None)
     variable = getattr(runtime, "_current_context", None)
     get: Callable[[], object] | None = getattr(variable, "get", None)
-    return get_current if get is None else get
+    return get if callable(get) else get_current
 
 
 class EntryObserver(PoolObserver):
@@ -40,7 +42,7 @@ class EntryObserver(PoolObserver):
         if _SUPPRESS_INSTRUMENTATION_KEY in context or _SUPPRESS_PLAIN in context:
             suppressed = context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_SUPPRESS_PLAIN)
             lease.counted = not suppressed
-        span: Any = context.get(_SPAN_KEY)
+        span: Any = context.get(_SPAN_KEY) if _SPAN_KEY else get_current_span(context)
         if span is not None:
             lease.observed = span.get_span_context()
             if getattr(span, "kind", None) is _CLIENT:

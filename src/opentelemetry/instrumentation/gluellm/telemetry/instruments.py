@@ -56,7 +56,10 @@ class MeterInstruments:
         self._source = weakref.ref(source)
         for metric in semconv.METRICS:
             if metric.instrument is not Instrument.HISTOGRAM:
-                self._create_observable(metric)
+                try:
+                    self._create_observable(metric)
+                except Exception as error:
+                    self.books.failures.caught("sdk.instrument", error)
 
     def disconnect(self) -> None:
         """Let the callbacks yield nothing."""
@@ -66,13 +69,24 @@ class MeterInstruments:
         """The histogram for a metric of the contract, made at the first call."""
         found = self._histograms.get(metric.name)
         if found is None:
-            found = self._histograms[metric.name] = self.meter.create_histogram(
+            found = self._histograms[metric.name] = self._create_histogram(metric)
+        return found
+
+    def _create_histogram(self, metric: Metric) -> Any:
+        try:
+            made = self.meter.create_histogram(
                 metric.name,
                 unit=metric.unit,
                 description=metric.description,
                 explicit_bucket_boundaries_advisory=list(metric.buckets),
             )
-        return found
+            if callable(getattr(made, "record", None)):
+                return made
+            raise TypeError("no histogram")
+        except Exception as error:
+            # An SDK that can't must not keep a program from starting.
+            self.books.failures.caught("sdk.instrument", error)
+            return NoOpMeter(semconv.SCOPE_NAME).create_histogram(metric.name)
 
     def _create_observable(self, metric: Metric) -> None:
         if metric.name in self._observable:
@@ -112,7 +126,13 @@ _known: weakref.WeakSet[MeterInstruments] = weakref.WeakSet()
 
 def of_provider(provider: MeterProvider | None) -> MeterInstruments:
     """The one set of instruments of a provider, of the global one where none is given."""
-    return instruments_of(get_meter(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL))
+    try:
+        meter = get_meter(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL)
+    except Exception as error:
+        made = MeterInstruments(NoOpMeter(semconv.SCOPE_NAME))
+        made.books.failures.caught("sdk.meter", error)
+        return made
+    return instruments_of(meter)
 
 
 def instruments_of(meter: Meter) -> MeterInstruments:

@@ -10,6 +10,7 @@ from typing import Any
 
 from opentelemetry.trace import (
     Link,
+    NoOpTracer,
     Span,
     SpanContext,
     SpanKind,
@@ -22,6 +23,7 @@ from opentelemetry.trace import (
 )
 
 from ..pool.connection import TrackedConnection
+from ..pool.guard import Failures
 from ..pool.lease import PHASES, Lease
 from ..pool.observer import PoolObserver
 from ..version import __version__
@@ -32,9 +34,13 @@ from .drain import bare_context
 _NOT_AN_ERROR = frozenset({"cancelled"})
 
 
-def tracer_of(provider: TracerProvider | None) -> Tracer:
+def tracer_of(provider: TracerProvider | None, failures: Failures) -> Tracer:
     """Our tracer of a provider, of the global one where none is given."""
-    return get_tracer(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL)
+    try:
+        return get_tracer(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL)
+    except Exception as error:
+        failures.caught("sdk.tracer", error)
+        return NoOpTracer()
 
 
 class SpanObserver(PoolObserver):

@@ -77,7 +77,13 @@ class StateSource:
                     _add_origin(found, origin, counts, now)
         except Exception as error:
             registry.failures.caught("collection", error)
-        self._add_process(found)
+        try:
+            self._add_process(found)
+        except Exception as error:
+            registry.failures.caught("collection", error)
+        if found.odd:
+            # Of a version that is unknown to us: the SDK would warn of it with each collection.
+            registry.failures.caught("collection.value", TypeError())
         return found.by_name
 
     def _add_process(self, found: _Points) -> None:
@@ -99,12 +105,17 @@ class StateSource:
 
 
 class _Points:
-    __slots__ = ("by_name",)
+    __slots__ = ("by_name", "odd")
 
     def __init__(self) -> None:
         self.by_name: Observations = {}
+        self.odd = False
+        """Whether something was no number."""
 
     def add(self, metric: Metric, value: float, attributes: dict[str, Any]) -> None:
+        if not isinstance(value, (int, float)):
+            self.odd = True
+            return
         # The thread that collects may have a span of its own; no value here is an example of it.
         observation = Observation(value, attributes, NO_SPAN)
         points = self.by_name.get(metric.name)

@@ -76,20 +76,26 @@ class AiohttpAdapter(Adapter):
             found[name] = works = found.get(name, True) and works
             return works
 
-        def seam(name: str, owner: Any, attribute: str, make: Callable[[Any], Any]) -> bool:
-            if not probed(name, owner is not None and callable(getattr(owner, attribute, None))):
+        def seam(
+            name: str,
+            owner: Any,
+            attribute: str,
+            make: Callable[[Any], Any],
+            *,
+            asynchronous: bool | None = False,
+        ) -> bool:
+            if not found.get(name, True):
                 return False
-            self._patches.wrap(owner, attribute, make)
-            return True
+            return probed(name, self._replace(owner, attribute, make, asynchronous=asynchronous))
 
         # The request comes last: until it is replaced nothing is tracked, so whatever is patched
         # before it finds no lease.
         probed("total_timeout", probes.total_timeout(module, _inside(module, "helpers")))
-        seam("wait", pool, "_wait_for_available_connection", requests.wait)
+        seam("wait", pool, "_wait_for_available_connection", requests.wait, asynchronous=True)
         if probed("read", probes.read(reader, protocol)):
-            seam("read", reader, "_wait", responses.body)
+            seam("read", reader, "_wait", responses.body, asynchronous=True)
         if probed("response", callable(getattr(protocol, "feed_data", None))):
-            seam("response", protocol, "read", responses.head)
+            seam("response", protocol, "read", responses.head, asynchronous=True)
         if probed("close_reason", probes.close_reason(protocol)):
             seam("connection_close", protocol, "close", responses.close)
         else:
@@ -97,16 +103,17 @@ class AiohttpAdapter(Adapter):
         if probed("connection_setup", probes.set_up(protocol)):
             self._create = requests.create_connection
             for name in _CONNECTORS:
-                seam("connection_setup", getattr(module, name, None), _CREATE, self._create)
+                kind = getattr(module, name, None)
+                seam("connection_setup", kind, _CREATE, self._create, asynchronous=True)
             made = setup.protocol_made(registry.failures)
             seam("connection_setup", protocol, "__init__", made)
-        seam("pool_close", pool, "_close", responses.pool_close)
+        seam("pool_close", pool, "_close", responses.pool_close, asynchronous=None)
         seam("pool_owner", pool, "__init__", requests.connector_init)
         released = probed("release", probes.given_back(protocol)) and seam(
             "release", pool, "_release", responses.release
         )
         if probed("state", probes.pool_state(module)) and released:
-            seam("request", pool, "connect", requests.connect)
+            seam("request", pool, "connect", requests.connect, asynchronous=True)
         else:
             probed("request", False)
 
@@ -115,13 +122,13 @@ class AiohttpAdapter(Adapter):
             # A connector of somebody else's may establish its connections in its own way.
             owner = next((kind for kind in type(pool).__mro__ if _CREATE in vars(kind)), None)
             if owner is not None:
-                self._patches.wrap(owner, _CREATE, self._create)
+                self._replace(owner, _CREATE, self._create, asynchronous=True)
         connections.adopt(pool, tracker)
 
 
 def _inside(library: ModuleType, module: str, name: str = "") -> Any:
     try:
         found = importlib.import_module(f"{library.__name__}.{module}")
-    except ImportError:
+    except Exception:  # not only ImportError: it can fail in any way
         return None
     return getattr(found, name, None) if name else found

@@ -17,7 +17,7 @@ from ...pool.connection import TrackedConnection
 from ...pool.copies import copied
 from ...pool.lease import Lease
 from ...pool.ledger import OriginLedger
-from ...pool.reader import ConnectionView, PoolView
+from ...pool.reader import ConnectionView, PoolView, seconds_or_none
 from ...pool.stats import ACTIVE, CONNECTING, IDLE_1, Tally
 from ...pool.tracker import PoolTracker
 from ..marks import LIMITS_FROM
@@ -155,7 +155,7 @@ def view(pool: Any, tracker: PoolTracker) -> PoolView:
     return PoolView(
         max_connections=_bound(pool._limit),
         max_idle_connections=None,
-        keepalive_expiry=0.0 if pool._force_close else pool._keepalive_timeout,
+        keepalive_expiry=0.0 if pool._force_close else seconds_or_none(pool._keepalive_timeout),
         tcp_keepalive=_tcp_keepalive(pool),
         connections=found,
         max_connections_per_origin=_bound(pool._limit_per_host),
@@ -182,6 +182,8 @@ READER = _Reader()
 
 
 def _bound(limit: int) -> int | None:
+    if not isinstance(limit, int):
+        raise TypeError("no limit of a version that is known")
     return limit or None
 
 

@@ -31,8 +31,13 @@ def while_sending(protocol: Any, error: BaseException | None) -> str:
 
 
 def while_reading(protocol: Any, error: BaseException) -> str | None:
-    """Why a response broke off; None where it goes on all the same."""
-    return None if type(error) is _NOT_OF_THE_READ else _of_connection(protocol, error)
+    """Why a response broke off; None where it goes on all the same. Never raises."""
+    if type(error) is _NOT_OF_THE_READ:
+        return None
+    try:
+        return _of_connection(protocol, error)
+    except Exception:
+        return "_OTHER"  # it is called while the host's exception is on its way
 
 
 def of_connection(protocol: Any) -> str | None:

@@ -40,9 +40,9 @@ def has(make: Callable[[], Any], *names: str) -> bool:
     """Whether what ``make`` gives has all of the attributes."""
     try:
         made = make()
+        return all(hasattr(made, name) for name in names)
     except Exception:
         return False
-    return all(hasattr(made, name) for name in names)
 
 
 def pool_state(library: ModuleType) -> bool:

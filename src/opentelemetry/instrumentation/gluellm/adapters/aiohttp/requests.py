@@ -78,9 +78,7 @@ class RequestSeams:
         def connect(self_: Any, req: Any, traces: Any, timeout: Any) -> Any:
             tracker = self_._gluellm_tracker
             if tracker is None or not tracker.open or tracker.registry is not registry:
-                if (
-                    not everything and self_._gluellm_owner is None and current_call() is None
-                ) or self_._closed:
+                if not everything and self_._gluellm_owner is None and current_call() is None:
                     return original(self_, req, traces, timeout)
                 tracker = self._enter(self_, req, timeout)
                 if tracker is None:
@@ -93,6 +91,8 @@ class RequestSeams:
 
     def _enter(self, pool: Any, request: Any, timeout: Any) -> PoolTracker | None:
         try:
+            if pool._closed:
+                return None
             return self._admission.enter(pool, request.url.raw_host or "", timeout.sock_read)
         except Exception as error:
             self.registry.failures.caught("aiohttp.track", error)

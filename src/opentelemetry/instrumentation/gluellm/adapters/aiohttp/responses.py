@@ -64,17 +64,23 @@ class ResponseSeams:
 
     def body(self, original: Any) -> Any:
         """A read finds nothing of the body there, and waits for more."""
+        caught = self._registry.failures.caught
 
         def _wait(self_: Any, func_name: str) -> Any:
             pending = original(self_, func_name)
-            # A server's requests are read in the same way, from protocols without a note.
-            record = getattr(self_._protocol, CONNECTION, None)
-            if record is None:
+            try:
+                protocol = self_._protocol
+                # A server's requests are read in the same way, from protocols without a note.
+                record = getattr(protocol, CONNECTION, None)
+                if record is None:
+                    return pending
+                lease = record.lease
+                if lease is None or lease.phase != UNREAD or lease.ended:
+                    return pending
+            except Exception as error:
+                caught("aiohttp.read", error)
                 return pending
-            lease = record.lease
-            if lease is None or lease.phase != UNREAD or lease.ended:
-                return pending
-            return _read_body(lease, self_._protocol, pending)
+            return _read_body(lease, protocol, pending)
 
         return _wait
 
@@ -84,14 +90,13 @@ class ResponseSeams:
         caught = registry.failures.caught
 
         # Its keyword is written out, since passing ``**kwargs`` on would cost most of all here.
-        def _release(self_: Any, key: Any, protocol: Any, *, should_close: bool = False) -> None:
+        def _release(self_: Any, key: Any, protocol: Any, *, should_close: bool = False) -> Any:
             try:
                 record = protocol._gluellm_connection
-            except AttributeError:  # somebody's own protocol
+            except Exception:  # somebody's own protocol
                 record = None
             if record is None or record.lease is None or record.tracker.registry is not registry:
-                original(self_, key, protocol, should_close=should_close)
-                return
+                return original(self_, key, protocol, should_close=should_close)
             lease = record.lease
             try:
                 if not lease.ended:
@@ -104,7 +109,7 @@ class ResponseSeams:
             except Exception as error:
                 caught("aiohttp.release", error)
             try:
-                original(self_, key, protocol, should_close=should_close)
+                return original(self_, key, protocol, should_close=should_close)
             finally:
                 record.lease = None
 
@@ -115,14 +120,14 @@ class ResponseSeams:
         registry = self._registry
         caught = registry.failures.caught
 
-        def close(self_: Any) -> None:
+        def close(self_: Any) -> Any:
             record = self_._gluellm_connection
             if record is not None and not record.closed and record.tracker.registry is registry:
                 try:
                     connections.closed(self_, record)
                 except Exception as error:
                     caught("aiohttp.close", error)
-            original(self_)
+            return original(self_)
 
         return close
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from ..admission import Admission
 from ..base import Adapter, Surroundings
@@ -37,7 +37,19 @@ _STARTING = (
 )
 _STREAMS = ("_SingleThreadedRendezvous", "_MultiThreadedRendezvous")
 
-Seam = Callable[[str, Any, str, Callable[[Any], Any]], None]
+
+class Seam(Protocol):
+    """Replaces a method, and notes whether a seam has it."""
+
+    def __call__(
+        self,
+        name: str,
+        owner: Any,
+        attribute: str,
+        make: Callable[[Any], Any],
+        *,
+        asynchronous: bool = False,
+    ) -> None: ...
 
 
 class GrpcAdapter(Adapter):
@@ -91,9 +103,16 @@ class GrpcAdapter(Adapter):
             found[name] = works = found.get(name, True) and works
             return works
 
-        def seam(name: str, owner: Any, attribute: str, make: Callable[[Any], Any]) -> None:
-            if probed(name, owner is not None and callable(getattr(owner, attribute, None))):
-                self._patches.wrap(owner, attribute, make)
+        def seam(
+            name: str,
+            owner: Any,
+            attribute: str,
+            make: Callable[[Any], Any],
+            *,
+            asynchronous: bool = False,
+        ) -> None:
+            if found.get(name, True):
+                probed(name, self._replace(owner, attribute, make, asynchronous=asynchronous))
 
         self._patch_aio(calls_of(AIO_READER), probed, seam)
         self._patch_sync(calls_of(SYNC_READER), probed, seam)
@@ -116,11 +135,11 @@ class GrpcAdapter(Adapter):
         if not probed("request", works):
             probed("pool_owner", False)
             return
-        seam("pool_close", channel, "_close", seams.close)
+        seam("pool_close", channel, "_close", seams.close, asynchronous=True)
         probed("head", probes.aio_head(stream))
         calls.reads_told = probed("read", probes.aio_read(aio, stream))
         if calls.reads_told:
-            seam("read", stream, "_read", seams.read)
+            seam("read", stream, "_read", seams.read, asynchronous=True)
         seam("earlier_channels", channel, "_register_call", seams.register_call)
         seam("pool_owner", channel, "__init__", seams.channel_init)
         for kind in kinds:
@@ -167,5 +186,5 @@ def _module(name: str) -> Any:
     """A module, or None where the installed version has no such one."""
     try:
         return importlib.import_module(name)
-    except ImportError:
+    except Exception:  # not only ImportError: it can fail in any way
         return None

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...pool.lease import READING, UNREAD, Lease
 from .calls import Argument, Calls
+from .marks import LEASE
 from .outcomes import CANCELLED, status_name
 
 
@@ -55,9 +56,14 @@ class _HeadComes:
         self._lease = lease
 
     def __call__(self, preparation: Any) -> None:
-        if not self._lease.ended and not preparation.cancelled():
-            # Its exception stays for whom it concerns: to ask for it would silence a warning.
-            self._calls.answered(self._lease)
+        try:
+            if self._lease.ended or preparation.cancelled():
+                return
+        except Exception as error:
+            self._calls.failures.caught("grpc.head", error)
+            return
+        # Its exception stays for whom it concerns: to ask for it would silence a warning.
+        self._calls.answered(self._lease)
 
 
 _ARGUMENTS = ("channel", "wait_for_ready", "deadline")
@@ -108,22 +114,26 @@ class AioSeams:
         known = self._calls.known.references
         surroundings = self._calls.admission.surroundings
         everything, current_call = surroundings.everything, surroundings.current_call
+        caught = self._calls.failures.caught
 
         # On the path of every call of the process, those out of scope included.
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
             original(self_, *args, **kwargs)
-            core = args[core_at] if len(args) > core_at else core_of.of(args, kwargs)
-            reference = known.get(id(core))
-            pool = learn(core, sys._getframe(1)) if reference is None else reference()
-            if pool is None or (
-                not everything
-                and pool._gluellm_tracker is None
-                and pool._gluellm_owner is None
-                and current_call() is None
-            ):
-                return
-            waits = args[waits_at] if len(args) > waits_at else waits_of.of(args, kwargs)
-            begin(self_, pool, core, waits, deadline_of.of(args, kwargs) if waits else None)
+            try:
+                core = args[core_at] if len(args) > core_at else core_of.of(args, kwargs)
+                reference = known.get(id(core))
+                pool = learn(core, sys._getframe(1)) if reference is None else reference()
+                if pool is None or (
+                    not everything
+                    and pool._gluellm_tracker is None
+                    and pool._gluellm_owner is None
+                    and current_call() is None
+                ):
+                    return
+                waits = args[waits_at] if len(args) > waits_at else waits_of.of(args, kwargs)
+                begin(self_, pool, core, waits, deadline_of.of(args, kwargs) if waits else None)
+            except Exception as error:
+                caught("grpc.begin", error)
 
         return __init__
 
@@ -167,7 +177,7 @@ class AioSeams:
 
         def _read(self_: Any) -> Any:
             pending = original(self_)
-            lease = self_._gluellm_lease
+            lease = getattr(self_, LEASE, None)
             return pending if lease is None or lease.ended else reading(lease, pending)
 
         return _read

@@ -109,6 +109,8 @@ class Calls:
         """The call was not made after all."""
         if lease.channel is not None:
             lease.channel.withdraw(lease)
+        else:
+            lease.tracker.withdraw(lease)
 
     def succeeded(self, lease: Lease) -> None:
         """A call ended as it should. Raises nothing."""

@@ -22,7 +22,11 @@ class _CallEnds:
 
     def __call__(self) -> None:
         if not self._lease.ended:
-            _end(self._calls, self._lease, self._state())
+            try:
+                _end(self._calls, self._lease, self._state())
+            except Exception as error:  # what the state is is the library's private affair
+                self._calls.failures.caught("grpc.status", error)
+                self._calls.cancelled(self._lease)
 
 
 class SyncSeams:
@@ -130,7 +134,7 @@ class SyncSeams:
         answered = self._calls.answered
 
         def _next(self_: Any) -> Any:
-            lease = getattr(self_, LEASE)
+            lease = getattr(self_, LEASE, None)
             if lease is None or lease.ended or lease.channel is None:
                 return original(self_)
             channel = lease.channel
@@ -150,7 +154,7 @@ class SyncSeams:
 
         def initial_metadata(self_: Any) -> Any:
             result = original(self_)
-            lease = getattr(self_, LEASE)
+            lease = getattr(self_, LEASE, None)
             # A call that has failed has no head, and its status is on its way.
             if lease is not None and not lease.ended and _is_under_way(self_):
                 answered(lease)
@@ -164,7 +168,7 @@ class SyncSeams:
 
         def cancel(self_: Any) -> Any:
             result = original(self_)
-            lease = getattr(self_, LEASE)
+            lease = getattr(self_, LEASE, None)
             if result and lease is not None:
                 calls.cancelled(lease)
             return result
@@ -176,7 +180,7 @@ class SyncSeams:
         calls = self._calls
 
         def __del__(self_: Any) -> None:
-            lease = getattr(self_, LEASE)
+            lease = getattr(self_, LEASE, None)
             dropped = lease is not None and not lease.ended and _is_under_way(self_)
             original(self_)
             if dropped:
@@ -196,7 +200,10 @@ def _channel_of(stub: Any) -> Any:
 
 
 def _is_under_way(call: Any) -> bool:
-    return getattr(getattr(call, "_state", None), "code", None) is None
+    try:
+        return getattr(getattr(call, "_state", None), "code", None) is None
+    except Exception:
+        return False  # what the state is is the library's private affair
 
 
 def _end(calls: Calls, lease: Lease, state: Any) -> None:

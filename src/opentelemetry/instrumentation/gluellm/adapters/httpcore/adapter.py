@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -51,8 +50,8 @@ class HttpcoreAdapter(Adapter):
 
     def install(self, surroundings: Surroundings) -> None:
         for core, library in self.MODULES.items():
-            if _is_wanted(library) and importlib.util.find_spec(core) is not None:
-                importlib.import_module(core)
+            if _is_wanted(library):
+                _module(core)
         super().install(surroundings)
 
     def let_go(self) -> None:
@@ -103,10 +102,17 @@ class HttpcoreAdapter(Adapter):
             found[name] = works = found.get(name, True) and works
             return works
 
-        def seam(name: str, owner: Any, attribute: str, make: Callable[[Any], Any]) -> None:
-            if not probed(name, owner is not None and callable(getattr(owner, attribute, None))):
-                return
-            self._patches.wrap(owner, attribute, make)
+        def seam(
+            name: str,
+            owner: Any,
+            attribute: str,
+            make: Callable[[Any], Any],
+            *,
+            awaited: bool = False,
+        ) -> None:
+            if found.get(name, True):
+                asynchronous = awaited and is_async
+                probed(name, self._replace(owner, attribute, make, asynchronous=asynchronous))
 
         # The request comes last: until it is replaced nothing is tracked, so whatever is patched
         # before it finds no lease.
@@ -117,26 +123,27 @@ class HttpcoreAdapter(Adapter):
             ("requeue", "clear_connection", requests.clear_connection),
         ):
             if probed(name, requested):
-                seam(name, pool_request, attribute, make)
+                seam(name, pool_request, attribute, make, awaited=name == "wait")
         if probed("release", probes.response(stream)):
             released = responses.async_close if is_async else responses.sync_close
-            seam("release", stream, close, released)
-        probed("read", callable(getattr(network, "read", None)))
+            seam("release", stream, close, released, awaited=True)
+        probed("read", probes.network_read(network, is_async))
         probed("close_reason", probes.http11(http11))
         for connection in (http11, http2):
             if connection is not None:
                 seam("connection_open", connection, "__init__", self._connection_init)
-                seam("connection_close", connection, close, self._connection_close)
+                seam("connection_close", connection, close, self._connection_close, awaited=True)
         if http2 is not None and probed("http2", probes.http2(http2)):
             read = responses.async_http2_read if is_async else responses.sync_http2_read
-            seam("http2", http2, handle, responses.http2_handle)
-            seam("http2", http2, "_send_request_headers", responses.http2_send)
-            seam("http2", http2, "_response_closed", responses.http2_response_closed)
-            seam("http2", http2, "_receive_stream_event", read)
+            closed = responses.http2_response_closed
+            seam("http2", http2, handle, responses.http2_handle, awaited=True)
+            seam("http2", http2, "_send_request_headers", responses.http2_send, awaited=True)
+            seam("http2", http2, "_response_closed", closed, awaited=True)
+            seam("http2", http2, "_receive_stream_event", read, awaited=True)
         switched = getattr(_module(f"{inside}.http11"), f"{prefix}HTTP11UpgradeStream", None)
         seam("upgrade", switched, "__init__", self._upgrade_init)
         ended = self._async_pool_close if is_async else self._pool_close
-        seam("pool_close", pool, close, ended)
+        seam("pool_close", pool, close, ended, awaited=True)
         timed = probed("connection_setup", probes.setup(core, pool))
         create = self._create_connection(timed)
         seam("connection_setup", pool, "create_connection", create)
@@ -148,7 +155,7 @@ class HttpcoreAdapter(Adapter):
         seam("pool_owner", pool, "__init__", requests.pool_init)
         if probed("state", probes.pool_state(core, pool)):
             whole = requests.handle_async_request if is_async else requests.handle_request
-            seam("request", pool, handle, whole)
+            seam("request", pool, handle, whole, awaited=True)
         else:
             probed("request", False)
 
@@ -180,7 +187,7 @@ class HttpcoreAdapter(Adapter):
 
     def _connection_close(self, original: Any) -> Any:
         def close(self_: Any) -> Any:
-            connection = self_._gluellm_connection
+            connection = connection_of(self_)
             if connection is not None and not connection.closed:
                 try:
                     connection.close(close_reason(self_, connection))
@@ -213,16 +220,16 @@ class HttpcoreAdapter(Adapter):
         return self._surroundings.registry.failures
 
     def _pool_close(self, original: Any) -> Any:
-        def close(self_: Any) -> None:
+        def close(self_: Any) -> Any:
             _closing(self_)
-            original(self_)
+            return original(self_)
 
         return close
 
     def _async_pool_close(self, original: Any) -> Any:
-        async def aclose(self_: Any) -> None:
+        async def aclose(self_: Any) -> Any:
             _closing(self_)
-            await original(self_)
+            return await original(self_)
 
         return aclose
 
@@ -249,7 +256,7 @@ def _tracker(pool: Any) -> PoolTracker | None:
 def _module(name: str) -> ModuleType | None:
     try:
         return importlib.import_module(name)
-    except ImportError:
+    except Exception:  # not only ImportError: it can fail in any way
         return None
 
 

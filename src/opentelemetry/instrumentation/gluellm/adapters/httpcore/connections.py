@@ -13,7 +13,7 @@ from typing import Any
 from ...patching import is_patched
 from ...pool.connection import TrackedConnection
 from ...pool.copies import copied
-from ...pool.reader import ConnectionView, PoolView
+from ...pool.reader import ConnectionView, PoolView, seconds_or_none
 from ...pool.stats import ACTIVE, CONNECTING, IDLE_1, IDLE_2, Tally
 from ...pool.tracker import PoolTracker
 from ..marks import LIMITS_FROM
@@ -181,7 +181,7 @@ def view(pool: Any, tracker: PoolTracker) -> PoolView:
     return PoolView(
         max_connections=_bound(pool._max_connections),
         max_idle_connections=_bound(pool._max_keepalive_connections),
-        keepalive_expiry=getattr(pool, "_keepalive_expiry", None),
+        keepalive_expiry=seconds_or_none(getattr(pool, "_keepalive_expiry", None)),
         tcp_keepalive=_tcp_keepalive(pool),
         connections=found,
         limits_from=getattr(pool, LIMITS_FROM, None),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .responses import reads_as_known
+
 _POOL = ("_connections", "_requests", "_max_connections", "_max_keepalive_connections")
 _CONNECTION = ("_connection", "_origin", "__dict__", "is_idle", "is_closed")
 _HTTP11 = ("_expire_at", "_h11_state", "_network_stream", "is_idle")
@@ -19,9 +21,15 @@ def has(make: Callable[[], Any], *names: str) -> bool:
     """Whether what ``make`` gives has all of the attributes."""
     try:
         made = make()
+        return all(hasattr(made, name) for name in names)
     except Exception:
         return False
-    return all(hasattr(made, name) for name in names)
+
+
+def network_read(owner: Any, is_async: bool) -> bool:
+    """The reads of a network stream."""
+    read = getattr(owner, "read", None)
+    return callable(read) and reads_as_known(read, is_async)
 
 
 def pool_state(core: Any, pool: Any) -> bool:

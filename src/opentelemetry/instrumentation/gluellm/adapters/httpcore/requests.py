@@ -119,7 +119,7 @@ class RequestSeams:
             try:
                 if tell_streaming:
                     lease.streaming = _is_event_stream(response.headers)
-                tracker.answered(lease, response.status)
+                tracker.answered(lease, int(response.status))
             except Exception as error:
                 failures.caught("httpcore.answered", error)
             return response
@@ -155,7 +155,7 @@ class RequestSeams:
                 try:
                     if tell_streaming:
                         lease.streaming = _is_event_stream(response.headers)
-                    tracker.answered(lease, response.status)
+                    tracker.answered(lease, int(response.status))
                 except Exception as error:
                     failures.caught("httpcore.answered", error)
             except BaseException:
@@ -194,19 +194,19 @@ class RequestSeams:
         registry = self._registry
         failures = registry.failures
 
-        def assign_to_connection(self_: Any, connection: Any) -> None:
-            original(self_, connection)
+        def assign_to_connection(self_: Any, connection: Any) -> Any:
+            result = original(self_, connection)
             try:
                 lease = self_.request._gluellm_lease
                 if lease is None or connection is None or lease.tracker.registry is not registry:
-                    return
+                    return result
                 ticket = id(self_)
                 if not lease.ticket:
                     lease.ticket = ticket
                 elif lease.ticket != ticket:
                     lease = lease_of(self_)
                     if lease is None:
-                        return
+                        return result
                 tracker = lease.tracker
                 tracked = getattr(connection, CONNECTION, None)
                 if tracked is None or tracked.tracker is not tracker or tracked.adopted:
@@ -214,6 +214,7 @@ class RequestSeams:
                 tracker.assigned(lease, tracked)
             except Exception as error:
                 failures.caught("httpcore.assign", error)
+            return result
 
         return assign_to_connection
 
@@ -222,7 +223,7 @@ class RequestSeams:
         registry = self._registry
         failures = registry.failures
 
-        def clear_connection(self_: Any) -> None:
+        def clear_connection(self_: Any) -> Any:
             # Once it is cleared another thread can assign a new connection, so ours comes first.
             try:
                 lease = lease_of(self_)
@@ -230,7 +231,7 @@ class RequestSeams:
                     lease.tracker.refused(lease)
             except Exception as error:
                 failures.caught("httpcore.requeue", error)
-            original(self_)
+            return original(self_)
 
         return clear_connection
 

@@ -22,7 +22,10 @@ def time_setup(connection: Any, record: TrackedConnection, *, secure: bool) -> N
     proxy = getattr(connection, "_proxy_origin", None)
     handshakes = int(secure) + int(proxy is not None and proxy.scheme == b"https")
     timed = _AsyncBackend if hasattr(connection, "handle_async_request") else _SyncBackend
-    holder._network_backend = timed(holder._network_backend, record, handshakes)
+    backend = holder._network_backend
+    if not callable(getattr(backend, "connect_tcp", None)):
+        raise TypeError("no network backend")
+    holder._network_backend = timed(backend, record, handshakes)
 
 
 class _Timed:

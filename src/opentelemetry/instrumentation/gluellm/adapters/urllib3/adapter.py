@@ -94,13 +94,12 @@ class Urllib3Adapter(Adapter):
             return works
 
         def seam(name: str, owner: Any, attribute: str, make: Callable[[Any], Any]) -> None:
-            if not probed(name, owner is not None and callable(getattr(owner, attribute, None))):
-                return
-            self._patches.wrap(owner, attribute, make)
+            if found.get(name, True):
+                probed(name, self._replace(owner, attribute, make, asynchronous=False))
 
         # Taking a connection comes last: until it is replaced nothing is tracked, so whatever is
         # patched before it finds no lease.
-        if probed("read", probes.response(response)):
+        if probed("read", probes.response(response) and probes.chunks(response)):
             seam("read", response, "_fp_read", responses.read)
             seam("read", response, "_update_chunk_length", responses.chunk_length)
             seam("read", response, "_handle_chunk", responses.chunk)
@@ -120,7 +119,7 @@ class Urllib3Adapter(Adapter):
         def follow_forwarding() -> None:
             # It costs every request, so it waits for the first pool that needs it.
             if admission.active and found["proxy"]:
-                self._patches.wrap(pool, "urlopen", requests.urlopen)
+                self._replace(pool, "urlopen", requests.urlopen, asynchronous=False)
 
         requests.on_forwarding = pools.on_forwarding = follow_forwarding
         seam("pool_owner", pool, "__init__", pools.built)
@@ -143,8 +142,8 @@ class Urllib3Adapter(Adapter):
 
     def _install_http2(self, module: ModuleType) -> None:
         connection: Any = getattr(module, "HTTP2Connection", None)
-        if self._responses is not None and callable(getattr(connection, "getresponse", None)):
-            self._patches.wrap(connection, "getresponse", self._responses.getresponse)
+        if self._responses is not None:
+            self._replace(connection, "getresponse", self._responses.getresponse)
 
     def _install_sessions(self, module: ModuleType) -> None:
         # botocore imports urllib3, so this comes after it.
@@ -167,14 +166,13 @@ class Urllib3Adapter(Adapter):
         sessions: SessionSeams,
     ) -> None:
         owner: Any = getattr(module, name, None)
-        if owner is None or not callable(getattr(owner, method, None)):
-            for seams in self._seams.values():
-                seams.found["pool_owner"] = False
-                self.on_seams(seams)
-            return
         give_defaults(owner, OWNER)
-        self._patches.wrap(owner, "__init__", sessions.built)
-        self._patches.wrap(owner, method, make)
+        claimed = self._replace(owner, "__init__", sessions.built)
+        if claimed and self._replace(owner, method, make):
+            return
+        for seams in self._seams.values():
+            seams.found["pool_owner"] = False
+            self.on_seams(seams)
 
 
 def _of(package: ModuleType, module: str, name: str) -> Any:

@@ -11,9 +11,9 @@ def has(make: Callable[[], Any], *names: str) -> bool:
     """Whether what ``make`` gives has all of the attributes."""
     try:
         made = make()
+        return all(hasattr(made, name) for name in names)
     except Exception:
         return False
-    return all(hasattr(made, name) for name in names)
 
 
 def takes(owner: Any, method: str, *parameters: str) -> bool:
@@ -45,6 +45,11 @@ def response(owner: Any) -> bool:
     return has(
         lambda: owner(preload_content=False), "_pool", "_connection", "_original_response", "_fp"
     )
+
+
+def chunks(owner: Any) -> bool:
+    """Whether a chunk of a body is being read."""
+    return has(lambda: owner(preload_content=False), "chunk_left")
 
 
 def manager(owner: Any) -> bool:

@@ -118,7 +118,13 @@ class ResponseSeams:
                 lease.tracker.released(lease)  # by another thread, meanwhile
             return data
 
-        return _fp_read
+        if has_read1:
+            return _fp_read
+
+        def _fp_read_all(self_: Any, amt: int | None = None) -> Any:
+            return _fp_read(self_, amt)
+
+        return _fp_read_all
 
     def chunk_length(self, original: Any) -> Any:
         """The size of a chunk is asked for; the chunk itself is, right after that."""
@@ -128,7 +134,12 @@ class ResponseSeams:
         lease_of = self._lease_of
 
         def _update_chunk_length(self_: Any) -> Any:
-            if self_.chunk_left is not None:
+            try:
+                begun = self_.chunk_left is not None
+            except Exception as error:
+                failures.caught("urllib3.read", error)
+                begun = True
+            if begun:
                 return original(self_)
             lease = self_._gluellm_lease
             if lease is None:
