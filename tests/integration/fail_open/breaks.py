@@ -67,6 +67,7 @@ CORE_ATTRIBUTES = (
     "_remote_origin",
     "_requests",
     "_socket_options",
+    "_write_exception",
 )
 CORE_PUBLIC = (
     "can_multiplex",
@@ -218,13 +219,21 @@ STANDARD = (
 FUNCTIONS = ("sys._getframe", "sys._current_frames")
 
 RENAMED: dict[str, tuple[str, ...]] = {
-    "httpcore": ("_events", "_keepalive_expiry", "_max_streams", "_proxy_origin", "_socket_options"),
+    "httpcore": (
+        "_events",
+        "_keepalive_expiry",
+        "_max_streams",
+        "_proxy_origin",
+        "_socket_options",
+        "_write_exception",
+    ),
     "httpcore2": (
         "_events",
         "_keepalive_expiry",
         "_max_streams",
         "_proxy_origin",
         "_socket_options",
+        "_write_exception",
     ),
     "grpc": (
         "_SingleThreadedRendezvous",

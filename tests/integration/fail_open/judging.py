@@ -35,14 +35,18 @@ def complaints(what: Break, outcome: Outcome) -> Iterator[str]:
     for warning in outcome.warnings:
         if "Traceback" in warning:
             yield "a traceback in a warning: " + warning
-    if outcome.stderr:
+    if outcome.stderr and not outcome.noisy:
         yield "on stderr: " + outcome.stderr[-1500:]
     if outcome.left:
         yield f"left behind: {outcome.left[:5]}"
 
 
 def _differences(before: list[str], after: list[str]) -> str:
-    pairs = [f"{one!r} became {other!r}" for one, other in zip(before, after, strict=False) if one != other]
+    pairs = [
+        f"{one!r} became {other!r}"
+        for one, other in zip(before, after, strict=False)
+        if one != other
+    ]
     if len(before) != len(after):
         pairs.append(f"{len(before)} results became {len(after)}")
     return "; ".join(pairs[:4])

@@ -29,7 +29,7 @@ def _warm_up() -> None:
     import h2.connection  # noqa: F401
     import h11  # noqa: F401
     import opentelemetry.sdk.metrics.export
-    import opentelemetry.sdk.trace  # noqa: F401
+    import opentelemetry.sdk.trace
     import yarl  # noqa: F401
 
     import opentelemetry.instrumentation.gluellm
@@ -90,8 +90,10 @@ def main(at_once: int) -> None:
             del running[key.fd]
             _, status = os.waitpid(pid, 0)
             text = b"".join(parts)
-            found = json.loads(text) if text else json.loads(
-                Outcome(failed=f"ended by itself, with status {status}").as_json()
+            found = (
+                json.loads(text)
+                if text
+                else json.loads(Outcome(failed=f"ended by itself, with status {status}").as_json())
             )
             found["seconds"] = time.monotonic() - began
             print(json.dumps({"break": what, "outcome": found}), flush=True)

@@ -314,7 +314,7 @@ class Release(MetaPathFinder):
         self,
         fullname: str,
         path: Sequence[str] | None,
-        target: ModuleType | None = None,  # noqa: ARG002
+        target: ModuleType | None = None,
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname.partition(".")[0] != self.package:
             return None
@@ -331,7 +331,8 @@ def release(package: str, kind: str, name: str) -> None:
     """From now on the package is a new release. Raises NotApplicable where that makes no sense."""
     assert package not in sys.modules, f"{package} is imported already"
     place = importlib.machinery.PathFinder.find_spec(package)
-    assert place is not None and place.origin is not None
+    assert place is not None
+    assert place.origin is not None
     sources = sorted(Path(place.origin).parent.rglob("*.py"))
     if kind not in (SLOTS, RENAMED) and not any(
         re.search(rf"def {re.escape(name)}\b", source.read_text()) for source in sources
@@ -340,8 +341,10 @@ def release(package: str, kind: str, name: str) -> None:
     change = change_of(kind, name, package)
     if kind != RENAMED:
         for source in sources:
-            change(f"{package}.{'.'.join(source.relative_to(sources[0].parent).parts)}",
-                   source.read_text())
+            change(
+                f"{package}.{'.'.join(source.relative_to(sources[0].parent).parts)}",
+                source.read_text(),
+            )
     _give_builtins()
     sys.meta_path.insert(0, Release(package, change))
 
@@ -418,8 +421,8 @@ class _Lost(MetaPathFinder):
     def find_spec(
         self,
         fullname: str,
-        path: Sequence[str] | None,  # noqa: ARG002
-        target: ModuleType | None = None,  # noqa: ARG002
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
     ) -> None:
         if fullname == self._name:
             raise self._error

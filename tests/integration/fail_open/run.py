@@ -1,6 +1,7 @@
 """Tries every break: ``PYTHONPATH=tests python -m integration.fail_open.run``.
 
-``--only TEXT`` tries those whose words have this in them, ``--figures FILE`` keeps the figures.
+``--only TEXT`` tries those whose words have this in them, ``--every N`` each Nth of them,
+``--figures FILE`` keeps the figures.
 """
 
 from __future__ import annotations
@@ -14,24 +15,27 @@ from support.figures import Figures
 
 from .breaks import every
 from .discovery import replaced
-from .judging import complaints
-from .servers import served, tried
+from .servers import judged, served
 
 
 def main() -> int:
     """Try them, tell what did not hold, and give the exit status."""
     parser = argparse.ArgumentParser(prog="integration.fail_open.run", description=__doc__)
     parser.add_argument("--only", default="", help="those whose words have this in them")
+    parser.add_argument("--every", type=int, default=1, help="each so-manieth of them only")
     parser.add_argument("--at-once", type=int, default=2, help="processes at once")
     parser.add_argument("--figures", type=Path, help="a JSON file for the figures")
     arguments = parser.parse_args()
+    if arguments.every < 1:
+        parser.error("--every is 1 at least")
     breaks = [what for what in every() if arguments.only in f"{what.kind} {what}"]
+    breaks = breaks[:: arguments.every]
     if not breaks or arguments.at_once < 1:
         parser.error("nothing to try")
     figures = Figures("Libraries that behave otherwise than we know them")
     counts: Counter[str] = Counter()
     with served() as servers:
-        for what, outcome, _ in tried(breaks, servers, arguments.at_once):
+        for what, outcome, found in judged(breaks, servers, arguments.at_once):
             if not outcome.applicable:
                 counts["changes that make no sense for their name"] += 1
                 continue
@@ -40,7 +44,6 @@ def main() -> int:
             counts["seams turned off"] += len(outcome.off)
             counts["warnings"] += len(outcome.warnings)
             counts["breaks that nothing was lost by"] += not (outcome.off or outcome.errors)
-            found = list(complaints(what, outcome))
             if not found:
                 counts["requests untouched"] += len(outcome.observed)
             figures.broken += [f"{what}: {complaint}" for complaint in found]

@@ -1,4 +1,4 @@
-"""Changes of a method, or of its class, that need no other source: made before, or after, we come."""
+"""Changes of a method, or of its class, that need no other source."""
 
 from __future__ import annotations
 
@@ -50,25 +50,15 @@ def _without_signature(original: Any) -> Any:
     return changed
 
 
-def _raising(error: type[BaseException], every: int) -> Callable[[Any], Any]:
+def _raising(error: type[BaseException]) -> Callable[[Any], Any]:
     def make(original: Any) -> Any:
-        calls = 0
+        @functools.wraps(original)
+        def changed(*_: Any, **__: Any) -> Any:
+            raise error("anew")
 
         @functools.wraps(original)
-        def changed(*args: Any, **kwargs: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls % every == 0:
-                raise error("anew")
-            return original(*args, **kwargs)
-
-        @functools.wraps(original)
-        async def changed_async(*args: Any, **kwargs: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls % every == 0:
-                raise error("anew")
-            return await original(*args, **kwargs)
+        async def changed_async(*_: Any, **__: Any) -> Any:
+            raise error("anew")
 
         return changed_async if inspect.iscoroutinefunction(original) else changed
 
@@ -89,9 +79,8 @@ METHODS: dict[str, Callable[[Any], Any]] = {
     "is a callable object": _Callable,
     "takes anything": _takes_anything,
     "has no signature": _without_signature,
-    "raises each time": _raising(RuntimeError, 1),
-    "raises a BaseException": _raising(_Refused, 2),
-    "raises every second time": _raising(OSError, 2),
+    "raises each time": _raising(RuntimeError),
+    "raises a BaseException": _raising(_Refused),
     "gives an awaitable of another kind": _awaitable,
 }
 FROZEN = "is in a class that refuses attributes"

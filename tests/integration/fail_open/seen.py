@@ -219,3 +219,22 @@ def see_function(name: str, how: str) -> Callable[[], int]:
 
     setattr(module, function_name, changed)
     return lambda: calls
+
+
+class Changed(ModuleType):
+    """A module without some names, and with others in their place."""
+
+    @classmethod
+    def put(cls, module: str, names: tuple[str, ...], values: dict[str, Any]) -> None:
+        """Whoever imports the module from now on gets this one; its own functions don't."""
+        made = cls(module)
+        made.__dict__.update({"_module": importlib.import_module(module), "_without": names})
+        made.__dict__.update(values)
+        sys.modules[module] = made
+        parent, _, last = module.rpartition(".")
+        setattr(sys.modules[parent], last, made)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._without:
+            raise AttributeError(name)
+        return getattr(self._module, name)

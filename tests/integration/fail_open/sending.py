@@ -107,7 +107,9 @@ def _httpcore_sync(core: Any, servers: Servers, look: Look, noted: Noted) -> Non
             return str(response.status)
 
     noted("unread", unread)
-    noted("late", lambda: pool.request("GET", servers.never, extensions={"timeout": {"read": 0.02}}))
+    noted(
+        "late", lambda: pool.request("GET", servers.never, extensions={"timeout": {"read": 0.02}})
+    )
     noted("after", lambda: _body(pool.request("GET", servers.http1)))
     look()
     noted("pool closed", pool.close)
@@ -239,8 +241,14 @@ def urllib3(name: str, servers: Servers, look: Look) -> list[str]:
             noted("given back", held.release_conn)
         waiting.join(5)
         noted("chunks", get(servers.chunked))
-        noted("streamed", lambda: list(manager.request(
-            "GET", servers.chunked, preload_content=False, retries=False).stream(2)))
+        noted(
+            "streamed",
+            lambda: list(
+                manager.request(
+                    "GET", servers.chunked, preload_content=False, retries=False
+                ).stream(2)
+            ),
+        )
         noted("breaks off", get(servers.broken))
         noted("preloaded breaks off", preloaded(servers.broken))
         noted("late", get(servers.never, timeout=0.03))
@@ -340,7 +348,9 @@ def grpc(name: str, servers: Servers, look: Look) -> list[str]:
                 return stream.cancel()
 
             await noted.awaited("async cancelled", answer(given_up()))
-            await noted.awaited("async late", answer(channel.unary_unary("/late")(b"", timeout=0.02)))
+            await noted.awaited(
+                "async late", answer(channel.unary_unary("/late")(b"", timeout=0.02))
+            )
             look()
         async with library.aio.insecure_channel(servers.nobody) as channel:
             await noted.awaited("async nobody", answer(channel.unary_unary("/")(b"")))

@@ -18,6 +18,7 @@ from support.listener import ServerLoop
 from support.network import refused_url
 from support.script import Failure, Reply
 
+from .judging import complaints
 from .sending import Servers
 from .trial import Break, Outcome
 
@@ -37,10 +38,12 @@ def served() -> Iterator[Servers]:
             http2=http2.url(),
             late=http1.reply("/late", Reply(head_after=0.12)),
             never=http1.reply("/never", Reply(head_after=60.0)),
-            chunked=http1.reply("/chunked", Reply(
-                chunks=((0.0, b"one"), (0.005, b"two"), (0.0, b"three")))),
-            broken=http1.reply("/broken", Reply(
-                chunks=((0.0, b"one"),), failure=Failure.EOF_IN_BODY)),
+            chunked=http1.reply(
+                "/chunked", Reply(chunks=((0.0, b"one"), (0.005, b"two"), (0.0, b"three")))
+            ),
+            broken=http1.reply(
+                "/broken", Reply(chunks=((0.0, b"one"),), failure=Failure.EOF_IN_BODY)
+            ),
             grpc=grpc.target,
             nobody=nobody,
         )
@@ -76,3 +79,21 @@ def tried(
     finally:
         program.kill()
         program.wait(10)
+
+
+def judged(
+    breaks: Iterable[Break], servers: Servers, at_once: int = 2
+) -> Iterator[tuple[Break, Outcome, list[str]]]:
+    """Try each break, and give what did not hold.
+
+    What depends on time can be another thing on a busy machine, without us as well. So a break that
+    something did not hold with is tried once more, alone.
+    """
+    again: list[Break] = []
+    for what, outcome, _ in tried(breaks, servers, at_once):
+        if any(complaints(what, outcome)):
+            again.append(what)
+        else:
+            yield what, outcome, []
+    for what, outcome, _ in tried(again, servers, 1) if again else ():
+        yield what, outcome, list(complaints(what, outcome))

@@ -1,4 +1,4 @@
-"""Libraries that behave otherwise: some of the breaks. All of them: ``-m integration.fail_open.run``."""
+"""Libraries that behave otherwise: some breaks. All: ``-m integration.fail_open.run``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from integration.fail_open.breaks import some
 from integration.fail_open.discovery import LIBRARIES
 from integration.fail_open.judging import complaints
-from integration.fail_open.servers import served, tried
+from integration.fail_open.servers import judged, served, tried
 from integration.fail_open.trial import Break
 
 
@@ -17,8 +17,8 @@ def test_broken_libraries(record_property: pytest.RecordProperty) -> None:
     found = []
     applicable = requests = warnings = 0
     with served() as servers:
-        for what, outcome, _ in tried(some(), servers):
-            found += [f"{what}: {complaint}" for complaint in complaints(what, outcome)]
+        for what, outcome, wrong in judged(some(), servers):
+            found += [f"{what}: {complaint}" for complaint in wrong]
             applicable += outcome.applicable
             requests += len(outcome.observed)
             warnings += len(outcome.warnings)
@@ -34,7 +34,9 @@ def test_whole_libraries() -> None:
     with served() as servers:
         outcomes = {
             what.library: outcome
-            for what, outcome, _ in tried([Break(name, "none", "", "") for name in LIBRARIES], servers)
+            for what, outcome, _ in tried(
+                [Break(name, "none", "", "") for name in LIBRARIES], servers
+            )
         }
     assert outcomes.keys() == set(LIBRARIES)
     for name, outcome in outcomes.items():

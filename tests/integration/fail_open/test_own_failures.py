@@ -26,7 +26,6 @@ from opentelemetry.instrumentation.gluellm.pool.guard import _EVENTS
 from opentelemetry.instrumentation.gluellm.telemetry import (
     drain,
     entry,
-    instruments,
     logs,
     metrics,
     spans,
@@ -89,9 +88,7 @@ class _Traffic:
             note(lambda: pool.request("GET", self._url))
             with pool.stream("GET", self._url) as response:
                 note(
-                    lambda: pool.request(
-                        "GET", self._url, extensions={"timeout": {"pool": 0.005}}
-                    )
+                    lambda: pool.request("GET", self._url, extensions={"timeout": {"pool": 0.005}})
                 )
                 response.read()
             note(lambda: pool.request("GET", self._nobody))

@@ -1,4 +1,4 @@
-"""One break, tried in a process of its own: the same requests without us, with us, without us again."""
+"""One break, tried in a process: the same requests without us, with us, without us again."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Break:
 
     library: str
     kind: str
-    """Of what sort the change is: ``method`` (in the source), ``attribute`` (as we see it), ``class``
-    (by its name in a module), ``module``, ``function``, ``runtime``, ``none``."""
+    """Of what sort the change is: ``method`` (in the source), ``attribute`` (as we see it),
+    ``class`` (by its name in a module), ``module``, ``function``, ``runtime``, ``none``."""
     name: str
     how: str
 
@@ -58,6 +58,8 @@ class Outcome:
     errors: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     stderr: str = ""
+    noisy: bool = False
+    """Whether there was something on stderr without us."""
     requests: float = 0
     active: float = 0
     standing: float = 0
@@ -168,6 +170,8 @@ def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
     send = SENDERS[what.library]
     nothing: Callable[[], None] = lambda: None  # noqa: E731
     outcome.without = send(what.library, servers, nothing)
+    gc.collect()
+    outcome.noisy = bool(sys.stderr.getvalue())  # type: ignore[attr-defined]
     kept = _Keeping()
     logger = logging.getLogger("opentelemetry")
     logger.addHandler(kept)
@@ -187,7 +191,7 @@ def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
 
         module, owner, name = what.name.split(":")
         runtime.replace(module, owner, name)
-        before = attributes_of(what.library)
+        before.pop(f"{module}.{owner}.{name}", None)
 
     def collect() -> dict[str, list[Any]]:
         data = reader.get_metrics_data()
@@ -231,16 +235,14 @@ def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
     outcome.points = len(points)
     installation = GlueLLMInstrumentor._installation
     assert installation is not None
-    outcome.standing = sum(
-        ledger.queued.value for ledger in installation.registry.ledgers.values()
-    )
+    outcome.standing = sum(ledger.queued.value for ledger in installation.registry.ledgers.values())
     if what.how != "replaced at run time":
         outcome.reads = reads()
     GlueLLMInstrumentor().uninstrument()
     after = attributes_of(what.library)
-    outcome.left = [
-        key for key in before if key in after and after[key] is not before[key]
-    ] + [key for key in after if key not in before]
+    outcome.left = [key for key in before if key in after and after[key] is not before[key]] + [
+        key for key in after if key not in before
+    ]
     if what.kind != "none":
         outcome.afterwards = send(what.library, servers, nothing)
     outcome.left += [
