@@ -1,0 +1,238 @@
+"""An any-llm that lacks, or has changed, what the attribution and the limits rely on."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from integration.fail_open.seen import Odd
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.attribution.any_llm import SEAMS
+from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
+from opentelemetry.instrumentation.gluellm.telemetry import logs
+from support.fake_llms import FakeLLMs
+from support.listener import Listen
+
+any_llm = pytest.importorskip("any_llm", reason="any-llm is an extra")
+pytest.importorskip("openai", reason="openai's SDK is an extra")
+
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+@pytest.fixture
+def provider(listen: Listen) -> str:
+    """The address of a provider."""
+    return listen(FakeLLMs).url("/v1")
+
+
+@pytest.fixture(autouse=True)
+def _off(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(logs, "_told", set())
+    yield
+    reset_pools()
+    GlueLLMInstrumentor().uninstrument()
+
+
+def results(base: str) -> list[str]:
+    """What comes of calls of several kinds."""
+    found = []
+
+    def note(call: Callable[[], Any]) -> None:
+        try:
+            found.append(type(call()).__name__)
+        except Exception as error:
+            found.append(type(error).__name__)
+
+    async def chat() -> Any:
+        llm = any_llm.AnyLLM.create("openai", api_key="none", api_base=base)
+        return await llm.acompletion(model="model-1", messages=MESSAGES)
+
+    async def embed() -> Any:
+        return await any_llm.aembedding(
+            "model-1", "hi", provider="openai", api_key="none", api_base=base
+        )
+
+    note(lambda: asyncio.run(chat()))
+    note(lambda: asyncio.run(embed()))
+    note(
+        lambda: any_llm.AnyLLM.create("openai", api_key="none", api_base=base).completion(
+            model="model-1", messages=MESSAGES
+        )
+    )
+    return found
+
+
+def _raising(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("anew")
+
+
+def _anything(function: Any) -> Any:
+    return lambda *args, **kwargs: function(*args, **kwargs)
+
+
+class _Callable:
+    def __init__(self, function: Any) -> None:
+        self._function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function(*args, **kwargs)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else functools.partial(self._function, instance)
+
+
+KINDS: dict[str, Callable[[Any], Any]] = {
+    "takes anything": _anything,
+    "is a callable object": _Callable,
+    "raises": lambda _: _raising,
+    "is None": lambda _: None,
+    "is a property that raises": lambda _: property(_raising),
+}
+METHODS = (
+    "__init__",
+    "__init_subclass__",
+    "acompletion",
+    "aembedding",
+    "_aembedding",
+    "_amoderation",
+    "_completion",
+    "PROVIDER_NAME",
+)
+
+
+def _observed(base: str, *, limits: bool) -> tuple[list[str], dict[str, int], dict[str, int]]:
+    reader = InMemoryMetricReader()
+    if limits:
+        configure_pools(max_connections=3, pool_timeout=5)
+    GlueLLMInstrumentor().instrument(
+        meter_provider=MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
+    )
+    found = results(base)
+    data = reader.get_metrics_data()
+    points = {
+        metric.name: list(metric.data.data_points)
+        for resource in (data.resource_metrics if data else ())
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+    seams = {
+        point.attributes["gluellm.seam"]: point.value
+        for point in points.get("gluellm.instrumentation.seam", ())
+        if point.attributes["gluellm.pool.library"] == "any_llm"
+    }
+    errors = {
+        point.attributes["gluellm.instrumentation.kind"]: point.value
+        for point in points.get("gluellm.instrumentation.errors", ())
+    }
+    GlueLLMInstrumentor().uninstrument()
+    return found, seams, errors
+
+
+def _check(base: str, caplog: pytest.LogCaptureFixture) -> None:
+    expected = results(base)
+    for limits in (False, True):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            found, seams, errors = _observed(base, limits=limits)
+        reset_pools()
+        assert found == expected
+        told = [r for r in caplog.records if "gluellm" in r.name]
+        texts = [record.getMessage() for record in told]
+        assert len(texts) == len(set(texts))
+        assert [record for record in told if record.exc_info] == []
+        off = {seam for seam, value in seams.items() if not value}
+        assert off <= set(SEAMS)
+        assert len(texts) <= len(off) + len(errors) + (2 if limits else 0)
+        assert results(base) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    # Each name in two ways: all of them take minutes.
+    [
+        (name, list(KINDS)[(at + more) % len(KINDS)])
+        for at, name in enumerate(METHODS)
+        for more in (0, 2)
+    ],
+)
+def test_calls_go_on_with_a_name_that_is_otherwise(
+    name: str,
+    how: str,
+    provider: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    record_property: pytest.RecordProperty,
+) -> None:
+    """Calls come to what they come to without us, and each loss is told once."""
+    base = any_llm.AnyLLM
+    value = KINDS[how](getattr(base, name, None))
+    if name == "__init_subclass__" and callable(value):
+        value = classmethod(lambda cls, **kwargs: None)
+    monkeypatch.setattr(base, name, value, raising=False)
+    _check(provider, caplog)
+    record_property("breaks of any-llm tried", 1)
+
+
+@pytest.mark.parametrize("name", ["acompletion", "_aembedding", "_amoderation", "PROVIDER_NAME"])
+def test_calls_go_on_without_a_name(
+    name: str, provider: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same where it is gone from the base class."""
+    monkeypatch.delattr(any_llm.AnyLLM, name, raising=False)
+    _check(provider, caplog)
+
+
+@pytest.mark.parametrize("value", [None, Odd(), lambda *_, **__: None, type("Anew", (), {})])
+def test_one_warning_tells_each_seam_of_another_any_llm(
+    value: Any, provider: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``any_llm.AnyLLM`` is no class, or another one: nothing is raised."""
+    monkeypatch.setattr(any_llm, "AnyLLM", value)
+    with caplog.at_level(logging.WARNING):
+        found, seams, _ = _observed(provider, limits=False)
+    assert len(found) == 3
+    off = {seam for seam, works in seams.items() if not works}
+    assert off
+    texts = [r.getMessage() for r in caplog.records if "lacks the seam" in r.getMessage()]
+    assert len([text for text in texts if "any_llm" in text]) == len(off)
+
+
+def _without(parameter: str) -> Callable[[Any], Any]:
+    def make(original: Any) -> Any:
+        signature = inspect.signature(original)
+
+        @functools.wraps(original)
+        def changed(*args: Any, **kwargs: Any) -> Any:
+            if parameter in kwargs:
+                raise TypeError(f"unexpected keyword argument {parameter!r}")
+            return original(*args, **kwargs)
+
+        kept = [p for p in signature.parameters.values() if p.name != parameter]
+        changed.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+        return changed
+
+    return make
+
+
+@pytest.mark.parametrize("core", ["httpcore", "httpcore2"])
+def test_a_limit_that_a_library_no_longer_has_is_left_out(
+    core: str, provider: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The pool is built with the client's own limits, and one warning says so."""
+    library = pytest.importorskip(core)
+    for name in ("AsyncConnectionPool", "ConnectionPool"):
+        pool = getattr(library, name)
+        monkeypatch.setattr(pool, "__init__", _without("keepalive_expiry")(pool.__init__))
+    expected = results(provider)
+    with caplog.at_level(logging.WARNING):
+        configure_pools(keepalive_expiry=3)
+        assert results(provider) == expected
+    assert len(caplog.records) <= 1

@@ -1,0 +1,117 @@
+"""Clients whose insides are not as we know them: handing one in raises TypeError, or works."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from integration.fail_open import names
+from integration.fail_open.seen import Odd
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.adapters import arguments
+from opentelemetry.instrumentation.gluellm.adapters.urllib3 import sessions
+
+
+def _read() -> Iterator[str]:
+    """Every name that is looked for inside clients, public ones too."""
+    for path in names.SOURCE.glob("adapters/*/clients.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute):
+                yield node.attr
+            elif isinstance(node, ast.Constant) and str(node.value).isidentifier():
+                yield str(node.value)
+
+
+NAMES = sorted(set(_read()))
+VALUES: dict[str, Any] = {
+    "None": None,
+    "a number": 7,
+    "text": "anew",
+    "a list": [1],
+    "a dict": {"anew": 1},
+    "a class": dict,
+    "a function": lambda *_: None,
+    "an object that refuses everything": Odd(),
+}
+
+
+def _client(attributes: dict[str, Any]) -> Any:
+    return type("Client", (), attributes)()
+
+
+def _raising(error: type[BaseException]) -> property:
+    def get(_: Any) -> Any:
+        raise error("odd")
+
+    return property(get)
+
+
+@pytest.fixture(autouse=True)
+def _off() -> Iterator[None]:
+    yield
+    GlueLLMInstrumentor().uninstrument()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_odd_client_is_a_type_error(name: str) -> None:
+    """Whatever one of its attributes is, the caller learns that it can't be instrumented."""
+    for value in VALUES.values():
+        with pytest.raises(TypeError):
+            GlueLLMInstrumentor.instrument_client(_client({name: value}))
+    for error in (AttributeError, RuntimeError, ValueError):
+        with pytest.raises(TypeError):
+            GlueLLMInstrumentor.instrument_client(_client({name: _raising(error)}))
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_a_client_all_of_whose_insides_are_odd_is_a_type_error(value: Any) -> None:
+    """Also where it looks like a client of each library at once."""
+    with pytest.raises(TypeError):
+        GlueLLMInstrumentor.instrument_client(_client(dict.fromkeys(NAMES, value)))
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_an_odd_session_is_nobodys(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3's default session may be, or have, anything."""
+    boto3 = type("Boto3", (), {"DEFAULT_SESSION": type("Session", (), {"_session": value})()})
+    monkeypatch.setitem(sys.modules, "boto3", boto3)  # type: ignore[arg-type]
+    assert not sessions.is_everybodys(object())
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_odd_options_of_a_provider_are_the_users(
+    value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a botocore Config, and of huggingface_hub, that are not as we know them."""
+    config = type("Config", (), {"_user_provided_options": value})()
+    with contextlib.suppress(TypeError, RuntimeError):  # counted by who calls it
+        assert isinstance(arguments.limits_given({"config": config}), frozenset)
+    module = type("Http", (), {"_GLOBAL_ASYNC_CLIENT_FACTORY": value})
+    monkeypatch.setitem(sys.modules, "huggingface_hub.utils._http", module)  # type: ignore[arg-type]
+    assert arguments.client_is_users("huggingface") is (value is not None)
+
+
+def test_a_botocore_without_a_name_loses_one_seam(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its sessions and clients are built as ever."""
+    sessions_of = pytest.importorskip("botocore.session", reason="bedrock's SDK is an extra")
+    http = pytest.importorskip("botocore.httpsession", reason="bedrock's SDK is an extra")
+    monkeypatch.delattr(http.URLLib3Session, "_get_proxy_manager")
+    monkeypatch.setattr("opentelemetry.instrumentation.gluellm.telemetry.logs._told", set())
+    GlueLLMInstrumentor().instrument(scope="all")
+    session = sessions_of.Session()
+    client = session.create_client(
+        "bedrock-runtime",
+        region_name="eu-central-1",
+        aws_access_key_id="none",
+        aws_secret_access_key="none",
+    )
+    assert client is not None
+    told = [record.getMessage() for record in caplog.records if "pool_owner" in record.getMessage()]
+    assert len(told) == 1

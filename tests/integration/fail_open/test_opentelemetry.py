@@ -1,0 +1,245 @@
+"""An OpenTelemetry that lacks, or has changed, what is not part of its API."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.http1 import HTTP1Server
+from support.listener import ServerLoop
+
+TESTS = Path(__file__).parents[2]
+PROGRAM = """
+import json, logging, sys
+import opentelemetry.context, opentelemetry.trace.propagation, opentelemetry.metrics._internal
+import wrapt
+kept = []
+class Keep(logging.Handler):
+    def emit(self, record): kept.append(self.format(record))
+logging.getLogger().addHandler(Keep(level=logging.WARNING))
+def lose(module, *names, **values):
+    from integration.fail_open.seen import Changed
+    Changed.put(module, names, values)
+def refuse(*_, **__): raise RuntimeError("anew")
+{change}
+import urllib3
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+tracing = TracerProvider(shutdown_on_exit=False)
+tracer = tracing.get_tracer("application")
+reader = InMemoryMetricReader()
+provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
+def send():
+    with tracer.start_as_current_span("of the application"):
+        return [urllib3.PoolManager().request("GET", sys.argv[1]).status for _ in range(2)]
+results = [send()]
+GlueLLMInstrumentor().instrument(
+    scope="all", http_spans={http_spans}, meter_provider=provider, tracer_provider=tracing)
+results.append(send())
+data = reader.get_metrics_data()
+found = {{m.name: sum(getattr(p, "value", 0) for p in m.data.data_points)
+    for r in (data.resource_metrics if data else ()) for s in r.scope_metrics for m in s.metrics}}
+GlueLLMInstrumentor().uninstrument()
+results.append(send())
+print(json.dumps([results, found, kept]))
+"""
+CHANGES = {
+    "no _SUPPRESS_INSTRUMENTATION_KEY": (
+        "lose('opentelemetry.context', '_SUPPRESS_INSTRUMENTATION_KEY')",
+        0,
+    ),
+    "an odd _SUPPRESS_INSTRUMENTATION_KEY": (
+        "lose('opentelemetry.context', _SUPPRESS_INSTRUMENTATION_KEY=[])",
+        1,
+    ),
+    "no _SPAN_KEY": ("lose('opentelemetry.trace.propagation', '_SPAN_KEY')", 0),
+    "another _SPAN_KEY": ("lose('opentelemetry.trace.propagation', _SPAN_KEY='anew')", 0),
+    "an odd _SPAN_KEY": ("lose('opentelemetry.trace.propagation', _SPAN_KEY=[1])", 1),
+    "no _RUNTIME_CONTEXT": (
+        "lose('opentelemetry.context', '_RUNTIME_CONTEXT')",
+        0,
+    ),
+    "another runtime context": (
+        (
+            "class Runtime:\n"
+            "    def __init__(self, good): self.good, self._current_context = good, 7\n"
+            "    def __getattr__(self, name): return getattr(self.good, name)\n"
+            "import opentelemetry.context as c\n"
+            "c._RUNTIME_CONTEXT = Runtime(c._RUNTIME_CONTEXT)"
+        ),
+        0,
+    ),
+    "a runtime context whose variable refuses": (
+        (
+            "class Variable:\n"
+            "    def get(self): raise RuntimeError('anew')\n"
+            "class Runtime:\n"
+            "    def __init__(self, good): self.good, self._current_context = good, Variable()\n"
+            "    def __getattr__(self, name): return getattr(self.good, name)\n"
+            "import opentelemetry.context as c\n"
+            "c._RUNTIME_CONTEXT = Runtime(c._RUNTIME_CONTEXT)"
+        ),
+        1,
+    ),
+    "a meter that has an odd _real_meter": (
+        "import opentelemetry.sdk.metrics as m\nm.Meter._real_meter = 7",
+        0,
+    ),
+    "an import hook that raises": ("wrapt.register_post_import_hook = refuse", None),
+    "no import hook": ("del wrapt.register_post_import_hook", None),
+    "no versions of what is installed": (
+        (
+            "import importlib.metadata as i\n"
+            "import opentelemetry.sdk.metrics, opentelemetry.sdk.trace\n"
+            "import opentelemetry.instrumentation.gluellm.adapters.base as b\n"
+            "b.version = refuse"
+        ),
+        0,
+    ),
+    "nonsense for a version": (
+        (
+            "import opentelemetry.instrumentation.gluellm.adapters.base as b\n"
+            "b.version = lambda name: None"
+        ),
+        0,
+    ),
+}
+"""What is changed before the package is imported, and how many kinds of failures of ours that is:
+None where a warning tells it otherwise."""
+
+
+# One process imports what all of them need, and forks for each: that is three times as fast.
+FORKING = """
+import json, os, sys, tempfile, traceback
+import urllib3, wrapt, integration.fail_open.seen
+import opentelemetry.sdk.metrics.export, opentelemetry.sdk.trace
+import opentelemetry.instrumentation.urllib3, opentelemetry.instrumentation.instrumentor
+import opentelemetry.instrumentation.httpx, opentelemetry.instrumentation.aiohttp_client
+import opentelemetry.instrumentation.grpc, httpx2, httpcore, httpcore2
+for program in json.load(sys.stdin):
+    out = tempfile.TemporaryFile("w+")
+    pid = os.fork()
+    if not pid:
+        for number in (1, 2):
+            os.dup2(out.fileno(), number)
+        try:
+            exec(compile(program, "program", "exec"), {"__name__": "__main__"})
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    out.seek(0)
+    print(json.dumps(out.read()), flush=True)
+"""
+Found = tuple[list[object], dict[str, float], list[str]]
+
+
+def _all(changes: dict[str, str], url: str, *, http_spans: bool) -> dict[str, Found]:
+    programs = [PROGRAM.format(change=text, http_spans=http_spans) for text in changes.values()]
+    finished = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKING, url],
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        input=json.dumps(programs),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    told = [json.loads(line) for line in finished.stdout.splitlines()]
+    for name, text in zip(changes, told, strict=True):
+        assert "Traceback" not in text, f"{name}: {text}"
+    return {
+        name: json.loads(text.splitlines()[-1]) for name, text in zip(changes, told, strict=True)
+    }
+
+
+@pytest.fixture(scope="module")
+def url(servers: ServerLoop) -> Iterator[str]:
+    """A server for all of them."""
+    server = HTTP1Server(servers)
+    yield server.url()
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def changed(url: str) -> dict[str, Found]:
+    """What came of each change of OpenTelemetry."""
+    return _all({name: text for name, (text, _) in CHANGES.items()}, url, http_spans=False)
+
+
+@pytest.fixture(scope="module")
+def beside(url: str) -> dict[str, Found]:
+    """What came of each change of an instrumentation beside us."""
+    return _all(HTTP_SPANS, url, http_spans=True)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_opentelemetry_may_be_another(
+    change: str, changed: dict[str, Found], record_property: pytest.RecordProperty
+) -> None:
+    """Requests are untouched; what is lost is told once; nothing is raised by ``instrument()``."""
+    kinds = CHANGES[change][1]
+    results, found, kept = changed[change]
+    assert results == [[200, 200]] * 3
+    assert [warning for warning in kept if "Traceback" in warning] == []
+    if kinds is not None:
+        assert found["gluellm.pool.requests"] == 2
+        assert len(kept) == kinds
+        assert ("gluellm.instrumentation.errors" in found) == bool(kinds)
+    else:
+        assert 1 <= len(kept) == len(set(kept))
+    record_property("changes of OpenTelemetry tried", 1)
+
+
+HTTP_SPANS = {
+    "a package that raises when it is imported": (
+        "import importlib\n"
+        "before = importlib.import_module\n"
+        "def changed(name, *rest):\n"
+        "    if name == 'opentelemetry.instrumentation.urllib3': raise RuntimeError('odd')\n"
+        "    return before(name, *rest)\n"
+        "importlib.import_module = changed"
+    ),
+    "an instrumentor that raises": (
+        "from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor\n"
+        "URLLib3Instrumentor.instrument = refuse"
+    ),
+    "an instrumentor that can't be made": (
+        "import opentelemetry.instrumentation.urllib3 as u\nu.URLLib3Instrumentor = refuse"
+    ),
+    "an instrumentor that can't be taken back": (
+        "from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor\n"
+        "URLLib3Instrumentor.uninstrument = refuse"
+    ),
+    "an instrumentor that does not say what it is": (
+        "from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor\n"
+        "URLLib3Instrumentor.is_instrumented_by_opentelemetry = property(refuse)"
+    ),
+    "a library whose specification is odd": (
+        "import sys, types\nsys.modules['aiohttp'] = types.ModuleType('aiohttp')"
+    ),
+    "an instrumentor that is not there": (
+        "import opentelemetry.instrumentation.urllib3 as u\ndel u.URLLib3Instrumentor"
+    ),
+}
+
+
+@pytest.mark.parametrize("change", HTTP_SPANS)
+def test_instrumentations_beside_us_may_be_others(change: str, beside: dict[str, Found]) -> None:
+    """Where ``http_spans`` can't turn one on, that is a warning, and the rest is as ever."""
+    results, found, kept = beside[change]
+    assert results == [[200, 200]] * 3
+    assert found["gluellm.pool.requests"] == 2
+    assert [warning for warning in kept if "Traceback" in warning] == []
+    kept = [warning for warning in kept if "lacks the seam" not in warning]
+    assert len(kept) == len(set(kept)) <= 3
