@@ -274,3 +274,46 @@ def test_stream_closed_before_its_end(
     assert_settled(telemetry, [exchange, again], new(), reused())
     assert_near(telemetry.phases()["unread"], exchange.left - exchange.answered)
     assert telemetry.value(semconv.CONNECTION_CLOSED) == 0
+
+
+# On asyncio the write that fails tells nobody: its loop notices later, in a read.
+@pytest.mark.modes("sync", "trio")
+def test_connection_lost_while_a_body_is_acknowledged(
+    runner: Runner, library: Library, server: HTTP2Server, telemetry: Telemetry
+) -> None:
+    """The data had come, and the reader's own write, of their acknowledgement, fails."""
+    gate, passed, never = server.gate(), server.gate(), server.gate()
+    pool = http2_pool(runner, library)
+    exchange = pool.send(server.reply("/", Reply(chunks=((gate, b"ok"),), end_after=never)))
+    exchange.head()
+    other = pool.send(server.reply("/other", Reply(head_after=passed)))
+    server.timeline.wait_for("request", "/other")
+    gate.open()
+    server.timeline.wait_for("chunk", "/")
+    passed.open()  # the other's reader reads for both
+    other.head()
+    other.read()
+    server.hang_up(reset=True)
+    server.timeline.wait_for("reset")
+    last = pool.send(server.url("/last"))
+    assert isinstance(last.failure(), library.core.WriteError)
+    with pytest.raises(library.core.WriteError):
+        exchange.read()
+    unsent = failed("write_error", created=False)
+    assert_settled(
+        telemetry, [exchange, other, last], failed("write_error", status=200), reused(), unsent
+    )
+
+
+@pytest.mark.modes("asyncio", "trio")
+def test_cancelled_between_two_reads_of_a_stream(
+    runner: Runner, library: Library, server: HTTP2Server, telemetry: Telemetry
+) -> None:
+    """Told as on HTTP/1.1: cancelled, with the status that came."""
+    pool = http2_pool(runner, library)
+    exchange = pool.send(server.reply("/", Reply(end_after=server.gate())))
+    exchange.head()
+    assert exchange.chunk() == b"ok"
+    wait_until(lambda: telemetry.current("unread") == 1)
+    exchange.cancel()
+    assert_settled(telemetry, [exchange], failed("cancelled", status=200))

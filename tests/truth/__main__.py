@@ -21,7 +21,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--library", nargs="+", choices=list(MODES), default=list(MODES))
     parser.add_argument(
-        "--mode", nargs="+", choices=("sync", "asyncio", "trio"), default=["sync", "asyncio", "trio"]
+        "--mode",
+        nargs="+",
+        choices=("sync", "asyncio", "trio"),
+        default=["sync", "asyncio", "trio"],
     )
     parser.add_argument("--figures", type=Path, metavar="FILE")
     chosen = parser.parse_args(arguments)

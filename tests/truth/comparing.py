@@ -73,7 +73,7 @@ def _goes_on(request: Request) -> bool:
 
 def _in_service(world: World) -> int:
     seen = sum(
-        request.phase != UNSEEN
+        request.phase != UNSEEN and request.has_place
         for request in world.under_way
         if not request.is_over or request.is_held_for_ever
     )
@@ -83,10 +83,13 @@ def _in_service(world: World) -> int:
 def _expected(world: World) -> int:
     groups: Counter[Any] = Counter()
     for request in world.under_way:
-        if not request.is_over or request.is_held_for_ever:
+        if request.has_place and (not request.is_over or request.is_held_for_ever):
             groups[request.pool, request.pool.group(request.origin)] += 1
     return int(
-        sum(min(count, pool.limit - pool.lost[group]) for (pool, group), count in groups.items())
+        sum(
+            min(count, pool.limit - pool.lost[group] - pool.never_set_up)
+            for (pool, group), count in groups.items()
+        )
     )
 
 
@@ -95,7 +98,7 @@ def compare(world: World) -> None:
     measures = world.measures
     first_look = True
 
-    def agree() -> Told | None:
+    def agree() -> tuple[Truth, Told] | None:
         nonlocal first_look
         before = world.truth()
         told = Told(world.telemetry)
@@ -111,10 +114,10 @@ def compare(world: World) -> None:
             return None
         for what in differences:
             measures.compared[what] += 1
-        return told
+        return before, told
 
     try:
-        told = wait_for(world, agree, "agreement")
+        agreed = wait_for(world, agree, "agreement")
     except AssertionError:
         truth, told = world.truth(), Told(world.telemetry)
         for what, amount in _differences(world, truth, told).items():
@@ -122,7 +125,7 @@ def compare(world: World) -> None:
         raise world.mismatch(_told_beside(world, truth, told)) from None
     for what in _KINDS:
         measures.deviate(what, 0)
-    _compare_rates(world, told)
+    _compare_rates(world, *agreed)
 
 
 _KINDS = ("open connections", "connections being set up", "active requests", "requests by phase")
@@ -144,14 +147,22 @@ def _differences(world: World, truth: Truth, told: Told) -> dict[str, int]:
         gone = sum(pool.gone_but_listed for pool in world.pools)
         if gone and (said.open - truth.open).total() == gone and not truth.open - said.open:
             # Documented: idle connections include what the peer has closed until the pool drops it.
-            world.measures.known["idle connections that the server has ended and the pool still lists"] += gone
+            world.measures.known[
+                "connections that the server has ended and the pool still lists"
+            ] += gone
             open_connections = 0
+    connecting = _distance(said.connecting, truth.connecting)
+    if connecting:
+        never = sum(pool.never_set_up for pool in world.pools)
+        if never and (said.connecting - truth.connecting).total() == never:
+            world.measures.known["connections that httpcore lists and never sets up"] += never
+            connecting = 0
     return dict(
         zip(
             _KINDS,
             (
                 open_connections,
-                _distance(said.connecting, truth.connecting),
+                connecting,
                 _distance(said.active, truth.active),
                 _distance(said.phases, truth.phases),
             ),
@@ -182,9 +193,8 @@ def _told_beside(world: World, truth: Truth, told: Told) -> str:
     return "\n".join(lines)
 
 
-def _compare_rates(world: World, first: Told) -> None:
+def _compare_rates(world: World, before: Truth, first: Told) -> None:
     """While nothing moves, a phase's time goes on by its requests times the time that passes."""
-    before = world.truth()
     time.sleep(0.005)
     second = Told(world.telemetry)
     if before != world.truth():  # a timeout struck, or the system had it late

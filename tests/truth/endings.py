@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import trio
 
-from support.script import Failure
-
 from .requests import UNSEEN, Request
 
 Value = str | int | None
@@ -66,11 +64,14 @@ def row_of(request: Request) -> Row:
     error, status = request.error, request.status
     if request.pool_was_closed and (error is not None or request.abandoned):
         return _any_end(status)
+    if error is None and request.cancelled_in == "unread":
+        outcomes = frozenset({(status, "cancelled"), (status, None)})
+        return Row("cancelled while unread", frozenset({OK}), outcomes)
     if error is None and request.cancelled_in:
-        return Row("cancelled while unread", frozenset({OK}), frozenset({(status, "cancelled"), (status, None)}))
+        return _cancelled_anywhere(request, status)
     if error is None:
         return _row(f"answered{_how(request)}", status, None)
-    if isinstance(error, CANCELLED):
+    if isinstance(error, CANCELLED) or (request.cancelled_in and _is_group(error)):
         return _cancelled(request, status)
     kind = error_type(request, error)
     if kind == "pool_timeout" and request.pool.library == "aiohttp":
@@ -85,6 +86,11 @@ def row_of(request: Request) -> Row:
     if kind in _OF_SET_UP:
         return _row(f"connect failed: {kind}", status, kind, kind)
     return _row(f"failed {'in the body' if status else 'before the head'}: {kind}", status, kind)
+
+
+def _is_group(error: BaseException) -> bool:
+    # trio's, of the tasks in which it tries addresses.
+    return not isinstance(error, Exception) and isinstance(error, BaseExceptionGroup)
 
 
 def _in_the_queue_or_after_it() -> Row:
@@ -121,15 +127,26 @@ def _cancelled(request: Request, status: int | None) -> Row:
         return Row("cancelled while queued", frozenset({"cancelled"}), _one(None, "cancelled"))
     if phase == "connecting":
         return _row("cancelled while connecting", None, "cancelled", "cancelled")
-    was_seen = request.seen_at("request") is not None
-    if phase == "anything" and not was_seen:
+    if phase == "anything":
+        return _cancelled_anywhere(request, status)
+    return _row(f"cancelled {'in the body' if status else 'before the head'}", status, "cancelled")
+
+
+def _cancelled_anywhere(request: Request, status: int | None) -> Row:
+    """Cancelled at a moment that nobody chose: its server knows whether it had come that far."""
+    if request.phase == UNSEEN:
         return Row(
-            "cancelled, nobody knows where in the pool",
+            "cancelled in a storm, in the pool or while it was sent",
             frozenset({OK, "cancelled"}),
             _one(None, "cancelled"),
             frozenset({None, "cancelled"}),
         )
-    return _row(f"cancelled {'in the body' if status else 'before the head'}", status, "cancelled")
+    outcomes = {(status, "cancelled")}
+    if status is not None:
+        outcomes.add((status, None))  # between two reads
+    elif request.seen_at("head") is not None:
+        outcomes.add((request.reply.status, "cancelled"))  # its head was on its way to the client
+    return Row("cancelled in a storm, at its server", frozenset({OK}), frozenset(outcomes))
 
 
 def _one(status: int | None, error: str | None) -> frozenset[tuple[Value, Value]]:
@@ -150,21 +167,19 @@ def _any_end(status: int | None) -> Row:
 def error_type(request: Request, error: BaseException) -> str:
     """What the contract calls an exception, by its class and by what the server did."""
     name = type(error).__name__
-    unseen = request.phase == UNSEEN
     if name == "ConnectError":
         tls = any(isinstance(cause, ssl.SSLError) for cause in _causes(error))
         return "secure_connection_error" if tls else "connection_error"
     if name == "ConnectionTimeoutError":  # aiohttp's, of the queue and of the set-up
         return "connect_timeout" if request.timeouts.get("connect") else "pool_timeout"
     if name == "ReadTimeoutError":  # urllib3's, also of a handshake that doesn't end
-        return "connect_timeout" if unseen and request.origin.kind == "held tls" else "read_timeout"
+        return "read_timeout" if "read" in request.timeouts else "connect_timeout"
     if name in ("ProtocolError", "ClientPayloadError"):
-        if any(getattr(cause, "errno", 0) == errno.ECONNRESET for cause in _causes(error)):
-            return "read_error"
         if isinstance(error.args[-1] if error.args else None, TimeoutError):
             return "write_timeout"
-        reset = request.reply.failure in (Failure.RESET_IN_BODY, Failure.RESET_BEFORE_HEAD)
-        return "read_error" if reset else "protocol_error"
+        reset = any(getattr(cause, "errno", 0) == errno.ECONNRESET for cause in _causes(error))
+        # aiohttp has the cause in its text only.
+        return "read_error" if reset or "ConnectionResetError" in str(error) else "protocol_error"
     return _BY_CLASS.get(name, f"unknown: {name}")
 
 

@@ -33,15 +33,30 @@ class Choices:
         """What was told too often (positive) or too rarely (negative), at the least."""
         rest = Counter(told)
         rest.subtract(self.certain)
-        # Those with the fewest choices choose first; each takes one that is there.
-        for choice, count in sorted(self.open.items(), key=lambda item: len(item[0])):
-            for _ in range(count):
-                taken = next((v for v in sorted(choice, key=str) if v and rest[v] > 0), None)
-                if taken is not None:
-                    rest[taken] -= 1
-                elif None not in choice:
-                    rest[min(choice, key=str)] -= 1
-        return Counter({value: n for value, n in rest.items() if n})
+        choices = sorted(self.open.elements(), key=len)
+        taken: dict[int, Any] = {}
+
+        def give(number: int, tried: set[Any]) -> bool:
+            """Give a value to one that has a choice, by another's choosing anew if need be."""
+            for value in choices[number]:
+                if value is None or value in tried:
+                    continue
+                tried.add(value)
+                holders = [other for other, had in taken.items() if had == value]
+                if len(holders) < rest[value] or any(give(other, tried) for other in holders):
+                    taken[number] = value
+                    return True
+            return False
+
+        for number, choice in enumerate(choices):
+            if not give(number, set()) and None not in choice:
+                taken[number] = min(choice, key=str)  # one too few of it was told
+        rest.subtract(taken.values())
+        return Counter({value: count for value, count in rest.items() if count})
+
+    def settle(self, told: Counter[Any]) -> None:
+        """What was told is right: it is certain from now on."""
+        self.certain, self.open = Counter(told), Counter()
 
 
 class Ledger:
@@ -79,15 +94,18 @@ class Ledger:
         acquire[OK] -= held
         create = told.by(semconv.CONNECTION_CREATE_DURATION, "error")
         set_ups = create.pop(None, 0)
-        for name, choices, values in (
+        compared = (
             ("acquire", self.acquire, acquire),
             ("requests", self.outcomes, told.by(semconv.REQUESTS, "status", "error")),
             ("timeouts", self.timeouts, told.by(semconv.TIMEOUTS, "kind")),
             ("create, failed", self.failed_set_ups, create),
-        ):
+        )
+        for name, choices, values in compared:
             difference = choices.difference(values)
             if difference:
-                found.append(f"{name}: told beside the truth {dict(difference)}, told {dict(values)}")
+                found.append(
+                    f"{name}: told beside the truth {dict(difference)}, told {dict(values)}"
+                )
         leases = told.value(semconv.LEASE_DURATION)
         if leases != acquire[OK]:
             found.append(f"lease: {leases:g} told, {acquire[OK]} requests acquired a connection")
@@ -95,4 +113,7 @@ class Ledger:
         for what, number in (("create, well", set_ups), ("opened", opened)):
             if not established - self.cut_set_ups <= number <= established:
                 found.append(f"{what}: {number:g} told, the servers saw {established}")
+        if not found:
+            for _, choices, values in compared:
+                choices.settle(values)
         return found

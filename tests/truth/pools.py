@@ -35,9 +35,10 @@ class Pool:
 
     @property
     def gone_but_listed(self) -> int:
-        """Idle connections that the system has no more, and that the pool has not dropped yet.
+        """Connections that the system has no more, and that the pool has not dropped yet.
 
-        A documented difference: an idle connection counts until its pool drops it. Where the peer
+        A documented difference: an idle connection counts until its pool drops it. (So does one
+        whose response nobody reads, and so nobody knows that it was reset.) Where the peer
         has closed it, the system keeps the socket until the client closes it; where the peer has
         reset it, it does not. aiohttp's loop closes the socket in both cases, and its pool looks
         at it when it needs a connection.
@@ -45,6 +46,25 @@ class Pool:
         if self.library == "aiohttp":
             return sum(not idle.protocol.is_connected() for idle in self.under_test.connections)
         return sum(not still_there(sock) for sock in self._sockets())
+
+    @property
+    def never_set_up(self) -> int:
+        """Connections that are listed, in nobody's hands, and will never be set up.
+
+        httpcore and httpcore2 make one for a request whose wait for a place has timed out at that
+        very moment. It takes a place for as long as the pool is there, and so it is told as one
+        that is being set up (and as the anomaly ``orphaned_connection``).
+        """
+        if self.library not in ("httpx", "httpx2"):
+            return 0
+        core = self.under_test.core
+        wanted = {id(request.connection) for request in list(core._requests)}
+        return sum(
+            connection._connection is None
+            and not connection._connect_failed
+            and id(connection) not in wanted
+            for connection in self.under_test.connections
+        )
 
     def _sockets(self) -> Iterable[Any]:
         if self.library == "urllib3":
@@ -55,7 +75,7 @@ class Pool:
             return
         for connection in self.under_test.connections:
             stream = getattr(connection._connection, "_network_stream", None)
-            if stream is not None and connection.is_idle():
+            if stream is not None and not connection.is_closed():
                 yield stream.get_extra_info("socket")
 
 

@@ -43,8 +43,12 @@ class Request:
     abandoned: bool = False
     is_held_for_ever: bool = False
     """Whether it was abandoned, and its library holds it for as long as its pool is there."""
+    read_from: float | None = None
+    """When its reader began, where that was not at once."""
     has_chunk: bool = False
     """Whether a chunk of its body was read by itself."""
+    has_place: bool = True
+    """Whether it takes a place in its pool while it is held."""
     ended: float | None = None
     """When its lease ended, where that is not when its exchange did."""
     pool_was_closed: bool = False
@@ -121,6 +125,19 @@ class Request:
     def end(self) -> float:
         """When it left the pool."""
         return self.exchange.left if self.ended is None else self.ended
+
+    def times(self) -> dict[str, float]:
+        """Seconds that it was before its server, in its server's hands, read, and left unread."""
+        entered, answered, end = self.exchange.entered, self.exchange.answered, self.end
+        seen = self.seen_at("request") or end
+        times = {"before it is sent": min(seen, end) - entered}
+        times["awaiting_response"] = max((answered or end) - seen, 0.0)
+        if answered:
+            begun = end
+            if self.reading is not None:
+                begun = min(max(self.read_from or answered, answered), end)
+            times |= {"unread": begun - answered, "reading": end - begun}
+        return times
 
     def __str__(self) -> str:
         """For a person who looks for what went wrong."""

@@ -5,10 +5,20 @@ from __future__ import annotations
 import gc
 import time
 
-from .comparing import compare, wait_for
+from .comparing import compare, settle
 from .measures import Measures
 from .pools import make
-from .rounds import check_ledger, enter, finish, held_round, let_expire
+from .rounds import (
+    begin,
+    check_ledger,
+    check_times,
+    enter,
+    finish,
+    held_round,
+    let_expire,
+    release,
+)
+from .storms import storm
 from .world import HTTP2, World
 
 MODES = {
@@ -38,7 +48,6 @@ def run(
         while number < generations if generations else time.monotonic() < deadline:
             number += 1
             generation(world, number)
-        told_of_times(world)
 
 
 def generation(world: World, number: int) -> None:
@@ -53,7 +62,10 @@ def generation(world: World, number: int) -> None:
     ]
     for step in range(1, chance.randint(3, 6)):
         chance = world.begin(f"{number}.{step}")
-        held_round(world)
+        if chance.random() < 0.3:
+            storm(world)
+        else:
+            held_round(world)
         idle(world)
     world.check_sockets()
     world.begin(f"{number}.end")
@@ -73,16 +85,24 @@ def idle(world: World) -> None:
             return
         assert origin.server is not None
         origin.server.hang_up(reset=reset)
-        world.measures.faults[f"idle connections {'reset' if reset else 'closed'} by the server"] += 1
+        world.measures.faults[
+            f"idle connections {'reset' if reset else 'closed'} by the server"
+        ] += 1
         compare(world)
 
 
 def end(world: World) -> None:
-    """Close the pools, or drop them."""
-    for pool in world.pools:
-        pool.under_test.close()
+    """Close the pools, idle or with requests under way, or drop them without closing."""
+    how = world.chance.choice(("closed", "closed", "closed under requests", "dropped"))
+    if world.library.name in HTTP2 and world.pools[0].http2 and how == "closed under requests":
+        how = "closed"  # streams that are broken off lock httpcore up by themselves
+    world.measures.faults[f"pool {how}"] += 1
+    if how == "closed under requests":
+        close_under_requests(world)
     now = time.monotonic()
     for pool in world.pools:
+        if how != "dropped":
+            pool.under_test.close()
         # What was abandoned in it ends with the pool's last reference.
         pool.under_test.forget()
         world.runner.pools.remove(pool.under_test)
@@ -93,11 +113,28 @@ def end(world: World) -> None:
         request.ended = now
         enter(world, request)
     world.under_way = []
+    world.this_round = []  # urllib3's exceptions know their pool
     for _ in range(3):
         gc.collect()
     check_ledger(world)
     compare(world)
+    check_times(world)
 
 
-def told_of_times(world: World) -> None:
-    """The time of all phases is what clients measured around the library's own calls."""
+def close_under_requests(world: World) -> None:
+    """Close pools in whose every phase there is a request, and see that each ends once."""
+    begin(world, world.chance.randint(3, 8), patient=False)
+    settle(world)
+    compare(world)
+    for request in world.under_way:
+        request.pool_was_closed = not request.is_over or request.is_held_for_ever
+    for pool in world.pools:
+        pool.under_test.close()
+    for request in world.under_way:
+        if request.is_over:
+            continue
+        if request.phase == "reading" and world.library.name == "aiohttp":
+            request.exchange.cancel()  # who reads from a connector that was closed reads for ever
+        else:
+            release(request)
+    finish(world, look=False)

@@ -30,7 +30,9 @@ def asked_for(ports: Collection[int]) -> Counter[tuple[int, str]]:
         with contextlib.suppress(OSError):  # closed since, or no socket of TCP
             if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
                 continue
-            with socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=os.dup(int(name))) as copy:
+            with socket.socket(
+                socket.AF_INET, socket.SOCK_STREAM, fileno=os.dup(int(name))
+            ) as copy:
                 state = _STATES.get(copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO))
                 if state is None:
                     continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable
 from functools import lru_cache
@@ -250,9 +251,12 @@ class ResponseSeams:
             try:
                 connection = self_._gluellm_connection
                 if connection is not None and connection.streams is not None:
-                    connection.streams.pop(stream_id, None)
+                    lease = connection.streams.pop(stream_id, None)
                     stream = self_._h2_state.streams.get(stream_id)
-                    if stream is not None and not stream.closed:
+                    is_open = stream is not None and not stream.closed
+                    if lease is not None and lease.error is None and lease.answered_at:
+                        lease.error = _broken_off_by(self_, is_open=is_open)
+                    if is_open:
                         # The library tells the peer nothing, which goes on sending to nobody.
                         connection.orphans[stream_id] = None
             except Exception as error:
@@ -289,6 +293,21 @@ class ResponseSeams:
                 lease.enter(UNREAD, clock())
 
         return receive_stream_event
+
+
+def _broken_off_by(connection: Any, *, is_open: bool) -> str | None:
+    """What ends a stream between two reads: its reader's own write, or a cancellation.
+
+    Who reads a body acknowledges it, and the connection may fail in that write. It notes the
+    exception, so that one which the application happens to handle is told from it.
+    """
+    error = sys.exc_info()[1]
+    if error is None:
+        return None
+    interrupted = not isinstance(error, (Exception, GeneratorExit))
+    if error is getattr(connection, "_write_exception", None) or (interrupted and is_open):
+        return error_type(error)
+    return None
 
 
 def _stream_lease(connection: Any, stream_id: int) -> Lease | None:
