@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import traceback
 from collections import Counter
 from pathlib import Path
@@ -30,7 +29,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.pool.guard import Failures
 
-from .plugin_names import FOLDER, FULL, INTERVAL, OWN, REQUESTS, SWITCH
+from .plugin_names import FOLDER, FULL, INTERVAL, OWN, REQUESTS
 
 _INTERVAL_MS = 500.0
 _EVERYTHING = {
@@ -69,8 +68,6 @@ class _Instrumented:
     def __init__(self) -> None:
         self._last = InMemoryMetricReader()
         interval = float(os.environ.get(INTERVAL) or _INTERVAL_MS)
-        if os.environ.get(SWITCH):
-            sys.setswitchinterval(float(os.environ[SWITCH]))
         self._meters = MeterProvider(
             [
                 PeriodicExportingMetricReader(_Nowhere(), export_interval_millis=interval),

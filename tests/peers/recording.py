@@ -1,17 +1,19 @@
 """A pytest plug-in, ``-p peers.recording``, that writes each test's outcome as it comes.
 
-Line by line, so that of a run that hangs or dies there is all that had been run.
+Line by line, so that of a run that hangs or dies there is all that had been run. Loaded with the
+instrumentation off and on: what both have in common is set here.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from .plugin_names import OUTCOMES
+from .plugin_names import OUTCOMES, SWITCH
 
 FINISHED = "finished"
 """The last line's first word."""
@@ -49,7 +51,9 @@ def _outcome(report: pytest.TestReport) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Record, unless this is a worker."""
+    """Press on threads, if asked for, and record, unless this is a worker."""
+    if os.environ.get(SWITCH):
+        sys.setswitchinterval(float(os.environ[SWITCH]))
     name = os.environ.get(OUTCOMES)
     if name and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Recorder(Path(name)), "gluellm-recorder")

@@ -236,9 +236,9 @@ class Mocker:
 
 
 @pytest.fixture
-def lowered() -> Iterator[type[Mocker]]:
+def lowered() -> Iterator[Any]:
     """A mock that was put beneath the pools, and patches as respx does."""
-    mocker = type("Lowered", (Mocker,), {})
+    mocker: Any = type("Lowered", (Mocker,), {})
 
     def parse_url(raw: tuple[bytes, bytes, int, bytes]) -> httpx.URL:
         scheme, host, port, target = raw
@@ -261,7 +261,7 @@ def lowered() -> Iterator[type[Mocker]]:
         patch.stop()
 
 
-def test_a_mock_beneath_the_pools_answers_what_a_pool_sends(lowered: type[Mocker]) -> None:
+def test_a_mock_beneath_the_pools_answers_what_a_pool_sends(lowered: Any) -> None:
     """Twice over one connection, with the request as it was; what it raises is raised."""
     with httpx.Client() as client:
         for _ in range(2):
@@ -275,7 +275,7 @@ def test_a_mock_beneath_the_pools_answers_what_a_pool_sends(lowered: type[Mocker
     ]
 
 
-def test_a_mock_beneath_async_pools_answers_too(lowered: type[Mocker]) -> None:
+def test_a_mock_beneath_async_pools_answers_too(lowered: Any) -> None:
     """In the pool's own event loop."""
 
     async def ask_twice() -> None:
