@@ -24,10 +24,9 @@ class Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            text = record.getMessage()
+            line = f"{record.levelname} {record.name}: {record.getMessage()}"[:_LONGEST]
         except Exception:  # a record whose arguments don't fit its message
-            text = repr(record.msg)
-        line = printable(f"{record.levelname} {record.name}: {text}", _LONGEST)
+            line = f"{record.levelname} {record.name}: {record.msg!r}"[:_LONGEST]
         if line in self.seen or len(self.seen) < _MOST:
             self.seen[line] += 1
 
