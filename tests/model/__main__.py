@@ -73,13 +73,19 @@ def _explore(
                 run_state_machine_as_test(lives, settings=_settings(most))
             except Exception as error:
                 failed.add(key)
-                notes = "\n".join(getattr(error, "__notes__", ()))
-                figures.broken.append(f"{' '.join(key)} with seed {begin_at}: {error}\n{notes}")
+                figures.broken.append(f"{' '.join(key)} with seed {begin_at}: {_words(error)}")
         begin_at += 1
         if arguments.examples is not None and all(
             of_machine.examples >= arguments.examples for of_machine in counts.values()
         ):
             break
+
+
+def _words(error: BaseException) -> str:
+    """The error and the steps that lead to it; of one that comes only now and then, all it was."""
+    parts = [str(error), *getattr(error, "__notes__", ())]
+    parts += [_words(inner) for inner in getattr(error, "exceptions", ())]
+    return "\n".join(parts)
 
 
 def _settings(examples: int) -> settings:

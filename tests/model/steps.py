@@ -132,6 +132,7 @@ class Life:
         assert request.exchange is not None
         assert request.exchange.chunk() == b"one"
         request.has_read = True
+        request.phase_known_from = 0.0  # it may have been reading in between
 
     def begin_read(self, request: ModelRequest) -> None:
         """The application reads on, and the rest does not come yet."""
