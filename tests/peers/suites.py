@@ -86,6 +86,10 @@ _OPENAI: Final = (
     # The project's own release scripts, in processes of their own: no HTTP client is in there.
     "--ignore=tests/test_uv_workflows.py",
 )
+_OPENAI_LACKS: Final = (
+    "the hidden folder .inline-snapshot, which the source distribution leaves out: the tests of "
+    "lib/chat that compare with what is in there fail, both off and on"
+)
 _BENEATH: Final = ("peers.beneath",)
 _MOCKED: Final = "its mock stands in place of the pool's method: see {}-through-pools"
 
@@ -150,6 +154,7 @@ SUITES: Final = {
             arguments=_OPENAI,
             tests="tests",
             package="src",
+            unattainable=_OPENAI_LACKS,
         ),
         Suite(
             "openai",
@@ -159,6 +164,7 @@ SUITES: Final = {
             tests="tests",
             package="src",
             plugins=_BENEATH,
+            unattainable=_OPENAI_LACKS,
         ),
         Suite(
             "anthropic",
