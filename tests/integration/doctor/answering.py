@@ -45,9 +45,8 @@ def wait():
     sys.stdin.readline()
 """
 USUAL = "reporter.install(); ready(); wait()"
+FROM_HERE = f"import sys; sys.path[:0] = {sys.path!r}\n"
 _DOCTOR = """
-import sys
-sys.path[:0] = {path!r}
 from opentelemetry.instrumentation.gluellm.cli.main import main
 from opentelemetry.instrumentation.gluellm.cli.doctor import attach
 {before}
@@ -63,7 +62,7 @@ def doctor(
     if user is not None:
         drop = f"import fcntl, os; os.setgroups([]); os.setgid({user}); os.setuid({user})"
         before = f"{drop}\n{before}"
-    code = _DOCTOR.format(path=sys.path, before=before)
+    code = FROM_HERE + _DOCTOR.format(before=before)
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
@@ -88,7 +87,7 @@ def beginning(place: Path) -> Iterator[Begin]:
 
     def begin(code: str, *, until: str = "ready", **more: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-c", PRELUDE + textwrap.dedent(code)],
+            [sys.executable, "-c", f"{FROM_HERE}{PRELUDE}{textwrap.dedent(code)}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -17,11 +17,10 @@ import pytest
 from opentelemetry.instrumentation.gluellm.cli.main import main
 from support.waiting import wait_until
 
-from .answering import USUAL, Begin, beginning, doctor, environment, files_in, lives_on
+from .answering import FROM_HERE, USUAL, Begin, beginning, doctor, environment, files_in, lives_on
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here")
 
-MAIN = "opentelemetry.instrumentation.gluellm.cli.main"
 ANSWERING = """
 import contextlib
 def answer(token, body):
@@ -168,7 +167,7 @@ def test_a_doctor_that_is_ended_leaves_nothing(place: Path, private: Path, begin
     """As by `timeout 5 gluellm-pools doctor --pid 4242`."""
     process = begin(f"{ANSWERING}\ndef respond(token): pass\nready(); end()")
     asking = subprocess.Popen(
-        [sys.executable, "-m", MAIN, "doctor", "--pid", str(process.pid)],
+        [sys.executable, "-c", _doctor_code(""), str(process.pid)],
         env=environment(place, {}),
     )
     wait_until(lambda: len(files_in(private)) == 2, "a request", 30)
@@ -189,6 +188,17 @@ def late(process, number):
     send(process, number)
 attach.AskedProcess.send = late
 """
+SLOW_TO_END = """
+class Last:
+    write, read = staticmethod(os.write), staticmethod(os.read)
+    def __del__(self):
+        self.write(1, b"ready\\n")
+        self.read(0, 1)
+import types
+sys.modules["last"] = types.ModuleType("last")
+sys.modules["last"].last = Last()
+"""
+"""Goes with its module, after the interpreter's signal handlers."""
 
 
 @pytest.mark.parametrize(
@@ -200,7 +210,7 @@ def test_a_process_that_gives_its_signal_up_meanwhile_is_not_killed(
     place: Path, begin: Begin, end: str, status: int
 ) -> None:
     """It sees the request, and keeps a handler, or ignores the signal, to its end."""
-    slow = "import atexit\natexit.register(lambda: (ready(), wait()))\n" if status else ""
+    slow = SLOW_TO_END if status else ""
     process = begin(f"{slow}reporter.install(); ready(); wait(); {end}")
     read, write = os.pipe()
     looking = subprocess.Popen(
@@ -218,7 +228,7 @@ def test_a_process_that_gives_its_signal_up_meanwhile_is_not_killed(
         assert process.stdout is not None
         process.stdin.write("\n")
         process.stdin.flush()
-        # Either has withdrawn: the reporter's own function at the end runs before the other one.
+        # Either has withdrawn, and at its end the interpreter has given its handlers up.
         assert process.stdout.readline() == "ready\n"
         os.write(write, b".")
         _, errors = looking.communicate(timeout=30)
@@ -234,7 +244,7 @@ def test_a_process_that_gives_its_signal_up_meanwhile_is_not_killed(
 
 def _doctor_code(before: str) -> str:
     return (
-        "import sys\nfrom opentelemetry.instrumentation.gluellm.cli.doctor import attach\n"
+        f"{FROM_HERE}from opentelemetry.instrumentation.gluellm.cli.doctor import attach\n"
         f"{before}\nsys.exit(attach.attach(int(sys.argv[1]), 10.0, as_json=False))\n"
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from .answering import (
+    FROM_HERE,
     PRELUDE,
     TIMEOUT,
     USUAL,
@@ -132,7 +133,7 @@ while True: signal.pause()
 """
     log = tmp_path / "log"
     process = subprocess.Popen(
-        [sys.executable, "-c", PRELUDE + code, str(log)], env=environment(tmp_path, {})
+        [sys.executable, "-c", FROM_HERE + PRELUDE + code, str(log)], env=environment(tmp_path, {})
     )
     try:
         while not log.exists():

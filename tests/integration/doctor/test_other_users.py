@@ -95,6 +95,10 @@ def plant(kind: str, path: Path, place: Path) -> None:
         path.chmod(0o777)
     elif kind == "link to a directory":
         path.symlink_to(mine)
+    elif kind == "link to a private directory":
+        place.chmod(0o777)  # or the kernel would not follow it
+        (place / "private").mkdir(mode=0o700)
+        path.symlink_to(place / "private")
     elif kind == "pipe":
         os.mkfifo(path)
     else:
@@ -107,7 +111,14 @@ def plant(kind: str, path: Path, place: Path) -> None:
         os.chown(one, NOBODY, NOBODY, follow_symlinks=False)
 
 
-KINDS = ["directory", "open directory", "link to a directory", "pipe", "hard link"]
+KINDS = [
+    "directory",
+    "open directory",
+    "link to a directory",
+    "link to a private directory",
+    "pipe",
+    "hard link",
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
