@@ -159,6 +159,8 @@ class Lease:
     """Whether such a call has a read in flight."""
     acquire_known = True
     """False where nothing tells how long it waited: then its acquire is left out."""
+    end_known = True
+    """False where nothing tells when its response is closed: then its duration is left out."""
 
     def __init__(
         self, tracker: PoolTracker, origin: OriginLedger, call: Call | None, now: int

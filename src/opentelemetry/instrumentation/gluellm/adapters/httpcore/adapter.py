@@ -154,6 +154,7 @@ class HttpcoreAdapter(Adapter):
                 seam("connection_setup", proxy, "create_connection", create)
         seam("pool_owner", pool, "__init__", requests.pool_init)
         if probed("state", probes.pool_state(core, pool)):
+            requests.release_told = found["release"]
             whole = requests.handle_async_request if is_async else requests.handle_request
             seam("request", pool, handle, whole, awaited=True)
         else:

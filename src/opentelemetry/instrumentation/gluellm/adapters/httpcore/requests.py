@@ -27,6 +27,8 @@ class RequestSeams:
         self._admission = admission
         self._surroundings = admission.surroundings
         self.registry = self._registry = admission.registry
+        self.release_told = True
+        """Whether it is told when a response is closed."""
 
     # Whose pool it is
 
@@ -95,6 +97,7 @@ class RequestSeams:
         current_call = self._surroundings.current_call
         everything = self._surroundings.everything
         tell_streaming = self._surroundings.tell_streaming
+        release_told = self.release_told
         registry = self._registry
         failures = registry.failures
 
@@ -120,6 +123,8 @@ class RequestSeams:
                 if tell_streaming:
                     lease.streaming = _is_event_stream(response.headers)
                 tracker.answered(lease, int(response.status))
+                if not release_told:
+                    _unfollowed(lease)
             except Exception as error:
                 failures.caught("httpcore.answered", error)
             return response
@@ -132,6 +137,7 @@ class RequestSeams:
         current_call = self._surroundings.current_call
         everything = self._surroundings.everything
         tell_streaming = self._surroundings.tell_streaming
+        release_told = self.release_told
         registry = self._registry
         failures = registry.failures
 
@@ -156,6 +162,8 @@ class RequestSeams:
                     if tell_streaming:
                         lease.streaming = _is_event_stream(response.headers)
                     tracker.answered(lease, int(response.status))
+                    if not release_told:
+                        _unfollowed(lease)
                 except Exception as error:
                     failures.caught("httpcore.answered", error)
             except BaseException:
@@ -247,6 +255,12 @@ def _keeper(tracked: TrackedConnection | None, tracker: PoolTracker) -> PoolTrac
     other = tracked.tracker
     again = other.registry is tracker.registry and other.ledger is tracker.ledger
     return other if again else tracker
+
+
+def _unfollowed(lease: Lease) -> None:
+    """Nothing will tell when the response is closed. It must not stay under way for ever."""
+    lease.end_known = False
+    lease.tracker.released(lease)
 
 
 def _is_event_stream(headers: list[tuple[bytes, bytes]]) -> bool:
