@@ -127,7 +127,7 @@ class Places:
             assert span.events == (), "no span of ours has events"
             assert span.status.description is None
             self._add(
-                "spans' links", repr([(link.context, link.attributes) for link in span.links])
+                "links of spans", repr([(link.context, link.attributes) for link in span.links])
             )
         if spans:
             wire = encode_spans(spans).SerializeToString()

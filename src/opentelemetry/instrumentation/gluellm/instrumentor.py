@@ -20,7 +20,7 @@ from .http_spans import HttpSpans
 from .installation import Installation
 from .package import _instruments
 from .pool.registry import Owner
-from .pool.words import where_it_failed
+from .pool.words import one_line, where_it_failed
 
 _logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
 _MAX_NAME = 64
@@ -225,7 +225,7 @@ def _is_name(name: object) -> bool:
     return (
         isinstance(name, str)
         and 0 < len(name) <= _MAX_NAME
-        and name.isprintable()
+        and one_line(name, _MAX_NAME) == name
         and "://" not in name
     )
 
