@@ -66,6 +66,7 @@ REASONS: dict[str, str] = {
     "test_response.py::test_broken_off_before_the_head": _RESPONSE,
     "test_response.py::test_broken_off_in_the_body": _RESPONSE,
     "test_response.py::test_cancelled_before_the_head": _RESPONSE,
+    "test_response.py::test_cancelled_between_two_reads": _RESPONSE,
     "test_response.py::test_cancelled_in_the_body": _RESPONSE,
     "test_response.py::test_phases_follow_the_servers_schedule": (
         "that a channel got ready is seen a moment later; test_grpc_calls.py has one that is"

@@ -217,6 +217,22 @@ def test_cancelled_in_the_body(
     server.timeline.wait_for("peer_closed")
 
 
+@pytest.mark.modes("asyncio", "trio")
+def test_cancelled_between_two_reads(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """Cancelled while nobody reads: the status that came, and ``cancelled``."""
+    pool = runner.pool(library)
+    exchange = pool.send(server.reply("/", Reply(end_after=server.gate())))
+    exchange.head()
+    assert exchange.chunk() == b"ok"
+    wait_until(lambda: telemetry.current("unread") == 1)
+    exchange.cancel()
+    assert_settled(telemetry, [exchange], failed("cancelled", status=200))
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"cancelled": 1}
+    server.timeline.wait_for("peer_closed")
+
+
 @pytest.mark.parametrize("read_first", [False, True], ids=["unread", "half-read"])
 def test_response_that_is_closed_before_its_end(
     runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry, read_first: bool

@@ -124,7 +124,10 @@ class Listener:
             return
         if reset:
             linger = struct.pack("ii", 1, 0)  # on, no time: closing sends a RST
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            connection = writer.get_extra_info("socket")
+            if connection is not None:  # else its client was faster
+                with contextlib.suppress(OSError):
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.timeline.record("reset", number)
             writer.transport.abort()
         else:

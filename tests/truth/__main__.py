@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import sys
 import traceback
@@ -32,6 +33,8 @@ def main(arguments: list[str]) -> int:
     pairs = [(name, mode) for name in chosen.library for mode in MODES[name] if mode in chosen.mode]
     if not pairs:
         parser.error("no library of these has such a mode")
+    # Sessions that are dropped on purpose say so when they go.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     print(f"seed {seed}")
     measures = Measures()
     figures = Figures("what is told, beside the truth")

@@ -65,8 +65,7 @@ def row_of(request: Request) -> Row:
     if request.pool_was_closed and (error is not None or request.abandoned):
         return _any_end(status)
     if error is None and request.cancelled_in == "unread":
-        outcomes = frozenset({(status, "cancelled"), (status, None)})
-        return Row("cancelled while unread", frozenset({OK}), outcomes)
+        return _row("cancelled while unread", status, "cancelled")
     if error is None and request.cancelled_in:
         return _cancelled_anywhere(request, status)
     if error is None:

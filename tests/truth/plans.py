@@ -41,11 +41,12 @@ def plan(world: World, pool: Pool) -> Request:
     _fill(world, request, kind, chance)
     if kind not in ("held", "served"):
         world.measures.faults[_fault(kind, request)] += 1
-    hasty = chance.random() < 0.15
     # aiohttp's covers the queue and the set-up: which of them it struck would be unknown.
-    if hasty and not (pool.library == "aiohttp" and request.origin.kind == "held tls"):
-        if not (pool.library == "aiohttp" and "connect" in request.timeouts):
-            request.timeouts["pool"] = SHORT
+    is_both = pool.library == "aiohttp" and (
+        request.origin.kind == "held tls" or "connect" in request.timeouts
+    )
+    if chance.random() < 0.15 and not is_both:
+        request.timeouts["pool"] = SHORT
     return request
 
 

@@ -93,7 +93,7 @@ def make(
             settings = {"max_keepalive_connections": limit}  # it does not block then
             limit = 10**6
     elif library.name == "aiohttp":
-        settings["keepalive_expiry"] = chance.choice([15.0, 15.0, 0.05])
+        settings["keepalive_expiry"] = chance.choice([15.0, 15.0, 15.0, 0.05])
     else:
         settings["keepalive_expiry"] = chance.choice([None, 60.0, 60.0, 0.02])
         settings["max_keepalive_connections"] = chance.choice([None, None, 1, limit])

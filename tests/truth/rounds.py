@@ -6,7 +6,6 @@ import gc
 import time
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-
 from support.script import Failure
 
 from .comparing import SHORT, compare, settle, wait_for
@@ -16,7 +15,6 @@ from .plans import plan
 from .requests import UNSEEN, Request
 from .told import Told
 from .world import HTTP2, World
-
 
 LATE = 0.05
 """Seconds by request, in the mean, that a client's clock may be off on a machine that is busy."""

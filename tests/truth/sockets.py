@@ -8,6 +8,7 @@ import socket
 import stat
 from collections import Counter
 from collections.abc import Collection
+from pathlib import Path
 
 import psutil
 
@@ -26,12 +27,12 @@ def asked_for(ports: Collection[int]) -> Counter[tuple[int, str]]:
     peer yet: its port is 0.
     """
     found: Counter[tuple[int, str]] = Counter()
-    for name in os.listdir("/proc/self/fd"):
+    for descriptor in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
         with contextlib.suppress(OSError):  # closed since, or no socket of TCP
-            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
                 continue
             with socket.socket(
-                socket.AF_INET, socket.SOCK_STREAM, fileno=os.dup(int(name))
+                socket.AF_INET, socket.SOCK_STREAM, fileno=os.dup(descriptor)
             ) as copy:
                 state = _STATES.get(copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO))
                 if state is None:

@@ -105,6 +105,8 @@ class ResponseSeams:
                     else:
                         if lease.error is not None or protocol._exception is not None:
                             lease.error = _outcome(record, lease, protocol)
+                        elif not record.closed and _is_cancelled(protocol):
+                            lease.error = "cancelled"
                         lease.tracker.released(lease)
             except Exception as error:
                 caught("aiohttp.release", error)
@@ -181,6 +183,16 @@ def _unanswered(lease: Lease, protocol: Any) -> None:
         return
     unwinding = finalizing or isinstance(error, GeneratorExit)
     lease.tracker.failed(lease, failures.while_sending(protocol, error), unwinding=unwinding)
+
+
+def _is_cancelled(protocol: Any) -> bool:
+    """Whether a task that is being cancelled closes a response whose end has not come."""
+    error = sys.exc_info()[1]
+    if error is None or isinstance(error, (Exception, GeneratorExit)):
+        return False
+    payload = protocol._payload
+    is_over = payload is None or payload.is_eof()
+    return not is_over and not connections.in_finalizer()
 
 
 def _outcome(record: TrackedConnection, lease: Lease, protocol: Any) -> str | None:
