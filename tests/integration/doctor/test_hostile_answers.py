@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -152,7 +153,7 @@ def test_an_answer_that_comes_too_late_is_taken_away(ask: Ask, private: Path, be
     assert files_in(private) == [f"{process.pid}.json"]
 
 
-def test_a_process_that_ends_instead_of_an_answer(place: Path, private: Path, begin: Begin) -> None:
+def test_a_process_that_ends_instead_of_an_answer(ask: Ask, private: Path, begin: Begin) -> None:
     """It is told, and what it left is swept by the next one."""
     process = begin(f"{ANSWERING}\ndef respond(token): os._exit(3)\nready(); end()")
     status, _, said = ask(process.pid)
@@ -247,6 +248,23 @@ def _doctor_code(before: str) -> str:
         f"{FROM_HERE}from opentelemetry.instrumentation.gluellm.cli.doctor import attach\n"
         f"{before}\nsys.exit(attach.attach(int(sys.argv[1]), 10.0, as_json=False))\n"
     )
+
+
+def test_a_signal_that_had_no_effect_is_sent_again(ask: Ask, begin: Begin) -> None:
+    """As one that comes just before a system call, and is looked at after it."""
+    code = """
+    def asked(*_):
+        signal.signal(signal.SIGUSR2, second)
+    def second(*_):
+        for token in presence.requests():
+            answer(token, b'{"text": "at last", "findings": []}')
+    signal.signal(signal.SIGUSR2, asked)
+    ready()
+    end()
+    """
+    process = begin(f"{ANSWERING}\n{textwrap.dedent(code)}")
+    assert ask(process.pid) == (0, "at last\n", "")
+    lives_on(process)
 
 
 # Many at once

@@ -29,6 +29,8 @@ from .asked import AskedProcess, CannotAskError, ended_by_signals
 from .refusal import refuse
 
 _POLL = 0.02
+_AGAIN = 2.0
+"""Seconds without an answer, after which the signal is sent again."""
 _WIDTH = 96
 _TROUBLE = (Severity.WARNING.value, Severity.ERROR.value)
 _START_IT = (
@@ -108,7 +110,7 @@ def _request(process: AskedProcess, directory: Directory, timeout: float) -> dic
         # Once more, now that the process can see the request: it keeps its handler as long as it
         # does, and one that gave it up before has taken its entry away.
         process.send(_signal_of(directory, process.pid))
-        return _wait(request, directory, process.pid, timeout)
+        return _wait(request, directory, process, timeout)
     finally:
         request.close()
 
@@ -151,9 +153,10 @@ def _name_of(pid: int) -> str:
 
 
 def _wait(
-    request: Request, directory: Directory, pid: int, timeout: float
+    request: Request, directory: Directory, process: AskedProcess, timeout: float
 ) -> dict[str, Any] | None:
-    deadline = time.monotonic() + timeout
+    pid, began = process.pid, time.monotonic()
+    deadline, again = began + timeout, began + _AGAIN
     while True:
         answer = request.answer()
         if answer is not None:
@@ -169,8 +172,14 @@ def _wait(
                     f"The report is in the log of the process"
                 )
             return answer
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now > deadline:
             return None
+        if now > again:
+            # A signal that came just before a system call is looked at after it, which another
+            # one interrupts.
+            process.send(_signal_of(directory, pid))
+            again = now + _AGAIN
         time.sleep(_POLL)
 
 
