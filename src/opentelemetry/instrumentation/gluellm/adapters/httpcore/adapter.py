@@ -202,10 +202,11 @@ class HttpcoreAdapter(Adapter):
         def make(original: Any) -> Any:
             def create_connection(self_: Any, origin: Any) -> Any:
                 connection = original(self_, origin)
-                tracker = getattr(self_, TRACKER, None)
+                tracker: PoolTracker | None = getattr(self_, TRACKER, None)
                 # A pool that is closed still connects for those that queued in it.
-                known = tracker is not None and (tracker.open or tracker.leases)
-                if known and connection_of(connection) is None:
+                if tracker is None or not (tracker.open or tracker.leases):
+                    return connection
+                if connection_of(connection) is None:
                     try:
                         connections.created(connection, origin, tracker, timed=timed)
                     except Exception as error:
