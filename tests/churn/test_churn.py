@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 _TESTS = Path(__file__).parents[1]
-_POOLS, _ROUND, _SETTLED = 2_000, 200, 800
+_POOLS, _ROUND, _SETTLED = 2_000, 100, 400
 _PROGRAM = f"""
 import json
 from churn.run import churn
@@ -55,7 +55,7 @@ def keep(*arguments):
 PoolTracker.begin = keep
 figures = """,
         1,
-    )
+    ).replace(f"{_POOLS}, size={_ROUND}), {_SETTLED}", f"{_POOLS // 2}, size={_ROUND}), {_SETTLED}")
     finished = subprocess.run(
         [sys.executable, "-c", program],
         cwd=_TESTS,
