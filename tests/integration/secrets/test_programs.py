@@ -378,6 +378,21 @@ def test_doctor(
     assert MARK.encode() in texts["what was exported"]  # the model, on spans
 
 
+def test_what_a_program_is_given_is_not_repeated(canaries: Canaries) -> None:
+    """Its first argument may be a script, and is told only where there is such a file."""
+    for arguments in (("true", canaries.plant("a first argument")), ("true", "-k", "s")):
+        done = subprocess.run(
+            [*COMMAND, "doctor", "--", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            env=environment(),
+            check=False,
+        )
+        assert "true ended with status 0" in done.stderr
+        assert not canaries.found_in(done.stdout + done.stderr)
+
+
 def _bodies(sent: bytes) -> Iterator[bytes]:
     """The bodies of requests; of their heads the exporter's are its own."""
     for part in re.split(rb"POST /v1/\w+ HTTP/1.1\r\n", sent)[1:]:
