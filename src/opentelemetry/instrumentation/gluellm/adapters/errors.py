@@ -7,6 +7,8 @@ import socket
 import ssl
 from collections.abc import Iterator
 
+from ..pool.guard import from_signal_handler
+
 _BY_NAME = {
     "PoolTimeout": "pool_timeout",
     "ConnectTimeout": "connect_timeout",
@@ -70,14 +72,16 @@ _DEPTH = 8
 
 
 def error_type(error: BaseException) -> str:
-    """The contract's name for an exception that came out of a pool. Never raises.
+    """The contract's name for an exception that came out of a pool. Raises nothing of its own.
 
     Causes are looked at for failures to connect only: httpcore raises one ``ConnectError`` for a
     name that does not resolve, a refused connection and a certificate that does not verify.
     """
     try:
         return _error_type(error)
-    except Exception:
+    except Exception as own:
+        if from_signal_handler(own):
+            raise
         # It is called while the host's exception is on its way, and that can be of any make: with
         # an errno that is a list, for instance.
         return "_OTHER"

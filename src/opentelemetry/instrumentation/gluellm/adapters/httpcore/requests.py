@@ -87,9 +87,6 @@ class RequestSeams:
             lease.tracker.failed(lease, kind, unwinding=unwinding)
         except Exception as own:
             self._registry.failures.caught("httpcore.failed", own)
-        finally:
-            if not lease.ended:
-                lease.tracker.abandoned(lease)
 
     def handle_async_request(self, original: Any) -> Any:
         """One request, from entering the pool to the response's head."""
@@ -117,7 +114,11 @@ class RequestSeams:
             try:
                 response = await original(self_, request)
             except BaseException as error:
-                failed(lease, error)
+                try:
+                    failed(lease, error)
+                finally:
+                    if not lease.ended:
+                        tracker.abandoned(lease)
                 raise
             try:
                 if tell_streaming:
@@ -155,7 +156,11 @@ class RequestSeams:
             try:
                 response = original(self_, request)
             except BaseException as error:
-                failed(lease, error)
+                try:
+                    failed(lease, error)
+                finally:
+                    if not lease.ended:
+                        tracker.abandoned(lease)
                 raise
             try:
                 try:

@@ -126,19 +126,19 @@ class ConnectionSeams:
                 or record.tracker.registry is not registry
             ):
                 return original(self_)
-            record.connect_started_at = record.connect_started_at or clock()
             try:
+                record.connect_started_at = record.connect_started_at or clock()
                 result = original(self_)
+                try:
+                    _connected(self_, record, clock())
+                except Exception as error:
+                    failures.caught("urllib3.connected", error)
             except BaseException as error:
                 # Here, and not where the connection is closed: a back-off may come first.
                 lease = running(record)
                 if lease is not None:
                     failed(lease, error)
                 raise
-            try:
-                _connected(self_, record, clock())
-            except Exception as error:
-                failures.caught("urllib3.connected", error)
             return result
 
         return connect

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...pool.guard import from_signal_handler
 from ...pool.lease import CONNECTING, Lease
 from ..errors import error_type
 
@@ -9,13 +10,15 @@ _DEPTH = 4
 
 
 def failure_of(lease: Lease, error: BaseException) -> str:
-    """The contract's ``error.type`` for what a request of a pool has raised. Never raises.
+    """The contract's ``error.type`` for what a request of a pool has raised. Raises nothing itself.
 
     urllib3 sends with the socket's own errors, and only names a timeout where it reads.
     """
     try:
         return _failure_of(lease, _innermost(error))
-    except Exception:
+    except Exception as own:
+        if from_signal_handler(own):
+            raise
         return "_OTHER"  # the host's exception can be of any make
 
 

@@ -94,7 +94,11 @@ class RequestSeams:
                         failures.caught("urllib3.wait", error)
                 connection = original(self_, timeout)
             except BaseException as error:
-                failed(lease, error)
+                try:
+                    failed(lease, error)
+                finally:
+                    if not lease.ended:
+                        tracker.abandoned(lease)
                 raise
             try:
                 try:
@@ -188,9 +192,6 @@ class RequestSeams:
             fail(lease, kind, unwinding=isinstance(error, GeneratorExit))
         except Exception as own:
             self._registry.failures.caught("urllib3.failed", own)
-        finally:
-            if not lease.ended:
-                lease.tracker.abandoned(lease)
 
 
 def _origin_in(url: Any) -> tuple[bytes, int | None, bytes] | None:

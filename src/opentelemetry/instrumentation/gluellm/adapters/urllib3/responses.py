@@ -110,10 +110,10 @@ class ResponseSeams:
             lease.enter(READING, clock())
             try:
                 data = original(self_, amt, read1=read1) if has_read1 else original(self_, amt)
+                lease.enter(UNREAD, clock())
             except BaseException as error:
                 _note(lease, error)
                 raise
-            lease.enter(UNREAD, clock())
             if lease.connection.closed:
                 lease.tracker.released(lease)  # by another thread, meanwhile
             return data
@@ -171,10 +171,10 @@ class ResponseSeams:
                 lease.enter(READING, clock())
             try:
                 data = original(self_, amt)
+                lease.enter(UNREAD, clock())
             except BaseException as error:
                 _note(lease, error)
                 raise
-            lease.enter(UNREAD, clock())
             if lease.connection.closed:
                 lease.tracker.released(lease)
             return data
@@ -193,6 +193,12 @@ class ResponseSeams:
             if not lease or lease.ended or lease.tracker.registry is not registry:
                 return original(self_)
             ours = lease.phase != READING  # else it closes itself, since its read has failed
+            if not ours:
+                # Or it was interrupted after a chunk's size: before the chunk, or after the last.
+                cut_off = lease.connection is not None and lease.connection.closed
+                ours = cut_off or getattr(self_, "chunk_left", None) == 0
+                if cut_off:
+                    lease.error = lease.error or "cancelled"
             if ours:
                 try:
                     _closing(self_, lease)

@@ -1,0 +1,74 @@
+"""The instrumentation in this process, and programs of their own process, for the host's sake."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from support.installation import instrument
+from support.telemetry import Telemetry
+
+TESTS = Path(__file__).parents[2]
+PROGRAMS = Path(__file__).with_name("programs")
+PATIENCE = 60.0
+"""Seconds after which a program hangs. It takes one or two where the machine has nothing to do."""
+
+
+@pytest.fixture
+def telemetry() -> Iterator[Telemetry]:
+    """The instrumentation, on for every pool."""
+    made = Telemetry()
+    instrument(made)
+    yield made
+    GlueLLMInstrumentor().uninstrument()
+    made.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a program ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Finished]
+
+
+@pytest.fixture
+def run(record_property: Callable[[str, object], None]) -> Run:
+    """Run one of the programs in a process of its own. A hang is a failure.
+
+    ``options`` are the interpreter's, further keywords variables of the environment.
+    """
+
+    def run_program(
+        name: str, *arguments: str, options: tuple[str, ...] = (), **environment: str
+    ) -> Finished:
+        variables = {**os.environ, "PYTHONPATH": str(TESTS), **environment}
+        command = [sys.executable, *options, str(PROGRAMS / name), *arguments]
+        record_property("programs run", 1)
+        try:
+            finished = subprocess.run(
+                command,
+                env=variables,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as hung:
+            raise AssertionError(
+                f"{name} {arguments} hangs: {hung.stdout!r} {hung.stderr!r}"
+            ) from None
+        return Finished(finished.returncode, finished.stdout, finished.stderr)
+
+    return run_program

@@ -1,0 +1,240 @@
+"""Ends in one of many ways while requests are under way, with or without the instrumentation.
+
+Arguments: "on" or "off", the way, the library, a URL that answers at once, one that begins to
+answer and never ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import gc
+import importlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+
+switch, way, library, url, never = sys.argv[1:]
+kept: list[Any] = []
+begun = threading.Event()
+# A machine that has much to do makes callbacks slow, and asyncio's debug mode tells of that.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
+importlib.import_module(library)
+"""What a program keeps in a module."""
+
+
+def sync_client() -> tuple[Any, Callable[[str], Any]]:
+    """A client, and a function that makes a request with it."""
+    module = importlib.import_module(library)
+    if library == "urllib3":
+        manager = module.PoolManager(retries=False)
+        return manager, lambda target: manager.request("GET", target, preload_content=False)
+    client = module.Client(trust_env=False, timeout=None)
+    return client, lambda target: client.send(client.build_request("GET", target), stream=True)
+
+
+def get(target: str) -> None:
+    """One whole request with a client that stays in the module."""
+    client, send = sync_client()
+    kept.append(client)
+    response = send(target)
+    begun.set()
+    _ = response.read()
+    response.close()
+
+
+async def aget(target: str) -> None:
+    """The same on an event loop."""
+    module = importlib.import_module(library)
+    if library == "aiohttp":
+        async with module.ClientSession() as session, session.get(target) as answer:
+            begun.set()
+            await answer.read()
+    else:
+        async with (
+            module.AsyncClient(trust_env=False, timeout=None) as client,
+            client.stream("GET", target) as answer,
+        ):
+            begun.set()
+            await answer.aread()
+
+
+def in_thread(target: str, *, daemon: bool) -> None:
+    """A request under way in a thread."""
+    threading.Thread(target=get, args=(target,), daemon=daemon).start()
+    begun.wait()
+    time.sleep(0.05)
+
+
+async def has_begun() -> None:
+    while not begun.is_set():
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+
+
+def daemon_thread() -> None:
+    in_thread(never, daemon=True)
+
+
+def thread() -> None:
+    in_thread(url, daemon=False)
+
+
+def pending_task() -> None:
+    async def main() -> None:
+        kept.append(asyncio.ensure_future(aget(never)))
+        await has_begun()
+
+    asyncio.run(main())
+
+
+def abandoned_loop() -> None:
+    async def begin() -> None:
+        kept.append(asyncio.ensure_future(aget(never)))
+        await has_begun()
+
+    loop = asyncio.new_event_loop()
+    kept.append(loop)
+    loop.run_until_complete(begin())
+
+
+def ctrl_c_in_loop() -> None:
+    async def main() -> None:
+        interrupting = asyncio.ensure_future(interrupt())
+        kept.append(interrupting)
+        await aget(never)
+
+    async def interrupt() -> None:
+        await has_begun()
+        signal.raise_signal(signal.SIGINT)
+
+    asyncio.run(main())
+
+
+def ctrl_c() -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt() -> None:
+        begun.wait()
+        time.sleep(0.05)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    get(never)
+
+
+def trio_cancelled() -> None:
+    trio = importlib.import_module("trio")
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(aget, never)
+            while not begun.is_set():
+                await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+
+
+def stream_never_closed() -> None:
+    client, send = sync_client()
+    kept.extend((client, send(url)))
+
+
+def async_generator_never_closed() -> None:
+    async def main() -> None:
+        module = importlib.import_module(library)
+        client = module.AsyncClient(trust_env=False, timeout=None)
+        response = await client.send(client.build_request("GET", url), stream=True)
+        chunks = response.aiter_raw()
+        await anext(chunks)
+        kept.extend((client, response, chunks))
+
+    asyncio.run(main())
+
+
+def session_never_closed() -> None:
+    async def main() -> None:
+        session = importlib.import_module("aiohttp").ClientSession()
+        await (await session.get(url)).read()
+        kept.append(session)
+
+    asyncio.run(main())
+
+
+def client_never_closed() -> None:
+    get(url)
+
+
+def client_in_a_cycle() -> None:
+    client, send = sync_client()
+    cycle: list[Any] = [client, send(url)]
+    cycle.append(cycle)
+
+
+def request_in_atexit() -> None:
+    atexit.register(get, url)
+    get(url)
+
+
+def uninstrument_in_atexit() -> None:
+    atexit.register(lambda: switch == "on" and GlueLLMInstrumentor().uninstrument())
+    in_thread(never, daemon=True)
+
+
+def exit_in_a_hook() -> None:
+    module = importlib.import_module(library)
+
+    def leave(_response: Any) -> None:
+        sys.exit(3)
+
+    client = module.Client(trust_env=False, event_hooks={"response": [leave]})
+    kept.append(client)
+    client.get(url)
+
+
+def at_once() -> None:
+    in_thread(never, daemon=True)
+    os._exit(4)
+
+
+def sdk_ended_before() -> None:
+    get(url)
+    provider.shutdown()
+    get(url)
+
+
+def raises() -> None:
+    client, send = sync_client()
+    kept.extend((client, send(url)))
+    raise ValueError("the application's own")
+
+
+def channel_never_closed() -> None:
+    grpc = importlib.import_module("grpc")
+    channel = grpc.insecure_channel(url.removeprefix("http://").rstrip("/"))
+    call = channel.unary_unary("/").future(b"", wait_for_ready=True)
+    time.sleep(0.2)
+    kept.extend((channel, call))
+
+
+if way == "uninstrument_in_atexit":
+    # Both orders: what is registered last runs first, and the SDK's own shutdown is one of them.
+    atexit.register(lambda: switch == "on" and GlueLLMInstrumentor().uninstrument())
+provider = MeterProvider(metric_readers=[InMemoryMetricReader()])
+if switch == "on":
+    GlueLLMInstrumentor().instrument(scope="all", meter_provider=provider)
+globals()[way]()
+if way == "client_in_a_cycle":
+    gc.freeze()  # nobody collects it before the interpreter ends

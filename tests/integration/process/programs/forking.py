@@ -1,0 +1,130 @@
+"""Forks again and again while it sends, collects and exports, and takes part in each child.
+
+Arguments: the library, a URL, how many children. Prints a line of JSON for each process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from integration.process.requesting import Requesting
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
+
+library, url, children = sys.argv[1], sys.argv[2], int(sys.argv[3])
+reader = InMemoryMetricReader()
+GlueLLMInstrumentor().instrument(
+    scope="all",
+    meter_provider=MeterProvider(metric_readers=[reader], shutdown_on_exit=False),
+)
+over = threading.Event()
+made = 0
+lock = threading.Lock()
+
+
+def entered() -> int:
+    """Requests that this process has counted."""
+    return sum(origin.requests_entered for totals in snapshot().totals for origin in totals.origins)
+
+
+def failures() -> dict[str, int]:
+    """What the instrumentation has caught."""
+    installation = GlueLLMInstrumentor._installation
+    assert installation is not None
+    return dict(installation.registry.failures.counts)
+
+
+def watched() -> bool:
+    """Whether a thread of ours runs that belongs to this process."""
+    return any(thread.name == "gluellm-pool-watch" for thread in threading.enumerate())
+
+
+def child(depth: int) -> None:
+    """Two requests of its own, told as two, and a child of its own."""
+    at_first = entered()
+    pool = Requesting.of(library, url)
+    pool.send()
+    pool.send()
+    diagnose(snapshot())
+    told: dict[str, Any] = {
+        "depth": depth,
+        "at first": at_first,
+        "entered": entered(),
+        "watched": watched(),
+        "failures": failures(),
+    }
+    os.write(1, (json.dumps(told) + "\n").encode())
+    if depth < 2:
+        fork(depth + 1)
+
+
+def fork(depth: int) -> None:
+    """A child, waited for; it must end by itself."""
+    process = os.fork()
+    if process == 0:
+        status = 1
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.alarm(30)
+            child(depth)
+            status = 0
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(process, 0)
+    if status:
+        raise SystemExit(f"a child ended with {status}")
+
+
+def send() -> None:
+    """Requests without end, of a pool of this thread's own."""
+    global made
+    pool = Requesting.of(library, url)
+    while not over.is_set():
+        pool.send()
+        with lock:
+            made += 1
+        time.sleep(0.001)
+
+
+def collect() -> None:
+    """Looks and drains, as an exporter's thread does."""
+    installation = GlueLLMInstrumentor._installation
+    assert installation is not None
+    while not over.is_set():
+        installation._source.collect()
+        snapshot()
+
+
+def on_timer(_number: int, _frame: FrameType | None) -> None:
+    fork(2)
+
+
+Requesting.of(library, url).send()  # a fork amid an import would leave its lock held in the child
+made = 1
+threads = [threading.Thread(target=send) for _ in range(2)] + [threading.Thread(target=collect)]
+for thread in threads:
+    thread.start()
+for number in range(children):
+    if number % 3 == 0:
+        fork(1)
+    elif number % 3 == 1:
+        forker = threading.Thread(target=fork, args=(2,))
+        forker.start()
+        forker.join()
+    else:
+        signal.signal(signal.SIGALRM, on_timer)
+        signal.raise_signal(signal.SIGALRM)
+over.set()
+for thread in threads:
+    thread.join()
+told = {"depth": 0, "made": made, "entered": entered(), "failures": failures()}
+print(json.dumps(told), flush=True)

@@ -1,0 +1,42 @@
+"""Forks under load: from the main thread, another one, a signal handler, and within a child."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+
+import pytest
+
+from support.http1 import HTTP1Server
+
+from .conftest import Run
+
+CHILDREN = 15
+"""Each third one has a child itself."""
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+
+
+@pytest.mark.parametrize("library", ["httpx", "urllib3"])
+def test_forks_under_load(
+    library: str, server: HTTP1Server, run: Run, record_property: Callable[[str, object], None]
+) -> None:
+    """Every process counts its own requests and no others, and none waits for a lock of ours.
+
+    A child has a watch of its own once it sends, and begins with nothing.
+    """
+    finished = run("forking.py", library, server.url(), str(CHILDREN))
+    assert finished.status == 0, finished.err
+    told = [json.loads(line) for line in finished.out.splitlines()]
+    children = [process for process in told if process["depth"]]
+    (parent,) = (process for process in told if not process["depth"])
+    assert len(children) == CHILDREN + CHILDREN // 3
+    for child in children:
+        assert child["at first"] == 0
+        assert child["entered"] == 2
+        assert child["watched"]
+        assert not child["failures"]
+    assert parent["entered"] == parent["made"] > 0
+    assert not parent["failures"]
+    record_property("forks under load", len(children))

@@ -1,0 +1,140 @@
+"""Many threads at once, with the interpreter lock and without it: the sums are exact.
+
+Where there is the lock, it changes hands as often as it can. ``PYTHON_GIL=0`` with a free-threaded
+build of Python turns it off for all that this installs; docs/development.md says how to run it so.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.http1 import HTTP1Server
+from support.installation import instrument
+from support.telemetry import Telemetry
+
+from .requesting import LIBRARIES, Requesting
+
+THREADS = 8
+REQUESTS = 60
+"""Of each thread."""
+
+
+@pytest.fixture(autouse=True)
+def busy() -> Iterator[None]:
+    """The interpreter lock, where there is one, changes hands every microsecond."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def at_once(work: Callable[[int], None], *besides: Callable[[], None]) -> None:
+    """Run the work in all threads, and what is besides in one each, again and again until then."""
+    errors: list[BaseException] = []
+    over = threading.Event()
+    together = threading.Barrier(THREADS + len(besides))
+
+    def working(number: int) -> None:
+        try:
+            together.wait(30)
+            work(number)
+        except BaseException as error:
+            errors.append(error)
+
+    def repeating(deed: Callable[[], None]) -> None:
+        try:
+            together.wait(30)
+            while not over.wait(0.002):
+                deed()
+        except BaseException as error:
+            errors.append(error)
+
+    workers = [threading.Thread(target=working, args=(n,)) for n in range(THREADS)]
+    others = [threading.Thread(target=repeating, args=(deed,)) for deed in besides]
+    for thread in (*workers, *others):
+        thread.start()
+    for thread in workers:
+        thread.join(120)
+    over.set()
+    for thread in others:
+        thread.join(30)
+    assert not errors
+    assert not any(thread.is_alive() for thread in (*workers, *others))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_sums_are_exact(
+    library: str,
+    server: HTTP1Server,
+    telemetry: Telemetry,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Pools that all threads share, while others collect and take snapshots."""
+    limits = {"maxsize": 4, "block": True} if library == "urllib3" else {}
+    pools = [Requesting.of(library, server.url(), **limits) for _ in range(2)]
+
+    def work(number: int) -> None:
+        for step in range(REQUESTS):
+            pools[(number + step) % 2].send()
+
+    at_once(work, lambda: [*telemetry.collect()].clear(), lambda: [*diagnose(snapshot())].clear())
+    made = THREADS * REQUESTS
+    assert telemetry.value(semconv.REQUESTS) == made
+    assert telemetry.count(semconv.ACQUIRE_DURATION) == made
+    assert telemetry.count(semconv.LEASE_DURATION) == made
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
+    assert telemetry.value(semconv.POOL_LIVE) == 2
+    (totals,) = snapshot().totals
+    (origin,) = totals.origins
+    assert origin.requests_entered == made
+    assert totals.connections_opened == server.timeline.count("accept")
+    installation = GlueLLMInstrumentor._installation
+    assert installation is not None
+    for ledger in installation.registry.ledgers.values():
+        assert ledger.active.value == ledger.queued.value == 0
+    for pool in pools:
+        pool.close()
+    # One that the library dropped without closing it goes with its pool.
+    pools.clear()
+    gc.collect()
+    closed = sum(telemetry.by(semconv.CONNECTION_CLOSED, "reason").values())
+    assert closed == totals.connections_opened
+    record_property("requests of many threads, counted exactly", made)
+    gil = getattr(sys, "_is_gil_enabled", lambda: True)
+    record_property("requests without the interpreter lock", 0 if gil() else made)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_instrumentation_comes_and_goes_meanwhile(library: str, server: HTTP1Server) -> None:
+    """Under requests of all threads: none of them fails, and nothing is left of it in the end."""
+    telemetry = Telemetry()
+    pool = Requesting.of(library, server.url())
+
+    def come_and_go() -> None:
+        instrument(telemetry)
+        telemetry.collect()
+        snapshot()
+        GlueLLMInstrumentor().uninstrument()
+
+    def work(_number: int) -> None:
+        for _ in range(REQUESTS):
+            pool.send()
+
+    at_once(work, come_and_go)
+    instrument(telemetry)
+    before = telemetry.value(semconv.REQUESTS)
+    pool.send()
+    assert telemetry.value(semconv.REQUESTS) == before + 1
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
+    GlueLLMInstrumentor().uninstrument()
+    pool.close()
+    telemetry.shutdown()
