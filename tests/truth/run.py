@@ -99,7 +99,7 @@ def end(world: World) -> None:
     world.measures.faults[f"pool {how}"] += 1
     if how == "closed under requests":
         close_under_requests(world)
-    now = time.monotonic()
+    begun = time.monotonic()
     for pool in world.pools:
         if how != "dropped":
             pool.under_test.close()
@@ -108,14 +108,18 @@ def end(world: World) -> None:
         world.runner.pools.remove(pool.under_test)
     world.pools = []
     for request in world.under_way:
-        request.is_held_for_ever = False
-        request.pool_was_closed = True
-        request.ended = now
-        enter(world, request)
-    world.under_way = []
+        request.let_go()
     world.this_round = []  # urllib3's exceptions know their pool
     for _ in range(3):
         gc.collect()
+    ended = time.monotonic()
+    world.unknown_seconds += (ended - begun) * len(world.under_way)
+    for request in world.under_way:
+        request.is_held_for_ever = False
+        request.pool_was_closed = True
+        request.ended = ended
+        enter(world, request)
+    world.under_way = []
     check_ledger(world)
     compare(world)
     check_times(world)

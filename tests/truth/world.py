@@ -63,6 +63,8 @@ class World:
     chance: random.Random = field(default_factory=random.Random)
     client_seconds: float = 0.0
     """What clients measured of the requests in the ledger, around the library's calls."""
+    unknown_seconds: float = 0.0
+    """Of these, what passed while abandoned requests ended with their pool at some moment."""
     phase_seconds: Counter[str] = field(default_factory=Counter)
     """The same by phase, as the server's schedule and the readers have it."""
 
@@ -146,7 +148,10 @@ class World:
             if open_ones[0] == open_ones[1]:
                 self.measures.compared["the system's two ways of telling"] += 1
                 return
-        raise self.mismatch(f"the system contradicts itself: {open_ones}")
+        if open_ones[1] - open_ones[0]:
+            raise self.mismatch(f"the system contradicts itself: {open_ones}")
+        # The list is no snapshot: while other processes come and go it may leave one out.
+        self.measures.known["the system's list left a socket out"] += 1
 
     def mismatch(self, what: str) -> MismatchError:
         """What to raise: all that is needed to see it again."""
