@@ -46,7 +46,8 @@ def _hangs(*_: Any) -> None:
 def _child(what: Break, servers: Servers, out: int) -> None:
     try:
         signal.signal(signal.SIGALRM, _hangs)
-        signal.alarm(PATIENCE)
+        # Again and again: whatever waits in a thread or an event loop may take the first for its own.
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE, 1.0)
         outcome = run(what, servers)
     except BaseException as error:
         outcome = Outcome(failed=repr(error))
@@ -79,6 +80,9 @@ def main(at_once: int) -> None:
             os.close(its)
             selector.register(ours, selectors.EVENT_READ)
             running[ours] = (pid, what, [], time.monotonic())
+        for pid, _, _, began in running.values():
+            if time.monotonic() - began > 2 * PATIENCE:
+                os.kill(pid, signal.SIGKILL)
         for key, _ in selector.select(1):
             pid, what, parts, began = running[key.fd]
             part = os.read(key.fd, 65536)

@@ -39,7 +39,7 @@ class Break:
         return f"{self.library}: {self.name} {self.how}"
 
 
-class Hangs(BaseException):
+class Hangs(KeyboardInterrupt):
     """A trial takes too long."""
 
 
