@@ -46,7 +46,7 @@ def _hangs(*_: Any) -> None:
 def _child(what: Break, servers: Servers, out: int) -> None:
     try:
         signal.signal(signal.SIGALRM, _hangs)
-        # Again and again: whatever waits in a thread or an event loop may take the first for its own.
+        # Again and again: an event loop may take the first one for its own.
         signal.setitimer(signal.ITIMER_REAL, PATIENCE, 1.0)
         outcome = run(what, servers)
     except BaseException as error:
