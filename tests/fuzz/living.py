@@ -69,7 +69,7 @@ class Living(Target):
 
     def figures(self) -> dict[str, float]:
         return {
-            "good exports shown right": self._active,
+            "good exports taken, of which the last was shown": self._active,
             "memory at the start, MB": self._memory[0],
             "memory at the end, MB": self._memory[-1],
             "largest memory, MB": max(self._memory),
