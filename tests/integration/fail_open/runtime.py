@@ -13,10 +13,6 @@ from .releases import NotApplicable
 NOTE = "_gluellm"
 
 
-class _Refused(BaseException):
-    """No Exception, though the application did not interrupt anything."""
-
-
 class _Awaitable:
     def __init__(self, made: Any) -> None:
         self._made = made
@@ -80,7 +76,6 @@ METHODS: dict[str, Callable[[Any], Any]] = {
     "takes anything": _takes_anything,
     "has no signature": _without_signature,
     "raises each time": _raising(RuntimeError),
-    "raises a BaseException": _raising(_Refused),
     "gives an awaitable of another kind": _awaitable,
 }
 FROZEN = "is in a class that refuses attributes"

@@ -191,7 +191,9 @@ def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
 
         module, owner, name = what.name.split(":")
         runtime.replace(module, owner, name)
-        before.pop(f"{module}.{owner}.{name}", None)
+        # A package may show its classes under other modules too.
+        for key in [key for key in before if key.endswith(f"{owner}.{name}")]:
+            del before[key]
 
     def collect() -> dict[str, list[Any]]:
         data = reader.get_metrics_data()
