@@ -241,7 +241,7 @@ def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
     if what.how != "replaced at run time":
         outcome.reads = reads()
     GlueLLMInstrumentor().uninstrument()
-    after = attributes_of(what.library)
+    after = {key: value for key, value in attributes_of(what.library).items() if key in before}
     outcome.left = [key for key in before if key in after and after[key] is not before[key]] + [
         key for key in after if key not in before
     ]
