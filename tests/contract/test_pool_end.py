@@ -90,7 +90,8 @@ def test_waiter_of_a_closed_pool_that_serves_again(
 ) -> None:
     """Who queued before the close may be served by a connection that is made after it.
 
-    The pool is followed anew by then. The connection is opened once, and the request is where it is.
+    The pool is followed anew by then. The connection is opened once, and the request is told where
+    it is.
     """
     never = server.gate()
     pool = runner.pool(library, max_connections=1)

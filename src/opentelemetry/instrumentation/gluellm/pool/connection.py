@@ -97,8 +97,8 @@ class TrackedConnection:
         self.deactivate()
         tracker = self.tracker
         tracker.connections.pop(self, None)
-        # No cycle is left to the garbage collector. A request that is under way on it finds out with
-        # its next read, and drops it then.
+        # No cycle is left to the garbage collector. A request that is under way on it finds out
+        # with its next read, and drops it then.
         self.first_lease = None
         lease = self.lease
         if lease is None or lease.ended or lease.connection is not self:

@@ -118,6 +118,8 @@ class Lease:
         "waited",
     )
 
+    ended_at: int
+    """Set right before ``ended``, and not there until then."""
     standing = False
     """Whether it stands in the queue now."""
     stream_queued_at = 0

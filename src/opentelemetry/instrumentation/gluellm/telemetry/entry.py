@@ -14,7 +14,7 @@ from ..pool.lease import Lease
 from ..pool.observer import PoolObserver
 
 # Neither is part of the API, so a version may not have it.
-_SUPPRESS_INSTRUMENTATION_KEY = getattr(context_api, "_SUPPRESS_INSTRUMENTATION_KEY", None)
+_SUPPRESS_INSTRUMENTATION_KEY: Any = getattr(context_api, "_SUPPRESS_INSTRUMENTATION_KEY", None)
 _SPAN_KEY = getattr(propagation, "_SPAN_KEY", None)
 # Set beside the other one "for backward compatibility" by opentelemetry-instrumentation.
 _SUPPRESS_PLAIN = "suppress_instrumentation"

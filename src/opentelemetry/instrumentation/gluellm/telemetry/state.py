@@ -112,7 +112,7 @@ class _Points:
         self.odd = False
         """Whether something was no number."""
 
-    def add(self, metric: Metric, value: float, attributes: dict[str, Any]) -> None:
+    def add(self, metric: Metric, value: Any, attributes: dict[str, Any]) -> None:
         if not isinstance(value, (int, float)):
             self.odd = True
             return

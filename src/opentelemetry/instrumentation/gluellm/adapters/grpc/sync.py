@@ -183,7 +183,7 @@ class SyncSeams:
             lease = getattr(self_, LEASE, None)
             dropped = lease is not None and not lease.ended and _is_under_way(self_)
             original(self_)
-            if dropped:
+            if dropped and lease is not None:
                 calls.cancelled(lease)
 
         return __del__
