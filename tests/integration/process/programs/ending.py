@@ -33,6 +33,12 @@ importlib.import_module(library)
 """What a program keeps in a module."""
 
 
+def uninstrument() -> None:
+    """Once, where it is on."""
+    if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
+        GlueLLMInstrumentor().uninstrument()
+
+
 def sync_client() -> tuple[Any, Callable[[str], Any]]:
     """A client, and a function that makes a request with it."""
     module = importlib.import_module(library)
@@ -189,7 +195,7 @@ def request_in_atexit() -> None:
 
 
 def uninstrument_in_atexit() -> None:
-    atexit.register(lambda: switch == "on" and GlueLLMInstrumentor().uninstrument())
+    atexit.register(uninstrument)
     in_thread(never, daemon=True)
 
 
@@ -231,7 +237,7 @@ def channel_never_closed() -> None:
 
 if way == "uninstrument_in_atexit":
     # Both orders: what is registered last runs first, and the SDK's own shutdown is one of them.
-    atexit.register(lambda: switch == "on" and GlueLLMInstrumentor().uninstrument())
+    atexit.register(uninstrument)
 provider = MeterProvider(metric_readers=[InMemoryMetricReader()])
 if switch == "on":
     GlueLLMInstrumentor().instrument(scope="all", meter_provider=provider)
