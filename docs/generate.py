@@ -173,7 +173,8 @@ one.
 
 The wait span carries what explains the wait, taken when it began: {explains}. It links to the spans
 of up to three requests that held connections longest, of those that had a span. A wait that ended in a pool timeout has
-status ERROR; a cancelled one is UNSET. The second kind carries nothing of this: it links to the span of
+status ERROR; a cancelled one is UNSET. Links carry no tracestate; a span has that of its own trace, as
+every span of the SDK. The second kind carries nothing of this: it links to the span of
 the set-up that it waited for. A current span of kind CLIENT gets `{reused}` and
 `{acquire}`.
 """

@@ -184,7 +184,8 @@ ATTRIBUTES: Final = (
     ),
     Attribute(
         SERVER_ADDRESS,
-        "The origin's host as asked for. Beyond `max_origins` per process it is `_OTHER`.",
+        "The origin's host as asked for. Beyond `max_origins` per process, and where it is no host, it "
+        "is `_OTHER`.",
     ),
     Attribute(SERVER_PORT, "The origin's port. Left out where the address is `_OTHER`."),
     Attribute(
@@ -232,7 +233,11 @@ ATTRIBUTES: Final = (
     Attribute(ANOMALY_TYPE, "Which state it was.", ANOMALY_TYPES),
     Attribute(SEAM_NAME, "The place in the library that a signal rests on."),
     Attribute(INSTRUMENTATION_KIND, "What failed, or which kind of record was dropped."),
-    Attribute(REQUEST_MODEL, "The model as any-llm was called with it. By opt-in on metrics."),
+    Attribute(
+        REQUEST_MODEL,
+        "The model as any-llm was called with it, at most 256 characters, `?` for what is not "
+        "printable. By opt-in on metrics.",
+    ),
     Attribute(OPERATION_NAME, "The operation of the any-llm call. By opt-in on metrics."),
     Attribute(RESPONSE_STREAMING, "Whether the response was streamed.", ("true", "false")),
 )
