@@ -106,8 +106,7 @@ def test_sums_are_exact(
     pools.clear()
     gc.collect()
     closed = sum(telemetry.by(semconv.CONNECTION_CLOSED, "reason").values())
-    # TODO: a collection beside the requests can count one of urllib3's as closed twice.
-    assert closed == totals.connections_opened or library == "urllib3"
+    assert closed == totals.connections_opened
     record_property("requests of many threads, counted exactly", made)
     gil = getattr(sys, "_is_gil_enabled", lambda: True)
     record_property("requests without the interpreter lock", 0 if gil() else made)

@@ -94,6 +94,12 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
     return record
 
 
+def with_sockets() -> set[TrackedConnection]:
+    """What is known of all connections that are connected now, whoever has them."""
+    there = ((known.record, known()) for known in copied(lambda: _references))
+    return {record for record, found in there if getattr(found, "sock", None) is not None}
+
+
 def _reads_are_told() -> bool:
     response = getattr(sys.modules.get("urllib3.response"), "HTTPResponse", None)
     return is_patched(getattr(response, "_fp_read", None))

@@ -11,7 +11,7 @@ from ...pool.reader import ConnectionView, PoolView
 from ...pool.stats import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, Tally
 from ...pool.tracker import PoolTracker
 from ..marks import LIMITS_FROM
-from .connections import record_of
+from .connections import record_of, with_sockets
 from .executors import workers_of
 from .marks import connection_of
 
@@ -116,11 +116,18 @@ def _tcp_keepalive(pool: Any) -> bool | None:
 
 
 def _reconcile(pool: Any, tracker: PoolTracker) -> None:
-    # One that is just being taken or given back is in no queue either, so it takes two readings to
-    # tell that it is gone.
+    # One that is being taken or given back is in no queue either, for as long as its thread has to
+    # wait. So what is missing is gone only if it has no socket, at two readings.
     listed = {connection_of(connection) for connection in _queued(pool)}
+    missing = []
     for record in copied(tracker.connections.keys):
-        if record in listed or record.leases:
+        if record in listed or record.leases or not record.established_at:
+            record.missing = False
+        else:
+            missing.append(record)
+    connected = with_sockets() if missing else ()
+    for record in missing:
+        if record in connected or record.leases:
             record.missing = False
         elif not record.missing:
             record.missing = True
