@@ -18,7 +18,7 @@ help:
 	@echo "make types            mypy --strict, pyright"
 	@echo "make architecture     the directions of imports, and that the contract has one home"
 	@echo "make bench            what it costs, beside the budgets"
-	@echo "make peer-suites      aiohttp's and urllib3's own tests, with the instrumentation off and on (about 12 min)"
+	@echo "make peer-suites      the own tests of httpx, httpcore, openai, anthropic, aiohttp and urllib3, with the instrumentation off and on (about 40 min)"
 	@echo "make truth            what is told of pools, beside the operating system's sockets and a server's schedule (about 3 min)"
 	@echo "make model            random lives of pools against a model of them (about 5 min)"
 	@echo "make soak             half an hour of mixed load with every kind of fault: memory, descriptors, series stay flat"

@@ -144,6 +144,8 @@ def _matrix(records: Iterable[Record]) -> list[str]:
 
 def _outcome(record: Record) -> str:
     told = f"{record['passed']} passed"
+    if record["skipped"]:
+        told += f", {record['skipped']} skipped"
     if record["failed"]:
         told += f", **{len(record['failed'])} failed**"
     return told

@@ -1,6 +1,6 @@
 """The same program with what happens to be installed: our metrics come out.
 
-Runs anywhere; run.py runs it in environments that lack something.
+Runs anywhere; nox runs it in environments that lack something.
 """
 
 from __future__ import annotations

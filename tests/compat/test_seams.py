@@ -1,4 +1,4 @@
-"""A version of httpcore that lacks what the adapter rests on. Run by run.py, which installs one."""
+"""A version of httpcore that lacks what the adapter rests on. Run by nox, which installs one."""
 
 from __future__ import annotations
 

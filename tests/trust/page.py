@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ _HEAD = """
 The figures of one run of `make trust`, which runs the tests behind the [guarantees](guarantees.md)
 in their long form. `.ci/run` runs the same tests in a short form with each change.
 
-{when}, on 2 cores.
+{when}, on {cores} cores.
 """
 
 
@@ -24,7 +25,7 @@ def page(parts: Sequence[Mapping[str, Any]]) -> str:
     today = dt.datetime.now(dt.UTC).date()
     minutes = sum(part["seconds"] for part in parts) / 60
     when = f"On {today} at {' and '.join(commits)}, {minutes:.0f} minutes of tests"
-    sections = [NOTICE + _HEAD.format(when=when)]
+    sections = [NOTICE + _HEAD.format(when=when, cores=os.cpu_count())]
     for part in parts:
         rows = [f"| {name} | {_cell(value)} |" for name, value in part["figures"].items()]
         broken = [f"**Did not hold:** {each}" for each in part["broken"]]

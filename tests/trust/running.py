@@ -14,6 +14,8 @@ from support.figures import Figure, Figures
 from .parts import Part
 
 ROOT: Final = Path(__file__).parents[2]
+MATRIX: Final = ROOT / ".cache" / "compat"
+"""Where its environments leave their records."""
 _SLACK = 4
 """By how much longer than usual a part may take before it is ended."""
 
@@ -22,7 +24,12 @@ def run(part: Part, folder: Path) -> Figures:
     """One part, its output in a file of the folder. What can't be run is told as not held."""
     kept = folder / (f"{part.name}.json" if part.program else f"{part.name}.xml")
     kept.unlink(missing_ok=True)
+    if not part.program and not part.tests:
+        for record in MATRIX.glob("*.json"):
+            if not record.name.startswith("suite-"):
+                record.unlink()
     log = folder / f"{part.name}.log"
+    told = f"{folder.name}/{log.name}"  # in a page that is committed
     with log.open("wb") as writing:
         try:
             done = subprocess.run(
@@ -36,14 +43,14 @@ def run(part: Part, folder: Path) -> Figures:
             )
             status = done.returncode
         except subprocess.TimeoutExpired:
-            return Figures(part.title, broken=[f"did not end; see {log}"])
+            return Figures(part.title, broken=[f"did not end; see {told}"])
     try:
         figures = _figures(part, kept)
     except (OSError, ValueError, ET.ParseError) as error:
-        return Figures(part.title, broken=[f"status {status}, no figures ({error}); see {log}"])
+        return Figures(part.title, broken=[f"status {status}, no figures ({error}); see {told}"])
     figures.title = part.title
     if status and figures.held:
-        figures.broken.append(f"status {status}; see {log}")
+        figures.broken.append(f"status {status}; see {told}")
     return figures
 
 
@@ -69,7 +76,7 @@ def _figures(part: Part, kept: Path) -> Figures:
         return Figures.from_json(json.loads(kept.read_text()))
     if part.tests:
         return of_tests(kept)
-    return _of_matrix(ROOT / ".cache" / "compat")
+    return _of_matrix(MATRIX)
 
 
 def of_tests(junit: Path) -> Figures:
@@ -104,6 +111,7 @@ def _number(text: str) -> int | float:
 
 def _of_matrix(folder: Path) -> Figures:
     records = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+    records = [record for record in records if record["name"] != "suite"]  # CI's, not of this run
     figures = Figures("")
     figures.values = {
         "environments": len({record["name"] for record in records}),
