@@ -63,10 +63,12 @@ class Interruption:
             signal.raise_signal(SIGNAL)
 
 
-def everywhere(handler: Handler) -> Iterator[Interruption]:
+def everywhere(handler: Handler, *, every: int = 1) -> Iterator[Interruption]:
     """Interruptions at the first place, the second and so on, as long as there was one.
 
-    Whoever takes one from here enters it as a context.
+    Whoever takes one from here enters it as a context. What runs in there has to be as long each
+    time: work that grows with the number of interruptions is never through. ``every`` leaves
+    places out, where a block has many.
     """
     monitoring = sys.monitoring
     events = monitoring.events
@@ -99,7 +101,7 @@ def everywhere(handler: Handler) -> Iterator[Interruption]:
             yield current
             if not current.place:
                 return
-            number += 1
+            number += every
     finally:
         for code in ours:
             monitoring.set_local_events(_TOOL, code, 0)

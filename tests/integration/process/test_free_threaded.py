@@ -1,17 +1,21 @@
 """Many threads at once, with the interpreter lock and without it: the sums are exact.
 
-Where there is the lock, it changes hands as often as it can. ``PYTHON_GIL=0`` with a free-threaded
-build of Python turns it off for all that this installs; docs/development.md says how to run it so.
+Where there is the lock, it changes hands as often as it can. With a free-threaded build of Python
+``PYTHON_GIL=0 python -m pytest tests/integration/process/test_free_threaded.py`` runs without it,
+whatever extension modules ask for.
 """
 
 from __future__ import annotations
 
 import gc
+import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+import urllib3
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
@@ -110,6 +114,30 @@ def test_sums_are_exact(
     record_property("requests of many threads, counted exactly", made)
     gil = getattr(sys, "_is_gil_enabled", lambda: True)
     record_property("requests without the interpreter lock", 0 if gil() else made)
+
+
+def test_connection_that_is_given_back_is_not_gone(
+    server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """However long its thread has to wait before the queue has it, and whoever looks meanwhile."""
+
+    class WaitedFor(queue.LifoQueue[Any]):
+        def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+            if item is not None:
+                for _ in range(3):
+                    telemetry.collect()
+            super().put(item, block, timeout)
+
+    class Pool(urllib3.HTTPConnectionPool):
+        QueueCls = WaitedFor
+
+    pool = Pool("127.0.0.1", server.port, retries=False)
+    for _ in range(2):
+        pool.request("GET", "/")
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {}
+    pool.close()
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"pool_closed": 1}
+    assert telemetry.value(semconv.CONNECTION_OPENED) == 1
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

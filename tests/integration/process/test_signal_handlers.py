@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
 
 import pytest
+from opentelemetry.sdk.metrics import (
+    AlignedHistogramBucketExemplarReservoir,
+    Exemplar,
+    MeterProvider,
+)
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.view import View
+from opentelemetry.util.types import Attributes
 
 from opentelemetry.instrumentation.gluellm import (
     GlueLLMInstrumentor,
@@ -19,7 +28,7 @@ from support.http1 import HTTP1Server
 from support.script import Failure, Reply
 from support.telemetry import Telemetry
 
-from .interruption import everywhere
+from .interruption import SIGNAL, everywhere
 from .requesting import LIBRARIES, Requesting
 
 Record = Callable[[str, object], None]
@@ -165,6 +174,90 @@ def test_handler_sends_and_looks(
     assert 0 <= unseen < places / 2
     assert_balanced(telemetry)
     record_property("places of our code that a handler sent a request from", handled)
+
+
+@everywhere_in_our_code
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("deed", ["collect", "diagnose"])
+def test_handler_sends_and_looks_amid_a_look(
+    deed: str, library: str, server: HTTP1Server, telemetry: Telemetry, record_property: Record
+) -> None:
+    """A collection, a snapshot and what is made of it may be interrupted so too, anywhere."""
+    pool = Requesting.of(library, server.reply("/", REPLIES["answered"]))
+    handled = 0
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal handled
+        pool.send()
+        diagnose(snapshot())
+        handled += 1
+
+    pool.send()
+    for interruption in everywhere(handle, every=17):
+        # What the SDK was not told yet is gone through by each snapshot, and would be ever more.
+        telemetry.collect()
+        with interruption:
+            if deed == "collect":
+                telemetry.collect()
+            else:
+                diagnose(snapshot())
+        assert_nothing_left(pool, interruption.place)
+    pool.close()
+    assert handled > 5
+    assert telemetry.value(semconv.REQUESTS) == handled + 1
+    assert telemetry.count(semconv.LEASE_DURATION) == handled + 1
+    assert_balanced(telemetry)
+    record_property("places of a look that a handler sent a request from", handled)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_handler_sends_while_the_sdk_holds_its_locks(library: str, server: HTTP1Server) -> None:
+    """Its request tells the SDK nothing, however much there is to tell: it would wait for itself.
+
+    The reservoir of exemplars is a part of the SDK that an application may replace, and is asked
+    under the lock of the histogram that our records need.
+    """
+    handled = 0
+
+    class Interrupted(AlignedHistogramBucketExemplarReservoir):
+        def collect(self, point_attributes: Attributes) -> list[Exemplar]:
+            signal.raise_signal(SIGNAL)
+            return super().collect(point_attributes)
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal handled
+        for _ in range(3):
+            pool.send()
+            handled += 1
+
+    def made_of(_aggregation: object) -> Callable[..., Interrupted]:
+        return Interrupted
+
+    told = (semconv.ACQUIRE_DURATION, semconv.LEASE_DURATION)
+    reader = InMemoryMetricReader()
+    provider = MeterProvider(
+        metric_readers=[reader],
+        views=[View(instrument_name=m.name, exemplar_reservoir_factory=made_of) for m in told],
+        shutdown_on_exit=False,
+    )
+    GlueLLMInstrumentor().instrument(meter_provider=provider, scope="all")
+    installation = GlueLLMInstrumentor._installation
+    assert installation is not None
+    installation.registry.outbox.half = 1
+    pool = Requesting.of(library, server.url())
+    before = signal.signal(SIGNAL, handle)
+    try:
+        pool.send()
+        reader.get_metrics_data()
+        assert handled == 3 * len(told)
+    finally:
+        signal.signal(SIGNAL, before)
+        GlueLLMInstrumentor().uninstrument()
+        pool.close()
+        provider.shutdown()
+    # Nothing was lost: it was told when the instrumentation was taken off.
+    assert installation.registry.outbox.dropped == len(installation.registry.outbox.items) == 0
 
 
 def _entered() -> int:

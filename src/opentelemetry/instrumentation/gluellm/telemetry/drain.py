@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _AT_ENTRY = 64
 _BEFORE_YIELD = 50
 _LOCK_TIMEOUT = 1.0
+_METRICS = "opentelemetry.sdk.metrics"
 
 # An empty Context counts as none for the SDK, which then takes the one of whoever drains.
 NO_SPAN = trace.set_span_in_context(trace.INVALID_SPAN, Context())
@@ -44,6 +47,20 @@ def record(histogram: Any, value: float, attributes: dict[str, Any], example: An
     histogram.record(value, attributes, context=bare_context(example))
 
 
+def _amid_metrics() -> bool:
+    """Whether this thread is within the SDK's metrics already.
+
+    So it is for the request of a signal handler or of a finalizer that has come amid a collection.
+    The SDK's locks are not reentrant: a record would wait for what its own thread holds.
+    """
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith(_METRICS):
+            return True
+        frame = frame.f_back
+    return False
+
+
 class Drain:
     """Empties the outbox, one thread at a time. Never called by a finalizer."""
 
@@ -56,12 +73,13 @@ class Drain:
         self._lock = threading.Lock()
 
     def some(self) -> None:
-        """Work off a little, unless somebody else is at it."""
+        """Work off a little, unless somebody else is at it, or it can't be done here."""
         # The one that was acquired: a signal handler may fork in here, and the child renews it.
         lock = self._lock
         if lock.acquire(blocking=False):
             try:
-                self._work_off(_AT_ENTRY)
+                if not _amid_metrics():
+                    self._work_off(_AT_ENTRY)
             finally:
                 lock.release()
 
