@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
+from ..pool.guard import raise_on
 from ..pool.registry import Owner
 from .admission import EXCLUDED
 from .aiohttp.clients import pools_in as aiohttp_pools
@@ -40,8 +41,8 @@ def pools_of(client: Any) -> list[Any]:
                 return found
         except TypeError:
             raise
-        except Exception:  # what is inside of it is of another make
-            continue
+        except Exception as error:  # what is inside of it is of another make
+            raise_on(error)
     raise TypeError(
         f"can't instrument {type(client).__name__!r}: expected an httpx or httpx2 Client or "
         "AsyncClient (or an SDK client that holds one) whose transport is the default one, "

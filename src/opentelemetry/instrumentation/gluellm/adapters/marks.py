@@ -6,7 +6,7 @@ exception and without making the instance build its ``__dict__``. The defaults a
 
 from __future__ import annotations
 
-import contextlib
+from ..pool.guard import raise_on
 
 TRACKER = "_gluellm_tracker"
 """On a pool: its PoolTracker, once it is tracked."""
@@ -24,6 +24,8 @@ def give_defaults(owner: type | None, *names: str) -> None:
     """Make ``names`` readable on every instance of a class."""
     for name in names:
         # A class may refuse attributes, or not be one any more: its methods can't be replaced then.
-        with contextlib.suppress(Exception):
+        try:
             if owner is not None and not hasattr(owner, name):
                 setattr(owner, name, None)
+        except Exception as error:
+            raise_on(error)

@@ -29,8 +29,7 @@ class Failures:
 
         Raises ``error`` itself where it comes from a signal handler.
         """
-        if from_signal_handler(error):
-            raise error
+        raise_on(error)
         seen = self.counts.get(kind, 0)
         self.counts[kind] = seen + 1
         if not seen:
@@ -43,12 +42,28 @@ class Failures:
             yield self._unreported.popleft()
 
 
+def raise_on(error: BaseException) -> None:
+    """Raise an exception that comes from a signal handler again; any other is left to the caller.
+
+    For where an exception is no failure of ours, but an answer.
+    """
+    if from_signal_handler(error):
+        raise error
+
+
 def from_signal_handler(error: BaseException) -> bool:
     """Whether an exception that is being handled was raised by a signal handler.
 
     Python calls one between two instructions, with the frame that it interrupts as an argument; no
-    other call has the frame of its caller, unless somebody hands it on.
+    other call has the frame of its caller, unless somebody hands it on. Raises nothing itself.
     """
+    try:
+        return _has_frame_of_caller(error)
+    except Exception:
+        return False  # a foreign exception, and what it has as its traceback can be of any make
+
+
+def _has_frame_of_caller(error: BaseException) -> bool:
     step = error.__traceback__
     before: FrameType | None = None
     while step is not None:
@@ -65,11 +80,9 @@ def _arguments(frame: FrameType) -> tuple[Any, ...]:
     variables = frame.f_locals
     number = code.co_argcount
     if code.co_flags & inspect.CO_VARARGS:
-        rest = code.co_varnames[number + code.co_kwonlyargcount]
-        return (
-            *(variables.get(name) for name in code.co_varnames[:number]),
-            *variables.get(rest, ()),
-        )
+        rest = variables.get(code.co_varnames[number + code.co_kwonlyargcount])
+        if isinstance(rest, tuple):  # else the function has put something else under that name
+            return (*(variables.get(name) for name in code.co_varnames[:number]), *rest)
     return tuple(variables.get(name) for name in code.co_varnames[:number])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, ClassVar
 
+from ...pool.guard import raise_on
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from ..base import Adapter, Surroundings
@@ -129,6 +130,7 @@ class AiohttpAdapter(Adapter):
 def _inside(library: ModuleType, module: str, name: str = "") -> Any:
     try:
         found = importlib.import_module(f"{library.__name__}.{module}")
-    except Exception:  # not only ImportError: it can fail in any way
+    except Exception as error:  # not only ImportError: it can fail in any way
+        raise_on(error)
         return None
     return getattr(found, name, None) if name else found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from ...pool.guard import raise_on
 from ...pool.lease import QUEUED, Lease
 from ..errors import error_type
 
@@ -31,12 +32,14 @@ def while_sending(protocol: Any, error: BaseException | None) -> str:
 
 
 def while_reading(protocol: Any, error: BaseException) -> str | None:
-    """Why a response broke off; None where it goes on all the same. Never raises."""
+    """Why a response broke off; None where it goes on all the same. Raises
+    nothing of its own."""
     if type(error) is _NOT_OF_THE_READ:
         return None
     try:
         return _of_connection(protocol, error)
-    except Exception:
+    except Exception as own:
+        raise_on(own)
         return "_OTHER"  # it is called while the host's exception is on its way
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from ...pool.guard import raise_on
+
 _POOL = (
     "_acquired",
     "_closed",
@@ -41,7 +43,8 @@ def has(make: Callable[[], Any], *names: str) -> bool:
     try:
         made = make()
         return all(hasattr(made, name) for name in names)
-    except Exception:
+    except Exception as error:
+        raise_on(error)
         return False
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...pool.connection import WEBSOCKET, TrackedConnection
 from ...pool.copies import copied
+from ...pool.guard import raise_on
 from ...pool.lease import READING, UNREAD, Lease
 from ...pool.registry import PoolRegistry
 from . import connections, failures
@@ -93,7 +94,8 @@ class ResponseSeams:
         def _release(self_: Any, key: Any, protocol: Any, *, should_close: bool = False) -> Any:
             try:
                 record = protocol._gluellm_connection
-            except Exception:  # somebody's own protocol
+            except Exception as error:  # somebody's own protocol
+                raise_on(error)
                 record = None
             if record is None or record.lease is None or record.tracker.registry is not registry:
                 return original(self_, key, protocol, should_close=should_close)
@@ -105,7 +107,11 @@ class ResponseSeams:
                     else:
                         if lease.error is not None or protocol._exception is not None:
                             lease.error = _outcome(record, lease, protocol)
-                        elif not record.closed and _is_cancelled(protocol):
+                        elif (
+                            sys.exc_info()[1] is not None
+                            and not record.closed
+                            and _is_cancelled(protocol)
+                        ):
                             lease.error = "cancelled"
                         lease.tracker.released(lease)
             except Exception as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, ClassVar, Protocol
 
+from ...pool.guard import raise_on
 from ..admission import Admission
 from ..base import Adapter, Surroundings
 from ..marks import LIMITS_FROM, OWNER, TRACKER, give_defaults
@@ -186,5 +187,6 @@ def _module(name: str) -> Any:
     """A module, or None where the installed version has no such one."""
     try:
         return importlib.import_module(name)
-    except Exception:  # not only ImportError: it can fail in any way
+    except Exception as error:  # not only ImportError: it can fail in any way
+        raise_on(error)
         return None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, ClassVar
 
-from ...pool.guard import Failures
+from ...pool.guard import Failures, raise_on
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from ..base import Adapter, Surroundings
@@ -258,7 +258,8 @@ def _tracker(pool: Any) -> PoolTracker | None:
 def _module(name: str) -> ModuleType | None:
     try:
         return importlib.import_module(name)
-    except Exception:  # not only ImportError: it can fail in any way
+    except Exception as error:  # not only ImportError: it can fail in any way
+        raise_on(error)
         return None
 
 

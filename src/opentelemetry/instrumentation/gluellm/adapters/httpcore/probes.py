@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ...pool.guard import raise_on
 from .responses import reads_as_known
 
 _POOL = ("_connections", "_requests", "_max_connections", "_max_keepalive_connections")
@@ -22,7 +23,8 @@ def has(make: Callable[[], Any], *names: str) -> bool:
     try:
         made = make()
         return all(hasattr(made, name) for name in names)
-    except Exception:
+    except Exception as error:
+        raise_on(error)
         return False
 
 

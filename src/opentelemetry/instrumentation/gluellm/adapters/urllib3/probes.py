@@ -6,13 +6,16 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from ...pool.guard import raise_on
+
 
 def has(make: Callable[[], Any], *names: str) -> bool:
     """Whether what ``make`` gives has all of the attributes."""
     try:
         made = make()
         return all(hasattr(made, name) for name in names)
-    except Exception:
+    except Exception as error:
+        raise_on(error)
         return False
 
 
