@@ -62,17 +62,28 @@ class RequestSeams:
             try:
                 made = await original(self_, req, traces, timeout)
             except BaseException as error:
-                failed(lease, req, error)
+                try:
+                    failed(lease, req, error)
+                finally:
+                    if not lease.ended:
+                        tracker.abandoned(lease)
                 raise
             if lease.connection is None:
                 try:
-                    protocol = made.protocol
-                    record = protocol._gluellm_connection
-                    if record is None or record.tracker is not tracker:
-                        record = connections.tracked(protocol, lease.origin, tracker)
-                    tracker.assigned(lease, record)
-                except Exception as error:
-                    caught("aiohttp.assign", error)
+                    try:
+                        protocol = made.protocol
+                        record = protocol._gluellm_connection
+                        if record is None or record.tracker is not tracker:
+                            record = connections.tracked(protocol, lease.origin, tracker)
+                        tracker.assigned(lease, record)
+                    except Exception as error:
+                        caught("aiohttp.assign", error)
+                except BaseException:
+                    # From a signal handler. The caller does not get the connection to close it.
+                    made.close()
+                    if not lease.ended:
+                        tracker.abandoned(lease)
+                    raise
             return made
 
         def connect(self_: Any, req: Any, traces: Any, timeout: Any) -> Any:

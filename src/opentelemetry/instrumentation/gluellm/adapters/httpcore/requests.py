@@ -121,13 +121,19 @@ class RequestSeams:
                         tracker.abandoned(lease)
                 raise
             try:
-                if tell_streaming:
-                    lease.streaming = _is_event_stream(response.headers)
-                tracker.answered(lease, int(response.status))
-                if not release_told:
-                    _unfollowed(lease)
-            except Exception as error:
-                failures.caught("httpcore.answered", error)
+                try:
+                    if tell_streaming:
+                        lease.streaming = _is_event_stream(response.headers)
+                    status = response.status
+                    tracker.answered(lease, status if type(status) is int else int(status))
+                    if not release_told:
+                        _unfollowed(lease)
+                except Exception as error:
+                    failures.caught("httpcore.answered", error)
+            except BaseException:
+                # From a signal handler. The caller does not get the response to close it.
+                await response.aclose()
+                raise
             return response
 
         return handle_async_request
@@ -166,7 +172,8 @@ class RequestSeams:
                 try:
                     if tell_streaming:
                         lease.streaming = _is_event_stream(response.headers)
-                    tracker.answered(lease, int(response.status))
+                    status = response.status
+                    tracker.answered(lease, status if type(status) is int else int(status))
                     if not release_told:
                         _unfollowed(lease)
                 except Exception as error:

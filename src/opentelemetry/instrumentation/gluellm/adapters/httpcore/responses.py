@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 from ...pool.connection import TrackedConnection
@@ -83,14 +82,25 @@ def _read_failed(lease: Lease, error: BaseException) -> None:
         lease.error = error_type(error)
 
 
-@lru_cache(maxsize=64)
+_known_reads: dict[bool, weakref.WeakKeyDictionary[Any, bool]] = {
+    is_async: weakref.WeakKeyDictionary() for is_async in (False, True)
+}
+
+
 def reads_as_known(read: Any, is_async: bool) -> bool:
     """Whether the ``read`` of a kind of network stream can be stood for. Asked for each connection,
-    and looked at once for each kind."""
+    and looked at once for each kind; a kind that goes is not kept."""
+    known = _known_reads[is_async]
+    try:
+        found = known.get(read)
+        if found is None:
+            found = known[read] = fits(read, _read, asynchronous=is_async)
+    except TypeError:  # neither hashed nor held weakly: looked at each time
+        return fits(read, _read, asynchronous=is_async)
+    return found
 
-    def known(stream: Any, max_bytes: int, timeout: float | None = None) -> Any: ...
 
-    return fits(read, known, asynchronous=is_async)
+def _read(stream: Any, max_bytes: int, timeout: float | None = None) -> Any: ...
 
 
 def time_reads(inner: Any, connection: TrackedConnection) -> bool:
@@ -170,8 +180,24 @@ class ResponseSeams:
                     if not lease.ended:
                         lease.tracker.abandoned(lease)
 
+        async def interrupted(stream: Any, interrupt: BaseException) -> None:
+            lease = None
+            try:
+                lease = open_lease(stream)
+            finally:
+                try:
+                    await original(stream)
+                finally:
+                    if lease is not None:
+                        released(stream, lease)
+            raise interrupt
+
         def aclose(self_: Any) -> Any:
-            lease = open_lease(self_)
+            try:
+                lease = open_lease(self_)
+            except BaseException as interrupt:
+                # From a signal handler. It must not keep the connection in use.
+                return interrupted(self_, interrupt)
             closing = original(self_)
             return closing if lease is None else close(self_, lease, closing)
 
@@ -181,12 +207,23 @@ class ResponseSeams:
         """The same for a sync response."""
         open_lease, released = self._open_lease(), self._released()
 
+        def interrupted(stream: Any) -> None:
+            lease = None
+            try:
+                lease = open_lease(stream)
+            finally:
+                try:
+                    original(stream)
+                finally:
+                    if lease is not None:
+                        released(stream, lease)
+
         def close(self_: Any) -> None:
             try:
                 lease = open_lease(self_)
             except BaseException:
                 # From a signal handler. It must not keep the connection in use.
-                close(self_)
+                interrupted(self_)
                 raise
             if lease is None:
                 original(self_)
@@ -254,7 +291,8 @@ class ResponseSeams:
                     lease = connection.streams.pop(stream_id, None)
                     stream = self_._h2_state.streams.get(stream_id)
                     is_open = stream is not None and not stream.closed
-                    if lease is not None and lease.error is None and lease.answered_at:
+                    broken_off = sys.exc_info()[1] is not None
+                    if broken_off and lease is not None and not lease.error and lease.answered_at:
                         lease.error = _broken_off_by(self_, is_open=is_open)
                     if is_open:
                         # The library tells the peer nothing, which goes on sending to nobody.
