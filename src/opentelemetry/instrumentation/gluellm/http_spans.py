@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from .pool.guard import raise_on
 from .pool.words import where_it_failed
 
 _logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
@@ -76,6 +77,7 @@ class HttpSpans:
                     _logger.warning(_MISSING, wanted.package)
                 continue
             except Exception as error:
+                raise_on(error)
                 _logger.warning(_FAILED, wanted.library, where_it_failed(error))
                 continue
             try:
@@ -85,6 +87,7 @@ class HttpSpans:
                     continue
                 self._turn_on(wanted, package, tracer_provider, meter_provider)
             except Exception as error:
+                raise_on(error)
                 _logger.warning(_FAILED, wanted.library, where_it_failed(error))
 
     def _turn_on(
@@ -113,18 +116,23 @@ class HttpSpans:
     def uninstall(self) -> None:
         """Turn off what :meth:`install` turned on."""
         while self._turned_on:
-            instrumentor = self._turned_on.pop()
+            instrumentor = self._turned_on[-1]
             try:
                 if instrumentor.is_instrumented_by_opentelemetry:
                     instrumentor.uninstrument()
             except Exception as error:
+                raise_on(error)
                 _logger.warning(_FAILED, type(instrumentor).__name__, where_it_failed(error))
+            # Last, since a signal handler may raise before, and then this is called again.
+            if instrumentor in self._turned_on:
+                self._turned_on.remove(instrumentor)
 
 
 def _is_there(library: str) -> bool:
     try:
         return importlib.util.find_spec(library) is not None
-    except Exception:  # a module that somebody put there by hand
+    except Exception as error:  # a module that somebody put there by hand
+        raise_on(error)
         return False
 
 

@@ -19,6 +19,7 @@ from .environment import limits_asked_for
 from .http_spans import HttpSpans
 from .installation import Installation
 from .package import _instruments
+from .pool.guard import raise_on
 from .pool.registry import Owner
 from .pool.words import one_line, where_it_failed
 
@@ -109,12 +110,17 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     def _uninstrument(self, **_: Any) -> None:
         cls = GlueLLMInstrumentor
         with cls._lock:
-            http_spans, cls._http_spans = cls._http_spans, None
+            # Forgotten once it is taken back: a signal handler may raise in here, and who then
+            # calls this again is to have it finished.
+            http_spans, installation = cls._http_spans, cls._installation
             if http_spans is not None:
                 http_spans.uninstall()
-            installation, cls._installation = cls._installation, None
+            if cls._http_spans is http_spans:
+                cls._http_spans = None
             if installation is not None:
                 installation.uninstall()
+            if cls._installation is installation:
+                cls._installation = None
 
     @classmethod
     def instrument_client(
@@ -197,6 +203,7 @@ def _set_limits_of_environment() -> None:
 
         configure_from_environment()
     except Exception as error:
+        raise_on(error)
         _logger.warning(
             "could not set the limits that the environment asks for: %s", where_it_failed(error)
         )

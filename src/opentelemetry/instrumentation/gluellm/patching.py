@@ -16,6 +16,7 @@ from typing import Any
 
 import wrapt
 
+from .pool.guard import raise_on
 from .pool.words import where_it_failed
 
 USUAL_MARK = "__gluellm_patch__"
@@ -160,12 +161,12 @@ class PatchSet:
     def undo(self) -> None:
         """Put the identical originals back, in reverse order, where the attribute is still ours."""
         with _one_at_a_time():
-            patches = sorted(self._patches.items(), reverse=True)
-            self._patches.clear()
-            for _, patch in patches:
+            for number, patch in sorted(self._patches.items(), reverse=True):
                 # One that somebody took out meanwhile must not keep the others in.
                 with contextlib.suppress(AttributeError):
                     patch.undo()
+                # Last, since a signal handler may raise before, and then this is called again.
+                self._patches.pop(number, None)
 
     def _set(self, owner: type, name: str, raw: Any, attribute: Any, marked: Any) -> None:
         patch = _Patch(owner, name, raw, attribute)
@@ -188,6 +189,7 @@ def when_imported(name: str, callback: Callable[[Any], None]) -> None:
             try:
                 target(module)
             except Exception as error:
+                raise_on(error)
                 logging.getLogger(__name__).warning(
                     "could not set up instrumentation for %s: %s", name, where_it_failed(error)
                 )
@@ -195,6 +197,7 @@ def when_imported(name: str, callback: Callable[[Any], None]) -> None:
     try:
         wrapt.register_post_import_hook(hook, name)
     except Exception as error:
+        raise_on(error)
         logging.getLogger(__name__).warning(
             "can't wait for the import of %s: %s", name, where_it_failed(error)
         )
