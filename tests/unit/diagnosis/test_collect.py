@@ -185,7 +185,8 @@ def test_lease_that_is_refused_meanwhile_is_not_held_for_a_month(scene: Scene) -
 
 def test_request_that_has_ended_is_not_told(scene: Scene) -> None:
     """Though a finalizer has yet to take it off the list."""
-    scene.enter().end(scene.clock())
+    lease = scene.enter()
+    lease.ended_at, lease.ended = scene.clock(), True
     assert only_pool(take(scene)).requests == ()
 
 
@@ -218,7 +219,6 @@ def test_what_waits_in_the_outbox_is_counted_once(scene: Scene, drained: int) ->
     for _ in range(drained):
         lease = items.popleft()
         if lease.told < 2:
-            lease.told = 2
             lease.account()
     assert outcomes(take(scene)) == {(200, None): 2}
     scene.work_off()

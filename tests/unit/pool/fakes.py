@@ -169,7 +169,6 @@ class Scene:
             lease = items.popleft()
             taken.append(lease)
             if lease.ended and lease.told < 2:
-                lease.told = 2
                 lease.account()
         return taken
 

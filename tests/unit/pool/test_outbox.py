@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.books import Books
+from opentelemetry.instrumentation.gluellm.pool.ledger import OriginLedger
 from opentelemetry.instrumentation.gluellm.pool.outbox import Outbox
 from unit.pool.fakes import Scene
 
@@ -62,6 +65,23 @@ def test_request_counts_once_when_only_its_end_found_no_room() -> None:
     assert len(taken) == 1
     assert made.registry.outbox.dropped == 1
     assert made.requests() == {(200, None, False): 1}
+
+
+def test_request_counts_once_when_two_threads_count_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One takes it from the outbox while another finds no room for its end."""
+    made = scene(10)
+    lease = made.enter()
+    lease.tracker.failed(lease, "read_error")
+    outcome = OriginLedger.outcome
+
+    def comes_in_between(self: OriginLedger, *known: Any) -> Any:
+        monkeypatch.undo()
+        lease.account()
+        return outcome(self, *known)
+
+    monkeypatch.setattr(OriginLedger, "outcome", comes_in_between)
+    lease.account()
+    assert made.requests() == {(0, "read_error", False): 1}
 
 
 @pytest.mark.parametrize(("requests", "expected"), [(2, False), (3, True), (20, True)])

@@ -244,9 +244,13 @@ class Lease:
         """Count its end: its outcome, a timeout, a failure on a reused connection."""
         origin = self.origin
         outcome = origin.outcome(self.status, self.error, self.resend)
-        kind = self.timeout_kind
-        reused = self.failed_on_reused_connection
-        # From here on nothing is called: a signal handler that raises can't part these steps.
+        kind, reused = None, False
+        if self.error is not None:
+            kind, reused = self.timeout_kind, self.failed_on_reused_connection
+        # From here on nothing is called: neither can a signal handler that raises part these steps,
+        # nor can another thread come in between. One may have counted it since it was asked.
+        if self.told > 1:
+            return
         self.told = 2
         origin.requests[outcome] += 1
         if kind is not None:
