@@ -23,6 +23,7 @@ from .diagnosis.on_signal import SignalReporter
 from .diagnosis.report import Reports
 from .diagnosis.snapshot import Snapshot
 from .pool import place
+from .pool.copies import copied
 from .pool.loops import LoopLag
 from .pool.registry import PoolRegistry
 from .pool.seams import Seams
@@ -128,7 +129,18 @@ class Installation:
             raise
 
     def uninstall(self) -> None:
-        """Take everything back, in reverse order. What is recorded already still goes out."""
+        """Take everything back, in reverse order. What is recorded already still goes out.
+
+        Can be called again where something has interrupted it.
+        """
+        try:
+            self._take_back()
+        except BaseException:
+            # Ctrl-C, or from a signal handler: nothing is to be left half taken back.
+            self._take_back()
+            raise
+
+    def _take_back(self) -> None:
         _installations.discard(self)
         steps: list[Callable[[], None]] = []
         if self._reporter is not None:
@@ -137,7 +149,8 @@ class Installation:
             steps.append(self._attribution.uninstall)
         steps += [adapter.uninstall for adapter in reversed(self._adapters)]
         steps += [self._watch.stop, self._drain.all, self._instruments.disconnect]
-        for step in (*steps, self.registry.close):
+        steps += [self.registry.close]
+        for step in steps:
             try:
                 step()
             except Exception as error:
@@ -210,17 +223,17 @@ _installations: weakref.WeakSet[Installation] = weakref.WeakSet()
 
 
 def _before_fork() -> None:
-    for installation in tuple(_installations):
+    for installation in copied(lambda: _installations):
         installation.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    for installation in tuple(_installations):
+    for installation in copied(lambda: _installations):
         installation.after_fork_in_parent()
 
 
 def _after_fork_in_child() -> None:
-    for installation in tuple(_installations):
+    for installation in copied(lambda: _installations):
         installation.after_fork_in_child()
 
 

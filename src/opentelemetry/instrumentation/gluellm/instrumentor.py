@@ -98,14 +98,19 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 # instrument_client() came first; its pools keep their names.
                 cls._installation.uninstall()
             cls._installation = None
-            installation.install()
-            cls._installation = installation
-            if config.http_spans:
-                cls._http_spans = HttpSpans()
-                cls._http_spans.install(
-                    tracer_provider=tracer_provider, meter_provider=meter_provider
-                )
-        _set_limits_of_environment()
+            try:
+                installation.install()
+                cls._installation = installation
+                if config.http_spans:
+                    cls._http_spans = HttpSpans()
+                    cls._http_spans.install(
+                        tracer_provider=tracer_provider, meter_provider=meter_provider
+                    )
+                _set_limits_of_environment()
+            except BaseException:
+                # From a signal handler: uninstrument() does nothing where this has not succeeded.
+                self._uninstrument()
+                raise
 
     def _uninstrument(self, **_: Any) -> None:
         cls = GlueLLMInstrumentor
