@@ -7,8 +7,10 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import pytest
+from any_llm import AnyLLM
 from opentelemetry.sdk.metrics import (
     AlignedHistogramBucketExemplarReservoir,
     Exemplar,
@@ -136,6 +138,53 @@ def test_what_a_handler_raises_reaches_the_program(
     assert places > (100 if first else 30)
     assert_balanced(telemetry)
     record_property("places of our code that were interrupted", places)
+
+
+class Answering(AnyLLM):  # type: ignore[misc]
+    """A provider that has its answer at once."""
+
+    PROVIDER_NAME = "answering"
+    SUPPORTS_COMPLETION = True
+
+    async def _acompletion(self, params: Any, **_kwargs: Any) -> Any:
+        return params.model_id
+
+    def _init_client(self, *_args: Any, **_kwargs: Any) -> None:
+        return None
+
+    def _verify_no_api_key(self, *_args: Any) -> None:
+        return None
+
+
+Answering.__abstractmethods__ = frozenset()  # of what is converted, where nothing is
+
+
+@everywhere_in_our_code
+@pytest.mark.parametrize("error", [CtrlCError, TimeIsUpError])
+def test_what_a_handler_raises_reaches_the_caller_of_any_llm(
+    error: type[BaseException], telemetry: Telemetry, record_property: Record
+) -> None:
+    """Amid what is put around a provider's constructor and its calls, too."""
+    places = 0
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        raise error
+
+    for interruption in everywhere(handle):
+        reached = False
+        try:
+            with interruption:
+                llm = Answering(api_key="none")
+                call = llm.acompletion("model", [{"role": "user", "content": "hi"}])
+                with pytest.raises(StopIteration, match="model"):
+                    call.send(None)
+        except error:
+            reached = True
+        assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
+        places += 1
+    assert places > 15
+    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
+    record_property("places around any-llm calls that were interrupted", places)
 
 
 @everywhere_in_our_code

@@ -101,9 +101,10 @@ class AnyLLMAttribution:
             if self._scope is None:
                 return
             self._scope.on = False
-            self._scope = None
             self._patches.undo()
             self._seams = {}
+            # Last, since a signal handler may raise before, and then this is called again.
+            self._scope = None
 
     def seams(self) -> dict[str, bool]:
         """Each place of any-llm that is relied on, and whether the installed version has it.
@@ -146,8 +147,8 @@ class AnyLLMAttribution:
     def _try(self, step: Callable[..., None], base: type, scope: CallScope, *args: Any) -> bool:
         try:
             step(base, scope, *args)
-        except Exception:
-            scope.failed("attribution.install")
+        except Exception as error:
+            scope.failed("attribution.install", error)
             return False
         return True
 

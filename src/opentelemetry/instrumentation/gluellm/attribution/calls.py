@@ -6,10 +6,10 @@ import enum
 import inspect
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import Token
 from typing import Any
 
+from ..pool.guard import from_signal_handler
 from ..pool.lease import Call
 from ..pool.place import Place, find
 from ..pool.words import one_line
@@ -94,10 +94,15 @@ class CallScope:
         self._on_error = on_error
         self._whole_stacks = whole_stacks
 
-    def failed(self, kind: str) -> None:
-        """Count a failure of ours."""
-        with suppress(Exception):
+    def failed(self, kind: str, error: Exception) -> None:
+        """Count a failure of ours. What a signal handler has raised in here is raised on."""
+        if from_signal_handler(error):
+            raise error
+        try:
             self._on_error(kind)
+        except Exception as further:
+            if from_signal_handler(further):
+                raise
 
     def place(self) -> Place | None:
         """Where the application is at this moment; None inside another any-llm call."""
@@ -106,8 +111,8 @@ class CallScope:
             if not self.on or (around is not None and not around.ended):
                 return None
             return find(whole=self._whole_stacks)
-        except Exception:
-            self.failed("attribution.place")
+        except Exception as error:
+            self.failed("attribution.place", error)
             return None
 
     def begin(
@@ -127,8 +132,8 @@ class CallScope:
             if around is not None and not around.ended:
                 return None
             return self.new_call(instance, operation, model_of(args, kwargs), kwargs, place)
-        except Exception:
-            self.failed("attribution.call")
+        except Exception as error:
+            self.failed("attribution.call", error)
             return None
 
     def new_call(
@@ -148,8 +153,8 @@ class CallScope:
             wrapped = wrap_stream(result, call, self.variable)
             if wrapped is None and plain and hasattr(type(result), "__aenter__"):
                 wrapped = AsyncOpening(result, call, self.variable)
-        except Exception:
-            self.failed("attribution.stream")
+        except Exception as error:
+            self.failed("attribution.stream", error)
             wrapped = None
         if wrapped is not None:
             return wrapped

@@ -86,8 +86,8 @@ class LimitScope(CallScope):
         try:
             if getattr(instance, _GIVEN, None) is None:
                 setattr(instance, _GIVEN, limits_given(arguments))
-        except Exception:
-            self.failed("limits.arguments")
+        except Exception as error:
+            self.failed("limits.arguments", error)
 
 
 def limited() -> LimitedCall | None:
