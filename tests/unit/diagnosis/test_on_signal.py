@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm.diagnosis import on_signal
 from opentelemetry.instrumentation.gluellm.diagnosis.on_signal import SignalReporter
 from opentelemetry.instrumentation.gluellm.diagnosis.rendezvous import (
     Directory,
@@ -127,6 +128,31 @@ def test_nothing_stays_behind(before: Any, reporter: SignalReporter, place: Path
             assert not list(place.iterdir())
     finally:
         signal.signal(signal.SIGUSR2, original)
+
+
+@pytest.mark.parametrize("fails", ["first", "second", "thread"])
+def test_nothing_stays_open_where_it_can_not_begin(
+    fails: str, reporter: SignalReporter, logged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No descriptor more can be had, or no thread: it says so, and holds neither end of a pipe."""
+    open_before = descriptors()
+    moves = iter([fails == "first", fails == "second"])
+
+    def moved(number: int) -> int:
+        if next(moves):
+            os.close(number)  # as beyond_standard() does where it fails
+            raise OSError("too many open files")
+        return number
+
+    def no_thread(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(on_signal, "beyond_standard", moved)
+    if fails == "thread":
+        monkeypatch.setattr(threading.Thread, "start", no_thread)
+    reporter.install()
+    assert descriptors() == open_before
+    assert "No reports on SIGUSR2" in logged[0]
 
 
 def test_a_handler_that_came_later_stays(reporter: SignalReporter) -> None:

@@ -152,10 +152,10 @@ class SignalReporter:
 
     def _start(self, handler: _Handler) -> None:
         """Never raises: from here on the host would be the worse for it."""
+        ends: tuple[OwnDescriptor, ...] = ()
         try:
-            read, write = map(beyond_standard, os.pipe())
-            self._read, pipe = OwnDescriptor(read), OwnDescriptor(write)
-            os.set_blocking(write, False)
+            self._read, pipe = ends = _pipe()
+            os.set_blocking(pipe.number, False)
             self._ends.clear()
             thread = threading.Thread(
                 target=self._run,
@@ -165,6 +165,9 @@ class SignalReporter:
             )
             thread.start()
         except (OSError, RuntimeError) as error:
+            self._read = None
+            for end in ends:
+                end.close()
             self._say(f"No reports on {self.signal_name}: {error}. Requests are not affected.")
             return
         self._thread = thread
@@ -239,6 +242,23 @@ class SignalReporter:
         if self._withdraw() and signal.getsignal(self._number) is self._handler:
             with contextlib.suppress(ValueError):  # not in the main thread
                 signal.signal(self._number, signal.SIG_IGN)
+
+
+def _pipe() -> tuple[OwnDescriptor, OwnDescriptor]:
+    """Both ends, or none. Raises OSError."""
+    read, write = os.pipe()
+    # Each closes what it can't move.
+    try:
+        read = beyond_standard(read)
+    except OSError:
+        os.close(write)
+        raise
+    try:
+        write = beyond_standard(write)
+    except OSError:
+        os.close(read)
+        raise
+    return OwnDescriptor(read), OwnDescriptor(write)
 
 
 def _restore(number: int, handler: _Handler) -> bool:
