@@ -20,9 +20,16 @@ def refuse(command: str, message: str, status: int = EXIT_USAGE) -> int:
 
 
 def written(command: str, text: str) -> bool:
-    """Print it; False where that can't be done, which is said. Raises BrokenPipeError."""
+    """Print it; False where that can't be done, which is said. Raises BrokenPipeError.
+
+    What the output's encoding does not have is written as an escape.
+    """
     try:
-        print(text, flush=True)
+        try:
+            print(text, flush=True)
+        except UnicodeEncodeError as lacking:
+            known = text.encode(lacking.encoding, "backslashreplace").decode(lacking.encoding)
+            print(known, flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -129,10 +129,11 @@ class Recorder:
 
 def _script(arguments: Sequence[str]) -> list[str]:
     # What is no script may hold code or a key: of an option its letter is told.
+    # A pathlib.Path raises for what is too long to be a name.
     return [
         argument[:2] if argument.startswith("-") else Path(argument).name
         for argument in arguments
-        if argument.startswith("-") or Path(argument).exists()
+        if argument.startswith("-") or os.path.exists(argument)  # noqa: PTH110
     ]
 
 

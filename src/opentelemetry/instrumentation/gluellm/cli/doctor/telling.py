@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import sys
@@ -50,7 +51,8 @@ def _lines(
 def _name_of(program: Sequence[str]) -> str:
     # The program and its script; further arguments may hold a key.
     words = [Path(program[0]).name]
-    if len(program) > 1 and Path(program[1]).is_file():
+    # A pathlib.Path raises for what is too long to be a name.
+    if len(program) > 1 and os.path.isfile(program[1]):  # noqa: PTH113
         words.append(program[1])
     return shlex.join(words)
 
