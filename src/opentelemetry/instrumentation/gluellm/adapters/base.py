@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from ..patching import PatchSet, when_imported
+from ..pool.guard import raise_on
 from ..pool.lease import Call
 from ..pool.registry import PoolRegistry
 from ..pool.seams import Seams
@@ -103,8 +104,10 @@ class Adapter(ABC):
         try:
             if owner is None or not callable(getattr(owner, attribute, None)):
                 return False
-            self._patches.wrap(owner, attribute, fitted(make, asynchronous))
-        except Exception:
+            package = owner.__module__.partition(".")[0]
+            self._patches.wrap(owner, attribute, fitted(make, asynchronous, package))
+        except Exception as error:
+            raise_on(error)
             return False  # of another make: a class that refuses attributes, for instance
         return True
 
@@ -127,7 +130,8 @@ def version_of(distribution: str) -> str:
     """A distribution and its version, in words."""
     try:
         return f"{distribution} {version(distribution)}"
-    except Exception:  # not only PackageNotFoundError: what is installed can be of any make
+    except Exception as error:  # not only PackageNotFoundError: it can be of any make
+        raise_on(error)
         return f"{distribution} of an unknown version"
 
 

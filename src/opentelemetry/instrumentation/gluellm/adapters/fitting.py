@@ -11,6 +11,8 @@ from collections.abc import Callable
 from inspect import Parameter
 from typing import Any
 
+from ..pool.guard import raise_on
+
 _BY_PLACE = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -22,27 +24,33 @@ def fits(original: Any, replacement: Any, *, asynchronous: bool | None = None) -
     """Whether a replacement, which is not wrapped yet, can stand for a method."""
     try:
         return _fits(original, replacement, asynchronous)
-    except Exception:
+    except Exception as error:
+        raise_on(error)
         return False
 
 
-def fitted(make: Callable[[Any], Any], asynchronous: bool | None) -> Callable[[Any], Any]:
+def fitted(
+    make: Callable[[Any], Any], asynchronous: bool | None, package: str
+) -> Callable[[Any], Any]:
     """What makes a replacement, and raises UnfitError where that can't stand for the original.
 
     ``asynchronous`` tells whether the original is a coroutine function; None where it may be
-    either.
+    either. Only the ``package``'s own functions are asked: what somebody else has put over one may
+    be a plain function that gives the coroutine on.
     """
 
     def made(original: Any) -> Any:
         replacement = make(original)
-        if not _fits(original, replacement, asynchronous):
+        if not _fits(original, replacement, asynchronous, package):
             raise UnfitError
         return replacement
 
     return made
 
 
-def _fits(original: Any, replacement: Any, asynchronous: bool | None) -> bool:
+def _fits(
+    original: Any, replacement: Any, asynchronous: bool | None, package: str | None = None
+) -> bool:
     try:
         theirs = list(inspect.signature(original).parameters.values())
     except (TypeError, ValueError):
@@ -54,11 +62,16 @@ def _fits(original: Any, replacement: Any, asynchronous: bool | None) -> bool:
     if (
         asynchronous is not None
         and inspect.isfunction(function)
+        and (package is None or _top(function.__module__) == package)
         and inspect.iscoroutinefunction(function) is not asynchronous
     ):
         return False
     ours = list(inspect.signature(replacement, follow_wrapped=False).parameters.values())
     return _takes_the_same(ours[1:], theirs[1:])
+
+
+def _top(module: str | None) -> str:
+    return (module or "").partition(".")[0]
 
 
 def _takes_the_same(ours: list[Parameter], theirs: list[Parameter]) -> bool:
