@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
+from opentelemetry.instrumentation.gluellm.adapters.grpc import aio, sync
 from opentelemetry.instrumentation.gluellm.pool import watch
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
@@ -123,6 +124,26 @@ def test_status_of_the_server_is_told_and_is_no_error(
     assert told(telemetry) == {(name, error): 2}
     assert telemetry.by(semconv.REQUESTS, "status") == {None: 3}
     assert telemetry.count(semconv.LEASE_DURATION) == 3
+
+
+def test_status_that_we_fail_to_read_is_no_cancellation(
+    telemetry: Telemetry,
+    pool: ChannelUnderTest,
+    server: GrpcServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A failure of ours says nothing of the call: it ended, in an error that is none of those."""
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(sync, "_end", fails)
+    monkeypatch.setattr(aio, "status_name", fails)
+    exchange = pool.send(server.reply("/", Reply(failure=Failure.RESET_BEFORE_HEAD)))
+    assert isinstance(exchange.failure(), grpc.RpcError)
+    wait_until(lambda: told(telemetry))
+    assert told(telemetry) == {(None, semconv.OTHER): 1}
+    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 1
 
 
 @pytest.mark.parametrize("kind", ["stream", "one answer"])

@@ -145,8 +145,13 @@ class TrackedChannel:
             self.tracker.ledger.queued.change(-1, self.tracker.clock())
         self.tracker.withdraw(lease)
 
-    def failed(self, lease: Lease, status: str, error: str, *, unwinding: bool = False) -> None:
-        """The call ended in an error. Reached by finalizers when ``unwinding``."""
+    def failed(
+        self, lease: Lease, status: str | int, error: str, *, unwinding: bool = False
+    ) -> None:
+        """The call ended in an error, with a status or with 0 for one that can't be told.
+
+        Reached by finalizers when ``unwinding``.
+        """
         if lease.ended:
             return
         self.waiting.pop(lease, None)

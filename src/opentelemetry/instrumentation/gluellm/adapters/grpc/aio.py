@@ -42,7 +42,8 @@ class _CallEnds:
             name = CANCELLED if status is None else status_name(int(status.code()))
         except Exception as error:
             self._calls.failures.caught("grpc.status", error)
-            status, name = None, CANCELLED
+            self._calls.unread(lease)
+            return
         self._calls.end(lease, name, lambda: _text(status))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ...pool.channel import READY, SHUTDOWN, TrackedChannel
 from ...pool.lease import AWAITING_RESPONSE, CONNECTING, QUEUED, Lease
 from ...pool.loops import running_loop
+from ...pool.registry import OTHER
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from ..marks import TRACKER
@@ -151,6 +152,16 @@ class Calls:
     def cancelled(self, lease: Lease) -> None:
         """A call was cancelled or dropped. Reached by finalizers."""
         self.end(lease, CANCELLED, _no_text)
+
+    def unread(self, lease: Lease) -> None:
+        """A call has ended, and its status can't be read. Reached by finalizers. Raises nothing."""
+        channel = lease.channel
+        if lease.ended or channel is None:
+            return
+        try:
+            channel.failed(lease, 0, OTHER, unwinding=True)
+        except Exception as error:
+            self.failures.caught("grpc.end", error)
 
     def answered(self, lease: Lease) -> None:
         """The head of a call's answer has come. Raises nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
+from ...pool.guard import raise_on
 from ...pool.lease import Lease
 from .calls import Argument, Arguments, Calls
 from .marks import LEASE
@@ -26,7 +27,7 @@ class _CallEnds:
                 _end(self._calls, self._lease, self._state())
             except Exception as error:  # what the state is is the library's private affair
                 self._calls.failures.caught("grpc.status", error)
-                self._calls.cancelled(self._lease)
+                self._calls.unread(self._lease)
 
 
 class SyncSeams:
@@ -202,7 +203,8 @@ def _channel_of(stub: Any) -> Any:
 def _is_under_way(call: Any) -> bool:
     try:
         return getattr(getattr(call, "_state", None), "code", None) is None
-    except Exception:
+    except Exception as error:
+        raise_on(error)
         return False  # what the state is is the library's private affair
 
 
