@@ -249,8 +249,8 @@ class PoolTracker:
             return
         # From here to the outbox nothing is called: a signal handler that raises can't part these
         # steps, and whoever it interrupts before them can begin anew.
-        lease.ended = True
         lease.ended_at = now
+        lease.ended = True
         lease.origin.spent[lease.phase] += now - lease.phase_since
         leases = self.leases
         if lease in leases:
@@ -370,7 +370,10 @@ class PoolTracker:
         self.observer.lease_timed_out(lease, error)
 
     def withdraw(self, lease: Lease) -> None:
-        """The pool has refused to take the request in, for its URL's scheme: it never was there."""
+        """The request never was there, as far as is told: it ends, and counts nowhere.
+
+        The pool has refused to take it in, or a failure of ours has lost track of it.
+        """
         counted, lease.counted = lease.counted, False
         self.released(lease)
         lease.counted = counted
