@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from .. import environment
 from ..pool.channel import CHANNEL_STATES, states_of
-from ..pool.copies import copied
+from ..pool.copies import copied, copied_queue
 from ..pool.describe import trace_id
 from ..pool.lease import PHASES, QUEUED, Lease
 from ..pool.ledger import OriginLedger, PoolLedger
@@ -166,7 +166,7 @@ def _origin(origin: OriginLedger) -> str:
 def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
     # What has ended and is still in the outbox is not counted in the ledgers yet.
     pending: dict[OriginLedger, dict[Lease, None]] = {}
-    for item in copied(registry.outbox.items.copy):
+    for item in copied_queue(registry.outbox.items):
         if isinstance(item, Lease) and item.ended and item.counted:
             # Once, though it stands there twice: it was answered, and it ended.
             pending.setdefault(item.origin, {})[item] = None

@@ -15,7 +15,7 @@ import asyncio
 import weakref
 from typing import Any
 
-from .copies import copied
+from .copies import copied, copied_queue
 from .lease import READING, UNREAD, Lease
 from .ledger import Peak
 from .registry import NOWHERE, PoolRegistry
@@ -193,7 +193,7 @@ class LoopLag:
                     if lease.entered_at <= due and _needs_loop(lease, due):
                         return True
         # Those that ended in the very pass of the loop that followed.
-        for item in reversed(tuple(registry.outbox.items)[-_RECENT:]):
+        for item in reversed(copied_queue(registry.outbox.items)[-_RECENT:]):
             if type(item) is not tuple and item.ended and item.entered_at <= due < item.ended_at:
                 home = item.tracker.loop
                 if home is not None and home() is loop and _needs_loop(item, due):

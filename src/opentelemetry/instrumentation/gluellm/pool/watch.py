@@ -15,6 +15,7 @@ from .lease import QUEUED, STREAM_QUEUED, UNREAD, Lease
 from .loops import LoopLag
 from .oddities import Oddities
 from .registry import PoolRegistry
+from .threads import thread_beside
 from .tracker import LOOKS_AFTERWARDS, PoolTracker
 
 INTERVAL = 1.0
@@ -72,7 +73,13 @@ class Watch:
         try:
             if self._thread is not None or self._stopped.is_set():
                 return
-            thread = threading.Thread(target=self._run, name="gluellm-pool-watch", daemon=True)
+            try:
+                thread = thread_beside(self._run, name="gluellm-pool-watch")
+            except RuntimeError as error:
+                # Not in this interpreter, and no later request would get one. Counts and times
+                # are told without it.
+                self._registry.failures.caught("watch.start", error)
+                return
             self._thread = thread
             try:
                 thread.start()

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from ...pool.channel import TrackedChannel
 from ...pool.copies import copied
 from ...pool.guard import Failures
+from ...pool.threads import thread_beside
 
 _SHORTEST = 0.001
 _LONGEST = 0.1
@@ -74,7 +75,14 @@ class Sampler:
             self._stopped = threading.Event()
 
     def _start(self) -> None:
-        thread = threading.Thread(target=self._run, name="gluellm-grpc-channels", daemon=True)
+        try:
+            thread = thread_beside(self._run, name="gluellm-grpc-channels")
+        except RuntimeError as error:
+            # Not in this interpreter, and no later call would get one.
+            self._stopped.set()
+            self._wanted.clear()
+            self._failures.caught("grpc.watch", error)
+            return
         self._thread = thread
         try:
             thread.start()
@@ -121,7 +129,7 @@ _samplers: weakref.WeakSet[Sampler] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
-    for sampler in tuple(_samplers):
+    for sampler in copied(lambda: _samplers):
         sampler.after_fork_in_child()
 
 

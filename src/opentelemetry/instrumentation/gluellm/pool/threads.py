@@ -1,0 +1,28 @@
+"""Threads of ours beside the program's: daemons, which no program waits for as it ends."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Callable
+
+
+def thread_beside(run: Callable[[], None], *, name: str) -> threading.Thread:
+    """A thread that is yet to be started.
+
+    Raises RuntimeError in a sub-interpreter. An isolated one has no daemons, and any other aborts
+    the whole process where it ends and one is left: up to Python 3.12 before anybody could end it.
+    """
+    if not _in_main_interpreter():
+        raise RuntimeError("no daemon threads in a sub-interpreter")
+    return threading.Thread(target=run, name=name, daemon=True)
+
+
+def _in_main_interpreter() -> bool:
+    for name in ("_interpreters", "_xxsubinterpreters"):  # since Python 3.13, and before
+        try:
+            interpreters = importlib.import_module(name)
+            return bool(interpreters.get_current() == interpreters.get_main())
+        except (ImportError, AttributeError):
+            continue
+    return True  # this Python has no others

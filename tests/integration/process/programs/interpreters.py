@@ -1,0 +1,31 @@
+"""Sub-interpreters by the private module that each version of Python has for them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+if sys.version_info >= (3, 13):
+    _interpreters = importlib.import_module("_interpreters")
+else:
+    _interpreters = importlib.import_module("_xxsubinterpreters")
+
+
+class Interpreter:
+    """One sub-interpreter: "legacy" shares the interpreter lock, "isolated" has its own."""
+
+    def __init__(self, configuration: str) -> None:
+        if sys.version_info >= (3, 13):
+            self._number = _interpreters.create(configuration)
+        else:
+            self._number = _interpreters.create(isolated=configuration == "isolated")
+
+    def run(self, code: str) -> None:
+        """Run code in it, in this thread. Raises RuntimeError where that raises."""
+        failure = _interpreters.run_string(self._number, code)  # 3.12 raises by itself
+        if failure is not None:
+            raise RuntimeError(failure.errdisplay)
+
+    def end(self) -> None:
+        """End it, with all that it has."""
+        _interpreters.destroy(self._number)

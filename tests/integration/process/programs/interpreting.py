@@ -1,0 +1,93 @@
+"""Requests in the main interpreter of a process and in a sub-interpreter, step by step.
+
+Arguments: the sub-interpreter's configuration ("legacy", "isolated"), a URL that answers at once,
+one that begins to answer and never ends. Prints one JSON object for each thing that was read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+from typing import Any
+
+from integration.process.programs.interpreters import Interpreter
+from integration.process.requesting import LIBRARIES, Requesting
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.installation import instrument
+from support.telemetry import Telemetry
+
+
+class Living:
+    """An interpreter's own instrumentation, and requests of every library in it."""
+
+    def __init__(self, url: str) -> None:
+        logging.basicConfig(format="%(message)s", level=logging.WARNING)
+        self.telemetry = Telemetry()
+        self.url = url
+        instrument(self.telemetry)
+        self._pools = [Requesting.of(library, url) for library in LIBRARIES]
+
+    def send(self, requests: int) -> None:
+        """So many with each library."""
+        for pool in self._pools:
+            for _ in range(requests):
+                pool.send()
+
+    def tell(self, what: str) -> None:
+        """Print what was counted here, and which threads of ours there are."""
+        told = {
+            "what": what,
+            "requests": self.telemetry.by(semconv.REQUESTS, "library"),
+            "acquires": self.telemetry.count(semconv.ACQUIRE_DURATION),
+            "active": self.telemetry.value(semconv.ACTIVE_REQUESTS),
+            "errors": {
+                point.attributes[semconv.INSTRUMENTATION_KIND]: point.value
+                for point in self.telemetry.points(semconv.INSTRUMENTATION_ERRORS)
+                if point.value
+            },
+            "threads": sum(thread.name.startswith("gluellm") for thread in threading.enumerate()),
+        }
+        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.flush()
+
+    def uninstrument(self) -> None:
+        """Here, and nowhere else."""
+        GlueLLMInstrumentor().uninstrument()
+
+
+def main(configuration: str, url: str, never: str) -> None:
+    """The steps, in both interpreters by turns."""
+    own = Living(url)
+    own.send(3)
+    kept: list[Any] = [Requesting.of("httpx", never), Requesting.of("urllib3", never)]
+    with (
+        kept[0].raw.stream("GET", never),
+        kept[1].raw.request("GET", never, preload_content=False),
+    ):
+        begin = "from integration.process.programs.interpreting import Living\n"
+        other = Interpreter(configuration)
+        other.run(f"{begin}living = Living({url!r}); living.send(2); living.tell('other')")
+        own.tell("main beside the other")
+        other.run("living.uninstrument(); living.send(1); living.tell('other after uninstrument')")
+        own.send(1)
+        own.tell("main after the other's uninstrument")
+        other.end()
+
+        # Another one, that ends with the instrumentation on, and while main's requests go on.
+        second = Interpreter(configuration)
+        second.run(f"{begin}living = Living({url!r}); living.send(1)")
+        own.uninstrument()
+        second.run("living.send(4); living.tell('second after main has uninstrumented')")
+        instrument(own.telemetry)
+        sending = threading.Thread(target=own.send, args=(20,))
+        sending.start()
+        second.end()
+        sending.join()
+    own.tell("main at the end")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,18 @@
+"""Ends while a sub-interpreter is there in which the instrumentation is on.
+
+Arguments: the sub-interpreter's configuration, a URL that answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from integration.process.programs.interpreters import Interpreter
+
+configuration, url = sys.argv[1:]
+other = Interpreter(configuration)
+other.run(
+    "from integration.process.programs.interpreting import Living\n"
+    f"living = Living({url!r}); living.send(1); living.telemetry.collect()"
+)
+sys.stdout.write("end\n")

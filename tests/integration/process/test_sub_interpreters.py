@@ -1,0 +1,105 @@
+"""Sub-interpreters of one process: each has its own instrumentation, and ends without harm."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from support.http1 import HTTP1Server
+from support.script import Reply
+
+from .conftest import Run
+from .requesting import LIBRARIES
+
+WITH_SDK = pytest.mark.skipif(
+    sys.version_info < (3, 13),
+    reason="OpenTelemetry's SDK starts threads and imports ctypes, which have to wait for 3.13",
+)
+CONFIGURATIONS = ("legacy", pytest.param("isolated", marks=WITH_SDK))
+"""As Python calls them: mod_wsgi's, and those that concurrent.interpreters gives."""
+WARNING = "the instrumentation failed in watch.start with RuntimeError and went on without"
+
+
+def each(requests: int) -> dict[str, int]:
+    """So many of every library."""
+    return dict.fromkeys(LIBRARIES, requests)
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+def test_each_interpreter_counts_its_own_requests(
+    configuration: str,
+    run: Run,
+    server: HTTP1Server,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Exactly, with others beside it that come, are uninstrumented and end.
+
+    One with daemons left aborts the process as it ends, and an isolated one can have none. So none
+    has a watch, which is told and counted once.
+    """
+    never = server.reply("/never", Reply(chunks=((0, b"o"),), end_after=server.gate()))
+    finished = run("interpreting.py", configuration, server.url(), never)
+    assert finished.status == 0, finished.err
+    told: dict[str, dict[str, Any]] = {
+        one.pop("what"): one for one in map(json.loads, finished.out.splitlines())
+    }
+    counts = {what: one["requests"] for what, one in told.items()}
+    assert counts == {
+        "other": each(2),
+        "main beside the other": each(3),
+        "other after uninstrument": {},
+        "main after the other's uninstrument": each(4),
+        "second after main has uninstrumented": each(5),
+        "main at the end": each(24),
+    }
+    acquires = {what: one["acquires"] for what, one in told.items()}
+    assert acquires == {
+        "other": 6,
+        "main beside the other": 9 + 2,  # and those under way
+        "other after uninstrument": 6,
+        "main after the other's uninstrument": 12 + 2,
+        "second after main has uninstrumented": 15,
+        "main at the end": 72 + 2,
+    }
+    for what, one in told.items():
+        main = what.startswith("main")
+        on = what != "other after uninstrument"
+        assert one["errors"] == ({"watch.start": 1} if on and not main else {})
+        assert one["threads"] == main
+        assert one["active"] == (2 if main and what != "main at the end" else 0)
+    warnings = finished.err.splitlines()
+    assert len(warnings) == 2, finished.err
+    assert all(line.startswith(WARNING) for line in warnings)
+    record_property("requests in interpreters, counted exactly", (24 + 3 + 5) * len(LIBRARIES))
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+def test_process_ends_before_its_sub_interpreter(
+    configuration: str, run: Run, server: HTTP1Server
+) -> None:
+    """As without us, with a request behind it and the instrumentation on."""
+    finished = run("leaving.py", configuration, server.url())
+    assert (finished.status, finished.out) == (0, "end\n"), finished.err
+    assert finished.err.startswith(WARNING)
+    assert len(finished.err.splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="which modules refuse changed until then")
+def test_modules_refuse_an_interpreter_as_without_us(run: Run) -> None:
+    """It is their own ImportError, and what else there is, is instrumented all the same."""
+    modules = [name for name in ("grpc", "pydantic") if importlib.util.find_spec(name)]
+    with ThreadPoolExecutor(2) as programs:
+        off, on = programs.map(lambda switch: run("importing.py", switch, *modules), ("off", "on"))
+    refused = r"(grpc|pydantic): module \S+ does not support loading in subinterpreters"
+    lines = off.out.splitlines()
+    assert len(lines) == len(modules)
+    assert all(re.fullmatch(refused, line) for line in lines)
+    assert (off.status, off.err) == (0, "")
+    assert on == off
