@@ -283,7 +283,7 @@ def every() -> Iterator[Break]:
 
 
 def some() -> list[Break]:
-    """Those of every run: each method in one way, and of the rest every twentieth."""
+    """Those of every run: each method in one way, and some of the rest."""
     chosen: list[Break] = []
     ways: dict[tuple[str, str], list[Break]] = {}
     others: list[Break] = []
@@ -295,4 +295,4 @@ def some() -> list[Break]:
             others.append(what)
     for place, found in enumerate(ways.values()):
         chosen.append(found[place % len(found)])
-    return chosen + others[7 :: max(1, len(others) // 32)]
+    return chosen + others[7 :: max(1, len(others) // 18)]

@@ -7,6 +7,16 @@ from collections.abc import Iterator
 from .trial import Break, Outcome
 
 
+def counts(what: Break, outcome: Outcome) -> bool:
+    """Whether something was tried: a change of what we never read is none."""
+    return outcome.applicable and (what.kind != "attribute" or bool(outcome.reads))
+
+
+def too_many(again: int, breaks: int) -> bool:
+    """Whether more were tried twice than a busy machine accounts for."""
+    return again > 3 + breaks // 10
+
+
 def complaints(what: Break, outcome: Outcome) -> Iterator[str]:
     """What did not hold, in words."""
     if not outcome.applicable:

@@ -6,6 +6,7 @@ line of JSON each, and writes what came of them to stdout, a line each, in the o
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import selectors
@@ -18,7 +19,11 @@ from .sending import Servers
 from .trial import Break, Hangs, Outcome, run
 
 PATIENCE = 30
-"""Seconds that a trial may take: then it hangs."""
+"""Seconds that a trial may take: then it hangs, and tells where it does."""
+_STUCK = 6
+"""Seconds more, for one that Python can't interrupt: then its process tells, and ends."""
+_GONE = 12
+"""Seconds more, for one that even that can't end."""
 
 
 def _warm_up() -> None:
@@ -48,10 +53,13 @@ def _child(what: Break, servers: Servers, out: int) -> None:
         signal.signal(signal.SIGALRM, _hangs)
         # Again and again: an event loop may take the first one for its own.
         signal.setitimer(signal.ITIMER_REAL, PATIENCE, 1.0)
+        faulthandler.dump_traceback_later(PATIENCE + _STUCK, exit=True, file=out)
         outcome = run(what, servers)
     except BaseException as error:
         outcome = Outcome(failed=repr(error))
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
         text = outcome.as_json().encode()
         while text:
             text = text[os.write(out, text) :]
@@ -59,8 +67,18 @@ def _child(what: Break, servers: Servers, out: int) -> None:
         os._exit(0)
 
 
-def main(at_once: int) -> None:
-    """Try what stdin names."""
+def _outcome_in(text: bytes, status: int) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError:
+        how = "hangs" if text or status == signal.SIGKILL else f"ended with status {status}"
+        found = json.loads(Outcome(failed=f"{how}:\n{text.decode(errors='replace')}").as_json())
+    return found
+
+
+def main(at_once: int, until: float) -> None:
+    """Try what stdin names; begin with none after so many seconds."""
+    until += time.monotonic()
     os.environ["AIOHTTP_NO_EXTENSIONS"] = "1"
     os.environ["GRPC_VERBOSITY"] = "NONE"
     _warm_up()
@@ -70,6 +88,8 @@ def main(at_once: int) -> None:
     selector = selectors.DefaultSelector()
     running: dict[int, tuple[int, Any, list[bytes], float]] = {}
     while todo or running:
+        if time.monotonic() > until:
+            todo.clear()
         while todo and len(running) < at_once:
             what = todo.pop()
             ours, its = os.pipe()
@@ -81,7 +101,7 @@ def main(at_once: int) -> None:
             selector.register(ours, selectors.EVENT_READ)
             running[ours] = (pid, what, [], time.monotonic())
         for pid, _, _, began in running.values():
-            if time.monotonic() - began > 2 * PATIENCE:
+            if time.monotonic() - began > PATIENCE + _GONE:
                 os.kill(pid, signal.SIGKILL)
         for key, _ in selector.select(1):
             pid, what, parts, began = running[key.fd]
@@ -93,15 +113,10 @@ def main(at_once: int) -> None:
             os.close(key.fd)
             del running[key.fd]
             _, status = os.waitpid(pid, 0)
-            text = b"".join(parts)
-            found = (
-                json.loads(text)
-                if text
-                else json.loads(Outcome(failed=f"ended by itself, with status {status}").as_json())
-            )
+            found = _outcome_in(b"".join(parts), status)
             found["seconds"] = time.monotonic() - began
             print(json.dumps({"break": what, "outcome": found}), flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2)
+    main(int(sys.argv[1]), float(sys.argv[2]))

@@ -15,6 +15,8 @@ from support.figures import Figures
 
 from .breaks import every
 from .discovery import replaced
+from .judging import counts as counts_for
+from .judging import too_many
 from .servers import judged, served
 
 
@@ -39,6 +41,11 @@ def main() -> int:
             if not outcome.applicable:
                 counts["changes that make no sense for their name"] += 1
                 continue
+            counts["breaks tried twice"] += outcome.tries > 1
+            if not counts_for(what, outcome):
+                counts["changes of what is not read"] += 1
+                figures.broken += [f"{what}: {complaint}" for complaint in found]
+                continue
             counts["breaks tried"] += 1
             counts["requests"] += len(outcome.observed)
             counts["seams turned off"] += len(outcome.off)
@@ -47,6 +54,8 @@ def main() -> int:
             if not found:
                 counts["requests untouched"] += len(outcome.observed)
             figures.broken += [f"{what}: {complaint}" for complaint in found]
+    if too_many(counts["breaks tried twice"], len(breaks)):
+        figures.broken.append(f"{counts['breaks tried twice']} breaks held only at the second try")
     figures.values["methods replaced"] = len(replaced())
     figures.values.update(counts)
     return figures.finish(arguments.figures)

@@ -8,6 +8,7 @@ import importlib
 import io
 import json
 import logging
+import signal
 import sys
 import threading
 import time
@@ -66,9 +67,10 @@ class Outcome:
     live: float = 0
     left: list[str] = field(default_factory=list)
     """What was not put back."""
-    points: int = 0
     failed: str = ""
     """The traceback of a trial that came to no end."""
+    tries: int = 1
+    """How often it was tried: twice where something did not hold at first."""
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -147,6 +149,7 @@ def run(what: Break, servers: Servers) -> Outcome:
         except releases.NotApplicable:
             outcome.applicable = False
         except Hangs:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # or the next comes while this is told
             # Without us too: then the change makes no sense.
             outcome.applicable = bool(outcome.without)
             outcome.failed = "hangs:\n" + traceback.format_exc()
@@ -234,7 +237,6 @@ def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
     outcome.requests = total(semconv.REQUESTS.name)
     outcome.active = total(semconv.ACTIVE_REQUESTS.name)
     outcome.live = total(semconv.POOL_LIVE.name)
-    outcome.points = len(points)
     installation = GlueLLMInstrumentor._installation
     assert installation is not None
     outcome.standing = sum(ledger.queued.value for ledger in installation.registry.ledgers.values())
