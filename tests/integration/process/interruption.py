@@ -63,14 +63,14 @@ class Interruption:
             signal.raise_signal(SIGNAL)
 
 
-def everywhere(handler: Handler, *, every: int = 1) -> Iterator[Interruption]:
+def everywhere(handler: Handler, *, step: int = 1) -> Iterator[Interruption]:
     """Interruptions at the first place, the second and so on, as long as there was one.
 
     Whoever takes one from here enters it as a context. What runs in there has to be as long each
-    time: work that grows with the number of interruptions is never through. ``every`` leaves
+    time: work that grows with the number of interruptions is never through. ``step`` leaves
     places out, where a block has many.
     """
-    monitoring = sys.monitoring
+    monitoring: Any = vars(sys)["monitoring"]  # not there in the oldest Python
     events = monitoring.events
     current = Interruption(0)
 
@@ -101,7 +101,7 @@ def everywhere(handler: Handler, *, every: int = 1) -> Iterator[Interruption]:
             yield current
             if not current.place:
                 return
-            number += every
+            number += step
     finally:
         for code in ours:
             monitoring.set_local_events(_TOOL, code, 0)

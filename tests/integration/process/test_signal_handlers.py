@@ -140,7 +140,7 @@ def test_what_a_handler_raises_reaches_the_program(
     record_property("places of our code that were interrupted", places)
 
 
-class Answering(AnyLLM):  # type: ignore[misc]
+class Answering(AnyLLM):
     """A provider that has its answer at once."""
 
     PROVIDER_NAME = "answering"
@@ -174,7 +174,7 @@ def test_what_a_handler_raises_reaches_the_caller_of_any_llm(
         reached = False
         try:
             with interruption:
-                llm = Answering(api_key="none")
+                llm = Answering(api_key="none")  # type: ignore[abstract]
                 call = llm.acompletion("model", [{"role": "user", "content": "hi"}])
                 with pytest.raises(StopIteration, match="model"):
                     call.send(None)
@@ -242,7 +242,7 @@ def test_handler_sends_and_looks_amid_a_look(
         handled += 1
 
     pool.send()
-    for interruption in everywhere(handle, every=17):
+    for interruption in everywhere(handle, step=17):
         # What the SDK was not told yet is gone through by each snapshot, and would be ever more.
         telemetry.collect()
         with interruption:
