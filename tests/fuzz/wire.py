@@ -101,9 +101,7 @@ def _body(draw: Draw) -> bytes:
 def _chunks(draw: Draw, body: bytes) -> bytes:
     """Chunked, perhaps wrongly."""
     if draw(st.integers(0, 3)) == 0:
-        return draw(
-            st.sampled_from((b"zz\r\nx\r\n", b"5\r\nhell", b"-1\r\n", b"0" * 99 + b"\r\n\r\n"))
-        )
+        return draw(st.sampled_from(_BAD_CHUNKS))
     size = max(1, len(body) // draw(st.integers(1, 40)))
     extension = draw(st.sampled_from((b"", b"", b";x=" + b"y" * 50)))
     parts = [body[at : at + size] for at in range(0, len(body), size)]
