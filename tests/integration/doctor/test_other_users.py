@@ -34,7 +34,7 @@ AS_NOBODY = f"become({NOBODY}); {USUAL}"
 @pytest.fixture
 def place() -> Iterator[Path]:
     """As /tmp is: everybody may write there, and nobody take away what is another's."""
-    made = Path(tempfile.mkdtemp(dir="/tmp"))
+    made = Path(tempfile.mkdtemp())
     made.chmod(0o1777)
     yield made
     shutil.rmtree(made)
