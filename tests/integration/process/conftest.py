@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -56,19 +57,23 @@ def run(record_property: Callable[[str, object], None]) -> Run:
         variables = {**os.environ, "PYTHONPATH": str(TESTS), **environment}
         command = [sys.executable, *options, str(PROGRAMS / name), *arguments]
         record_property("programs run", 1)
-        try:
-            finished = subprocess.run(
-                command,
-                env=variables,
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as hung:
-            raise AssertionError(
-                f"{name} {arguments} hangs: {hung.stdout!r} {hung.stderr!r}"
-            ) from None
-        return Finished(finished.returncode, finished.stdout, finished.stderr)
+        with subprocess.Popen(
+            command,
+            env=variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as program:
+            try:
+                out, err = program.communicate(timeout=PATIENCE)
+            except BaseException as error:
+                # Its children too: each of them holds the pipes open.
+                os.killpg(program.pid, signal.SIGKILL)
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
+                out, err = program.communicate()
+                raise AssertionError(f"{name} {arguments} hangs: {out!r} {err!r}") from None
+        return Finished(program.returncode, out, err)
 
     return run_program

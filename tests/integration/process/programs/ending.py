@@ -26,11 +26,11 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 
 switch, way, library, url, never = sys.argv[1:]
 kept: list[Any] = []
+"""What a program keeps in a module."""
 begun = threading.Event()
 # A machine that has much to do makes callbacks slow, and asyncio's debug mode tells of that.
 logging.getLogger("asyncio").setLevel(logging.ERROR)
 importlib.import_module(library)
-"""What a program keeps in a module."""
 
 
 def uninstrument() -> None:
@@ -75,17 +75,36 @@ async def aget(target: str) -> None:
             await answer.aread()
 
 
+def reads(ident: int) -> None:
+    """Wait until a thread reads an answer from its socket, or has ended."""
+    begun.wait()
+    before, looks = None, 0
+    while (frame := sys._current_frames().get(ident)) is not None and looks < _LOOKS:
+        code, place = frame.f_code, (id(frame), frame.f_lasti)
+        waits = code.co_name in {"read", "readinto"} and code.co_filename.endswith(_READERS)
+        looks = looks + 1 if waits and place == before else 0
+        before = place
+        time.sleep(0.002)
+
+
+_LOOKS = 10
+"""At the same place: who is not in a system call there would have gone on meanwhile."""
+_READERS = ("socket.py", "sync.py")
+"""The standard library's and httpcore's: nothing of theirs is beneath them."""
+
+
 def in_thread(target: str, *, daemon: bool) -> None:
     """A request under way in a thread."""
-    threading.Thread(target=get, args=(target,), daemon=daemon).start()
-    begun.wait()
-    time.sleep(0.05)
+    thread = threading.Thread(target=get, args=(target,), daemon=daemon)
+    thread.start()
+    assert thread.ident is not None
+    reads(thread.ident)
 
 
 async def has_begun() -> None:
+    # Whoever sets it runs on until it waits for more of the answer, before anybody else has a turn.
     while not begun.is_set():
         await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)
 
 
 def daemon_thread() -> None:
@@ -130,14 +149,20 @@ def ctrl_c_in_loop() -> None:
 def ctrl_c() -> None:
     main = threading.main_thread().ident
     assert main is not None
+    interrupted = threading.Event()
 
     def interrupt() -> None:
-        begun.wait()
-        time.sleep(0.05)
+        reads(main)
         signal.pthread_kill(main, signal.SIGINT)
+        # One that came right before the system call does not end that.
+        while not interrupted.wait(2.0):
+            signal.pthread_kill(main, signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    get(never)
+    try:
+        get(never)
+    finally:
+        interrupted.set()
 
 
 def trio_cancelled() -> None:
@@ -230,8 +255,16 @@ def raises() -> None:
 def channel_never_closed() -> None:
     grpc = importlib.import_module("grpc")
     channel = grpc.insecure_channel(url.removeprefix("http://").rstrip("/"))
+    connects = threading.Event()
+
+    def told(state: Any) -> None:
+        if state is not grpc.ChannelConnectivity.IDLE:
+            connects.set()
+
+    channel.subscribe(told)
     call = channel.unary_unary("/").future(b"", wait_for_ready=True)
-    time.sleep(0.2)
+    connects.wait()
+    channel.unsubscribe(told)
     kept.extend((channel, call))
 
 

@@ -73,7 +73,8 @@ def fork(depth: int) -> None:
     if process == 0:
         status = 1
         try:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            # Of the system's own: the parent's handler would fork again instead of ending this.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(30)
             child(depth)
             status = 0
@@ -113,17 +114,19 @@ made = 1
 threads = [threading.Thread(target=send) for _ in range(2)] + [threading.Thread(target=collect)]
 for thread in threads:
     thread.start()
-for number in range(children):
-    if number % 3 == 0:
-        fork(1)
-    elif number % 3 == 1:
-        forker = threading.Thread(target=fork, args=(2,))
-        forker.start()
-        forker.join()
-    else:
-        signal.signal(signal.SIGALRM, on_timer)
-        signal.raise_signal(signal.SIGALRM)
-over.set()
+try:
+    for number in range(children):
+        if number % 3 == 0:
+            fork(1)
+        elif number % 3 == 1:
+            forker = threading.Thread(target=fork, args=(2,))
+            forker.start()
+            forker.join()
+        else:
+            signal.signal(signal.SIGALRM, on_timer)
+            signal.raise_signal(signal.SIGALRM)
+finally:
+    over.set()
 for thread in threads:
     thread.join()
 told = {"depth": 0, "made": made, "entered": entered(), "failures": failures()}
