@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
-from integration.fail_open import breaks, names
+from integration.fail_open import breaks, names, test_clients
 from integration.rules import (
     test_aiohttp_seams,
     test_grpc_seams,
@@ -29,45 +32,30 @@ OURS: dict[str, set[str]] = {
 """What looks like somebody's private name and is the package's own: slots, words of the contract,
 methods that are called through another name than ``self``."""
 
-CLIENTS = {
-    "_aiohttp_sessions",
-    "_api",
-    "_api_channel",
-    "_api_client",
-    "_client",
-    "_client_wrapper",
-    "_connector",
-    "_endpoint",
-    "_get_proxy_manager",
-    "_management_channel",
-    "_manager",
-    "_mounts",
-    "_pipeline",
-    "_pool",
-    "_proxy_managers",
-    "_session",
-    "_session_owner",
-    "_transport",
+ELSEWHERE: dict[str, dict[str, str]] = {
+    "adapters/arguments.py": {
+        "_GLOBAL_ASYNC_CLIENT_FACTORY": "test_clients.py",
+        "_http": "test_clients.py",
+        "_user_provided_options": "test_clients.py",
+    },
+    # The class that has it is of C, and is what is taken away.
+    "adapters/grpc": {"_status": "breaks.py: _AioCall"},
+    "adapters/urllib3": {"_get_proxy_manager": "test_clients.py", "_session": "test_clients.py"},
+    "attribution": dict.fromkeys(("_aembedding", "_amoderation", "_completion"), "test_any_llm.py"),
+    # It is asked only whether this module is there, and every test but those has it not.
+    "http_spans": {"_load": "../rules/test_http_spans.py"},
+    "telemetry": dict.fromkeys(
+        (
+            "_RUNTIME_CONTEXT",
+            "_SPAN_KEY",
+            "_SUPPRESS_INSTRUMENTATION_KEY",
+            "_current_context",
+            "_real_meter",
+        ),
+        "test_opentelemetry.py",
+    ),
 }
-"""Where clients of SDKs have their pools: ``test_clients.py`` lets each go and change."""
-ELSEWHERE = {
-    "_GLOBAL_ASYNC_CLIENT_FACTORY": "test_clients.py",
-    "_RUNTIME_CONTEXT": "test_opentelemetry.py",
-    "_SPAN_KEY": "test_opentelemetry.py",
-    "_SUPPRESS_INSTRUMENTATION_KEY": "test_opentelemetry.py",
-    "_aembedding": "test_any_llm.py",
-    "_amoderation": "test_any_llm.py",
-    "_completion": "test_any_llm.py",
-    "_current_context": "test_opentelemetry.py",
-    "_get_proxy_manager": "test_clients.py",
-    "_http": "test_clients.py",
-    "_load": "test_opentelemetry.py",
-    "_real_meter": "test_opentelemetry.py",
-    "_session": "test_clients.py",
-    "_status": "test_breaks.py: the class that has it is of C, and is what is taken away",
-    "_user_provided_options": "test_clients.py",
-}
-"""Names whose removal and change are tried by tests of their own."""
+"""Names of a folder whose removal and change are tried by tests of their own, and where."""
 
 _LIBRARIES = {
     "adapters/aiohttp": ("aiohttp",),
@@ -85,9 +73,23 @@ _FUNCTIONS = {name.rpartition(".")[2] for name in breaks.FUNCTIONS}
 _STANDARD = {what.name.rpartition(":")[2] for what in breaks.STANDARD}
 
 
+def in_clients_only(folder: str) -> set[str]:
+    """Where clients of SDKs have their pools: ``test_clients.py`` lets each go and change.
+
+    It reads the names from these modules itself. What others of the folder use too is not meant.
+    """
+    modules = [path for path in names.files() if path.is_relative_to(names.SOURCE / folder)]
+    apart = {
+        path for path in modules if path.name == "clients.py" and path.parent.name != "adapters"
+    }
+    used = {path: names.private_names(path.read_text(encoding="utf-8")) for path in modules}
+    found = set().union(*(used[path] for path in apart)) & set(test_clients.NAMES)
+    return found.difference(*(used[path] for path in modules if path not in apart))
+
+
 def removed(folder: str) -> set[str]:
     """The names that some test lets go."""
-    found = CLIENTS | set(ELSEWHERE) | _FUNCTIONS | _STANDARD
+    found = in_clients_only(folder) | set(ELSEWHERE.get(folder, ())) | _FUNCTIONS | _STANDARD
     if folder in _SEAMS:
         found |= {*_SEAMS[folder].SEAMS, *_SEAMS[folder].FURTHER}
     for library in _LIBRARIES.get(folder, ()):
@@ -99,7 +101,7 @@ def removed(folder: str) -> set[str]:
 
 def broken(folder: str) -> set[str]:
     """The names that some test lets be there and behave otherwise."""
-    found = CLIENTS | set(ELSEWHERE) | _FUNCTIONS | _STANDARD
+    found = in_clients_only(folder) | set(ELSEWHERE.get(folder, ())) | _FUNCTIONS | _STANDARD
     for library in _LIBRARIES.get(folder, ()):
         found |= {*breaks.METHODS[library], *breaks.ATTRIBUTES[library]}
         for module in (*breaks.MODULES.get(library, ()), *breaks.CLASSES[library]):
@@ -124,6 +126,17 @@ def test_every_private_name_is_let_go_by_a_test(folder: str) -> None:
 def test_every_private_name_is_changed_by_a_test(folder: str) -> None:
     """Neither may one that is still there and has become something else."""
     assert sorted(FOREIGN[folder] - broken(folder)) == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"), [(folder, name) for folder, found in ELSEWHERE.items() for name in found]
+)
+def test_a_name_that_is_tried_elsewhere_is_used_and_tried(folder: str, name: str) -> None:
+    """The folder has it, and the file that is said to try it names it or what has it."""
+    assert name in FOREIGN[folder]
+    file, _, stands_for = ELSEWHERE[folder][name].partition(": ")
+    text = (Path(__file__).parent / file).read_text(encoding="utf-8")
+    assert re.search(rf"\b{stands_for or name}\b", text)
 
 
 def test_figures(record_property: pytest.RecordProperty) -> None:
