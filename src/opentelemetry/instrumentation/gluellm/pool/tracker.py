@@ -177,11 +177,11 @@ class PoolTracker:
         now = self.clock()
         lease.waits_since = now
         lease.pool_timeout = seconds_or_none(timeout)
+        first, lease.waited = not lease.waited, True  # before it stands: see released()
         if not lease.standing:
             lease.standing = True
             self.ledger.queued.change(1, now)
-        if not lease.waited:
-            lease.waited = True
+        if first:
             lease.scene = self._scene(now)
 
     def assigned(self, lease: Lease, connection: TrackedConnection) -> None:
@@ -255,7 +255,7 @@ class PoolTracker:
         leases = self.leases
         if lease in leases:
             del leases[lease]
-        if lease.standing:
+        if lease.waited and lease.standing:  # the first is in a slot, which most stop at
             lease.standing = False
             self.ledger.queued.value -= 1
         connection = lease.connection
