@@ -44,6 +44,9 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "attribution": dict.fromkeys(("_aembedding", "_amoderation", "_completion"), "test_any_llm.py"),
     # It is asked only whether this module is there, and every test but those has it not.
     "http_spans": {"_load": "../rules/test_http_spans.py"},
+    "pool": dict.fromkeys(
+        ("_interpreters", "_xxsubinterpreters"), "../../unit/pool/test_threads.py"
+    ),
     "telemetry": dict.fromkeys(
         (
             "_RUNTIME_CONTEXT",

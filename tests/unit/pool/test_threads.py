@@ -35,6 +35,15 @@ def test_python_that_knows_no_interpreters_gets_one(monkeypatch: pytest.MonkeyPa
     assert thread_beside(lambda: None, name="any").daemon
 
 
+def test_python_that_tells_otherwise_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The modules are private ones: what they have may be of another make."""
+    module = ModuleType("_interpreters")
+    vars(module).update(get_current=lambda _: 1, get_main=None)
+    monkeypatch.setitem(sys.modules, "_interpreters", module)
+    monkeypatch.setitem(sys.modules, "_xxsubinterpreters", module)
+    assert thread_beside(lambda: None, name="any").daemon
+
+
 @pytest.mark.usefixtures("elsewhere")
 def test_watch_without_a_thread_counts_that_once_and_loses_no_request() -> None:
     """Neither the request that would have started it nor the next one."""

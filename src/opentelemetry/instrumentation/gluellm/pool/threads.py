@@ -6,6 +6,8 @@ import importlib
 import threading
 from collections.abc import Callable
 
+from .guard import raise_on
+
 
 def thread_beside(run: Callable[[], None], *, name: str) -> threading.Thread:
     """A thread that is yet to be started.
@@ -23,6 +25,6 @@ def _in_main_interpreter() -> bool:
         try:
             interpreters = importlib.import_module(name)
             return bool(interpreters.get_current() == interpreters.get_main())
-        except (ImportError, AttributeError):
-            continue
+        except Exception as error:  # both are private: there may be none, or of another make
+            raise_on(error)
     return True  # this Python has no others
