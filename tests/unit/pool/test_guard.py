@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import signal
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -113,3 +117,70 @@ def test_request_goes_its_way_past_a_broken_observer() -> None:
         "observer.pool_discarded": 1,
         "observer.pool_opened": 1,
     }
+
+
+class _TimeIsUpError(Exception):
+    """What the handlers below raise."""
+
+
+def _keeping(number: int, frame: object) -> None:
+    raise _TimeIsUpError
+
+
+def _deleting(number: int, frame: object) -> None:
+    del number, frame
+    raise _TimeIsUpError
+
+
+def _taking_itself_off(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    raise _TimeIsUpError
+
+
+class _Callable:
+    def __call__(self, *arguments: object) -> None:
+        del arguments
+        raise _TimeIsUpError
+
+
+@pytest.fixture
+def own_signal() -> Iterator[int]:
+    """A signal whose handler is put back."""
+    before = signal.getsignal(signal.SIGUSR2)
+    yield signal.SIGUSR2
+    signal.signal(signal.SIGUSR2, before)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [_keeping, _deleting, _taking_itself_off, _Callable(), functools.partial(_deleting)],
+    ids=["keeps its frame", "deletes it", "takes itself off", "an object", "partial"],
+)
+def test_what_a_handler_raises_is_raised_on(handler: Any, own_signal: int) -> None:
+    """However it is written, and whatever it does with its arguments."""
+    failures = Failures()
+    signal.signal(own_signal, handler)
+
+    def guarded() -> None:
+        try:
+            signal.raise_signal(own_signal)
+        except Exception as error:
+            failures.caught("read", error)
+
+    with pytest.raises(_TimeIsUpError):
+        guarded()
+    assert failures.counts == {}
+
+
+def test_frame_that_somebody_hands_on_makes_no_handler() -> None:
+    """As a processor does that adds the place in the code: its failure is a failure."""
+
+    def helper(frame: object) -> None:
+        raise ValueError("no source")
+
+    failures = Failures()
+    try:
+        helper(inspect.currentframe())
+    except Exception as error:
+        failures.caught("observer.connection_created", error)
+    assert failures.counts == {"observer.connection_created": 1}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable
-from types import FrameType
+from itertools import pairwise
+from types import CodeType, FrameType
 from typing import Any
 
 from .observer import PoolObserver
@@ -54,36 +57,73 @@ def raise_on(error: BaseException) -> None:
 def from_signal_handler(error: BaseException) -> bool:
     """Whether an exception that is being handled was raised by a signal handler.
 
-    Python calls one between two instructions, with the frame that it interrupts as an argument; no
-    other call has the frame of its caller, unless somebody hands it on. Raises nothing itself.
+    Python calls a handler between any two instructions, with the signal's number and the frame that
+    it interrupts. So a frame below ours is a handler's when its code is that of one that is set, or
+    when it was called with just these. Raises nothing itself.
     """
     try:
-        return _has_frame_of_caller(error)
+        return _passed_a_handler(error)
     except Exception:
         return False  # a foreign exception, and what it has as its traceback can be of any make
 
 
-def _has_frame_of_caller(error: BaseException) -> bool:
+def _passed_a_handler(error: BaseException) -> bool:
     step = error.__traceback__
-    before: FrameType | None = None
+    if step is None or step.tb_next is None:
+        return False  # raised where it is caught, and so by no handler
+    handlers = _codes_of_handlers()
+    before = step.tb_frame
+    step = step.tb_next
     while step is not None:
         frame = step.tb_frame
-        if before is not None and any(value is before for value in _arguments(frame)):
+        # A handler can have dropped its arguments, or have been taken off by itself; not both.
+        if frame.f_code in handlers or _was_called_with(frame, before):
             return True
         before = frame
         step = step.tb_next
     return False
 
 
+def _codes_of_handlers() -> set[CodeType]:
+    found = set()
+    for number in signal.valid_signals():
+        handler = signal.getsignal(number)
+        if callable(handler):
+            code = _code_of(handler)
+            if code is not None:
+                found.add(code)
+    return found
+
+
+def _code_of(handler: Any) -> CodeType | None:
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    for function in (handler, getattr(type(handler), "__call__", None)):  # noqa: B004  # for its code
+        code = getattr(getattr(function, "__func__", function), "__code__", None)
+        if isinstance(code, CodeType):
+            return code
+    return None
+
+
+def _was_called_with(frame: FrameType, interrupted: FrameType) -> bool:
+    """Whether two arguments that follow each other are a signal's number and that frame."""
+    arguments = _arguments(frame)
+    return any(
+        further is interrupted and isinstance(number, int) and number in signal.valid_signals()
+        for number, further in pairwise(arguments)
+    )
+
+
 def _arguments(frame: FrameType) -> tuple[Any, ...]:
     code = frame.f_code
     variables = frame.f_locals
     number = code.co_argcount
+    named = tuple(variables.get(name) for name in code.co_varnames[:number])
     if code.co_flags & inspect.CO_VARARGS:
         rest = variables.get(code.co_varnames[number + code.co_kwonlyargcount])
         if isinstance(rest, tuple):  # else the function has put something else under that name
-            return (*(variables.get(name) for name in code.co_varnames[:number]), *rest)
-    return tuple(variables.get(name) for name in code.co_varnames[:number])
+            return named + rest
+    return named
 
 
 class Guard(PoolObserver):
