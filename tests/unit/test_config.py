@@ -131,6 +131,27 @@ def test_wrong_argument_names_setting_value_and_what_is_allowed(
     assert allowed in message
 
 
+@pytest.mark.parametrize("digits", [400, 5000])
+@pytest.mark.parametrize(
+    "name", ["span_min_duration", "peak_window", "leak_threshold", "max_origins", "scope"]
+)
+def test_whole_number_too_large_for_a_float_is_a_wrong_argument(name: str, digits: int) -> None:
+    """Of thousands of digits Python can't even write it; the message names the setting still."""
+    with pytest.raises(ValueError, match=f"^{name}=.*: allowed is "):
+        Config.read(**{name: 10**digits})
+
+
+def test_argument_that_can_not_be_written_is_named() -> None:
+    """An object whose repr fails is no better value, and no other exception."""
+
+    class Unwritable:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    with pytest.raises(ValueError, match=r"^metrics=something of the type Unwritable: allowed is "):
+        Config.read(metrics=Unwritable())
+
+
 def test_unknown_argument_names_it_and_the_known_ones() -> None:
     """A misspelled setting is no silent default."""
     with pytest.raises(TypeError, match=r"'span_min_duratoin'.*span_min_duration") as raised:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import httpcore2
 import httpx
 import pytest
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, config
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, config, snapshot
 from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
 
 POOLS = [
@@ -100,6 +101,35 @@ def test_wrong_environment_variable_is_told_once_and_the_default_holds(
     message = record.getMessage()
     for part in ("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", "'many'", "from 1 to 200", "20"):
         assert part in message
+
+
+@pytest.mark.parametrize("seconds", [1e10, 1e300, sys.float_info.max, 10**300], ids="{:.0e}".format)
+@pytest.mark.parametrize("setting", ["span_min_duration", "peak_window", "leak_threshold"])
+def test_any_finite_number_of_seconds_is_taken(setting: str, seconds: float) -> None:
+    """Centuries mean for ever: they must not overflow on the way to nanoseconds."""
+    GlueLLMInstrumentor().instrument(**{setting: seconds})
+    assert GlueLLMInstrumentor._installation is not None
+    str(snapshot())
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "OTEL_PYTHON_GLUELLM_SPAN_MIN_DURATION",
+        "OTEL_PYTHON_GLUELLM_PEAK_WINDOW",
+        "OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD",
+        config.EXPORT_INTERVAL_VARIABLE,
+    ],
+)
+@pytest.mark.parametrize("text", ["1e303", "1e308", "1e400", "9" * 400, "9" * 5000], ids=len)
+def test_no_number_in_the_environment_keeps_a_program_from_starting(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str
+) -> None:
+    """It is for ever where it is finite, and else a wrong one: the default holds."""
+    monkeypatch.setattr(config, "_warned", set())
+    monkeypatch.setenv(variable, text)
+    GlueLLMInstrumentor().instrument()
+    assert GlueLLMInstrumentor._installation is not None
 
 
 @pytest.mark.parametrize("wrong", ["meter_provider", "tracer_provider"])

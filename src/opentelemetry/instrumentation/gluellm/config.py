@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from .diagnosis.signal_names import signal_number
 from .environment import ENVIRONMENT_PREFIX, LIMIT_VARIABLES
+from .pool.guard import raise_on
 from .pool.words import one_line
 
 _logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
@@ -73,7 +74,11 @@ def _seconds(*, zero: bool) -> Rule:
     def accepts(value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
-        return math.isfinite(value) and (value >= 0 if zero else value > 0)
+        try:
+            finite = math.isfinite(value)
+        except OverflowError:  # a whole number beyond what a float can hold
+            return False
+        return finite and (value >= 0 if zero else value > 0)
 
     return Rule(
         "a finite number of at least 0" if zero else "a finite number above 0", accepts, float
@@ -224,7 +229,7 @@ class Config:
             if name in arguments:
                 value = arguments[name]
                 if not setting.rule.accepts(value):
-                    found = one_line(repr(value), _LONGEST_VARIABLE)
+                    found = one_line(_written(value), _LONGEST_VARIABLE)
                     raise ValueError(f"{name}={found}: allowed is {setting.rule.allowed}")
                 values[name] = value
             else:
@@ -288,6 +293,16 @@ def _settings() -> tuple[Setting, ...]:
 
 SETTINGS = _settings()
 """Every setting, in the order of Config's fields."""
+
+
+def _written(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:
+        # Whole numbers of thousands of digits have none, and an object's own may fail.
+        raise_on(error)
+        return f"something of the type {type(value).__name__}"
+
 
 _warned: set[tuple[str, str]] = set()
 

@@ -16,6 +16,7 @@ import weakref
 from typing import Any
 
 from .copies import copied, copied_queue
+from .durations import nanoseconds
 from .lease import READING, UNREAD, Lease
 from .ledger import Peak
 from .registry import NOWHERE, PoolRegistry
@@ -84,7 +85,7 @@ class LoopLag:
         self._registry = registry
         self._timers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Timer]
         self._timers = weakref.WeakKeyDictionary()
-        self._window = int(window * 1e9)
+        self._window = nanoseconds(window)
         self._peak = Peak(self._window, registry.clock())
         self._late = 0
         self._blocked_at = 0

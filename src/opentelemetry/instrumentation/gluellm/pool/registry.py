@@ -11,6 +11,7 @@ from typing import Any
 
 from .books import Books
 from .copies import copied
+from .durations import nanoseconds
 from .guard import Guard
 from .lease import PHASES, QUEUED, Lease
 from .ledger import OriginLedger, PoolLedger
@@ -125,7 +126,7 @@ class PoolRegistry:
         self.ending: dict[PoolTracker, None] = {}
         """Pools that are closed while requests of theirs are still under way."""
         self.ledgers = self._books.ledgers
-        self._window = int(peak_window * 1e9)
+        self._window = nanoseconds(peak_window)
         for ledger in self.ledgers.values():
             ledger.watch(self._window, clock())
 

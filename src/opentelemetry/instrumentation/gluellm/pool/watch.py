@@ -11,6 +11,7 @@ import threading
 
 from .churn import Churn
 from .copies import copied
+from .durations import nanoseconds
 from .lease import QUEUED, STREAM_QUEUED, UNREAD, Lease
 from .loops import LoopLag
 from .oddities import Oddities
@@ -41,7 +42,7 @@ class Watch:
         interval: float | None = None,
     ) -> None:
         self._registry = registry
-        self._leak_threshold = int(leak_threshold * 1e9)
+        self._leak_threshold = nanoseconds(leak_threshold)
         self._loop_lag = loop_lag
         self._interval = INTERVAL if interval is None else interval
         # Reentrant: a signal handler may send a request while its thread is in here.

@@ -23,6 +23,7 @@ from opentelemetry.trace import (
 )
 
 from ..pool.connection import TrackedConnection
+from ..pool.durations import nanoseconds
 from ..pool.guard import Failures
 from ..pool.lease import PHASES, Lease
 from ..pool.observer import PoolObserver
@@ -48,7 +49,7 @@ class SpanObserver(PoolObserver):
 
     def __init__(self, tracer: Tracer, minimum: float) -> None:
         self._tracer = tracer
-        self._minimum = int(minimum * 1e9)
+        self._minimum = nanoseconds(minimum)
 
     def lease_waited(self, lease: Lease) -> None:
         if lease.unwinding:
