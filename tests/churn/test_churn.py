@@ -8,6 +8,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from churn.run import Round
+from churn.verdict import judge
+from support.figures import Figures
+
 _TESTS = Path(__file__).parents[1]
 _POOLS, _ROUND, _SETTLED = 2_000, 100, 400
 _PROGRAM = f"""
@@ -43,7 +47,7 @@ def test_pools_leave_nothing_behind(record_property: Callable[[str, object], Non
 
 
 def test_what_stays_is_told() -> None:
-    """A pool that leaves a block behind, or is known for ever, breaks what is held."""
+    """A pool that leaves blocks behind breaks what is held."""
     program = _PROGRAM.replace(
         "figures = ",
         """
@@ -67,3 +71,16 @@ figures = """,
     assert finished.returncode == 0, finished.stderr
     told = json.loads(finished.stdout.splitlines()[-1])
     assert any("blocks stay" in what for what in told["broken"])
+
+
+def test_pools_that_are_known_for_ever_are_told() -> None:
+    """By their number after a garbage collection, though nothing else grows."""
+
+    def broken(trackers: int) -> list[str]:
+        figures = Figures("churn")
+        rounds = [Round(pools, 1000, 10**6, 1.0, 1.0, 5, trackers) for pools in range(1, 20)]
+        judge(figures, rounds, settled=1)
+        return figures.broken
+
+    assert broken(100) == []
+    assert broken(101) == ["101 pools are still known after a garbage collection"]
