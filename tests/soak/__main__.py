@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 import tempfile
@@ -13,13 +14,16 @@ from typing import Any
 
 from support.figures import Figures
 from support.talking import TalkingProcess
+from support.waiting import wait_until
 
 from .places import STACKS_SIGNAL, Places
 from .servers import serving
 
 _STANDS_STILL = 60.0
 """Seconds without anything new from a worker after which the run has failed."""
-_DUMPED_WITHIN = 3.0
+_DUMPED_WITHIN = 10.0
+_LAST_OF_A_DUMP = "in _run_module_as_main"
+"""The outermost frame of the main thread, whose stack comes last."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,7 +88,12 @@ def _dump(process: TalkingProcess, log: Path) -> None:
     """The stacks of all threads, from whatever state it is in."""
     if process.process.poll() is None:
         process.process.send_signal(STACKS_SIGNAL)
-        time.sleep(_DUMPED_WITHIN)
+        # Or it is not running at all: then what there is has to do.
+        with contextlib.suppress(AssertionError):
+            wait_until(
+                lambda: _LAST_OF_A_DUMP in log.read_text(errors="replace"),
+                timeout=_DUMPED_WITHIN,
+            )
     sys.stderr.write(log.read_text(errors="replace")[-40_000:])
 
 

@@ -29,7 +29,7 @@ class AsyncWorker:
         self._setting = setting
         self._library = library
         self._rng = setting.source(name)
-        self._deck = Deck(
+        self.deck = Deck(
             self._rng,
             [
                 *deeds_of(self, library.wheres),
@@ -40,7 +40,7 @@ class AsyncWorker:
                 ("blocked event loop", self.block, ()),
             ],
         )
-        setting.deeds |= self._deck.names
+        setting.deeds |= self.deck.names
         self._client: Any = None
         self._lasts = 0
         self._deed = ""
@@ -63,7 +63,7 @@ class AsyncWorker:
             if self._lasts <= 0:
                 await self._renew()
             self._lasts -= 1
-            self._deed, method, arguments = self._deck.draw()
+            self._deed, method, arguments = self.deck.draw()
             self._setting.progress.step(self.name, self._deed)
             await method(*arguments)
             self._setting.tally.did(self._deed)

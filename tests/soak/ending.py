@@ -28,8 +28,11 @@ from .setting import Setting
 _WATCH: Final = "gluellm-pool-watch"
 _PATIENCE: Final = 30.0
 """Seconds; the watch leaves eleven seconds after the last request."""
-_HAS_ALL_AFTER: Final = 1.0
-"""Minutes after which everything has been done once at least."""
+_JUDGED_AFTER: Final = 2.0
+"""Minutes after which everything has been done once at least, and use has become flat, also on a
+machine that has more to do."""
+_COARSE: Final = 5.0
+"""How many times as much what is used may grow in a run that is shorter."""
 _KEPT: Final = ("Lease", "PoolTracker", "TrackedConnection", "TrackedChannel", "Installation")
 """Classes of which nothing may be left."""
 _FLAT: Final = {
@@ -65,10 +68,11 @@ def after(setting: Setting, sdk: Sdk, sampler: Sampler, minutes: float) -> list[
     tally = setting.tally
     broken = [f"an exception of the package: {what}" for what in tally.ours]
     broken += [f"a request ended as none should: {what}" for what in tally.unexpected]
-    broken += _flat(sampler)
-    missing = setting.deeds - tally.deeds.keys()
-    if missing and minutes >= _HAS_ALL_AFTER:
-        broken.append(f"the run did not come to: {sorted(missing)}")
+    is_long = minutes >= _JUDGED_AFTER
+    broken += _flat(sampler, 1.0 if is_long else _COARSE)
+    missing = _missing(setting)
+    if missing and is_long:
+        broken.append(f"the run did not come to: {missing}")
     if not setting.instrumented:
         return broken
     if not _wait(_no_pools_left):
@@ -107,12 +111,17 @@ def after_uninstrumenting() -> list[str]:
     return broken
 
 
-def _flat(sampler: Sampler) -> list[str]:
+def _missing(setting: Setting) -> list[str]:
+    return sorted(setting.deeds - setting.tally.deeds.keys())
+
+
+def _flat(sampler: Sampler, times: float) -> list[str]:
     samples = sampler.samples
     if len(samples) < ENOUGH:
         return []
     broken = []
-    for name, (share, more) in _FLAT.items():
+    for name, (a_share, some) in _FLAT.items():
+        share, more = a_share * times, some * times
         found = trend([getattr(sample, name) for sample in samples], share, more)
         if not found.flat:
             broken.append(
@@ -139,6 +148,8 @@ def figures(
         "exceptions of ours": len(tally.ours),
         "unexpected exceptions": len(tally.unexpected),
         **{f"did: {name}": n for name, n in sorted(tally.deeds.items())},
+        "kinds of deed": len(setting.deeds),
+        "kinds of deed that it did not come to": ", ".join(_missing(setting)) or 0,
         **dict(sorted(sdk.done.items())),
         "collections of metrics": sdk.collections + len(sampler.samples),
         "resident MB at the start": round(start.resident / 1e6, 1),

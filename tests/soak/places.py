@@ -10,9 +10,6 @@ from typing import Final
 STACKS_SIGNAL: Final = signal.SIGUSR1
 """Lets the program write the stacks of all its threads, whatever state it is in."""
 
-STACKS_SIGNAL: Final = signal.SIGUSR1
-"""Lets the program write the stacks of all its threads, whatever state it is in."""
-
 OK, SLOW, CHUNKS, BUSY, HANGS = "ok", "slow", "chunks", "busy", "hangs"
 CUTS: Final = ("reset_before_head", "reset_in_body", "eof_before_head", "eof_in_body")
 ANSWERS: Final = (OK, SLOW, CHUNKS, BUSY, HANGS, *CUTS)

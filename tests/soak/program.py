@@ -32,7 +32,7 @@ from .llm_clients import AnyLLMLibrary
 from .measuring import Sampler
 from .other_clients import AiohttpLibrary, Urllib3Library
 from .places import STACKS_SIGNAL, Places
-from .setting import Setting
+from .setting import Setting, deal
 from .sync_worker import SyncWorker
 
 _PAUSE = 0.25
@@ -57,7 +57,7 @@ class Loop:
         self._listening = listening
         self._rng = setting.source(name)
         self._backend = backend
-        self._workers = [
+        self.workers = [
             AsyncWorker(setting, library, f"{name}: {library.name} {number}")
             for number, library in enumerate(libraries)
         ]
@@ -72,7 +72,7 @@ class Loop:
             asyncio.get_running_loop().set_exception_handler(self._listening.of_loop)
         until = time.monotonic() + self._rng.uniform(*_LOOP_LASTS)
         async with anyio.create_task_group() as group:
-            for worker in self._workers:
+            for worker in self.workers:
                 group.start_soon(worker.work, until)
 
 
@@ -106,6 +106,7 @@ def crew(setting: Setting, listening: Listening) -> list[threading.Thread]:
         Loop(setting, listening, "trio", [httpx, httpx2], backend="trio"),
     ]
     workers = [SyncWorker(setting, library, f"thread: {library.name}") for library in sync]
+    deal([worker.deck for loop in loops for worker in loop.workers] + [w.deck for w in workers])
     threads = [threading.Thread(target=w.work, name=w.name, daemon=True) for w in workers]
     return [loop.thread for loop in loops] + threads
 

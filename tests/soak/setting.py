@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -43,11 +43,35 @@ class Deck:
         self._cards = list(cards)
         self._left: list[Any] = []
 
+    def begin_with(self, names: Collection[str]) -> None:
+        """Draw these first of all, and then everything else."""
+        self._left = self._rng.sample(self._cards, len(self._cards))
+        for name in names:
+            at = next(at for at, card in enumerate(self._left) if card[0] == name)
+            self._left.append(self._left.pop(at))
+
     def draw(self) -> Any:
         """The next one."""
         if not self._left:
             self._left = self._rng.sample(self._cards, len(self._cards))
         return self._left.pop()
+
+
+def deal(decks: Sequence[Deck]) -> None:
+    """Let every card be among the first of some deck, so that a run of seconds has had it all.
+
+    The rarest are dealt first, each to who has fewest of them.
+    """
+    holders = {name: [deck for deck in decks if name in deck.names] for name in _names_of(decks)}
+    dealt: dict[int, list[str]] = {id(deck): [] for deck in decks}
+    for name in sorted(holders, key=lambda name: (len(holders[name]), name)):
+        min((dealt[id(deck)] for deck in holders[name]), key=len).append(name)
+    for deck in decks:
+        deck.begin_with(dealt[id(deck)])
+
+
+def _names_of(decks: Sequence[Deck]) -> set[str]:
+    return set().union(*(deck.names for deck in decks))
 
 
 Deed = tuple[str, Callable[..., Any], tuple[Any, ...]]

@@ -24,8 +24,8 @@ class SyncWorker:
         self._setting = setting
         self._library = library
         self._rng = setting.source(name)
-        self._deck = Deck(self._rng, deeds_of(self, library.wheres))
-        setting.deeds |= self._deck.names
+        self.deck = Deck(self._rng, deeds_of(self, library.wheres))
+        setting.deeds |= self.deck.names
         self._client: Any = None
         self._lasts = 0
         self._deed = ""
@@ -39,7 +39,7 @@ class SyncWorker:
                 self._client = self._new()
                 self._lasts = self._rng.randint(*_CLIENT_LASTS)
             self._lasts -= 1
-            self._deed, method, arguments = self._deck.draw()
+            self._deed, method, arguments = self.deck.draw()
             self._setting.progress.step(self.name, self._deed)
             method(*arguments)
             self._setting.tally.did(self._deed)

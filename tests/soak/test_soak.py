@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.gluellm.pool.copies import copied
 from soak import blame
 from soak.__main__ import main
 from soak.measuring import trend
-from soak.setting import Deck
+from soak.setting import Deck, deal
 from soak.tally import Progress, Tally
 
 
@@ -73,6 +73,16 @@ def test_everything_is_drawn_before_anything_is_drawn_again() -> None:
     """A short run has had every kind of fault."""
     deck = Deck(random.Random(1), [("a",), ("b",), ("c",)])
     assert {deck.draw()[0] for _ in range(3)} == {"a", "b", "c"}
+
+
+def test_every_card_is_among_the_first_of_some_deck() -> None:
+    """The rare one too, and no deck has many of them; each has everything once all the same."""
+    names = [("a",), ("b",), ("b",), ("c",), ("d",)]
+    decks = [Deck(random.Random(n), [*names, ("rare",)] if n == 2 else names) for n in range(3)]
+    deal(decks)
+    drawn = [[deck.draw()[0] for _ in deck._cards] for deck in decks]
+    assert {name for each in drawn for name in each[:2]} == {"a", "b", "c", "d", "rare"}
+    assert all(set(each) == deck.names for each, deck in zip(drawn, decks, strict=True))
 
 
 def test_worker_that_stands_still_is_seen() -> None:
