@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -63,6 +64,29 @@ class Noted:
             self.error(what, error)
 
 
+def waits(thread: threading.Thread) -> None:
+    """Until a thread waits for another, as for a place in a pool, or has ended."""
+    deadline = time.monotonic() + 5
+    while thread.is_alive() and time.monotonic() < deadline:
+        frame = sys._current_frames().get(thread.ident or 0)
+        if frame is not None and frame.f_code.co_filename == threading.__file__:
+            return
+        time.sleep(0.001)
+
+
+async def has_begun(task: asyncio.Future[Any]) -> None:
+    """Until a task waits for the same as a moment ago, or has ended.
+
+    Its place in the pool, or in the queue, it takes in its first step.
+    """
+    before, looks = None, 0
+    while not task.done() and looks < 3:
+        await asyncio.sleep(0.002)
+        now = getattr(task, "_fut_waiter", None)
+        looks = looks + 1 if now is before else 0
+        before = now
+
+
 # httpcore and httpcore2
 
 
@@ -93,7 +117,7 @@ def _httpcore_sync(core: Any, servers: Servers, look: Look, noted: Noted) -> Non
         target=noted, args=("waited", lambda: _body(pool.request("GET", servers.http1)))
     )
     waiting.start()
-    time.sleep(0.01)
+    waits(waiting)
     look()
     if held is not None:
         noted("held", lambda: b"".join(held.iter_stream()))
@@ -136,7 +160,7 @@ async def _httpcore_async(core: Any, servers: Servers, look: Look, noted: Noted)
             )
             noted.value("two", [b if isinstance(b, str) else type(b).__name__ for b in both])
             given_up = asyncio.ensure_future(get(pool, servers.never))
-            await asyncio.sleep(0.01)
+            await has_begun(given_up)
             look()
             timeout = {"timeout": {"pool": 0.01}}
             await noted.awaited("async no place", get(pool, servers.http1, extensions=timeout))
@@ -165,15 +189,15 @@ def aiohttp(name: str, servers: Servers, look: Look) -> list[str]:
             return f"{response.status} {await response.read()!r}"
 
     async def send() -> None:
-        connector = library.TCPConnector(limit=1, keepalive_timeout=0.2)
+        connector = library.TCPConnector(limit=1)
         async with library.ClientSession(connector=connector) as session:
             await noted.awaited("first", get(session, servers.http1))
             await noted.awaited("again", get(session, servers.http1))
             holder = asyncio.ensure_future(get(session, servers.late))
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)  # it takes its place in its first step
             await noted.awaited("no place", get(session, servers.http1, connect=0.01))
             waiter = asyncio.ensure_future(get(session, servers.http1))
-            await asyncio.sleep(0.01)
+            await has_begun(waiter)
             look()
             await noted.awaited("held", holder)
             await noted.awaited("waited", waiter)
@@ -187,12 +211,18 @@ def aiohttp(name: str, servers: Servers, look: Look) -> list[str]:
 
             await noted.awaited("unread", unread())
             given_up = asyncio.ensure_future(get(session, servers.never))
-            await asyncio.sleep(0.01)
+            await has_begun(given_up)
             given_up.cancel()
             await noted.awaited("cancelled", given_up)
-            await asyncio.sleep(0.21)
-            look()
             await noted.awaited("after", get(session, servers.http1))
+        connector = library.TCPConnector(keepalive_timeout=0.02)
+        async with library.ClientSession(connector=connector) as session:
+            await noted.awaited("before it expires", get(session, servers.http1))
+            # A connection expires at the second look of the connector at the latest, and a loop's
+            # timers come in their order.
+            await asyncio.sleep(0.05)
+            look()
+            await noted.awaited("expired", get(session, servers.http1))
         async with library.ClientSession() as session:
             await noted.awaited("refused", get(session, servers.nobody))
             await noted.awaited("two", get(session, servers.http1))
@@ -234,7 +264,7 @@ def urllib3(name: str, servers: Servers, look: Look) -> list[str]:
         waiting = threading.Thread(target=noted, args=("waited", preloaded(servers.http1)))
         waiting.daemon = True
         waiting.start()
-        time.sleep(0.01)
+        waits(waiting)
         look()
         if held is not None:
             noted("held", held.read)
