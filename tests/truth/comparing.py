@@ -17,6 +17,9 @@ from .world import Truth, World
 PATIENCE = 8.0
 """Seconds after which what should come true has not."""
 
+CALM = 0.005
+"""Seconds without a change after which nothing moves."""
+
 SHORT = 0.05
 """Seconds of the timeouts that are meant to strike."""
 
@@ -49,7 +52,7 @@ def settle(world: World) -> None:
         # more come does not go on until then.
         http2 = world.pools[0].http2 is not None
         hasty = http2 or any(r.timeouts and r.phase == UNSEEN for r in waiting)
-        if now - stable[1] < (2 * SHORT if hasty else 0.005):
+        if now - stable[1] < (2 * SHORT if hasty else min(CALM * world.slack, SHORT)):
             return False
         if any(not request.exchange.entered for request in waiting):
             return False

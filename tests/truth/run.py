@@ -37,13 +37,15 @@ def run(
     measures: Measures,
     seconds: float = 0.0,
     generations: int | None = None,
+    slack: float = 1.0,
 ) -> None:
     """Put pools under load, generation by generation, for so long or so many.
 
+    With ``slack`` times are judged as many times more mildly, for a machine that is busy.
     Raises MismatchError where something was told that is not so.
     """
     deadline = time.monotonic() + seconds
-    with World.start(library, mode, seed, measures) as world:
+    with World.start(library, mode, seed, measures, slack) as world:
         number = 0
         while number < generations if generations else time.monotonic() < deadline:
             number += 1

@@ -11,6 +11,8 @@ from .measures import Measures
 from .run import MODES, run
 
 SEED = 20_261_125
+SLACK = 10.0
+"""Other tests run meanwhile: how exact times are is for the program to judge."""
 PAIRS = [(library, mode) for library, modes in MODES.items() for mode in modes]
 
 
@@ -30,7 +32,7 @@ def test_what_is_told_is_so(
     """
     caplog.set_level(logging.CRITICAL, "asyncio")
     measures = Measures()
-    run(library, mode, seed=SEED, measures=measures, generations=1)
+    run(library, mode, seed=SEED, measures=measures, generations=1, slack=SLACK)
     assert measures.compared["rows of the outcome table"] >= 2
     record_property("requests whose rows were compared", sum(measures.requests.values()))
     for what, count in measures.compared.items():

@@ -49,6 +49,8 @@ class World:
     runner: Runner
     telemetry: Telemetry
     measures: Measures
+    slack: float
+    """How many times as late as on a machine with nothing else to do a thread may have its turn."""
     baseline: Counter[tuple[int, str]]
     """Sockets that are not the pools': those that fill the queue of who does not accept."""
     ledger: Ledger = field(default_factory=Ledger)
@@ -70,7 +72,9 @@ class World:
 
     @classmethod
     @contextlib.contextmanager
-    def start(cls, library: str, mode: str, seed: int, measures: Measures) -> Iterator[World]:
+    def start(
+        cls, library: str, mode: str, seed: int, measures: Measures, slack: float = 1.0
+    ) -> Iterator[World]:
         """Servers, an event loop if the mode wants one, and the instrumentation."""
         with contextlib.ExitStack() as stack:
             origins = stack.enter_context(Origins.start(http2=library in HTTP2))
@@ -81,7 +85,7 @@ class World:
             stack.callback(GlueLLMInstrumentor().uninstrument)
             runner = stack.enter_context(Runner.start(mode))
             loaded = Library.load(library)
-            yield cls(loaded, mode, seed, origins, runner, telemetry, measures, baseline)
+            yield cls(loaded, mode, seed, origins, runner, telemetry, measures, slack, baseline)
 
     @property
     def can_cancel(self) -> bool:
