@@ -20,6 +20,7 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from support.clients import Headers, PoolUnderTest
 from support.exchange import Exchange
+from support.network import refused_url
 from support.script import Failure, Reply
 
 from .canaries import Canaries, dressed
@@ -72,12 +73,11 @@ def replies(canaries: Canaries) -> dict[str, Reply]:
     text = canaries.plant(STREAM).encode()
     error = canaries.plant("the provider's error message").encode()
     place = canaries.plant("where a redirect leads")
+    nobody = refused_url().removeprefix("http://")
     return {
         "answered": Reply(headers=told, chunks=((0.0, text[:7]), (0.01, text[7:]))),
         "refused": Reply(status=401, headers=told, chunks=((0.0, b'{"error":"' + error + b'"}'),)),
-        "redirected": Reply(
-            status=302, headers=(("location", f"http://{place}@127.0.0.1:9/{place}"),)
-        ),
+        "redirected": Reply(status=302, headers=(("location", f"http://{place}@{nobody}{place}"),)),
         "reset": Reply(failure=Failure.RESET_BEFORE_HEAD),
         "ended": Reply(failure=Failure.EOF_BEFORE_HEAD),
         "broken": Reply(headers=told, chunks=((0.0, text),), failure=Failure.RESET_IN_BODY),

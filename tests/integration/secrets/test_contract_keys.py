@@ -14,6 +14,7 @@ from opentelemetry.instrumentation.gluellm.pool.lease import Call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.http1 import HTTP1Server
 from support.libraries import Library
+from support.network import refused_url
 
 from .places import Places
 
@@ -34,7 +35,7 @@ def test_attributes_are_the_contracts(name: str, server: HTTP1Server, places: Pl
         called = current_call.set(Call("openai", "gpt-test", "chat"))
         client.get(server.url())
         with contextlib.suppress(library.client.HTTPError):
-            client.get("http://127.0.0.1:9/")
+            client.get(refused_url())
         current_call.reset(called)
     places.look()
     keys: set[Any] = set()
