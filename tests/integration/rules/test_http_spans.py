@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -61,6 +63,51 @@ def test_what_we_turned_on_is_turned_off(instrument: Instrument) -> None:
         assert turned_on() == [True, True]
         GlueLLMInstrumentor().uninstrument()
         assert turned_on() == [False, False]
+
+
+def test_two_threads_that_turn_it_on_at_once_leave_nothing_on(
+    instrument: Instrument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that comes second must not make us forget what the first has turned on."""
+    both = threading.Barrier(2)
+
+    def meet(_: Any) -> tuple[()]:
+        # Where the two can't be in here at once, waiting in vain is what is wished for.
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(timeout=0.5)
+        return ()
+
+    monkeypatch.setattr(GlueLLMInstrumentor, "instrumentation_dependencies", meet)
+    threads = [
+        threading.Thread(target=instrument, kwargs={"http_spans": True}, daemon=True)
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert turned_on() == [True, True]
+    GlueLLMInstrumentor().uninstrument()
+    assert turned_on() == [False, False]
+
+
+@pytest.mark.parametrize("second", [True, False])
+def test_instance_of_a_subclass_leaves_nothing_on(instrument: Instrument, second: bool) -> None:
+    """It is a second instrumentor, and the last one that was turned on counts."""
+
+    class Mine(GlueLLMInstrumentor):
+        """What an application makes of ours."""
+
+        _instance = None
+
+    Mine().instrument(http_spans=True)
+    assert turned_on() == [True, True]
+    instrument(http_spans=second)
+    assert turned_on() == [second, second]
+    GlueLLMInstrumentor().uninstrument()
+    assert turned_on() == [False, False]
+    Mine().uninstrument()
+    assert turned_on() == [False, False]
 
 
 def test_what_was_on_before_stays_on(instrument: Instrument) -> None:

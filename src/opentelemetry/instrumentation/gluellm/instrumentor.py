@@ -68,15 +68,18 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
     def instrument(self, **kwargs: Unpack[Settings]) -> None:
         """Observe the pools from now on, those that exist already included. Twice is harmless."""
-        super().instrument(**kwargs)
+        # The base class looks whether it is on and turns it on in two steps.
+        with GlueLLMInstrumentor._lock:
+            super().instrument(**kwargs)
 
     def uninstrument(self, **kwargs: Any) -> None:
         """Observe nothing any more, single clients included. Requests in flight go on."""
-        installation = GlueLLMInstrumentor._installation
-        if installation is not None and installation.clients_only:
-            self._uninstrument()
-        else:
-            super().uninstrument(**kwargs)
+        with GlueLLMInstrumentor._lock:
+            installation = GlueLLMInstrumentor._installation
+            if installation is not None and installation.clients_only:
+                self._uninstrument()
+            else:
+                super().uninstrument(**kwargs)
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """Nothing is required: each library is observed where it is there."""
@@ -94,10 +97,9 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 meter_provider=meter_provider,
                 signal_must_work="snapshot_signal" in kwargs,
             )
-            if cls._installation is not None:
-                # instrument_client() came first; its pools keep their names.
-                cls._installation.uninstall()
-            cls._installation = None
+            # instrument_client() came first, whose pools keep their names, or the instance of a
+            # subclass, whose HTTP spans nobody else could turn off.
+            cls._take_back()
             try:
                 installation.install()
                 cls._installation = installation
@@ -113,6 +115,10 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 raise
 
     def _uninstrument(self, **_: Any) -> None:
+        self._take_back()
+
+    @staticmethod
+    def _take_back() -> None:
         cls = GlueLLMInstrumentor
         with cls._lock:
             # Forgotten once it is taken back: a signal handler may raise in here, and who then
