@@ -14,6 +14,8 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.adapters.httpcore import requests as core_requests
+from opentelemetry.instrumentation.gluellm.adapters.urllib3 import requests as urllib3_requests
 from opentelemetry.instrumentation.gluellm.diagnosis import notes
 from opentelemetry.instrumentation.gluellm.pool import (
     churn,
@@ -146,15 +148,22 @@ def _instrument(reader: InMemoryMetricReader) -> None:
 
 
 def _errors(reader: InMemoryMetricReader) -> dict[str, int]:
-    data = reader.get_metrics_data()
     return {
         point.attributes["gluellm.instrumentation.kind"]: point.value
+        for point in _points(reader, "gluellm.instrumentation.errors")
+    }
+
+
+def _points(reader: InMemoryMetricReader, name: str) -> list[Any]:
+    data = reader.get_metrics_data()
+    return [
+        point
         for resource in (data.resource_metrics if data else ())
         for scope in resource.scope_metrics
         for metric in scope.metrics
-        if metric.name == "gluellm.instrumentation.errors"
+        if metric.name == name
         for point in metric.data.data_points
-    }
+    ]
 
 
 @pytest.mark.parametrize(("owner", "name"), PARTS, ids=lambda part: getattr(part, "__name__", part))
@@ -191,6 +200,39 @@ def test_a_part_that_fails_touches_no_request(
     assert traffic.results() == expected
     if name not in RARE:
         record_property("parts of our own that were let fail", 1)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "library"),
+    [(core_requests, "error_type", "httpx2"), (urllib3_requests, "failure_of", "urllib3")],
+)
+def test_a_failure_that_we_fail_to_name_is_no_cancellation(
+    module: Any,
+    name: str,
+    library: str,
+    server: HTTP1Server,
+    traffic: _Traffic,
+    reader: InMemoryMetricReader,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The request failed, and of what is not known."""
+    monkeypatch.setattr(module, name, _raising(RuntimeError)[0])
+    _instrument(reader)
+    traffic.results()
+    with urllib3.PoolManager(maxsize=1, block=True) as manager:
+        held = manager.request("GET", server.url(), preload_content=False)
+        with pytest.raises(urllib3.exceptions.EmptyPoolError):
+            manager.connection_from_url(server.url()).urlopen("GET", "/", pool_timeout=0.005)
+        held.release_conn()
+    errors = {
+        point.attributes["error.type"]
+        for point in _points(reader, "gluellm.pool.requests")
+        if point.value
+        and point.attributes["gluellm.pool.library"] == library
+        and "error.type" in point.attributes
+    }
+    assert "_OTHER" in errors
+    assert not errors & {"cancelled", "pool_timeout"}
 
 
 class _Deaf:

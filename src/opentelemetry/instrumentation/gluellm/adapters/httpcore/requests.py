@@ -13,6 +13,7 @@ from typing import Any
 from ...pool.connection import TrackedConnection
 from ...pool.lease import Lease
 from ...pool.loops import running_loop
+from ...pool.registry import OTHER
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from ..errors import error_type
@@ -87,6 +88,7 @@ class RequestSeams:
             lease.tracker.failed(lease, kind, unwinding=unwinding)
         except Exception as own:
             self._registry.failures.caught("httpcore.failed", own)
+            lease.error = lease.error or OTHER  # it was not cancelled
 
     def handle_async_request(self, original: Any) -> Any:
         """One request, from entering the pool to the response's head."""

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from ...pool.connection import TrackedConnection
 from ...pool.lease import Lease
+from ...pool.registry import OTHER
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from .connections import asked_of, record_of
@@ -192,6 +193,7 @@ class RequestSeams:
             fail(lease, kind, unwinding=isinstance(error, GeneratorExit))
         except Exception as own:
             self._registry.failures.caught("urllib3.failed", own)
+            lease.error = lease.error or OTHER  # it was not cancelled
 
 
 def _origin_in(url: Any) -> tuple[bytes, int | None, bytes] | None:
