@@ -1,0 +1,270 @@
+"""Signal handlers that raise in our code of async requests, any-llm calls, and turning us off."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import aiohttp
+import any_llm
+import httpcore
+import pytest
+import urllib3
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
+from opentelemetry.instrumentation.gluellm.patching import is_patched
+from support.http1 import HTTP1Server
+from support.installation import instrument
+from support.script import Reply
+from support.telemetry import Telemetry
+
+from .interruption import everywhere
+from .test_signal_handlers import CtrlCError, Record, TimeIsUpError
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(sys, "monitoring"), reason="sys.monitoring is new in Python 3.12"
+)
+
+PATCHED = (
+    (httpcore.ConnectionPool, "handle_request"),
+    (httpcore.AsyncConnectionPool, "handle_async_request"),
+    (aiohttp.BaseConnector, "connect"),
+    (urllib3.HTTPConnectionPool, "urlopen"),
+    (any_llm.AnyLLM, "acompletion"),
+)
+LOST_BY_THE_LIBRARY = (
+    "async_close.<locals>.aclose begins",
+    "async_close.<locals>.close begins",
+)
+"""Where a method of the library has not begun yet: without us it would be lost there as well."""
+
+
+class AsyncRequesting:
+    """One pool with a single connection, and a way to send a request through it."""
+
+    def __init__(self, library: str, url: str) -> None:
+        self.url = url
+        self.raw: Any
+        if library == "aiohttp":
+            self.raw = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
+        else:
+            self.raw = importlib.import_module(library).AsyncConnectionPool(max_connections=1)
+
+    async def stream(self) -> None:
+        """A whole request, read chunk by chunk and closed."""
+        if isinstance(self.raw, aiohttp.ClientSession):
+            async with self.raw.get(self.url) as response:
+                async for _ in response.content.iter_chunked(1):
+                    pass
+        else:
+            async with self.raw.stream("GET", self.url) as response:
+                async for _ in response.aiter_stream():
+                    pass
+
+    def held(self) -> int:
+        """Requests that the library itself keeps a connection for."""
+        if isinstance(self.raw, aiohttp.ClientSession):
+            assert self.raw.connector is not None
+            return len(self.raw.connector._acquired)
+        return len(self.raw._requests)
+
+    def cut_off(self) -> bool:
+        """Whether httpcore itself was interrupted while it assigned a new connection.
+
+        It never frees the place of one that no request has begun to connect, with or without us.
+        """
+        if isinstance(self.raw, aiohttp.ClientSession):
+            return False
+        return any(connection._connection is None for connection in self.raw._connections)
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await (
+            self.raw.close() if isinstance(self.raw, aiohttp.ClientSession) else self.raw.aclose()
+        )
+
+
+def raising(error: type[BaseException]) -> Callable[[int, FrameType | None], None]:
+    """A handler that raises."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        raise error
+
+    return handle
+
+
+def caused_by(raised: BaseException | None, error: type[BaseException]) -> bool:
+    """Whether an exception is of this kind, or was raised for one."""
+    while raised is not None:
+        if isinstance(raised, error):
+            return True
+        raised = raised.__cause__ or raised.__context__
+    return False
+
+
+def leases() -> int:
+    """Requests that are under way, as far as we know."""
+    installation = GlueLLMInstrumentor._installation
+    assert installation is not None
+    assert not installation.registry.failures.counts
+    return sum(len(tracker.leases) for tracker in installation.registry.trackers)
+
+
+@pytest.mark.parametrize("library", ["httpcore", "httpcore2", "aiohttp"])
+@pytest.mark.parametrize(
+    ("first", "error"), [(True, TimeIsUpError), (False, TimeIsUpError), (False, CtrlCError)]
+)
+def test_async_request(
+    first: bool,
+    error: type[BaseException],
+    library: str,
+    server: HTTP1Server,
+    telemetry: Telemetry,
+    record_property: Record,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What is raised reaches the program, and loses no connection.
+
+    Where the loop calls us it reaches that, and where aiohttp does so itself its log. The next
+    request gets the pool's only connection.
+    """
+    url = server.reply("/", Reply(chunks=((0, b"o"), (0, b"k"))))
+    places = 0
+    told: list[BaseException | None] = []
+
+    async def request(interruption: Any) -> BaseException | None:
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: told.append(context.get("exception"))
+        )
+        pool = AsyncRequesting(library, url)
+        if not first:
+            await pool.stream()
+        raised = None
+        try:
+            with interruption:
+                await pool.stream()
+        except BaseException as met:
+            raised = met
+        if not interruption.place.endswith(LOST_BY_THE_LIBRARY):
+            assert not pool.held(), interruption.place
+            assert not leases(), interruption.place
+            if not pool.cut_off():
+                try:
+                    await asyncio.wait_for(pool.stream(), 10)
+                except TimeoutError:
+                    raise AssertionError(f"lost its connection: {interruption.place}") from None
+        await pool.close()
+        return raised
+
+    for interruption in everywhere(raising(error)):
+        told.clear()
+        caplog.clear()
+        raised = asyncio.run(request(interruption))
+        logged = [record.exc_info[1] for record in caplog.records if record.exc_info]
+        reached = any(caused_by(one, error) for one in (raised, *told, *logged))
+        assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
+        places += 1
+    assert places > (100 if first else 30)
+    record_property("places of our code that were interrupted", places)
+
+
+@pytest.mark.usefixtures("telemetry")
+def test_any_llm_call(record_property: Record, caplog: pytest.LogCaptureFixture) -> None:
+    """What is raised reaches the program, as the cause of what the provider's SDK makes of it.
+
+    Where the event loop calls us it reaches that, which logs it.
+    """
+    places = 0
+
+    async def call(url: str) -> None:
+        llm = any_llm.AnyLLM.create("openai", api_key="none", api_base=url, max_retries=0)
+        messages: Any = [{"role": "user", "content": "Hello"}]
+        await llm.acompletion(model="model", messages=messages)
+        raised: BaseException | None
+        nonlocal places
+        for interruption in everywhere(raising(TimeIsUpError)):
+            raised = None
+            caplog.clear()
+            try:
+                with interruption:
+                    await llm.acompletion(model="model", messages=messages)
+            except Exception as met:
+                raised = met
+            logged = [record.exc_info[1] for record in caplog.records if record.exc_info]
+            reached = any(caused_by(one, TimeIsUpError) for one in (raised, *logged))
+            assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
+            places += 1
+
+    with FakeProviderThread() as provider:
+        asyncio.run(call(provider.openai_url))
+    assert places > 30
+    record_property("places of our code that were interrupted", places)
+
+
+@pytest.mark.parametrize("error", [TimeIsUpError, CtrlCError])
+def test_uninstrument(error: type[BaseException], record_property: Record) -> None:
+    """It reaches the program, and nothing stays on once uninstrument() was called again.
+
+    In every 97th place.
+    """
+    telemetry = Telemetry()
+    places = 0
+    for interruption in everywhere(raising(error), step=97):
+        instrument(telemetry)
+        reached = False
+        try:
+            with interruption:
+                GlueLLMInstrumentor().uninstrument()
+        except error:
+            reached = True
+        assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
+        GlueLLMInstrumentor().uninstrument()
+        assert_off(interruption.place)
+        places += 1
+    telemetry.shutdown()
+    assert places > 5
+    record_property("places of our code that were interrupted", places)
+
+
+@pytest.mark.parametrize("error", [TimeIsUpError, CtrlCError])
+def test_instrument(error: type[BaseException], record_property: Record) -> None:
+    """It reaches the program, and nothing is left on by an instrument() that has not succeeded.
+
+    In every 1009th place.
+    """
+    telemetry = Telemetry()
+    places = 0
+    for interruption in everywhere(raising(error), step=1009):
+        reached = False
+        try:
+            with interruption:
+                instrument(telemetry)
+        except error:
+            reached = True
+        assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
+        if not reached:
+            GlueLLMInstrumentor().uninstrument()
+        assert_off(interruption.place)
+        places += 1
+    telemetry.shutdown()
+    assert places > 5
+    record_property("places of our code that were interrupted", places)
+
+
+def assert_off(place: str) -> None:
+    """The libraries' own methods are back, and no thread of ours goes on."""
+    assert GlueLLMInstrumentor._installation is None, place
+    left = [f"{owner.__name__}.{name}" for owner, name in PATCHED if is_patched(vars(owner)[name])]
+    assert not left, place
+    for thread in threading.enumerate():
+        if thread.name.startswith("gluellm"):
+            with contextlib.suppress(RuntimeError):
+                thread.join(timeout=10)
+            assert not thread.is_alive(), (thread.name, place)
