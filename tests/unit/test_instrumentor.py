@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +15,11 @@ import httpx
 import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, config, snapshot
+from opentelemetry.instrumentation.gluellm.limits import configure
+from opentelemetry.instrumentation.gluellm.pool.guard import Failures
 from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
+from opentelemetry.instrumentation.gluellm.pool.seams import Seams
+from opentelemetry.instrumentation.gluellm.telemetry import logs
 
 POOLS = [
     httpcore.ConnectionPool,
@@ -130,6 +136,104 @@ def test_no_number_in_the_environment_keeps_a_program_from_starting(
     monkeypatch.setenv(variable, text)
     GlueLLMInstrumentor().instrument()
     assert GlueLLMInstrumentor._installation is not None
+
+
+class BrokenLogError(Exception):
+    """What the application's log raises."""
+
+
+@pytest.fixture(params=["filter", "record factory", "handler"])
+def broken_log(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A set-up of the log, one of its parts, that raises with our every record."""
+    logger, factory = logging.getLogger(LOGGER), logging.getLogRecordFactory()
+
+    def broken_filter(_: logging.LogRecord) -> bool:
+        raise BrokenLogError
+
+    def broken_factory(name: str, *arguments: Any, **further: Any) -> logging.LogRecord:
+        if name.startswith(LOGGER):
+            raise BrokenLogError
+        return factory(name, *arguments, **further)
+
+    class BrokenHandler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise BrokenLogError
+
+    handler = BrokenHandler()
+    if request.param == "filter":
+        logger.addFilter(broken_filter)
+    elif request.param == "handler":
+        logger.addHandler(handler)
+    else:
+        logging.setLogRecordFactory(broken_factory)
+    with contextlib.suppress(BrokenLogError):
+        logger.warning("it is broken")
+        pytest.fail("the log is not broken")
+    yield
+    logger.removeFilter(broken_filter)
+    logger.removeHandler(handler)
+    logging.setLogRecordFactory(factory)
+
+
+@pytest.mark.usefixtures("broken_log")
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", "many"),
+        ("OTEL_PYTHON_GLUELLM_MAX_ORIGIN", "20"),
+        ("OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL", "SIGKILL"),
+        ("OTEL_PYTHON_GLUELLM_POOL_MAX_CONNECTIONS", "many"),
+    ],
+)
+def test_log_that_raises_costs_the_warning_of_a_variable_alone(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str
+) -> None:
+    """Neither a wrong variable nor the log may keep a program from starting."""
+    monkeypatch.setattr(config, "_warned", set())
+    monkeypatch.setattr(configure, "_warned", set())
+    monkeypatch.setenv(variable, text)
+    GlueLLMInstrumentor().instrument()
+    assert GlueLLMInstrumentor._installation is not None
+
+
+@pytest.mark.usefixtures("broken_log")
+def test_log_that_raises_stops_nothing_that_is_found_while_installing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A missing package, a missing seam and a failure of our own are told in there."""
+    monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.httpx", None)
+    GlueLLMInstrumentor().instrument(http_spans=True)
+    assert GlueLLMInstrumentor._installation is not None
+    logs.warn_of_missing_seams(Seams("httpcore", "0", {"pool": False}))
+    failures = Failures()
+    failures.caught("test", RuntimeError())
+    logs.warn_of_failures(failures)
+    assert list(failures.unreported()) == []
+
+
+def test_signal_handler_that_raises_while_a_warning_is_logged_is_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It ends what the application wants to have ended: that is no failure of the log."""
+
+    def end(*_: Any) -> None:
+        raise BrokenLogError
+
+    def interrupted(_: logging.LogRecord) -> bool:
+        signal.raise_signal(signal.SIGINT)
+        return True
+
+    monkeypatch.setattr(config, "_warned", set())
+    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", "many")
+    before = signal.signal(signal.SIGINT, end)
+    logging.getLogger(LOGGER).addFilter(interrupted)
+    try:
+        with pytest.raises(BrokenLogError):
+            GlueLLMInstrumentor().instrument()
+    finally:
+        logging.getLogger(LOGGER).removeFilter(interrupted)
+        signal.signal(signal.SIGINT, before)
+    assert GlueLLMInstrumentor._installation is None
 
 
 @pytest.mark.parametrize("wrong", ["meter_provider", "tracer_provider"])

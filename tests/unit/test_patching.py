@@ -6,6 +6,7 @@ import contextlib
 import functools
 import gc
 import inspect
+import logging
 import sys
 import threading
 import weakref
@@ -294,6 +295,25 @@ def test_failure_of_the_callback_stays_out_of_the_import(
     when_imported(module, listener.fails)
     assert __import__(module).VALUE == 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_log_that_raises_stays_out_of_the_import(module: str) -> None:
+    """Telling of a failure is no reason for another one."""
+    logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
+    told = []
+
+    def broken(record: logging.LogRecord) -> bool:
+        told.append(record)
+        raise RuntimeError
+
+    logger.addFilter(broken)
+    try:
+        listener = Listener()
+        when_imported(module, listener.fails)
+        assert __import__(module).VALUE == 1
+    finally:
+        logger.removeFilter(broken)
+    assert len(told) == 1
 
 
 def test_import_hook_keeps_nothing_alive(module: str) -> None:

@@ -7,7 +7,6 @@ starting, so it is logged once and the default holds.
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -17,9 +16,8 @@ from typing import Any, Literal, TypeVar, cast
 from .diagnosis.signal_names import signal_number
 from .environment import ENVIRONMENT_PREFIX, LIMIT_VARIABLES
 from .pool.guard import raise_on
+from .pool.warning import warn
 from .pool.words import one_line
-
-_logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
 
 EXPORT_INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
 """The SDK's own variable, in milliseconds."""
@@ -311,7 +309,7 @@ def _warn_once(variable: str, text: str, allowed: str, default: object) -> None:
     if (variable, text) not in _warned:
         _warned.add((variable, text))
         found = one_line(repr(text), _LONGEST_VARIABLE)
-        _logger.warning("%s=%s: allowed is %s; using %r", variable, found, allowed, default)
+        warn("%s=%s: allowed is %s; using %r", variable, found, allowed, default)
 
 
 def _warn_of_unknown_variables(environment: Mapping[str, str], known: set[str]) -> None:
@@ -321,7 +319,7 @@ def _warn_of_unknown_variables(environment: Mapping[str, str], known: set[str]) 
             continue
         if (variable, "") not in _warned:
             _warned.add((variable, ""))
-            _logger.warning(
+            warn(
                 "%s sets nothing: there is no such setting; known are %s",
                 one_line(variable, _LONGEST_VARIABLE),
                 ", ".join(sorted(known)),

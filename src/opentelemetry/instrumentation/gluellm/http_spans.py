@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import logging
 import os
 import sys
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from types import ModuleType
 from typing import Any
 
 from .pool.guard import raise_on
+from .pool.warning import warn
 from .pool.words import where_it_failed
 
-_logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
 _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
 
@@ -74,11 +73,11 @@ class HttpSpans:
             except ImportError:
                 if wanted.needed and wanted.package not in missing:
                     missing.add(wanted.package)
-                    _logger.warning(_MISSING, wanted.package)
+                    warn(_MISSING, wanted.package)
                 continue
             except Exception as error:
                 raise_on(error)
-                _logger.warning(_FAILED, wanted.library, where_it_failed(error))
+                warn(_FAILED, wanted.library, where_it_failed(error))
                 continue
             try:
                 # httpx2.alias_httpx() makes both names one module: once is enough.
@@ -88,7 +87,7 @@ class HttpSpans:
                 self._turn_on(wanted, package, tracer_provider, meter_provider)
             except Exception as error:
                 raise_on(error)
-                _logger.warning(_FAILED, wanted.library, where_it_failed(error))
+                warn(_FAILED, wanted.library, where_it_failed(error))
 
     def _turn_on(
         self,
@@ -99,7 +98,7 @@ class HttpSpans:
     ) -> None:
         instrumentor_class = getattr(package, wanted.instrumentor, None)
         if instrumentor_class is None:
-            _logger.warning(
+            warn(
                 "http_spans leaves %s out: the installed opentelemetry-instrumentation-%s "
                 "does not know it",
                 wanted.library,
@@ -122,7 +121,7 @@ class HttpSpans:
                     instrumentor.uninstrument()
             except Exception as error:
                 raise_on(error)
-                _logger.warning(_FAILED, type(instrumentor).__name__, where_it_failed(error))
+                warn(_FAILED, type(instrumentor).__name__, where_it_failed(error))
             # Last, since a signal handler may raise before, and then this is called again.
             if instrumentor in self._turned_on:
                 self._turned_on.remove(instrumentor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Collection
@@ -21,9 +20,9 @@ from .installation import Installation
 from .package import _instruments
 from .pool.guard import raise_on
 from .pool.registry import Owner
+from .pool.warning import warn
 from .pool.words import one_line, where_it_failed
 
-_logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
 _MAX_NAME = 64
 
 
@@ -215,9 +214,7 @@ def _set_limits_of_environment() -> None:
         configure_from_environment()
     except Exception as error:
         raise_on(error)
-        _logger.warning(
-            "could not set the limits that the environment asks for: %s", where_it_failed(error)
-        )
+        warn("could not set the limits that the environment asks for: %s", where_it_failed(error))
 
 
 def _renew_lock() -> None:

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import inspect
 import itertools
-import logging
 import os
 import sys
 import threading
@@ -17,6 +16,7 @@ from typing import Any
 import wrapt
 
 from .pool.guard import raise_on
+from .pool.warning import warn
 from .pool.words import where_it_failed
 
 USUAL_MARK = "__gluellm_patch__"
@@ -190,16 +190,12 @@ def when_imported(name: str, callback: Callable[[Any], None]) -> None:
                 target(module)
             except Exception as error:
                 raise_on(error)
-                logging.getLogger(__name__).warning(
-                    "could not set up instrumentation for %s: %s", name, where_it_failed(error)
-                )
+                warn("could not set up instrumentation for %s: %s", name, where_it_failed(error))
 
     try:
         wrapt.register_post_import_hook(hook, name)
     except Exception as error:
         raise_on(error)
-        logging.getLogger(__name__).warning(
-            "can't wait for the import of %s: %s", name, where_it_failed(error)
-        )
+        warn("can't wait for the import of %s: %s", name, where_it_failed(error))
         if name in sys.modules:
             hook(sys.modules[name])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import importlib.util
-import logging
 import os
 import sys
 import threading
@@ -13,6 +12,7 @@ from .. import environment
 from ..attribution.any_llm import AnyLLMAttribution, supported_providers
 from ..environment import APPLY_HTTPX_ENV, HTTPX_VARIABLES, LIMIT_VARIABLES, PROVIDER
 from ..patching import LIMITS_MARK
+from ..pool.warning import warn
 from ..pool.words import one_line
 from ..providers import LIMITS, PROVIDERS, libraries_of
 from .pools import PoolLimits
@@ -20,7 +20,6 @@ from .scope import LimitScope
 from .settings import Settings, Source, check_provider
 from .values import Value, Values, checked, parsed
 
-_logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
 _WORDS = {"true": True, "1": True, "false": False, "0": False}
 _LONGEST_WARNING = 600
 
@@ -240,7 +239,7 @@ def _warn(text: str) -> None:
     text = one_line(text, _LONGEST_WARNING)
     if text not in _warned:
         _warned.add(text)
-        _logger.warning("%s", text)
+        warn("%s", text)
 
 
 def _failed(kind: str) -> None:

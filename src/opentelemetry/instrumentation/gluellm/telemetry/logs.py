@@ -14,6 +14,7 @@ from ..pool.ledger import OriginLedger
 from ..pool.observer import PoolObserver
 from ..pool.seams import Seams
 from ..pool.tracker import PoolTracker
+from ..pool.warning import warn
 from ..pool.watch import TOLD_EVERY
 from ..pool.words import one_line, place_text
 from .semconv import SCOPE_NAME
@@ -29,7 +30,7 @@ def warn_of_missing_seams(seams: Seams) -> None:
         if works or key in _told:
             continue
         _told.add(key)
-        _logger.warning(
+        warn(
             "%s (%s) lacks the seam %r, so this is not observed: %s. Requests are not affected.",
             seams.library,
             seams.version,
@@ -45,13 +46,13 @@ def write_report(text: str) -> None:
 
 def warn_of_signal(error: ValueError) -> None:
     """One WARNING that the signal which the environment names can't be used."""
-    _logger.warning("%s. Reports on a signal are off.", error)
+    warn("%s. Reports on a signal are off.", error)
 
 
 def warn_of_failures(failures: Failures) -> None:
     """One WARNING for each kind of own failure, with the exception's type and not its message."""
     for kind, error in failures.unreported():
-        _logger.warning(
+        warn(
             "the instrumentation failed in %s with %s and went on without; counted in "
             "gluellm.instrumentation.errors. Requests are not affected.",
             kind,
