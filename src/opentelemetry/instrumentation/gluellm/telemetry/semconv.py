@@ -184,8 +184,8 @@ ATTRIBUTES: Final = (
     ),
     Attribute(
         SERVER_ADDRESS,
-        "The origin's host as asked for. Beyond `max_origins` per process, and where it is no host, "
-        "it is `_OTHER`.",
+        "The origin's host as asked for. Beyond `max_origins` per process, and where it is no "
+        "host, it is `_OTHER`.",
     ),
     Attribute(SERVER_PORT, "The origin's port. Left out where the address is `_OTHER`."),
     Attribute(
