@@ -116,9 +116,10 @@ def _told(errors: Counter[str]) -> None:
 
     def told(self: Failures, kind: str, error: BaseException) -> None:
         caught(self, kind, error)
-        place = traceback.extract_tb(error.__traceback__)[-1]
+        frames = traceback.extract_tb(error.__traceback__)  # none where it was never raised
+        place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno} " if frames else ""
         words = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
-        errors[f"{OWN} in {kind} ({Path(place.filename).name}:{place.lineno} {words})"] += 1
+        errors[f"{OWN} in {kind} ({place}{words})"] += 1
 
     Failures.caught = told  # type: ignore[method-assign]
 
