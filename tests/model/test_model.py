@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import hypothesis.configuration
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from .counting import Counts
@@ -24,6 +24,8 @@ SMALL = settings(
     derandomize=True,
     database=None,
     print_blob=False,
+    # Looking for a smaller life takes minutes: ``make model`` does that.
+    phases=[Phase.generate],
     # A step waits for real sockets, which is what takes the time.
     suppress_health_check=[HealthCheck.too_slow],
 )
