@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from support.installation import instrument
 from support.telemetry import Telemetry
 
@@ -30,6 +31,13 @@ def telemetry() -> Iterator[Telemetry]:
     yield made
     GlueLLMInstrumentor().uninstrument()
     made.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def no_call() -> Iterator[None]:
+    """What an interrupted call left in the context has ended. Other tests ask for none at all."""
+    yield
+    current_call.set(None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from opentelemetry.instrumentation.gluellm import (
     diagnose,
     snapshot,
 )
+from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.http1 import HTTP1Server
 from support.script import Failure, Reply
@@ -181,6 +182,10 @@ def test_what_a_handler_raises_reaches_the_caller_of_any_llm(
         except error:
             reached = True
         assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
+        left = current_call.get()
+        assert left is None or left.ended, (
+            f"further requests would be its own: {interruption.place}"
+        )
         places += 1
     assert places > 15
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0

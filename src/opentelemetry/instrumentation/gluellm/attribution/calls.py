@@ -79,6 +79,10 @@ class CallScope:
 
     A wrapper never adds a failure of its own to the host's call: the call goes on, without an
     attribution, and the failure is counted by ``on_error``.
+
+    A signal handler can raise between any two steps of a wrapper. So every way out by an exception
+    ends the call, and what may stay in the variable then claims nothing. It is said anew in each
+    wrapper, since any-llm counts the frames between itself and whom it warns.
     """
 
     def __init__(
@@ -168,12 +172,13 @@ class CallScope:
             call = self.begin(instance, None, _no_model, args, kwargs, self.place())
             if call is None:
                 return original(instance, *args, **kwargs)  # type: ignore[no-any-return]
-            token = self.variable.set(call)
+            token = None
             try:
+                token = self.variable.set(call)
                 return original(instance, *args, **kwargs)  # type: ignore[no-any-return]
             finally:
-                leave(token)
                 call.ended = True
+                self._leave(token)
 
         return __init__
 
@@ -188,10 +193,20 @@ class CallScope:
         async def attribute(
             instance: Any, place: Place | None, args: tuple[Any, ...], kwargs: dict[str, Any]
         ) -> Any:
-            running = _Running(self, self.begin(instance, operation, model_of, args, kwargs, place))
-            with running:
-                result = await original(instance, *args, **kwargs)
-            return running.finish(result)
+            call = self.begin(instance, operation, model_of, args, kwargs, place)
+            if call is None:
+                return await original(instance, *args, **kwargs)
+            token = None
+            try:
+                try:
+                    token = self.variable.set(call)
+                    result = await original(instance, *args, **kwargs)
+                finally:
+                    self._leave(token)
+            except BaseException:
+                call.ended = True
+                raise
+            return self.finish(result, call)
 
         # What a coroutine is called in warnings and in a debugger.
         attribute.__name__ = getattr(original, "__name__", "attribute")
@@ -207,10 +222,19 @@ class CallScope:
         # counts them to find whom to warn.
         async def attributed_311(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
             call = self.begin(instance, operation, model_of, args, kwargs, self.place())
-            running = _Running(self, call)
-            with running:
-                result = await original(instance, *args, **kwargs)
-            return running.finish(result)
+            if call is None:
+                return await original(instance, *args, **kwargs)
+            token = None
+            try:
+                try:
+                    token = self.variable.set(call)
+                    result = await original(instance, *args, **kwargs)
+                finally:
+                    self._leave(token)
+            except BaseException:
+                call.ended = True
+                raise
+            return self.finish(result, call)
 
         return attributed_311
 
@@ -222,14 +246,16 @@ class CallScope:
             call = self.begin(instance, operation, model_of, args, kwargs, self.place())
             if call is None:
                 return original(instance, *args, **kwargs)
-            token = self.variable.set(call)
+            token = None
             try:
-                result = original(instance, *args, **kwargs)
+                try:
+                    token = self.variable.set(call)
+                    result = original(instance, *args, **kwargs)
+                finally:
+                    self._leave(token)
             except BaseException:
                 call.ended = True
                 raise
-            finally:
-                leave(token)
             if inspect.isawaitable(result):
                 return self._await(result, call)
             return self.finish(result, call, plain=True)
@@ -237,46 +263,29 @@ class CallScope:
         return attributed
 
     async def _await(self, awaitable: Any, call: Call) -> Any:
-        token = self.variable.set(call)
+        token = None
         try:
-            result = await awaitable
+            try:
+                token = self.variable.set(call)
+                result = await awaitable
+            finally:
+                self._leave(token)
         except BaseException:
             call.ended = True
             raise
-        finally:
-            leave(token)
         return self.finish(result, call)
+
+    def _leave(self, token: Token[Call | None] | None) -> None:
+        if token is None:
+            self.variable.set(None)  # a call begins only where none is around
+        else:
+            leave(token)
 
     def around(self, original: Any, operation: str) -> Any:
         """A function of a provider, whichever way it is made."""
         if inspect.iscoroutinefunction(original):
             return self.around_coroutine(original, operation)
         return self.around_function(original, operation)
-
-
-class _Running:
-    """The time in which the function of a call runs, up to its result."""
-
-    __slots__ = ("_call", "_scope", "_token")
-
-    def __init__(self, scope: CallScope, call: Call | None) -> None:
-        self._scope = scope
-        self._call = call
-        self._token: Token[Call | None] | None = None
-
-    def __enter__(self) -> None:
-        if self._call is not None:
-            self._token = self._scope.variable.set(self._call)
-
-    def __exit__(self, kind: object, value: object, traceback: object) -> None:
-        if self._call is not None and self._token is not None:
-            if kind is not None:
-                self._call.ended = True
-            leave(self._token)
-
-    def finish(self, result: Any) -> Any:
-        """The result, or the wrapper for the stream that it is."""
-        return result if self._call is None else self._scope.finish(result, self._call)
 
 
 def _no_model(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> str | None:
