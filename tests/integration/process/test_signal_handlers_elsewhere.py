@@ -28,9 +28,13 @@ from support.telemetry import Telemetry
 from .interruption import everywhere
 from .test_signal_handlers import CtrlCError, Record, TimeIsUpError
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(sys, "monitoring"), reason="sys.monitoring is new in Python 3.12"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not hasattr(sys, "monitoring"), reason="sys.monitoring is new in Python 3.12"
+    ),
+    # A coroutine of the library that is dropped half-way can be interrupted as it ends.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 PATCHED = (
     (httpcore.ConnectionPool, "handle_request"),

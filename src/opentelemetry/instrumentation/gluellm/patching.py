@@ -36,11 +36,13 @@ def _one_at_a_time() -> Iterator[None]:
     log's lock, whose holder, a handler that sends over HTTP, may wait for this one.
     """
     lock = _lock
-    locked = lock.acquire(timeout=_LOCK_TIMEOUT)
+    held: list[bool] = []
     try:
+        # Acquired and noted within one call of C, which no signal handler that raises can part.
+        held.extend(map(lock.acquire, (True,), (_LOCK_TIMEOUT,)))
         yield
     finally:
-        if locked:
+        if held and held[0]:
             lock.release()
 
 
