@@ -76,20 +76,26 @@ class Drain:
         """Work off a little, unless somebody else is at it, or it can't be done here."""
         # The one that was acquired: a signal handler may fork in here, and the child renews it.
         lock = self._lock
-        if lock.acquire(blocking=False):
-            try:
-                if not _amid_metrics():
-                    self._work_off(_AT_ENTRY)
-            finally:
+        held: list[bool] = []
+        try:
+            # Acquired and noted within one call of C, which no signal handler that raises can part.
+            held.extend(map(lock.acquire, (False,)))
+            if held[0] and not _amid_metrics():
+                self._work_off(_AT_ENTRY)
+        finally:
+            if held and held[0]:
                 lock.release()
 
     def all(self) -> None:
         """Work off what is there now. What comes meanwhile is left for the next time."""
         lock = self._lock
-        if lock.acquire(timeout=_LOCK_TIMEOUT):
-            try:
+        held: list[bool] = []
+        try:
+            held.extend(map(lock.acquire, (True,), (_LOCK_TIMEOUT,)))
+            if held[0]:
                 self._work_off(len(self._outbox.items))
-            finally:
+        finally:
+            if held and held[0]:
                 lock.release()
 
     def _work_off(self, most: int) -> None:
