@@ -12,9 +12,9 @@ NOTICE = "<!-- Written by `make trust` from a run; edit tests/trust, not this pa
 _HEAD = """
 # What was counted
 
-What each part of `make trust` counted when it ran last, and at which commit. They are the tests behind
-the [guarantees](guarantees.md), most of them in their long form; `.ci/run` runs the short forms with
-each change. Written on {today}, on a machine with {cores} cores.
+What each part of `make trust` counted when it ran last, and at which commit. They are the tests
+behind the [guarantees](guarantees.md), most of them in their long form; `.ci/run` runs the short
+forms with each change. Written on {today}, on a machine with {cores} cores.
 """
 
 
