@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from churn.run import Round
 from churn.verdict import judge
@@ -26,13 +27,9 @@ print(json.dumps(figures.as_json()))
 """
 
 
-def test_pools_leave_nothing_behind(record_property: Callable[[str, object], None]) -> None:
-    """Memory, series and the time of a collection stay as they were, in a process of its own.
-
-    Half of the pools are closed by nobody, and half belong to any-llm calls.
-    """
+def _figures(program: str) -> dict[str, Any]:
     finished = subprocess.run(
-        [sys.executable, "-c", _PROGRAM],
+        [sys.executable, "-c", program],
         cwd=_TESTS,
         capture_output=True,
         text=True,
@@ -40,7 +37,16 @@ def test_pools_leave_nothing_behind(record_property: Callable[[str, object], Non
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
-    told = json.loads(finished.stdout.splitlines()[-1])
+    told: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
+    return told
+
+
+def test_pools_leave_nothing_behind(record_property: Callable[[str, object], None]) -> None:
+    """Memory, series and the time of a collection stay as they were, in a process of its own.
+
+    Half of the pools are closed by nobody, and half belong to any-llm calls.
+    """
+    told = _figures(_PROGRAM)
     assert told["broken"] == []
     assert told["figures"]["pools"] == _POOLS
     record_property("pools made and dropped", _POOLS)
@@ -60,16 +66,7 @@ PoolTracker.begin = keep
 figures = """,
         1,
     ).replace(f"{_POOLS}, size={_ROUND}), {_SETTLED}", f"{_POOLS // 2}, size={_ROUND}), {_SETTLED}")
-    finished = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=_TESTS,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-    told = json.loads(finished.stdout.splitlines()[-1])
+    told = _figures(program)
     assert any("blocks stay" in what for what in told["broken"])
 
 

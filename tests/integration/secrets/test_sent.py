@@ -29,6 +29,7 @@ from .canaries import Canaries
 from .conftest import EVERYTHING, Record
 from .outcomes import secrets_in_context
 from .recorder import Recorder, hello_of
+from .test_requests import CELLS as EVERY_CELL
 
 BODY = json.dumps({"prompt": "hi " * 50}).encode()
 HEADERS = (("x-first", "1"), ("authorization", "Bearer key"), ("X-Last", "2"))
@@ -55,15 +56,7 @@ def off_and_on(send: Callable[[], Any]) -> tuple[Any, Any]:
     return without, within
 
 
-CELLS = [
-    ("httpx", "sync"),
-    ("httpx", "asyncio"),
-    ("httpx2", "sync"),
-    ("httpx2", "asyncio"),
-    ("aiohttp", "asyncio"),
-    ("httpx over aiohttp", "asyncio"),
-    ("urllib3", "sync"),
-]
+CELLS = [cell for cell in EVERY_CELL if cell[0] != "grpc"]  # which has a test of its own
 
 
 @pytest.mark.parametrize(("name", "mode"), CELLS)

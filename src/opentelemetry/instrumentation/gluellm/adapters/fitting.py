@@ -16,6 +16,16 @@ from ..pool.guard import raise_on
 _BY_PLACE = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
+def has(make: Callable[[], Any], *names: str) -> bool:
+    """Whether what ``make`` gives has all of the attributes."""
+    try:
+        made = make()
+        return all(hasattr(made, name) for name in names)
+    except Exception as error:
+        raise_on(error)
+        return False
+
+
 class UnfitError(TypeError):
     """A method is not as we know it."""
 

@@ -6,11 +6,10 @@ event loop: nothing runs and no socket is opened.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from ...pool.guard import raise_on
+from ..fitting import has
 
 _POOL = (
     "_acquired",
@@ -36,16 +35,6 @@ class _NoLoop:
 
     def __bool__(self) -> bool:
         return self._true
-
-
-def has(make: Callable[[], Any], *names: str) -> bool:
-    """Whether what ``make`` gives has all of the attributes."""
-    try:
-        made = make()
-        return all(hasattr(made, name) for name in names)
-    except Exception as error:
-        raise_on(error)
-        return False
 
 
 def pool_state(library: ModuleType) -> bool:

@@ -6,26 +6,15 @@ class is made. None of them opens a socket.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from ...pool.guard import raise_on
+from ..fitting import has
 from .responses import reads_as_known
 
 _POOL = ("_connections", "_requests", "_max_connections", "_max_keepalive_connections")
 _CONNECTION = ("_connection", "_origin", "__dict__", "is_idle", "is_closed")
 _HTTP11 = ("_expire_at", "_h11_state", "_network_stream", "is_idle")
 _HTTP2 = ("_h2_state", "_expire_at", "_network_stream", "is_idle")
-
-
-def has(make: Callable[[], Any], *names: str) -> bool:
-    """Whether what ``make`` gives has all of the attributes."""
-    try:
-        made = make()
-        return all(hasattr(made, name) for name in names)
-    except Exception as error:
-        raise_on(error)
-        return False
 
 
 def network_read(owner: Any, is_async: bool) -> bool:

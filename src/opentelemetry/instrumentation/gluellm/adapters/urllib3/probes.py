@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
-from ...pool.guard import raise_on
-
-
-def has(make: Callable[[], Any], *names: str) -> bool:
-    """Whether what ``make`` gives has all of the attributes."""
-    try:
-        made = make()
-        return all(hasattr(made, name) for name in names)
-    except Exception as error:
-        raise_on(error)
-        return False
+from ..fitting import has
 
 
 def takes(owner: Any, method: str, *parameters: str) -> bool:
