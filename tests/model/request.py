@@ -54,7 +54,8 @@ class ModelRequest:
         """How it may have ended, for one that is over."""
         self.acquired = False
         """Whether it ever had a connection, as far as the model knows."""
-        self.reuse_failure = False
+        self.reuse_failures = (False, False)
+        """Whether it is one for sure, and whether it may be one."""
         self.sent_at = time.monotonic()
         self.known_from: float | None = None
         """When the model first agreed with the package about it: from then it surely was there."""

@@ -213,8 +213,7 @@ class Life:
         if request.stage is Stage.SENT:
             request.exchange.failure()
             request.over(*((None, error) for error in errors))
-            moments = request.origin.timeline.all("request")
-            request.reuse_failure = sum(m.connection == number for m in moments) > 1
+            request.reuse_failures = (request.origin.is_reused(number),) * 2
         elif request.stage is Stage.READING:
             assert request.body is not None
             assert request.body.exception(10) is not None
@@ -250,6 +249,9 @@ class Life:
                 status = request.status
             else:
                 exchange.failure()
+                number = request.origin.connection_of(request.path)
+                # One where it ends as a connection's failure, none where it ends otherwise.
+                request.reuse_failures = (False, request.origin.is_reused(number))
             exchange.wait()
             request.over(*((status, error) for error in (*BROKEN_OFF, "cancelled", "_OTHER")))
 

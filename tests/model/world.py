@@ -50,6 +50,10 @@ class Origin(HTTP1Server):
         """The number of the connection that a path was asked for on; None where it was not."""
         return next((m.connection for m in self.timeline.all("request", path)), None)
 
+    def is_reused(self, number: int | None) -> bool:
+        """Whether more than one request came on this connection."""
+        return sum(m.connection == number for m in self.timeline.all("request")) > 1
+
     @property
     def used_connections(self) -> set[int]:
         """The connections that a request ever came on."""

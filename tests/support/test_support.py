@@ -41,6 +41,7 @@ def test_a_reply_follows_its_script(runner: Runner, library: Library, server: HT
     assert exchange.read() == b"b"
     assert exchange.answered - exchange.entered >= 0.05
     assert server.timeline.at("head", "/x") - server.timeline.at("request", "/x") >= 0.05
+    server.timeline.wait_for("body_end")  # noted once it is sent, which a reader may see before
     assert [moment.kind for moment in server.timeline.moments] == [
         "accept",
         "request",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
 from collections.abc import Callable
 
@@ -20,11 +21,14 @@ def thread_beside(run: Callable[[], None], *, name: str) -> threading.Thread:
     return threading.Thread(target=run, name=name, daemon=True)
 
 
+# By version, not by trying both: to look for one that isn't there reads every folder of sys.path.
+_INTERPRETERS = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
+
+
 def _in_main_interpreter() -> bool:
-    for name in ("_interpreters", "_xxsubinterpreters"):  # since Python 3.13, and before
-        try:
-            interpreters = importlib.import_module(name)
-            return bool(interpreters.get_current() == interpreters.get_main())
-        except Exception as error:  # both are private: there may be none, or of another make
-            raise_on(error)
+    try:
+        interpreters = importlib.import_module(_INTERPRETERS)
+        return bool(interpreters.get_current() == interpreters.get_main())
+    except Exception as error:  # it is private: there may be none, or of another make
+        raise_on(error)
     return True  # this Python has no others
