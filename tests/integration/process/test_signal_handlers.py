@@ -71,6 +71,10 @@ def assert_nothing_left(pool: Requesting | None, place: str) -> None:
         assert not ledger.queued.value, place
         assert ledger.active.value <= held, place
         assert ledger.live <= (pool is not None), place
+    # Private, as RLock has nothing public that says so: another thread would wait for them.
+    locks = {"the registry's": registry.lock, "the watch's": installation._watch._lock}
+    for whose, lock in locks.items():
+        assert not lock._is_owned(), f"{whose} lock is kept: {place}"  # type: ignore[attr-defined]
 
 
 def assert_balanced(telemetry: Telemetry) -> None:

@@ -81,9 +81,12 @@ class Admission:
         # for the log's lock, whose holder, a handler that sends over HTTP, may wait for this one.
         registry = self.registry
         lock = registry.lock
-        if not lock.acquire(timeout=_LOCK_TIMEOUT):
-            return None  # this request is not seen; the next one tries again
+        held: list[bool] = []
         try:
+            # Acquired and noted within one call of C, which no signal handler that raises can part.
+            held.extend(map(lock.acquire, (True,), (_LOCK_TIMEOUT,)))
+            if not held[0]:
+                return None  # this request is not seen; the next one tries again
             if registry.entering is pool:
                 return None  # the same, for a signal handler's request amid this: it has the lock
             outer, registry.entering = registry.entering, pool
@@ -95,7 +98,8 @@ class Admission:
             registry.failures.caught(f"{self.library}.track", error)
             return None
         finally:
-            lock.release()
+            if held and held[0]:
+                lock.release()
 
     def _track(self, pool: Any, host: str, read_timeout: float | None) -> PoolTracker | None:
         tracker: PoolTracker | None = getattr(pool, TRACKER, None)

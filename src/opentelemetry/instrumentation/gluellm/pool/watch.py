@@ -68,10 +68,13 @@ class Watch:
         # finalizer in there, which logs, while who holds the log's lock waits here.
         # The one that was acquired: a signal handler may fork in here, and the child renews it.
         lock = self._lock
-        if not lock.acquire(timeout=_LOCK_TIMEOUT):
-            self._registry.outbox.attention = True  # the next request tries again
-            return
+        held: list[bool] = []
         try:
+            # Acquired and noted within one call of C, which no signal handler that raises can part.
+            held.extend(map(lock.acquire, (True,), (_LOCK_TIMEOUT,)))
+            if not held[0]:
+                self._registry.outbox.attention = True  # the next request tries again
+                return
             if self._thread is not None or self._stopped.is_set():
                 return
             try:
@@ -93,7 +96,8 @@ class Watch:
                     raise
                 self._registry.failures.caught("watch.start", error)
         finally:
-            lock.release()
+            if held and held[0]:
+                lock.release()
 
     def stop(self) -> None:
         """End the thread and wait for it, a second at most."""

@@ -129,8 +129,12 @@ class Drain:
 
     def before_fork(self) -> None:
         """Hold the drain until the fork is over."""
-        if self._lock.acquire(timeout=_LOCK_TIMEOUT):
-            self._held_for_fork_by = threading.get_ident()
+        held: list[bool] = []
+        try:
+            held.extend(map(self._lock.acquire, (True,), (_LOCK_TIMEOUT,)))
+        finally:
+            if held and held[0]:
+                self._held_for_fork_by = threading.get_ident()
 
     def after_fork_in_parent(self) -> None:
         """Let drains go on."""

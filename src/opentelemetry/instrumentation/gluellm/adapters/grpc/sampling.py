@@ -48,14 +48,18 @@ class Sampler:
         # finalizer in there, which logs, while who holds the log's lock waits here.
         # The one that was acquired: a signal handler may fork in here, and the child renews it.
         lock = self._lock
-        if not lock.acquire(timeout=_LOCK_TIMEOUT):
-            return  # what this call waits for is told with less precision
+        held: list[bool] = []
         try:
+            # Acquired and noted within one call of C, which no signal handler that raises can part.
+            held.extend(map(lock.acquire, (True,), (_LOCK_TIMEOUT,)))
+            if not held[0]:
+                return  # what this call waits for is told with less precision
             self._wanted.setdefault(channel, (look, self._clock()))
             if self._thread is None and not self._stopped.is_set():
                 self._start()
         finally:
-            lock.release()
+            if held and held[0]:
+                lock.release()
 
     def stop(self) -> None:
         """End the thread and wait for it, a second at most."""

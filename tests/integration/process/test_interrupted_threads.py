@@ -1,0 +1,72 @@
+"""Signal handlers that raise where a thread of ours is started: no lock is kept, no thread lost."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.adapters.grpc.sampling import Sampler
+from opentelemetry.instrumentation.gluellm.pool.guard import Failures
+from opentelemetry.instrumentation.gluellm.pool.watch import Watch
+from unit.pool.fakes import Scene
+
+from .interruption import everywhere
+from .test_signal_handlers import Record, TimeIsUpError
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(sys, "monitoring"), reason="sys.monitoring is new in Python 3.12"
+)
+
+
+class Waiting:
+    """A channel that a call waits for, as the sampler sees it."""
+
+    waiting = True
+
+
+def of_watch() -> tuple[Any, Callable[[], None]]:
+    """The watch of pools, and what starts its thread."""
+    watch = Watch(Scene().registry, leak_threshold=60, loop_lag=None)
+    watch.start()
+    return watch, watch.wake
+
+
+def of_sampler() -> tuple[Any, Callable[[], None]]:
+    """The sampler of gRPC's channels, and what starts its thread."""
+    sampler = Sampler(Failures(), lambda: 0)
+    channel: Any = Waiting()
+    return sampler, lambda: sampler.watch(channel, lambda _: True)
+
+
+@pytest.mark.parametrize("made", [of_watch, of_sampler])
+def test_start_of_a_thread(
+    made: Callable[[], tuple[Any, Callable[[], None]]], record_property: Record
+) -> None:
+    """What is raised reaches the program, and whoever asks next has a thread that runs."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        raise TimeIsUpError
+
+    places = 0
+    for interruption in everywhere(handle):
+        owner, start = made()
+        reached = False
+        try:
+            with interruption:
+                start()
+        except TimeIsUpError:
+            reached = True
+        assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
+        # Private, as RLock has nothing public that says so: another thread would wait for it.
+        assert not owner._lock._is_owned(), f"the lock is kept: {interruption.place}"
+        start()
+        assert owner._thread is not None, interruption.place
+        assert owner._thread.is_alive(), interruption.place
+        owner.stop()
+        places += 1
+    assert places > 10
+    record_property("places of our code that were interrupted", places)
