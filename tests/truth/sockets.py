@@ -34,7 +34,8 @@ def asked_for(ports: Collection[int]) -> Counter[tuple[int, str]]:
             with socket.socket(
                 socket.AF_INET, socket.SOCK_STREAM, fileno=os.dup(descriptor)
             ) as copy:
-                state = _STATES.get(copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO))
+                # The state is the first byte; those behind it tell of loss and retransmission.
+                state = _STATES.get(copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0])
                 if state is None:
                     continue
                 port = 0 if state == psutil.CONN_SYN_SENT else copy.getpeername()[1]
