@@ -26,6 +26,9 @@ REASONS: dict[str, str] = {
     "test_pool_end.py::test_waiter_of_a_closed_pool_that_serves_again": (
         "a closed connector refuses requests"
     ),
+    "test_pool_end.py::test_waiter_of_a_pool_that_is_closed_twice": (
+        "a closed connector refuses requests"
+    ),
     "test_proxies.py::test_http2_through_a_proxy": _HTTP2,
     "test_response.py::test_write_timeout": "it has no timeout for sending",
     "test_reuse.py::test_eviction_below_the_keepalive_limit": (

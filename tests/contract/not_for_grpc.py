@@ -62,6 +62,9 @@ REASONS: dict[str, str] = {
     "test_pool_end.py::test_waiter_of_a_closed_pool_that_serves_again": (
         "a closed channel refuses calls; test_grpc_channels.py has it"
     ),
+    "test_pool_end.py::test_waiter_of_a_pool_that_is_closed_twice": (
+        "a closed channel refuses calls; test_grpc_channels.py has it"
+    ),
     "test_proxies.py": _PROXY,
     "test_response.py::test_broken_off_before_the_head": _RESPONSE,
     "test_response.py::test_broken_off_in_the_body": _RESPONSE,

@@ -38,6 +38,9 @@ REASONS: dict[str, str] = {
     "test_pool_end.py::test_waiter_of_a_closed_pool_that_serves_again": (
         "a closed pool refuses requests; test_urllib3_pools.py has the manager, which builds anew"
     ),
+    "test_pool_end.py::test_waiter_of_a_pool_that_is_closed_twice": (
+        "a closed pool refuses requests; test_urllib3_pools.py has the manager, which builds anew"
+    ),
     "test_proxies.py::test_http2_through_a_proxy": _HTTP2,
     "test_reuse.py::test_eviction_below_the_keepalive_limit": "a pool has one origin",
     "test_reuse.py::test_eviction_for_another_origin": (

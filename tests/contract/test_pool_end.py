@@ -10,7 +10,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
 from support.http1 import HTTP1Server
 from support.libraries import Library
-from support.outcomes import assert_rows, assert_settled, failed, new, reused
+from support.outcomes import assert_rows, assert_settled, failed, new, pool_timeout, reused
 from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import wait_until
@@ -113,6 +113,40 @@ def test_waiter_of_a_closed_pool_that_serves_again(
     last.read()
     holder.close()
     assert_settled(telemetry, [holder, waiter, last], new(), new(), reused())
+
+
+def test_waiter_of_a_pool_that_is_closed_twice(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """It has its connection though the pool served others meanwhile, who are gone by then."""
+    never, gate = server.gate(), server.gate()
+
+    def close() -> None:
+        pool.raw.close() if runner.portal is None else runner.portal.call(pool.raw.aclose)
+
+    pool = runner.pool(library, max_connections=1)
+    holder = pool.send(server.reply("/held", Reply(end_after=never)))
+    holder.head()
+    first = pool.send(server.reply("/first", Reply(end_after=never)))
+    wait_until(lambda: pool.queued == 1)
+    second = pool.send(server.reply("/second", Reply(head_after=gate)))
+    wait_until(lambda: pool.queued == 2)
+    close()
+    other = pool.send(server.url("/other"), pool=0.05)
+    assert isinstance(other.failure(), library.raises("pool_timeout"))
+    first.head()
+    close()
+    first.close()
+    server.timeline.wait_for("request", "/second")
+    wait_until(lambda: telemetry.current("awaiting_response") == 1, "the waiter is at the server")
+    assert telemetry.current("connecting") == 0
+    assert telemetry.value(semconv.CONNECTION_OPENED) == 3
+    gate.open()
+    second.head()
+    second.read()
+    holder.close()
+    ended = [holder, first, second, other]
+    assert_settled(telemetry, ended, new(), new(), new(), pool_timeout())
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

@@ -210,6 +210,16 @@ class PoolRegistry:
             or now - ledger.empty_since < _GONE_NAME_REPORTED
         ]
 
+    def still_queued_in(self, pool: Any) -> PoolTracker | None:
+        """Which tracker has the requests that were queued in a pool as it was closed, if any.
+
+        Not always the pool's own: one that was closed and used again has had several.
+        """
+        for tracker in copied(self.ending.keys):
+            if tracker.leases and tracker.reference is not None and tracker.reference() is pool:
+                return tracker
+        return None
+
     def state(self, now: int) -> tuple[dict[PoolLedger, NameState], Tally]:
         """The state of all pools, summed up by name and origin in one pass."""
         states = {ledger: NameState(ledger) for ledger in self.reported(now)}

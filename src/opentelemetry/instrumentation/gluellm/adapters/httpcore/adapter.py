@@ -203,14 +203,16 @@ class HttpcoreAdapter(Adapter):
             def create_connection(self_: Any, origin: Any) -> Any:
                 connection = original(self_, origin)
                 tracker: PoolTracker | None = getattr(self_, TRACKER, None)
-                # A pool that is closed still connects for those that queued in it.
-                if tracker is None or not (tracker.open or tracker.leases):
+                if tracker is None or connection_of(connection) is not None:
                     return connection
-                if connection_of(connection) is None:
-                    try:
-                        connections.created(connection, origin, tracker, timed=timed)
-                    except Exception as error:
-                        tracker.registry.failures.caught("httpcore.create", error)
+                registry = tracker.registry
+                try:
+                    # A pool that is closed still connects for those that queued in it.
+                    keeper = tracker if tracker.open else registry.still_queued_in(self_)
+                    if keeper is not None:
+                        connections.created(connection, origin, keeper, timed=timed)
+                except Exception as error:
+                    registry.failures.caught("httpcore.create", error)
                 return connection
 
             return create_connection
