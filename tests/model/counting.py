@@ -17,6 +17,8 @@ class Counts:
     """Counted over all examples of one machine or of several."""
 
     examples: int = 0
+    spoilt: int = 0
+    """Examples that were left since the library made a request fail by itself."""
     invariants: int = 0
     """How often everything was compared with the model."""
     steps: Counter[str] = field(default_factory=Counter)
@@ -51,6 +53,7 @@ class Counts:
     def add(self, other: Counts) -> None:
         """Count what another has counted; the states of two machines are different ones."""
         self.examples += other.examples
+        self.spoilt += other.spoilt
         self.invariants += other.invariants
         self.steps += other.steps
         self.phases += other.phases
@@ -60,6 +63,8 @@ class Counts:
         """Put them into figures, those of one machine under its name."""
         prefix = f"{of}: " if of else ""
         figures.values[f"{prefix}examples"] = self.examples
+        if self.spoilt:
+            figures.values[f"{prefix}examples left, spoilt by the library's own race"] = self.spoilt
         figures.values[f"{prefix}steps"] = self.steps.total()
         figures.values[f"{prefix}distinct states"] = len(self.states)
         figures.values[f"{prefix}times that everything was compared"] = self.invariants

@@ -29,10 +29,6 @@ SMALL = settings(
     # A step waits for real sockets, which is what takes the time.
     suppress_health_check=[HealthCheck.too_slow],
 )
-_RACES = "httpx"
-"""httpcore 1.0.9 may close, for another origin, an idle connection that it has just assigned
-(``_assign_requests_to_connections``). The request on it then fails or not, by who comes first: such
-a life is no test of ours, and is played again."""
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +39,7 @@ def surroundings() -> Iterator[Surroundings]:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize(
-    ("library", "mode"),
-    [
-        pytest.param(*each, marks=pytest.mark.flaky(reruns=4) if each[0] == _RACES else ())
-        for each in MACHINES
-    ],
-)
+@pytest.mark.parametrize(("library", "mode"), MACHINES)
 def test_random_lives(
     surroundings: Surroundings,
     library: str,

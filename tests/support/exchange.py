@@ -56,6 +56,11 @@ class Exchange:
         self.wait()
         return error
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the request has failed without a head."""
+        return self._head.done() and self._head.exception() is not None
+
     def begin_read(self) -> Future[bytes]:
         """Start reading the body to its end; the future has all of it."""
         return self._step("read_all")
