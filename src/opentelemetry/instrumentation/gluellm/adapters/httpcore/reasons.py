@@ -50,8 +50,11 @@ def _pools_reason(inner: Any, connection: TrackedConnection) -> str:
     expires = inner._expire_at
     if expires is not None and time.monotonic() > expires:
         return "keepalive_expired"
-    # The pool has just polled the socket in the same way.
-    if protocol_of(inner) == "1.1" and inner._network_stream.get_extra_info("is_readable"):
+    # The pool has just polled the socket in the same way. Not one that it has given to a request as
+    # well, as httpcore 1.0 does (https://github.com/encode/httpcore/issues/1110): a poll lets other
+    # threads run, and that request would begin on what is about to be closed.
+    readable = inner._network_stream.get_extra_info
+    if protocol_of(inner) == "1.1" and not connection.leases and readable("is_readable"):
         return "server_disconnect"
     reference = connection.tracker.reference
     pool = reference() if reference is not None else None
