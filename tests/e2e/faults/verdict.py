@@ -12,7 +12,7 @@ imported and cached to tell of the first failure."""
 
 GROWTH_WHILE_DOWN = 2_000_000
 """Bytes of resident memory more than with a Collector that takes all: what allocators scatter."""
-BLOCKS_PER_EXPORT = 20
+BLOCKS_PER_EXPORT = 40
 """Objects; a request of one pool has thousands, and 4 calls leave as many records."""
 
 
