@@ -95,8 +95,9 @@ class SyncSeams:
                 raise
             try:
                 call._gluellm_lease = lease
-                if not call.add_callback(_CallEnds(calls, lease, call._state)):
-                    _end(calls, lease, call._state)
+                ends = _CallEnds(calls, lease, call._state)
+                if not call.add_callback(ends):
+                    ends()  # it has its status already
             except Exception as error:
                 calls.failures.caught("grpc.begin", error)
                 calls.withdraw(lease)
