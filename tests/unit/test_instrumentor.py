@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, config, snapshot
-from opentelemetry.instrumentation.gluellm.limits import configure
+from opentelemetry.instrumentation.gluellm.limits import configure, reset_pools
 from opentelemetry.instrumentation.gluellm.pool.guard import Failures
 from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
 from opentelemetry.instrumentation.gluellm.pool.seams import Seams
@@ -192,8 +192,11 @@ def test_log_that_raises_costs_the_warning_of_a_variable_alone(
     monkeypatch.setattr(config, "_warned", set())
     monkeypatch.setattr(configure, "_warned", set())
     monkeypatch.setenv(variable, text)
-    GlueLLMInstrumentor().instrument()
-    assert GlueLLMInstrumentor._installation is not None
+    try:
+        GlueLLMInstrumentor().instrument()
+        assert GlueLLMInstrumentor._installation is not None
+    finally:
+        reset_pools()  # what the environment asks for stays until then
 
 
 @pytest.mark.usefixtures("broken_log")

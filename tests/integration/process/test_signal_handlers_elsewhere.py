@@ -19,7 +19,7 @@ import urllib3
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
-from opentelemetry.instrumentation.gluellm.patching import is_patched
+from opentelemetry.instrumentation.gluellm.patching import PatchSet, is_patched
 from support.http1 import HTTP1Server
 from support.installation import instrument
 from support.script import Reply
@@ -262,13 +262,42 @@ def test_instrument(error: type[BaseException], record_property: Record) -> None
     record_property("places of our code that were interrupted", places)
 
 
+def test_patch(record_property: Record) -> None:
+    """Wherever replacing a method is interrupted, undoing it puts the method back."""
+    places = 0
+    for interruption in everywhere(raising(TimeIsUpError)):
+
+        class Owner:
+            def method(self) -> None:
+                pass
+
+        original, patches = vars(Owner)["method"], PatchSet()
+        with contextlib.suppress(TimeIsUpError), interruption:
+            patches.wrap(Owner, "method", lambda _: lambda _self: None)
+        patches.undo()
+        assert vars(Owner)["method"] is original, interruption.place
+        places += 1
+    assert places > 10
+    record_property("places of our code that were interrupted", places)
+
+
 def assert_off(place: str) -> None:
     """The libraries' own methods are back, and no thread of ours goes on."""
     assert GlueLLMInstrumentor._installation is None, place
     left = [f"{owner.__name__}.{name}" for owner, name in PATCHED if is_patched(vars(owner)[name])]
+    left += [
+        f"{provider.__name__}.{name}"
+        for provider in _below(any_llm.AnyLLM)
+        for name, attribute in vars(provider).items()
+        if is_patched(attribute)
+    ]
     assert not left, place
     for thread in threading.enumerate():
         if thread.name.startswith("gluellm"):
             with contextlib.suppress(RuntimeError):
                 thread.join(timeout=10)
             assert not thread.is_alive(), (thread.name, place)
+
+
+def _below(base: type) -> list[type]:
+    return [base, *(each for child in base.__subclasses__() for each in _below(child))]

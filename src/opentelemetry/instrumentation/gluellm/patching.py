@@ -173,8 +173,10 @@ class PatchSet:
     def _set(self, owner: type, name: str, raw: Any, attribute: Any, marked: Any) -> None:
         patch = _Patch(owner, name, raw, attribute)
         setattr(marked, self._mark, patch)
-        setattr(owner, name, attribute)
+        # Known before it is there: a signal handler may raise in between, and undoing one that
+        # isn't there does nothing.
         self._patches[next(self._numbers)] = patch
+        setattr(owner, name, attribute)
 
 
 def when_imported(name: str, callback: Callable[[Any], None]) -> None:
