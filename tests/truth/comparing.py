@@ -90,7 +90,7 @@ def _expected(world: World) -> int:
             groups[request.pool, request.pool.group(request.origin)] += 1
     return int(
         sum(
-            min(count, pool.limit - pool.lost[group] - pool.never_set_up)
+            min(count, pool.limit - pool.lost[group] - pool.in_nobodys_hands)
             for (pool, group), count in groups.items()
         )
     )

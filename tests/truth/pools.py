@@ -66,6 +66,21 @@ class Pool:
             for connection in self.under_test.connections
         )
 
+    @property
+    def in_nobodys_hands(self) -> int:
+        """Connections that are listed and of no request, and that no request will ever get.
+
+        Those that are `never_set_up`. And with trio httpcore and httpcore2 keep one that has just
+        been secured as its request was cancelled, with us or without: it is open, and never idle.
+        """
+        if self.library not in ("httpx", "httpx2"):
+            return 0
+        wanted = {id(request.connection) for request in list(self.under_test.core._requests)}
+        return sum(
+            not connection.is_idle() and not connection.is_closed() and id(connection) not in wanted
+            for connection in self.under_test.connections
+        )
+
     def _sockets(self) -> Iterable[Any]:
         if self.library == "urllib3":
             for pool in list(self.under_test.raw.pools._container.values()):
