@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from support.http1 import HTTP1Server
+from support.interrupts import heed_interrupts
 from support.listener import L, Listen, Listener, ServerLoop
 from support.network import Certificates
 
-# A run in the background of a shell inherits an ignored SIGINT, and so would the programs that the
-# tests interrupt.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+heed_interrupts()
 
 
 @pytest.fixture(scope="session")

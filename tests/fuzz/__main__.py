@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from support.figures import Figures
+from support.interrupts import heed_interrupts
 
 from .target import Target
 from .targets import TARGETS
@@ -24,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--target", choices=[kind.__name__.lower() for kind in TARGETS])
     parser.add_argument("--figures", type=Path, metavar="FILE", help="keep the figures as JSON")
     options = parser.parse_args(arguments)
+    heed_interrupts()
     first_seed = secrets.randbelow(10**9) if options.seed is None else options.seed
     chosen = [kind for kind in TARGETS if options.target in (None, kind.__name__.lower())]
     whole = sum(kind.share for kind in chosen)
