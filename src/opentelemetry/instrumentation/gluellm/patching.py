@@ -16,6 +16,7 @@ from typing import Any
 import wrapt
 
 from .pool.guard import raise_on
+from .pool.locks import acquire
 from .pool.warning import warn
 from .pool.words import where_it_failed
 
@@ -38,8 +39,7 @@ def _one_at_a_time() -> Iterator[None]:
     lock = _lock
     held: list[bool] = []
     try:
-        # Acquired and noted within one call of C, which no signal handler that raises can part.
-        held.extend(map(lock.acquire, (True,), (_LOCK_TIMEOUT,)))
+        acquire(lock, held, _LOCK_TIMEOUT)
         yield
     finally:
         if held and held[0]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..pool.lease import Call
+from ..pool.locks import acquire
 from ..pool.loops import running_loop
 from ..pool.reader import PoolReader, seconds_or_none
 from ..pool.registry import Owner
@@ -83,9 +84,7 @@ class Admission:
         lock = registry.lock
         held: list[bool] = []
         try:
-            # Acquired and noted within one call of C, which no signal handler that raises can part.
-            held.extend(map(lock.acquire, (True,), (_LOCK_TIMEOUT,)))
-            if not held[0]:
+            if not acquire(lock, held, _LOCK_TIMEOUT):
                 return None  # this request is not seen; the next one tries again
             if registry.entering is pool:
                 return None  # the same, for a signal handler's request amid this: it has the lock

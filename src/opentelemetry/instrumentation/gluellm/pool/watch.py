@@ -13,6 +13,7 @@ from .churn import Churn
 from .copies import copied
 from .durations import nanoseconds
 from .lease import QUEUED, STREAM_QUEUED, UNREAD, Lease
+from .locks import acquire
 from .loops import LoopLag
 from .oddities import Oddities
 from .registry import PoolRegistry
@@ -70,9 +71,7 @@ class Watch:
         lock = self._lock
         held: list[bool] = []
         try:
-            # Acquired and noted within one call of C, which no signal handler that raises can part.
-            held.extend(map(lock.acquire, (True,), (_LOCK_TIMEOUT,)))
-            if not held[0]:
+            if not acquire(lock, held, _LOCK_TIMEOUT):
                 self._registry.outbox.attention = True  # the next request tries again
                 return
             if self._thread is not None or self._stopped.is_set():

@@ -15,6 +15,7 @@ from opentelemetry import trace
 
 from ..pool.guard import Failures
 from ..pool.lease import Lease
+from ..pool.locks import acquire
 from ..pool.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -78,9 +79,7 @@ class Drain:
         lock = self._lock
         held: list[bool] = []
         try:
-            # Acquired and noted within one call of C, which no signal handler that raises can part.
-            held.extend(map(lock.acquire, (False,)))
-            if held[0] and not _amid_metrics():
+            if acquire(lock, held, blocking=False) and not _amid_metrics():
                 self._work_off(_AT_ENTRY)
         finally:
             if held and held[0]:
@@ -91,8 +90,7 @@ class Drain:
         lock = self._lock
         held: list[bool] = []
         try:
-            held.extend(map(lock.acquire, (True,), (_LOCK_TIMEOUT,)))
-            if held[0]:
+            if acquire(lock, held, _LOCK_TIMEOUT):
                 self._work_off(len(self._outbox.items))
         finally:
             if held and held[0]:
@@ -131,7 +129,7 @@ class Drain:
         """Hold the drain until the fork is over."""
         held: list[bool] = []
         try:
-            held.extend(map(self._lock.acquire, (True,), (_LOCK_TIMEOUT,)))
+            acquire(self._lock, held, _LOCK_TIMEOUT)
         finally:
             if held and held[0]:
                 self._held_for_fork_by = threading.get_ident()

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from ...pool.channel import TrackedChannel
 from ...pool.copies import copied
 from ...pool.guard import Failures
+from ...pool.locks import acquire
 from ...pool.threads import thread_beside
 
 _SHORTEST = 0.001
@@ -50,9 +51,7 @@ class Sampler:
         lock = self._lock
         held: list[bool] = []
         try:
-            # Acquired and noted within one call of C, which no signal handler that raises can part.
-            held.extend(map(lock.acquire, (True,), (_LOCK_TIMEOUT,)))
-            if not held[0]:
+            if not acquire(lock, held, _LOCK_TIMEOUT):
                 return  # what this call waits for is told with less precision
             self._wanted.setdefault(channel, (look, self._clock()))
             if self._thread is None and not self._stopped.is_set():
