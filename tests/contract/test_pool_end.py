@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,17 @@ from support.outcomes import assert_rows, assert_settled, failed, new, pool_time
 from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import wait_until
+
+
+def close_as_it_is(pool: Any, runner: Runner) -> None:
+    """Close the library's own pool, whatever is under way in it."""
+    pool.raw.close() if runner.portal is None else runner.portal.call(pool.raw.aclose)
+
+
+def assert_at_the_server(telemetry: Telemetry) -> None:
+    """The one who queued is told as being there, and no longer as connecting."""
+    wait_until(lambda: telemetry.current("awaiting_response") == 1, "the waiter is at the server")
+    assert telemetry.current("connecting") == 0
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
@@ -41,7 +53,7 @@ def test_closed_pool_serves_again(
     """Nothing in httpcore forbids requests after ``close()``: connections are counted as before."""
     pool = runner.pool(library)
     first = pool.get(server.url())
-    pool.raw.close() if runner.portal is None else runner.portal.call(pool.raw.aclose)
+    close_as_it_is(pool, runner)
     second = pool.get(server.url())
     third = pool.get(server.url())
     assert_settled(telemetry, [first, second, third], new(), new(), reused())
@@ -76,7 +88,7 @@ def test_pool_closed_under_a_waiter(
     holder.head()
     waiter = pool.send(server.url("/queued"))
     wait_until(lambda: pool.queued == 1)
-    pool.raw.close() if runner.portal is None else runner.portal.call(pool.raw.aclose)
+    close_as_it_is(pool, runner)
     holder.close()
     waiter.head()
     waiter.read()
@@ -100,11 +112,10 @@ def test_waiter_of_a_closed_pool_that_serves_again(
     gate = server.gate()
     waiter = pool.send(server.reply("/queued", Reply(head_after=gate)))
     wait_until(lambda: pool.queued == 1)
-    pool.raw.close() if runner.portal is None else runner.portal.call(pool.raw.aclose)
+    close_as_it_is(pool, runner)
     last = pool.send(server.url("/last"))
     server.timeline.wait_for("request", "/queued")
-    wait_until(lambda: telemetry.current("awaiting_response") == 1, "the waiter is at the server")
-    assert telemetry.current("connecting") == 0
+    assert_at_the_server(telemetry)
     assert telemetry.value(semconv.CONNECTION_OPENED) == 2
     gate.open()
     waiter.head()
@@ -120,10 +131,6 @@ def test_waiter_of_a_pool_that_is_closed_twice(
 ) -> None:
     """It has its connection though the pool served others meanwhile, who are gone by then."""
     never, gate = server.gate(), server.gate()
-
-    def close() -> None:
-        pool.raw.close() if runner.portal is None else runner.portal.call(pool.raw.aclose)
-
     pool = runner.pool(library, max_connections=1)
     holder = pool.send(server.reply("/held", Reply(end_after=never)))
     holder.head()
@@ -131,15 +138,14 @@ def test_waiter_of_a_pool_that_is_closed_twice(
     wait_until(lambda: pool.queued == 1)
     second = pool.send(server.reply("/second", Reply(head_after=gate)))
     wait_until(lambda: pool.queued == 2)
-    close()
+    close_as_it_is(pool, runner)
     other = pool.send(server.url("/other"), pool=0.05)
     assert isinstance(other.failure(), library.raises("pool_timeout"))
     first.head()
-    close()
+    close_as_it_is(pool, runner)
     first.close()
     server.timeline.wait_for("request", "/second")
-    wait_until(lambda: telemetry.current("awaiting_response") == 1, "the waiter is at the server")
-    assert telemetry.current("connecting") == 0
+    assert_at_the_server(telemetry)
     assert telemetry.value(semconv.CONNECTION_OPENED) == 3
     gate.open()
     second.head()
@@ -161,7 +167,7 @@ def test_connection_of_a_closed_pool_that_serves_again_is_closed_once(
     holder.head()
     waiter = pool.send(server.url("/queued"))
     wait_until(lambda: pool.queued == 1)
-    pool.raw.close() if runner.portal is None else runner.portal.call(pool.raw.aclose)
+    close_as_it_is(pool, runner)
     holder.close()
     waiter.head()
     waiter.read()
