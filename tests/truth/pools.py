@@ -55,15 +55,9 @@ class Pool:
         very moment. It takes a place for as long as the pool is there, and so it is told as one
         that is being set up (and as the anomaly ``orphaned_connection``).
         """
-        if self.library not in ("httpx", "httpx2"):
-            return 0
-        core = self.under_test.core
-        wanted = {id(request.connection) for request in list(core._requests)}
         return sum(
-            connection._connection is None
-            and not connection._connect_failed
-            and id(connection) not in wanted
-            for connection in self.under_test.connections
+            connection._connection is None and not connection._connect_failed
+            for connection in self._of_no_request()
         )
 
     @property
@@ -73,13 +67,16 @@ class Pool:
         Those that are `never_set_up`. And with trio httpcore and httpcore2 keep one that has just
         been secured as its request was cancelled, with us or without: it is open, and never idle.
         """
-        if self.library not in ("httpx", "httpx2"):
-            return 0
-        wanted = {id(request.connection) for request in list(self.under_test.core._requests)}
         return sum(
-            not connection.is_idle() and not connection.is_closed() and id(connection) not in wanted
-            for connection in self.under_test.connections
+            not connection.is_idle() and not connection.is_closed()
+            for connection in self._of_no_request()
         )
+
+    def _of_no_request(self) -> list[Any]:
+        if self.library not in ("httpx", "httpx2"):
+            return []
+        wanted = {id(request.connection) for request in list(self.under_test.core._requests)}
+        return [each for each in self.under_test.connections if id(each) not in wanted]
 
     def _sockets(self) -> Iterable[Any]:
         if self.library == "urllib3":

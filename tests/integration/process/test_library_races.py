@@ -43,7 +43,7 @@ def fail(urls: list[str]) -> int:
 
     def send(pool: httpcore.ConnectionPool, url: str) -> None:
         try:
-            # Seldom a request's connection is closed under it without an end of its wait.
+            # The race may also have a request wait for an answer to what was never sent.
             pool.request("GET", url, extensions={"timeout": {"read": 2.0}})
         except httpcore.ReadError as error:
             failures.append(error)
