@@ -18,6 +18,7 @@ import pytest
 import urllib3
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.attribution.any_llm import _subclasses
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
 from opentelemetry.instrumentation.gluellm.patching import PatchSet, is_patched
 from support.http1 import HTTP1Server
@@ -287,7 +288,7 @@ def assert_off(place: str) -> None:
     left = [f"{owner.__name__}.{name}" for owner, name in PATCHED if is_patched(vars(owner)[name])]
     left += [
         f"{provider.__name__}.{name}"
-        for provider in _below(any_llm.AnyLLM)
+        for provider in (any_llm.AnyLLM, *_subclasses(any_llm.AnyLLM))
         for name, attribute in vars(provider).items()
         if is_patched(attribute)
     ]
@@ -297,7 +298,3 @@ def assert_off(place: str) -> None:
             with contextlib.suppress(RuntimeError):
                 thread.join(timeout=10)
             assert not thread.is_alive(), (thread.name, place)
-
-
-def _below(base: type) -> list[type]:
-    return [base, *(each for child in base.__subclasses__() for each in _below(child))]
