@@ -15,7 +15,7 @@ from incidents.__main__ import main
 from incidents.record import DATA, Record
 from incidents.store import KeptPrometheus
 
-from .programs import Prometheus
+from .programs import Prometheus, find
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -26,6 +26,8 @@ _HEALTHY, _SECONDS = 5.0, 65.0
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a short replay of two incidents, one of them by three processes."""
+    for program in ("prometheus", "alertmanager"):
+        find(program)
     folder = tmp_path_factory.mktemp("incidents") / "kept"
     times = ["--healthy", f"{_HEALTHY / 60}", "--minutes", f"{_SECONDS / 60}"]
     assert main(["leak", "wrong-limit", *times, "--interval", "1", "--keep", str(folder)]) == 0

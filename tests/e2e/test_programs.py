@@ -137,6 +137,20 @@ def test_only_the_pinned_program_will_do_where_programs_are_required(
         find("prometheus")
 
 
+def test_without_programs_a_replay_is_skipped(empty_cache: Path) -> None:
+    """A missing program is neither a failure nor an error."""
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/e2e/test_incidents.py", "-p", "no:cacheprovider"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout
+    assert "4 skipped" in run.stdout
+
+
 @pytest.mark.parametrize(("require", "skipped"), [("", True), ("1", False)])
 @pytest.mark.parametrize(
     ("package", "name"),
