@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +15,29 @@ from support.listener import L, Listen, Listener, ServerLoop
 from support.network import Certificates
 
 heed_interrupts()
+
+_SDKS = ("openai", "anthropic")
+"""Providers whose SDKs `make test` installs; `make test-all` installs all of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is run with another provider, so that `make test` leaves it out."""
+    for item in items:
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+            provider = item.callspec.params.get("provider")
+            if isinstance(provider, str) and provider not in _SDKS:
+                item.add_marker("all_sdks")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs another provider's SDK where these are not installed."""
+    if item.get_closest_marker("all_sdks") and not importlib.util.find_spec("mistralai"):
+        pytest.skip("needs the SDKs of all providers: make test-all")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than processors: most of a test is waiting for a clock."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")

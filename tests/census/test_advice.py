@@ -13,7 +13,10 @@ from . import advice
 from .rows import ROWS, Row
 from .seeing import Fakes, see
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDKs' own
+pytestmark = [
+    pytest.mark.all_sdks,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # the SDKs' own
+]
 
 
 @pytest.fixture

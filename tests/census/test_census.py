@@ -15,7 +15,10 @@ from .measuring import measured
 from .rows import BY_PROVIDER, ROWS, Row
 from .seeing import Fakes, Points, Seen, see
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDKs' own
+pytestmark = [
+    pytest.mark.all_sdks,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # the SDKs' own
+]
 SECOND = (
     ("deepseek", "messages", (1000, 100)),
     ("meta", "messages", (1000, 100)),

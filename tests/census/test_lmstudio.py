@@ -17,6 +17,8 @@ from .calls import call, create
 from .rows import BY_PROVIDER
 from .seeing import Fakes, instrumented
 
+pytestmark = pytest.mark.all_sdks
+
 ROW = BY_PROVIDER["lmstudio"]
 CALLS = 3
 CHURN = re.compile(

@@ -12,7 +12,10 @@ from .page import page
 from .rows import BY_PROVIDER, ROWS
 from .seeing import Fakes, see
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDKs' own
+pytestmark = [
+    pytest.mark.all_sdks,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # the SDKs' own
+]
 FULLEST = ("anthropic", "openai", "cohere", "bedrock", "xai")
 """Of each library, the provider that has all its limits and timeouts."""
 

@@ -47,6 +47,7 @@ def telemetry() -> Iterator[Telemetry]:
     telemetry.shutdown()
 
 
+@pytest.mark.all_sdks
 def test_gemini(google: str, telemetry: Telemetry) -> None:
     """One pool of aiohttp's, without a limit, under the provider's registered name."""
 
@@ -67,6 +68,7 @@ def test_gemini(google: str, telemetry: Telemetry) -> None:
     assert telemetry.value(semconv.CONNECTION_OPENED) == 1
 
 
+@pytest.mark.all_sdks
 def test_gemini_has_a_pool_for_each_loop(google: str, telemetry: Telemetry) -> None:
     """One instance in two loops: the SDK makes a session in each."""
     llm = AnyLLM.create("gemini", api_key="none", api_base=google)
@@ -184,6 +186,7 @@ def test_closed_session_has_no_pool(telemetry: Telemetry) -> None:
         asyncio.run(main())
 
 
+@pytest.mark.all_sdks
 def test_sdk_clients(telemetry: Telemetry, google: str) -> None:
     """google-genai's, before and after its first request; azure's; cohere's."""
     genai = pytest.importorskip("google.genai")

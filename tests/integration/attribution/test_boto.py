@@ -12,8 +12,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
 import pytest
+
+pytest.importorskip("boto3")
+
+import boto3
 import urllib3
 from any_llm import AnyLLM
 from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
@@ -35,6 +38,8 @@ from support.proxies import HTTPProxy
 from support.script import Delay, Reply
 from support.telemetry import Telemetry
 from support.waiting import wait_until
+
+pytestmark = pytest.mark.all_sdks
 
 MODEL = "model"
 QUESTION: Any = [{"role": "user", "content": "hi"}]

@@ -12,6 +12,8 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 
+pytestmark = pytest.mark.all_sdks
+
 PROGRAM = """
     import asyncio, sys
     import importlib, importlib.util

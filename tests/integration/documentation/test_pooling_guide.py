@@ -12,8 +12,8 @@ import pytest
     [
         ("openai._constants", 1000, 100, 5, 600),
         ("anthropic._constants", 1000, 100, 5, 600),
-        ("groq._constants", 100, 20, 5, 60),
-        ("cerebras.cloud.sdk._constants", 100, 20, 5, 60),
+        pytest.param("groq._constants", 100, 20, 5, 60, marks=pytest.mark.all_sdks),
+        pytest.param("cerebras.cloud.sdk._constants", 100, 20, 5, 60, marks=pytest.mark.all_sdks),
     ],
 )
 def test_defaults_of_the_sdks(
@@ -33,6 +33,7 @@ def test_defaults_of_the_sdks(
     assert constants.DEFAULT_MAX_RETRIES == 2
 
 
+@pytest.mark.all_sdks
 def test_defaults_of_gluellm() -> None:
     """Its limits, its timeouts with the most that they may be, and its attempts."""
     config = pytest.importorskip("gluellm.config", reason="GlueLLM needs Python 3.12")
@@ -53,6 +54,7 @@ def test_defaults_of_gluellm() -> None:
     assert config.GlueLLMSettings.model_config["env_prefix"] == "GLUELLM_"
 
 
+@pytest.mark.all_sdks
 def test_gluellms_client_keeps_httpxs_expiry() -> None:
     """It names limits and timeouts only."""
     api = pytest.importorskip("gluellm.api", reason="GlueLLM needs Python 3.12")

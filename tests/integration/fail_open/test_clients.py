@@ -96,6 +96,7 @@ def test_odd_options_of_a_provider_are_the_users(
     assert arguments.client_is_users("huggingface") is (value is not None)
 
 
+@pytest.mark.all_sdks
 def test_a_botocore_without_a_name_loses_one_seam(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -17,6 +17,7 @@ from .reports import Whose, place
 SCRIPT = Path(__file__).with_name("scripts") / "gluellm_stream.py"
 
 
+@pytest.mark.all_sdks
 def test_stream_of_gluellm_is_told_with_its_correlation_id(
     provider_server: FakeProvider, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 
 import pytest
@@ -23,8 +24,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*LIMIT_VARIABLES.values(), *HTTPX_VARIABLES.values()):
         monkeypatch.delenv(name, raising=False)
     # What huggingface_hub would ask its hub for, before the first call.
-    detect = pytest.importorskip("huggingface_hub.utils._detect_agent")
-    monkeypatch.setattr(detect, "_registry", {"standardEnvVars": [], "harnesses": {}})
+    if importlib.util.find_spec("huggingface_hub"):
+        detect = importlib.import_module("huggingface_hub.utils._detect_agent")
+        monkeypatch.setattr(detect, "_registry", {"standardEnvVars": [], "harnesses": {}})
 
 
 @pytest.fixture(autouse=True)

@@ -116,6 +116,7 @@ def test_what_the_user_set_wins(
         assert THEIRS in [pool[0] for pool in found]
 
 
+@pytest.mark.all_sdks
 def test_the_users_limit_of_liner_is_the_one_in_effect(llms: CountedLLMs) -> None:
     """Its pool lives for one call, so it is looked at meanwhile."""
     configure_pools(max_connections=OURS)
@@ -166,6 +167,7 @@ def test_a_timeout_of_one_call_is_its_pool_timeout(provider: str, llms: CountedL
     assert asked == [5, 30, 5]
 
 
+@pytest.mark.all_sdks
 def test_a_factory_of_huggingface_is_the_users(llms: CountedLLMs) -> None:
     """Its client is built inside any-llm's call, by a function that the user gave to the SDK."""
     hub = pytest.importorskip("huggingface_hub")
@@ -184,6 +186,7 @@ def test_a_factory_of_huggingface_is_the_users(llms: CountedLLMs) -> None:
     assert not [pool for pool in pools if limits_from(pool) is not None]
 
 
+@pytest.mark.all_sdks
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="GlueLLM needs Python 3.12")
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 def test_the_client_of_gluellm_is_explicit(provider: str, llms: CountedLLMs) -> None:

@@ -186,6 +186,7 @@ def test_anthropics_own_client_has_keepalive() -> None:
     assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE) in options
 
 
+@pytest.mark.all_sdks
 def test_gluellms_settings_are_what_it_reads() -> None:
     """The variables exist, and its client gets them."""
     api = pytest.importorskip("gluellm.api")

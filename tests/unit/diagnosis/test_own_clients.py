@@ -132,6 +132,7 @@ def test_urllib3_takes_what_is_advised() -> None:
     assert not follow("probe an unlimited one").block
 
 
+@pytest.mark.all_sdks
 def test_boto3_takes_what_is_advised() -> None:
     """As its configuration."""
     config = pytest.importorskip("botocore.config")

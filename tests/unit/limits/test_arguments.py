@@ -45,6 +45,7 @@ def test_arguments(arguments: dict[str, Any], given: frozenset[str]) -> None:
     assert limits_given(arguments) == given
 
 
+@pytest.mark.all_sdks
 def test_google_options_as_a_model() -> None:
     """The same in the SDK's own class."""
     types = pytest.importorskip("google.genai.types")
@@ -54,6 +55,7 @@ def test_google_options_as_a_model() -> None:
     assert limits_given({"http_options": limited}) == OF_LIMITS
 
 
+@pytest.mark.all_sdks
 def test_botocore_config() -> None:
     """Only where the number of connections is named, even if it is botocore's own default."""
     config = pytest.importorskip("botocore.config").Config

@@ -199,6 +199,7 @@ def manager_of(session: Any) -> Any:
     return client._endpoint.http_session._manager
 
 
+@pytest.mark.all_sdks
 def test_a_client_that_botocore_makes_in_a_thread(installed: PoolLimits, errors: list[str]) -> None:
     """It has the limits of the call that its session was made in; others have none."""
     session = pytest.importorskip("botocore.session").Session
@@ -210,6 +211,7 @@ def test_a_client_that_botocore_makes_in_a_thread(installed: PoolLimits, errors:
     assert errors == []
 
 
+@pytest.mark.all_sdks
 def test_a_manager_that_botocore_makes_for_a_proxy(
     installed: PoolLimits, errors: list[str]
 ) -> None:
