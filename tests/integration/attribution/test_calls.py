@@ -180,8 +180,8 @@ def test_task_inside_its_call_belongs_to_it(probe: Probe, provider_server: FakeP
     assert probe.claims == [("openai", "m", "chat")] * 2
 
 
-def test_outermost_call_wins(probe: Probe, provider_server: FakeProvider) -> None:
-    """A provider that asks another one is the one that is shown."""
+def test_innermost_call_wins(probe: Probe, provider_server: FakeProvider) -> None:
+    """A provider that asks another one: each request is attributed to the one that it goes to."""
     inner = providers.create("anthropic", provider_server)
 
     class Router(OpenaiProvider):
@@ -200,9 +200,15 @@ def test_outermost_call_wins(probe: Probe, provider_server: FakeProvider) -> Non
         await probe.close()
 
     asyncio.run(run())
-    assert probe.claims == [("router", "outer", "chat")] * 3 + [("anthropic", None, "list_models")]
+    assert probe.claims == [
+        ("anthropic", "inner", "chat"),
+        ("anthropic", None, "list_models"),
+        ("router", "outer", "chat"),
+        ("anthropic", None, "list_models"),
+    ]
+    assert all(request.call.place for request in probe.requests)
     builders = [call.provider for call in probe.builders if call is not None]
-    assert builders == ["anthropic", "router", "router"]
+    assert builders == ["anthropic", "router", "anthropic"]
 
 
 def test_overridden_public_coroutine_is_wrapped_once(

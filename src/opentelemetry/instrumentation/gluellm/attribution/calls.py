@@ -128,14 +128,25 @@ class CallScope:
         kwargs: dict[str, Any],
         place: Place | None,
     ) -> Call | None:
-        """The call that starts here; None inside another: the outermost any-llm call wins."""
+        """The call that starts here; None inside another call of the same provider.
+
+        Inside a call of another provider a new one starts: requests are attributed to the innermost
+        call, so that those of a fallback carry the provider that they go to.
+        """
         if not self.on:
             return None
         try:
-            around = self.variable.get()
-            if around is not None and not around.ended:
+            outer = self.variable.get()
+            if outer is None or outer.ended:
+                return self.new_call(instance, operation, model_of(args, kwargs), kwargs, place)
+            if outer.provider == provider_key(instance):
                 return None
-            return self.new_call(instance, operation, model_of(args, kwargs), kwargs, place)
+            call = self.new_call(
+                instance, operation, model_of(args, kwargs), kwargs, place or outer.place
+            )
+            if call is not None:
+                call.outer = outer
+            return call
         except Exception as error:
             self.failed("attribution.call", error)
             return None
@@ -148,7 +159,7 @@ class CallScope:
         kwargs: dict[str, Any],  # noqa: ARG002  for scopes of another purpose
         place: Place | None,
     ) -> Call | None:
-        """The call of an instance that none is around; None to let it pass."""
+        """The call of an instance that runs in no call of its provider; None to let it pass."""
         return Call(provider_key(instance), model, operation, place, correlation_id())
 
     def finish(self, result: Any, call: Call, *, plain: bool = False) -> Any:
@@ -178,7 +189,7 @@ class CallScope:
                 return original(instance, *args, **kwargs)  # type: ignore[no-any-return]
             finally:
                 call.ended = True
-                self._leave(token)
+                self._leave(token, call)
 
         return __init__
 
@@ -202,7 +213,7 @@ class CallScope:
                     token = self.variable.set(call)
                     result = await original(instance, *args, **kwargs)
                 finally:
-                    self._leave(token)
+                    self._leave(token, call)
             except BaseException:
                 call.ended = True
                 raise
@@ -230,7 +241,7 @@ class CallScope:
                     token = self.variable.set(call)
                     result = await original(instance, *args, **kwargs)
                 finally:
-                    self._leave(token)
+                    self._leave(token, call)
             except BaseException:
                 call.ended = True
                 raise
@@ -252,7 +263,7 @@ class CallScope:
                     token = self.variable.set(call)
                     result = original(instance, *args, **kwargs)
                 finally:
-                    self._leave(token)
+                    self._leave(token, call)
             except BaseException:
                 call.ended = True
                 raise
@@ -269,15 +280,15 @@ class CallScope:
                 token = self.variable.set(call)
                 result = await awaitable
             finally:
-                self._leave(token)
+                self._leave(token, call)
         except BaseException:
             call.ended = True
             raise
         return self.finish(result, call)
 
-    def _leave(self, token: Token[Call | None] | None) -> None:
+    def _leave(self, token: Token[Call | None] | None, call: Call) -> None:
         if token is None:
-            self.variable.set(None)  # a call begins only where none is around
+            self.variable.set(call.outer)
         else:
             leave(token)
 

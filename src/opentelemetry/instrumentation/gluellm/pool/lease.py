@@ -36,6 +36,7 @@ class Call:
         "ended",
         "model",
         "operation",
+        "outer",
         "place",
         "provider",
         "requests",
@@ -57,6 +58,8 @@ class Call:
         """Where the application made it."""
         self.correlation_id = correlation_id
         """GlueLLM's, where there is one."""
+        self.outer: Call | None = None
+        """The call of another provider that it was made in."""
         self.ended = False
         """From then on it has ``ended_at``."""
         self.requests = 0
