@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.gluellm.cli.render import (
 from opentelemetry.instrumentation.gluellm.cli.view import PoolKey, PoolView, View
 
 BUSY = PoolView(
-    provider="openai",
+    providers=frozenset({"openai"}),
     active=3,
     idle=1,
     connecting=1,
@@ -135,7 +135,12 @@ def test_what_is_not_visible_is_said():
 
 def test_escapes_and_markup_from_outside_stay_text():
     """Names arrive with the metrics, later over the network."""
-    pool = PoolView(provider="\x1b[2J[bold]p[/]", requests=1, timeouts={"a\x1b]0;b\x07": 1}, live=1)
+    pool = PoolView(
+        providers=frozenset({"\x1b[2J[bold]p[/]"}),
+        requests=1,
+        timeouts={"a\x1b]0;b\x07": 1},
+        live=1,
+    )
     view = view_of(pool, "\x1b[31mn[red]", "l\r\n")
     for text in (drawn(view, 120), "\n".join(view_lines(view))):
         assert not any(ord(c) < 32 and c != "\n" for c in text)
@@ -165,7 +170,7 @@ def test_leaks_streams_and_a_late_loop_have_lines_where_they_are():
 
 
 CHANNELS = PoolView(
-    provider="gcp.vertex_ai",
+    providers=frozenset({"gcp.vertex_ai"}),
     live=3,
     channels={"idle": 0, "ready": 2, "transient_failure": 1},
     by_phase={"queued": 1, "awaiting_response": 2},

@@ -81,7 +81,7 @@ def test_state_is_summed_over_origins_and_protocols():
     source.set(semconv.POOL_LIVE, 2)
     pool = source.read().pools[KEY]
     assert (pool.active, pool.idle, pool.connecting, pool.maximum, pool.live) == (5, 7, 1, 10, 2)
-    assert pool.provider == "openai"
+    assert pool.providers == {"openai"}
 
 
 def test_an_unlimited_pool_has_no_maximum():

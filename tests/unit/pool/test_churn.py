@@ -145,7 +145,7 @@ def test_one_pool_with_many_hosts_is_no_churn() -> None:
     for number in range(50):
         lease = tracker.begin(b"host-%d.test" % number, None, b"https", None)
         tracker.failed(lease, "connection_error")
-    other = scene.ledger.origins["_OTHER", None]
+    other = scene.ledger.origins["_OTHER", None, "openai"]
     assert (other.pools, other.entered) == (1, 50)
     churn.look()
     assert told(scene) == []

@@ -143,7 +143,7 @@ def test_ledgers_of_name_and_origin_are_bounded() -> None:
         for origin in range(220):
             tracker.origin(b"host-%d" % origin, 80, b"http")
     pairs = [(ledger.name, key) for ledger in registry.ledgers.values() for key in ledger.origins]
-    others = [pair for pair in pairs if pair[1] == (OTHER, None)]
+    others = [pair for pair in pairs if pair[1] == (OTHER, None, None)]
     assert len(pairs) - len(others) == MAX_ORIGIN_LEDGERS
     assert len(others) <= MAX_NAMES + 1
     assert len(pairs) * len(PHASES) < 1500

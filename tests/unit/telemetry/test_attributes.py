@@ -8,7 +8,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.attributes import (
     HistogramAttributes,
     of_origin,
-    of_pool,
+    of_series,
 )
 from unit.pool.fakes import FakePool, Scene
 
@@ -23,10 +23,13 @@ ORIGIN = {**POOL, "server.address": "api.test", "server.port": 443}
 def test_pool_has_name_library_and_provider() -> None:
     """The level P of the contract."""
     scene = Scene()
-    assert of_pool(scene.ledger).base == POOL
-    assert of_pool(scene.ledger).phases == [
-        {**POOL, "gluellm.request.phase": phase} for phase in semconv.PHASES
-    ]
+    assert of_series(scene.ledger, scene.ledger.series).base == POOL
+    attributes = of_series(scene.ledger, scene.ledger.series)
+    assert attributes.of(None, None) == POOL
+    assert attributes.of(semconv.REQUEST_PHASE, "queued") == {
+        **POOL,
+        "gluellm.request.phase": "queued",
+    }
 
 
 def test_provider_goes_by_its_registered_name() -> None:
@@ -35,9 +38,9 @@ def test_provider_goes_by_its_registered_name() -> None:
     pools = FakePool(), FakePool()
     mistral = scene.track(pools[0], "mistral", "mistral").ledger
     unknown = scene.track(pools[1], "httpx2", None).ledger
-    assert of_pool(mistral).base["gen_ai.provider.name"] == "mistral_ai"
-    assert of_pool(mistral).base["gluellm.pool.name"] == "mistral"
-    assert "gen_ai.provider.name" not in of_pool(unknown).base
+    assert of_series(mistral, mistral.series).base["gen_ai.provider.name"] == "mistral_ai"
+    assert of_series(mistral, mistral.series).base["gluellm.pool.name"] == "mistral"
+    assert "gen_ai.provider.name" not in of_series(unknown, unknown.series).base
 
 
 def test_origin_has_address_and_port() -> None:
@@ -84,7 +87,9 @@ def test_sets_are_built_once() -> None:
     """A request that ends builds no dict."""
     scene = Scene()
     histogram = HistogramAttributes("lease")
-    assert of_pool(scene.ledger) is of_pool(scene.ledger)
+    assert of_series(scene.ledger, scene.ledger.series) is of_series(
+        scene.ledger, scene.ledger.series
+    )
     assert of_origin(scene.origin) is of_origin(scene.origin)
     assert of_origin(scene.origin).of_request((200, None, False)) is of_origin(
         scene.origin

@@ -77,6 +77,7 @@ class Installation:
             books=books,
             entry_context=entry_context(),
             find_place=_find_whole if config.leak_stacks else place.find,
+            provider_for_host=provider_for_host,
             loop_lag=config.loop_lag,
         )
         self._began = time.monotonic_ns()
@@ -95,7 +96,6 @@ class Installation:
         self._surroundings = Surroundings(
             registry=self.registry,
             current_call=_no_call if clients_only else current_call.get,
-            provider_for_host=provider_for_host,
             tell_streaming=config.metrics == "full",
             everything=config.scope == "all" and not clients_only,
         )

@@ -117,7 +117,7 @@ def test_a_counter_that_fell_is_a_restart_where_starts_are_not_told(watched):
     """start_time_unix_nano may be 0."""
     watched.export(number(semconv.REQUESTS, 5, start=0))
     watched.export(number(semconv.REQUESTS, 3, watched.after(10), start=0))
-    assert watched.recent == (PoolView(requests=3, provider="openai"), None)
+    assert watched.recent == (PoolView(requests=3, providers=frozenset({"openai"})), None)
 
 
 def test_what_is_no_counter_may_fall(watched):
@@ -144,7 +144,7 @@ def test_forked_workers_under_one_name_are_told(watched):
     for value in (50, 3):
         watched.export(number(semconv.REQUESTS, value, watched.after(1)))
     assert watched.process.clashes
-    assert watched.recent == (PoolView(requests=3, provider="openai"), None)
+    assert watched.recent == (PoolView(requests=3, providers=frozenset({"openai"})), None)
 
 
 def test_delta_is_added_up(watched):

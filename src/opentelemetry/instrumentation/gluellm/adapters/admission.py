@@ -104,10 +104,18 @@ class Admission:
         tracker: PoolTracker | None = getattr(pool, TRACKER, None)
         if tracker is not None and tracker.open and tracker.registry is self.registry:
             return tracker
-        owner = self._owner(pool, host)
+        call = self.call()
+        owner = self._owner(pool, call)
         if owner is None:
             return None
-        tracker = self.registry.track(pool, self._reader, owner=owner, library=self.library)
+        tracker = self.registry.track(
+            pool,
+            self._reader,
+            owner=owner,
+            library=self.library,
+            host=host,
+            provider=None if call is None else call.provider,
+        )
         try:
             tracker.read_timeout = seconds_or_none(read_timeout)
             try:
@@ -122,18 +130,14 @@ class Admission:
             raise
         return tracker
 
-    def _owner(self, pool: Any, host: str) -> Owner | None:
+    def _owner(self, pool: Any, call: Call | None) -> Owner | None:
         owner: Owner | None = getattr(pool, OWNER, None)
         if owner is EXCLUDED:
             return None
-        call = self.call()
         if owner is not None:
-            if owner.provider is None and call is not None:
-                # The user named the pool; whose it is tells its first request.
-                return Owner(owner.name, call.provider, owner.built_at)
             return owner
         if call is not None:
-            return Owner(call.provider, call.provider)
+            return Owner(call.provider, None)
         if not self.surroundings.everything:
             return None
-        return Owner(self.library, self.surroundings.provider_for_host(host))
+        return Owner(self.library, None)

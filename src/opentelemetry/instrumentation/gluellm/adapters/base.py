@@ -24,7 +24,6 @@ class Surroundings:
     registry: PoolRegistry
     current_call: Callable[[], Call | None]
     """The any-llm call of the running code, ended or not."""
-    provider_for_host: Callable[[str], str | None]
     tell_streaming: bool = False
     """Whether to note which responses are event streams."""
     everything: bool = False

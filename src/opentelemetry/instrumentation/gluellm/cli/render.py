@@ -106,7 +106,7 @@ def pool_block(key: PoolKey, pool: PoolView, width: int, means: str | None = Non
     """Several lines about a pool, none of which wraps; the last says what the numbers mean."""
     bar_width = 24 if width < _NARROW else 40
     text = Text(no_wrap=True, overflow="ellipsis")
-    provider = printable(pool.provider) if pool.provider else "unknown"
+    provider = ", ".join(map(printable, sorted(pool.providers))) or "unknown"
     text.append(pool_label(key), style="bold")
     text.append(f"  provider {provider}, library {printable(key.library)}, ", style="dim")
     live_style = "bold red" if pool.live > 3 else "dim"

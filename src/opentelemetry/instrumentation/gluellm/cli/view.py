@@ -45,7 +45,8 @@ class PoolKey:
 class PoolView:
     """One row. State is of now; counters and times are totals, or what came since `since`."""
 
-    provider: str | None = None
+    providers: frozenset[str] = frozenset()
+    """The providers of its requests."""
     # State.
     active: int = 0
     idle: int = 0
@@ -172,7 +173,7 @@ def read_points(points: Iterable[tuple[str, Any]]) -> View:
         pool = view.pools.setdefault(key, PoolView())
         provider = attributes.get(semconv.PROVIDER_NAME)
         if provider is not None:
-            pool.provider = str(provider)
+            pool.providers |= {str(provider)}
         fill(pool, attributes, point)
     view.pools = dict(sorted(view.pools.items()))
     return view

@@ -145,7 +145,7 @@ def _request(lease: Lease, index: dict[int, int], now: int) -> RequestSnapshot:
         held=max(now - acquired_at, 0) / 1e9 if held else None,
         connection=index.get(id(connection)) if held else None,
         pool_timeout=lease.pool_timeout,
-        provider=call.provider if call is not None else lease.tracker.ledger.provider,
+        provider=call.provider if call is not None else lease.origin.provider,
         model=call.model if call is not None else None,
         operation=call.operation if call is not None else None,
         trace_id=trace_id(lease),
@@ -212,6 +212,7 @@ def _origins(
         found.append(
             OriginTotals(
                 origin=_origin(origin),
+                provider=origin.provider,
                 pools=origin.pools,
                 requests_entered=origin.entered,
                 phase_seconds={

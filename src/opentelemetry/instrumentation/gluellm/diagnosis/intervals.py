@@ -145,8 +145,8 @@ def pool_cases(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Poo
     ]
 
 
-def _key(totals: PoolTotals) -> tuple[str, str, str | None]:
-    return totals.name, totals.library, totals.provider
+def _key(totals: PoolTotals) -> tuple[str, str]:
+    return totals.name, totals.library
 
 
 def _pool_case(
@@ -196,7 +196,11 @@ def _activity(
     held_now = sum(
         count for origin in origins for phase, count in origin.requests_now.items() if phase in HELD
     )
-    kept = _kept(pools, [origin.origin for origin in origins])
+    asked: dict[str, tuple[int, int]] = {}
+    for origin in origins:  # several providers can share one
+        built, entered = asked.get(origin.origin, (0, 0))
+        asked[origin.origin] = (built + origin.pools, entered + origin.requests_entered)
+    kept = _kept(pools, list(asked))
     return Activity(
         period=max(0.0, period),
         pools_opened=max(0, totals.pools_opened - was.pools_opened),
@@ -205,11 +209,8 @@ def _activity(
         origins={
             # The kept ones are taken off on both sides, so that one which is kept since before
             # counts neither with itself nor with what it served meanwhile.
-            origin.origin: _minus(
-                _minus((origin.pools, origin.requests_entered), kept.get(origin.origin)),
-                was.origins.get(origin.origin),
-            )
-            for origin in origins
+            origin: _minus(_minus(counts, kept.get(origin)), was.origins.get(origin))
+            for origin, counts in asked.items()
         },
         entered=max(0, sum(origin.requests_entered for origin in origins) - was.entered),
         resent=max(0, sum(origin.requests_resent for origin in origins) - was.resent),

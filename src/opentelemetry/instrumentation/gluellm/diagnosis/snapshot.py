@@ -69,7 +69,7 @@ class PoolSnapshot:
 
     name: str
     provider: str | None
-    """any-llm's key; None when unknown."""
+    """any-llm's key; None when unknown, or when requests of its name had several."""
     library: str
     """One of the telemetry contract's values of ``gluellm.pool.library``."""
     age: float
@@ -142,11 +142,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginTotals:
-    """What all pools of one name did towards one origin, since ``instrument()``. Seconds."""
+    """What all pools of one name did towards one origin for one provider, since ``instrument()``.
+    Times are seconds."""
 
     origin: str
+    provider: str | None = None
+    """any-llm's key; None when unknown."""
     pools: int
-    """Pools that ever asked for it."""
+    """Pools that ever asked for it; one that several providers share is counted once."""
     requests_entered: int
     phase_seconds: Mapping[str, float]
     """Time spent in each phase, finished and running requests together."""
@@ -171,6 +174,7 @@ class PoolTotals:
 
     name: str
     provider: str | None
+    """any-llm's key; None when unknown, or when its requests had several."""
     library: str
     pools_opened: int
     pools_live: int

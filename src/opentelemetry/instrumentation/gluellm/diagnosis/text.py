@@ -208,6 +208,11 @@ def _totals(totals: PoolTotals) -> Iterator[str]:
     parts.append(
         "requests " + (", ".join(f"{n} x {one_line(name)}" for name, n in outcomes.items()) or "0")
     )
+    by_provider: Counter[str] = Counter()
+    for origin in totals.origins:
+        by_provider[origin.provider or "unknown"] += origin.requests_entered
+    if len(by_provider) > 1:
+        parts.append("providers" + _listed(" ", by_provider))
     if shares:
         parts.append("time: " + ", ".join(shares))
     connections = f"{totals.peak_active} connections, " if totals.channel_seconds is None else ""

@@ -18,7 +18,8 @@ class Books:
     """
 
     def __init__(self, outbox: Outbox | None = None) -> None:
-        self.ledgers: dict[tuple[str, str | None, str], PoolLedger] = {}
+        self.ledgers: dict[tuple[str, str], PoolLedger] = {}
+        """By name and library."""
         self.origins: set[tuple[str, int | None]] = set()
         """The origins that are told apart."""
         self.origin_ledgers = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .copies import copied
-from .ledger import OriginLedger
+from .ledger import OriginLedger, PoolLedger
 from .registry import OTHER, PoolRegistry
 
 POOLS = 10
@@ -18,13 +18,15 @@ MANY_POOLS = 50
 WINDOW = 60 * 10**9
 """Nanoseconds in which they are counted."""
 
+_Key = tuple[PoolLedger, tuple[str, int | None]]
+
 
 class Churn:
     """Compares pools with requests, origin by origin. Called by the watch."""
 
     def __init__(self, registry: PoolRegistry) -> None:
         self._registry = registry
-        self._before: dict[OriginLedger, tuple[int, int, int, int, int]] = {}
+        self._before: dict[_Key, tuple[int, int, int, int, int]] = {}
         """When the window began, with the pools, requests, calls and discarded pools until then."""
         self.clear()
 
@@ -32,35 +34,43 @@ class Churn:
         """Start anew: what was counted before, by an installation that is gone, is not judged."""
         self._before.clear()
         now = self._registry.clock()
-        for ledger in copied(self._registry.ledgers.values):
-            for origin in copied(ledger.origins.values):
-                self._before[origin] = (now, *_counts(origin))
+        for key, origins in self._origins().items():
+            self._before[key] = (now, *_counts(origins))
 
     def look(self) -> None:
         """Tell of each origin whose clients are built and thrown away, once a window."""
         registry = self._registry
         now = registry.clock()
-        for ledger in copied(registry.ledgers.values):
+        for key, origins in self._origins().items():
+            if origins[0].address == OTHER:
+                continue  # many origins share that name
+            began, *before = self._before.setdefault(key, (now, 0, 0, 0, 0))
+            counts = _counts(origins)
+            built, sent, called, gone = (
+                count - was for count, was in zip(counts, before, strict=True)
+            )
+            churns = (
+                built >= POOLS
+                and sent < REQUESTS_PER_POOL * built
+                and (gone >= built * GONE_SHARE or built >= MANY_POOLS)
+            )
+            if churns:
+                registry.observer.clients_churned(origins[0], built, sent, called)
+            if churns or now - began >= WINDOW:
+                self._before[key] = (now, *counts)
+
+    def _origins(self) -> dict[_Key, list[OriginLedger]]:
+        """The ledgers by pool name and origin: several providers can share a pool."""
+        found: dict[_Key, list[OriginLedger]] = {}
+        for ledger in copied(self._registry.ledgers.values):
             for origin in copied(ledger.origins.values):
-                if origin.address == OTHER:
-                    continue  # many origins share that name
-                began, *before = self._before.setdefault(origin, (now, 0, 0, 0, 0))
-                counts = _counts(origin)
-                built, sent, called, gone = (
-                    count - was for count, was in zip(counts, before, strict=True)
-                )
-                churns = (
-                    built >= POOLS
-                    and sent < REQUESTS_PER_POOL * built
-                    and (gone >= built * GONE_SHARE or built >= MANY_POOLS)
-                )
-                if churns:
-                    registry.observer.clients_churned(origin, built, sent, called)
-                if churns or now - began >= WINDOW:
-                    self._before[origin] = (now, *counts)
+                found.setdefault((ledger, origin.reported), []).append(origin)
+        return found
 
 
-def _counts(origin: OriginLedger) -> tuple[int, int, int, int]:
+def _counts(origins: list[OriginLedger]) -> tuple[int, int, int, int]:
     """Pools, requests, calls and discarded pools so far."""
-    gone = sum(origin.pool.discarded.values())
-    return origin.pools, origin.entered, origin.entered - origin.resent, gone
+    gone = sum(origins[0].pool.discarded.values())
+    entered = sum(origin.entered for origin in origins)
+    resent = sum(origin.resent for origin in origins)
+    return sum(origin.pools for origin in origins), entered, entered - resent, gone

@@ -107,6 +107,12 @@ class TrackedConnection:
             tracker.ledger.connection_closed(reason)
             tracker.observer.connection_closed(self, reason)
 
+    def serve(self, origin: OriginLedger) -> None:
+        """Count it for the ledger of its latest request, which may be another provider's."""
+        self.origin = origin
+        if self.established_at:
+            origin.protocols.add(self.protocol)
+
     def switch(self, protocol: str) -> None:
         """Both sides go on in another protocol."""
         self.protocol = protocol

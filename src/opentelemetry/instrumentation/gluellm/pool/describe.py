@@ -55,7 +55,7 @@ def state(tracker: PoolTracker) -> str:
 def whose(lease: Lease) -> str:
     """Whose request it is: provider, model, trace, place, as far as that is known."""
     call = lease.call
-    provider = call.provider if call is not None else lease.tracker.ledger.provider
+    provider = call.provider if call is not None else lease.origin.provider
     parts = []
     if provider is not None:
         parts.append(f"provider {one_line(provider, LONGEST)}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .channel import CHANNEL_STATES
+from .channel import CHANNEL_STATES, states_of
 from .copies import copied
 from .lease import PHASES
 
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 Outcome = tuple[int | str, str | None, bool]
 """How a request left: status (0: none), error type, resend."""
+Counters = dict[tuple[str, str | None], int]
+"""Counts of a pool name by what is counted and by its own label; times in nanoseconds."""
+GONE_REPORTED = 600 * 10**9
+"""Nanoseconds for which series are reported after they have ended: over OTLP nothing else ends a
+series."""
 LIBRARIES_OF_CHANNELS = frozenset({"grpc"})
 """Libraries whose pools are channels, which tell nothing of their connections."""
 
@@ -112,7 +117,7 @@ class Bound:
 
 
 class OriginLedger:
-    """What one pool name did towards one origin."""
+    """What one pool name did towards one origin, for one provider."""
 
     __slots__ = (
         "address",
@@ -123,6 +128,7 @@ class OriginLedger:
         "pools",
         "port",
         "protocols",
+        "provider",
         "requests",
         "resent",
         "reuse_failures",
@@ -130,10 +136,14 @@ class OriginLedger:
         "timeouts",
     )
 
-    def __init__(self, pool: PoolLedger, address: str, port: int | None) -> None:
+    def __init__(
+        self, pool: PoolLedger, address: str, port: int | None, provider: str | None = None
+    ) -> None:
         self.pool = pool
         self.address = address
         self.port = port
+        self.provider = provider
+        """any-llm's key of the provider of its requests; None when unknown."""
         self.spent = [0] * len(PHASES)
         """Nanoseconds in each phase that leases have left. Whole numbers: sums don't drift."""
         self.requests: dict[Outcome, int] = {}
@@ -150,11 +160,17 @@ class OriginLedger:
         self.entered = 0
         """Requests that entered a pool for it, those under way included."""
         self.pools = 0
-        """Pools that ever asked for it."""
+        """Pools that ever asked for it. A pool that two providers share is counted in one of its
+        two ledgers for the origin."""
         self.protocols: set[str] = set()
         """HTTP versions of the connections so far."""
         self.attributes: Any = None
         """The telemetry's attribute sets for this origin, built once."""
+
+    @property
+    def reported(self) -> tuple[str, int | None]:
+        """Address and port, which the ledgers of several providers can share."""
+        return self.address, self.port
 
     def outcome(self, status: int | str, error: str | None, resend: bool) -> Outcome:
         """What a request that left the pool counts as: a key of ``requests``."""
@@ -166,20 +182,42 @@ class OriginLedger:
         return key
 
 
+class PoolSeries:
+    """The pool-level series of one pool name under one provider.
+
+    A name has one of these while all its requests have the same provider. When a second provider
+    comes, a new one without a provider begins, and the old one ends.
+    """
+
+    __slots__ = ("attributes", "base", "ended_at", "provider", "reported")
+
+    def __init__(self, provider: str | None, base: Counters) -> None:
+        self.provider = provider
+        self.base = base
+        """The name's counters when it began: it reports what was added since."""
+        self.ended_at = 0
+        """0 while it is the current one."""
+        self.attributes: Any = None
+        """The telemetry's attribute sets, built once."""
+        self.reported: Counters = {}
+        """Last reported value of each counter. A counter never falls, even when another thread
+        changes it during the collection."""
+
+
 class PoolLedger:
-    """What all pools of one name, provider and library did."""
+    """What all pools of one name and library did."""
 
     __slots__ = (
         "acquire_timeout",
         "active",
         "anomalies",
-        "attributes",
         "built_at",
         "channel_spent",
         "channels",
         "closed",
         "discarded",
         "empty_since",
+        "former",
         "leaks",
         "library",
         "live",
@@ -188,9 +226,9 @@ class PoolLedger:
         "origins",
         "outcomes",
         "pools_opened",
-        "provider",
         "queued",
         "requeues",
+        "series",
     )
 
     def __init__(
@@ -205,10 +243,11 @@ class PoolLedger:
     ) -> None:
         self.name = name
         self.outcomes = outcomes
-        self.provider = provider
-        """any-llm's key of the provider; None when unknown."""
+        self.series = PoolSeries(provider, {})
+        self.former: PoolSeries | None = None
+        """The series that ended when a second provider came. That happens once at most."""
         self.library = library
-        self.origins: dict[tuple[str, int | None], OriginLedger] = {}
+        self.origins: dict[tuple[str, int | None, str | None], OriginLedger] = {}
         self.channels: dict[TrackedChannel, None] | None = (
             {} if library in LIBRARIES_OF_CHANNELS else None
         )
@@ -231,7 +270,42 @@ class PoolLedger:
         self.discarded = {"closed": 0, "garbage_collected": 0}
         self.empty_since: int | None = None
         """When the last pool of this name was gone; None while there is one."""
-        self.attributes: Any = None
+
+    @property
+    def provider(self) -> str | None:
+        """any-llm's key of the provider of all its requests; None when unknown or several."""
+        return self.series.provider
+
+    def asked_for(self, provider: str | None, now: int) -> None:
+        """Note the provider of a request: a second one ends the series of the first."""
+        before = self.series
+        if before.provider is None or before.provider == provider:
+            return
+        series = PoolSeries(None, self.counters(now))
+        # From here on nothing is called, so that no other thread can come in between.
+        if self.series is before:
+            before.ended_at = now
+            self.former = before
+            self.series = series
+
+    def counters(self, now: int) -> Counters:
+        """Everything that is counted for the name, and not for an origin of it."""
+        found: Counters = {
+            ("pools_opened", None): self.pools_opened,
+            ("leaks", None): self.leaks,
+        }
+        labelled = {"discarded": self.discarded}
+        if self.channels is None:
+            found["opened", None] = self.opened
+            found["requeues", None] = self.requeues
+            labelled |= {"closed": self.closed, "anomalies": self.anomalies}
+        else:
+            _, spent = states_of(self.channels, self.channel_spent, now)
+            labelled["channel_time"] = dict(zip(CHANNEL_STATES, spent, strict=True))
+        for what, counts in labelled.items():
+            for label, count in copied(counts.items):
+                found[what, label] = count
+        return found
 
     def watch(self, window: int, now: int) -> None:
         """Begin the peaks anew, over a window of so many nanoseconds."""

@@ -85,6 +85,6 @@ def _could_serve(lease: Lease, connections: Sequence[ConnectionView]) -> Tracked
     for connection in connections:
         record = connection.record
         idle = connection.state == "idle" and not connection.wanted and not record.leases
-        if idle and record.origin is lease.origin:
+        if idle and record.origin.reported == lease.origin.reported:
             return record
     return None

@@ -14,7 +14,7 @@ from .copies import copied
 from .durations import nanoseconds
 from .guard import Guard
 from .lease import PHASES, QUEUED, Lease
-from .ledger import OriginLedger, PoolLedger
+from .ledger import GONE_REPORTED, OriginLedger, PoolLedger
 from .observer import PoolObserver
 from .place import Place
 from .reader import PoolReader
@@ -36,8 +36,8 @@ OTHER = "_OTHER"
 MAX_NAMES = 50
 """Pool names of a process; all further ones are ``_OTHER``."""
 MAX_ORIGIN_LEDGERS = 180
-"""Pairs of pool name and origin. With one ``_OTHER`` for each name they make 230, and the six
-phases of each 1 380 attribute sets."""
+"""Combinations of pool name, origin and provider. With one ``_OTHER`` for each name they make 230,
+and the six phases of each 1 380 attribute sets."""
 _DEFAULT_PORTS = {b"http": 80, b"ws": 80, b"https": 443, b"wss": 443}
 # What a host of a URL can be once it is encoded: a name or an IPv4 address, of parts of at most 63
 # characters (RFC 1035), or an IPv6 address. Anything else would be text of unknown source in a
@@ -46,7 +46,6 @@ _HOST = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|(?=.{2,45}\Z)[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*"
 )
 _HIGHEST_PORT = 65535
-_GONE_NAME_REPORTED = 600 * 10**9
 
 
 def is_host(text: str) -> bool:
@@ -60,6 +59,10 @@ def _is_port(port: object) -> bool:
 
 
 def _nothing() -> None:
+    return None
+
+
+def _no_provider(host: str) -> str | None:  # noqa: ARG001
     return None
 
 
@@ -78,7 +81,9 @@ class Owner:
     """Whose pool it is: the name it is reported under, and any-llm's key of the provider."""
 
     name: str
+    """Empty for a client that was handed in without a name."""
     provider: str | None
+    """That of the any-llm call that built the pool; None where none did."""
     built_at: Place | None = None
     """Where the application built the pool, where that is known."""
 
@@ -100,6 +105,7 @@ class PoolRegistry:
         books: Books | None = None,
         entry_context: Callable[[], object] = _nothing,
         find_place: Callable[[], Place | None] = _nothing,
+        provider_for_host: Callable[[str], str | None] = _no_provider,
         loop_lag: bool = False,
     ) -> None:
         self.open = True
@@ -118,6 +124,7 @@ class PoolRegistry:
         """Whether there is something about a request that enters that an observer has to note."""
         self.find_place = find_place
         """Gives the place in the application's code that runs now."""
+        self.provider_for_host = provider_for_host
         self.no_loop = None if loop_lag else NOWHERE
         self.wake: Callable[[], None] = _nothing
         """Starts the watch where it rests."""
@@ -148,10 +155,15 @@ class PoolRegistry:
         *,
         owner: Owner,
         library: str,
+        host: str = "",
+        provider: str | None = None,
     ) -> PoolTracker:
-        """Follow a pool from now on."""
-        ledger = self._ledger(owner.name, owner.provider, library)
-        tracker = PoolTracker(self, ledger, pool, reader)
+        """Follow a pool from now on. Its first request is for ``host``, and of a call of
+        ``provider`` if there is one."""
+        provider = provider or owner.provider or self.provider_for_host(host)
+        ledger = self._ledger(owner.name, provider, library)
+        tracker = PoolTracker(self, ledger, pool, reader, owner.provider)
+        tracker.first = (host, provider)
         if owner.built_at is not None:
             ledger.built_at = owner.built_at
         self.observer.pool_opened(tracker)
@@ -163,40 +175,57 @@ class PoolRegistry:
         return tracker
 
     def _ledger(self, name: str, provider: str | None, library: str) -> PoolLedger:
-        key = (name, provider, library)
+        key = (name, library)
         if key not in self.ledgers and len(self.ledgers) >= MAX_NAMES:
-            key = (OTHER, None, library)
+            key = (OTHER, library)
+            provider = None
         ledger = self.ledgers.get(key)
         if ledger is None:
             ledger = self.ledgers.setdefault(
                 key,
                 PoolLedger(
-                    *key, window=self._window, now=self.clock(), outcomes=self._books.outcomes
+                    key[0],
+                    provider,
+                    library,
+                    window=self._window,
+                    now=self.clock(),
+                    outcomes=self._books.outcomes,
                 ),
             )
         return ledger
 
     def origin(
-        self, ledger: PoolLedger, host: bytes, port: int | None, scheme: bytes
+        self,
+        ledger: PoolLedger,
+        host: bytes,
+        port: int | None,
+        scheme: bytes,
+        provider: str | None = None,
     ) -> OriginLedger:
-        """The ledger of an origin, ``_OTHER`` for all beyond the bound."""
-        address = host.decode("ascii", "replace").lower()
-        port = port or _DEFAULT_PORTS.get(scheme)
-        key: tuple[str, int | None] = (address, port)
-        if key not in self._books.origins:
-            full = len(self._books.origins) >= self.max_origins
-            if full or not is_host(address) or not _is_port(port):
-                key = (OTHER, None)
-            else:
-                self._books.origins.add(key)
-        found = ledger.origins.get(key)
+        """The ledger of an origin for a provider, ``_OTHER`` for all origins beyond the bound."""
+        origin = self.reported_origin(host, port, scheme)
+        found = ledger.origins.get((*origin, provider))
         if found is None and self._books.origin_ledgers >= MAX_ORIGIN_LEDGERS:
-            key = (OTHER, None)
-            found = ledger.origins.get(key)
+            origin, provider = (OTHER, None), None
+            found = ledger.origins.get((*origin, provider))
         if found is None:
             self._books.origin_ledgers += 1
-            found = ledger.origins.setdefault(key, OriginLedger(ledger, *key))
+            made = OriginLedger(ledger, *origin, provider)
+            found = ledger.origins.setdefault((*origin, provider), made)
         return found
+
+    def reported_origin(
+        self, host: bytes, port: int | None, scheme: bytes
+    ) -> tuple[str, int | None]:
+        """Address and port that an origin is reported under."""
+        origin = (host.decode("ascii", "replace").lower(), port or _DEFAULT_PORTS.get(scheme))
+        if origin in self._books.origins:
+            return origin
+        full = len(self._books.origins) >= self.max_origins
+        if full or not is_host(origin[0]) or not _is_port(origin[1]):
+            return OTHER, None
+        self._books.origins.add(origin)
+        return origin
 
     # State
 
@@ -205,9 +234,7 @@ class PoolRegistry:
         return [
             ledger
             for ledger in copied(self.ledgers.values)
-            if ledger.live
-            or ledger.empty_since is None
-            or now - ledger.empty_since < _GONE_NAME_REPORTED
+            if ledger.live or ledger.empty_since is None or now - ledger.empty_since < GONE_REPORTED
         ]
 
     def still_queued_in(self, pool: Any) -> PoolTracker | None:

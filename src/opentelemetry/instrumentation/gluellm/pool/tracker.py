@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _HOLDERS = 3
 _LOOKED_AT = 64
 _UNTOLD: tuple[bytes, int | None, bytes] = (b"", None, b"")
-"""Stands for every origin that is not told as it was asked for."""
+"""Key for origins whose host must not be reported."""
 LOOKS_AFTERWARDS = 4
 """Looks of the watch at a pool after its last request: with ten thousand idle pools it would take
 longer to look at them all than is worth it."""
@@ -56,11 +56,13 @@ class PoolTracker:
     __slots__ = (
         "_origins",
         "channel",
+        "builder",
         "clock",
         "connections",
         "entered",
         "entered_before",
         "entry_context",
+        "first",
         "leases",
         "ledger",
         "items",
@@ -84,8 +86,13 @@ class PoolTracker:
         ledger: PoolLedger,
         pool: Any,
         reader: PoolReader,
+        builder: str | None = None,
     ) -> None:
         self.registry = registry
+        self.builder = builder
+        """any-llm's key of the provider that the pool was built for; None when unknown."""
+        self.first: tuple[str, str | None] = ("", None)
+        """Host and provider of the first request."""
         self.clock = registry.clock
         self.observer = registry.observer
         self.outbox = registry.outbox
@@ -116,24 +123,44 @@ class PoolTracker:
         # Dicts as ordered sets: the leases that came first are the longest-held ones.
         self.leases: dict[Lease, None] = {}
         self.connections: dict[TrackedConnection, None] = {}
-        self._origins: dict[tuple[bytes, int | None, bytes], OriginLedger] = {}
+        self._origins: dict[tuple[bytes, int | None, bytes, str | None], OriginLedger] = {}
+        """By origin as asked for, and provider of the call."""
         reference = _PoolReference(pool, _pool_is_gone)
         reference.tracker = self
         self.reference: _PoolReference | None = reference
 
-    def origin(self, host: bytes, port: int | None, scheme: bytes) -> OriginLedger:
-        """The ledger of an origin as asked for."""
-        key = (host, port, scheme)
+    def origin(
+        self, host: bytes, port: int | None, scheme: bytes, provider: str | None = None
+    ) -> OriginLedger:
+        """The ledger of a request for an origin, in a call of ``provider`` if there is one."""
+        key = (host, port, scheme, provider)
         found = self._origins.get(key)
         if found is None:
-            found = self.registry.origin(self.ledger, host, port, scheme)
+            asked = provider
+            if provider is None:
+                provider = self.builder or self.registry.provider_for_host(_text(host))
+            self.ledger.asked_for(provider, self.clock())
+            found = self.registry.origin(self.ledger, host, port, scheme, provider)
             if found.address.encode() != host.lower():
-                key = _UNTOLD  # no host perhaps, but a key or a URL, which is not kept
+                key = (*_UNTOLD, asked)  # no host perhaps, but a key or a URL, which is not kept
             if key not in self._origins and len(self._origins) < self.registry.max_origins:
-                if found not in self._origins.values():  # beyond the bound they share one
+                # Beyond the bound origins share a ledger, and providers share an origin.
+                if all(known.reported != found.reported for known in self._origins.values()):
                     found.pools += 1
                 self._origins[key] = found
         return found
+
+    def origin_of_connection(self, host: bytes, port: int | None, scheme: bytes) -> OriginLedger:
+        """The ledger of a connection that no request is known of."""
+        reported = self.registry.reported_origin(host, port, scheme)
+        for found in copied(self._origins.values):
+            if found.reported == reported:
+                return found
+        name = _text(host)
+        first, provider = self.first
+        if name != first:
+            provider = self.builder or self.registry.provider_for_host(name)
+        return self.registry.origin(self.ledger, host, port, scheme, provider)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return nothing, ()
@@ -150,7 +177,10 @@ class PoolTracker:
         # Before its clock starts.
         if self.outbox.attention:
             self.registry.attend()
-        origin = self._origins.get((host, port, scheme)) or self.origin(host, port, scheme)
+        provider = None if call is None else call.provider
+        origin = self._origins.get((host, port, scheme, provider))
+        if origin is None:
+            origin = self.origin(host, port, scheme, provider)
         lease = Lease(self, origin, call, self.clock())
         try:
             if call is None:
@@ -202,6 +232,8 @@ class PoolTracker:
         lease.connection = connection
         connection.lease = lease
         connection.leases += 1
+        if connection.origin is not lease.origin:
+            connection.serve(lease.origin)
         if not connection.active:
             connection.active = True
             active = self.ledger.active
@@ -305,10 +337,12 @@ class PoolTracker:
         if connection is not None and connection.lease is lease:
             # httpcore 1.0 assigns one idle connection to several requests: another one has it. The
             # leases that hold connections stand before those that queue.
-            connection.lease = next(
+            connection.lease = holder = next(
                 (other for other in copied(self.leases.keys) if other.connection is connection),
                 None,
             )
+            if holder is not None:
+                connection.serve(holder.origin)
         if lease.phase == AWAITING_RESPONSE:
             # It never was sent: httpcore 1.0 assigns an idle connection to all that wait, and they
             # would seem to wait for the provider.
@@ -474,3 +508,7 @@ class PoolTracker:
                 self.failed(lease, "cancelled", unwinding=True)
         for connection in copied(self.connections.keys):
             connection.close("garbage_collected")
+
+
+def _text(host: bytes) -> str:
+    return host.decode("ascii", "replace")

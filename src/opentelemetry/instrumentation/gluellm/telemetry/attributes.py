@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from ..pool.lease import PHASES
-from ..pool.ledger import OriginLedger, Outcome, PoolLedger
+from ..pool.ledger import OriginLedger, Outcome, PoolLedger, PoolSeries
 from . import semconv
 
 MAX_SETS = 1_000
@@ -21,30 +21,33 @@ Attributes = dict[str, Any]
 
 
 class PoolAttributes:
-    """The attribute sets of one pool name."""
+    """The attribute sets of one pool name under one provider."""
 
-    __slots__ = ("anomalies", "base", "channel_time_reported", "channels", "phases")
+    __slots__ = ("_sets", "base")
 
-    def __init__(self, ledger: PoolLedger) -> None:
-        self.base: Attributes = {
-            semconv.POOL_NAME: ledger.name,
-            semconv.POOL_LIBRARY: ledger.library,
-        }
-        if ledger.provider is not None:
-            self.base[semconv.PROVIDER_NAME] = semconv.registered_provider_name(ledger.provider)
-        self.phases = [{**self.base, semconv.REQUEST_PHASE: phase} for phase in PHASES]
-        self.anomalies = {
-            kind: {**self.base, semconv.ANOMALY_TYPE: kind} for kind in semconv.ANOMALY_TYPES
-        }
-        self.channels = [
-            {**self.base, semconv.CHANNEL_STATE: state} for state in semconv.CHANNEL_STATES
-        ]
-        self.channel_time_reported = [0.0] * len(semconv.CHANNEL_STATES)
-        """What was last reported of each state's time."""
+    def __init__(self, ledger: PoolLedger, provider: str | None) -> None:
+        self.base = _of_name(ledger, provider)
+        self._sets: dict[tuple[str, str], Attributes] = {}
+
+    def of(self, key: str | None, value: str | None) -> Attributes:
+        """The set with one more attribute; the plain one without a key."""
+        if key is None or value is None:
+            return self.base
+        found = self._sets.get((key, value))
+        if found is None:
+            found = self._sets[key, value] = {**self.base, key: value}
+        return found
+
+
+def _of_name(ledger: PoolLedger, provider: str | None) -> Attributes:
+    found = {semconv.POOL_NAME: ledger.name, semconv.POOL_LIBRARY: ledger.library}
+    if provider is not None:
+        found[semconv.PROVIDER_NAME] = semconv.registered_provider_name(provider)
+    return found
 
 
 class OriginAttributes:
-    """The attribute sets of one pool name towards one origin."""
+    """The attribute sets of one pool name towards one origin, for one provider."""
 
     __slots__ = (
         "base",
@@ -58,7 +61,7 @@ class OriginAttributes:
     )
 
     def __init__(self, ledger: OriginLedger) -> None:
-        self.base: Attributes = dict(of_pool(ledger.pool).base)
+        self.base = _of_name(ledger.pool, ledger.provider)
         self.base[semconv.SERVER_ADDRESS] = ledger.address
         if ledger.port is not None:
             self.base[semconv.SERVER_PORT] = ledger.port
@@ -105,11 +108,11 @@ def protocol_key(protocol: object) -> str:
     return semconv.PROTOCOL_NAME if other else semconv.PROTOCOL_VERSION
 
 
-def of_pool(ledger: PoolLedger) -> PoolAttributes:
-    """The attribute sets of a pool name, kept with it."""
-    found: PoolAttributes | None = ledger.attributes
+def of_series(ledger: PoolLedger, series: PoolSeries) -> PoolAttributes:
+    """The attribute sets of a pool name under one provider, kept with its series."""
+    found: PoolAttributes | None = series.attributes
     if found is None:
-        found = ledger.attributes = PoolAttributes(ledger)
+        found = series.attributes = PoolAttributes(ledger, series.provider)
     return found
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from opentelemetry.metrics import Observation
 
-from ..pool.channel import TrackedChannel, states_of
+from ..pool.channel import CHANNEL_STATES, states_of
 from ..pool.copies import copied
-from ..pool.ledger import OriginLedger, PoolLedger
+from ..pool.lease import PHASES
+from ..pool.ledger import GONE_REPORTED, Counters, OriginLedger, PoolLedger, PoolSeries
 from ..pool.loops import LoopLag
 from ..pool.registry import PoolRegistry
 from ..pool.seams import Seams
@@ -26,7 +27,7 @@ from ..pool.stats import (
     Tally,
 )
 from . import semconv
-from .attributes import of_origin, of_pool
+from .attributes import PoolAttributes, of_origin, of_series
 from .drain import NO_SPAN, Drain
 from .semconv import Metric
 
@@ -126,61 +127,82 @@ class _Points:
 
 
 def _add_pool(found: _Points, ledger: PoolLedger, state: NameState, now: int) -> None:
-    attributes = of_pool(ledger)
-    base = attributes.base
-    add = found.add
-    if ledger.channels is None:
-        _add_connections(found, ledger, state, now)
-    else:
-        _add_channels(found, ledger, ledger.channels, now)
-    add(semconv.PEAK_QUEUED, ledger.queued.highest(now), base)
-    for phase, oldest in enumerate(state.oldest_since):
-        age = max(now - oldest, 0) / 1e9 if oldest else 0.0
-        add(semconv.REQUEST_OLDEST_AGE, age, attributes.phases[phase])
-    if ledger.acquire_timeout is not None and ledger.live:
-        add(semconv.ACQUIRE_TIMEOUT, ledger.acquire_timeout, base)
-    add(semconv.POOL_LIVE, ledger.live, base)
-    add(semconv.POOL_OPENED, ledger.pools_opened, base)
-    for reason, count in ledger.discarded.items():
-        add(semconv.POOL_DISCARDED, count, {**base, semconv.DISCARD_REASON: reason})
-    add(semconv.LEAK_SUSPECTED, state.leaks_suspected, base)
-    add(semconv.LEAKS, ledger.leaks, base)
+    # Read once: a request of a second provider replaces them.
+    series, former = ledger.series, ledger.former
+    gauges = _gauges(ledger, state, now)
+    _add_series(found, of_series(ledger, series), gauges)
+    _add_counters(found, ledger, series, ledger.counters(now))
+    if former is not None and now - former.ended_at < GONE_REPORTED:
+        _add_series(found, of_series(ledger, former), [(*gauge[:3], 0) for gauge in gauges])
+        _add_counters(found, ledger, former, ledger.series.base)
 
 
-def _add_connections(found: _Points, ledger: PoolLedger, state: NameState, now: int) -> None:
-    """What a pool's connections tell: nothing of it is known where the pool is a channel."""
-    attributes = of_pool(ledger)
-    base = attributes.base
-    add = found.add
-    if state.maximum is not None:
-        add(semconv.CONNECTION_MAX, state.maximum, base)
-    if state.idle_maximum is not None:
-        add(semconv.CONNECTION_IDLE_MAX, state.idle_maximum, base)
-    if state.occupancy is not None:
-        add(semconv.OCCUPANCY_RATIO, state.occupancy, base)
-    elif not ledger.live:
-        add(semconv.OCCUPANCY_RATIO, 0.0, base)
-    # What was in the pool before we came is seen in its state only.
-    add(semconv.PEAK_ACTIVE, max(ledger.active.highest(now), state.busy), base)
-    add(semconv.CONNECTION_OPENED, ledger.opened, base)
-    for reason, count in copied(ledger.closed.items):
-        add(semconv.CONNECTION_CLOSED, count, {**base, semconv.CLOSE_REASON: reason})
-    add(semconv.REQUEUES, ledger.requeues, base)
-    for anomaly, count in ledger.anomalies.items():
-        add(semconv.ANOMALIES, count, attributes.anomalies[anomaly])
+_Gauge = tuple[Metric, str | None, str | None, float]
+"""A metric, the key and value of its own attribute if it has one, and its value."""
 
 
-def _add_channels(
-    found: _Points, ledger: PoolLedger, channels: dict[TrackedChannel, None], now: int
+def _add_series(found: _Points, attributes: PoolAttributes, gauges: list[_Gauge]) -> None:
+    for metric, key, label, value in gauges:
+        found.add(metric, value, attributes.of(key, label))
+
+
+def _add_counters(
+    found: _Points, ledger: PoolLedger, series: PoolSeries, counters: Counters
 ) -> None:
-    attributes = of_pool(ledger)
-    counts, spent = states_of(channels, ledger.channel_spent, now)
-    reported = attributes.channel_time_reported
-    for state, of_state in enumerate(attributes.channels):
-        found.add(semconv.CHANNEL_CURRENT, counts[state], of_state)
+    """What was counted while these were the series of the name."""
+    attributes, base, reported = of_series(ledger, series), series.base, series.reported
+    for which, total in counters.items():
+        what, label = which
+        metric, key = _COUNTERS[what]
         # A counter must never fall, not by what another thread sees between two lines.
-        reported[state] = max(reported[state], spent[state] / 1e9)
-        found.add(semconv.CHANNEL_TIME, reported[state], of_state)
+        count = reported[which] = max(reported.get(which, 0), total - base.get(which, 0))
+        value = count / 1e9 if metric.unit == "s" else count
+        found.add(metric, value, attributes.of(key, label))
+
+
+_COUNTERS: dict[str, tuple[Metric, str | None]] = {
+    "opened": (semconv.CONNECTION_OPENED, None),
+    "closed": (semconv.CONNECTION_CLOSED, semconv.CLOSE_REASON),
+    "requeues": (semconv.REQUEUES, None),
+    "pools_opened": (semconv.POOL_OPENED, None),
+    "discarded": (semconv.POOL_DISCARDED, semconv.DISCARD_REASON),
+    "leaks": (semconv.LEAKS, None),
+    "anomalies": (semconv.ANOMALIES, semconv.ANOMALY_TYPE),
+    "channel_time": (semconv.CHANNEL_TIME, semconv.CHANNEL_STATE),
+}
+"""The metric of each of a ledger's counters, and the key of its own attribute."""
+
+
+def _gauges(ledger: PoolLedger, state: NameState, now: int) -> list[_Gauge]:
+    """The state of a pool name."""
+    gauges: list[_Gauge] = [
+        (semconv.PEAK_QUEUED, None, None, ledger.queued.highest(now)),
+        (semconv.POOL_LIVE, None, None, ledger.live),
+        (semconv.LEAK_SUSPECTED, None, None, state.leaks_suspected),
+    ]
+    for phase, oldest in zip(PHASES, state.oldest_since, strict=True):
+        age = max(now - oldest, 0) / 1e9 if oldest else 0.0
+        gauges.append((semconv.REQUEST_OLDEST_AGE, semconv.REQUEST_PHASE, phase, age))
+    if ledger.acquire_timeout is not None and ledger.live:
+        gauges.append((semconv.ACQUIRE_TIMEOUT, None, None, ledger.acquire_timeout))
+    if ledger.channels is not None:
+        counts, _ = states_of(ledger.channels, ledger.channel_spent, now)
+        for name, count in zip(CHANNEL_STATES, counts, strict=True):
+            gauges.append((semconv.CHANNEL_CURRENT, semconv.CHANNEL_STATE, name, count))
+        return gauges
+    # What is known of connections: where the pool is a channel that is nothing.
+    if state.maximum is not None:
+        gauges.append((semconv.CONNECTION_MAX, None, None, state.maximum))
+    if state.idle_maximum is not None:
+        gauges.append((semconv.CONNECTION_IDLE_MAX, None, None, state.idle_maximum))
+    if state.occupancy is not None:
+        gauges.append((semconv.OCCUPANCY_RATIO, None, None, state.occupancy))
+    elif not ledger.live:
+        gauges.append((semconv.OCCUPANCY_RATIO, None, None, 0.0))
+    # What was in the pool before we came is seen in its state only.
+    peak = max(ledger.active.highest(now), state.busy)
+    gauges.append((semconv.PEAK_ACTIVE, None, None, peak))
+    return gauges
 
 
 def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) -> None:

@@ -80,7 +80,7 @@ def _idle(pool: Any, tracker: PoolTracker) -> Iterator[tuple[Any, TrackedConnect
         for protocol, _ in tuple(listed):
             record = getattr(protocol, CONNECTION)
             if record is None or record.tracker is not tracker:
-                origin = tracker.origin(key.host.encode(), key.port, b"")
+                origin = tracker.origin_of_connection(key.host.encode(), key.port, b"")
                 record = tracked(protocol, origin, tracker)
             yield key, record
 
@@ -100,8 +100,8 @@ def _in_use(pool: Any, tracker: PoolTracker) -> tuple[list[tuple[Any, TrackedCon
 
 def _unseen_origin(tracker: PoolTracker) -> OriginLedger | None:
     # Whose requests began before us don't tell where they go; most pools have one origin.
-    origins = tuple(tracker.ledger.origins.values())
-    return origins[0] if len(origins) == 1 else None
+    origins = copied(tracker.ledger.origins.values)
+    return origins[0] if len({origin.reported for origin in origins}) == 1 else None
 
 
 def count(pool: Any, tracker: PoolTracker, counts: Tally) -> None:

@@ -85,7 +85,9 @@ def adopt(pool: Any, tracker: PoolTracker) -> None:
 
 def _track(connection: Any, origin: Any, tracker: PoolTracker) -> TrackedConnection:
     made = TrackedConnection(
-        tracker, tracker.origin(origin.host, origin.port, origin.scheme), tracker.clock()
+        tracker,
+        tracker.origin_of_connection(origin.host, origin.port, origin.scheme),
+        tracker.clock(),
     )
     setattr(connection, CONNECTION, made)
     tracker.connections[made] = None

@@ -85,7 +85,7 @@ def _made_room(pool: Any, connection: TrackedConnection, limit: int) -> bool:
     return any(
         other.leases
         and other.served <= 1
-        and (other.origin is not connection.origin or other.origin.address == OTHER)
+        and (other.origin.reported != connection.origin.reported or other.origin.address == OTHER)
         for other in map(connection_of, present)
         if other is not None
     )

@@ -73,7 +73,9 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
         if connected or not record.established_at:
             return record
         record.close("connection_close")  # by a class that does so without the library's method
-    record = TrackedConnection(tracker, tracker.origin(*asked_of(pool)), tracker.clock())
+    record = TrackedConnection(
+        tracker, tracker.origin_of_connection(*asked_of(pool)), tracker.clock()
+    )
     record.reads_told = _reads_are_told()
     reference = getattr(connection, REFERENCE, None)
     if reference is None:

@@ -1,0 +1,170 @@
+"""Whose requests a series counts: pools that several providers share."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
+    FakeProvider,
+    FakeProviderThread,
+)
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.telemetry import Telemetry
+
+from .conftest import Instrument
+
+HOSTS = {"api.openai.com": "openai", "api.anthropic.com": "anthropic", "example.com": None}
+ORIGIN_LEVEL = (
+    semconv.OPEN_CONNECTIONS,
+    semconv.REQUESTS,
+    semconv.ACQUIRE_DURATION,
+    semconv.LEASE_DURATION,
+    semconv.CONNECTION_CREATE_DURATION,
+)
+
+
+@pytest.fixture
+def hosts_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lead the names of the hosts to the loopback address."""
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        return resolve("127.0.0.1" if name in HOSTS else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+@pytest.fixture
+def provider_server() -> Iterator[FakeProvider]:
+    with FakeProviderThread() as provider:
+        yield provider
+
+
+@pytest.mark.usefixtures("hosts_are_here")
+@pytest.mark.parametrize(
+    ("library_name", "mode"),
+    [("httpx", "sync"), ("httpx2", "asyncio"), ("aiohttp", "asyncio"), ("urllib3", "sync")],
+)
+def test_one_client_for_several_hosts(
+    library_name: str, mode: str, server: HTTP1Server, instrument: Instrument
+) -> None:
+    """Each origin has its own provider. The pool, that has them all, has none."""
+    telemetry = instrument()
+    with Runner.start(mode) as runner:
+        client = runner.client(Library.load(library_name))
+        for host in HOSTS:
+            for _ in range(2):
+                client.get(f"http://{host}:{server.port}/")
+        for metric in ORIGIN_LEVEL:
+            found = telemetry.by(metric, "address", "provider")
+            assert set(found) == set(HOSTS.items()), metric.name
+        assert telemetry.by(semconv.REQUESTS, "provider") == {"openai": 2, "anthropic": 2, None: 2}
+        assert telemetry.by(semconv.POOL_LIVE, "provider").keys() == {None}
+        opened = telemetry.by(semconv.CONNECTION_OPENED, "provider")
+        assert opened == {"openai": 1, None: 2}
+        totals = snapshot().totals[0]
+        assert totals.provider is None
+        assert {origin.provider for origin in totals.origins} == set(HOSTS.values())
+        assert "providers openai 2, anthropic 2, unknown 2" in " ".join(str(snapshot()).split())
+
+
+def _shared_client() -> Any:
+    openai = pytest.importorskip("openai")
+    if int(openai.__version__.split(".")[0]) >= 3:
+        return pytest.importorskip("httpx2").AsyncClient()
+    return pytest.importorskip("httpx").AsyncClient()
+
+
+@pytest.mark.parametrize("scope", ["any_llm", "all"])
+def test_one_client_for_two_any_llm_providers(
+    scope: str, provider_server: FakeProvider, instrument: Instrument
+) -> None:
+    """At one origin too; connections are the latest request's, and the pool counts once."""
+    any_llm = pytest.importorskip("any_llm")
+    telemetry = instrument(scope=scope)
+
+    async def ask() -> None:
+        async with _shared_client() as client:
+            arguments = {
+                "api_key": "any",
+                "api_base": provider_server.openai_url,
+                "http_client": client,
+            }
+            first, second = (
+                any_llm.AnyLLM.create(name, **arguments) for name in ("openai", "openrouter")
+            )
+            chat: dict[str, Any] = {
+                "model": "m",
+                "messages": [{"role": "user", "content": "hi"}],
+            }
+            await first.acompletion(**chat)
+            assert telemetry.by(semconv.POOL_LIVE, "provider") == {"openai": 1}
+            assert telemetry.by(semconv.OPEN_CONNECTIONS, "provider", "state") == {
+                ("openai", "idle"): 1
+            }
+            await first.acompletion(**chat)
+            await second.acompletion(**chat)
+            assert telemetry.by(semconv.REQUESTS, "provider") == {"openai": 2, "openrouter": 1}
+            for metric in (semconv.ACQUIRE_DURATION, semconv.LEASE_DURATION):
+                assert telemetry.by(metric, "provider") == {"openai": 2, "openrouter": 1}
+            assert telemetry.by(semconv.OPEN_CONNECTIONS, "provider", "state") == {
+                ("openrouter", "idle"): 1
+            }
+            assert telemetry.by(semconv.POOL_LIVE, "provider") == {None: 1}
+            assert telemetry.by(semconv.POOL_OPENED, "provider") == {"openai": 1}
+            assert telemetry.by(semconv.CONNECTION_OPENED, "provider", "name") == {
+                ("openai", "openai"): 1
+            }
+
+    asyncio.run(ask())
+    assert telemetry.value(semconv.POOL_LIVE) == 0
+
+
+@pytest.mark.usefixtures("hosts_are_here")
+def test_client_of_the_users_has_the_providers_of_its_hosts(
+    server: HTTP1Server, providers: Telemetry, library: Library
+) -> None:
+    """The name is the user's, and the provider is known all the same."""
+    with Runner.start("sync") as runner:
+        client = runner.client(library)
+        GlueLLMInstrumentor.instrument_client(
+            client.raw, "mine", meter_provider=providers.meter_provider
+        )
+        client.get(f"http://api.openai.com:{server.port}/")
+        assert providers.by(semconv.REQUESTS, "name", "provider") == {("mine", "openai"): 1}
+        assert providers.by(semconv.POOL_LIVE, "name", "provider") == {("mine", "openai"): 1}
+        GlueLLMInstrumentor.uninstrument_client(client.raw)
+
+
+def test_connections_of_before_are_not_of_an_unknown_provider(
+    provider_server: FakeProvider, instrument: Instrument
+) -> None:
+    """A pool that is used before ``instrument()`` has connections that no request is known of."""
+    any_llm = pytest.importorskip("any_llm")
+    chat: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+    async def ask() -> None:
+        async with _shared_client() as client:
+            llm = any_llm.AnyLLM.create(
+                "openai", api_key="any", api_base=provider_server.openai_url, http_client=client
+            )
+            await llm.acompletion(**chat)
+            telemetry = instrument(scope="any_llm")
+            await llm.acompletion(**chat)
+            providers = {
+                (point.attributes or {}).get(semconv.PROVIDER_NAME)
+                for point in telemetry.points(semconv.OPEN_CONNECTIONS)
+            }
+            assert providers == {"openai"}
+
+    asyncio.run(ask())
