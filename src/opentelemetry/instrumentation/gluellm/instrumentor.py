@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
-from .adapters.clients import any_owned, disown, library_of, own, pools_of
+from .adapters.clients import any_owned, disown, own, pools_of
 from .config import Config
 from .diagnosis.snapshot import Snapshot
 from .environment import limits_asked_for
@@ -146,8 +146,8 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         ``client`` is a Client or AsyncClient of httpx or httpx2, a ClientSession of aiohttp, a
         client of boto3, a Session of requests, a PoolManager of urllib3, a gRPC channel, an SDK's
         client that holds one of these, or a pool of these libraries itself. Without ``pool_name``
-        the pool goes by its library's name. Works with and without ``instrument()``; the providers
-        count only without.
+        the pool gets the name that it would have with ``scope="all"``. Works with and without
+        ``instrument()``; the providers count only without.
 
         Raises TypeError for any other client, ValueError for a name that is empty, longer than 64
         characters, not printable or a URL.
@@ -171,7 +171,7 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 installation.install()
                 base._installation = installation
             for pool in pools:
-                own(pool, Owner(pool_name or library_of(pool), None))
+                own(pool, Owner(pool_name or "", None))
 
     @classmethod
     def uninstrument_client(cls, client: Any) -> None:

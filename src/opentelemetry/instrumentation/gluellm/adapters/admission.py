@@ -12,7 +12,8 @@ from ..pool.reader import PoolReader, seconds_or_none
 from ..pool.registry import Owner
 from ..pool.tracker import PoolTracker
 from .base import Surroundings
-from .marks import OWNER, TRACKER
+from .callers import sdk_on_stack
+from .marks import BUILT_BY, OWNER, TRACKER
 
 _LOCK_TIMEOUT = 0.05
 EXCLUDED = Owner("", None)
@@ -46,11 +47,14 @@ class Admission:
         return None if call is None or call.ended else call
 
     def claim(self, pool: Any) -> None:
-        """A pool was built; inside an any-llm call it is that provider's."""
+        """A pool was built: note the any-llm provider or the SDK that it was built for."""
         try:
             call = self.call()
-            if call is not None and getattr(pool, OWNER, None) is None:
-                setattr(pool, OWNER, Owner(call.provider, call.provider, call.place))
+            if call is not None:
+                if getattr(pool, OWNER, None) is None:
+                    setattr(pool, OWNER, Owner(call.provider, call.provider, call.place))
+            elif self.surroundings.everything:
+                setattr(pool, BUILT_BY, sdk_on_stack())
         except Exception as error:
             self.registry.failures.caught(f"{self.library}.claim", error)
 
@@ -76,7 +80,7 @@ class Admission:
 
     def enter(self, pool: Any, host: str, read_timeout: float | None = None) -> PoolTracker | None:
         """Begin to track a pool that has no tracker, where it is in scope."""
-        if not self.active:
+        if not self.active or getattr(pool, OWNER, None) is EXCLUDED:
             return None
         # Not without end: the garbage collector may run in here, and a finalizer that logs waits
         # for the log's lock, whose holder, a handler that sends over HTTP, may wait for this one.
@@ -134,10 +138,15 @@ class Admission:
         owner: Owner | None = getattr(pool, OWNER, None)
         if owner is EXCLUDED:
             return None
-        if owner is not None:
+        handed_in = owner is not None and owner.provider is None
+        if owner is not None and owner.name:
             return owner
         if call is not None:
             return Owner(call.provider, None)
-        if not self.surroundings.everything:
+        if not handed_in and not self.surroundings.everything:
             return None
-        return Owner(self.library, None)
+        name: str | None = getattr(pool, BUILT_BY, None)
+        if name is None:
+            name = sdk_on_stack() or self.library
+            setattr(pool, BUILT_BY, name)
+        return Owner(name, None)

@@ -53,11 +53,6 @@ def pools_of(client: Any) -> list[Any]:
     )
 
 
-def library_of(pool: Any) -> str:
-    """The value of ``gluellm.pool.library`` for a pool."""
-    return _library_of(pool) or type(pool).__name__
-
-
 def _library_of(pool: Any) -> str | None:
     names = (owner.__module__.partition(".")[0] for owner in type(pool).__mro__)
     return next((_LIBRARIES[name] for name in names if name in _LIBRARIES), None)

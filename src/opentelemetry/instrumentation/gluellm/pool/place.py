@@ -110,6 +110,12 @@ def find(*, whole: bool = False) -> Place | None:
     return Place(second.f_code, second.f_lineno, stack)
 
 
+def ends_search(frame: FrameType) -> bool:
+    """Whether a frame belongs to the application, or to an event loop that runs it."""
+    kind = _kinds.get(frame.f_code.co_filename)
+    return (_kind_of(frame) if kind is None else kind) in (_APPLICATION, _EVENT_LOOP)
+
+
 def _kind_of(frame: FrameType) -> int:
     filename = frame.f_code.co_filename
     if filename.startswith("<"):

@@ -11,7 +11,7 @@ from ...pool.guard import raise_on
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from ..base import Adapter, Surroundings
-from ..marks import LIMITS_FROM, OWNER, TRACKER, give_defaults
+from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from . import connections, probes, setup
 from .marks import CONNECTION, ENTERING, LEASE
 from .requests import RequestSeams
@@ -69,7 +69,7 @@ class AiohttpAdapter(Adapter):
         protocol = _inside(module, "client_proto", "ResponseHandler")
         reader = getattr(module, "StreamReader", None)
 
-        give_defaults(pool, TRACKER, OWNER, LIMITS_FROM, ENTERING)
+        give_defaults(pool, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, ENTERING)
         give_defaults(protocol, CONNECTION)
         give_defaults(getattr(module, "ClientRequest", None), LEASE)
 

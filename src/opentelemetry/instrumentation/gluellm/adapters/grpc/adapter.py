@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 from ...pool.guard import raise_on
 from ..admission import Admission
 from ..base import Adapter, Surroundings
-from ..marks import LIMITS_FROM, OWNER, TRACKER, give_defaults
+from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from . import probes
 from .aio import AioSeams
 from .calls import Calls, admission_of
@@ -127,7 +127,7 @@ class GrpcAdapter(Adapter):
         kinds = [getattr(inside, name, None) for name in _AIO_CALLS]
         seams = AioSeams(calls, getattr(aio, "EOF", None))
 
-        give_defaults(channel, TRACKER, OWNER, LIMITS_FROM, ORIGIN)
+        give_defaults(channel, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, ORIGIN)
         give_defaults(getattr(inside, "Call", None), LEASE)
 
         calls.tells_state = probed("state", probes.aio_state(core))
@@ -154,7 +154,7 @@ class GrpcAdapter(Adapter):
         standing = getattr(inside, "_Rendezvous", None)
         seams = SyncSeams(calls)
 
-        give_defaults(call_state, TRACKER, OWNER, LIMITS_FROM, ORIGIN)
+        give_defaults(call_state, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, ORIGIN)
         give_defaults(standing, LEASE)
 
         calls.tells_state = probed("state", probes.sync_state(core))

@@ -12,7 +12,7 @@ from ...pool.guard import Failures, raise_on
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from ..base import Adapter, Surroundings
-from ..marks import LIMITS_FROM, OWNER, TRACKER, give_defaults
+from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from . import connections, probes
 from .marks import CONNECTION, LEASE, connection_of
 from .reasons import close_reason
@@ -93,7 +93,7 @@ class HttpcoreAdapter(Adapter):
         close = "aclose" if is_async else "close"
         handle = "handle_async_request" if is_async else "handle_request"
 
-        give_defaults(pool, TRACKER, OWNER, LIMITS_FROM)
+        give_defaults(pool, TRACKER, OWNER, BUILT_BY, LIMITS_FROM)
         give_defaults(getattr(core, "Request", None), LEASE)
         give_defaults(http11, CONNECTION)
         give_defaults(http2, CONNECTION)

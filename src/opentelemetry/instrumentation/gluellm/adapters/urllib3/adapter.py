@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from ...patching import when_imported
 from ..admission import Admission
 from ..base import Adapter, Surroundings
-from ..marks import LIMITS_FROM, OWNER, TRACKER, give_defaults
+from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from . import executors, probes
 from .connections import ConnectionSeams
 from .marks import ASKED, CONNECTION, EXECUTOR, LEASE, REFERENCE
@@ -84,8 +84,8 @@ class Urllib3Adapter(Adapter):
         response = _of(module, "response", "HTTPResponse")
         manager = _of(module, "poolmanager", "PoolManager")
 
-        give_defaults(pool, TRACKER, OWNER, LIMITS_FROM, ASKED, EXECUTOR)
-        give_defaults(manager, TRACKER, OWNER, LIMITS_FROM)
+        give_defaults(pool, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, ASKED, EXECUTOR)
+        give_defaults(manager, TRACKER, OWNER, BUILT_BY, LIMITS_FROM)
         give_defaults(connection, CONNECTION, REFERENCE)
         give_defaults(response, LEASE)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..admission import Admission
-from ..marks import LIMITS_FROM, OWNER, TRACKER
+from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER
 from .marks import connection_of
 
 
@@ -47,7 +47,7 @@ class PoolSeams:
         def _new_pool(self_: Any, *args: Any, **kwargs: Any) -> Any:
             pool = original(self_, *args, **kwargs)
             try:
-                for note in (OWNER, LIMITS_FROM):
+                for note in (OWNER, BUILT_BY, LIMITS_FROM):
                     inherited = getattr(self_, note, None)
                     if inherited is not None:
                         setattr(pool, note, inherited)

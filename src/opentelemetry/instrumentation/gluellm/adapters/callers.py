@@ -1,0 +1,77 @@
+"""Which SDK a pool belongs to.
+
+It is read from the modules of the running stack. That is done when a pool is built and when it
+gets its first request, never for each request.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from types import FrameType
+
+from ..pool.place import ends_search
+
+_DEEPEST = 200
+
+SDKS = {
+    "anthropic": "anthropic",
+    "azure": "azure",
+    "botocore": "boto3",
+    "cerebras": "cerebras",
+    "chromadb": "chromadb",
+    "cohere": "cohere",
+    "fireworks": "fireworks",
+    "google.cloud": "google-cloud",
+    "google.genai": "google-genai",
+    "groq": "groq",
+    "huggingface_hub": "huggingface_hub",
+    "langchain": "langchain",
+    "langchain_community": "langchain",
+    "langchain_core": "langchain",
+    "langfuse": "langfuse",
+    "langsmith": "langsmith",
+    "litellm": "litellm",
+    "llama_index": "llama_index",
+    "mcp": "mcp",
+    "mistralai": "mistralai",
+    "ollama": "ollama",
+    "openai": "openai",
+    "pinecone": "pinecone",
+    "qdrant_client": "qdrant",
+    "replicate": "replicate",
+    "together": "together",
+    "voyageai": "voyageai",
+    "weaviate": "weaviate",
+    "xai_sdk": "xai",
+}
+"""Pool names by module. SDKs come first and frameworks around them later on a stack, so the
+innermost module decides."""
+
+
+
+def sdk_on_stack() -> str | None:
+    """The pool name for the SDK that the running code belongs to; None where there is none.
+
+    The application ends the search: a server's module, ``mcp`` for instance, may call an
+    application that builds a client of its own.
+    """
+    for frame, module in _frames():
+        top, _, rest = module.partition(".")
+        name = SDKS.get(top) or SDKS.get(f"{top}.{rest.partition('.')[0]}")
+        if name is not None:
+            return name
+        if ends_search(frame):
+            break
+    return None
+
+
+def _frames() -> Iterator[tuple[FrameType, str]]:
+    frame: FrameType | None = sys._getframe(1)
+    for _ in range(_DEEPEST):
+        if frame is None:
+            return
+        module = frame.f_globals.get("__name__")
+        if isinstance(module, str):
+            yield frame, module
+        frame = frame.f_back
