@@ -101,7 +101,7 @@ REASONS: dict[str, str] = {
     "test_settings.py::test_single_client_has_the_name_that_it_was_given": (
         "it is about HTTP clients; test_grpc_channels.py has a single channel"
     ),
-    "test_settings.py::test_suppressed_requests_are_state_only": (
+    "test_settings.py::test_suppressed_requests_make_no_spans": (
         f"{_TOLD}; test_grpc_channels.py has suppressed calls"
     ),
     "test_settings.py::test_time_in_queue_is_of_waiters_only": _LIMIT,

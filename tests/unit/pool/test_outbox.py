@@ -98,8 +98,8 @@ def test_entering_request_is_asked_to_help_once_it_is_half_full(
     assert made.recorder.names == ["outbox_filling"] * expected
 
 
-def test_suppressed_request_is_not_there() -> None:
-    """It counts in the state only."""
+def test_request_that_is_no_longer_counted_is_not_there() -> None:
+    """Its installation was undone: it counts in the state only."""
     made = scene(10)
     lease = made.acquire()
     lease.counted = False

@@ -180,8 +180,8 @@ def test_connection_closes_once(scene: Scene) -> None:
     assert [arguments[1] for arguments in scene.recorder.told("connection_closed")] == ["evicted"]
 
 
-def test_suppressed_request_counts_in_the_state_only() -> None:
-    """It holds a connection like any other; counters and durations leave it out."""
+def test_request_that_is_no_longer_counted_counts_in_the_state_only() -> None:
+    """Its installation was undone. It holds a connection; counters and durations leave it out."""
     scene = Scene()
     lease = scene.acquire()
     lease.counted = False

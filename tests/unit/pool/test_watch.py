@@ -117,14 +117,6 @@ def test_connection_that_switched_to_another_protocol_is_no_leak(
     assert scene.recorder.told("leak_suspected") == []
 
 
-def test_suppressed_request_is_no_leak(scene: Scene, watch: Watch) -> None:
-    """It counts in the state only."""
-    unread(scene).counted = False
-    scene.clock.advance(THRESHOLD * 2)
-    watch.look()
-    assert scene.ledger.leaks == 0
-
-
 def test_threshold_of_zero_looks_for_no_leaks(scene: Scene) -> None:
     """The rest of the watch still works."""
     watch = Watch(scene.registry, leak_threshold=0, loop_lag=None)

@@ -13,7 +13,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
 
 from opentelemetry import context
-from opentelemetry.instrumentation.gluellm.telemetry.entry import EntryObserver, entry_context
+from opentelemetry.instrumentation.gluellm.telemetry.entry import (
+    EntryObserver,
+    entry_context,
+    suppressed,
+)
 from unit.pool.fakes import Scene
 
 
@@ -58,15 +62,21 @@ def test_client_span_is_noted_as_one(scene: Scene, tracers: TracerProvider) -> N
         assert scene.enter().in_client_span
 
 
-def test_suppressed_request_is_not_counted(scene: Scene) -> None:
-    """By the key of the API, and by the older plain one."""
+def test_suppressed_request_makes_no_spans(scene: Scene) -> None:
+    """By the key of the API, and by the older plain one. It counts like any other."""
+    assert not suppressed()
     with suppress_instrumentation():
-        assert not scene.enter().counted
+        assert suppressed()
+        lease = scene.enter()
+        assert lease.spans_suppressed
+        assert lease.counted
     token = context.attach(context.set_value("suppress_instrumentation", True))
-    assert not scene.enter().counted
+    assert suppressed()
+    assert scene.enter().spans_suppressed
     context.detach(token)
     token = context.attach(context.set_value("suppress_instrumentation", False))
-    assert scene.enter().counted
+    assert not suppressed()
+    assert not scene.enter().spans_suppressed
     context.detach(token)
 
 

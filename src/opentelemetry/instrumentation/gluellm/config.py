@@ -131,7 +131,8 @@ class Config:
         "any_llm",
         _one_of("any_llm", "all"),
         "Which pools are observed: those built inside or used by an any-llm call, or every pool of "
-        "httpx, httpx2, aiohttp, urllib3 and gRPC in the process.",
+        "httpx, httpx2, aiohttp, urllib3 and gRPC in the process. Pools that OpenTelemetry exports "
+        "through are never observed.",
     )
     http_spans: bool = _setting(
         False,

@@ -30,7 +30,7 @@ from .pool.seams import Seams
 from .pool.stats import PoolStats
 from .pool.watch import Watch
 from .telemetry import instruments, logs
-from .telemetry.entry import EntryObserver, entry_context
+from .telemetry.entry import EntryObserver, entry_context, suppressed
 from .telemetry.metrics import DurationObserver
 from .telemetry.spans import SpanObserver, tracer_of
 from .telemetry.state import StateSource
@@ -96,6 +96,7 @@ class Installation:
         self._surroundings = Surroundings(
             registry=self.registry,
             current_call=_no_call if clients_only else current_call.get,
+            suppressed=suppressed,
             tell_streaming=config.metrics == "full",
             everything=config.scope == "all" and not clients_only,
         )

@@ -12,12 +12,12 @@ from ..pool.reader import PoolReader, seconds_or_none
 from ..pool.registry import Owner
 from ..pool.tracker import PoolTracker
 from .base import Surroundings
-from .callers import sdk_on_stack
+from .callers import exporter_on_stack, sdk_on_stack
 from .marks import BUILT_BY, OWNER, TRACKER
 
 _LOCK_TIMEOUT = 0.05
 EXCLUDED = Owner("", None)
-"""Owner of a pool that the user took out."""
+"""Owner of a pool that is not observed: the user took it out, or an exporter sends through it."""
 
 Adopt = Callable[[Any, PoolTracker], None]
 """Gets to know the connections that a pool has when its tracking begins."""
@@ -139,6 +139,9 @@ class Admission:
         if owner is EXCLUDED:
             return None
         handed_in = owner is not None and owner.provider is None
+        if not handed_in and self.surroundings.suppressed() and exporter_on_stack():
+            setattr(pool, OWNER, EXCLUDED)
+            return None
         if owner is not None and owner.name:
             return owner
         if call is not None:

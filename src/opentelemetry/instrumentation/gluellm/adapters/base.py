@@ -24,6 +24,8 @@ class Surroundings:
     registry: PoolRegistry
     current_call: Callable[[], Call | None]
     """The any-llm call of the running code, ended or not."""
+    suppressed: Callable[[], bool]
+    """Whether the running code has OpenTelemetry's key that suppresses instrumentation."""
     tell_streaming: bool = False
     """Whether to note which responses are event streams."""
     everything: bool = False

@@ -1,6 +1,6 @@
-"""Which SDK a pool belongs to.
+"""Which SDK a pool belongs to, and whether OpenTelemetry exports through it.
 
-It is read from the modules of the running stack. That is done when a pool is built and when it
+Both are read from the modules of the running stack. That is done when a pool is built and when it
 gets its first request, never for each request.
 """
 
@@ -47,7 +47,7 @@ SDKS = {
 }
 """Pool names by module. SDKs come first and frameworks around them later on a stack, so the
 innermost module decides."""
-
+_EXPORTERS = ("opentelemetry.sdk", "opentelemetry.exporter")
 
 
 def sdk_on_stack() -> str | None:
@@ -64,6 +64,11 @@ def sdk_on_stack() -> str | None:
         if ends_search(frame):
             break
     return None
+
+
+def exporter_on_stack() -> bool:
+    """Whether OpenTelemetry's SDK, or an exporter for it, has called the running code."""
+    return any(module.startswith(_EXPORTERS) for _, module in _frames())
 
 
 def _frames() -> Iterator[tuple[FrameType, str]]:

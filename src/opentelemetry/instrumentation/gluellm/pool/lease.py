@@ -138,6 +138,8 @@ class Lease:
     """The lease that the same request object has besides, where it is under way twice."""
     in_client_span = False
     """Whether the observer wants to hear of its answer."""
+    spans_suppressed = False
+    """Whether OpenTelemetry's key asked for no spans when it entered."""
     own_place: Place | None = None
     """Where the application sent it, outside any-llm's calls."""
     waits_since = 0
@@ -192,7 +194,8 @@ class Lease:
         self.ended = False
         """From then on it has ``ended_at``."""
         self.counted = True
-        """False for a suppressed request: it counts in the state, not in counters and durations."""
+        """False once its installation is undone, or while it is withdrawn: then it goes to no
+        outbox."""
         self.observed: Any = None
         """The observer's own note, a span context for instance."""
         self.told = 0

@@ -217,7 +217,6 @@ class Watch:
             or now - lease.left_since < self._leak_threshold
             or lease.suspected
             or lease.ended
-            or not lease.counted
             or holder is None
             or not holder.reads_told
         ):

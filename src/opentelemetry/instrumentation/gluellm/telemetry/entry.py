@@ -33,15 +33,26 @@ def entry_context() -> Callable[[], object]:
     return get if callable(get) else get_current
 
 
+def suppressed() -> bool:
+    """Whether the running code has the key that suppresses instrumentation."""
+    return _is_suppressed(get_current())
+
+
+def _is_suppressed(context: Context) -> bool:
+    if _SUPPRESS_INSTRUMENTATION_KEY in context or _SUPPRESS_PLAIN in context:
+        return bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_SUPPRESS_PLAIN))
+    return False
+
+
 class EntryObserver(PoolObserver):
-    """Notes the span that a request belongs to, and whether it is suppressed. Keeps no context."""
+    """Notes the span that a request belongs to, and whether its spans are suppressed. Keeps no
+    context."""
 
     def lease_queued(self, lease: Lease, context: object) -> None:
         if not isinstance(context, Context):
             return
-        if _SUPPRESS_INSTRUMENTATION_KEY in context or _SUPPRESS_PLAIN in context:
-            suppressed = context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_SUPPRESS_PLAIN)
-            lease.counted = not suppressed
+        if _is_suppressed(context):
+            lease.spans_suppressed = True
         span: Any = context.get(_SPAN_KEY) if _SPAN_KEY else get_current_span(context)
         if span is not None:
             lease.observed = span.get_span_context()

@@ -170,12 +170,12 @@ ATTRIBUTES: Final = (
     Attribute(
         PROVIDER_NAME,
         "The registered value for any-llm's provider key; the key itself where none is registered. "
-        "Left out when unknown, never guessed.",
+        "Left out when unknown, never guessed. See the providers of series above.",
     ),
     Attribute(
         POOL_NAME,
-        "Stable and few: any-llm's provider key, or the name that the user gave; for other pools "
-        "the library's name. At most 50 names, then `_OTHER`.",
+        "Stable and few: the name that the user gave; else any-llm's provider key; else the SDK "
+        "that built the pool; else the library's name. At most 50 names, then `_OTHER`.",
     ),
     Attribute(
         POOL_LIBRARY,

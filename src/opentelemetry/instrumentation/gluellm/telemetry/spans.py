@@ -78,6 +78,8 @@ class SpanObserver(PoolObserver):
         error: str | None,
         setup: SpanContext | None = None,
     ) -> None:
+        if lease.spans_suppressed:
+            return
         attributes = _attributes(lease)
         links = []
         scene = lease.scene
@@ -131,6 +133,8 @@ class SpanObserver(PoolObserver):
         ended: int,
         error: str | None,
     ) -> None:
+        if lease.spans_suppressed:
+            return
         origin = connection.origin
         attributes = _attributes(lease)
         parent = self._tracer.start_span(

@@ -43,7 +43,6 @@ class Calls:
         """Whether reads of streams are noted."""
         self._current_call = admission.surroundings.current_call
         self._inside = reader.inside
-        self._looks = reader.looks
         self._sampler = sampler
 
     def built(self, pool: Any, target: Any) -> None:
@@ -93,11 +92,7 @@ class Calls:
                 made.phase = AWAITING_RESPONSE
                 return made
             channel.entered(made, waits=waits, timeout=timeout)
-            # Not for a suppressed call of a sync channel: it may be an exporter's, and who exports
-            # what is logged holds the log's lock, for which a finalizer that logs would wait while
-            # our thread holds the channel's.
-            asks = self.tells_state and (self._looks or made.counted)
-            if channel.state != READY and asks:
+            if channel.state != READY and self.tells_state:
                 self._sampler.watch(channel, self._look)
         except Exception as error:
             self.failures.caught("grpc.begin", error)

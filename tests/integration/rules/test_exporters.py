@@ -1,0 +1,181 @@
+"""OpenTelemetry's exporters are never observed, whatever the scope."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
+    OTLPMetricExporter as GrpcMetricExporter,
+)
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import (
+    OTLPMetricExporter as HttpMetricExporter,
+)
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import (
+    BatchSpanProcessor,
+    SimpleSpanProcessor,
+    SpanExporter,
+)
+
+from opentelemetry.instrumentation.gluellm import diagnose, snapshot
+from opentelemetry.instrumentation.gluellm.attribution.context import current_call
+from opentelemetry.instrumentation.gluellm.pool.lease import Call
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.http1 import HTTP1Server
+from support.network import refused_url
+from support.telemetry import Telemetry
+from support.waiting import wait_until
+
+from .conftest import Instrument
+
+KINDS = ["http", "grpc"]
+
+
+@pytest.fixture
+def dead_collector() -> str:
+    return refused_url().rstrip("/")
+
+
+@pytest.fixture
+def stack() -> Iterator[contextlib.ExitStack]:
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """The exporters log that they fail, at length."""
+    logging.disable(logging.ERROR)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def span_exporter(kind: str, collector: str) -> SpanExporter:
+    if kind == "http":
+        return HttpExporter(endpoint=f"{collector}/v1/traces", timeout=1)
+    return GrpcExporter(endpoint=collector, insecure=True, timeout=1)
+
+
+def metric_exporter(kind: str, collector: str) -> Any:
+    if kind == "http":
+        return HttpMetricExporter(endpoint=f"{collector}/v1/metrics", timeout=1)
+    return GrpcMetricExporter(endpoint=collector, insecure=True, timeout=1)
+
+
+def tried(exporter: Any) -> Callable[[], bool]:
+    """Whether an exporter has exported, and has failed."""
+    export, results = exporter.export, []
+
+    def recorded(*args: Any, **kwargs: Any) -> Any:
+        results.append(export(*args, **kwargs))
+        return results[-1]
+
+    exporter.export = recorded
+    return lambda: bool(results) and results[0].name == "FAILURE"
+
+
+def assert_nothing_is_seen(telemetry: Telemetry) -> None:
+    points = telemetry.collect()
+    assert not [name for name in points if name.startswith(("gluellm.pool", "http.client"))]
+    now = snapshot()
+    assert now.pools == ()
+    assert now.totals == ()
+    assert diagnose(now) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_spans_that_no_collector_takes(
+    kind: str,
+    dead_collector: str,
+    instrument: Instrument,
+    stack: contextlib.ExitStack,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No series, so no alert; no finding; and no line in this package's log."""
+    telemetry = instrument(scope="all", leak_threshold=2)
+    exporter = span_exporter(kind, dead_collector)
+    has_tried = tried(exporter)
+    provider = TracerProvider(shutdown_on_exit=False)
+    stack.callback(provider.shutdown)
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=20))
+    with provider.get_tracer("test").start_as_current_span("work"):
+        pass
+    wait_until(has_tried)
+    assert_nothing_is_seen(telemetry)
+    stack.close()
+    assert_nothing_is_seen(telemetry)
+    assert not [r for r in caplog.records if r.name == "opentelemetry.instrumentation.gluellm"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_metrics_that_no_collector_takes(
+    kind: str, dead_collector: str, instrument: Instrument, stack: contextlib.ExitStack
+) -> None:
+    """The reader of metrics collects and exports in a thread of its own."""
+    telemetry = instrument(scope="all")
+    exporter = metric_exporter(kind, dead_collector)
+    has_tried = tried(exporter)
+    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=20)
+    provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
+    stack.callback(provider.shutdown, timeout_millis=1_000)
+    provider.get_meter("test").create_counter("count").add(1)
+    wait_until(has_tried)
+    assert_nothing_is_seen(telemetry)
+    stack.close()
+    assert_nothing_is_seen(telemetry)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scope", ["any_llm", "all"])
+def test_spans_that_are_exported_inside_an_any_llm_call(
+    kind: str,
+    scope: str,
+    dead_collector: str,
+    instrument: Instrument,
+    stack: contextlib.ExitStack,
+) -> None:
+    """A simple processor exports where the span ends, and pools built there are any-llm's else."""
+    telemetry = instrument(scope=scope)
+    provider = TracerProvider(shutdown_on_exit=False)
+    stack.callback(provider.shutdown)
+    token = current_call.set(Call("openai"))
+    exporter = span_exporter(kind, dead_collector)
+    has_tried = tried(exporter)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with provider.get_tracer("test").start_as_current_span("work"):
+        pass
+    current_call.reset(token)
+    assert has_tried()
+    assert_nothing_is_seen(telemetry)
+
+
+def test_exporter_goes_on_unseen_while_others_are_seen(
+    server: HTTP1Server, dead_collector: str, instrument: Instrument, stack: contextlib.ExitStack
+) -> None:
+    """The application's requests by the same library count, suppressed or not."""
+    requests = pytest.importorskip("requests")
+    telemetry = instrument(scope="all")
+    exporter = span_exporter("http", dead_collector)
+    has_tried = tried(exporter)
+    provider = TracerProvider(shutdown_on_exit=False)
+    stack.callback(provider.shutdown)
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=20))
+    with provider.get_tracer("test").start_as_current_span("work"), requests.Session() as session:
+        session.get(server.url())
+        with suppress_instrumentation():
+            thread = threading.Thread(target=session.get, args=(server.url(),))
+            session.get(server.url())
+        thread.start()
+        thread.join()
+    wait_until(has_tried)
+    assert telemetry.by(semconv.REQUESTS, "library", "error") == {("urllib3", None): 3}
