@@ -21,9 +21,10 @@ WINDOW: Final = "$__rate_interval"
 STEP: Final = "$interval"
 
 _SEAM: Final = metric("gluellm.instrumentation.seam")
-_LIVE: Final = metric("gluellm.pool.live")
-PROVIDER: Final = label("gen_ai.provider.name", _LIVE)
-POOL: Final = label("gluellm.pool.name", _LIVE)
+_ACTIVE: Final = metric("http.client.active_requests")
+"""By origin: a pool that several providers share has no provider of its own."""
+PROVIDER: Final = label("gen_ai.provider.name", _ACTIVE)
+POOL: Final = label("gluellm.pool.name", _ACTIVE)
 
 _OF_PROCESS: Final = {
     "cluster": config.CLUSTER,
@@ -99,7 +100,7 @@ def _chooser(
 ) -> Builder[model.VariableModel]:
     before = dict(list(labels.items())[: list(labels).index(name)])
     # Processes are there from instrument() on, pools from their first request.
-    known = metric_name(_LIVE if name in _OF_POOL else _SEAM)
+    known = metric_name(_ACTIVE if name in _OF_POOL else _SEAM)
     variable = (
         build.QueryVariable(name)
         .label(_TITLES[name])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from opentelemetry.instrumentation.gluellm.cli.verify.query import POOL
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
 
 from .. import config
 from . import conditions
@@ -15,6 +17,11 @@ OF_POOL: Final = (*config.SERVICE, *POOL)
 """The labels of an alert about a pool: whose it is, but not which instance's."""
 OF_INSTANCE: Final = (*config.PROCESS, *POOL)
 """A pool of one process: what a limit, a leak or churn is to be judged by."""
+_NAME: Final = label_name(semconv.POOL_NAME)
+NAME: Final = (*config.SERVICE, _NAME)
+"""What a metric of the pool and one of its origins are matched by: a pool that several providers
+share has no provider, and its origins have them all."""
+NAME_IN_INSTANCE: Final = (*config.PROCESS, _NAME)
 REQUESTS: Final = Recorded(conditions.REQUESTS, INSTANCE_POOL, f"events{config.RATE_WINDOW}")
 """Computed once for all alerts that ask for it, since there are more of these series than of any
 other."""
@@ -33,7 +40,8 @@ def wait_near_timeout() -> str:
     """Against the shortest timeout of the service, once there are enough requests for a p99."""
     return (
         f"({at(OF_POOL, WAIT_P99)})\n"
-        f"  / {at(OF_POOL, conditions.SHORTEST_TIMEOUT)}\n  > {config.WAIT_OF_TIMEOUT:g}\n"
+        f"  / on ({', '.join(NAME)}) group_left () {at(NAME, conditions.SHORTEST_TIMEOUT)}\n"
+        f"  > {config.WAIT_OF_TIMEOUT:g}\n"
         f"and\n{at(OF_POOL, conditions.REQUESTS_IN_RATES)}\n  >= {config.WAIT_REQUESTS}"
     )
 
@@ -75,7 +83,9 @@ def churn() -> str:
     opened = at(OF_INSTANCE, conditions.POOLS_OPENED)
     return (
         f"min {_by(OF_POOL)} (\n"
-        f"  {REQUESTS.name}\n    / ({opened} >= {config.CHURN_POOLS})\n"
+        f"  sum {_by(NAME_IN_INSTANCE)} ({REQUESTS.name})\n"
+        f"    / on ({', '.join(NAME_IN_INSTANCE)}) group_right () "
+        f"({opened} >= {config.CHURN_POOLS})\n"
         f"    < {config.CHURN_REQUESTS_PER_POOL:g}\n)"
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from opentelemetry.instrumentation.gluellm.cli.verify.query import POOL
 
 from ..config import SERVICE
+from ..variables import PROVIDER
 from .signal import by, by_labels, essential, now, over, rate, signal
 
 LIVE = signal(
@@ -38,8 +39,10 @@ CHURN = signal(
     of=["gluellm.pool.opened", "gluellm.pool.requests"],
     unit="ratio",
 )
-_OPENED = f"sum{by_labels(*SERVICE, *POOL)}({rate('gluellm.pool.opened')})"
-_SERVED = f"sum{by_labels(*SERVICE, *POOL)}({rate('gluellm.pool.requests')})"
+# Without the provider: a pool that several providers share has none, and its requests have theirs.
+_EACH = by_labels(*SERVICE, *(label for label in POOL if label != PROVIDER))
+_OPENED = f"sum{_EACH}({rate('gluellm.pool.opened')})"
+_SERVED = f"sum{_EACH}({rate('gluellm.pool.requests')})"
 WORST_CHURN = signal(
     "worst_churn",
     "How many pools does it take for a request, of the worst pool?",

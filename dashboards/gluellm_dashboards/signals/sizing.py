@@ -14,6 +14,7 @@ from __future__ import annotations
 from opentelemetry.instrumentation.gluellm.cli.verify.query import POOL
 
 from ..config import PROCESS
+from ..variables import PROVIDER
 from .signal import by, by_labels, now, over, rate, signal
 
 _TIME = "gluellm.pool.request.time"
@@ -26,7 +27,9 @@ _GROWS = 0.1
 _HALF = 2.33 / 2
 """Half of the standard deviations from the mean to the 0.99 quantile, in the normal one."""
 
-_EACH = by_labels(*PROCESS, *POOL)
+# Without the provider: a pool that several providers share has to be large enough for all of them.
+_LABELS = (*PROCESS, *(label for label in POOL if label != PROVIDER))
+_EACH = by_labels(*_LABELS)
 # `unread` is left out: connections that nobody gives back are no demand.
 _HOLDING = f"sum{_EACH}({rate(_TIME, {_PHASE: 'connecting|awaiting_response|reading'})})"
 _IN_POOL = f"sum{_EACH}({rate(_TIME, {_PHASE: '!unread'})})"
@@ -41,7 +44,8 @@ _LAW = (
     f"(({_OFFERED}) > {_IN_POOL} or ({_IN_POOL} unless ({_GROWTH} > {_GROWS} * {_LEAVING} or "
     f"{_GIVING_UP} > 0)) or {_OFFERED} or {_HOLDING})"
 )
-_OF_ONE_POOL = f"{_LAW} / (sum{_EACH}({now(_LIVE)}) > 0)"
+_POOLS = f"(sum{by_labels(*PROCESS, *POOL)}({now(_LIVE)}) > 0)"
+_OF_ONE_POOL = f"{_LAW} / on ({', '.join(_LABELS)}) group_right () {_POOLS}"
 
 CONCURRENCY = signal(
     "concurrency_wanted",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
 
 from ..case import Case, Firing, Series, series
 from .waiting import FIRES, NOTHING, answered, failed
@@ -29,6 +30,15 @@ def _limits(instance: str, limit: str, live: str, library: str = "httpx") -> lis
 
 def _opened(values: str, instance: str = "api-1") -> Series:
     return series(semconv.POOL_OPENED, values, instance=instance)
+
+
+def _shared(opened: str, *answers: tuple[str, str]) -> list[Series]:
+    """Pools that several providers share, so that they have none, and requests by provider."""
+    found = [series(semconv.POOL_OPENED, opened, {semconv.PROVIDER_NAME: ""})]
+    for provider, values in answers:
+        own = {semconv.STATUS_CODE: "200", semconv.PROVIDER_NAME: provider}
+        found.append(series(semconv.REQUESTS, values, own))
+    return found
 
 
 _DIFFERS: Final = (Firing(labels={"gluellm_pool_library": "httpx"}),)
@@ -195,6 +205,18 @@ CASES: Final = (
         "nothing is stored for 20 minutes, and before that clients came and went",
         [_opened("90x40 _x20 90x20"), answered("90x40 _x20 90x20")],
         {"65m": NOTHING},
+    ),
+    Case(
+        _CHURN,
+        "a client for every three requests, of providers that share the clients",
+        _shared("0+20x20", ("openai", "0+30x20"), ("groq", "0+30x20")),
+        {"10m": NOTHING},
+    ),
+    Case(
+        _CHURN,
+        "a client for every request, of providers that share the clients",
+        _shared("0+60x20", ("openai", "0+30x20"), ("groq", "0+30x20")),
+        {"10m": (Firing(labels={label_name(semconv.PROVIDER_NAME): ""}),)},
     ),
     Case(_CHURN, "one client for all", [_opened("1x20"), answered("0+60x20")], {"10m": NOTHING}),
     Case(_CHURN, "nothing at all", [_opened("1x20"), answered("60x20")], {"10m": NOTHING}),

@@ -51,6 +51,17 @@ CASES: Final = (
     ),
     Case(
         _NEAR,
+        "the same where several providers share the pool, whose timeout then has none",
+        [
+            *_LATE,
+            series(semconv.ACQUIRE_TIMEOUT, "0x10"),
+            series(semconv.ACQUIRE_TIMEOUT, "10x10", {semconv.PROVIDER_NAME: ""}),
+            answered("0+100x10"),
+        ],
+        {"9m": FIRES},
+    ),
+    Case(
+        _NEAR,
         "the same waits under a pool timeout of 60 s",
         [*_LATE, _timeout("60x10"), answered("0+100x10")],
         {"9m": NOTHING},
