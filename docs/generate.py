@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS
+from opentelemetry.instrumentation.gluellm.adapters.callers import SDKS
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import SEAMS as ANY_LLM_SEAMS
 from opentelemetry.instrumentation.gluellm.cli.verify.queries import QUERIES
 from opentelemetry.instrumentation.gluellm.config import SETTINGS
@@ -79,6 +80,25 @@ never shows running ones, so with streams that nobody closes it stays flat.
 
 In the tables below, **P** stands for the attributes {pool}, and **O** for these and {origin}.
 
+## The provider of a series
+
+A pool can serve several providers: one client that calls several APIs, or one that is passed to several
+any-llm providers. So the provider belongs to the request, not to the pool.
+
+- An O series has the provider of its requests: that of the any-llm call, else that of the any-llm call that
+  built the pool, else the one whose API the host serves, else none. Of nested any-llm calls the innermost
+  decides. A connection counts for the provider of its latest request.
+- A P series has the provider of the first request, while all requests of the pool name have the same one.
+  When a second provider comes, a P series without a provider begins at 0 and counts on from there. The
+  old series stays for 10 minutes, its counters at their last values and its gauges at 0. The two add up to
+  the whole: a pool that two providers share counts once.
+
+## Pool names
+
+A pool has the name that you gave it with `instrument_client`; else any-llm's provider key; else, with
+`scope="all"`, the name of the SDK that built it or that sent its first request ({sdks}); else the name
+of the library. The SDK is read from the stack, when the pool is built and at its first request.
+
 ## In Prometheus
 
 Prometheus and stores like it change the names: dots become underscores, a unit of seconds and
@@ -102,6 +122,10 @@ METRICS_CLOSE = """
   name, and left out when one of these has no limit: with a client per call they grow with the pools.
   `gluellm.pool.occupancy.ratio` is that of the fullest single pool.
 - A pool name whose last pool is gone reports 0 for 10 minutes; then its series vanish.
+- `suppress_instrumentation` suppresses this package's spans and nothing else: a request under it counts in
+  every metric, leak and finding, as it takes a connection like any other. Logfire, for one, sets it around
+  every call of an SDK. OpenTelemetry's own exporters are the exception: a pool whose first request has the
+  key and comes from OpenTelemetry's SDK or an exporter is never observed, whatever the scope.
 - Exemplars: acquire, create and lease durations carry the span context of the request that waited.
 - Histograms are recorded at collection. A periodic reader collects at shutdown; a reader that does
   not (one with an infinite interval, the Prometheus reader) loses what came since its last
@@ -385,6 +409,7 @@ def metrics_page() -> str:
             suffixes=", ".join(map(code, prometheus.HISTOGRAM_SUFFIXES)),
             provider=semconv.PROVIDER_NAME,
             provider_label=prometheus.label_name(semconv.PROVIDER_NAME),
+            sdks=", ".join(map(code, sorted(set(SDKS.values())))),
         ).rstrip()
     ]
     lines += metric_table("Emitted by default", "", usual)
