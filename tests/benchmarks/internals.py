@@ -69,6 +69,7 @@ def _untold(item: Any) -> Any:
             setattr(twin, name, getattr(item, name))
     twin.__dict__.update(item.__dict__)
     twin.told = 0
+    twin.accounted = False
     return twin
 
 

@@ -168,7 +168,7 @@ class Scene:
         while items:
             lease = items.popleft()
             taken.append(lease)
-            if lease.ended and lease.told < 2:
+            if lease.ended:
                 lease.account()
         return taken
 

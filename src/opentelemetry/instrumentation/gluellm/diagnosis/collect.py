@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable
 
 from .. import environment
 from ..pool.channel import CHANNEL_STATES, states_of
@@ -31,7 +30,6 @@ from .snapshot import (
 )
 
 _DESCRIPTORS = ("/proc/self/fd", "/dev/fd")
-_TRIES = 10
 
 
 def collect(
@@ -164,12 +162,10 @@ def _origin(origin: OriginLedger) -> str:
 
 
 def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
-    # What has ended and is still in the outbox is not counted in the ledgers yet.
-    pending: dict[OriginLedger, dict[Lease, None]] = {}
+    # The ledgers don't have what has ended since the last collection.
     for item in copied_queue(registry.outbox.items):
-        if isinstance(item, Lease) and item.ended and item.counted:
-            # Once, though it stands there twice: it was answered, and it ended.
-            pending.setdefault(item.origin, {})[item] = None
+        if isinstance(item, Lease) and item.ended:
+            item.account()
     _, counts = registry.state(now)
     return tuple(
         PoolTotals(
@@ -188,7 +184,7 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
             anomalies=dict(ledger.anomalies),
             channel_seconds=_channel_seconds(ledger, now),
             built_at=str(ledger.built_at) if ledger.built_at is not None else None,
-            origins=_origins(ledger, counts, pending, now),
+            origins=_origins(ledger, counts, now),
         )
         for ledger in copied(registry.ledgers.values)
     )
@@ -201,14 +197,11 @@ def _channel_seconds(ledger: PoolLedger, now: int) -> dict[str, float] | None:
     return {state: time / 1e9 for state, time in zip(CHANNEL_STATES, spent, strict=True)}
 
 
-def _origins(
-    ledger: PoolLedger, counts: Tally, pending: dict[OriginLedger, dict[Lease, None]], now: int
-) -> tuple[OriginTotals, ...]:
+def _origins(ledger: PoolLedger, counts: Tally, now: int) -> tuple[OriginTotals, ...]:
     found = []
     for origin in copied(ledger.origins.values):
         running = counts.requests.get(origin) or RunningRequests()
         left = counts.spent.get(origin) or tuple(origin.spent)
-        tallied = _ended(origin, pending.get(origin, {}))
         found.append(
             OriginTotals(
                 origin=_origin(origin),
@@ -220,54 +213,19 @@ def _origins(
                     for i, phase in enumerate(PHASES)
                 },
                 requests_now=dict(zip(PHASES, running.count, strict=True)),
-                outcomes=tallied.outcomes(),
-                timeouts=tallied.timeouts,
-                reuse_failures=tallied.reuse_failures,
-                longest_silence_failed=tallied.longest_silence / 1e9,
+                outcomes=tuple(
+                    Outcome(count=count, status=status or None, error=error, resend=resend)
+                    for (status, error, resend), count in copied(origin.requests.items)
+                    if count
+                ),
+                timeouts=dict(origin.timeouts),
+                reuse_failures=origin.reuse_failures,
+                longest_silence_failed=origin.longest_silence / 1e9,
                 requests_resent=origin.resent,
                 protocols=tuple(sorted(copied(origin.protocols.copy))),
             )
         )
     return tuple(found)
-
-
-def _ended(origin: OriginLedger, pending: Iterable[Lease]) -> _Ended:
-    for _ in range(_TRIES):
-        untold = [lease for lease in pending if lease.told < 2]
-        tallied = _Ended(origin)
-        if all(lease.told < 2 for lease in untold):
-            break
-        # Meanwhile the outbox was worked off: some of them may be in the ledger, or may not.
-    for lease in untold:
-        tallied.add(lease)
-    return tallied
-
-
-class _Ended:
-    """How the requests of an origin ended: what the ledger has, and what it is yet to be told."""
-
-    def __init__(self, origin: OriginLedger) -> None:
-        self._requests = dict(copied(origin.requests.items))
-        self.timeouts = dict(origin.timeouts)
-        self.reuse_failures = origin.reuse_failures
-        self.longest_silence = origin.longest_silence
-
-    def add(self, lease: Lease) -> None:
-        key = (lease.status, lease.error, lease.resend)
-        self._requests[key] = self._requests.get(key, 0) + 1
-        kind = lease.timeout_kind
-        if kind is not None:
-            self.timeouts[kind] += 1
-        if lease.failed_on_reused_connection:
-            self.reuse_failures += 1
-            self.longest_silence = max(self.longest_silence, lease.ended_at - lease.phase_since)
-
-    def outcomes(self) -> tuple[Outcome, ...]:
-        return tuple(
-            Outcome(count=count, status=status or None, error=error, resend=resend)
-            for (status, error, resend), count in self._requests.items()
-            if count
-        )
 
 
 # The process

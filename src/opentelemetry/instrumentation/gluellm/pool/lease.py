@@ -99,6 +99,7 @@ class Lease:
 
     __slots__ = (
         "__dict__",
+        "accounted",
         "acquired_at",
         "answered_at",
         "call",
@@ -199,7 +200,9 @@ class Lease:
         self.observed: Any = None
         """The observer's own note, a span context for instance."""
         self.told = 0
-        """How much of it has been taken from the outbox: 1 its acquire, 2 its end."""
+        """Whose durations are recorded: 1 its acquire, 2 its end too."""
+        self.accounted = False
+        """Whether its end is counted in the ledger."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return nothing, ()
@@ -247,7 +250,10 @@ class Lease:
         return self.reused and not self.answered_at and self.error in _REUSE_FAILURES
 
     def account(self) -> None:
-        """Count its end: its outcome, a timeout, a failure on a reused connection."""
+        """Count its end: its outcome, a timeout, a failure on a reused connection.
+
+        Only the first call counts. Finalizers and signal handlers may call it.
+        """
         origin = self.origin
         outcome = origin.outcome(self.status, self.error, self.resend)
         kind, reused = None, False
@@ -255,9 +261,9 @@ class Lease:
             kind, reused = self.timeout_kind, self.failed_on_reused_connection
         # From here on nothing is called: neither can a signal handler that raises part these steps,
         # nor can another thread come in between. One may have counted it since it was asked.
-        if self.told > 1:
+        if self.accounted:
             return
-        self.told = 2
+        self.accounted = True
         origin.requests[outcome] += 1
         if kind is not None:
             origin.timeouts[kind] += 1

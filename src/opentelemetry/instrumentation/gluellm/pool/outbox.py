@@ -52,5 +52,5 @@ class Outbox:
             self.items.append(lease)
             return
         self.dropped += 1
-        if lease.ended and lease.told < 2:
+        if lease.ended:
             lease.account()

@@ -353,6 +353,7 @@ class PoolRegistry:
             for lease in copied(tracker.leases.keys):
                 # The time that it took so far stays counted, how it goes on and ends is nobody's.
                 lease.counted = False
+                lease.accounted = True
                 lease.told = 2
                 tracker.released(lease)
             tracker.leases.clear()

@@ -77,6 +77,7 @@ class DurationObserver(PoolObserver):
                     self._tell_answer(lease, context)
         if ended and told < 2:
             lease.account()
+            lease.told = 2
             if active and lease.acquired_at and lease.end_known:
                 self._tell_end(lease, context)
 
