@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.metrics import Meter
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
 from support.http1 import HTTP1Server
@@ -51,9 +51,22 @@ def test_collection_touches_no_socket(
 
     monkeypatch.setattr(stream, "get_extra_info", get_extra_info)
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
-    assert GlueLLMInstrumentor._installation is not None
-    assert len(GlueLLMInstrumentor._installation.stats()) == 1
+    assert len(snapshot().pools) == 1
     assert touched == []
+
+
+def test_snapshot_takes_nothing_from_the_next_collection(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """It counts the requests that have ended; their durations stay for the collection."""
+    pool = runner.pool(library)
+    pool.get(server.url())
+    pool.get(server.url())
+    ((origin,),) = (total.origins for total in snapshot().totals)
+    assert [(outcome.status, outcome.count) for outcome in origin.outcomes] == [(200, 2)]
+    assert telemetry.value(semconv.REQUESTS, status=200) == 2
+    assert telemetry.count(semconv.ACQUIRE_DURATION) == 2
+    assert telemetry.count(semconv.LEASE_DURATION) == 2
 
 
 def test_collection_does_not_wait_for_a_pools_lock(
@@ -64,9 +77,7 @@ def test_collection_does_not_wait_for_a_pools_lock(
     pool.request("GET", server.url())
     with pool._optional_thread_lock:
         assert in_time(lambda: telemetry.value(semconv.POOL_LIVE)) == 1
-        installation = GlueLLMInstrumentor._installation
-        assert installation is not None
-        assert in_time(installation.stats)[0].idle == 1
+        assert in_time(snapshot).pools[0].idle == 1
     pool.close()
 
 

@@ -9,7 +9,7 @@ import logging
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.telemetry import Telemetry
 
@@ -22,7 +22,7 @@ KNOWN = {attribute.key for attribute in semconv.ATTRIBUTES} | {
 
 
 def everything(telemetry: Telemetry, logs: pytest.LogCaptureFixture) -> str:
-    """Metrics, spans, logs and the pools' numbers as text."""
+    """Metrics, spans, logs and the snapshot as text."""
     data = telemetry.reader.get_metrics_data()
     assert data is not None
     texts = [data.to_json()]
@@ -32,7 +32,5 @@ def everything(telemetry: Telemetry, logs: pytest.LogCaptureFixture) -> str:
         for record in logs.records
         if record.name.startswith("opentelemetry")
     ]
-    texts.append(
-        repr(GlueLLMInstrumentor._installation and GlueLLMInstrumentor._installation.stats())
-    )
+    texts.append(repr(snapshot()))
     return "\n".join(texts)

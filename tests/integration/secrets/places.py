@@ -21,7 +21,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry, generate_latest
 
 from opentelemetry.instrumentation import gluellm
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
+from opentelemetry.instrumentation.gluellm import diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.report import report_on
 from support.telemetry import Telemetry
 
@@ -98,9 +98,6 @@ class Places:
         self._add("findings as JSON", json.dumps([f.to_dict() for f in findings]))
         self._add("report as text", str(report))
         self._add("report as JSON", json.dumps(report.to_dict(), ensure_ascii=False))
-        installation = GlueLLMInstrumentor._installation
-        assert installation is not None
-        self._add("pools' numbers", repr(installation.stats()))
         self._add("what the package keeps", "\n".join(kept_texts()))
         self._add_telemetry()
         self._add_logs()

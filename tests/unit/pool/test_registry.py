@@ -8,7 +8,6 @@ import weakref
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.lease import (
-    AWAITING_RESPONSE,
     PHASES,
     QUEUED,
     READING,
@@ -223,30 +222,6 @@ def test_pool_that_cannot_be_read_leaves_the_others() -> None:
     state = scene.registry.state(scene.clock())[0][scene.ledger]
     assert state.busy == 2
     assert scene.registry.failures.counts == {"read": 1}
-
-
-def test_stats_are_one_pool_each() -> None:
-    """A snapshot tells limits, connections, requests by phase and ages, in plain values."""
-    scene = Scene()
-    assert scene.pool is not None
-    scene.pool.active[scene.origin] = 2
-    scene.pool.idle[scene.origin] = 1
-    lease = scene.enter()
-    lease.enter(AWAITING_RESPONSE, scene.clock())
-    scene.clock.advance(3)
-    scene.enter()
-    scene.clock.advance(1)
-    other_pool = FakePool(maximum=None)
-    scene.track(other_pool, "anthropic", None)
-    first, second = scene.registry.stats()
-    assert (first.name, first.provider, first.library) == ("openai", "openai", "httpx2")
-    assert (first.max_connections, first.max_idle_connections) == (10, 5)
-    assert (first.active, first.idle, first.connecting) == (2, 1, 0)
-    assert first.requests == (1, 0, 0, 1, 0, 0)
-    assert first.oldest_age == (1.0, 0.0, 0.0, 4.0, 0.0, 0.0)
-    (origin,) = first.origins
-    assert (origin.address, origin.port, origin.active, origin.idle) == ("api.test", 443, 2, 1)
-    assert (second.name, second.max_connections, second.origins) == ("anthropic", None, ())
 
 
 # Ends

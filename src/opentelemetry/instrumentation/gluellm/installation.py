@@ -27,7 +27,6 @@ from .pool.copies import copied
 from .pool.loops import LoopLag
 from .pool.registry import PoolRegistry
 from .pool.seams import Seams
-from .pool.stats import PoolStats
 from .pool.watch import Watch
 from .telemetry import instruments, logs
 from .telemetry.entry import EntryObserver, entry_context, suppressed
@@ -184,10 +183,6 @@ class Installation:
                 raise
             # Asked for by the environment, which must not keep a program from starting.
             logs.warn_of_signal(error)
-
-    def stats(self) -> list[PoolStats]:
-        """A snapshot of every live pool."""
-        return self.registry.stats()
 
     def _failed(self, kind: str) -> None:
         self._failures.caught(kind, Exception())

@@ -13,23 +13,12 @@ from .books import Books
 from .copies import copied
 from .durations import nanoseconds
 from .guard import Guard
-from .lease import PHASES, QUEUED, Lease
+from .lease import QUEUED, Lease
 from .ledger import GONE_REPORTED, OriginLedger, PoolLedger
 from .observer import PoolObserver
 from .place import Place
 from .reader import PoolReader
-from .stats import (
-    ACTIVE_1,
-    ACTIVE_2,
-    ACTIVE_WEBSOCKET,
-    CONNECTING,
-    IDLE_1,
-    IDLE_2,
-    NameState,
-    OriginStats,
-    PoolStats,
-    Tally,
-)
+from .stats import NameState, Tally
 from .tracker import PoolTracker
 
 OTHER = "_OTHER"
@@ -297,47 +286,6 @@ class PoolRegistry:
             state.idle_maximum += counts.idle_maximum
         if tracker.leases:
             _add_leases(copied(tracker.leases.keys), state, counts)
-
-    def stats(self) -> list[PoolStats]:
-        """A frozen snapshot of every live pool."""
-        found = []
-        for tracker in copied(self.trackers.keys):
-            now = self.clock()
-            state = NameState(tracker.ledger)
-            counts = Tally()
-            self._add(tracker, state, counts)
-            requests = [0] * len(PHASES)
-            for running in counts.requests.values():
-                for phase, count in enumerate(running.count):
-                    requests[phase] += count
-            origins = tuple(
-                OriginStats(
-                    address=origin.address,
-                    port=origin.port,
-                    active=at[ACTIVE_1] + at[ACTIVE_2] + at[ACTIVE_WEBSOCKET],
-                    idle=at[IDLE_1] + at[IDLE_2],
-                    connecting=at[CONNECTING],
-                )
-                for origin, at in counts.origins.items()
-            )
-            found.append(
-                PoolStats(
-                    name=tracker.ledger.name,
-                    provider=tracker.ledger.provider,
-                    library=tracker.ledger.library,
-                    max_connections=counts.maximum,
-                    max_idle_connections=counts.idle_maximum,
-                    active=sum(origin.active for origin in origins),
-                    idle=sum(origin.idle for origin in origins),
-                    connecting=sum(origin.connecting for origin in origins),
-                    requests=tuple(requests),
-                    oldest_age=tuple(
-                        (now - since) / 1e9 if since else 0.0 for since in state.oldest_since
-                    ),
-                    origins=origins,
-                )
-            )
-        return found
 
     # Ends
 

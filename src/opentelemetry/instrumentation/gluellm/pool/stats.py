@@ -1,4 +1,4 @@
-"""Consistent snapshots of pools, taken when somebody asks."""
+"""Counts of connections and requests, summed while pools are read."""
 
 from __future__ import annotations
 
@@ -86,34 +86,3 @@ class NameState:
     leaks_suspected: int = 0
     oldest_since: list[int] = field(default_factory=lambda: [0] * len(PHASES))
     """Since when the longest has been in each phase; 0 when none is."""
-
-
-@dataclass(frozen=True, slots=True)
-class OriginStats:
-    """Connections of one pool to one origin."""
-
-    address: str
-    port: int | None
-    active: int
-    idle: int
-    connecting: int
-
-
-@dataclass(frozen=True, slots=True)
-class PoolStats:
-    """One pool at one moment. Ages are seconds."""
-
-    name: str
-    provider: str | None
-    library: str
-    max_connections: int | None
-    """None when unlimited."""
-    max_idle_connections: int | None
-    active: int
-    idle: int
-    connecting: int
-    requests: tuple[int, ...]
-    """Requests in each phase, in the order of ``PHASES``."""
-    oldest_age: tuple[float, ...]
-    """How long the longest has been in each phase; 0 when none is."""
-    origins: tuple[OriginStats, ...]
