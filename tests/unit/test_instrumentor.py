@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
 
+import any_llm
 import httpcore
 import httpcore2
 import httpx
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, config, snapshot
+from opentelemetry.instrumentation.gluellm.attribution import calls
 from opentelemetry.instrumentation.gluellm.limits import configure, reset_pools
 from opentelemetry.instrumentation.gluellm.pool.guard import Failures
 from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
@@ -239,15 +245,48 @@ def test_signal_handler_that_raises_while_a_warning_is_logged_is_heard(
     assert GlueLLMInstrumentor._installation is None
 
 
-@pytest.mark.parametrize("wrong", ["meter_provider", "tracer_provider"])
-def test_provider_that_is_none_of_a_kind_leaves_nothing_behind(wrong: str) -> None:
-    """A string or a Meter in its place raises, and nothing is patched."""
+@pytest.mark.parametrize("client_only", [False, True], ids=["whole", "one client"])
+@pytest.mark.parametrize(
+    ("setting", "given", "described"),
+    [
+        ("meter_provider", "http://collector:4317", "a text of 21 characters"),
+        ("tracer_provider", "http://collector:4317", "a text of 21 characters"),
+        ("meter_provider", MeterProvider, "the class MeterProvider"),
+        ("tracer_provider", TracerProvider, "the class TracerProvider"),
+        ("meter_provider", TracerProvider(), "something of the type TracerProvider"),
+    ],
+)
+def test_wrong_provider_is_refused(
+    setting: str, given: Any, described: str, client_only: bool
+) -> None:
+    """The error names the setting, what it was given and what is allowed; nothing is patched."""
     before = methods()
-    with pytest.raises(Exception) as raised:
-        GlueLLMInstrumentor().instrument(**{wrong: "http://collector:4317"})
-    assert isinstance(raised.value, (AttributeError, TypeError, ValueError))
+    allowed = "allowed is a provider of OpenTelemetry, as an instance, or None"
+    instrument: Any = GlueLLMInstrumentor().instrument
+    if client_only:
+        instrument = functools.partial(GlueLLMInstrumentor.instrument_client, httpx.Client())
+    with pytest.raises(ValueError, match=f"^{setting}= was given {described}: {allowed}$"):
+        instrument(**{setting: given})
     assert methods() == before
+    assert GlueLLMInstrumentor._installation is None
     assert not GlueLLMInstrumentor().is_instrumented_by_opentelemetry
+
+
+def test_log_names_the_failure_of_an_attribution(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the exception that was caught, so that its cause can be found."""
+
+    def broken(_: Any) -> str:
+        raise ZeroDivisionError
+
+    reader = InMemoryMetricReader()
+    GlueLLMInstrumentor().instrument(meter_provider=MeterProvider([reader]))
+    monkeypatch.setattr(calls, "provider_key", broken)
+    any_llm.AnyLLM.create("openai", api_key="k")
+    reader.get_metrics_data()
+    lines = [record.getMessage() for record in caplog.records if record.name == LOGGER]
+    assert [line for line in lines if "attribution.call with ZeroDivisionError" in line]
 
 
 def test_failure_while_installing_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:

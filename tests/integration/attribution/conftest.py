@@ -44,6 +44,6 @@ def errors() -> list[str]:
 @pytest.fixture
 def attribution(errors: list[str]) -> Iterator[AnyLLMAttribution]:
     """Not installed yet; uninstalled in the end."""
-    attribution = AnyLLMAttribution(errors.append)
+    attribution = AnyLLMAttribution(lambda kind, _: errors.append(kind))
     yield attribution
     attribution.uninstall()

@@ -21,7 +21,7 @@ PROGRAM = """
     from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 
     when, what = sys.argv[1:]
-    attribution = AnyLLMAttribution(lambda kind: print("error", kind))
+    attribution = AnyLLMAttribution(lambda kind, error: print("error", kind, error))
     if when == "before":
         attribution.install()
     names = [name for name in ("httpcore", "httpcore2") if importlib.util.find_spec(name)]

@@ -35,7 +35,7 @@ def errors() -> list[str]:
 
 @pytest.fixture
 def attribution(fake: Any, errors: list[str]) -> Iterator[AnyLLMAttribution]:
-    attribution = AnyLLMAttribution(errors.append)
+    attribution = AnyLLMAttribution(lambda kind, _: errors.append(kind))
     yield attribution
     attribution.uninstall()
 
@@ -361,8 +361,8 @@ def test_failure_of_the_counter_is_no_failure_of_the_call(
 ) -> None:
     """The last resort."""
 
-    def broken(kind: str) -> None:
-        raise RuntimeError(kind)
+    def broken(*_: Any) -> None:
+        raise RuntimeError
 
     attribution = AnyLLMAttribution(broken)
     attribution.install()

@@ -39,7 +39,7 @@ def errors() -> list[str]:
 @pytest.fixture
 def installed(errors: list[str]) -> Iterator[PoolLimits]:
     """The patches, taken back in the end."""
-    limits = PoolLimits(errors.append)
+    limits = PoolLimits(lambda kind, _: errors.append(kind))
     limits.install()
     yield limits
     limits.uninstall()
@@ -247,7 +247,7 @@ def test_an_ended_call_limits_nothing(installed: PoolLimits) -> None:
 @pytest.mark.parametrize("name", ["__init__", "handle_request"])
 def test_what_is_left_of_ours_passes_everything_on(name: str, errors: list[str]) -> None:
     """Somebody wrapped it since, so it can't be taken out."""
-    limits = PoolLimits(errors.append)
+    limits = PoolLimits(lambda kind, _: errors.append(kind))
     limits.install()
     with inside():
         pool = httpcore.ConnectionPool()
@@ -280,7 +280,7 @@ def test_our_failures_stay_with_us(
         raise ZeroDivisionError
 
     monkeypatch.setattr(pools_module, broken, fail)
-    limits = PoolLimits(errors.append)
+    limits = PoolLimits(lambda kind, _: errors.append(kind))
     limits.install()
     try:
         with inside():
@@ -323,7 +323,7 @@ def test_a_pool_of_somebody_elses_class(installed: PoolLimits, errors: list[str]
 
 def test_a_library_without_what_we_need(errors: list[str]) -> None:
     """Its limits can't be set. The other libraries' can."""
-    limits = PoolLimits(errors.append)
+    limits = PoolLimits(lambda kind, _: errors.append(kind))
     limits.install()
     try:
         limits._patch("httpcore", ModuleType("httpcore"))

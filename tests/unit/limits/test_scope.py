@@ -36,10 +36,10 @@ class World:
         self.any_llm: Any = module
         self.errors: list[str] = []
         self.limits: Values = LIMITS
-        self.attribution = AnyLLMAttribution(self.errors.append)
+        self.attribution = AnyLLMAttribution(self.failed)
         self.limiting = AnyLLMAttribution(
-            self.errors.append,
-            make_scope=lambda: LimitScope(self.errors.append, lambda _: self.limits),
+            self.failed,
+            make_scope=lambda: LimitScope(self.failed, lambda _: self.limits),
             mark=LIMITS_MARK,
         )
 
@@ -59,6 +59,10 @@ class World:
                 return limited()
 
         self.provider: Any = Provider
+
+    def failed(self, kind: str, _: Exception) -> None:
+        """Note a failure of ours by its kind."""
+        self.errors.append(kind)
 
 
 @pytest.fixture(params=["alone", "under attribution", "over attribution"])

@@ -102,7 +102,7 @@ class Installation:
         self._attribution = (
             None
             if clients_only
-            else AnyLLMAttribution(self._failed, whole_stacks=config.leak_stacks)
+            else AnyLLMAttribution(self._failures.caught, whole_stacks=config.leak_stacks)
         )
         if self._attribution is not None:
             self._attribution.on_seams = _warn_of_any_llm
@@ -183,9 +183,6 @@ class Installation:
                 raise
             # Asked for by the environment, which must not keep a program from starting.
             logs.warn_of_signal(error)
-
-    def _failed(self, kind: str) -> None:
-        self._failures.caught(kind, Exception())
 
     def _seams(self) -> list[Seams]:
         found = [seams for adapter in self._adapters for seams in adapter.seams()]

@@ -85,8 +85,9 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         return _instruments
 
     def _instrument(self, **kwargs: Any) -> None:
-        tracer_provider = _provider("tracer_provider", "get_tracer", kwargs)
-        meter_provider = _provider("meter_provider", "get_meter", kwargs)
+        tracer_provider = kwargs.pop("tracer_provider", None)
+        meter_provider = kwargs.pop("meter_provider", None)
+        _check_providers(tracer_provider, meter_provider)
         config = Config.read(**kwargs)
         cls = GlueLLMInstrumentor
         with cls._lock:
@@ -149,8 +150,8 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         the pool gets the name that it would have with ``scope="all"``. Works with and without
         ``instrument()``; the providers count only without.
 
-        Raises TypeError for any other client, ValueError for a name that is empty, longer than 64
-        characters, not printable or a URL.
+        Raises TypeError for any other client; ValueError for a name that is empty, longer than 64
+        characters, not printable or a URL, and for a wrong provider.
         """
         if pool_name is not None and not _is_name(pool_name):
             # What was given is not repeated: a key or a URL in its place is a likely mistake.
@@ -158,6 +159,7 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 f"pool_name= was given {_described(pool_name)}: allowed are 1 to {_MAX_NAME} "
                 "printable characters that are no URL"
             )
+        _check_providers(tracer_provider, meter_provider)
         pools = pools_of(client)
         base = GlueLLMInstrumentor
         with base._lock:
@@ -226,14 +228,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-def _provider(name: str, method: str, kwargs: dict[str, Any]) -> Any:
-    provider = kwargs.pop(name, None)
-    if provider is not None and not callable(getattr(provider, method, None)):
-        raise ValueError(
-            f"{name}= was given {_described(provider)}: allowed is a provider of OpenTelemetry, or "
-            "None"
-        )
-    return provider
+def _check_providers(tracer_provider: object, meter_provider: object) -> None:
+    for name, method, provider in (
+        ("tracer_provider", "get_tracer", tracer_provider),
+        ("meter_provider", "get_meter", meter_provider),
+    ):
+        if provider is None:
+            continue
+        if isinstance(provider, type) or not callable(getattr(provider, method, None)):
+            raise ValueError(  # noqa: TRY004  as every wrong value
+                f"{name}= was given {_described(provider)}: allowed is a provider of "
+                "OpenTelemetry, as an instance, or None"
+            )
 
 
 def _is_name(name: object) -> bool:
@@ -248,4 +254,6 @@ def _is_name(name: object) -> bool:
 def _described(given: object) -> str:
     if isinstance(given, str):
         return f"a text of {len(given)} characters"
+    if isinstance(given, type):
+        return f"the class {one_line(given.__qualname__)}"
     return f"something of the type {type(given).__name__}"

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..patching import USUAL_MARK, PatchSet, when_imported
-from .calls import CallScope, operation_name
+from .calls import CallScope, OnError, operation_name
 from .threads import Carried
 
 _DIRECT = ("_aembedding", "_amoderation")
@@ -39,7 +39,7 @@ LOST: Mapping[str, str] = {
 SEAMS = tuple(LOST)
 
 
-def _no_error(kind: str) -> None:
+def _no_error(kind: str, error: Exception) -> None:
     pass
 
 
@@ -50,16 +50,17 @@ def _ignore(seams: dict[str, bool]) -> None:
 class AnyLLMAttribution:
     """Attributes requests and pools to the any-llm calls that they belong to.
 
-    Takes effect when any-llm is imported, at once if it is already. ``on_error`` is called with the
-    kind of a failure of ours that was caught (``attribution.install``, ``attribution.call``,
-    ``attribution.stream``, ``attribution.place``); the host's call goes on as if it weren't
-    instrumented. ``whole_stacks`` notes the whole stack of each call's place. With another scope
-    than the usual, what is around the calls is for another purpose, whose patches have ``mark``.
+    Takes effect when any-llm is imported, at once if it is already. ``on_error`` is called with
+    each caught failure of the instrumentation, and its kind before it (``attribution.install``,
+    ``attribution.call``, ``attribution.stream``, ``attribution.place``); the host's call goes on as
+    if it weren't instrumented. ``whole_stacks`` notes the whole stack of each call's place. With
+    another scope than the usual, what is around the calls is for another purpose, whose patches
+    have ``mark``.
     """
 
     def __init__(
         self,
-        on_error: Callable[[str], None] = _no_error,
+        on_error: OnError = _no_error,
         *,
         whole_stacks: bool = False,
         make_scope: Callable[[], CallScope] | None = None,

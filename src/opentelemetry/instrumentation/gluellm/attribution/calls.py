@@ -17,6 +17,8 @@ from .context import CallVariable, current_call
 from .correlation import correlation_id
 from .streams import AsyncOpening, leave, wrap_stream
 
+OnError = Callable[[str, Exception], None]
+"""Gets each caught failure of the instrumentation, and its kind before it."""
 ModelOf = Callable[[tuple[Any, ...], dict[str, Any]], str | None]
 
 _REGISTERED_OPERATIONS = {
@@ -87,7 +89,7 @@ class CallScope:
 
     def __init__(
         self,
-        on_error: Callable[[str], None],
+        on_error: OnError,
         *,
         whole_stacks: bool = False,
         variable: CallVariable = current_call,
@@ -103,7 +105,7 @@ class CallScope:
         if from_signal_handler(error):
             raise error
         try:
-            self._on_error(kind)
+            self._on_error(kind, error)
         except Exception as further:
             if from_signal_handler(further):
                 raise

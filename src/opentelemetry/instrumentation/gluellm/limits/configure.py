@@ -242,8 +242,11 @@ def _warn(text: str) -> None:
         warn("%s", text)
 
 
-def _failed(kind: str) -> None:
-    _warn(f"limits could not be set ({kind}): where that was, the client's own limits hold")
+def _failed(kind: str, error: Exception) -> None:
+    _warn(
+        f"limits could not be set in {kind}, which failed with {type(error).__qualname__}: the "
+        "client's own limits hold there"
+    )
 
 
 _state = _State()

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..adapters import marks
 from ..adapters.urllib3.sessions import is_everybodys
+from ..attribution.calls import OnError
 from ..patching import LIMITS_MARK, PatchSet, when_imported
 from ..providers import (
     KEEPALIVE_EXPIRY,
@@ -26,8 +27,6 @@ from ..providers import (
 )
 from .scope import LimitedCall, current_limits, limited
 from .values import Values, origin_of
-
-OnError = Callable[[str], None]
 
 
 class PoolLimits:
@@ -78,8 +77,8 @@ class PoolLimits:
             return
         try:
             patch(self, module)
-        except Exception:
-            self._on_error(f"limits.{name}")
+        except Exception as error:
+            self._on_error(f"limits.{name}", error)
 
     def _wrap(self, owner: type, name: str, make: Callable[[Any], Any]) -> None:
         self._patches.wrap(owner, name, make)
@@ -149,8 +148,8 @@ class PoolLimits:
                     limits = change(call.limits, arguments)
                     if not takes(arguments):
                         raise TypeError("this version has no such argument")
-                except Exception:
-                    self._on_error("limits.constructor")
+                except Exception as error:
+                    self._on_error("limits.constructor", error)
                     return original(self_, *args, **kwargs)  # type: ignore[no-any-return]
                 original(self_, **arguments)
                 if limits:
@@ -170,8 +169,8 @@ class PoolLimits:
     def _noted(self, mark: Callable[[Any, Values], None], owner: Any, limits: Values) -> None:
         try:
             mark(owner, limits)
-        except Exception:
-            self._on_error("limits.mark")
+        except Exception as error:
+            self._on_error("limits.mark", error)
 
     def _request(
         self, change: Callable[[float, Any, dict[str, Any]], None]
@@ -186,8 +185,8 @@ class PoolLimits:
                         call = limited()
                         if call is None or not call.own_timeout:
                             change(timeout, args, kwargs)
-                    except Exception:
-                        self._on_error("limits.pool_timeout")
+                    except Exception as error:
+                        self._on_error("limits.pool_timeout", error)
                 return original(self_, *args, **kwargs)
 
             return send

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..adapters.arguments import client_is_users, limits_given
-from ..attribution.calls import CallScope, ModelOf, provider_key
+from ..attribution.calls import CallScope, ModelOf, OnError, provider_key
 from ..attribution.context import CallVariable
 from ..pool.lease import Call
 from ..pool.place import Place
@@ -37,7 +37,7 @@ class LimitedCall(Call):
 class LimitScope(CallScope):
     """Finds the limits of each call: those that hold for its provider, less what the user set."""
 
-    def __init__(self, on_error: Callable[[str], None], limits_of: Callable[[str], Values]) -> None:
+    def __init__(self, on_error: OnError, limits_of: Callable[[str], Values]) -> None:
         super().__init__(on_error, variable=current_limits)
         self._limits_of = limits_of
 
