@@ -61,7 +61,10 @@ def _connection_is_gone(reference: weakref.ref[Any]) -> None:
         return
     lease = running(record)
     if lease is not None:
-        _end(lease, "cancelled")
+        if _never_used(record):
+            unsent(record, lease)
+        else:
+            _end(lease, "cancelled")
     record.close("garbage_collected")
 
 
@@ -243,7 +246,9 @@ def closing(record: TrackedConnection) -> None:
         # It failed while it was sent, or was interrupted on the way. A set-up that fails tells so.
         error = sys.exc_info()[1]
         known = isinstance(error, OSError) or not isinstance(error, (Exception, NoneType))
-        if error is not None and (known or type(error).__module__.startswith(_LIBRARIES)):
+        if error is None and _never_used(record):
+            unsent(record, lease)
+        elif error is not None and (known or type(error).__module__.startswith(_LIBRARIES)):
             fail(lease, failure_of(lease, error), unwinding=True)
         else:
             fail(lease, "write_error", unwinding=True)
@@ -264,6 +269,19 @@ def _idle_reason(record: TrackedConnection) -> str:
         lease.connection is None and not lease.ended for lease in copied(record.tracker.leases.keys)
     )
     return "server_disconnect" if taking else "pool_closed"
+
+
+def unsent(record: TrackedConnection, lease: Lease) -> None:
+    """End a lease whose request never went over its connection. Finalizers may call it.
+
+    vcrpy (9.4) answers in place of the connection.
+    """
+    record.tracker.withdraw(lease)
+    record.first_lease = None
+
+
+def _never_used(record: TrackedConnection) -> bool:
+    return not record.established_at and not record.connect_started_at
 
 
 def _end(lease: Lease, error: str) -> None:

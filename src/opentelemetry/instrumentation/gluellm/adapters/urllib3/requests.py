@@ -17,7 +17,7 @@ from ...pool.lease import Lease
 from ...pool.registry import OTHER
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
-from .connections import asked_of, record_of
+from .connections import asked_of, record_of, unsent
 from .executors import note_executor
 from .failures import fail, failure_of
 from .marks import CONNECTION
@@ -147,7 +147,8 @@ class RequestSeams:
                     if lease.answered_at:
                         record.tracker.released(lease)
                     else:
-                        record.tracker.failed(lease, "cancelled", unwinding=True)
+                        # The library would have closed a connection that a request was sent on.
+                        unsent(record, lease)
                 if record.closing is not None:
                     record.close(record.closing)
                 else:
