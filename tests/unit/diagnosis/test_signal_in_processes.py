@@ -120,6 +120,56 @@ def test_a_signal_within_a_lock_of_the_log_blocks_nothing(start: Any) -> None:
     assert line_of(child) == "logged"
 
 
+def test_a_wait_that_would_block_the_program_is_refused(start: Any) -> None:
+    """gevent has replaced threads and not select. The signal keeps its handler."""
+    pytest.importorskip("gevent")
+    child = start("""
+        from gevent import monkey
+        monkey.patch_thread()
+        try:
+            reporter.install()
+        except ValueError as error:
+            log(str(error))
+        log(str(signal.getsignal(signal.SIGUSR2)))
+    """)
+    refused, handler = child.stdout.read().splitlines()
+    assert refused.startswith("snapshot_signal='SIGUSR2': threads are replaced by greenlets here")
+    assert "gevent.monkey.patch_all()" in refused
+    assert handler == str(signal.SIG_DFL)
+
+
+@pytest.mark.parametrize(
+    "replace",
+    ["from gevent.monkey import patch_all as patch", "from eventlet import monkey_patch as patch"],
+    ids=["gevent", "eventlet"],
+)
+def test_a_forked_child_answers_in_a_greenlet(
+    start: Any, replace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own one; the parent's is left behind."""
+    pytest.importorskip(replace.split()[1].partition(".")[0])
+    monkeypatch.setenv("EVENTLET_NO_GREENDNS", "yes")
+    child = start(f"""
+        {replace}
+        patch()
+        reporter.install()
+        child = os.fork()
+        if not child:
+            reporter.after_fork_in_child()
+        os.kill(os.getpid(), signal.SIGUSR2)
+        time.sleep(0.5)
+        if child:
+            os.waitpid(child, 0)
+            log(f"parent {{os.getpid()}} child {{child}}")
+        os._exit(0)
+    """)
+    *reports, pids = child.stdout.read().splitlines()
+    _, parent, _, forked = pids.split()
+    assert sorted(reports) == sorted(
+        f"Report on SIGUSR2: report of {pid}" for pid in (parent, forked)
+    )
+
+
 def test_a_forked_child_answers_for_itself_and_the_parent_goes_on(start: Any) -> None:
     """A pipe, a thread and an entry each."""
     child = start(

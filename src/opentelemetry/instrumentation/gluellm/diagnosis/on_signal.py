@@ -2,19 +2,22 @@
 
 The handler writes one byte into a pipe and does nothing else, for it interrupts the main thread
 anywhere, also inside a lock of the logging module. One thread waits at the other end and does the
-work.
+work. Where gevent or eventlet has replaced threads, a greenlet of the main thread does this. It
+waits with their ``select``, so that the other greenlets run.
 """
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import os
+import select
 import signal
 import threading
 import time
 from collections.abc import Callable
-from types import FrameType
+from types import BuiltinFunctionType, FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..pool.words import one_line
@@ -80,16 +83,17 @@ class SignalReporter:
     def install(self) -> None:
         """Answer the signal from now on. Twice is harmless.
 
-        Raises ValueError outside the main thread, and when the signal is taken: our handler would
-        take it from who has it.
+        Raises ValueError outside the main thread; when the signal is taken, since our handler would
+        take it from who has it; and when a wait in a greenlet would block the program.
         """
         if self._handler is not None:
             return
         name = self.signal_name
-        if threading.current_thread() is not threading.main_thread():
+        if _runs_in_greenlet() and _is_native(select.select):
             raise ValueError(
-                f"snapshot_signal={name!r}: Python sets signal handlers in the main thread only, "
-                f"and this is another one; call instrument() in the main thread, or leave "
+                f"snapshot_signal={name!r}: threads are replaced by greenlets here and select is "
+                f"not, so that the wait for the signal would block the program; replace both, as "
+                f"gevent.monkey.patch_all() and eventlet.monkey_patch() do, or leave "
                 f"snapshot_signal out"
             )
         current = signal.getsignal(self._number)
@@ -104,8 +108,12 @@ class SignalReporter:
         try:
             signal.signal(self._number, handler)
         except ValueError as error:
-            # The main thread of a subinterpreter; Python has no public way to ask for that.
-            raise ValueError(f"snapshot_signal={name!r}: {error}; leave it out here") from error
+            # Python has no public way to ask for that: a subinterpreter has a main thread too, and
+            # eventlet (0.41) gives another thread than the main one for each greenlet.
+            raise ValueError(
+                f"snapshot_signal={name!r}: {error}; call instrument() there, or leave "
+                f"snapshot_signal out"
+            ) from error
         # siginterrupt stays on: a main thread that hangs in a system call is to be interrupted.
         self._handler = handler
         self._start(handler)
@@ -157,13 +165,19 @@ class SignalReporter:
             self._read, pipe = ends = _pipe()
             os.set_blocking(pipe.number, False)
             self._ends.clear()
-            thread = threading.Thread(
-                target=self._run,
-                args=(self._read, handler),
-                name="gluellm-pool-report",
-                daemon=True,
-            )
-            thread.start()
+            thread = None
+            if _runs_in_greenlet():
+                # Not a Thread, whose start() switches to other greenlets: after a fork gevent's hub
+                # still is the parent's here.
+                _thread.start_new_thread(self._run, (self._read, handler))
+            else:
+                thread = threading.Thread(
+                    target=self._run,
+                    args=(self._read, handler),
+                    name="gluellm-pool-report",
+                    daemon=True,
+                )
+                thread.start()
         except (OSError, RuntimeError) as error:
             self._read = None
             for end in ends:
@@ -182,11 +196,14 @@ class SignalReporter:
             )
 
     def _run(self, read: OwnDescriptor, handler: _Handler) -> None:
+        in_greenlet = _runs_in_greenlet()
         try:
             while True:
                 try:
+                    if in_greenlet:
+                        _wait_for(read.number)
                     received = os.read(read.number, _AT_ONCE)
-                except OSError:
+                except (OSError, ValueError):
                     return  # the program has closed it
                 if not received or _STOP in received or self._handler is not handler:
                     return
@@ -261,14 +278,35 @@ def _pipe() -> tuple[OwnDescriptor, OwnDescriptor]:
     return OwnDescriptor(read), OwnDescriptor(write)
 
 
+def _is_native(function: object) -> bool:
+    """Whether a function of Python's own in C has been replaced by nothing."""
+    return isinstance(function, BuiltinFunctionType)
+
+
+def _runs_in_greenlet() -> bool:
+    """Whether what is started as a thread is a greenlet of gevent or eventlet."""
+    return not _is_native(_thread.start_new_thread)
+
+
+def _wait_for(number: int) -> None:
+    """Let other greenlets run until a descriptor can be read. Raises OSError and ValueError."""
+    # gevent has both, eventlet removes poll(). Numbers from 1024 on are too high for select().
+    poll = getattr(select, "poll", None)
+    if poll is None:
+        select.select([number], [], [])
+        return
+    waiting = poll()
+    waiting.register(number, select.POLLIN)
+    waiting.poll()
+
+
 def _restore(number: int, handler: _Handler) -> bool:
     """Put the previous handler back where ours is still in place; whether nobody calls ours."""
-    if threading.current_thread() is not threading.main_thread():
-        return False
     current: object = signal.getsignal(number)
     if current is handler:
-        signal.signal(number, handler.previous)
-        return True
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signal.signal(number, handler.previous)
+            return True
     return False  # whoever came later may pass signals on to it
 
 

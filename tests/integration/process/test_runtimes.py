@@ -1,0 +1,52 @@
+"""What docs/compatibility.md says of gevent, eventlet, uvloop and trio."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import signal
+
+import pytest
+
+from support.http1 import HTTP1Server
+from support.script import Reply
+
+from .conftest import Run
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here")
+
+# eventlet takes dnspython's resolver where that is installed. dnspython 2.9 imports httpcore2, and
+# with it trio, which doesn't import under eventlet 0.41.
+ENVIRONMENT = {
+    "OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL": "SIGUSR2",
+    "EVENTLET_NO_GREENDNS": "yes",
+}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "library"),
+    [
+        ("gevent", "urllib3"),
+        ("gevent", "httpx"),
+        ("eventlet", "urllib3"),
+        ("asyncio", "httpx2"),
+        ("uvloop", "httpx2"),
+        ("trio", "httpx"),
+    ],
+)
+def test_requests_count_and_a_signal_is_answered(
+    run: Run, server: HTTP1Server, runtime: str, library: str
+) -> None:
+    """The program goes on while the signal is waited for, and the report has the queue."""
+    if importlib.util.find_spec(runtime) is None:
+        pytest.skip(f"{runtime} is not installed")
+    url = server.reply("/", Reply(head_after=1.0))
+    finished = run("runtimes.py", runtime, library, url, **ENVIRONMENT)
+    assert finished.status == 0, finished.err
+    counted = json.loads(finished.out.splitlines()[-1])
+    assert counted["outcomes"] == [[200, None, 6]]
+    assert counted["now"] == 0
+    assert counted["peak_queued"] == 4
+    assert counted["anomalies"] == 0
+    assert "2 active, 0 connecting, 0 idle of 2 connections; 4 queued" in counted["report"]
+    assert "gluellm" not in finished.err.lower()
