@@ -79,6 +79,8 @@ class Installation:
             provider_for_host=provider_for_host,
             loop_lag=config.loop_lag,
         )
+        self.registry.counts_outside = not clients_only
+        self._scope = config.scope
         self._began = time.monotonic_ns()
         self._leak_threshold = config.leak_threshold
         self._loop_lag = LoopLag(self.registry, config.peak_window) if config.loop_lag else None
@@ -89,7 +91,7 @@ class Installation:
             self.registry,
             self._drain,
             self._seams,
-            lambda: logs.warn_of_failures(self._failures),
+            self._before_collection,
             self._loop_lag,
         )
         self._surroundings = Surroundings(
@@ -183,6 +185,14 @@ class Installation:
                 raise
             # Asked for by the environment, which must not keep a program from starting.
             logs.warn_of_signal(error)
+
+    def _before_collection(self) -> None:
+        logs.warn_of_failures(self._failures)
+        registry = self.registry
+        if registry.counts_outside and (registry.outside or registry.ledgers):
+            registry.counts_outside = False
+            if not registry.ledgers:
+                logs.tell_of_requests_outside(registry.outside, self._scope)
 
     def _seams(self) -> list[Seams]:
         found = [seams for adapter in self._adapters for seams in adapter.seams()]

@@ -52,9 +52,9 @@ def test_a_process_that_has_not_used_a_pool_is_said_to_be_instrumented():
     """Seams are told before there is any pool."""
     watched = Watched()
     watched.intake.take(metrics_request(gauge(semconv.SEAM, 1)))
-    assert process_lines(watched.process)[1:] == [
-        "  instrumented; no pool has served a request yet"
-    ]
+    (line,) = process_lines(watched.process)[1:]
+    assert line.startswith("  instrumented; no pool in its scope has served a request yet. ")
+    assert "OTEL_PYTHON_GLUELLM_SCOPE=all" in line
 
 
 def test_two_processes_under_one_name_are_told_what_to_set():

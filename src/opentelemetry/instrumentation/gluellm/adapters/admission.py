@@ -72,11 +72,24 @@ class Admission:
                 and getattr(pool, OWNER, None) is None
                 and self.surroundings.current_call() is None
             ):
+                self.outside()
                 return None
             tracker = self.enter(pool, host, read_timeout)
         if tracker is not None and tracker.loop is None:
             tracker.loop = running_loop()
         return tracker
+
+    def outside(self) -> None:
+        """Count a request of a pool that is not in scope, unless an exporter sends it."""
+        registry = self.registry
+        if not registry.counts_outside:
+            return
+        try:
+            if self.surroundings.suppressed() and exporter_on_stack():
+                return
+            registry.outside += 1
+        except Exception as error:
+            registry.failures.caught(f"{self.library}.outside", error)
 
     def enter(self, pool: Any, host: str, read_timeout: float | None = None) -> PoolTracker | None:
         """Begin to track a pool that has no tracker, where it is in scope."""

@@ -108,6 +108,10 @@ class PoolRegistry:
         first request of one pool at once."""
         self.entering: Any = None
         """The pool whose tracking begins now, in the thread that has the lock."""
+        self.outside = 0
+        """Requests of pools that are not in scope, as long as they are counted."""
+        self.counts_outside = False
+        """Whether these are counted. Not exact: several threads may count at once."""
         self.outbox = self._books.outbox
         self.entry_context = entry_context
         """Whether there is something about a request that enters that an observer has to note."""
@@ -316,6 +320,7 @@ class PoolRegistry:
         """Start anew, as a forked child has to: what the parent counted is the parent's."""
         self.lock = threading.RLock()
         self.entering = None
+        self.outside = 0
         self._let_go()
         self._books.clear()
 

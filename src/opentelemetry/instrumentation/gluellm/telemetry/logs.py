@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..environment import ENVIRONMENT_PREFIX
 from ..pool.connection import WEBSOCKET
 from ..pool.describe import LONGEST, holders, label, seconds, state, whose
 from ..pool.guard import Failures
@@ -16,7 +17,7 @@ from ..pool.seams import Seams
 from ..pool.tracker import PoolTracker
 from ..pool.warning import warn
 from ..pool.watch import TOLD_EVERY
-from ..pool.words import one_line, place_text
+from ..pool.words import counted, one_line, place_text
 from .semconv import SCOPE_NAME
 
 _logger = logging.getLogger(SCOPE_NAME)
@@ -47,6 +48,18 @@ def write_report(text: str) -> None:
 def warn_of_signal(error: ValueError) -> None:
     """One WARNING that the signal which the environment names can't be used."""
     warn("%s. Reports on a signal are off.", error)
+
+
+def tell_of_requests_outside(requests: int, scope: str) -> None:
+    """One INFO that all requests so far were outside the scope, and which setting includes them."""
+    warn(
+        "%s went through pools outside the scope %s, and none through a pool in it. To observe "
+        'these pools, set %sSCOPE=all or call instrument(scope="all").',
+        counted(requests, "request"),
+        scope,
+        ENVIRONMENT_PREFIX,
+        level=logging.INFO,
+    )
 
 
 def warn_of_failures(failures: Failures) -> None:

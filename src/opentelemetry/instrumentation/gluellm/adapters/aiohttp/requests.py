@@ -37,7 +37,7 @@ class RequestSeams:
     def connect(self, original: Any) -> Any:
         """One request, from entering the pool to having its connection."""
         current_call = self._surroundings.current_call
-        everything = self._surroundings.everything
+        everything, outside = self._surroundings.everything, self._admission.outside
         registry = self.registry
         caught = registry.failures.caught
         failed = self._failed
@@ -90,6 +90,7 @@ class RequestSeams:
             tracker = self_._gluellm_tracker
             if tracker is None or not tracker.open or tracker.registry is not registry:
                 if not everything and self_._gluellm_owner is None and current_call() is None:
+                    outside()
                     return original(self_, req, traces, timeout)
                 tracker = self._enter(self_, req, timeout)
                 if tracker is None:

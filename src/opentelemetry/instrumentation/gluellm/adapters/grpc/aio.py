@@ -115,7 +115,7 @@ class AioSeams:
         known = self._calls.known.references
         surroundings = self._calls.admission.surroundings
         everything, current_call = surroundings.everything, surroundings.current_call
-        caught = self._calls.failures.caught
+        caught, outside = self._calls.failures.caught, self._calls.admission.outside
 
         # On the path of every call of the process, those out of scope included.
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
@@ -124,12 +124,15 @@ class AioSeams:
                 core = args[core_at] if len(args) > core_at else core_of.of(args, kwargs)
                 reference = known.get(id(core))
                 pool = learn(core, sys._getframe(1)) if reference is None else reference()
-                if pool is None or (
+                if pool is None:
+                    return
+                if (
                     not everything
                     and pool._gluellm_tracker is None
                     and pool._gluellm_owner is None
                     and current_call() is None
                 ):
+                    outside()
                     return
                 waits = args[waits_at] if len(args) > waits_at else waits_of.of(args, kwargs)
                 begin(self_, pool, core, waits, deadline_of.of(args, kwargs) if waits else None)

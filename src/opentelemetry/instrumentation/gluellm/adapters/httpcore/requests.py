@@ -94,7 +94,7 @@ class RequestSeams:
         """One request, from entering the pool to the response's head."""
         enter, begin, failed = self._enter, self._begin(), self._failed
         current_call = self._surroundings.current_call
-        everything = self._surroundings.everything
+        everything, outside = self._surroundings.everything, self._admission.outside
         tell_streaming = self._surroundings.tell_streaming
         release_told = self.release_told
         registry = self._registry
@@ -104,6 +104,7 @@ class RequestSeams:
             tracker = self_._gluellm_tracker
             if tracker is None or not tracker.open or tracker.registry is not registry:
                 if not everything and self_._gluellm_owner is None and current_call() is None:
+                    outside()
                     return await original(self_, request)
                 tracker = enter(self_, request)
                 if tracker is None:
@@ -144,7 +145,7 @@ class RequestSeams:
         """The same for a sync pool."""
         enter, begin, failed = self._enter, self._begin(), self._failed
         current_call = self._surroundings.current_call
-        everything = self._surroundings.everything
+        everything, outside = self._surroundings.everything, self._admission.outside
         tell_streaming = self._surroundings.tell_streaming
         release_told = self.release_told
         registry = self._registry
@@ -154,6 +155,7 @@ class RequestSeams:
             tracker = self_._gluellm_tracker
             if tracker is None or not tracker.open or tracker.registry is not registry:
                 if not everything and self_._gluellm_owner is None and current_call() is None:
+                    outside()
                     return original(self_, request)
                 tracker = enter(self_, request)
                 if tracker is None:

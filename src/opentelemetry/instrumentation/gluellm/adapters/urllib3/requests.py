@@ -69,6 +69,7 @@ class RequestSeams:
             call = current_call()
             if tracker is None or not tracker.open or tracker.registry is not registry:
                 if not everything and self_._gluellm_owner is None and call is None:
+                    admission.outside()
                     return original(self_, timeout)
                 tracker = enter(self_)
                 if tracker is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ...environment import ENVIRONMENT_PREFIX
 from ...pool.words import counted, seconds
 from ...telemetry.semconv import SCOPE_NAME
 from ..reading import late, reading, severity
@@ -78,7 +79,10 @@ def doubts(process: Process, view: View) -> list[str]:
             "GlueLLMInstrumentor().instrument() called in it, with the same meter provider?"
         )
     elif not view.pools:
-        lines.append("instrumented; no pool has served a request yet")
+        lines.append(
+            "instrumented; no pool in its scope has served a request yet. Requests outside of "
+            f"any-llm's calls count with {ENVIRONMENT_PREFIX}SCOPE=all only"
+        )
     return lines
 
 

@@ -1,0 +1,101 @@
+"""Requests of pools outside the scope: one line in the log has their number and the setting."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.installation import instrument
+from support.libraries import Library
+from support.telemetry import Telemetry
+
+LOGGER = "opentelemetry.instrumentation.gluellm"
+OUTSIDE = "outside the scope any_llm"
+
+
+@pytest.fixture
+def scoped(untouched: Telemetry, caplog: pytest.LogCaptureFixture) -> Iterator[Telemetry]:
+    """The instrumentation on for any-llm's calls, as it is by default."""
+    caplog.set_level(logging.INFO, LOGGER)
+    instrument(untouched, scope="any_llm")
+    yield untouched
+    GlueLLMInstrumentor().uninstrument()
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the log says of requests outside the scope."""
+    said = [record.getMessage() for record in caplog.records if record.name == LOGGER]
+    return [line for line in said if OUTSIDE in line]
+
+
+def test_log_says_once_that_all_requests_are_outside(
+    runner: Runner,
+    library: Library,
+    server: HTTP1Server,
+    scoped: Telemetry,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With their number and the setting, when metrics are collected and not on their path."""
+    pool = runner.pool(library)
+    for _ in range(3):
+        pool.get(server.url())
+    assert lines(caplog) == []
+    scoped.collect()
+    pool.get(server.url())
+    scoped.collect()
+    (line,) = lines(caplog)
+    assert line.startswith(f"3 requests went through pools {OUTSIDE}, and none through a pool in")
+    assert "OTEL_PYTHON_GLUELLM_SCOPE=all" in line
+    assert [record.levelno for record in caplog.records if OUTSIDE in record.getMessage()] == [
+        logging.INFO
+    ]
+
+
+def test_log_is_silent_where_a_pool_is_in_scope(
+    server: HTTP1Server, scoped: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is outside is outside on purpose then."""
+    with httpx.Client() as inside, httpx.Client() as outside:
+        GlueLLMInstrumentor.instrument_client(inside)
+        inside.get(server.url())
+        outside.get(server.url())
+    scoped.collect()
+    assert lines(caplog) == []
+
+
+def test_log_is_silent_where_single_clients_are_observed(
+    server: HTTP1Server, untouched: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No scope was asked for."""
+    caplog.set_level(logging.INFO, LOGGER)
+    with httpx.Client() as unused, httpx.Client() as outside:
+        GlueLLMInstrumentor.instrument_client(unused, meter_provider=untouched.meter_provider)
+        outside.get(server.url())
+        untouched.collect()
+        GlueLLMInstrumentor.uninstrument_client(unused)
+    assert lines(caplog) == []
+
+
+def test_requests_of_exporters_are_not_counted(
+    server: HTTP1Server, scoped: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every program that exports would have the line otherwise."""
+    tracing = TracerProvider()
+    exporter = OTLPSpanExporter(endpoint=server.url(), timeout=5)
+    tracing.add_span_processor(BatchSpanProcessor(exporter))
+    with tracing.get_tracer("test").start_as_current_span("span"):
+        pass
+    assert tracing.force_flush()
+    tracing.shutdown()
+    scoped.collect()
+    assert server.timeline.count("request") == 1
+    assert lines(caplog) == []
