@@ -19,12 +19,14 @@ from unit.diagnosis.building import (
 )
 
 
+CHURNED = "/srv/app/chat.py:17 in answer"
+
+
 def churned(pools: int, requests: int, **changes: object) -> Snapshot:
     totals = the_totals(
         requests,
-        origin={"pools": pools},
+        origin={"pools": pools, "pools_built_at": {CHURNED: pools}},
         pools_opened=pools,
-        built_at="/srv/app/chat.py:17 in answer",
         connections_opened=pools,
         **changes,  # type: ignore[arg-type]
     )
@@ -70,6 +72,16 @@ def test_busy_client_that_is_kept_hides_no_churn() -> None:
     assert kinds(after, before) == [Kind.CLIENT_CHURN]
     assert "20 pools opened for 20 requests" in found(Kind.CLIENT_CHURN, after, before).seen
     assert kinds(after) == [Kind.CLIENT_CHURN]
+
+
+def test_churn_names_the_line_that_built_its_pools() -> None:
+    """Not that of a client that is kept, whichever was built last."""
+    kept = a_pool(requests_entered=400, built_at="/srv/app/main.py:3 in <module>")
+    sites = {"/srv/app/main.py:3 in <module>": 1, CHURNED: 15}
+    totals = the_totals(420, origin={"pools": 21, "pools_built_at": sites}, pools_opened=21)
+    finding = found(Kind.CLIENT_CHURN, a_snapshot(totals, kept))
+    assert finding.seen.startswith("20 pools opened for 20 requests")
+    assert finding.seen.endswith(f", 15 of them built at {CHURNED}.")
 
 
 def test_many_clients_that_are_kept_are_no_churn() -> None:

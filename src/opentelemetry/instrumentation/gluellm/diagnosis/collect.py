@@ -102,7 +102,7 @@ def _pool(tracker: PoolTracker, executors: Executors) -> PoolSnapshot | None:
         read_timeout=tracker.read_timeout,
         channel_state=CHANNEL_STATES[channel.state] if channel is not None else None,
         channel_state_age=(now - channel.since) / 1e9 if channel is not None else None,
-        built_at=str(ledger.built_at) if ledger.built_at is not None else None,
+        built_at=str(tracker.built_at) if tracker.built_at is not None else None,
         connections=tuple(_connection(connection, now) for connection in view.connections),
         requests=tuple(requests),
         threads=view.workers.maximum if view.workers is not None else None,
@@ -187,7 +187,6 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
             leaks=ledger.leaks,
             anomalies=dict(ledger.anomalies),
             channel_seconds=_channel_seconds(ledger, now),
-            built_at=str(ledger.built_at) if ledger.built_at is not None else None,
             origins=_origins(ledger, counts, pending, now),
         )
         for ledger in copied(registry.ledgers.values)
@@ -213,6 +212,7 @@ def _origins(
             OriginTotals(
                 origin=_origin(origin),
                 pools=origin.pools,
+                pools_built_at=_call_sites(origin),
                 requests_entered=origin.entered,
                 phase_seconds={
                     phase: max(left[i] + running.count[i] * now - running.since[i], 0) / 1e9
@@ -228,6 +228,10 @@ def _origins(
             )
         )
     return tuple(found)
+
+
+def _call_sites(origin: OriginLedger) -> dict[str, int]:
+    return {str(built.place): built.pools for built in copied(origin.built_at.values)}
 
 
 def _ended(origin: OriginLedger, pending: Iterable[Lease]) -> _Ended:

@@ -37,6 +37,8 @@ class Activity:
     origins: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Pools that asked for each origin for the first time, and requests for it, without the live
     pools that are known to be kept."""
+    built_at: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Call sites that built these pools, by origin, each with how many; where that is known."""
     entered: int = 0
     resent: int = 0
     """Requests among them that were not the first of their any-llm call."""
@@ -99,7 +101,6 @@ class PoolCase:
     """Name and library."""
     provider: str | None
     library: str
-    built_at: str | None
     process: ProcessSnapshot
     leak_threshold: float
     activity: Activity
@@ -163,7 +164,6 @@ def _pool_case(
         label=totals.label,
         provider=totals.provider,
         library=totals.library,
-        built_at=totals.built_at,
         process=snapshot.process,
         leak_threshold=snapshot.leak_threshold,
         activity=activity,
@@ -196,7 +196,7 @@ def _activity(
     held_now = sum(
         count for origin in origins for phase, count in origin.requests_now.items() if phase in HELD
     )
-    kept = _kept(pools, [origin.origin for origin in origins])
+    kept, kept_at = _kept(pools, [origin.origin for origin in origins])
     return Activity(
         period=max(0.0, period),
         pools_opened=max(0, totals.pools_opened - was.pools_opened),
@@ -208,6 +208,13 @@ def _activity(
             origin.origin: _minus(
                 _minus((origin.pools, origin.requests_entered), kept.get(origin.origin)),
                 was.origins.get(origin.origin),
+            )
+            for origin in origins
+        },
+        built_at={
+            origin.origin: _less(
+                _less(origin.pools_built_at, kept_at.get(origin.origin, {})),
+                was.built_at.get(origin.origin, {}),
             )
             for origin in origins
         },
@@ -229,9 +236,15 @@ def _activity(
     )
 
 
-def _kept(pools: Iterable[PoolSnapshot], origins: list[str]) -> dict[str, tuple[int, int]]:
-    """Pools and requests by origin, of the pools that are kept and serve that origin alone."""
+def _kept(
+    pools: Iterable[PoolSnapshot], origins: list[str]
+) -> tuple[dict[str, tuple[int, int]], dict[str, Counter[str]]]:
+    """Pools and requests by origin, of the pools that are kept and serve that origin alone.
+
+    Also how many of these pools each call site built, by origin.
+    """
     kept: dict[str, tuple[int, int]] = {}
+    built_at: dict[str, Counter[str]] = {}
     for pool in pools:
         if pool.requests_entered < KEPT_FROM:
             continue
@@ -243,7 +256,9 @@ def _kept(pools: Iterable[PoolSnapshot], origins: list[str]) -> dict[str, tuple[
             (origin,) = seen
             count, requests = kept.get(origin, (0, 0))
             kept[origin] = (count + 1, requests + pool.requests_entered)
-    return kept
+            if pool.built_at is not None:
+                built_at.setdefault(origin, Counter())[pool.built_at] += 1
+    return kept, built_at
 
 
 def _minus(counts: tuple[int, int], less: tuple[int, int] | None) -> tuple[int, int]:

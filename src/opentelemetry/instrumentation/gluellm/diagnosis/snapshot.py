@@ -7,7 +7,7 @@ pool, a connection or a task alive.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -147,6 +147,9 @@ class OriginTotals:
     origin: str
     pools: int
     """Pools that ever asked for it."""
+    pools_built_at: Mapping[str, int] = field(default_factory=dict)
+    """How many of these pools each call site built: ``file:line in function``. Pools whose call
+    site is unknown are left out."""
     requests_entered: int
     phase_seconds: Mapping[str, float]
     """Time spent in each phase, finished and running requests together."""
@@ -188,8 +191,6 @@ class PoolTotals:
     channel_seconds: Mapping[str, float] | None = None
     """Time that its gRPC channels spent in each state; None for other pools, which are the only
     ones that tell of connections."""
-    built_at: str | None = None
-    """Where the application built the last of its pools."""
     origins: tuple[OriginTotals, ...] = ()
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .copies import copied
 from .ledger import OriginLedger
+from .place import Place
 from .registry import OTHER, PoolRegistry
 
 POOLS = 10
@@ -26,15 +27,19 @@ class Churn:
         self._registry = registry
         self._before: dict[OriginLedger, tuple[int, int, int, int, int]] = {}
         """When the window began, with the pools, requests, calls and discarded pools until then."""
+        self._built: dict[OriginLedger, dict[Place, int]] = {}
+        """Pools that each call site had built when the window began."""
         self.clear()
 
     def clear(self) -> None:
         """Start anew: what was counted before, by an installation that is gone, is not judged."""
         self._before.clear()
+        self._built.clear()
         now = self._registry.clock()
         for ledger in copied(self._registry.ledgers.values):
             for origin in copied(ledger.origins.values):
                 self._before[origin] = (now, *_counts(origin))
+                self._built[origin] = _built(origin)
 
     def look(self) -> None:
         """Tell of each origin whose clients are built and thrown away, once a window."""
@@ -55,9 +60,21 @@ class Churn:
                     and (gone >= built * GONE_SHARE or built >= MANY_POOLS)
                 )
                 if churns:
-                    registry.observer.clients_churned(origin, built, sent, called)
+                    sites = _built_since(origin, self._built.get(origin, {}))
+                    registry.observer.clients_churned(origin, built, sent, called, sites)
                 if churns or now - began >= WINDOW:
                     self._before[origin] = (now, *counts)
+                    self._built[origin] = _built(origin)
+
+
+def _built(origin: OriginLedger) -> dict[Place, int]:
+    return {site.place: site.pools for site in copied(origin.built_at.values)}
+
+
+def _built_since(origin: OriginLedger, before: dict[Place, int]) -> tuple[tuple[Place, int], ...]:
+    """Call sites that built pools since ``before``, each with how many, the most first."""
+    since = [(place, pools - before.get(place, 0)) for place, pools in _built(origin).items()]
+    return tuple(sorted((site for site in since if site[1] > 0), key=lambda site: -site[1]))
 
 
 def _counts(origin: OriginLedger) -> tuple[int, int, int, int]:

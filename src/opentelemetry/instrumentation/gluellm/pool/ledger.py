@@ -24,6 +24,8 @@ LIBRARIES_OF_CHANNELS = frozenset({"grpc"})
 
 ANOMALIES = ("waiter_with_idle_connection", "orphaned_connection", "pool_timeout_overrun")
 """States that a pool should never be in, by their names in the telemetry contract."""
+_MOST_CALL_SITES = 16
+"""Call sites that build pools, per origin. Pools of further ones count without their call site."""
 _SLICES = 5
 # Ways to fail that alerts ask for: their series are there with 0 from the pool's first request on,
 # since increase() can't see a series that is born at 1.
@@ -111,12 +113,23 @@ class Bound:
         return True
 
 
+class BuiltAt:
+    """A call site that builds pools, and how many of one origin's pools it built."""
+
+    __slots__ = ("place", "pools")
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.pools = 0
+
+
 class OriginLedger:
     """What one pool name did towards one origin."""
 
     __slots__ = (
         "address",
         "attributes",
+        "built_at",
         "entered",
         "longest_silence",
         "pool",
@@ -151,10 +164,24 @@ class OriginLedger:
         """Requests that entered a pool for it, those under way included."""
         self.pools = 0
         """Pools that ever asked for it."""
+        self.built_at: dict[tuple[str, int], BuiltAt] = {}
+        """Call sites that built these pools, as far as they are known."""
         self.protocols: set[str] = set()
         """HTTP versions of the connections so far."""
         self.attributes: Any = None
         """The telemetry's attribute sets for this origin, built once."""
+
+    def pool_entered(self, place: Place | None) -> None:
+        """Count a pool that asks for this origin for the first time, and the line that built it."""
+        self.pools += 1
+        if place is None:
+            return
+        built = self.built_at.get(place.key)
+        if built is None:
+            if len(self.built_at) >= _MOST_CALL_SITES:
+                return
+            built = self.built_at.setdefault(place.key, BuiltAt(place))
+        built.pools += 1
 
     def outcome(self, status: int | str, error: str | None, resend: bool) -> Outcome:
         """What a request that left the pool counts as: a key of ``requests``."""
@@ -174,7 +201,6 @@ class PoolLedger:
         "active",
         "anomalies",
         "attributes",
-        "built_at",
         "channel_spent",
         "channels",
         "closed",
@@ -224,8 +250,6 @@ class PoolLedger:
         self.leaks = 0
         """Leases that were ever suspected to leak their connection."""
         self.anomalies = dict.fromkeys(ANOMALIES, 0)
-        self.built_at: Place | None = None
-        """Where the application built the last of its pools."""
         self.live = 0
         self.pools_opened = 0
         self.discarded = {"closed": 0, "garbage_collected": 0}

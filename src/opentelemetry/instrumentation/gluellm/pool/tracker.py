@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .channel import TrackedChannel
     from .connection import TrackedConnection
     from .ledger import OriginLedger, PoolLedger
+    from .place import Place
     from .reader import PoolReader, PoolView
     from .registry import PoolRegistry
 
@@ -55,6 +56,7 @@ class PoolTracker:
 
     __slots__ = (
         "_origins",
+        "built_at",
         "channel",
         "clock",
         "connections",
@@ -100,6 +102,8 @@ class PoolTracker:
         """The same when the watch last looked."""
         self.looks_left = LOOKS_AFTERWARDS
         """How often the watch still looks at it without a request."""
+        self.built_at: Place | None = None
+        """Where the application built it, where that is known."""
         self.channel: TrackedChannel | None = None
         """What is kept of it where it is a gRPC channel."""
         self.read_timeout: float | None = None
@@ -131,7 +135,7 @@ class PoolTracker:
                 key = _UNTOLD  # no host perhaps, but a key or a URL, which is not kept
             if key not in self._origins and len(self._origins) < self.registry.max_origins:
                 if found not in self._origins.values():  # beyond the bound they share one
-                    found.pools += 1
+                    found.pool_entered(self.built_at)
                 self._origins[key] = found
         return found
 

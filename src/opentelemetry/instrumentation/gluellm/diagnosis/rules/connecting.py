@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 
 from ...pool.connection import WEBSOCKET
@@ -70,8 +71,10 @@ def churns(activity: Activity | None) -> bool:
     return _churned(activity) is not None
 
 
-def _churned(activity: Activity | None) -> tuple[int, int] | None:
+def _churned(activity: Activity | None) -> tuple[int, int, Counter[str]] | None:
     """Pools and requests of the origins whose clients are built and thrown away.
+
+    Also how many of these pools each known call site built.
 
     By origin: a pool for each of ten hosts is no churn. And without the pools that are kept: one
     busy client beside them would hide any number of calls that build their own.
@@ -79,7 +82,7 @@ def _churned(activity: Activity | None) -> tuple[int, int] | None:
     if activity is None:
         return None
     churned = [
-        (pools, requests)
+        (pools, requests, activity.built_at.get(origin, {}))
         for origin, (pools, requests) in activity.origins.items()
         if pools >= CHURN_POOLS
         and requests < CHURN_REQUESTS_PER_POOL * pools
@@ -87,7 +90,10 @@ def _churned(activity: Activity | None) -> tuple[int, int] | None:
     ]
     if not churned:
         return None
-    return sum(pools for pools, _ in churned), sum(requests for _, requests in churned)
+    built_at: Counter[str] = Counter()
+    for _, _, sites in churned:
+        built_at.update(sites)
+    return sum(pools for pools, *_ in churned), sum(count for _, count, _ in churned), built_at
 
 
 def client_churn(case: PoolCase) -> Finding | None:
@@ -95,24 +101,33 @@ def client_churn(case: PoolCase) -> Finding | None:
     churned = _churned(case.activity)
     if churned is None:
         return None
-    pools, requests = churned
+    pools, requests, built_at = churned
     activity = case.activity
     calls = activity.entered - activity.resent
     # What any-llm's calls need several of each, the application can't spare by keeping one.
     each = f" of {counted(calls, 'call')}" if activity.resent else ""
     over = " over WebSocket" if WEBSOCKET in activity.protocols else ""
-    where = f", built at {place_text(case.built_at)}" if case.built_at else ""
     return Finding(
         kind=Kind.CLIENT_CHURN,
         severity=Severity.WARNING,
         pool=case.label,
         seen=f"{pools} pools opened for {counted(requests, 'request')}{each} "
         f"({requests / pools:.1f} per pool), with "
-        f"{counted(activity.connections_opened, 'new connection')}{over}{where}.",
+        f"{counted(activity.connections_opened, 'new connection')}{over}"
+        f"{_built_at(built_at, pools)}.",
         means="A client is built for each call. None of them reuses a connection: every call pays "
         "for TCP and TLS, and the connections stay open until the garbage collector comes.",
         cure=f"{_advisor(case).keep_instance()}.",
     )
+
+
+def _built_at(sites: Counter[str], pools: int) -> str:
+    """The call site that built the most of so many pools."""
+    if not any(sites.values()):
+        return ""
+    ((site, count),) = sites.most_common(1)
+    number = "" if count >= pools else f"{count} of them "
+    return f", {number}built at {place_text(site)}"
 
 
 def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
