@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Outcome, Snapshot
 from unit.diagnosis.building import (
     a_connection,
     a_pool,
@@ -17,7 +17,6 @@ from unit.diagnosis.building import (
     kinds,
     the_totals,
 )
-
 
 CHURNED = "/srv/app/chat.py:17 in answer"
 
@@ -211,10 +210,11 @@ def test_silence_without_keepalive_is_named(silence: float, *, named: bool) -> N
     assert "max_connections=10" in finding.cure
 
 
-def expired(opened: int, closed: int, connecting: float = 0.0) -> Snapshot:
+def expired(opened: int, closed: int, connecting: float = 0.1) -> Snapshot:
     totals = the_totals(
         100,
         {"connecting": connecting},
+        origin={"requests_on_new_connection": opened},
         connections_opened=opened,
         connections_closed={"keepalive_expired": closed},
     )
@@ -227,6 +227,35 @@ def expired(opened: int, closed: int, connecting: float = 0.0) -> Snapshot:
 def test_connections_that_expire(opened: int, closed: int, *, fires: bool) -> None:
     """Most new ones replace one that expired."""
     assert (all_kinds(expired(opened, closed)) == [Kind.KEEPALIVE_TOO_SHORT]) is fires
+
+
+@pytest.mark.parametrize(("connecting", "fires"), [(0.04, False), (0.042, True)])
+def test_expiry_that_costs_little_is_none(connecting: float, *, fires: bool) -> None:
+    """Under a twentieth of the time."""
+    assert (all_kinds(expired(38, 38, connecting)) == [Kind.KEEPALIVE_TOO_SHORT]) is fires
+
+
+def test_expiry_is_told_by_requests() -> None:
+    """How many waited for a connection, of how many, and what that took of their time."""
+    assert found(Kind.KEEPALIVE_TOO_SHORT, expired(38, 36)).seen == (
+        "38 of 100 requests (38%) waited for a new connection, which took 11% of the time of all "
+        "requests; 36 connections had expired after 5 s idle."
+    )
+
+
+def test_connections_that_could_not_be_made_did_not_expire() -> None:
+    """Their time is not the price of an expired connection."""
+    totals = the_totals(
+        100,
+        {"connecting": 0.1},
+        connections_opened=20,
+        connections_closed={"keepalive_expired": 20},
+    )
+    (origin,) = totals.origins
+    failed = Outcome(count=1, error="connect_timeout", sent=1, seconds=9.0, held_seconds=9.0)
+    origin = replace(origin, outcomes=(*origin.outcomes, failed))
+    snapshot = a_snapshot(replace(totals, origins=(origin,)))
+    assert Kind.KEEPALIVE_TOO_SHORT not in all_kinds(snapshot)
 
 
 def test_expiry_hurts_where_connecting_takes_long() -> None:

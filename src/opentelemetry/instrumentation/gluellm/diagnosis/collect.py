@@ -6,13 +6,15 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from copy import copy
+from typing import Any
 
 from .. import environment
 from ..pool.channel import CHANNEL_STATES, states_of
 from ..pool.copies import copied, copied_queue
 from ..pool.describe import trace_id
 from ..pool.lease import PHASES, QUEUED, Lease
-from ..pool.ledger import OriginLedger, PoolLedger
+from ..pool.ledger import EndedTimes, OriginLedger, PoolLedger, served
 from ..pool.loops import LoopLag
 from ..pool.reader import ConnectionView, seconds_or_none
 from ..pool.registry import PoolRegistry
@@ -224,6 +226,7 @@ def _origins(
                 reuse_failures=tallied.reuse_failures,
                 longest_silence_failed=tallied.longest_silence / 1e9,
                 requests_resent=origin.resent,
+                requests_on_new_connection=origin.on_new_connection,
                 protocols=tuple(sorted(copied(origin.protocols.copy))),
             )
         )
@@ -251,6 +254,7 @@ class _Ended:
 
     def __init__(self, origin: OriginLedger) -> None:
         self._requests = dict(copied(origin.requests.items))
+        self._times = {key: copy(times) for key, times in copied(origin.other_times.items)}
         self.timeouts = dict(origin.timeouts)
         self.reuse_failures = origin.reuse_failures
         self.longest_silence = origin.longest_silence
@@ -258,6 +262,8 @@ class _Ended:
     def add(self, lease: Lease) -> None:
         key = (lease.status, lease.error, lease.resend)
         self._requests[key] = self._requests.get(key, 0) + 1
+        if lease.resend or not served(lease.status, lease.error):
+            self._times.setdefault(key, EndedTimes()).add(lease)
         kind = lease.timeout_kind
         if kind is not None:
             self.timeouts[kind] += 1
@@ -267,10 +273,30 @@ class _Ended:
 
     def outcomes(self) -> tuple[Outcome, ...]:
         return tuple(
-            Outcome(count=count, status=status or None, error=error, resend=resend)
+            Outcome(
+                count=count,
+                status=status or None,
+                error=error,
+                resend=resend,
+                **_times(self._times.get((status, error, resend))),
+            )
             for (status, error, resend), count in self._requests.items()
             if count
         )
+
+
+def _times(times: EndedTimes | None) -> dict[str, Any]:
+    if times is None:
+        return {}
+    return {
+        "sent": times.sent,
+        "seconds": times.total / 1e9,
+        "held_seconds": times.held / 1e9,
+        "provider_seconds": {
+            "awaiting_response": times.awaiting_response / 1e9,
+            "reading": times.reading / 1e9,
+        },
+    }
 
 
 # The process

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..pool.ledger import served
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionSnapshot:
@@ -138,6 +140,20 @@ class Outcome:
     """The contract's ``error.type``; None on success."""
     resend: bool = False
     """Whether these were further requests of any-llm calls that had sent one already."""
+    sent: int = 0
+    """How many of them acquired a connection. This and the times are given for all but first
+    attempts that the provider served."""
+    seconds: float = 0.0
+    """Their whole time, all together."""
+    held_seconds: float = 0.0
+    """How much of it they had a connection."""
+    provider_seconds: Mapping[str, float] = field(default_factory=dict)
+    """How much of it went to ``awaiting_response`` and, at most, to ``reading``."""
+
+    @property
+    def served(self) -> bool:
+        """Whether the provider gave these requests what they asked for."""
+        return served(self.status, self.error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +178,8 @@ class OriginTotals:
     """Requests that failed on a reused connection before the first byte of a response."""
     longest_silence_failed: float = 0.0
     """The longest that a request had waited for bytes when its reused connection failed."""
+    requests_on_new_connection: int = 0
+    """Requests that waited while their connection was established."""
     requests_resent: int = 0
     """Requests that were not the first of their any-llm call."""
     protocols: tuple[str, ...] = ()

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from .channel import CHANNEL_STATES
 from .copies import copied
-from .lease import PHASES
+from .lease import AWAITING_RESPONSE, PHASES, UNREAD
 
 if TYPE_CHECKING:
     from .channel import TrackedChannel
+    from .lease import Lease
     from .place import Place
 
 Outcome = tuple[int | str, str | None, bool]
 """How a request left: status (0: none), error type, resend."""
+_REFUSED = 400
+"""The lowest status of HTTP by which a provider refuses a request."""
 LIBRARIES_OF_CHANNELS = frozenset({"grpc"})
 """Libraries whose pools are channels, which tell nothing of their connections."""
 
@@ -41,6 +44,13 @@ _BORN_AT_ZERO_ON_CHANNELS: tuple[Outcome, ...] = tuple(
     ("DEADLINE_EXCEEDED" if error == "connect_timeout" else "UNAVAILABLE", error, False)
     for error in _CONNECT_ERRORS
 )
+
+
+def served(status: int | str | None, error: str | None) -> bool:
+    """Whether the provider gave such a request what it asked for."""
+    if error is not None:
+        return False
+    return status == "OK" if isinstance(status, str) else (status or 0) < _REFUSED
 
 
 class Peak:
@@ -123,6 +133,39 @@ class BuiltAt:
         self.pools = 0
 
 
+class EndedTimes:
+    """Nanoseconds that the requests of one outcome took, and how many of them were sent."""
+
+    __slots__ = ("awaiting_response", "held", "reading", "sent", "total")
+
+    def __init__(self) -> None:
+        self.sent = 0
+        """Requests that acquired a connection."""
+        self.total = 0
+        self.held = 0
+        self.awaiting_response = 0
+        self.reading = 0
+        """At most: the pauses between reads are included, the last one excepted."""
+
+    def add(self, lease: Lease) -> None:
+        """Add an ended request."""
+        ended_at = lease.ended_at
+        acquired_at = lease.acquired_at
+        answered_at = lease.answered_at
+        awaiting = reading = 0
+        if answered_at:
+            awaiting = max(answered_at - lease.request_sent_at, 0)
+            reading = (lease.phase_since if lease.phase == UNREAD else ended_at) - answered_at
+        elif lease.phase == AWAITING_RESPONSE:
+            awaiting = ended_at - lease.phase_since
+        self.total += ended_at - lease.entered_at
+        if acquired_at:
+            self.sent += 1
+            self.held += ended_at - acquired_at
+            self.awaiting_response += awaiting
+            self.reading += reading
+
+
 class OriginLedger:
     """What one pool name did towards one origin."""
 
@@ -132,6 +175,8 @@ class OriginLedger:
         "built_at",
         "entered",
         "longest_silence",
+        "on_new_connection",
+        "other_times",
         "pool",
         "pools",
         "port",
@@ -154,6 +199,10 @@ class OriginLedger:
         born = _BORN_AT_ZERO if pool.channels is None else _BORN_AT_ZERO_ON_CHANNELS
         if pool.outcomes.take(len(born)):
             self.requests = dict.fromkeys(born, 0)
+        self.other_times: dict[Outcome, EndedTimes] = {}
+        """Times of the requests that were not first attempts which the provider served."""
+        self.on_new_connection = 0
+        """Requests that waited while their connection was established."""
         self.resent = 0
         """Requests that were not the first of their any-llm call."""
         self.timeouts = {"pool": 0, "connect": 0, "read": 0, "write": 0}
@@ -182,6 +231,13 @@ class OriginLedger:
                 return
             built = self.built_at.setdefault(place.key, BuiltAt(place))
         built.pools += 1
+
+    def times_of(self, outcome: Outcome) -> EndedTimes | None:
+        """Where the times of such requests are added; None for first attempts that were served."""
+        status, error, resend = outcome
+        if not resend and served(status, error):
+            return None
+        return self.other_times.setdefault(outcome, EndedTimes())
 
     def outcome(self, status: int | str, error: str | None, resend: bool) -> Outcome:
         """What a request that left the pool counts as: a key of ``requests``."""

@@ -277,8 +277,10 @@ class PoolTracker:
                 items.append(lease)
 
     def _assigned_fresh(self, lease: Lease, connection: TrackedConnection) -> None:
+        if not lease.fresh:
+            lease.fresh = True
+            lease.origin.on_new_connection += 1
         lease.reused = False
-        lease.fresh = True
         lease.phase = CONNECTING
         if connection.first_lease is None:
             connection.first_lease = lease

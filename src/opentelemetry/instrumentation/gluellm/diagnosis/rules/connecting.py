@@ -31,6 +31,8 @@ SILENCE = 120.0
 EXPIRED_SHARE = 0.5
 """Of the new connections: most of them replace one that expired."""
 EXPIRED_CONNECTIONS = 10
+CONNECTING_COSTS = 0.05
+"""Share of all time that goes to making connections, from which that is worth a word."""
 CONNECTING_HURTS = 0.25
 """Share of all time that goes to making connections."""
 _OTHER_ORIGINS = "_OTHER"
@@ -222,24 +224,23 @@ def keepalive_too_short(case: PoolCase) -> Finding | None:
     expired = activity.connections_closed.get("keepalive_expired", 0)
     if opened < EXPIRED_CONNECTIONS or expired < EXPIRED_SHARE * opened:
         return None
+    spent, connecting = activity.time(), activity.connecting_time
+    if spent <= 0 or connecting < CONNECTING_COSTS * spent:
+        return None
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
     kept = f"after {expiry:g} s idle" if expiry else "while idle"
-    spent = activity.time()
-    hurts = spent > 0 and activity.time("connecting") >= CONNECTING_HURTS * spent
+    paid, requests = activity.on_new_connection, activity.entered
     longer = max(60, 2 * round(expiry))
     return Finding(
         kind=Kind.KEEPALIVE_TOO_SHORT,
-        severity=Severity.WARNING if hurts else Severity.INFO,
+        severity=Severity.WARNING if connecting >= CONNECTING_HURTS * spent else Severity.INFO,
         pool=case.label,
-        seen=f"{expired} connections expired {kept}, and {opened} new ones were made for "
-        f"{counted(activity.entered, 'request')}"
-        + (
-            f"; {percent(activity.time('connecting') / spent)} of the time went to connecting."
-            if hurts
-            else "."
-        ),
-        means="The gap between requests is longer than idle connections are kept, so most "
-        "requests pay for TCP and TLS anew.",
+        seen=f"{paid} of {counted(requests, 'request')} "
+        f"({percent(min(paid / max(requests, 1), 1.0))}) waited for a new connection, which took "
+        f"{percent(connecting / spent)} of the time of all requests; {expired} connections had "
+        f"expired {kept}.",
+        means="Idle connections are closed before the next request needs them, and that request "
+        "pays for TCP and TLS.",
         cure=f"Keep them for longer, below the load balancer's own idle timeout: "
         f"{_advisor(case).keep_idle(longer, case.maximum)}.",
     )
