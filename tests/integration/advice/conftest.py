@@ -27,7 +27,7 @@ def telemetry() -> Iterator[Telemetry]:
     """The instrumentation with ``scope="all"``; event loops are not watched, since neighbours on
     the machine would delay them."""
     telemetry = Telemetry()
-    instrument(telemetry, loop_lag=False)
+    instrument(telemetry, loop_lag=False, leak_threshold=2)
     yield telemetry
     GlueLLMInstrumentor().uninstrument()
     telemetry.shutdown()

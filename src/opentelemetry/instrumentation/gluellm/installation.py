@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 import weakref
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from .diagnosis.report import Reports
 from .diagnosis.snapshot import Snapshot
 from .pool import place
 from .pool.copies import copied
+from .pool.ledger import PoolLedger
 from .pool.loops import LoopLag
 from .pool.registry import PoolRegistry
 from .pool.seams import Seams
@@ -255,8 +257,9 @@ def _find_whole() -> place.Place | None:
     return place.find(whole=True)
 
 
-def _churn_cure(provider: str | None, library: str) -> str:
-    return Advisor(provider, library, gluellm=False).keep_instance()
+def _churn_cure(ledger: PoolLedger) -> str:
+    gluellm = "gluellm" in sys.modules
+    return Advisor(ledger.provider, ledger.library, gluellm, ledger.synchronous).keep_instance()
 
 
 def _no_call() -> None:

@@ -46,6 +46,9 @@ class Advisor:
     library: str
     gluellm: bool
     """Whether GlueLLM is in the process."""
+    synchronous: bool = False
+    """Whether synchronous code uses it. any-llm's providers have no such client of httpx or httpx2:
+    it is built by the application, or by an SDK for it."""
 
     def allow(self, size: int, *, limited: bool = True) -> str:
         """How to let the pool have ``size`` connections, which is ``limited`` to others now."""
@@ -68,6 +71,8 @@ class Advisor:
         if (client := self._own_client) is not None:
             return client.wait_at_most(wait, read)
         timeout = f"timeout={self._module}.Timeout({read:g}, connect=5, pool={wait})"
+        if self._sync:
+            return f"Set a pool timeout of seconds: {self._client(timeout)}"
         takes = self._family.takes_timeout
         own = f'AnyLLM.create("{self.provider}", {timeout})' if takes else self._client(timeout)
         own = self._configured({POOL_TIMEOUT: wait}, own)
@@ -95,7 +100,7 @@ class Advisor:
                 f'Keep {size} connections: AnyLLM.create("{self.provider}", '
                 f"config=botocore.config.Config(max_pool_connections={size}))"
             )
-        if self.provider is not None:
+        if self.provider is not None and not self._sync:
             return (
                 f"Keep {size} connections: its client takes no such setting, but "
                 f'configure_pools(max_keepalive_connections={size}, provider="{self.provider}") '
@@ -118,7 +123,7 @@ class Advisor:
                 "anthropic.DefaultAsyncHttpxClient(...), switches it on"
             )
         return self._client(
-            f"transport={self._module}.AsyncHTTPTransport("
+            f"transport={self._module}.{'' if self._sync else 'Async'}HTTPTransport("
             f"limits={self._limits(maximum)}, "
             f"socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), "
             f"(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)])"
@@ -135,10 +140,12 @@ class Advisor:
         if (client := self._own_client) is not None:
             return client.instance
         name = self.provider
-        if name is None:
+        if name is None or self._sync:
+            kind = "Client" if self._sync else "AsyncClient"
+            sdk = ", or one client of the SDK," if name is not None else ""
             return (
-                f"Build one {self._module}.AsyncClient when the program starts, and use it for "
-                f"all calls"
+                f"Build one {self._module}.{kind}{sdk} when the program starts, and use it for all "
+                f"calls"
             )
         if name in OWN_POOL_PER_CALL:
             return (
@@ -152,11 +159,17 @@ class Advisor:
         )
 
     @property
+    def _sync(self) -> bool:
+        return self.synchronous and self.library in ("httpx", "httpx2")
+
+    @property
     def _own_client(self) -> OwnClient | None:
         return own_client(self.provider, self.library)
 
     @property
     def _family(self) -> Family:
+        if self._sync:
+            return Family("{client}")
         return FAMILY_OF.get(self.provider or "", Family("{client}"))
 
     @property
@@ -172,7 +185,7 @@ class Advisor:
     def _configured(self, limits: Mapping[str, int], own: str) -> str:
         """The shortest way before the provider's own; not for the application's own clients."""
         provider = self.provider or ""
-        if provider in OWN_POOL_PER_CALL:
+        if provider in OWN_POOL_PER_CALL or self._sync:
             return own
         there = [
             f"{name}={value}"
@@ -190,7 +203,12 @@ class Advisor:
 
     @property
     def _may_be_gluellms(self) -> bool:
-        return self.gluellm and self.library == "httpx" and self.provider in GLUELLM_PROVIDERS
+        return (
+            not self._sync
+            and self.gluellm
+            and self.library == "httpx"
+            and self.provider in GLUELLM_PROVIDERS
+        )
 
     def _client(self, arguments: str, size: int | None = None) -> str:
         """Where a client with these arguments goes."""
@@ -200,8 +218,12 @@ class Advisor:
             return text if size is None else text.replace("=N)", f"={size})")
         if family.timeout is not None and "timeout=" not in arguments:
             arguments = f"timeout={family.timeout}, {arguments}"
-        builder = family.builder or f"{self._module}.AsyncClient"
+        kind = "Client" if self._sync else "AsyncClient"
+        builder = family.builder or f"{self._module}.{kind}"
         how = family.how.format(client=f"{builder}({arguments})", arguments=arguments)
+        if self._sync:
+            usual = FAMILY_OF.get(self.provider or "", family).how.startswith("http_client=")
+            return f"{how}, which the SDK's client takes as http_client=" if usual else how
         if self.provider in FAMILY_OF and family is not HUGGINGFACE:
             how = f'AnyLLM.create("{self.provider}", {how})'
         return f"{how}. {family.note}".removesuffix(".") if family.note else how

@@ -35,6 +35,8 @@ class Activity:
 
     period: float = 0.0
     pools_opened: int = 0
+    pools_synchronous: int = 0
+    """Those among them that synchronous code uses, as far as that is known."""
     connections_opened: int = 0
     connections_closed: Mapping[str, int] = field(default_factory=dict)
     origins: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -191,6 +193,18 @@ class PoolCase:
         return min((p.max_connections for p in self.pools if p.max_connections), default=None)
 
     @property
+    def synchronous(self) -> bool:
+        """Whether synchronous code uses most of these pools: of the live ones, if there are any."""
+        if self.pools:
+            return 2 * sum(pool.synchronous for pool in self.pools) > len(self.pools)
+        return self.builds_synchronous
+
+    @property
+    def builds_synchronous(self) -> bool:
+        """The same of the pools that were opened in the period."""
+        return 2 * self.activity.pools_synchronous > self.activity.pools_opened
+
+    @property
     def queued_now(self) -> int:
         return sum(pool.queued for pool in self.pools)
 
@@ -269,6 +283,7 @@ def _activity(
     return Activity(
         period=max(0.0, period),
         pools_opened=max(0, totals.pools_opened - was.pools_opened),
+        pools_synchronous=max(0, totals.pools_synchronous - was.pools_synchronous),
         connections_opened=max(0, totals.connections_opened - was.connections_opened),
         connections_closed=_less(totals.connections_closed, was.connections_closed),
         origins={

@@ -100,6 +100,8 @@ class PoolSnapshot:
     connection."""
     channel_state_age: float | None = None
     """How long it has been in that state, as far as that was seen."""
+    synchronous: bool = False
+    """Whether synchronous code uses it, as far as that is known."""
     threads: int | None = None
     """Threads of the executor that sends its requests, which bound them; None where none does."""
     built_at: str | None = None
@@ -194,6 +196,8 @@ class PoolTotals:
     provider: str | None
     library: str
     pools_opened: int
+    pools_synchronous: int = 0
+    """Those among them that synchronous code uses, as far as that is known."""
     pools_live: int
     pools_discarded: int
     connections_opened: int

@@ -270,6 +270,7 @@ class PoolLedger:
         "origins",
         "outcomes",
         "pools_opened",
+        "pools_synchronous",
         "provider",
         "queued",
         "requeues",
@@ -308,10 +309,17 @@ class PoolLedger:
         self.anomalies = dict.fromkeys(ANOMALIES, 0)
         self.live = 0
         self.pools_opened = 0
+        self.pools_synchronous = 0
+        """Those of its pools that synchronous code uses, as far as that is known."""
         self.discarded = {"closed": 0, "garbage_collected": 0}
         self.empty_since: int | None = None
         """When the last pool of this name was gone; None while there is one."""
         self.attributes: Any = None
+
+    @property
+    def synchronous(self) -> bool:
+        """Whether synchronous code uses most of its pools, as far as that is known."""
+        return 2 * self.pools_synchronous > self.pools_opened
 
     def watch(self, window: int, now: int) -> None:
         """Begin the peaks anew, over a window of so many nanoseconds."""

@@ -77,6 +77,7 @@ class PoolTracker:
         "reference",
         "registry",
         "stuck_told_at",
+        "synchronous",
         "tracked_at",
     )
 
@@ -102,6 +103,8 @@ class PoolTracker:
         """The same when the watch last looked."""
         self.looks_left = LOOKS_AFTERWARDS
         """How often the watch still looks at it without a request."""
+        self.synchronous = False
+        """Whether synchronous code uses it, as far as that is known."""
         self.built_at: Place | None = None
         """Where the application built it, where that is known."""
         self.channel: TrackedChannel | None = None

@@ -10,7 +10,7 @@ from ..pool.connection import WEBSOCKET
 from ..pool.describe import LONGEST, holders, label, seconds, state, whose
 from ..pool.guard import Failures
 from ..pool.lease import PHASES, Lease
-from ..pool.ledger import OriginLedger
+from ..pool.ledger import OriginLedger, PoolLedger
 from ..pool.observer import PoolObserver
 from ..pool.place import Place
 from ..pool.seams import Seams
@@ -77,9 +77,9 @@ class _Leaks:
 class WatchObserver(PoolObserver):
     """Logs what the watch finds, each thing once in a while. Called in the watch's thread only."""
 
-    def __init__(self, churn_cure: Callable[[str | None, str], str]) -> None:
+    def __init__(self, churn_cure: Callable[[PoolLedger], str]) -> None:
         self._churn_cure = churn_cure
-        """What helps against client churn, by provider and library: without a full stop."""
+        """Advice against client churn in pools of this name, without a full stop."""
         self._leaks: dict[object, _Leaks] = {}
         self._churned: set[str] = set()
 
@@ -165,7 +165,7 @@ class WatchObserver(PoolObserver):
             " and over WebSocket" if WEBSOCKET in origin.protocols else "",
             requests / pools,
             _built_at(built, pools),
-            one_line(self._churn_cure(ledger.provider, ledger.library), _LONGEST_CURE),
+            one_line(self._churn_cure(ledger), _LONGEST_CURE),
         )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from ...pool.connection import WEBSOCKET
 from ...pool.words import counted, percent, place_text, seconds
-from ..cures import Advisor
 from ..findings import Finding, Kind, Severity
 from ..intervals import KEPT_FROM, Activity, PoolCase
 from ..own_clients import server_words
+from .advising import advisor
 
 CHURN_POOLS = 10
 """Fewer may be what the program needs: one for each event loop or worker."""
@@ -119,7 +119,7 @@ def client_churn(case: PoolCase) -> Finding | None:
         f"{_built_at(built_at, pools)}.",
         means="A client is built for each call. None of them reuses a connection: every call pays "
         "for TCP and TLS, and the connections stay open until the garbage collector comes.",
-        cure=f"{_advisor(case).keep_instance()}.",
+        cure=f"{replace(advisor(case), synchronous=case.builds_synchronous).keep_instance()}.",
     )
 
 
@@ -174,7 +174,7 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     share = count / max(activity.left, count, 1)
     if count < REUSE_FAILURES or share < REUSE_FAILURE_SHARE:
         return None
-    advisor = _advisor(case)
+    advice = advisor(case)
     silence = case.longest_silence_failed
     silent = silence > SILENCE
     unprobed = any(pool.tcp_keepalive is False for pool in case.pools)
@@ -199,12 +199,12 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         means += "The pool reuses a connection that the other side has given up."
     cures = []
     if unprobed:
-        cures.append(f"Switch SO_KEEPALIVE on: {advisor.probe_idle(case.maximum)}")
+        cures.append(f"Switch SO_KEEPALIVE on: {advice.probe_idle(case.maximum)}")
     if not silent:
         now = f" (now {expiry:g} s)" if expiry else ""
         cures.append(
             f"Keep idle connections for less long than the load balancer does{now}: "
-            f"{advisor.keep_idle(3, case.maximum)}"
+            f"{advice.keep_idle(3, case.maximum)}"
         )
     cures = cures or ["Stream the answers, so that bytes flow, and let the SDK retry"]
     return Finding(
@@ -242,9 +242,5 @@ def keepalive_too_short(case: PoolCase) -> Finding | None:
         means="Idle connections are closed before the next request needs them, and that request "
         "pays for TCP and TLS.",
         cure=f"Keep them for longer, below the load balancer's own idle timeout: "
-        f"{_advisor(case).keep_idle(longer, case.maximum)}.",
+        f"{advisor(case).keep_idle(longer, case.maximum)}.",
     )
-
-
-def _advisor(case: PoolCase) -> Advisor:
-    return Advisor(case.provider, case.library, case.process.gluellm)

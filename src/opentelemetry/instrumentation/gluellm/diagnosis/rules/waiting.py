@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 from ...pool.words import counted, percent, rate, seconds
-from ..cures import Advisor
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PROVIDERS_PART, PoolCase
 from ..littles_law import Sizing, required_size
 from ..snapshot import PoolSnapshot
 from . import holding
+from .advising import advisor
 
 SLOWER = 2.0
 """Times the provider's time of before. Less is what a different mix of questions does."""
@@ -175,7 +175,7 @@ def pool_too_small(case: PoolCase) -> Finding | None:
         seen=seen + ".",
         means="More requests come at a time than the pool has connections. They are not held for "
         f"longer than the answers take, {compared}: it is the pool's size.",
-        cure=f"{_advisor(case).allow(size)}.",
+        cure=f"{advisor(case).allow(size)}.",
     )
 
 
@@ -267,7 +267,3 @@ def _core(case: PoolCase) -> str:
     return {"httpx": "httpx and httpcore", "httpx2": "httpx2 and httpcore2"}.get(
         case.library, "the HTTP library"
     )
-
-
-def _advisor(case: PoolCase) -> Advisor:
-    return Advisor(case.provider, case.library, case.process.gluellm)
