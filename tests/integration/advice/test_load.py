@@ -13,8 +13,10 @@ from opentelemetry.instrumentation.gluellm import Finding, Snapshot, diagnose, s
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
     Behaviour,
     FakeProvider,
+    FakeProviderThread,
     ReceivedRequest,
 )
+from support.waiting import until
 
 httpx2: Any = pytest.importorskip("httpx2")
 HEADERS = {"authorization": "Bearer any"}
@@ -137,3 +139,31 @@ def test_expired_connections_of_a_healthy_client_are_no_finding(provider: FakePr
     (totals,) = now.totals
     assert totals.connections_closed["keepalive_expired"] == 12
     assert [o.requests_on_new_connection for o in totals.origins] == [13]
+
+
+def test_a_wait_for_a_stream_is_not_blamed_on_connections() -> None:
+    """One connection of a hundred is open: the provider allows two streams on it."""
+
+    async def run(provider: FakeProvider) -> Snapshot:
+        limits = httpx2.Limits(max_connections=100)
+        async with httpx2.AsyncClient(
+            http1=False, http2=True, limits=limits, timeout=60, trust_env=False
+        ) as http:
+            calls = [asyncio.create_task(ask(http, provider)) for _ in range(6)]
+            await until(lambda: of_kind("http2_stuck", snapshot()), "the finding")
+            now = snapshot()
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+            return now
+
+    with FakeProviderThread(
+        http2=True, max_streams=2, behaviour=Behaviour(head_delay=30)
+    ) as provider:
+        now = asyncio.run(run(provider))
+    (finding,) = of_kind("http2_stuck", now)
+    assert finding.seen.startswith(
+        "2 of 2 HTTP/2 streams are taken, on 1 connection of at most 100; 4 requests waiting"
+    )
+    assert "a larger pool does not help" in finding.means
+    assert not {"pool_too_small", "pool_saturated"} & {f.kind for f in diagnose(now)}

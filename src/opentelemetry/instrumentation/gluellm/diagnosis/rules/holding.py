@@ -171,6 +171,9 @@ def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
         if orphaned
         else f"{streams} of {limit} HTTP/2 streams are taken"
     )
+    open_connections = sum(len(pool.connections) for pool in case.pools)
+    most = f" of at most {case.maximum}" if case.maximum and len(case.pools) == 1 else ""
+    seen += f", on {counted(open_connections, 'connection')}{most}"
     return Finding(
         kind=Kind.HTTP2_STUCK,
         severity=Severity.ERROR if waiting or full else Severity.WARNING,
@@ -180,8 +183,9 @@ def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
             "Cancelled requests gave no reset to the server, so it keeps their streams open and "
             "they count against the limit of the connection."
             if orphaned
-            else "The connection carries as many requests as the server allows. The wait for a "
-            "stream has no timeout in the library."
+            else "The connection carries as many requests as the server allows, and the library "
+            "opens no second one. The wait for a stream has no timeout, and a larger pool does not "
+            "help."
         ),
         cure=(
             f"Speak HTTP/1.1 to this provider: {plain}. Until then, rather "
