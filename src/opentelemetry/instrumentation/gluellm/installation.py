@@ -13,16 +13,18 @@ from opentelemetry.trace import TracerProvider
 
 from .adapters import ADAPTERS
 from .adapters.base import Surroundings, version_of
+from .attribution import limiter
 from .attribution.any_llm import LOST, AnyLLMAttribution
 from .attribution.context import current_call
 from .attribution.hosts import provider_for_host
+from .attribution.limiter import RateLimiterObserver, calls_per_minute
 from .config import Config
 from .diagnosis.collect import collect
 from .diagnosis.cures import Advisor
 from .diagnosis.notes import NoteObserver
 from .diagnosis.on_signal import SignalReporter
 from .diagnosis.report import Reports
-from .diagnosis.snapshot import Snapshot
+from .diagnosis.snapshot import LimiterSnapshot, Snapshot
 from .pool import place
 from .pool.copies import copied
 from .pool.ledger import PoolLedger
@@ -108,6 +110,9 @@ class Installation:
         )
         if self._attribution is not None:
             self._attribution.on_seams = _warn_of_any_llm
+        self._limiter = None if clients_only else RateLimiterObserver(self._failures.caught)
+        if self._limiter is not None:
+            self._limiter.on_hooks = _warn_of_gluellm
         self._adapters = tuple(adapter() for adapter in ADAPTERS)
         for adapter in self._adapters:
             adapter.on_seams = logs.warn_of_missing_seams
@@ -121,6 +126,8 @@ class Installation:
                 adapter.install(self._surroundings)
             if self._attribution is not None:
                 self._attribution.install()
+            if self._limiter is not None:
+                self._limiter.install()
             self._instruments.connect(self._source)
             _installations.add(self)
             self._listen_to_signal()
@@ -147,6 +154,8 @@ class Installation:
         steps: list[Callable[[], None]] = []
         if self._reporter is not None:
             steps.append(self._reporter.uninstall)
+        if self._limiter is not None:
+            steps.append(self._limiter.uninstall)
         if self._attribution is not None:
             steps.append(self._attribution.uninstall)
         steps += [adapter.uninstall for adapter in reversed(self._adapters)]
@@ -166,7 +175,28 @@ class Installation:
             began=self._began,
             leak_threshold=self._leak_threshold,
             loop_lag=self._loop_lag,
+            limiters=self._limiters(),
         )
+
+    def _limiters(self) -> tuple[LimiterSnapshot, ...]:
+        if self._limiter is None:
+            return ()
+        try:
+            limit = calls_per_minute()
+            return tuple(
+                LimiterSnapshot(
+                    provider=calls.provider,
+                    waiting=calls.waiting,
+                    longest=calls.longest,
+                    waited=calls.waited,
+                    seconds=calls.seconds,
+                    calls_per_minute=limit,
+                )
+                for calls in self._limiter.limited()
+            )
+        except Exception as error:
+            self._failures.caught("limiters", error)
+            return ()
 
     def _reporter_on(self, signal_name: str | None) -> SignalReporter | None:
         if signal_name is None:
@@ -199,6 +229,8 @@ class Installation:
             attribution = self._attribution.seams()
             if attribution:
                 found.append(Seams("any_llm", "", attribution))
+        if self._limiter is not None and (hooks := self._limiter.hooks()):
+            found.append(Seams("gluellm", "", hooks))
         return found
 
     # Fork
@@ -217,6 +249,8 @@ class Installation:
         self.registry.forget()
         self._watch.after_fork_in_child()
         self._watch_observer.forget()
+        if self._limiter is not None:
+            self._limiter.forget()
         if self._reporter is not None:
             self._reporter.after_fork_in_child()
 
@@ -250,6 +284,11 @@ if hasattr(os, "register_at_fork"):
 
 def _warn_of_any_llm(found: dict[str, bool]) -> None:
     seams = Seams("any_llm", version_of("any-llm-sdk"), found, signals=dict(LOST))
+    logs.warn_of_missing_seams(seams)
+
+
+def _warn_of_gluellm(found: dict[str, bool]) -> None:
+    seams = Seams("gluellm", version_of("gluellm"), found, signals=dict(limiter.LOST))
     logs.warn_of_missing_seams(seams)
 
 

@@ -23,6 +23,7 @@ from ..pool.tracker import PoolTracker
 from .executors import Executors
 from .snapshot import (
     ConnectionSnapshot,
+    LimiterSnapshot,
     OriginTotals,
     Outcome,
     PoolSnapshot,
@@ -37,7 +38,12 @@ _TRIES = 10
 
 
 def collect(
-    registry: PoolRegistry, *, began: int, leak_threshold: float, loop_lag: LoopLag | None
+    registry: PoolRegistry,
+    *,
+    began: int,
+    leak_threshold: float,
+    loop_lag: LoopLag | None,
+    limiters: tuple[LimiterSnapshot, ...] = (),
 ) -> Snapshot:
     """A snapshot of every live pool; ``began`` is when the counting began."""
     now = registry.clock()
@@ -60,6 +66,7 @@ def collect(
             ignored_variables=_ignored_variables(),
             gluellm="gluellm" in sys.modules,
             executors=executors.snapshots(),
+            limiters=limiters,
         ),
         totals=_totals(registry, now),
         pools=pools,

@@ -58,7 +58,7 @@ class Advisor:
             {MAX_CONNECTIONS: size, MAX_KEEPALIVE_CONNECTIONS: size},
             self._client(f"limits={self._limits(size)}", size),
         )
-        if not self._may_be_gluellms:
+        if not self.may_be_gluellms:
             return f"Allow {size} connections: {own}"
         return (
             f"Allow {size} connections: under GlueLLM, set GLUELLM_HTTP_MAX_CONNECTIONS={size} and "
@@ -76,7 +76,7 @@ class Advisor:
         takes = self._family.takes_timeout
         own = f'AnyLLM.create("{self.provider}", {timeout})' if takes else self._client(timeout)
         own = self._configured({POOL_TIMEOUT: wait}, own)
-        if not self._may_be_gluellms:
+        if not self.may_be_gluellms:
             return f"Set a pool timeout of seconds: {own}"
         return (
             f"Set a pool timeout of seconds: under GlueLLM, GLUELLM_DEFAULT_POOL_TIMEOUT={wait} "
@@ -139,6 +139,12 @@ class Advisor:
         """How to have one pool and not one per call."""
         if (client := self._own_client) is not None:
             return client.instance
+        if self.may_be_gluellms:
+            return (
+                "Run all calls in one event loop, asyncio.run(main()) once for the program, or "
+                "await gluellm.close_providers() before a loop ends. GlueLLM keeps a client for "
+                "each event loop"
+            )
         name = self.provider
         if name is None or self._sync:
             kind = "Client" if self._sync else "AsyncClient"
@@ -202,7 +208,8 @@ class Advisor:
         return f"{call} where any-llm builds the client, or {own}"
 
     @property
-    def _may_be_gluellms(self) -> bool:
+    def may_be_gluellms(self) -> bool:
+        """Whether GlueLLM may have built the client."""
         return (
             not self._sync
             and self.gluellm

@@ -7,7 +7,7 @@ pool, a connection or a task alive.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..pool.ledger import served
@@ -236,6 +236,31 @@ class ExecutorSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimiterSnapshot:
+    """Calls to one provider that wait in GlueLLM's rate limiter, before any pool. Seconds."""
+
+    provider: str | None
+    """any-llm's key; None for calls with an API key of their own and for unknown providers."""
+    waiting: int
+    longest: float
+    """Longest time that one of these has waited."""
+    waited: int
+    """Attempts that waited since ``instrument()``, those that still wait included."""
+    seconds: float
+    """Time that they waited since then."""
+    calls_per_minute: int | None = None
+    """The limit; None where it is unknown."""
+
+    def less(self, before: LimiterSnapshot) -> LimiterSnapshot:
+        """What waited since ``before``. Never below 0, should counting have begun anew."""
+        return replace(
+            self,
+            waited=max(0, self.waited - before.waited + min(before.waiting, self.waiting)),
+            seconds=max(0.0, self.seconds - before.seconds),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessSnapshot:
     """What of the process bears upon its pools."""
 
@@ -256,6 +281,8 @@ class ProcessSnapshot:
     """Whether GlueLLM is imported, which hands its own clients to the SDKs."""
     executors: tuple[ExecutorSnapshot, ...] = ()
     """Those whose threads send requests."""
+    limiters: tuple[LimiterSnapshot, ...] = ()
+    """GlueLLM's rate limiter, by provider; empty while no call has waited in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

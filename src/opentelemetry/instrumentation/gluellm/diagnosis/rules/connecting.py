@@ -109,6 +109,9 @@ def client_churn(case: PoolCase) -> Finding | None:
     # What any-llm's calls need several of each, the application can't spare by keeping one.
     each = f" of {counted(calls, 'call')}" if activity.resent else ""
     over = " over WebSocket" if WEBSOCKET in activity.protocols else ""
+    what, until = "call", "the garbage collector comes"
+    if advisor(case).may_be_gluellms:
+        what, until = "event loop", "gluellm.close_providers() closes them"
     return Finding(
         kind=Kind.CLIENT_CHURN,
         severity=Severity.WARNING,
@@ -117,8 +120,8 @@ def client_churn(case: PoolCase) -> Finding | None:
         f"({requests / pools:.1f} per pool), with "
         f"{counted(activity.connections_opened, 'new connection')}{over}"
         f"{_built_at(built_at, pools)}.",
-        means="A client is built for each call. None of them reuses a connection: every call pays "
-        "for TCP and TLS, and the connections stay open until the garbage collector comes.",
+        means=f"A client is built for each {what}. None of them reuses a connection: every call "
+        f"pays for TCP and TLS, and the connections stay open until {until}.",
         cure=f"{replace(advisor(case), synchronous=case.builds_synchronous).keep_instance()}.",
     )
 

@@ -172,8 +172,8 @@ def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
         else f"{streams} of {limit} HTTP/2 streams are taken"
     )
     open_connections = sum(len(pool.connections) for pool in case.pools)
-    most = f" of at most {case.maximum}" if case.maximum and len(case.pools) == 1 else ""
-    seen += f", on {counted(open_connections, 'connection')}{most}"
+    bound = f" of at most {case.maximum}" if case.maximum and len(case.pools) == 1 else ""
+    seen += f", on {counted(open_connections, 'connection')}{bound}"
     return Finding(
         kind=Kind.HTTP2_STUCK,
         severity=Severity.ERROR if waiting or full else Severity.WARNING,
