@@ -83,6 +83,20 @@ def test_churn_names_the_line_that_built_its_pools() -> None:
     assert finding.seen.endswith(f", 15 of them built at {CHURNED}.")
 
 
+@pytest.mark.parametrize(("sites", "gluellms"), [({}, True), ({CHURNED: 20}, False)])
+def test_churn_of_gluellms_clients_is_told_from_any_llms(
+    sites: dict[str, int], *, gluellms: bool
+) -> None:
+    """GlueLLM builds its clients before it calls any-llm, so no call site is known."""
+    origin = {"pools": 20, "pools_built_at": sites}
+    names = {"name": "anthropic", "provider": "anthropic", "library": "httpx"}
+    totals = the_totals(20, origin=origin, pools_opened=20, **names)
+    pool = a_pool(requests_entered=1, **names)
+    finding = found(Kind.CLIENT_CHURN, a_snapshot(totals, pool, gluellm=True))
+    assert ("gluellm.close_providers()" in finding.cure) is gluellms
+    assert ("AnyLLM" in finding.cure) is not gluellms
+
+
 def test_many_clients_that_are_kept_are_no_churn() -> None:
     """Not even beside some that were used once."""
     kept = [a_pool(requests_entered=10) for _ in range(30)]

@@ -26,7 +26,7 @@ class Logged:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self.scene = Scene(WatchObserver(lambda ledger: f"Keep one of {ledger.provider}"))
+        self.scene = Scene(WatchObserver(lambda ledger, _: f"Keep one of {ledger.provider}"))
         self.watch = Watch(self.scene.registry, leak_threshold=60, loop_lag=None)
 
     def leak(self, place: Place | None, provider: str = "groq", **further: Any) -> Lease:

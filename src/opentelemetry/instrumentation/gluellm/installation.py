@@ -296,8 +296,9 @@ def _find_whole() -> place.Place | None:
     return place.find(whole=True)
 
 
-def _churn_cure(ledger: PoolLedger) -> str:
-    gluellm = "gluellm" in sys.modules
+def _churn_cure(ledger: PoolLedger, call_site_known: bool) -> str:
+    # GlueLLM builds its clients before it calls any-llm: their call site is unknown.
+    gluellm = "gluellm" in sys.modules and not call_site_known
     return Advisor(ledger.provider, ledger.library, gluellm, ledger.synchronous).keep_instance()
 
 

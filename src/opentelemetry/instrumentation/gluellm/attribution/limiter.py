@@ -113,6 +113,7 @@ class RateLimiterObserver:
 
     def forget(self) -> None:
         """Start anew, as a forked child has to: the waits are the parent's."""
+        self._lock = threading.RLock()  # in a child its holder may be a thread that is gone
         self._waits.clear()
         self._waited.clear()
 

@@ -85,7 +85,7 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
             case,
             blocked=blocked,
             descriptors_run_out=descriptors is not None,
-            limited=limiting.wait_before(case, limiters),
+            limited=limiting.wait_before(case, limiters, cases),
         )
     return _ordered(finding for finding in found if finding is not None)
 

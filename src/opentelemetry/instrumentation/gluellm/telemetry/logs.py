@@ -77,9 +77,10 @@ class _Leaks:
 class WatchObserver(PoolObserver):
     """Logs what the watch finds, each thing once in a while. Called in the watch's thread only."""
 
-    def __init__(self, churn_cure: Callable[[PoolLedger], str]) -> None:
+    def __init__(self, churn_cure: Callable[[PoolLedger, bool], str]) -> None:
         self._churn_cure = churn_cure
-        """Advice against client churn in pools of this name, without a full stop."""
+        """Advice against client churn in pools of this name, without a full stop. The second
+        argument is whether call sites that build them are known."""
         self._leaks: dict[object, _Leaks] = {}
         self._churned: set[str] = set()
 
@@ -165,7 +166,7 @@ class WatchObserver(PoolObserver):
             " and over WebSocket" if WEBSOCKET in origin.protocols else "",
             requests / pools,
             _built_at(built, pools),
-            one_line(self._churn_cure(ledger), _LONGEST_CURE),
+            one_line(self._churn_cure(ledger, bool(built)), _LONGEST_CURE),
         )
 
 

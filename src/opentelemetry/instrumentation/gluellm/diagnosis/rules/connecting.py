@@ -109,8 +109,12 @@ def client_churn(case: PoolCase) -> Finding | None:
     # What any-llm's calls need several of each, the application can't spare by keeping one.
     each = f" of {counted(calls, 'call')}" if activity.resent else ""
     over = " over WebSocket" if WEBSOCKET in activity.protocols else ""
+    advice = replace(advisor(case), synchronous=case.builds_synchronous)
+    if any(built_at.values()):
+        # GlueLLM builds its clients before it calls any-llm: their call site is unknown.
+        advice = replace(advice, gluellm=False)
     what, until = "call", "the garbage collector comes"
-    if advisor(case).may_be_gluellms:
+    if advice.may_be_gluellms:
         what, until = "event loop", "gluellm.close_providers() closes them"
     return Finding(
         kind=Kind.CLIENT_CHURN,
@@ -122,7 +126,7 @@ def client_churn(case: PoolCase) -> Finding | None:
         f"{_built_at(built_at, pools)}.",
         means=f"A client is built for each {what}. None of them reuses a connection: every call "
         f"pays for TCP and TLS, and the connections stay open until {until}.",
-        cure=f"{replace(advisor(case), synchronous=case.builds_synchronous).keep_instance()}.",
+        cure=f"{advice.keep_instance()}.",
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...pool.words import counted, one_line, percent, seconds
-from ..cures import Advisor
+from ..cures import GLUELLM_PROVIDERS
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..snapshot import LimiterSnapshot, Snapshot
+from .advising import advisor
 
 LIMITED_FOR = 1.0
 """Seconds that a call has waited in the limiter. Less is a burst that passes."""
@@ -29,38 +30,38 @@ def since(snapshot: Snapshot, before: Snapshot | None) -> tuple[LimiterSnapshot,
 
 def limited(limiters: Sequence[LimiterSnapshot], cases: Sequence[PoolCase]) -> list[Finding]:
     """Calls that wait in the limiter, by provider."""
-    return [finding for limiter in limiters if (finding := _limited(limiter, cases, limiters))]
+    return [finding for limiter in limiters if (finding := _limited(limiter, cases))]
 
 
-def wait_before(case: PoolCase, limiters: Sequence[LimiterSnapshot]) -> bool:
+def wait_before(
+    case: PoolCase, limiters: Sequence[LimiterSnapshot], cases: Sequence[PoolCase]
+) -> bool:
     """Whether calls of this pool wait in the limiter, and not for a connection."""
     if case.queued_now or case.activity.timeouts.get("pool", 0):
         return False
-    its = [limiter for limiter in limiters if _is_before(limiter, case)]
+    its = [limiter for limiter in limiters if case in _behind(limiter, cases)]
     waiting = sum(limiter.waiting for limiter in its)
     spent = sum(limiter.seconds for limiter in its)
     return waiting > 0 or spent > case.activity.time("queued")
 
 
-def _is_before(limiter: LimiterSnapshot, case: PoolCase) -> bool:
-    """Whether calls pass this limiter on their way to the pool, as far as that is known.
+def _behind(limiter: LimiterSnapshot, cases: Sequence[PoolCase]) -> list[PoolCase]:
+    """The pools of the calls that pass this limiter, as far as they are known."""
+    clients = [case for case in cases if advisor(case).may_be_gluellms]
+    if limiter.provider is None:
+        return clients
+    if limiter.provider in GLUELLM_PROVIDERS:
+        its = [case for case in clients if case.provider == limiter.provider]
+    else:
+        its = [case for case in cases if case.provider == limiter.provider]
+    # With a gateway GlueLLM sends every model through its openai client.
+    return its or [case for case in clients if case.provider == "openai"]
 
-    With a gateway every model is sent by the openai client.
-    """
-    if not Advisor(case.provider, case.library, gluellm=True).may_be_gluellms:
-        return False
-    return limiter.provider in (case.provider, None) or case.provider == "openai"
 
-
-def _limited(
-    limiter: LimiterSnapshot, cases: Sequence[PoolCase], limiters: Sequence[LimiterSnapshot]
-) -> Finding | None:
-    its = [case for case in cases if _is_before(limiter, case)]
-    case = next((case for case in its if case.provider == limiter.provider), None)
-    if case is None and len(its) == 1:
-        (case,) = its
-    spent = sum(other.activity.time() for other in its)
-    everything = spent + sum(other.seconds for other in limiters)
+def _limited(limiter: LimiterSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
+    its = _behind(limiter, cases)
+    case = its[0] if len(its) == 1 else None
+    everything = limiter.seconds + sum(one.activity.time() for one in its)
     waits = limiter.waiting and limiter.longest >= LIMITED_FOR
     costs = limiter.waited >= LIMITED_CALLS and limiter.seconds >= LIMITED_SHARE * everything
     if not (waits or costs):
