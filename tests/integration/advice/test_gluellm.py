@@ -1,4 +1,4 @@
-"""What is said of programs that use GlueLLM. Each runs in a process of its own: GlueLLM changes
+"""Findings about programs that use GlueLLM. Each runs in a process of its own: GlueLLM changes
 any-llm for good."""
 
 from __future__ import annotations

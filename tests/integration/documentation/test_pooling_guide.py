@@ -72,7 +72,7 @@ def test_gluellms_client_keeps_httpxs_expiry() -> None:
 
 @pytest.fixture
 def gluellm_api() -> Any:
-    """Without requests: what it says of itself is enough."""
+    """GlueLLM's module; no test sends a request."""
     return pytest.importorskip("gluellm.api", reason="GlueLLM needs Python 3.12")
 
 

@@ -89,7 +89,7 @@ SYNC_ONLY = ("Async", "AnyLLM", "configure_pools", "acompletion", "GLUELLM")
 @pytest.mark.parametrize("provider", [*PROVIDERS, None])
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
 def test_synchronous_clients_get_synchronous_advice(provider: str | None, library: str) -> None:
-    """Each of it builds what it says, with the limits that it says."""
+    """Each piece of advice builds a client with the limits that it names."""
     module: Any = pytest.importorskip(library)
     advisor = Advisor(provider, library, gluellm=True, synchronous=True)
     for text in (*advice(advisor), advisor.keep(40)):

@@ -23,7 +23,7 @@ _REACH = 40
 _GROWS = 0.75
 """Mean over last number in the pool: 0.5 for steady growth from nothing, 1 for what stays."""
 _GIVEN_UP = 0.1
-"""Share of the first attempts that were given up, from which the queue says nothing about the
+"""Share of the first attempts that were given up, from which the queue does not show the
 number of callers."""
 _LARGEST_MEAN = 1e7
 """No pool has so many connections; beyond it the sum would take seconds."""
