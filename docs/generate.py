@@ -14,6 +14,7 @@ from pathlib import Path
 from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS
 from opentelemetry.instrumentation.gluellm.adapters.callers import SDKS
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import SEAMS as ANY_LLM_SEAMS
+from opentelemetry.instrumentation.gluellm.attribution.limiter import LOST as GLUELLM_LOST
 from opentelemetry.instrumentation.gluellm.cli.verify.queries import QUERIES
 from opentelemetry.instrumentation.gluellm.config import SETTINGS
 from opentelemetry.instrumentation.gluellm.limits.values import ARGUMENTS
@@ -173,8 +174,9 @@ call that waits for a stream's turn counts as `awaiting_response`.
 ## Seams
 
 The values of `gluellm.seam` on `gluellm.instrumentation.seam`, and what is lost where the gauge is 0.
-Each table is for the values of `gluellm.pool.library` in its head. The last is for any-llm, for which
-`gluellm.pool.library` is `any_llm` on this one metric; it is there once any-llm is imported.
+Each table is for the values of `gluellm.pool.library` in its head. The last two are for any-llm and GlueLLM:
+`gluellm.pool.library` can be `any_llm` or `gluellm` on this one metric; each is there once its package is
+imported.
 
 {seams}
 
@@ -384,11 +386,12 @@ def query_section() -> list[str]:
 
 
 def seam_tables() -> str:
-    """What each seam carries, for each library and for any-llm."""
+    """What each seam carries, for each library, any-llm and GlueLLM."""
     lost: dict[str, Mapping[str, str]] = {
         " and ".join(map(code, adapter.MODULES.values())): adapter.LOST for adapter in ADAPTERS
     }
     lost["any-llm"] = {name: ANY_LLM_LOST[name] for name in ANY_LLM_SEAMS}
+    lost["GlueLLM"] = GLUELLM_LOST
     tables = []
     for library, signals in lost.items():
         rows = [f"| {code(name)} | {text} |" for name, text in signals.items()]

@@ -39,6 +39,8 @@ class Alert:
     board: str = links.POOL
     kind: str = ""
     """A label that tells apart what has one name."""
+    symptom: bool = False
+    """Whether it adds nothing to a page about the same provider. A cause explains the page."""
 
     @property
     def rule(self) -> dict[str, Any]:

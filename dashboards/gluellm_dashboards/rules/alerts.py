@@ -27,7 +27,8 @@ ALERTS: Final = (
     Alert(
         name="GlueLLMRequestsStuck",
         severity=CRITICAL,
-        expr=f"{at(OF_POOL, conditions.OLDEST_WAITER)}\n  > {config.STUCK_AFTER:g}",
+        kind="connection",
+        expr=f"{at(OF_POOL, conditions.OLDEST_QUEUED)}\n  > {config.STUCK_AFTER:g}",
         hold="1m",
         labels=OF_POOL,
         summary=f"Requests of pool {_POOL} have waited {_DURATION} for a connection",
@@ -35,6 +36,22 @@ ALERTS: Final = (
             f"A request has been in the queue for {_DURATION} and goes on waiting. Something holds "
             "all connections: answers that nobody reads, a slow provider, or a pool that is too "
             "small. The time per phase tells which."
+        ),
+    ),
+    Alert(
+        name="GlueLLMRequestsStuck",
+        severity=CRITICAL,
+        kind="stream",
+        expr=f"{at(OF_POOL, conditions.OLDEST_STREAM_QUEUED)}\n  > {config.STUCK_AFTER:g}",
+        hold="1m",
+        labels=OF_POOL,
+        summary=f"Requests of pool {_POOL} have waited {_DURATION} for an HTTP/2 stream",
+        description=(
+            f"A request has its connection and has waited {_DURATION} for a stream on it, which no "
+            "timeout ends. As many streams are open as the provider allows on a connection: "
+            "answers that nobody reads, a slow provider, streams of cancelled requests, or a limit "
+            "that the provider lowered. A larger pool does not help. Start with the pool's board: "
+            "streams in use and orphaned, beside their limit."
         ),
     ),
     Alert(
@@ -55,6 +72,7 @@ ALERTS: Final = (
     Alert(
         name="GlueLLMWaitNearTimeout",
         severity=WARNING,
+        symptom=True,
         expr=expressions.wait_near_timeout(),
         hold="2m",
         labels=OF_POOL,

@@ -6,7 +6,6 @@ from typing import Final
 
 from opentelemetry.instrumentation.gluellm.cli.verify.promql import duration
 from opentelemetry.instrumentation.gluellm.cli.verify.queries import CONNECT_FAILURES as TO_CONNECT
-from opentelemetry.instrumentation.gluellm.cli.verify.queries import QUEUED
 from opentelemetry.instrumentation.gluellm.cli.verify.query import Query, by, now
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
@@ -17,6 +16,7 @@ from .questions import KIND_POOL, LIBRARY
 
 ANOMALY_TYPE: Final = label_name(semconv.ANOMALY_TYPE)
 SEAM: Final = label_name(semconv.SEAM_NAME)
+_PHASE: Final = label_name(semconv.REQUEST_PHASE)
 _ORIGIN: Final = (label_name(semconv.SERVER_ADDRESS), label_name(semconv.SERVER_PORT))
 _INSTANCES: Final = f'{SEAM}="pool_owner"'
 """A seam that every library has: one series where all of them would be dozens."""
@@ -114,8 +114,19 @@ ANOMALIES: Final = _counted(
     window=config.ANOMALY_WINDOW,
 )
 
-OLDEST_WAITER: Final = _state(
-    "oldest_waiter", "How long has it waited?", "max", semconv.REQUEST_OLDEST_AGE, QUEUED
+OLDEST_QUEUED: Final = _state(
+    "oldest_queued",
+    "How long has it waited for a connection?",
+    "max",
+    semconv.REQUEST_OLDEST_AGE,
+    f'{_PHASE}="queued"',
+)
+OLDEST_STREAM_QUEUED: Final = _state(
+    "oldest_stream_queued",
+    "How long has it waited for a stream?",
+    "max",
+    semconv.REQUEST_OLDEST_AGE,
+    f'{_PHASE}="stream_queued"',
 )
 SHORTEST_TIMEOUT: Final = Query(
     "shortest_timeout",

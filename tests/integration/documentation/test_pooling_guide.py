@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+from pathlib import Path
+from typing import Any
 
 import pytest
+
+GUIDE = Path(__file__).parents[3] / "docs" / "connection-pooling.md"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +54,9 @@ def test_defaults_of_gluellm() -> None:
         "retry_max_attempts": 3,
         "retry_min_wait": 2,
         "retry_max_wait": 30,
+        "retry_multiplier": 1,
+        "rate_limit_enabled": True,
+        "rate_limit_requests_per_minute": 60,
     }
     assert {name: fields[name].default for name in expected} == expected
     assert config.GlueLLMSettings.model_config["env_prefix"] == "GLUELLM_"
@@ -62,3 +70,77 @@ def test_gluellms_client_keeps_httpxs_expiry() -> None:
     assert (pool._max_connections, pool._max_keepalive_connections) == (50, 50)
     assert pool._keepalive_expiry == 5
     assert {"openai", "anthropic"} == api.HTTPX_TRANSPORT_PROVIDERS
+
+
+@pytest.fixture
+def gluellm_api() -> Any:
+    """GlueLLM's module; no test sends a request."""
+    return pytest.importorskip("gluellm.api", reason="GlueLLM needs Python 3.12")
+
+
+def guide() -> str:
+    """The page on one line."""
+    return " ".join(GUIDE.read_text(encoding="utf-8").split())
+
+
+def test_gluellm_keeps_clients_of_two_providers_for_each_loop(gluellm_api: Any) -> None:
+    """All other providers have one for all loops."""
+    for sdk in ("openai", "groq"):
+        pytest.importorskip(sdk)
+    assert set(gluellm_api.HTTPX_TRANSPORT_PROVIDERS) == {"openai", "anthropic"}
+
+    async def provider(name: str) -> Any:
+        return gluellm_api._provider_cache.get_provider(f"{name}:m", "any")[0]
+
+    for name, shared in (("openai", False), ("groq", True)):
+        first, second = (asyncio.run(provider(name)) for _ in range(2))
+        assert (first is second) is shared
+    asyncio.run(gluellm_api.close_providers())
+    assert "a client of openai and of anthropic for each loop" in guide()
+    assert "await gluellm.close_providers()" in guide()
+
+
+def test_gluellms_limits_can_be_set_after_import(
+    gluellm_api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For clients that are built from then on."""
+    import gluellm
+
+    monkeypatch.setattr(gluellm_api.settings, "http_max_connections", 50)
+    gluellm.configure(http_max_connections=80)
+    assert gluellm_api._build_provider_http_client()._transport._pool._max_connections == 80
+    assert "gluellm.configure(http_max_connections=80," in guide()
+    assert "read when `gluellm` is imported" not in guide()
+
+
+def test_gateway_has_all_models_of_gluellm(
+    gluellm_api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They go through the openai client."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+
+    async def provider() -> Any:
+        return gluellm_api._provider_cache.get_provider("gemini:m", "any")[0]
+
+    assert type(asyncio.run(provider())).__name__ == "OpenaiProvider"
+    asyncio.run(gluellm_api.close_providers())
+    assert "GlueLLM sends every model through its openai client" in guide()
+
+
+def test_gluellm_repeats_a_pool_timeout_and_not_its_own(gluellm_api: Any) -> None:
+    """The SDK's exception for a pool timeout, and asyncio.wait_for's."""
+    classified = gluellm_api.classify_llm_error(
+        importlib.import_module("openai").APITimeoutError(None)
+    )
+    assert type(classified) is gluellm_api.APITimeoutError
+    assert gluellm_api.should_retry_error(classified)
+    assert not gluellm_api.should_retry_error(TimeoutError())
+    assert "A call that this timeout ended is not repeated" in guide()
+    assert "ends in GlueLLM's `APITimeoutError`" in guide()
+    assert "2 to 30 s between" not in guide()
+
+
+def test_the_guide_names_gluellms_rate_limiter() -> None:
+    """With its setting, and where a wait in it shows."""
+    for part in ("GLUELLM_RATE_LIMIT_REQUESTS_PER_MINUTE", "`gluellm_limiter`", "before the pool"):
+        assert part in guide()

@@ -11,9 +11,10 @@ import any_llm
 import httpx
 import pytest
 
-from opentelemetry.instrumentation.gluellm import snapshot
+from opentelemetry.instrumentation.gluellm import Snapshot, diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 from opentelemetry.instrumentation.gluellm.pool import watch
+from opentelemetry.instrumentation.gluellm.pool.words import place_text
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.telemetry import Telemetry
 from support.waiting import until
@@ -157,6 +158,28 @@ def test_clients_that_are_built_for_each_call_are_told_once(
     assert told["provider"] == provider
     assert len(reports.warnings()) == 1
     assert telemetry.value(semconv.POOL_OPENED) == 31
+
+
+def test_churn_names_the_line_that_built_its_pools(
+    provider_server: FakeProvider, instrument: Instrument
+) -> None:
+    """A client that is built later on another line and kept has the same pool name."""
+    instrument(leak_threshold=0, loop_lag=False)
+    own = calls.arguments("openai", provider_server)
+    arguments = {**own, **calls.CHAT}
+
+    async def run() -> tuple[Snapshot, Any]:
+        for _ in range(15):
+            await any_llm.acompletion("openai:m", **arguments)  # place: thrown away
+        llm = any_llm.AnyLLM.create("openai", **own)  # place: kept
+        await llm.acompletion(model="m", **calls.CHAT)
+        return snapshot(), llm
+
+    now, _ = asyncio.run(run())
+    name = f"{test_churn_names_the_line_that_built_its_pools.__name__}.<locals>.run"
+    churn = [finding for finding in diagnose(now) if finding.kind == "client_churn"]
+    assert [place_text(place(__file__, "thrown away", name)) in f.seen for f in churn] == [True]
+    assert place(__file__, "kept", name) in {pool.built_at for pool in now.pools}
 
 
 @PROVIDERS

@@ -79,7 +79,6 @@ def test_pool_tells_its_limits_and_its_age(scene: Scene) -> None:
     """As the reader has them, and as its requests asked for."""
     scene.tracker.read_timeout = 30.0
     scene.ledger.acquire_timeout = 600.0
-    scene.ledger.built_at = find()
     scene.enter()
     scene.clock.advance(7)
     pool = only_pool(take(scene))
@@ -88,8 +87,23 @@ def test_pool_tells_its_limits_and_its_age(scene: Scene) -> None:
     assert (pool.max_connections, pool.max_idle_connections) == (10, 5)
     assert (pool.keepalive_expiry, pool.tcp_keepalive) == (5.0, False)
     assert (pool.pool_timeout, pool.read_timeout) == (600.0, 30.0)
-    assert pool.built_at is not None
-    assert pool.built_at.startswith(__file__)
+
+
+def test_each_pool_has_the_call_site_that_built_it(scene: Scene) -> None:
+    """Two pools of one name, built on two lines; the totals count both."""
+    scene.pool = None
+    sites = [find()]
+    sites.append(find())
+    assert sites[0] is not None
+    assert sites[1] is not None
+    kept = [FakePool() for _ in sites]
+    for pool, site in zip(kept, sites, strict=True):
+        tracker = scene.track(pool, built_at=site)
+        tracker.released(tracker.begin(b"api.test", None, b"https"))
+    snapshot = take(scene)
+    assert [pool.built_at for pool in snapshot.pools] == [str(site) for site in sites]
+    (origin,) = snapshot.totals[0].origins
+    assert origin.pools_built_at == {str(site): 1 for site in sites}
 
 
 def test_each_connection_is_told(scene: Scene) -> None:

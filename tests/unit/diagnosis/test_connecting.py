@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Outcome, Snapshot
 from unit.diagnosis.building import (
     a_connection,
     a_pool,
@@ -18,13 +18,14 @@ from unit.diagnosis.building import (
     the_totals,
 )
 
+CHURNED = "/srv/app/chat.py:17 in answer"
+
 
 def churned(pools: int, requests: int, **changes: object) -> Snapshot:
     totals = the_totals(
         requests,
-        origin={"pools": pools},
+        origin={"pools": pools, "pools_built_at": {CHURNED: pools}},
         pools_opened=pools,
-        built_at="/srv/app/chat.py:17 in answer",
         connections_opened=pools,
         **changes,  # type: ignore[arg-type]
     )
@@ -70,6 +71,30 @@ def test_busy_client_that_is_kept_hides_no_churn() -> None:
     assert kinds(after, before) == [Kind.CLIENT_CHURN]
     assert "20 pools opened for 20 requests" in found(Kind.CLIENT_CHURN, after, before).seen
     assert kinds(after) == [Kind.CLIENT_CHURN]
+
+
+def test_churn_names_the_line_that_built_its_pools() -> None:
+    """Not that of a client that is kept, whichever was built last."""
+    kept = a_pool(requests_entered=400, built_at="/srv/app/main.py:3 in <module>")
+    sites = {"/srv/app/main.py:3 in <module>": 1, CHURNED: 15}
+    totals = the_totals(420, origin={"pools": 21, "pools_built_at": sites}, pools_opened=21)
+    finding = found(Kind.CLIENT_CHURN, a_snapshot(totals, kept))
+    assert finding.seen.startswith("20 pools opened for 20 requests")
+    assert finding.seen.endswith(f", 15 of them built at {CHURNED}.")
+
+
+@pytest.mark.parametrize(("sites", "gluellms"), [({}, True), ({CHURNED: 20}, False)])
+def test_churn_of_gluellms_clients_is_told_from_any_llms(
+    sites: dict[str, int], *, gluellms: bool
+) -> None:
+    """GlueLLM builds its clients before it calls any-llm, so no call site is known."""
+    origin = {"pools": 20, "pools_built_at": sites}
+    names = {"name": "anthropic", "provider": "anthropic", "library": "httpx"}
+    totals = the_totals(20, origin=origin, pools_opened=20, **names)
+    pool = a_pool(requests_entered=1, **names)
+    finding = found(Kind.CLIENT_CHURN, a_snapshot(totals, pool, gluellm=True))
+    assert ("gluellm.close_providers()" in finding.cure) is gluellms
+    assert ("AnyLLM" in finding.cure) is not gluellms
 
 
 def test_many_clients_that_are_kept_are_no_churn() -> None:
@@ -199,10 +224,11 @@ def test_silence_without_keepalive_is_named(silence: float, *, named: bool) -> N
     assert "max_connections=10" in finding.cure
 
 
-def expired(opened: int, closed: int, connecting: float = 0.0) -> Snapshot:
+def expired(opened: int, closed: int, connecting: float = 0.1) -> Snapshot:
     totals = the_totals(
         100,
         {"connecting": connecting},
+        origin={"requests_on_new_connection": opened},
         connections_opened=opened,
         connections_closed={"keepalive_expired": closed},
     )
@@ -215,6 +241,35 @@ def expired(opened: int, closed: int, connecting: float = 0.0) -> Snapshot:
 def test_connections_that_expire(opened: int, closed: int, *, fires: bool) -> None:
     """Most new ones replace one that expired."""
     assert (all_kinds(expired(opened, closed)) == [Kind.KEEPALIVE_TOO_SHORT]) is fires
+
+
+@pytest.mark.parametrize(("connecting", "fires"), [(0.04, False), (0.042, True)])
+def test_expiry_that_costs_little_is_none(connecting: float, *, fires: bool) -> None:
+    """Under a twentieth of the time."""
+    assert (all_kinds(expired(38, 38, connecting)) == [Kind.KEEPALIVE_TOO_SHORT]) is fires
+
+
+def test_expiry_is_told_by_requests() -> None:
+    """How many waited for a connection, of how many, and what that took of their time."""
+    assert found(Kind.KEEPALIVE_TOO_SHORT, expired(38, 36)).seen == (
+        "38 of 100 requests (38%) waited for a new connection, which took 11% of the time of all "
+        "requests; 36 connections had expired after 5 s idle."
+    )
+
+
+def test_connections_that_could_not_be_made_did_not_expire() -> None:
+    """Their time is not the price of an expired connection."""
+    totals = the_totals(
+        100,
+        {"connecting": 0.1},
+        connections_opened=20,
+        connections_closed={"keepalive_expired": 20},
+    )
+    (origin,) = totals.origins
+    failed = Outcome(count=1, error="connect_timeout", sent=1, seconds=9.0, held_seconds=9.0)
+    origin = replace(origin, outcomes=(*origin.outcomes, failed))
+    snapshot = a_snapshot(replace(totals, origins=(origin,)))
+    assert Kind.KEEPALIVE_TOO_SHORT not in all_kinds(snapshot)
 
 
 def test_expiry_hurts_where_connecting_takes_long() -> None:

@@ -83,6 +83,24 @@ def test_openai_under_gluellm() -> None:
     assert "GLUELLM" not in Advisor("groq", "httpx", gluellm=True).allow(40)
 
 
+SYNC_ONLY = ("Async", "AnyLLM", "configure_pools", "acompletion", "GLUELLM")
+
+
+@pytest.mark.parametrize("provider", [*PROVIDERS, None])
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_synchronous_clients_get_synchronous_advice(provider: str | None, library: str) -> None:
+    """Each piece of advice builds a client with the limits that it names."""
+    module: Any = pytest.importorskip(library)
+    advisor = Advisor(provider, library, gluellm=True, synchronous=True)
+    for text in (*advice(advisor), advisor.keep(40)):
+        assert not any(word in text for word in SYNC_ONLY), text
+        assert f"{library}.Client" in text
+    built = advisor.allow(40).partition(": ")[2].partition(", which")[0]
+    client = eval(built, {library: module})
+    assert client._transport._pool._max_connections == 40
+    client.close()
+
+
 def test_unknown_provider_gets_the_general_form() -> None:
     """In the library that the pool is of."""
     assert Advisor(None, "httpx2", gluellm=False).allow(7) == (

@@ -310,7 +310,6 @@ def test_odd_input_raises_nothing(seed: int) -> None:
                     a_connection("idle", protocol="2", streams_orphaned=4),
                 ],
                 tcp_keepalive=False,
-                built_at="a.py:1 in f",
             ),
         ),
         totals=(

@@ -52,7 +52,7 @@ def test_share_of_reuse_failures(requests: int, *, fires: bool) -> None:
 def test_ten_expired_connections_are_enough() -> None:
     """Nine are not, as another test shows."""
     closed = {"keepalive_expired": 10}
-    totals = the_totals(connections_opened=10, connections_closed=closed)
+    totals = the_totals(100, {"connecting": 0.1}, connections_opened=10, connections_closed=closed)
     assert all_kinds(a_snapshot(totals)) == [Kind.KEEPALIVE_TOO_SHORT]
 
 

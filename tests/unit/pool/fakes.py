@@ -7,6 +7,7 @@ from typing import Any
 from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
 from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
 from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
+from opentelemetry.instrumentation.gluellm.pool.place import Place
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView, PoolView
 from opentelemetry.instrumentation.gluellm.pool.registry import Owner, PoolRegistry
 from opentelemetry.instrumentation.gluellm.pool.stats import ACTIVE_1, IDLE_1, Tally
@@ -136,9 +137,16 @@ class Scene:
         self.ledger = self.tracker.ledger
         self.origin = self.tracker.origin(b"api.test", None, b"https")
 
-    def track(self, pool: FakePool, name: str = "openai", provider: str | None = "openai") -> Any:
+    def track(
+        self,
+        pool: FakePool,
+        name: str = "openai",
+        provider: str | None = "openai",
+        built_at: Place | None = None,
+    ) -> Any:
         """Track one more pool."""
-        return self.registry.track(pool, read, owner=Owner(name, provider), library="httpx2")
+        owner = Owner(name, provider, built_at)
+        return self.registry.track(pool, read, owner=owner, library="httpx2")
 
     def enter(self, call: Call | None = None) -> Lease:
         """A request that the pool has taken into its list."""

@@ -36,7 +36,7 @@ def told(scene: Scene) -> list[tuple[str, str, int, int]]:
     """Pool name, address, pools and requests of what was told."""
     return [
         (origin.pool.name, origin.address, pools, requests)
-        for origin, pools, requests, _ in scene.recorder.told("clients_churned")
+        for origin, pools, requests, *_ in scene.recorder.told("clients_churned")
     ]
 
 

@@ -26,7 +26,7 @@ class Logged:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self.scene = Scene(WatchObserver(lambda provider, library: f"Keep one of {provider}"))
+        self.scene = Scene(WatchObserver(lambda ledger, _: f"Keep one of {ledger.provider}"))
         self.watch = Watch(self.scene.registry, leak_threshold=60, loop_lag=None)
 
     def leak(self, place: Place | None, provider: str = "groq", **further: Any) -> Lease:
@@ -265,19 +265,20 @@ def test_pool_with_stuck_requests_is_told_once_in_ten_minutes(logged: Logged) ->
 # Churn
 
 
-def churn(logged: Logged, provider: str | None, name: str = "groq") -> None:
+def churn(
+    logged: Logged, provider: str | None, name: str = "groq", built_at: Place | None = None
+) -> None:
     """Ten clients for ten calls, and a look."""
     for _ in range(10):
         pool = FakePool()
-        tracker = logged.scene.track(pool, name, provider)
+        tracker = logged.scene.track(pool, name, provider, built_at)
         tracker.failed(tracker.begin(b"api.test", None, b"https", None), "cancelled")
     logged.look()
 
 
 def test_churn_is_told_with_numbers_place_and_cure(logged: Logged) -> None:
     """Once a provider, for the life of the process."""
-    logged.scene.registry._ledger("groq", "groq", "httpx2").built_at = here()
-    churn(logged, "groq")
+    churn(logged, "groq", built_at=here())
     (line,) = logged.told()
     for part in (
         "Client churn on groq/httpx2",

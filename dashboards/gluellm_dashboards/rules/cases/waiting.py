@@ -9,6 +9,8 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from ..case import Case, Firing, Series, series
 
 FIRES: Final = (Firing(),)
+STUCK: Final = (Firing("connection"),)
+STUCK_ON_STREAM: Final = (Firing("stream"),)
 NOTHING: Final[tuple[Firing, ...]] = ()
 
 _STUCK: Final = "GlueLLMRequestsStuck"
@@ -42,25 +44,25 @@ CASES: Final = (
         _STUCK,
         "a request waits on and on, and somebody is paged 75 s after the export that shows it",
         [oldest("queued", "0 10 40+60x10")],
-        {"2m45s": NOTHING, "3m15s": FIRES, "12m": FIRES},
+        {"2m45s": NOTHING, "3m15s": STUCK, "12m": STUCK},
     ),
     Case(
         _STUCK,
-        "a wait for an HTTP/2 stream is one too",
+        "a wait for an HTTP/2 stream is one of its own kind",
         [oldest("stream_queued", "0 0 31+60x4")],
-        {"2m45s": NOTHING, "3m15s": FIRES},
+        {"2m45s": NOTHING, "3m15s": STUCK_ON_STREAM},
     ),
     Case(
         _STUCK,
         "the first export of a fresh deploy already shows it",
         [oldest("queued", "45+60x4")],
-        {"45s": NOTHING, "1m15s": FIRES},
+        {"45s": NOTHING, "1m15s": STUCK},
     ),
     Case(
         _STUCK,
         "a process is killed while its requests are stuck, and its last state rings for 3 minutes",
         [oldest("queued", "0 40 100 160 _x20")],
-        {"4m30s": FIRES, "6m": NOTHING, "15m": NOTHING},
+        {"4m30s": STUCK, "6m": NOTHING, "15m": NOTHING},
     ),
     Case(
         _STUCK,
@@ -72,7 +74,7 @@ CASES: Final = (
         _STUCK,
         "what is scraped no more is over at once",
         [oldest("queued", "0 40 100 stale")],
-        {"2m45s": FIRES, "3m15s": NOTHING},
+        {"2m45s": STUCK, "3m15s": NOTHING},
     ),
     Case(
         _STUCK,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 import weakref
 from collections.abc import Callable
@@ -12,18 +13,21 @@ from opentelemetry.trace import TracerProvider
 
 from .adapters import ADAPTERS
 from .adapters.base import Surroundings, version_of
+from .attribution import limiter
 from .attribution.any_llm import LOST, AnyLLMAttribution
 from .attribution.context import current_call
 from .attribution.hosts import provider_for_host
+from .attribution.limiter import RateLimiterObserver, calls_per_minute
 from .config import Config
 from .diagnosis.collect import collect
 from .diagnosis.cures import Advisor
 from .diagnosis.notes import NoteObserver
 from .diagnosis.on_signal import SignalReporter
 from .diagnosis.report import Reports
-from .diagnosis.snapshot import Snapshot
+from .diagnosis.snapshot import LimiterSnapshot, Snapshot
 from .pool import place
 from .pool.copies import copied
+from .pool.ledger import PoolLedger
 from .pool.loops import LoopLag
 from .pool.registry import PoolRegistry
 from .pool.seams import Seams
@@ -108,6 +112,9 @@ class Installation:
         )
         if self._attribution is not None:
             self._attribution.on_seams = _warn_of_any_llm
+        self._limiter = None if clients_only else RateLimiterObserver(self._failures.caught)
+        if self._limiter is not None:
+            self._limiter.on_hooks = _warn_of_gluellm
         self._adapters = tuple(adapter() for adapter in ADAPTERS)
         for adapter in self._adapters:
             adapter.on_seams = logs.warn_of_missing_seams
@@ -121,6 +128,8 @@ class Installation:
                 adapter.install(self._surroundings)
             if self._attribution is not None:
                 self._attribution.install()
+            if self._limiter is not None:
+                self._limiter.install()
             self._instruments.connect(self._source)
             _installations.add(self)
             self._listen_to_signal()
@@ -147,6 +156,8 @@ class Installation:
         steps: list[Callable[[], None]] = []
         if self._reporter is not None:
             steps.append(self._reporter.uninstall)
+        if self._limiter is not None:
+            steps.append(self._limiter.uninstall)
         if self._attribution is not None:
             steps.append(self._attribution.uninstall)
         steps += [adapter.uninstall for adapter in reversed(self._adapters)]
@@ -166,7 +177,28 @@ class Installation:
             began=self._began,
             leak_threshold=self._leak_threshold,
             loop_lag=self._loop_lag,
+            limiters=self._limiters(),
         )
+
+    def _limiters(self) -> tuple[LimiterSnapshot, ...]:
+        if self._limiter is None:
+            return ()
+        try:
+            limit = calls_per_minute()
+            return tuple(
+                LimiterSnapshot(
+                    provider=calls.provider,
+                    waiting=calls.waiting,
+                    longest=calls.longest,
+                    waited=calls.waited,
+                    seconds=calls.seconds,
+                    calls_per_minute=limit,
+                )
+                for calls in self._limiter.limited()
+            )
+        except Exception as error:
+            self._failures.caught("limiters", error)
+            return ()
 
     def _reporter_on(self, signal_name: str | None) -> SignalReporter | None:
         if signal_name is None:
@@ -200,6 +232,8 @@ class Installation:
             attribution = self._attribution.seams()
             if attribution:
                 found.append(Seams("any_llm", "", attribution))
+        if self._limiter is not None and (hooks := self._limiter.hooks()):
+            found.append(Seams("gluellm", "", hooks))
         return found
 
     # Fork
@@ -218,6 +252,8 @@ class Installation:
         self.registry.forget()
         self._watch.after_fork_in_child()
         self._watch_observer.forget()
+        if self._limiter is not None:
+            self._limiter.forget()
         if self._reporter is not None:
             self._reporter.after_fork_in_child()
 
@@ -254,12 +290,19 @@ def _warn_of_any_llm(found: dict[str, bool]) -> None:
     logs.warn_of_missing_seams(seams)
 
 
+def _warn_of_gluellm(found: dict[str, bool]) -> None:
+    seams = Seams("gluellm", version_of("gluellm"), found, signals=dict(limiter.LOST))
+    logs.warn_of_missing_seams(seams)
+
+
 def _find_whole() -> place.Place | None:
     return place.find(whole=True)
 
 
-def _churn_cure(provider: str | None, library: str) -> str:
-    return Advisor(provider, library, gluellm=False).keep_instance()
+def _churn_cure(ledger: PoolLedger, call_site_known: bool) -> str:
+    # GlueLLM builds its clients before it calls any-llm: their call site is unknown.
+    gluellm = "gluellm" in sys.modules and not call_site_known
+    return Advisor(ledger.provider, ledger.library, gluellm, ledger.synchronous).keep_instance()
 
 
 def _no_call() -> None:

@@ -23,6 +23,10 @@ Adopt = Callable[[Any, PoolTracker], None]
 """Gets to know the connections that a pool has when its tracking begins."""
 
 
+def _no(_pool: Any) -> bool:
+    return False
+
+
 class Admission:
     """Claims the pools of one library, and begins to track those in scope with their first request.
 
@@ -31,7 +35,12 @@ class Admission:
     """
 
     def __init__(
-        self, surroundings: Surroundings, library: str, reader: PoolReader, adopt: Adopt
+        self,
+        surroundings: Surroundings,
+        library: str,
+        reader: PoolReader,
+        adopt: Adopt,
+        is_synchronous: Callable[[Any], bool] = _no,
     ) -> None:
         self.surroundings = surroundings
         self.registry = surroundings.registry
@@ -40,6 +49,7 @@ class Admission:
         """False once the installation is undone: what is left of it passes everything on."""
         self._reader = reader
         self._adopt = adopt
+        self._is_synchronous = is_synchronous
 
     def call(self) -> Call | None:
         """The any-llm call that is under way here."""
@@ -135,6 +145,9 @@ class Admission:
         )
         try:
             tracker.read_timeout = seconds_or_none(read_timeout)
+            if self._is_synchronous(pool):
+                tracker.synchronous = True
+                tracker.ledger.pools_synchronous += 1
             try:
                 self._adopt(pool, tracker)
             except Exception as error:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
+from typing import Any
 
 from .. import environment
 from ..pool.channel import CHANNEL_STATES, states_of
 from ..pool.copies import copied, copied_queue
 from ..pool.describe import trace_id
 from ..pool.lease import PHASES, QUEUED, Lease
-from ..pool.ledger import OriginLedger, PoolLedger
+from ..pool.ledger import EndedTimes, OriginLedger, PoolLedger
 from ..pool.loops import LoopLag
 from ..pool.reader import ConnectionView, seconds_or_none
 from ..pool.registry import PoolRegistry
@@ -20,6 +21,7 @@ from ..pool.tracker import PoolTracker
 from .executors import Executors
 from .snapshot import (
     ConnectionSnapshot,
+    LimiterSnapshot,
     OriginTotals,
     Outcome,
     PoolSnapshot,
@@ -33,7 +35,12 @@ _DESCRIPTORS = ("/proc/self/fd", "/dev/fd")
 
 
 def collect(
-    registry: PoolRegistry, *, began: int, leak_threshold: float, loop_lag: LoopLag | None
+    registry: PoolRegistry,
+    *,
+    began: int,
+    leak_threshold: float,
+    loop_lag: LoopLag | None,
+    limiters: tuple[LimiterSnapshot, ...] = (),
 ) -> Snapshot:
     """A snapshot of every live pool; ``began`` is when the counting began."""
     now = registry.clock()
@@ -56,6 +63,7 @@ def collect(
             ignored_variables=_ignored_variables(),
             gluellm="gluellm" in sys.modules,
             executors=executors.snapshots(),
+            limiters=limiters,
         ),
         totals=_totals(registry, now),
         pools=pools,
@@ -98,9 +106,10 @@ def _pool(tracker: PoolTracker, executors: Executors) -> PoolSnapshot | None:
         tcp_keepalive=view.tcp_keepalive,
         pool_timeout=seconds_or_none(ledger.acquire_timeout),
         read_timeout=tracker.read_timeout,
+        synchronous=tracker.synchronous,
         channel_state=CHANNEL_STATES[channel.state] if channel is not None else None,
         channel_state_age=(now - channel.since) / 1e9 if channel is not None else None,
-        built_at=str(ledger.built_at) if ledger.built_at is not None else None,
+        built_at=str(tracker.built_at) if tracker.built_at is not None else None,
         connections=tuple(_connection(connection, now) for connection in view.connections),
         requests=tuple(requests),
         threads=view.workers.maximum if view.workers is not None else None,
@@ -173,6 +182,7 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
             provider=ledger.provider,
             library=ledger.library,
             pools_opened=ledger.pools_opened,
+            pools_synchronous=ledger.pools_synchronous,
             pools_live=ledger.live,
             pools_discarded=sum(ledger.discarded.values()),
             connections_opened=ledger.opened,
@@ -183,7 +193,6 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
             leaks=ledger.leaks,
             anomalies=dict(ledger.anomalies),
             channel_seconds=_channel_seconds(ledger, now),
-            built_at=str(ledger.built_at) if ledger.built_at is not None else None,
             origins=_origins(ledger, counts, now),
         )
         for ledger in copied(registry.ledgers.values)
@@ -207,6 +216,7 @@ def _origins(ledger: PoolLedger, counts: Tally, now: int) -> tuple[OriginTotals,
                 origin=_origin(origin),
                 provider=origin.provider,
                 pools=origin.pools,
+                pools_built_at=_call_sites(origin),
                 requests_entered=origin.entered,
                 phase_seconds={
                     phase: max(left[i] + running.count[i] * now - running.since[i], 0) / 1e9
@@ -214,7 +224,13 @@ def _origins(ledger: PoolLedger, counts: Tally, now: int) -> tuple[OriginTotals,
                 },
                 requests_now=dict(zip(PHASES, running.count, strict=True)),
                 outcomes=tuple(
-                    Outcome(count=count, status=status or None, error=error, resend=resend)
+                    Outcome(
+                        count=count,
+                        status=status or None,
+                        error=error,
+                        resend=resend,
+                        **_times(origin.other_times.get((status, error, resend))),
+                    )
                     for (status, error, resend), count in copied(origin.requests.items)
                     if count
                 ),
@@ -222,10 +238,29 @@ def _origins(ledger: PoolLedger, counts: Tally, now: int) -> tuple[OriginTotals,
                 reuse_failures=origin.reuse_failures,
                 longest_silence_failed=origin.longest_silence / 1e9,
                 requests_resent=origin.resent,
+                requests_on_new_connection=origin.on_new_connection,
                 protocols=tuple(sorted(copied(origin.protocols.copy))),
             )
         )
     return tuple(found)
+
+
+def _call_sites(origin: OriginLedger) -> dict[str, int]:
+    return {str(built.place): built.pools for built in copied(origin.built_at.values)}
+
+
+def _times(times: EndedTimes | None) -> dict[str, Any]:
+    if times is None:
+        return {}
+    return {
+        "sent": times.sent,
+        "seconds": times.total / 1e9,
+        "held_seconds": times.held / 1e9,
+        "provider_seconds": {
+            "awaiting_response": times.awaiting_response / 1e9,
+            "reading": times.reading / 1e9,
+        },
+    }
 
 
 # The process

@@ -46,6 +46,9 @@ class Advisor:
     library: str
     gluellm: bool
     """Whether GlueLLM is in the process."""
+    synchronous: bool = False
+    """Whether synchronous code uses it. any-llm's providers have no such client of httpx or httpx2:
+    it is built by the application, or by an SDK for it."""
 
     def allow(self, size: int, *, limited: bool = True) -> str:
         """How to let the pool have ``size`` connections, which is ``limited`` to others now."""
@@ -55,7 +58,7 @@ class Advisor:
             {MAX_CONNECTIONS: size, MAX_KEEPALIVE_CONNECTIONS: size},
             self._client(f"limits={self._limits(size)}", size),
         )
-        if not self._may_be_gluellms:
+        if not self.may_be_gluellms:
             return f"Allow {size} connections: {own}"
         return (
             f"Allow {size} connections: under GlueLLM, set GLUELLM_HTTP_MAX_CONNECTIONS={size} and "
@@ -68,10 +71,12 @@ class Advisor:
         if (client := self._own_client) is not None:
             return client.wait_at_most(wait, read)
         timeout = f"timeout={self._module}.Timeout({read:g}, connect=5, pool={wait})"
+        if self._sync:
+            return f"Set a pool timeout of seconds: {self._client(timeout)}"
         takes = self._family.takes_timeout
         own = f'AnyLLM.create("{self.provider}", {timeout})' if takes else self._client(timeout)
         own = self._configured({POOL_TIMEOUT: wait}, own)
-        if not self._may_be_gluellms:
+        if not self.may_be_gluellms:
             return f"Set a pool timeout of seconds: {own}"
         return (
             f"Set a pool timeout of seconds: under GlueLLM, GLUELLM_DEFAULT_POOL_TIMEOUT={wait} "
@@ -95,7 +100,7 @@ class Advisor:
                 f'Keep {size} connections: AnyLLM.create("{self.provider}", '
                 f"config=botocore.config.Config(max_pool_connections={size}))"
             )
-        if self.provider is not None:
+        if self.provider is not None and not self._sync:
             return (
                 f"Keep {size} connections: its client takes no such setting, but "
                 f'configure_pools(max_keepalive_connections={size}, provider="{self.provider}") '
@@ -118,7 +123,7 @@ class Advisor:
                 "anthropic.DefaultAsyncHttpxClient(...), switches it on"
             )
         return self._client(
-            f"transport={self._module}.AsyncHTTPTransport("
+            f"transport={self._module}.{'' if self._sync else 'Async'}HTTPTransport("
             f"limits={self._limits(maximum)}, "
             f"socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), "
             f"(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)])"
@@ -134,11 +139,19 @@ class Advisor:
         """How to have one pool and not one per call."""
         if (client := self._own_client) is not None:
             return client.instance
-        name = self.provider
-        if name is None:
+        if self.may_be_gluellms:
             return (
-                f"Build one {self._module}.AsyncClient when the program starts, and use it for "
-                f"all calls"
+                "Run all calls in one event loop, asyncio.run(main()) once for the program, or "
+                "await gluellm.close_providers() before a loop ends. GlueLLM keeps a client for "
+                "each event loop"
+            )
+        name = self.provider
+        if name is None or self._sync:
+            kind = "Client" if self._sync else "AsyncClient"
+            sdk = ", or one client of the SDK," if name is not None else ""
+            return (
+                f"Build one {self._module}.{kind}{sdk} when the program starts, and use it for all "
+                f"calls"
             )
         if name in OWN_POOL_PER_CALL:
             return (
@@ -152,11 +165,17 @@ class Advisor:
         )
 
     @property
+    def _sync(self) -> bool:
+        return self.synchronous and self.library in ("httpx", "httpx2")
+
+    @property
     def _own_client(self) -> OwnClient | None:
         return own_client(self.provider, self.library)
 
     @property
     def _family(self) -> Family:
+        if self._sync:
+            return Family("{client}")
         return FAMILY_OF.get(self.provider or "", Family("{client}"))
 
     @property
@@ -172,7 +191,7 @@ class Advisor:
     def _configured(self, limits: Mapping[str, int], own: str) -> str:
         """The shortest way before the provider's own; not for the application's own clients."""
         provider = self.provider or ""
-        if provider in OWN_POOL_PER_CALL:
+        if provider in OWN_POOL_PER_CALL or self._sync:
             return own
         there = [
             f"{name}={value}"
@@ -189,8 +208,14 @@ class Advisor:
         return f"{call} where any-llm builds the client, or {own}"
 
     @property
-    def _may_be_gluellms(self) -> bool:
-        return self.gluellm and self.library == "httpx" and self.provider in GLUELLM_PROVIDERS
+    def may_be_gluellms(self) -> bool:
+        """Whether GlueLLM may have built the client."""
+        return (
+            not self._sync
+            and self.gluellm
+            and self.library == "httpx"
+            and self.provider in GLUELLM_PROVIDERS
+        )
 
     def _client(self, arguments: str, size: int | None = None) -> str:
         """Where a client with these arguments goes."""
@@ -200,8 +225,12 @@ class Advisor:
             return text if size is None else text.replace("=N)", f"={size})")
         if family.timeout is not None and "timeout=" not in arguments:
             arguments = f"timeout={family.timeout}, {arguments}"
-        builder = family.builder or f"{self._module}.AsyncClient"
+        kind = "Client" if self._sync else "AsyncClient"
+        builder = family.builder or f"{self._module}.{kind}"
         how = family.how.format(client=f"{builder}({arguments})", arguments=arguments)
+        if self._sync:
+            usual = FAMILY_OF.get(self.provider or "", family).how.startswith("http_client=")
+            return f"{how}, which the SDK's client takes as http_client=" if usual else how
         if self.provider in FAMILY_OF and family is not HUGGINGFACE:
             how = f'AnyLLM.create("{self.provider}", {how})'
         return f"{how}. {family.note}".removesuffix(".") if family.note else how

@@ -12,7 +12,17 @@ from collections.abc import Iterable
 
 from .findings import Finding, Kind, Severity
 from .intervals import PoolCase, earlier, pool_cases
-from .rules import channels, connecting, holding, process, settings, silence, threads, waiting
+from .rules import (
+    channels,
+    connecting,
+    holding,
+    limiting,
+    process,
+    settings,
+    silence,
+    threads,
+    waiting,
+)
 from .snapshot import Snapshot
 
 _SEVERITIES = (Severity.ERROR, Severity.WARNING, Severity.INFO)
@@ -24,6 +34,7 @@ _CAUSES_FIRST = (
     Kind.CONNECT_FAILURES,
     Kind.CHANNEL_NOT_READY,
     Kind.REUSE_FAILURES,
+    Kind.GLUELLM_LIMITER,
     # What makes the rest uncertain.
     Kind.BLOCKED_EVENT_LOOP,
     # What is concluded from times.
@@ -59,6 +70,7 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     cases = pool_cases(snapshot, before)
     blocked = process.loop_is_blocked(snapshot.process)
     descriptors = process.descriptors_near_limit(snapshot.process)
+    limiters = limiting.since(snapshot, before)
     found: list[Finding | None] = [
         process.blocked_event_loop(
             snapshot, before, clients_churn=any(connecting.churns(c.activity) for c in cases)
@@ -66,13 +78,21 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
         descriptors,
         process.ignored_variable(snapshot.process),
         *threads.executor_full(snapshot, cases),
+        *limiting.limited(limiters, cases),
     ]
     for case in cases:
-        found += _of_pool(case, blocked=blocked, descriptors_run_out=descriptors is not None)
+        found += _of_pool(
+            case,
+            blocked=blocked,
+            descriptors_run_out=descriptors is not None,
+            limited=limiting.wait_before(case, limiters, cases),
+        )
     return _ordered(finding for finding in found if finding is not None)
 
 
-def _of_pool(case: PoolCase, *, blocked: bool, descriptors_run_out: bool) -> list[Finding | None]:
+def _of_pool(
+    case: PoolCase, *, blocked: bool, descriptors_run_out: bool, limited: bool
+) -> list[Finding | None]:
     """The findings on one pool name."""
     leak = holding.leak(case, waiting.waits(case))
     stuck = holding.http2_stuck(case, loop_is_blocked=blocked)
@@ -94,7 +114,8 @@ def _of_pool(case: PoolCase, *, blocked: bool, descriptors_run_out: bool) -> lis
         causes = [leak, stuck, consumer]
         if provider is not None and provider.severity is not Severity.INFO:
             causes.append(provider)
-        if not any(causes):
+        # The first calls that the limiter lets pass can queue for a moment.
+        if not any(causes) and not limited:
             too_small = waiting.pool_too_small(case)
         if not any((*causes, too_small, failures)):
             saturated = waiting.pool_saturated(case)

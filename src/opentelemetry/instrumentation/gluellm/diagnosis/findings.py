@@ -31,6 +31,7 @@ class Kind(StrEnum):
     REUSE_FAILURES = "reuse_failures"
     SLOW_PROVIDER = "slow_provider"
     POOL_TOO_SMALL = "pool_too_small"
+    GLUELLM_LIMITER = "gluellm_limiter"
     EXECUTOR_FULL = "executor_full"
     POOL_SATURATED = "pool_saturated"
     ANOMALY = "anomaly"

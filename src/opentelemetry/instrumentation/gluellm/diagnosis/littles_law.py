@@ -22,6 +22,9 @@ _REACH = 40
 """Standard deviations around the mean that are summed: what lies outside is below 1e-300."""
 _GROWS = 0.75
 """Mean over last number in the pool: 0.5 for steady growth from nothing, 1 for what stays."""
+_GIVEN_UP = 0.1
+"""Share of the first attempts that were given up, from which the queue does not show the
+number of callers."""
 _LARGEST_MEAN = 1e7
 """No pool has so many connections; beyond it the sum would take seconds."""
 
@@ -31,15 +34,19 @@ class Sizing:
     """What Little's law asks for, per pool. Times are seconds."""
 
     arrival_rate: float
-    """Requests a second that entered."""
+    """First attempts a second."""
     lease_time: float
     """Mean time that a request holds a connection."""
     concurrency: float
     """L: requests that would hold one at the same time, in the mean."""
+    offered: float
+    """Arrival rate times lease time."""
     size: int
     """Connections to allow."""
     burst: bool = False
     """Whether that is the peak, since the mean of the period is below what the pool has."""
+    cut_off: bool = False
+    """Whether requests that were given up bounded the queue."""
 
 
 def poisson_quantile(mean: float, share: float = QUANTILE) -> int:
@@ -68,7 +75,8 @@ def poisson_quantile(mean: float, share: float = QUANTILE) -> int:
 
 def required_size(
     *,
-    entered: int,
+    arrived: int,
+    given_up: float,
     period: float,
     lease_time: float,
     in_pool: float,
@@ -78,13 +86,13 @@ def required_size(
 ) -> Sizing | None:
     """The size for one pool that lets requests wait, always above the ``maximum`` it has.
 
-    ``entered`` requests in ``period`` seconds, of which each holds its connection for
-    ``lease_time``; ``in_pool`` is the mean number of requests in any phase, waiting ones included,
-    and ``in_pool_now`` their number at the end; ``peak`` the most that were in the pool at one
-    moment, as far as that is remembered. None when the period or the lease time is not a positive
-    number.
+    ``arrived`` first attempts in ``period`` seconds, of which each holds its connection for
+    ``lease_time`` and a share ``given_up`` was cancelled or ended in a pool timeout. ``in_pool`` is
+    the mean number of requests in any phase, waiting ones included, and ``in_pool_now`` their
+    number at the end; ``peak`` is the largest number at one moment, as far as that is remembered.
+    None when the period or the lease time is not a positive number.
 
-    Two kinds of load need two readings of L:
+    Three kinds of load need three readings of L:
 
     - Callers that come whatever happens (an open loop): the queue grows for as long as more enter
       than leave, so the number that waits says nothing. L is arrival rate x lease time. A queue
@@ -92,6 +100,9 @@ def required_size(
     - A fixed number of callers, each waiting for its answer (a closed loop): waiting throttles
       the arrivals, and arrival rate x lease time can't exceed the pool's size. Without the
       limit, what waits would be served, so L is what is in the pool in any phase.
+    - Callers that give up: then their patience bounds the queue, and not their number. Those that
+      wait are no demand, and those that ask again arrive anew. L is arrival rate x lease time, and
+      no more than what is in the pool. (A drill's pool with a need of 26 was advised 176.)
 
     What was asked for in one burst of a long period is above the mean by far: then it is the peak.
     More than the peak is never needed, as long as the peak is not one that was forgotten, that is
@@ -99,12 +110,16 @@ def required_size(
     """
     if not (period > 0 and lease_time > 0 and math.isfinite(period * lease_time)):
         return None
-    arrival_rate = entered / period
+    arrival_rate = arrived / period
     offered = arrival_rate * lease_time
+    cut_off = given_up >= _GIVEN_UP
     grows = in_pool < _GROWS * in_pool_now and offered > maximum
-    concurrency = offered if grows else max(offered, in_pool)
+    if cut_off:
+        concurrency = min(offered, max(in_pool, in_pool_now))
+    else:
+        concurrency = offered if grows else max(offered, in_pool)
     size = poisson_quantile(concurrency)
-    burst = size <= maximum < peak
+    burst = size <= maximum < peak and not cut_off
     if burst:
         size = peak
     elif peak >= concurrency:
@@ -113,6 +128,8 @@ def required_size(
         arrival_rate=arrival_rate,
         lease_time=lease_time,
         concurrency=concurrency,
+        offered=offered,
+        cut_off=cut_off,
         size=max(size, maximum + 1),
         burst=burst,
     )

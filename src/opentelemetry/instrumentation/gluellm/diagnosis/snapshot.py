@@ -7,8 +7,10 @@ pool, a connection or a task alive.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from ..pool.ledger import served
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,8 @@ class PoolSnapshot:
     connection."""
     channel_state_age: float | None = None
     """How long it has been in that state, as far as that was seen."""
+    synchronous: bool = False
+    """Whether synchronous code uses it, as far as that is known."""
     threads: int | None = None
     """Threads of the executor that sends its requests, which bound them; None where none does."""
     built_at: str | None = None
@@ -138,6 +142,20 @@ class Outcome:
     """The contract's ``error.type``; None on success."""
     resend: bool = False
     """Whether these were further requests of any-llm calls that had sent one already."""
+    sent: int = 0
+    """How many of them acquired a connection. This and the times are given for all but first
+    attempts that the provider served."""
+    seconds: float = 0.0
+    """Their whole time, all together."""
+    held_seconds: float = 0.0
+    """How much of it they had a connection."""
+    provider_seconds: Mapping[str, float] = field(default_factory=dict)
+    """How much of it went to ``awaiting_response`` and, at most, to ``reading``."""
+
+    @property
+    def served(self) -> bool:
+        """Whether the provider gave these requests what they asked for."""
+        return served(self.status, self.error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +168,9 @@ class OriginTotals:
     """any-llm's key; None when unknown."""
     pools: int
     """Pools that ever asked for it; one that several providers share is counted once."""
+    pools_built_at: Mapping[str, int] = field(default_factory=dict)
+    """How many of these pools each call site built: ``file:line in function``. Pools whose call
+    site is unknown are left out."""
     requests_entered: int
     phase_seconds: Mapping[str, float]
     """Time spent in each phase, finished and running requests together."""
@@ -162,6 +183,8 @@ class OriginTotals:
     """Requests that failed on a reused connection before the first byte of a response."""
     longest_silence_failed: float = 0.0
     """The longest that a request had waited for bytes when its reused connection failed."""
+    requests_on_new_connection: int = 0
+    """Requests that waited while their connection was established."""
     requests_resent: int = 0
     """Requests that were not the first of their any-llm call."""
     protocols: tuple[str, ...] = ()
@@ -177,6 +200,8 @@ class PoolTotals:
     """any-llm's key; None when unknown, or when its requests had several."""
     library: str
     pools_opened: int
+    pools_synchronous: int = 0
+    """Those among them that synchronous code uses, as far as that is known."""
     pools_live: int
     pools_discarded: int
     connections_opened: int
@@ -192,8 +217,6 @@ class PoolTotals:
     channel_seconds: Mapping[str, float] | None = None
     """Time that its gRPC channels spent in each state; None for other pools, which are the only
     ones that tell of connections."""
-    built_at: str | None = None
-    """Where the application built the last of its pools."""
     origins: tuple[OriginTotals, ...] = ()
 
     @property
@@ -217,6 +240,31 @@ class ExecutorSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimiterSnapshot:
+    """Calls to one provider that wait in GlueLLM's rate limiter, before any pool. Seconds."""
+
+    provider: str | None
+    """any-llm's key; None for calls with an API key of their own and for unknown providers."""
+    waiting: int
+    longest: float
+    """Longest time that one of these has waited."""
+    waited: int
+    """Attempts that waited since ``instrument()``, those that still wait included."""
+    seconds: float
+    """Time that they waited since then."""
+    calls_per_minute: int | None = None
+    """The limit; None where it is unknown."""
+
+    def less(self, before: LimiterSnapshot) -> LimiterSnapshot:
+        """What waited since ``before``. Never below 0, should counting have begun anew."""
+        return replace(
+            self,
+            waited=max(0, self.waited - before.waited + min(before.waiting, self.waiting)),
+            seconds=max(0.0, self.seconds - before.seconds),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessSnapshot:
     """What of the process bears upon its pools."""
 
@@ -237,6 +285,8 @@ class ProcessSnapshot:
     """Whether GlueLLM is imported, which hands its own clients to the SDKs."""
     executors: tuple[ExecutorSnapshot, ...] = ()
     """Those whose threads send requests."""
+    limiters: tuple[LimiterSnapshot, ...] = ()
+    """GlueLLM's rate limiter, by provider; empty while no call has waited in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,15 @@ def snapshot_text(snapshot: Snapshot) -> str:
             f"{executor.requests} of {executor.threads} threads of an executor hold a connection, "
             f"{counted(executor.waiting, 'call')} waiting for one"
         )
+    for limiter in process.limiters:
+        if limiter.waiting:
+            whose = f" for {one_line(limiter.provider)}" if limiter.provider else ""
+            most = limiter.calls_per_minute
+            limit = f" ({most} calls a minute)" if most is not None else ""
+            facts.append(
+                f"{counted(limiter.waiting, 'call')} waiting in GlueLLM's rate limiter{whose}"
+                f"{limit}, the longest for {seconds(limiter.longest)}"
+            )
     if process.gluellm:
         facts.append("GlueLLM is in use")
     if process.ignored_variables:

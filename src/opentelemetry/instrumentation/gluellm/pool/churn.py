@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .copies import copied
 from .ledger import OriginLedger, PoolLedger
+from .place import Place
 from .registry import OTHER, PoolRegistry
 
 POOLS = 10
@@ -28,14 +29,18 @@ class Churn:
         self._registry = registry
         self._before: dict[_Key, tuple[int, int, int, int, int]] = {}
         """When the window began, with the pools, requests, calls and discarded pools until then."""
+        self._built: dict[_Key, dict[Place, int]] = {}
+        """Pools that each call site had built when the window began."""
         self.clear()
 
     def clear(self) -> None:
         """Start anew: what was counted before, by an installation that is gone, is not judged."""
         self._before.clear()
+        self._built.clear()
         now = self._registry.clock()
         for key, origins in self._origins().items():
             self._before[key] = (now, *_counts(origins))
+            self._built[key] = _built(origins)
 
     def look(self) -> None:
         """Tell of each origin whose clients are built and thrown away, once a window."""
@@ -55,9 +60,11 @@ class Churn:
                 and (gone >= built * GONE_SHARE or built >= MANY_POOLS)
             )
             if churns:
-                registry.observer.clients_churned(origins[0], built, sent, called)
+                sites = _built_since(origins, self._built.get(key, {}))
+                registry.observer.clients_churned(origins[0], built, sent, called, sites)
             if churns or now - began >= WINDOW:
                 self._before[key] = (now, *counts)
+                self._built[key] = _built(origins)
 
     def _origins(self) -> dict[_Key, list[OriginLedger]]:
         """The ledgers by pool name and origin: several providers can share a pool."""
@@ -66,6 +73,24 @@ class Churn:
             for origin in copied(ledger.origins.values):
                 found.setdefault((ledger, origin.reported), []).append(origin)
         return found
+
+
+def _built(origins: list[OriginLedger]) -> dict[Place, int]:
+    """How many pools each call site has built so far."""
+    found: dict[tuple[str, int], tuple[Place, int]] = {}
+    for origin in origins:
+        for key, site in copied(origin.built_at.items):
+            place, pools = found.get(key, (site.place, 0))
+            found[key] = (place, pools + site.pools)
+    return dict(found.values())
+
+
+def _built_since(
+    origins: list[OriginLedger], before: dict[Place, int]
+) -> tuple[tuple[Place, int], ...]:
+    """Call sites that built pools since ``before``, each with how many, the most first."""
+    since = [(place, pools - before.get(place, 0)) for place, pools in _built(origins).items()]
+    return tuple(sorted((site for site in since if site[1] > 0), key=lambda site: -site[1]))
 
 
 def _counts(origins: list[OriginLedger]) -> tuple[int, int, int, int]:

@@ -227,6 +227,13 @@ class Lease:
         return until - self.entered_at
 
     @property
+    def request_sent_at(self) -> int:
+        """When it could be sent: it had its connection, established, and on HTTP/2 a stream."""
+        connection = self.connection
+        established_at = connection.established_at if connection is not None else 0
+        return self.stream_sent_at or self.sent_at or max(self.acquired_at, established_at)
+
+    @property
     def left_since(self) -> int:
         """Since when the application has taken nothing of the response.
 
@@ -256,6 +263,7 @@ class Lease:
         """
         origin = self.origin
         outcome = origin.outcome(self.status, self.error, self.resend)
+        times = origin.times_of(outcome)
         kind, reused = None, False
         if self.error is not None:
             kind, reused = self.timeout_kind, self.failed_on_reused_connection
@@ -272,3 +280,6 @@ class Lease:
             silence = self.ended_at - self.phase_since
             if silence > origin.longest_silence:
                 origin.longest_silence = silence
+        # Last: an interrupt in here loses times, which no counter depends on.
+        if times is not None:
+            times.add(self)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from .channel import CHANNEL_STATES, states_of
 from .copies import copied
-from .lease import PHASES
+from .lease import AWAITING_RESPONSE, PHASES, UNREAD
 
 if TYPE_CHECKING:
     from .channel import TrackedChannel
+    from .lease import Lease
     from .place import Place
 
 Outcome = tuple[int | str, str | None, bool]
@@ -24,11 +25,15 @@ Counters = dict[tuple[str, str | None], int]
 GONE_REPORTED = 600 * 10**9
 """Nanoseconds for which series are reported after they have ended: over OTLP nothing else ends a
 series."""
+_REFUSED = 400
+"""The lowest status of HTTP by which a provider refuses a request."""
 LIBRARIES_OF_CHANNELS = frozenset({"grpc"})
 """Libraries whose pools are channels, which tell nothing of their connections."""
 
 ANOMALIES = ("waiter_with_idle_connection", "orphaned_connection", "pool_timeout_overrun")
 """States that a pool should never be in, by their names in the telemetry contract."""
+_MOST_CALL_SITES = 16
+"""Call sites that build pools, per origin. Pools of further ones count without their call site."""
 _SLICES = 5
 # Ways to fail that alerts ask for: their series are there with 0 from the pool's first request on,
 # since increase() can't see a series that is born at 1.
@@ -44,6 +49,13 @@ _BORN_AT_ZERO_ON_CHANNELS: tuple[Outcome, ...] = tuple(
     ("DEADLINE_EXCEEDED" if error == "connect_timeout" else "UNAVAILABLE", error, False)
     for error in _CONNECT_ERRORS
 )
+
+
+def served(status: int | str | None, error: str | None) -> bool:
+    """Whether the provider gave such a request what it asked for."""
+    if error is not None:
+        return False
+    return status == "OK" if isinstance(status, str) else (status or 0) < _REFUSED
 
 
 class Peak:
@@ -116,14 +128,60 @@ class Bound:
         return True
 
 
+class BuiltAt:
+    """A call site that builds pools, and how many of one origin's pools it built."""
+
+    __slots__ = ("place", "pools")
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.pools = 0
+
+
+class EndedTimes:
+    """Nanoseconds that the requests of one outcome took, and how many of them were sent."""
+
+    __slots__ = ("awaiting_response", "held", "reading", "sent", "total")
+
+    def __init__(self) -> None:
+        self.sent = 0
+        """Requests that acquired a connection."""
+        self.total = 0
+        self.held = 0
+        self.awaiting_response = 0
+        self.reading = 0
+        """At most: the pauses between reads are included, the last one excepted."""
+
+    def add(self, lease: Lease) -> None:
+        """Add an ended request."""
+        ended_at = lease.ended_at
+        acquired_at = lease.acquired_at
+        answered_at = lease.answered_at
+        awaiting = reading = 0
+        if answered_at:
+            awaiting = max(answered_at - lease.request_sent_at, 0)
+            reading = (lease.phase_since if lease.phase == UNREAD else ended_at) - answered_at
+        elif lease.phase == AWAITING_RESPONSE:
+            awaiting = ended_at - lease.phase_since
+        self.total += ended_at - lease.entered_at
+        if acquired_at:
+            self.sent += 1
+            self.held += ended_at - acquired_at
+            self.awaiting_response += awaiting
+            self.reading += reading
+
+
 class OriginLedger:
     """What one pool name did towards one origin, for one provider."""
 
     __slots__ = (
         "address",
         "attributes",
+        "built_at",
         "entered",
         "longest_silence",
+        "on_new_connection",
+        "other_times",
         "pool",
         "pools",
         "port",
@@ -151,6 +209,10 @@ class OriginLedger:
         born = _BORN_AT_ZERO if pool.channels is None else _BORN_AT_ZERO_ON_CHANNELS
         if pool.outcomes.take(len(born)):
             self.requests = dict.fromkeys(born, 0)
+        self.other_times: dict[Outcome, EndedTimes] = {}
+        """Times of the requests that were not first attempts which the provider served."""
+        self.on_new_connection = 0
+        """Requests that waited while their connection was established."""
         self.resent = 0
         """Requests that were not the first of their any-llm call."""
         self.timeouts = {"pool": 0, "connect": 0, "read": 0, "write": 0}
@@ -162,6 +224,8 @@ class OriginLedger:
         self.pools = 0
         """Pools that ever asked for it. A pool that two providers share is counted in one of its
         two ledgers for the origin."""
+        self.built_at: dict[tuple[str, int], BuiltAt] = {}
+        """Call sites that built these pools, as far as they are known."""
         self.protocols: set[str] = set()
         """HTTP versions of the connections so far."""
         self.attributes: Any = None
@@ -171,6 +235,25 @@ class OriginLedger:
     def reported(self) -> tuple[str, int | None]:
         """Address and port, which the ledgers of several providers can share."""
         return self.address, self.port
+
+    def pool_entered(self, place: Place | None) -> None:
+        """Count a pool that asks for this origin for the first time, and the line that built it."""
+        self.pools += 1
+        if place is None:
+            return
+        built = self.built_at.get(place.key)
+        if built is None:
+            if len(self.built_at) >= _MOST_CALL_SITES:
+                return
+            built = self.built_at.setdefault(place.key, BuiltAt(place))
+        built.pools += 1
+
+    def times_of(self, outcome: Outcome) -> EndedTimes | None:
+        """Where the times of such requests are added; None for first attempts that were served."""
+        status, error, resend = outcome
+        if not resend and served(status, error):
+            return None
+        return self.other_times.setdefault(outcome, EndedTimes())
 
     def outcome(self, status: int | str, error: str | None, resend: bool) -> Outcome:
         """What a request that left the pool counts as: a key of ``requests``."""
@@ -211,7 +294,6 @@ class PoolLedger:
         "acquire_timeout",
         "active",
         "anomalies",
-        "built_at",
         "channel_spent",
         "channels",
         "closed",
@@ -226,6 +308,7 @@ class PoolLedger:
         "origins",
         "outcomes",
         "pools_opened",
+        "pools_synchronous",
         "queued",
         "requeues",
         "series",
@@ -263,10 +346,10 @@ class PoolLedger:
         self.leaks = 0
         """Leases that were ever suspected to leak their connection."""
         self.anomalies = dict.fromkeys(ANOMALIES, 0)
-        self.built_at: Place | None = None
-        """Where the application built the last of its pools."""
         self.live = 0
         self.pools_opened = 0
+        self.pools_synchronous = 0
+        """Those of its pools that synchronous code uses, as far as that is known."""
         self.discarded = {"closed": 0, "garbage_collected": 0}
         self.empty_since: int | None = None
         """When the last pool of this name was gone; None while there is one."""
@@ -306,6 +389,11 @@ class PoolLedger:
             for label, count in copied(counts.items):
                 found[what, label] = count
         return found
+
+    @property
+    def synchronous(self) -> bool:
+        """Whether synchronous code uses most of its pools, as far as that is known."""
+        return 2 * self.pools_synchronous > self.pools_opened
 
     def watch(self, window: int, now: int) -> None:
         """Begin the peaks anew, over a window of so many nanoseconds."""

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .connection import TrackedConnection
     from .lease import Lease
     from .ledger import OriginLedger
+    from .place import Place
     from .tracker import PoolTracker
 
 
@@ -76,6 +77,14 @@ class PoolObserver:
     def requests_stuck(self, pool: PoolTracker, leases: tuple[Lease, ...]) -> None:
         """These requests have waited for a connection or a stream for long, the oldest first."""
 
-    def clients_churned(self, origin: OriginLedger, pools: int, requests: int, calls: int) -> None:
+    def clients_churned(
+        self,
+        origin: OriginLedger,
+        pools: int,
+        requests: int,
+        calls: int,
+        built: tuple[tuple[Place, int], ...],
+    ) -> None:
         """So many pools were built for an origin and served no more than so many requests, of so
-        many calls."""
+        many calls. ``built`` are the known call sites of these pools, each with how many, the
+        most first."""

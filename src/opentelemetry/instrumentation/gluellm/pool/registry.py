@@ -157,8 +157,7 @@ class PoolRegistry:
         ledger = self._ledger(owner.name, provider, library)
         tracker = PoolTracker(self, ledger, pool, reader, owner.provider)
         tracker.first = (host, provider)
-        if owner.built_at is not None:
-            ledger.built_at = owner.built_at
+        tracker.built_at = owner.built_at
         self.observer.pool_opened(tracker)
         # From here on nothing is called: a signal handler that raises can't part these steps.
         ledger.live += 1

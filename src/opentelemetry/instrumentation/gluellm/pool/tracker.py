@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .channel import TrackedChannel
     from .connection import TrackedConnection
     from .ledger import OriginLedger, PoolLedger
+    from .place import Place
     from .reader import PoolReader, PoolView
     from .registry import PoolRegistry
 
@@ -55,6 +56,7 @@ class PoolTracker:
 
     __slots__ = (
         "_origins",
+        "built_at",
         "channel",
         "builder",
         "clock",
@@ -77,6 +79,7 @@ class PoolTracker:
         "reference",
         "registry",
         "stuck_told_at",
+        "synchronous",
         "tracked_at",
     )
 
@@ -107,6 +110,10 @@ class PoolTracker:
         """The same when the watch last looked."""
         self.looks_left = LOOKS_AFTERWARDS
         """How often the watch still looks at it without a request."""
+        self.synchronous = False
+        """Whether synchronous code uses it, as far as that is known."""
+        self.built_at: Place | None = None
+        """Where the application built it, where that is known."""
         self.channel: TrackedChannel | None = None
         """What is kept of it where it is a gRPC channel."""
         self.read_timeout: float | None = None
@@ -146,7 +153,7 @@ class PoolTracker:
             if key not in self._origins and len(self._origins) < self.registry.max_origins:
                 # Beyond the bound origins share a ledger, and providers share an origin.
                 if all(known.reported != found.reported for known in self._origins.values()):
-                    found.pools += 1
+                    found.pool_entered(self.built_at)
                 self._origins[key] = found
         return found
 
@@ -305,8 +312,10 @@ class PoolTracker:
                 items.append(lease)
 
     def _assigned_fresh(self, lease: Lease, connection: TrackedConnection) -> None:
+        if not lease.fresh:
+            lease.fresh = True
+            lease.origin.on_new_connection += 1
         lease.reused = False
-        lease.fresh = True
         lease.phase = CONNECTING
         if connection.first_lease is None:
             connection.first_lease = lease

@@ -11,8 +11,9 @@ from ..pool.connection import WEBSOCKET
 from ..pool.describe import LONGEST, holders, label, seconds, state, whose
 from ..pool.guard import Failures
 from ..pool.lease import PHASES, Lease
-from ..pool.ledger import OriginLedger
+from ..pool.ledger import OriginLedger, PoolLedger
 from ..pool.observer import PoolObserver
+from ..pool.place import Place
 from ..pool.seams import Seams
 from ..pool.tracker import PoolTracker
 from ..pool.warning import warn
@@ -89,9 +90,10 @@ class _Leaks:
 class WatchObserver(PoolObserver):
     """Logs what the watch finds, each thing once in a while. Called in the watch's thread only."""
 
-    def __init__(self, churn_cure: Callable[[str | None, str], str]) -> None:
+    def __init__(self, churn_cure: Callable[[PoolLedger, bool], str]) -> None:
         self._churn_cure = churn_cure
-        """What helps against client churn, by provider and library: without a full stop."""
+        """Advice against client churn in pools of this name, without a full stop. The second
+        argument is whether call sites that build them are known."""
         self._leaks: dict[object, _Leaks] = {}
         self._churned: set[str] = set()
 
@@ -155,27 +157,38 @@ class WatchObserver(PoolObserver):
             holders(pool, now),
         )
 
-    def clients_churned(self, origin: OriginLedger, pools: int, requests: int, calls: int) -> None:
+    def clients_churned(
+        self,
+        origin: OriginLedger,
+        pools: int,
+        requests: int,
+        calls: int,
+        built: tuple[tuple[Place, int], ...],
+    ) -> None:
         ledger = origin.pool
         provider = ledger.provider or ledger.name
         if provider in self._churned:
             return
         self._churned.add(provider)
-        place = ledger.built_at
         _logger.warning(
             "Client churn on %s: %d connection pools for one origin in the last minute, %.1f per "
-            "call%s, with %.1f requests each, so hardly any connection is reused. They are built "
-            "%s. %s.",
+            "call%s, with %.1f requests each, so hardly any connection is reused. %s. %s.",
             one_line(f"{provider}/{ledger.library}", LONGEST),
             pools,
             pools / max(calls, 1),
             " and over WebSocket" if WEBSOCKET in origin.protocols else "",
             requests / pools,
-            f"at {place_text(str(place), LONGEST)}"
-            if place is not None
-            else "at a place that is not known",
-            one_line(self._churn_cure(ledger.provider, ledger.library), _LONGEST_CURE),
+            _built_at(built, pools),
+            one_line(self._churn_cure(ledger, bool(built)), _LONGEST_CURE),
         )
+
+
+def _built_at(built: tuple[tuple[Place, int], ...], pools: int) -> str:
+    if not built:
+        return "The call site that builds them is unknown"
+    place, number = built[0]
+    which = "They" if number >= pools else f"{number} of them"
+    return f"{which} are built at {place_text(str(place), LONGEST)}"
 
 
 _LOOKS = 2

@@ -98,9 +98,7 @@ class DurationObserver(PoolObserver):
             self._in_queue.record(waited, attributes, context)
 
     def _tell_answer(self, lease: Lease, context: Context) -> None:
-        connection = lease.connection
-        established_at = connection.established_at if connection is not None else 0
-        sent_at = lease.stream_sent_at or lease.sent_at or max(lease.acquired_at, established_at)
+        sent_at = lease.request_sent_at
         if lease.answered_at > sent_at:  # else its answer was the first that we heard of it
             self._response_wait.record(
                 (lease.answered_at - sent_at) / 1e9,

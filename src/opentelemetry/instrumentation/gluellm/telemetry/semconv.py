@@ -179,7 +179,8 @@ ATTRIBUTES: Final = (
     ),
     Attribute(
         POOL_LIBRARY,
-        "The library that the pool belongs to; `any_llm` too on `gluellm.instrumentation.seam`.",
+        "The library that the pool belongs to; `any_llm` and `gluellm` as well on "
+        "`gluellm.instrumentation.seam`.",
         POOL_LIBRARIES,
     ),
     Attribute(

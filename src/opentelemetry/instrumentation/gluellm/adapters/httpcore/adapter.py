@@ -66,7 +66,9 @@ class HttpcoreAdapter(Adapter):
         surroundings: Surroundings,
         found: dict[str, bool],
     ) -> None:
-        admission = Admission(surroundings, library, connections.READER, connections.adopt)
+        admission = Admission(
+            surroundings, library, connections.READER, connections.adopt, _is_synchronous
+        )
         self._admissions.append(admission)
         requests = RequestSeams(admission)
         for prefix, package in (("Async", "_async"), ("", "_sync")):
@@ -236,6 +238,10 @@ class HttpcoreAdapter(Adapter):
             return await original(self_)
 
         return aclose
+
+
+def _is_synchronous(pool: Any) -> bool:
+    return not hasattr(pool, "handle_async_request")
 
 
 def _closing(pool: Any) -> None:

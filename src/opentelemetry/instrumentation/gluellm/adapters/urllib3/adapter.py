@@ -69,7 +69,7 @@ class Urllib3Adapter(Adapter):
         surroundings: Surroundings,
         found: dict[str, bool],
     ) -> None:
-        admission = Admission(surroundings, library, READER, adopt)
+        admission = Admission(surroundings, library, READER, adopt, lambda _: True)
         self._admissions.append(admission)
         registry = admission.registry
         responses = ResponseSeams(registry, tell_streaming=surroundings.tell_streaming)

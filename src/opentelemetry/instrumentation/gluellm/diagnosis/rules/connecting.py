@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections import Counter
+from dataclasses import asdict, replace
 
 from ...pool.connection import WEBSOCKET
 from ...pool.words import counted, percent, place_text, seconds
-from ..cures import Advisor
 from ..findings import Finding, Kind, Severity
 from ..intervals import KEPT_FROM, Activity, PoolCase
 from ..own_clients import server_words
+from .advising import advisor
 
 CHURN_POOLS = 10
 """Fewer may be what the program needs: one for each event loop or worker."""
@@ -30,6 +31,8 @@ SILENCE = 120.0
 EXPIRED_SHARE = 0.5
 """Of the new connections: most of them replace one that expired."""
 EXPIRED_CONNECTIONS = 10
+CONNECTING_COSTS = 0.05
+"""Share of all time that goes to making connections, from which that is worth a word."""
 CONNECTING_HURTS = 0.25
 """Share of all time that goes to making connections."""
 _OTHER_ORIGINS = "_OTHER"
@@ -70,8 +73,10 @@ def churns(activity: Activity | None) -> bool:
     return _churned(activity) is not None
 
 
-def _churned(activity: Activity | None) -> tuple[int, int] | None:
+def _churned(activity: Activity | None) -> tuple[int, int, Counter[str]] | None:
     """Pools and requests of the origins whose clients are built and thrown away.
+
+    Also how many of these pools each known call site built.
 
     By origin: a pool for each of ten hosts is no churn. And without the pools that are kept: one
     busy client beside them would hide any number of calls that build their own.
@@ -79,7 +84,7 @@ def _churned(activity: Activity | None) -> tuple[int, int] | None:
     if activity is None:
         return None
     churned = [
-        (pools, requests)
+        (pools, requests, activity.built_at.get(origin, {}))
         for origin, (pools, requests) in activity.origins.items()
         if pools >= CHURN_POOLS
         and requests < CHURN_REQUESTS_PER_POOL * pools
@@ -87,7 +92,10 @@ def _churned(activity: Activity | None) -> tuple[int, int] | None:
     ]
     if not churned:
         return None
-    return sum(pools for pools, _ in churned), sum(requests for _, requests in churned)
+    built_at: Counter[str] = Counter()
+    for _, _, sites in churned:
+        built_at.update(sites)
+    return sum(pools for pools, *_ in churned), sum(count for _, count, _ in churned), built_at
 
 
 def client_churn(case: PoolCase) -> Finding | None:
@@ -95,24 +103,40 @@ def client_churn(case: PoolCase) -> Finding | None:
     churned = _churned(case.activity)
     if churned is None:
         return None
-    pools, requests = churned
+    pools, requests, built_at = churned
     activity = case.activity
     calls = activity.entered - activity.resent
     # What any-llm's calls need several of each, the application can't spare by keeping one.
     each = f" of {counted(calls, 'call')}" if activity.resent else ""
     over = " over WebSocket" if WEBSOCKET in activity.protocols else ""
-    where = f", built at {place_text(case.built_at)}" if case.built_at else ""
+    advice = replace(advisor(case), synchronous=case.builds_synchronous)
+    if any(built_at.values()):
+        # GlueLLM builds its clients before it calls any-llm: their call site is unknown.
+        advice = replace(advice, gluellm=False)
+    what, until = "call", "the garbage collector comes"
+    if advice.may_be_gluellms:
+        what, until = "event loop", "gluellm.close_providers() closes them"
     return Finding(
         kind=Kind.CLIENT_CHURN,
         severity=Severity.WARNING,
         pool=case.label,
         seen=f"{pools} pools opened for {counted(requests, 'request')}{each} "
         f"({requests / pools:.1f} per pool), with "
-        f"{counted(activity.connections_opened, 'new connection')}{over}{where}.",
-        means="A client is built for each call. None of them reuses a connection: every call pays "
-        "for TCP and TLS, and the connections stay open until the garbage collector comes.",
-        cure=f"{_advisor(case).keep_instance()}.",
+        f"{counted(activity.connections_opened, 'new connection')}{over}"
+        f"{_built_at(built_at, pools)}.",
+        means=f"A client is built for each {what}. None of them reuses a connection: every call "
+        f"pays for TCP and TLS, and the connections stay open until {until}.",
+        cure=f"{advice.keep_instance()}.",
     )
+
+
+def _built_at(sites: Counter[str], pools: int) -> str:
+    """The call site that built the most of so many pools."""
+    if not any(sites.values()):
+        return ""
+    ((site, count),) = sites.most_common(1)
+    number = "" if count >= pools else f"{count} of them "
+    return f", {number}built at {place_text(site)}"
 
 
 def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
@@ -157,7 +181,7 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     share = count / max(activity.left, count, 1)
     if count < REUSE_FAILURES or share < REUSE_FAILURE_SHARE:
         return None
-    advisor = _advisor(case)
+    advice = advisor(case)
     silence = case.longest_silence_failed
     silent = silence > SILENCE
     unprobed = any(pool.tcp_keepalive is False for pool in case.pools)
@@ -182,12 +206,12 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         means += "The pool reuses a connection that the other side has given up."
     cures = []
     if unprobed:
-        cures.append(f"Switch SO_KEEPALIVE on: {advisor.probe_idle(case.maximum)}")
+        cures.append(f"Switch SO_KEEPALIVE on: {advice.probe_idle(case.maximum)}")
     if not silent:
         now = f" (now {expiry:g} s)" if expiry else ""
         cures.append(
             f"Keep idle connections for less long than the load balancer does{now}: "
-            f"{advisor.keep_idle(3, case.maximum)}"
+            f"{advice.keep_idle(3, case.maximum)}"
         )
     cures = cures or ["Stream the answers, so that bytes flow, and let the SDK retry"]
     return Finding(
@@ -207,28 +231,23 @@ def keepalive_too_short(case: PoolCase) -> Finding | None:
     expired = activity.connections_closed.get("keepalive_expired", 0)
     if opened < EXPIRED_CONNECTIONS or expired < EXPIRED_SHARE * opened:
         return None
+    spent, connecting = activity.time(), activity.connecting_time
+    if spent <= 0 or connecting < CONNECTING_COSTS * spent:
+        return None
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
     kept = f"after {expiry:g} s idle" if expiry else "while idle"
-    spent = activity.time()
-    hurts = spent > 0 and activity.time("connecting") >= CONNECTING_HURTS * spent
+    paid, requests = activity.on_new_connection, activity.entered
     longer = max(60, 2 * round(expiry))
     return Finding(
         kind=Kind.KEEPALIVE_TOO_SHORT,
-        severity=Severity.WARNING if hurts else Severity.INFO,
+        severity=Severity.WARNING if connecting >= CONNECTING_HURTS * spent else Severity.INFO,
         pool=case.label,
-        seen=f"{expired} connections expired {kept}, and {opened} new ones were made for "
-        f"{counted(activity.entered, 'request')}"
-        + (
-            f"; {percent(activity.time('connecting') / spent)} of the time went to connecting."
-            if hurts
-            else "."
-        ),
-        means="The gap between requests is longer than idle connections are kept, so most "
-        "requests pay for TCP and TLS anew.",
+        seen=f"{paid} of {counted(requests, 'request')} "
+        f"({percent(min(paid / max(requests, 1), 1.0))}) waited for a new connection, which took "
+        f"{percent(connecting / spent)} of the time of all requests; {expired} connections had "
+        f"expired {kept}.",
+        means="Idle connections are closed before the next request needs them, and that request "
+        "pays for TCP and TLS.",
         cure=f"Keep them for longer, below the load balancer's own idle timeout: "
-        f"{_advisor(case).keep_idle(longer, case.maximum)}.",
+        f"{advisor(case).keep_idle(longer, case.maximum)}.",
     )
-
-
-def _advisor(case: PoolCase) -> Advisor:
-    return Advisor(case.provider, case.library, case.process.gluellm)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 from ...pool.words import counted, one_line, percent, place_text, seconds
-from ..cures import Advisor
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
 from ..own_clients import own_client
 from ..snapshot import ConnectionSnapshot, RequestSnapshot
+from .advising import advisor
 
 UNREAD_SHARE = 0.3
 """Of the time that connections are held. The pauses of a consumer that keeps up are a few percent
@@ -55,11 +55,10 @@ def leak(case: PoolCase, waits: bool) -> Finding | None:
 
 
 _LEAK_CURE = (
-    "Read each stream to its end, or close it: async with contextlib.aclosing(stream): ... around "
-    "the loop, also where it may break, return or raise. Don't ask for a stream that is not read."
+    "Read each stream to its end, or close it: {}(stream): ... around the loop, also where it may "
+    "break, return or raise. Don't ask for a stream that is not read."
 )
-
-
+_ASYNC_CLOSING = "async with contextlib.aclosing"
 _CALL_CURE = (
     "Read each stream to its end, or cancel its call, also where the loop may break, return or "
     "raise: grpc.aio keeps a call that nobody reads for ever, whether anybody refers to it or not."
@@ -71,7 +70,9 @@ def _leak_cure(case: PoolCase) -> str:
     own = own_client(case.provider, case.library)
     if own is not None:
         return f"{own.end}."
-    return _CALL_CURE if case.library == "grpc" else _LEAK_CURE
+    if case.library == "grpc":
+        return _CALL_CURE
+    return _LEAK_CURE.format("with contextlib.closing" if case.synchronous else _ASYNC_CLOSING)
 
 
 def _held(case: PoolCase) -> str:
@@ -130,6 +131,7 @@ def slow_consumer(case: PoolCase) -> Finding | None:
         return None
     if unread < UNREAD_SHARE * held or unread < UNREAD_TIME * requests:
         return None
+    queue = "a queue.Queue" if case.synchronous else "an asyncio.Queue"
     return Finding(
         kind=Kind.SLOW_CONSUMER,
         severity=Severity.WARNING,
@@ -138,8 +140,8 @@ def slow_consumer(case: PoolCase) -> Finding | None:
         f"held, {seconds(unread / requests)} per request, and were read in the end.",
         means="The application is slower than the provider: it works between the chunks of an "
         "answer, or writes them to a slow client, and the connection waits with it.",
-        cure="Read the answer at once, into an asyncio.Queue or a list, and work on it outside the "
-        "loop over the stream.",
+        cure=f"Read the answer at once, into {queue} or a list, and work on it outside the loop "
+        "over the stream.",
     )
 
 
@@ -162,13 +164,16 @@ def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     stands = bool(full) and longest >= STREAM_WAIT and not loop_is_blocked
     if not orphaned and not stands:
         return None
-    plain = _advisor(case).without_http2(case.maximum)
+    plain = advisor(case).without_http2(case.maximum)
     queue = f"; {counted(len(waiting), 'request')} waiting for a stream, the longest for "
     seen = (
         f"{orphaned} of {limit or streams} HTTP/2 streams are orphaned"
         if orphaned
         else f"{streams} of {limit} HTTP/2 streams are taken"
     )
+    open_connections = sum(len(pool.connections) for pool in case.pools)
+    bound = f" of at most {case.maximum}" if case.maximum and len(case.pools) == 1 else ""
+    seen += f", on {counted(open_connections, 'connection')}{bound}"
     return Finding(
         kind=Kind.HTTP2_STUCK,
         severity=Severity.ERROR if waiting or full else Severity.WARNING,
@@ -178,8 +183,9 @@ def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
             "Cancelled requests gave no reset to the server, so it keeps their streams open and "
             "they count against the limit of the connection."
             if orphaned
-            else "The connection carries as many requests as the server allows. The wait for a "
-            "stream has no timeout in the library."
+            else "The connection carries as many requests as the server allows, and the library "
+            "opens no second one. The wait for a stream has no timeout, and a larger pool does not "
+            "help."
         ),
         cure=(
             f"Speak HTTP/1.1 to this provider: {plain}. Until then, rather "
@@ -197,7 +203,3 @@ def _multiplexed(case: PoolCase) -> list[ConnectionSnapshot]:
         for connection in pool.connections
         if connection.protocol == "2" and connection.state != "connecting"
     ]
-
-
-def _advisor(case: PoolCase) -> Advisor:
-    return Advisor(case.provider, case.library, case.process.gluellm)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ...pool.words import counted, seconds, timeout_text
-from ..cures import Advisor
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..snapshot import PoolSnapshot
+from .advising import advisor
 
 WAITING_HURTS = 10.0
 """Seconds that a request has been queued without an end in sight."""
@@ -34,7 +34,7 @@ def unbounded_pool(case: PoolCase, *, descriptors_run_out: bool) -> Finding | No
         seen=f"No limit on connections; {counted(count, 'connection')} now.",
         means="A burst opens a connection for each request, until the provider refuses them or "
         "file descriptors run out.",
-        cure=f"{_advisor(case).allow(BOUND, limited=False)}.",
+        cure=f"{advisor(case).allow(BOUND, limited=False)}.",
     )
 
 
@@ -71,7 +71,7 @@ def pool_timeout(case: PoolCase) -> Finding | None:
 
 def _advice(case: PoolCase, pool: PoolSnapshot) -> str:
     read = 600.0 if pool.read_timeout is None else pool.read_timeout
-    return _advisor(case).wait_at_most(_WAIT, read)
+    return advisor(case).wait_at_most(_WAIT, read)
 
 
 def _waits_too_long(pool: PoolSnapshot) -> bool:
@@ -80,7 +80,3 @@ def _waits_too_long(pool: PoolSnapshot) -> bool:
     if pool.pool_timeout is None:
         return True
     return pool.read_timeout is not None and pool.pool_timeout >= pool.read_timeout
-
-
-def _advisor(case: PoolCase) -> Advisor:
-    return Advisor(case.provider, case.library, case.process.gluellm)

@@ -29,7 +29,7 @@ def silent_provider(case: PoolCase) -> Finding | None:
     longest = max(request.phase_age for request in waiting)
     if shortest < SILENT_FOR:
         return None
-    before = case.baseline.each_at_most("awaiting_response") if case.baseline else 0.0
+    before = case.baseline.provider_time_at_most("awaiting_response") if case.baseline else 0.0
     usual = before >= AS_BEFORE * shortest
     origins = ", ".join(sorted({one_line(request.origin) for request in waiting})[:3])
     severe = len(waiting) >= SILENT_REQUESTS and not usual

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...pool.words import counted, percent
-from ..cures import Advisor
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..own_clients import own_client
 from ..snapshot import ExecutorSnapshot, Snapshot
+from .advising import advisor
 from .connecting import CONNECTING_HURTS
 
 BUSY = 0.8
@@ -37,7 +37,7 @@ def _executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Fin
     own = case is not None and own_client(case.provider, case.library) is not None
     pool = ""
     if case is not None and not _keeps(case, wanted):
-        pool = f". {_advisor(case).keep(wanted)}"
+        pool = f". {advisor(case).keep(wanted)}"
     return Finding(
         kind=Kind.EXECUTOR_FULL,
         # As many as threads: whoever comes now waits for as long as a whole call takes.
@@ -95,9 +95,5 @@ def too_few_kept(case: PoolCase) -> Finding | None:
         means="The pool has no limit, but keeps only so many idle connections for the next "
         "requests. What comes back beyond that is closed, and the next burst pays for TCP and TLS "
         "anew.",
-        cure=f"{_advisor(case).keep(peak)}.",
+        cure=f"{advisor(case).keep(peak)}.",
     )
-
-
-def _advisor(case: PoolCase) -> Advisor:
-    return Advisor(case.provider, case.library, case.process.gluellm)

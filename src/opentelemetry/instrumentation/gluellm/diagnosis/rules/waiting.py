@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 from ...pool.words import counted, percent, rate, seconds
-from ..cures import Advisor
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PROVIDERS_PART, PoolCase
 from ..littles_law import Sizing, required_size
 from ..snapshot import PoolSnapshot
 from . import holding
+from .advising import advisor
 
 SLOWER = 2.0
 """Times the provider's time of before. Less is what a different mix of questions does."""
@@ -67,19 +67,19 @@ def waits(case: PoolCase) -> bool:
 def is_slower(case: PoolCase) -> bool:
     """Whether the provider takes markedly longer for a request than in the baseline."""
     before = case.baseline
-    if before is None or before.sent < BASELINE_REQUESTS:
+    if before is None or before.served < BASELINE_REQUESTS:
         return False
     if case.activity.sent + case.activity.held_now < CURRENT_REQUESTS:
         return False
-    was = before.each_at_most(*PROVIDERS_PART)
-    now = case.activity.each(*PROVIDERS_PART)
+    was = before.provider_time_at_most(*PROVIDERS_PART)
+    now = case.activity.provider_time(*PROVIDERS_PART)
     return now >= SLOWER * was and now - was >= SLOWER_BY
 
 
 def slow_provider(case: PoolCase) -> Finding | None:
     """The provider takes longer than before, or than requests are ready to wait."""
     activity = case.activity
-    each = activity.each(*PROVIDERS_PART)
+    each = activity.provider_time(*PROVIDERS_PART)
     slower = is_slower(case)
     silent = activity.timeouts.get("read", 0)
     gives_up = silent >= READ_TIMEOUTS and silent >= READ_TIMEOUT_SHARE * activity.left
@@ -87,12 +87,14 @@ def slow_provider(case: PoolCase) -> Finding | None:
     long = each >= VERY_LONG and requests >= CURRENT_REQUESTS
     if not (slower or gives_up or long):
         return None
-    head, body = (seconds(activity.each(phase)) for phase in PROVIDERS_PART)
+    head, body = (seconds(activity.provider_time(phase)) for phase in PROVIDERS_PART)
     seen = [
         f"A request took {seconds(each)} of the provider's: {head} to the head, {body} reading on"
     ]
     if slower and case.baseline is not None:
-        seen.append(f"before it was {seconds(case.baseline.each_at_most(*PROVIDERS_PART))}")
+        seen.append(
+            f"before it was {seconds(case.baseline.provider_time_at_most(*PROVIDERS_PART))}"
+        )
     if gives_up:
         seen.append(f"{silent} of {counted(activity.left, 'request')} ended in a read timeout")
     queued = activity.time("queued")
@@ -152,7 +154,7 @@ def pool_too_small(case: PoolCase) -> Finding | None:
     if sizing is not None:
         seen += (
             f". {rate(sizing.arrival_rate)} arrived{_per_pool(case)} and held a connection for "
-            f"{seconds(sizing.lease_time)}: with what waited, {sizing.concurrency:.1f} "
+            f"{seconds(sizing.lease_time)}: {_waiting(sizing)}{sizing.concurrency:.1f} "
             f"connections at once in the mean, "
             + (
                 f"and up to {sizing.size} in bursts"
@@ -163,7 +165,7 @@ def pool_too_small(case: PoolCase) -> Finding | None:
     size = sizing.size if sizing is not None else 2 * maximum
     compared = (
         "and no longer than before"
-        if case.baseline is not None and case.baseline.sent >= BASELINE_REQUESTS
+        if case.baseline is not None and case.baseline.served >= BASELINE_REQUESTS
         else "as far as one can tell without an earlier snapshot"
     )
     return Finding(
@@ -173,8 +175,14 @@ def pool_too_small(case: PoolCase) -> Finding | None:
         seen=seen + ".",
         means="More requests come at a time than the pool has connections. They are not held for "
         f"longer than the answers take, {compared}: it is the pool's size.",
-        cure=f"{_advisor(case).allow(size)}.",
+        cure=f"{advisor(case).allow(size)}.",
     )
+
+
+def _waiting(sizing: Sizing) -> str:
+    if sizing.cut_off:
+        return "without the waiting of requests that were given up, "
+    return "with what waited, " if sizing.concurrency > sizing.offered else ""
 
 
 def _pools(case: PoolCase) -> int:
@@ -191,9 +199,10 @@ def _sizing(case: PoolCase, maximum: int) -> Sizing | None:
     pools = _pools(case)
     period = activity.period
     return required_size(
-        entered=-(-activity.entered // pools),
+        arrived=-(-activity.first_attempts // pools),
+        given_up=activity.given_up_waiting / max(activity.first_attempts, 1),
         period=period,
-        lease_time=activity.each(*HELD),
+        lease_time=activity.lease_time,
         in_pool=activity.time() / period / pools if period > 0 else 0.0,
         in_pool_now=(activity.held_now + case.queued_now) // pools,
         peak=-(-(case.peak_active + case.peak_queued) // pools),
@@ -258,7 +267,3 @@ def _core(case: PoolCase) -> str:
     return {"httpx": "httpx and httpcore", "httpx2": "httpx2 and httpcore2"}.get(
         case.library, "the HTTP library"
     )
-
-
-def _advisor(case: PoolCase) -> Advisor:
-    return Advisor(case.provider, case.library, case.process.gluellm)

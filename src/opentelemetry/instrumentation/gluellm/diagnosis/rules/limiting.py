@@ -1,0 +1,105 @@
+"""Calls that wait in GlueLLM's rate limiter, before they enter any pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...pool.words import counted, one_line, percent, seconds
+from ..cures import GLUELLM_PROVIDERS
+from ..findings import Finding, Kind, Severity
+from ..intervals import PoolCase
+from ..snapshot import LimiterSnapshot, Snapshot
+from .advising import advisor
+
+LIMITED_FOR = 1.0
+"""Seconds that a call has waited in the limiter. Less is a burst that passes."""
+LIMITED_SHARE = 0.1
+"""Of the time of requests and of the wait before them."""
+LIMITED_CALLS = 5
+"""Fewer that waited are a burst."""
+
+
+def since(snapshot: Snapshot, before: Snapshot | None) -> tuple[LimiterSnapshot, ...]:
+    """What waited in the limiter in the period, by provider."""
+    was = {limiter.provider: limiter for limiter in before.process.limiters} if before else {}
+    return tuple(
+        limiter.less(was[limiter.provider]) if limiter.provider in was else limiter
+        for limiter in snapshot.process.limiters
+    )
+
+
+def limited(limiters: Sequence[LimiterSnapshot], cases: Sequence[PoolCase]) -> list[Finding]:
+    """Calls that wait in the limiter, by provider."""
+    return [finding for limiter in limiters if (finding := _limited(limiter, cases))]
+
+
+def wait_before(
+    case: PoolCase, limiters: Sequence[LimiterSnapshot], cases: Sequence[PoolCase]
+) -> bool:
+    """Whether calls of this pool wait in the limiter, and not for a connection."""
+    if case.queued_now or case.activity.timeouts.get("pool", 0):
+        return False
+    its = [limiter for limiter in limiters if case in _behind(limiter, cases)]
+    waiting = sum(limiter.waiting for limiter in its)
+    spent = sum(limiter.seconds for limiter in its)
+    return waiting > 0 or spent > case.activity.time("queued")
+
+
+def _behind(limiter: LimiterSnapshot, cases: Sequence[PoolCase]) -> list[PoolCase]:
+    """The pools of the calls that pass this limiter, as far as they are known."""
+    clients = [case for case in cases if advisor(case).may_be_gluellms]
+    if limiter.provider is None:
+        return clients
+    if limiter.provider in GLUELLM_PROVIDERS:
+        its = [case for case in clients if case.provider == limiter.provider]
+    else:
+        its = [case for case in cases if case.provider == limiter.provider]
+    # With a gateway GlueLLM sends every model through its openai client.
+    return its or [case for case in clients if case.provider == "openai"]
+
+
+def _limited(limiter: LimiterSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
+    its = _behind(limiter, cases)
+    case = its[0] if len(its) == 1 else None
+    everything = limiter.seconds + sum(one.activity.time() for one in its)
+    waits = limiter.waiting and limiter.longest >= LIMITED_FOR
+    costs = limiter.waited >= LIMITED_CALLS and limiter.seconds >= LIMITED_SHARE * everything
+    if not (waits or costs):
+        return None
+    whose = f" for {one_line(limiter.provider)}" if limiter.provider else ""
+    now = (
+        f"{counted(limiter.waiting, 'call')} waiting in GlueLLM's rate limiter{whose}, the longest "
+        f"for {seconds(limiter.longest)}"
+        if limiter.waiting
+        else f"{counted(limiter.waited, 'attempt')} waited in GlueLLM's rate limiter{whose}"
+    )
+    seen = [now]
+    if limiter.seconds and everything:
+        seen.append(
+            f"{percent(limiter.seconds / everything)} of the time of calls and requests went there"
+        )
+    if case is not None:
+        seen.append(_pool(case))
+    limit = limiter.calls_per_minute
+    most = f"{limit} calls" if limit is not None else "a number of calls"
+    return Finding(
+        kind=Kind.GLUELLM_LIMITER,
+        severity=Severity.WARNING,
+        pool=case.label if case is not None else None,
+        seen="; ".join(seen) + ".",
+        means=f"GlueLLM lets {most} a minute pass for each provider (60 by default), and each "
+        "retry counts. What waits there has entered no pool, so a larger pool does not help.",
+        cure="Allow as many calls a minute as the provider does: "
+        "GLUELLM_RATE_LIMIT_REQUESTS_PER_MINUTE=N before the program starts, or "
+        "gluellm.configure(rate_limit_requests_per_minute=N). GLUELLM_RATE_LIMIT_ENABLED=false "
+        "turns the limiter off.",
+    )
+
+
+def _pool(case: PoolCase) -> str:
+    idle = sum(pool.idle for pool in case.pools)
+    busy = sum(pool.active + pool.connecting for pool in case.pools)
+    return (
+        f"the pool has {busy} busy and {counted(idle, 'idle connection')}, and "
+        f"{counted(case.queued_now, 'request')} queued"
+    )

@@ -1,0 +1,65 @@
+"""What is advised fits the client that it is about."""
+
+from __future__ import annotations
+
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import Snapshot, diagnose, snapshot
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
+from support.waiting import wait_until
+
+httpx2: Any = pytest.importorskip("httpx2")
+BODY = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def ask(http: Any, provider: FakeProvider) -> None:
+    """One call."""
+    url = f"{provider.openai_url}/chat/completions"
+    http.post(url, json=BODY, headers={"authorization": "Bearer any"}).raise_for_status()
+
+
+def advised(kind: str, now: Snapshot) -> str:
+    """What the one finding of a kind advises."""
+    (finding,) = [finding for finding in diagnose(now) if finding.kind == kind]
+    return finding.cure
+
+
+def test_a_synchronous_client_is_told_of_synchronous_ones(provider: FakeProvider) -> None:
+    """Of httpx2.Client, in a program without any event loop."""
+    provider.behaviour = Behaviour(head_delay=0.1)
+    limits = httpx2.Limits(max_connections=2)
+    with (
+        httpx2.Client(limits=limits, trust_env=False) as http,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        for done in [threads.submit(ask, http, provider) for _ in range(24)]:
+            done.result()
+        advice = advised("pool_too_small", snapshot())
+    assert advice.startswith("Allow ")
+    assert ": httpx2.Client(limits=httpx2.Limits(max_connections=" in advice
+    assert "Async" not in advice
+
+
+def test_synchronous_clients_that_are_thrown_away(provider: FakeProvider) -> None:
+    """The advice is to keep one of them."""
+    for _ in range(12):
+        with httpx2.Client(trust_env=False) as http:
+            ask(http, provider)
+    assert advised("client_churn", snapshot()).startswith("Build one httpx2.Client when")
+
+
+def test_an_abandoned_stream_of_a_synchronous_client(provider: FakeProvider) -> None:
+    """It is closed without a coroutine."""
+    provider.behaviour = Behaviour(tokens=5, token_rate=100, stall_after=4)
+    url = f"{provider.openai_url}/chat/completions"
+    with httpx2.Client(trust_env=False) as http, contextlib.ExitStack() as held:
+        headers = {"authorization": "Bearer any"}
+        answer = http.stream("POST", url, json={**BODY, "stream": True}, headers=headers)
+        chunks = held.enter_context(answer).iter_raw()
+        next(chunks)
+        wait_until(lambda: any(f.kind == "leak" for f in diagnose(snapshot())), "the leak")
+        assert ": with contextlib.closing(stream): ... around" in advised("leak", snapshot())

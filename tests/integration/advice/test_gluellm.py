@@ -1,0 +1,190 @@
+"""Findings about programs that use GlueLLM. Each runs in a process of its own: GlueLLM changes
+any-llm for good."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
+
+BEGINNING = """
+    import asyncio, functools, json, logging, sys
+    from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
+    instrumentor = GlueLLMInstrumentor()
+
+    def report(**more):
+        now = snapshot()
+        found = {f.kind: f.to_dict() for f in diagnose(now)}
+        print(json.dumps({"found": found, "text": str(now), "process": now.to_dict()["process"],
+                          **more}))
+
+    def call(prompt="hi"):
+        return gluellm.complete(prompt, model="openai:m")
+"""
+
+
+def run(provider: FakeProvider, home: Path, program: str) -> dict[str, Any]:
+    """What a program reports."""
+    environment = {
+        **os.environ,
+        "HOME": str(home),
+        "OPENAI_API_KEY": "any",
+        "OPENAI_BASE_URL": provider.openai_url,
+        "GLUELLM_LOG_LEVEL": "ERROR",
+        "GLUELLM_PRINT_SESSION_SUMMARY_ON_EXIT": "false",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(BEGINNING) + textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=home,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    report: dict[str, Any] = json.loads(lines[-1])
+    return {**report, "log": done.stderr}
+
+
+@pytest.fixture(autouse=True)
+def _gluellm() -> None:
+    pytest.importorskip("gluellm")
+
+
+LIMITED = """
+    instrumentor.instrument(loop_lag=False)
+    import gluellm
+
+    async def main():
+        calls = [asyncio.create_task(call()) for _ in range(80)]
+        while sum(task.done() for task in calls) < 60:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(1.5)
+        report()
+        for task in calls:
+            task.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    asyncio.run(main())
+"""
+
+
+def test_calls_that_wait_in_the_limiter_are_not_blamed_on_the_pool(
+    provider: FakeProvider, tmp_path: Path
+) -> None:
+    """80 calls at once: 60 pass, ten of which queue for a moment, and 20 wait before a pool that is
+    idle."""
+    provider.behaviour = Behaviour(head_delay=0.5)
+    report = run(provider, tmp_path, LIMITED)
+    assert "pool_too_small" not in report["found"]
+    finding = report["found"]["gluellm_limiter"]
+    assert finding["severity"] == "warning"
+    assert finding["pool"] == "openai/httpx"
+    assert finding["seen"].startswith(
+        "20 calls waiting in GlueLLM's rate limiter for openai, the longest for "
+    )
+    assert "the pool has 0 busy and 50 idle connections, and 0 requests queued" in finding["seen"]
+    assert "GlueLLM lets 60 calls a minute pass" in finding["means"]
+    assert "gluellm.configure(rate_limit_requests_per_minute=N)" in finding["cure"]
+    (limiter,) = report["process"]["limiters"]
+    assert (limiter["provider"], limiter["waiting"], limiter["waited"]) == ("openai", 20, 20)
+    assert "20 calls waiting in GlueLLM's rate limiter for openai (60 calls a minute)" in (
+        " ".join(report["text"].split())
+    )
+
+
+UNLIMITED = """
+    instrumentor.instrument(loop_lag=False)
+    import gluellm
+    gluellm.configure(rate_limit_requests_per_minute=1000, http_max_connections=4)
+
+    async def main():
+        await asyncio.gather(*(call() for _ in range(40)))
+        report()
+
+    asyncio.run(main())
+"""
+
+
+def test_a_pool_that_is_too_small_is_said_where_the_limiter_lets_all_pass(
+    provider: FakeProvider, tmp_path: Path
+) -> None:
+    """The limiter explains nothing then."""
+    provider.behaviour = Behaviour(head_delay=0.3)
+    report = run(provider, tmp_path, UNLIMITED)
+    assert "pool_too_small" in report["found"]
+    assert "gluellm_limiter" not in report["found"]
+    assert report["process"]["limiters"] == []
+
+
+LOOPS = """
+    instrumentor.instrument(loop_lag=False)
+    import gluellm
+    for _ in range(12):
+        asyncio.run(call())
+    report()
+"""
+
+
+def test_an_event_loop_for_each_call_is_advised_against(
+    provider: FakeProvider, tmp_path: Path
+) -> None:
+    """GlueLLM keeps a client for each: any-llm's instances have nothing to do with it."""
+    finding = run(provider, tmp_path, LOOPS)["found"]["client_churn"]
+    assert "A client is built for each event loop" in finding["means"]
+    assert finding["cure"] == (
+        "Run all calls in one event loop, asyncio.run(main()) once for the program, or await "
+        "gluellm.close_providers() before a loop ends. GlueLLM keeps a client for each event loop."
+    )
+
+
+HOOKED = """
+    import gluellm, gluellm.embeddings
+    modules = gluellm.api, gluellm.embeddings
+    original = gluellm.api.acquire_rate_limit
+    instrumentor.instrument(loop_lag=False)
+    replaced = [module.acquire_rate_limit is not original for module in modules]
+    instrumentor.uninstrument()
+    restored = [module.acquire_rate_limit is original for module in modules]
+    instrumentor.instrument(loop_lag=False)
+    again = [module.acquire_rate_limit is not original for module in modules]
+    report(replaced=replaced, restored=restored, again=again, name=original.__qualname__,
+           named=gluellm.api.acquire_rate_limit.__qualname__)
+"""
+
+
+def test_the_hook_is_taken_back(provider: FakeProvider, tmp_path: Path) -> None:
+    """The identical function, in both modules that hold it."""
+    report = run(provider, tmp_path, HOOKED)
+    assert report["replaced"] == report["restored"] == report["again"] == [True, True]
+    assert report["named"] == report["name"]
+
+
+MISSING = """
+    import gluellm
+    original = gluellm.api.acquire_rate_limit
+    gluellm.api.acquire_rate_limit = lambda key, **more: original(key, **more)
+    instrumentor.instrument(loop_lag=False)
+    answer = asyncio.run(call())
+    report(answered=answer.final_response)
+"""
+
+
+def test_calls_go_on_without_the_hook(provider: FakeProvider, tmp_path: Path) -> None:
+    """One warning names the version and what is not observed."""
+    report = run(provider, tmp_path, MISSING)
+    assert report["answered"]
+    assert report["process"]["limiters"] == []
+    warnings = [line for line in report["log"].splitlines() if "'rate_limiter'" in line]
+    assert len(warnings) == 1
+    assert "calls that wait in GlueLLM's rate limiter" in warnings[0]

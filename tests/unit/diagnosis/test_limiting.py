@@ -1,0 +1,97 @@
+"""Calls that wait in GlueLLM's rate limiter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import LimiterSnapshot, Snapshot
+from unit.diagnosis.building import a_pool, a_request, a_snapshot, all_kinds, found, the_totals
+
+GLUELLMS = {"library": "httpx"}
+
+
+def a_limiter(provider: str | None = "openai", **changes: Any) -> LimiterSnapshot:
+    return LimiterSnapshot(
+        **{
+            "provider": provider,
+            "waiting": 20,
+            "longest": 9.0,
+            "waited": 20,
+            "seconds": 180.0,
+            "calls_per_minute": 60,
+            **changes,
+        }
+    )
+
+
+def crowded(
+    *limiters: LimiterSnapshot, queued_now: int = 0, uptime: float = 100.0, **names: Any
+) -> Snapshot:
+    """A pool in which requests have queued for half of their time."""
+    names = {**GLUELLMS, **names}
+    totals = the_totals(100, {"queued": 1.0}, peak_active=10, peak_queued=10, **names)
+    pool = a_pool([a_request("queued", 1.0)] * queued_now, **names)
+    return a_snapshot(totals, pool, gluellm=True, limiters=limiters, uptime=uptime)
+
+
+@pytest.mark.parametrize("provider", ["openai", None, "gemini"])
+def test_calls_before_the_pool_are_not_blamed_on_it(provider: str | None) -> None:
+    """Of its provider, of an unknown one, or of any through a gateway."""
+    kinds = all_kinds(crowded(a_limiter(provider)))
+    assert Kind.GLUELLM_LIMITER in kinds
+    assert Kind.POOL_TOO_SMALL not in kinds
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        crowded(),
+        crowded(a_limiter(), queued_now=3),
+        crowded(a_limiter(), library="httpx2"),
+        crowded(a_limiter(waiting=0, longest=0.0, waited=2, seconds=3.0)),
+    ],
+    ids=["no limiter", "requests queue now", "client of the application", "little waiting"],
+)
+def test_pool_that_is_too_small_beside_the_limiter(snapshot: Snapshot) -> None:
+    """It is, whatever waits before it."""
+    assert Kind.POOL_TOO_SMALL in all_kinds(snapshot)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fires"),
+    [
+        ({"waiting": 1, "longest": 1.0, "waited": 1, "seconds": 1.0}, True),
+        ({"waiting": 1, "longest": 0.9, "waited": 1, "seconds": 0.9}, False),
+        ({"waiting": 0, "longest": 0.0, "waited": 5, "seconds": 21.0}, True),
+        ({"waiting": 0, "longest": 0.0, "waited": 5, "seconds": 20.0}, False),
+        ({"waiting": 0, "longest": 0.0, "waited": 4, "seconds": 90.0}, False),
+    ],
+)
+def test_limiter_from_when_on(changes: dict[str, Any], *, fires: bool) -> None:
+    """A second of waiting now, or a tenth of the time of calls; 180.6 s went to requests."""
+    snapshot = crowded(a_limiter(**changes))
+    assert (Kind.GLUELLM_LIMITER in all_kinds(snapshot)) is fires
+
+
+def test_limiter_until_previous_is_old_news() -> None:
+    """The limit was raised since."""
+    over = a_limiter(waiting=0, longest=0.0)
+    before = crowded(over, uptime=50.0)
+    assert Kind.GLUELLM_LIMITER in all_kinds(before)
+    assert Kind.GLUELLM_LIMITER not in all_kinds(crowded(over), before)
+
+
+def test_limiter_names_its_setting() -> None:
+    """And what the pool does meanwhile."""
+    finding = found(Kind.GLUELLM_LIMITER, crowded(a_limiter()))
+    assert finding.pool == "openai/httpx"
+    assert finding.seen == (
+        "20 calls waiting in GlueLLM's rate limiter for openai, the longest for 9.0 s; 50% of the "
+        "time of calls and requests went there; the pool has 0 busy and 0 idle connections, and 0 "
+        "requests queued."
+    )
+    assert "lets 60 calls a minute pass" in finding.means
+    assert "GLUELLM_RATE_LIMIT_REQUESTS_PER_MINUTE" in finding.cure
