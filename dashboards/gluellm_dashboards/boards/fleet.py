@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from opentelemetry.instrumentation.gluellm import thresholds
+
 from .. import config, links
 from ..panels import Line, Panel, figure, lines, words
 from ..signals import fleet
@@ -22,6 +24,7 @@ one version** are a deploy. The whole board rests on recording rules: without th
 """
 _INSTANCE = (config.JOB, config.INSTANCE)
 _LEGEND = f"{{{{{config.JOB}}}}} {{{{{config.INSTANCE}}}}}"
+_STUCK: Steps = [(thresholds.STUCK_ALERT_AFTER, RED)]
 _TOP = 10
 
 
@@ -66,9 +69,9 @@ def _status() -> list[Panel]:
 
 def _worst() -> list[Panel]:
     return [
-        _top("Which instances wait longest?", fleet.OLDEST, [(config.STUCK_AFTER, RED)]),
+        _top("Which instances wait longest?", fleet.OLDEST, _STUCK),
         _top("In which instances do requests queue?", fleet.QUEUED),
-        _top("Where are waits longest (p95)?", fleet.WAIT_MAX, [(config.STUCK_AFTER, RED)]),
+        _top("Where are waits longest (p95)?", fleet.WAIT_MAX, _STUCK),
         _top("Which instances give up waiting?", fleet.POOL_TIMEOUTS),
         _top("Which instances churn through pools?", fleet.CHURN),
         lines(
@@ -79,7 +82,7 @@ def _worst() -> list[Panel]:
                 Line(signal=fleet.OCCUPANCY_P50, legend="median", recorded=True),
                 Line(signal=fleet.OCCUPANCY_MIN, legend="emptiest", recorded=True),
             ],
-            steps=[(config.OCCUPANCY_WARNING, ORANGE), (config.OCCUPANCY_FULL, RED)],
+            steps=[(thresholds.OCCUPANCY_HIGH, ORANGE), (thresholds.OCCUPANCY_FULL, RED)],
             width=8,
             no_value=NEEDS_RULES,
         ),
@@ -135,7 +138,7 @@ def _trust() -> list[Panel]:
         _top(
             "Which instances' event loops are late?",
             fleet.LAG,
-            [(config.LAG_WARNING, ORANGE)],
+            [(thresholds.LATE_LOOP, ORANGE)],
             width=16,
             height=9,
             at_least_to=shared.LAG_SEEN,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .. import config, links
+from opentelemetry.instrumentation.gluellm import thresholds
+
+from .. import links
 from ..panels import Line, Panel, figure, lines, words
 from ..signals import connections, pools, requests, sizing, streams, waiting
 from ..style import ORANGE, PHASE_COLORS, RED
@@ -10,8 +12,8 @@ from . import shared
 from .board import Board, Row
 
 _READING = f"""\
-First the event loop: above {config.LAG_WARNING:g} s of lag nothing else here can be trusted. Then \
-which phase grew: **unread** whose oldest never falls is a leak or a slow consumer; \
+First the event loop: above {thresholds.LATE_LOOP:g} s of lag nothing else here can be trusted. \
+Then which phase grew: **unread** whose oldest never falls is a leak or a slow consumer; \
 **awaiting_response** or **reading** is the provider; **queued** over holders that are young and \
 flat is a pool that is too small, and then the size that Little's law asks for is above the limit. \
 **connecting**: see the connect failures.
@@ -72,7 +74,7 @@ def _holders() -> list[Panel]:
             [Line(signal=requests.OLDEST_BY_PHASE, legend=shared.PHASE, by=shared.ALL)],
             colors=PHASE_COLORS,
             order=tuple(PHASE_COLORS),
-            steps=[(config.STUCK_AFTER, RED)],
+            steps=[(thresholds.STUCK_ALERT_AFTER, RED)],
         ),
         lines(
             "In which phase is time spent?",
@@ -135,7 +137,7 @@ def _size() -> list[Panel]:
             "How full is the fullest pool?",
             [Line(signal=connections.OCCUPANCY, legend="occupancy", by=shared.ALL)],
             width=8,
-            steps=[(config.OCCUPANCY_WARNING, ORANGE), (config.OCCUPANCY_FULL, RED)],
+            steps=[(thresholds.OCCUPANCY_HIGH, ORANGE), (thresholds.OCCUPANCY_FULL, RED)],
             no_value="No limit, so no occupancy; or no data.",
         ),
         lines(

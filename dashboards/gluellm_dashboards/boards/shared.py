@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from opentelemetry.instrumentation.gluellm import thresholds
+
 from .. import config, links
 from ..panels import Line, Panel, figure, lines
 from ..signals import connections, pools, process, requests, waiting
@@ -17,12 +19,17 @@ NO_REQUEST = "no requests seen"
 """In a figure, which is small."""
 NOT_GRPC = "No data, or a pool that does not show it (gRPC)."
 ONLY_FULL = 'No data: this is recorded with metrics="full" only.'
-WAIT: Steps = [(0, GREEN), (config.WAIT_WARNING, ORANGE), (config.STUCK_AFTER, RED)]
-LAG: Steps = [(0, GREEN), (config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)]
-LAG_SEEN = 1.25 * config.LAG_WARNING
+WAIT: Steps = [(0, GREEN), (thresholds.WAIT_NOTICED, ORANGE), (thresholds.STUCK_ALERT_AFTER, RED)]
+LAG: Steps = [(0, GREEN), (thresholds.LATE_LOOP, ORANGE), (thresholds.LATE_LOOP_SEVERE, RED)]
+LAG_SEEN = 1.25 * thresholds.LATE_LOOP
 """Where an axis of lag ends at least, so that the threshold is on it."""
-ERROR_STATUSES: Steps = [(0, GREEN), (config.REFUSED_WARNING, ORANGE), (config.REFUSED_MUCH, RED)]
-RESENT: Steps = [(0, GREEN), (config.RESENT_WARNING, ORANGE), (config.RESENT_MUCH, RED)]
+ERROR_STATUSES: Steps = [
+    (0, GREEN),
+    (thresholds.REFUSED_WARNING, ORANGE),
+    (thresholds.REFUSED_MUCH, RED),
+]
+FAILED: Steps = [(0, GREEN), (thresholds.FAILED_WARNING, ORANGE), (thresholds.FAILED_MUCH, RED)]
+RESENT: Steps = [(0, GREEN), (thresholds.RESENT_WARNING, ORANGE), (thresholds.RESENT_MUCH, RED)]
 
 
 def queued_now(*, width: int = 3, height: int = 4) -> Panel:

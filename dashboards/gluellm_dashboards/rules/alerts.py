@@ -1,12 +1,15 @@
 """The alerts. Two page: requests that are stuck, and requests that give up waiting.
 
-Thresholds and windows are those of `config`. Each has a runbook, ``runbooks/<name>.md``.
+Thresholds are those of the library's ``thresholds.py``, windows those of `config`. Each alert has a
+runbook, ``runbooks/<name>.md``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+
+from opentelemetry.instrumentation.gluellm import thresholds
 
 from .. import config, links
 from . import conditions, expressions
@@ -27,7 +30,7 @@ ALERTS: Final = (
     Alert(
         name="GlueLLMRequestsStuck",
         severity=CRITICAL,
-        expr=f"{at(OF_POOL, conditions.OLDEST_WAITER)}\n  > {config.STUCK_AFTER:g}",
+        expr=f"{at(OF_POOL, conditions.OLDEST_WAITER)}\n  > {thresholds.STUCK_ALERT_AFTER:g}",
         hold="1m",
         labels=OF_POOL,
         summary=f"Requests of pool {_POOL} have waited {_DURATION} for a connection",
@@ -41,7 +44,9 @@ ALERTS: Final = (
         name="GlueLLMPoolTimeouts",
         severity=CRITICAL,
         expr=expressions.share_and_count(
-            at(OF_POOL, conditions.POOL_TIMEOUTS), config.TIMEOUT_SHARE, config.TIMEOUT_COUNT
+            at(OF_POOL, conditions.POOL_TIMEOUTS),
+            thresholds.POOL_TIMEOUT_SHARE,
+            thresholds.POOL_TIMEOUT_ALERT_COUNT,
         ),
         hold="1m",
         labels=OF_POOL,
@@ -82,8 +87,8 @@ ALERTS: Final = (
         severity=WARNING,
         expr=expressions.share_and_count(
             at(OF_POOL, conditions.CONNECT_FAILURES),
-            config.CONNECT_FAILURE_SHARE,
-            config.CONNECT_FAILURE_COUNT,
+            thresholds.CONNECT_FAILURE_ALERT_SHARE,
+            thresholds.CONNECT_FAILURE_ALERT_COUNT,
         ),
         hold="1m",
         labels=OF_POOL,
@@ -100,8 +105,8 @@ ALERTS: Final = (
         severity=WARNING,
         expr=expressions.share_and_count(
             at(OF_POOL, conditions.REUSE_FAILURES),
-            config.REUSE_FAILURE_SHARE,
-            config.REUSE_FAILURE_COUNT,
+            thresholds.REUSE_FAILURE_ALERT_SHARE,
+            thresholds.REUSE_FAILURE_ALERT_COUNT,
         ),
         hold="1m",
         labels=OF_POOL,
@@ -127,7 +132,7 @@ ALERTS: Final = (
     Alert(
         name="GlueLLMEventLoopBlocked",
         severity=WARNING,
-        expr=f"{at(config.PROCESS, conditions.LOOP_LAG)}\n  > {config.LAG_WARNING:g}",
+        expr=f"{at(config.PROCESS, conditions.LOOP_LAG)}\n  > {thresholds.LATE_LOOP:g}",
         hold="3m",
         labels=config.PROCESS,
         board=links.OVERVIEW,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ..thresholds import CHURN_REQUESTS_PER_POOL
 from .snapshot import PoolSnapshot, PoolTotals, ProcessSnapshot, Snapshot
 
 HELD = ("connecting", "stream_queued", "awaiting_response", "reading", "unread")
@@ -21,9 +22,6 @@ CONNECT_ERRORS = (
     "no_local_ports",
 )
 """The contract's ``error.type`` of requests whose connection was never established."""
-
-KEPT_FROM = 3
-"""Requests from which a live pool counts as one that is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +231,7 @@ def _kept(pools: Iterable[PoolSnapshot], origins: list[str]) -> dict[str, tuple[
     """Pools and requests by origin, of the pools that are kept and serve that origin alone."""
     kept: dict[str, tuple[int, int]] = {}
     for pool in pools:
-        if pool.requests_entered < KEPT_FROM:
+        if pool.requests_entered < CHURN_REQUESTS_PER_POOL:
             continue
         # A pool's requests are not known by origin, so they are where there is only one.
         seen = {connection.origin for connection in pool.connections}

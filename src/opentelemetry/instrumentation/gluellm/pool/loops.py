@@ -15,6 +15,7 @@ import asyncio
 import weakref
 from typing import Any
 
+from ..thresholds import LATE_FROM, STALE_LATE
 from .copies import copied, copied_queue
 from .durations import nanoseconds
 from .lease import READING, UNREAD, Lease
@@ -26,11 +27,9 @@ PERIOD = 0.1
 """Seconds between two firings: a block is seen but for so much of it."""
 _WANTED_FOR = 2_500_000_000
 """Nanoseconds for which a timer goes on after the watch last asked for it."""
-_HARMLESS = 20_000_000
-"""Nanoseconds of lateness that need no explanation."""
+_HARMLESS = nanoseconds(LATE_FROM)
 _RECENT = 64
-_BLOCKED = 200_000_000
-"""Nanoseconds of lateness from which what a pool looks like may just be old."""
+_STALE = nanoseconds(STALE_LATE)
 
 
 def running_loop() -> Any:
@@ -130,7 +129,7 @@ class LoopLag:
         elif self._was_needed(timer):
             self._peak.raise_to(late, now)
             self._late += late
-            if late >= _BLOCKED:
+            if late >= _STALE:
                 self._blocked_at = now
 
     def peak(self, now: int) -> int:
@@ -149,7 +148,7 @@ class LoopLag:
         if self._blocked_at and now - self._blocked_at < nanoseconds:
             return True
         return any(
-            timer.armed and now - timer.due >= _BLOCKED and loop.is_running()
+            timer.armed and now - timer.due >= _STALE and loop.is_running()
             for loop, timer in self._pending()
         )
 

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from ...pool.words import counted, one_line, percent, seconds
+from ...thresholds import (
+    DESCRIPTORS_NEAR,
+    DESCRIPTORS_SEVERE,
+    LATE_LOOP,
+    LATE_LOOP_SEVERE,
+    LATE_MOMENT_SHARE,
+)
 from ..findings import Finding, Kind, Severity
 from ..snapshot import ProcessSnapshot, Snapshot
-
-LOOP_LAG = 0.2
-"""Seconds. The design's bound: 0.3 s blocks turned 1.6 s of queueing into 9.3 s on a pool of 2."""
-LOOP_LAG_SEVERE = 1.0
-"""Seconds. Every request of the process stands still for so long."""
-DESCRIPTORS_NEAR = 0.8
-"""Share of the limit. The rest is for files, and for the burst in which connections are made."""
-DESCRIPTORS_SEVERE = 0.95
-
-
-LATE_SHARE = 0.02
-"""Share of the time that loops have to be late for: one pause of a second is none in a minute, as
-an import or a garbage collection makes it, and 0.3 s once every ten seconds is."""
 
 
 def loop_is_blocked(process: ProcessSnapshot) -> bool:
     """Whether waiting and slowness may come from the event loop, and no verdict on them is safe."""
-    return process.event_loop_lag is not None and process.event_loop_lag > LOOP_LAG
+    return process.event_loop_lag is not None and process.event_loop_lag > LATE_LOOP
 
 
 def blocked_event_loop(
@@ -34,7 +28,7 @@ def blocked_event_loop(
     if lag is None or not loop_is_blocked(process):
         return None
     share = _late_share(snapshot, before)
-    if share is not None and share < LATE_SHARE:
+    if share is not None and share < LATE_MOMENT_SHARE:
         return Finding(
             kind=Kind.BLOCKED_EVENT_LOOP,
             severity=Severity.INFO,
@@ -51,7 +45,7 @@ def blocked_event_loop(
         else ""
     )
     # The churn is then named first: it is a cause, and the lag is what it does.
-    severe = lag >= LOOP_LAG_SEVERE and not clients_churn
+    severe = lag >= LATE_LOOP_SEVERE and not clients_churn
     return Finding(
         kind=Kind.BLOCKED_EVENT_LOOP,
         severity=Severity.ERROR if severe else Severity.WARNING,
