@@ -127,7 +127,7 @@ def test_alerts_compare_with_thresholds() -> None:
     [
         ("GlueLLMRequestsStuck", thresholds.STUCK_ALERT_AFTER),
         ("GlueLLMPoolTimeouts", thresholds.POOL_TIMEOUT_SHARE),
-        ("GlueLLMEventLoopBlocked", thresholds.LATE_LOOP),
+        ("GlueLLMEventLoopBlocked", thresholds.LATE_SHARE),
         ("GlueLLMClientChurn", thresholds.CHURN_POOLS),
         ("GlueLLMClientChurn", thresholds.CHURN_REQUESTS_PER_POOL),
     ],

@@ -57,9 +57,9 @@ def _status() -> list[Panel]:
         _figure("Leaking", fleet.LEAKING_INSTANCES, [(0, GREEN), (1, ORANGE)]),
         _figure("Limits differ", fleet.DIFFERING, [(0, GREEN), (1, ORANGE)]),
         _figure(
-            "Loop lag",
-            fleet.WORST_LAG,
-            shared.LAG,
+            "Loop late",
+            fleet.LATE,
+            shared.LATE,
             window=config.RATE_WINDOW,
             no_value="none seen",
         ),
@@ -137,11 +137,11 @@ def _trust() -> list[Panel]:
     return [
         _top(
             "Which instances' event loops are late?",
-            fleet.LAG,
-            [(thresholds.LATE_LOOP, ORANGE)],
+            fleet.LATE,
+            shared.LATE[1:],
             width=16,
             height=9,
-            at_least_to=shared.LAG_SEEN,
+            at_least_to=shared.LATE_SEEN,
             no_value="No async pool seen, or the recording rules are not loaded.",
         ),
         _top(

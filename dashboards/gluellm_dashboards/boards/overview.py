@@ -19,8 +19,8 @@ _LABELS = (PROVIDER, POOL)
 _LEGEND = f"{{{{{PROVIDER}}}}} / {{{{{POOL}}}}}"
 
 _READING = f"""\
-1. **Event loop lag above {thresholds.LATE_LOOP:g} s?** Find what blocks the loop first: no other \
-verdict holds while it does.
+1. **Event loop late for more than {thresholds.LATE_SHARE:.0%} of the time?** Find what blocks the \
+loop first: no other verdict holds while it does.
 2. **Calls fail, or are sent again?** The second line of figures says how, also when people wait: \
 look there before you enlarge a pool. Those with an alert lead to its runbook.
 3. **Somebody waits?** See *Where does the time go*. Purple that never drains is responses that \
@@ -77,7 +77,7 @@ def _status() -> list[Panel]:
             width=3,
             no_value="no HTTP/2 seen",
         ),
-        shared.event_loop_lag(height=3),
+        shared.event_loop_late(height=3),
         _counted(
             "Connect failures",
             paging.CONNECT_FAILURES,
@@ -224,12 +224,18 @@ def _trust() -> list[Panel]:
     return [
         lines(
             "How late are event loops?",
-            [Line(signal=process.EVENT_LOOP_LAG, legend="{{job}}", by=(config.JOB,))],
-            width=8,
-            steps=[(thresholds.LATE_LOOP, ORANGE), (thresholds.LATE_LOOP_SEVERE, RED)],
-            at_least_to=shared.LAG_SEEN,
+            [Line(signal=process.EVENT_LOOP_LATE, legend="{{job}}", by=(config.JOB,))],
+            width=6,
+            steps=shared.LATE[1:],
+            at_least_to=shared.LATE_SEEN,
             no_value="No async pool seen, or no data.",
             links=[links.to_runbook("GlueLLMEventLoopBlocked")],
+        ),
+        lines(
+            "How long do event loops pause?",
+            [Line(signal=process.EVENT_LOOP_LAG, legend="{{job}}", by=(config.JOB,))],
+            width=6,
+            no_value="No async pool seen, or no data.",
         ),
         rows(
             "Which signals work?",
@@ -245,7 +251,7 @@ def _trust() -> list[Panel]:
             description=f"{process.SEAMS.tells} What is missing is on top.",
             sort="Signal",
             lowest_first=True,
-            width=8,
+            width=6,
             height=9,
         ),
         lines(
@@ -254,7 +260,7 @@ def _trust() -> list[Panel]:
                 Line(signal=process.ERRORS, legend="error: {{gluellm_instrumentation_kind}}"),
                 Line(signal=process.RECORDS_DROPPED, legend="records dropped"),
             ],
-            width=8,
+            width=6,
             no_value="No failure of its own seen, or no data.",
         ),
     ]

@@ -12,8 +12,9 @@ from . import shared
 from .board import Board, Row
 
 _READING = f"""\
-First the event loop: above {thresholds.LATE_LOOP:g} s of lag nothing else here can be trusted. \
-Then which phase grew: **unread** whose oldest never falls is a leak or a slow consumer; \
+First the event loop: late for more than {thresholds.LATE_SHARE:.0%} of the time, nothing else \
+here can be trusted. Then which phase grew: **unread** whose oldest never falls is a leak or a \
+slow consumer; \
 **awaiting_response** or **reading** is the provider; **queued** over holders that are young and \
 flat is a pool that is too small, and then the size that Little's law asks for is above the limit. \
 **connecting**: see the connect failures.
@@ -56,7 +57,7 @@ def _status() -> list[Panel]:
         figure("Size wanted", sizing.SIZE, [(0, "blue")], no_value=shared.NO_REQUEST),
         figure("Pools", pools.LIVE, [(0, "blue")]),
         shared.suspected_leaks(),
-        shared.event_loop_lag(),
+        shared.event_loop_late(),
     ]
 
 

@@ -20,9 +20,9 @@ NO_REQUEST = "no requests seen"
 NOT_GRPC = "No data, or a pool that does not show it (gRPC)."
 ONLY_FULL = 'No data: this is recorded with metrics="full" only.'
 WAIT: Steps = [(0, GREEN), (thresholds.WAIT_NOTICED, ORANGE), (thresholds.STUCK_ALERT_AFTER, RED)]
-LAG: Steps = [(0, GREEN), (thresholds.LATE_LOOP, ORANGE), (thresholds.LATE_LOOP_SEVERE, RED)]
-LAG_SEEN = 1.25 * thresholds.LATE_LOOP
-"""Where an axis of lag ends at least, so that the threshold is on it."""
+LATE: Steps = [(0, GREEN), (thresholds.LATE_SHARE, ORANGE), (thresholds.LATE_SHARE_SEVERE, RED)]
+LATE_SEEN = 1.25 * thresholds.LATE_SHARE
+"""Least end of an axis of late time, so that the threshold is on it."""
 ERROR_STATUSES: Steps = [
     (0, GREEN),
     (thresholds.REFUSED_WARNING, ORANGE),
@@ -74,12 +74,12 @@ def suspected_leaks(*, width: int = 3, height: int = 4) -> Panel:
     )
 
 
-def event_loop_lag(*, width: int = 3, height: int = 4) -> Panel:
+def event_loop_late(*, width: int = 3, height: int = 4) -> Panel:
     """Whether any verdict holds."""
     return figure(
-        "Event loop lag",
-        process.WORST_LAG,
-        LAG,
+        "Event loop late",
+        process.EVENT_LOOP_LATE,
+        LATE,
         width=width,
         height=height,
         window=config.RATE_WINDOW,

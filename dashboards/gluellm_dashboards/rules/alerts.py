@@ -132,16 +132,16 @@ ALERTS: Final = (
     Alert(
         name="GlueLLMEventLoopBlocked",
         severity=WARNING,
-        expr=f"{at(config.PROCESS, conditions.LOOP_LAG)}\n  > {thresholds.LATE_LOOP:g}",
-        hold="3m",
+        expr=f"{at(config.PROCESS, conditions.LOOP_LATE)}\n  > {thresholds.LATE_SHARE:g}",
+        hold="1m",
         labels=config.PROCESS,
         board=links.OVERVIEW,
-        summary="The event loop of {{ $labels.instance }} in {{ $labels.job }} is blocked for "
-        f"{_DURATION} at a time",
+        summary="An event loop of {{ $labels.instance }} in {{ $labels.job }} is blocked for "
+        f"{_SHARE} of the time",
         description=(
-            f"Timers on the event loop are up to {_DURATION} late, again and again: something on "
-            "it doesn't await. That makes pools look too small and providers slow. Look at nothing "
-            "else before this is mended."
+            f"Within {config.RATE_WINDOW}, timers on an event loop were late for {_SHARE} of the "
+            "time: something on it blocks instead of awaiting. That makes pools look too small and "
+            "providers slow, so their numbers prove nothing until this is fixed."
         ),
     ),
     Alert(

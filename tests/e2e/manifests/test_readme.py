@@ -78,7 +78,7 @@ def test_the_table_of_alerts_says_the_thresholds_that_hold() -> None:
             percent(thresholds.ORPHANED_SHARE),
             f"or {thresholds.ORPHANED_ALERT_COUNT} where",
         ],
-        "EventLoopBlocked": [f"over {thresholds.LATE_LOOP:g} s"],
+        "EventLoopBlocked": [f"over {percent(thresholds.LATE_SHARE)}"],
         "PoolAnomaly": [config.ANOMALY_WINDOW.replace("m", " minutes")],
         "ClientChurn": [
             f"{thresholds.CHURN_POOLS} pools",

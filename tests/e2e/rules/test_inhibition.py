@@ -47,7 +47,6 @@ def _leaks(own: dict[str, str]) -> list[Series]:
     ]
 
 
-_LAG = series(semconv.EVENT_LOOP_LAG_PEAK, "0.7", **NOBODY)
 _BLIND = series(
     semconv.SEAM,
     "0",
@@ -55,6 +54,11 @@ _BLIND = series(
     job="",
     instance="",
 )
+
+
+def _late(scrapes: int) -> Series:
+    """A second more at each scrape, of which there is one a second."""
+    return series(semconv.EVENT_LOOP_LATE_TIME, f"{scrapes}", **NOBODY)
 
 
 def _waits(scrapes: int) -> list[Series]:
@@ -89,18 +93,18 @@ def _stuck_streams(scrapes: int) -> list[Series]:
 
 SERVICES: dict[str, Callable[[int], list[Series]]] = {
     # One provider pages, another only leaks; a client without a provider pages too.
-    "api": lambda _: [
+    "api": lambda scrapes: [
         _stuck(_pool("openai")),
         *_leaks(_pool("openai")),
         *_leaks(_pool("anthropic")),
         _stuck(_NO_PROVIDER),
-        _LAG,
+        _late(scrapes),
         _BLIND,
     ],
     # Another service has trouble with the provider that the first one pages for.
     "batch": lambda _: _leaks(_pool("openai")),
     # A blocked loop, and waits that it makes.
-    "blocked": lambda scrapes: [_LAG, *_waits(scrapes)],
+    "blocked": lambda scrapes: [_late(scrapes), *_waits(scrapes)],
     # The same waits without.
     "waiting": lambda scrapes: _waits(scrapes),
     # Streams that are taken, and requests that find none.

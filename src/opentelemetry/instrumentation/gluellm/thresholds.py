@@ -45,13 +45,20 @@ OCCUPANCY_FULL = 1.0
 
 LATE_FROM = 0.02
 """Lateness of a timer that is counted. Less is usual on a busy machine."""
-LATE_LOOP = 0.2
-"""Pauses of 0.3 s turned 1.6 s of queueing into 9.3 s on a pool of 2 connections."""
-LATE_LOOP_SEVERE = 1.0
-"""Every request of the process stands still for that long."""
-LATE_MOMENT_SHARE = 0.02
-"""Of the time. A single pause of a second within a minute, as an import or a garbage collection
-causes, is below it; 0.3 s once in ten seconds is above it."""
+LATE_SHARE = 0.2
+"""Share of the time in which a loop is late. From here on no verdict is given on waits, pools and
+providers: a loop that pauses for 0.3 s out of each second turned 1.6 s of queueing into 9.3 s on a
+pool of 2 connections. A loop that pauses for 0.4 s once a minute is below 1 %."""
+LATE_SHARE_SEVERE = 0.5
+"""Every request of the process stands still for half of the time."""
+LATE_WINDOW = 60.0
+"""A single snapshot judges by the last minute: a loop that was blocked long ago explains no wait of
+now, and one that is blocked now has a small share of a process's life."""
+LATE_NOTICED = 0.2
+"""A longest pause that is worth an INFO, so that the peak is explained."""
+WAIT_TIMES_LAG = 10.0
+"""A wait of more than this times the worst lateness is reported however late loops are: pauses of
+that length cannot have caused it."""
 STALE_LATE = 0.2
 """Lateness of a loop after which the state of its pools is not checked for anomalies: it may be
 old. This is about one moment, not about the share of late time."""

@@ -29,8 +29,8 @@ def severity(pool: PoolView) -> tuple[int, int, int, int]:
 
 
 def late(view: View) -> bool:
-    """Whether an event loop was late enough to make times and waits doubtful."""
-    return view.loop_lag is not None and view.loop_lag >= thresholds.LATE_LOOP
+    """Return whether an event loop was late for so long that times and waits are doubtful."""
+    return view.late_share > thresholds.LATE_SHARE
 
 
 def suffers(pool: PoolView) -> bool:

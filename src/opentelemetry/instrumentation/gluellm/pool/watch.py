@@ -167,6 +167,8 @@ class Watch:
                 elif tracker.looks_left and self._oddities.look(tracker, [], registry.clock()):
                     # A connection that nobody refers to is left behind when the last request goes.
                     tracker.looks_left -= 1
+            if self._loop_lag is not None:
+                self._loop_lag.look(registry.clock())
             self._oddities.passed()
             self._churn.look()
             registry.observer.watch_passed()

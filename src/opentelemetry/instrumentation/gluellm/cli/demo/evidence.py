@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ...thresholds import LATE_LOOP, QUEUED_SHARE
+from ...thresholds import LATE_SHARE, QUEUED_SHARE
 from ..render import counts_text
 from ..text import percent, seconds
 from ..view import PoolView
@@ -30,8 +30,8 @@ class Seen:
 
     pools: Mapping[str, PoolView] = field(default_factory=dict)
     """What each target's pool did during the act, and its state at the end."""
-    loop_lag: float | None = None
-    """Worst lateness of an event loop, in seconds; None where it is not measured."""
+    late_share: float = 0.0
+    """Share of the time in which an event loop was late."""
 
     def of(self, target: str) -> PoolView:
         return self.pools.get(target) or PoolView()
@@ -131,11 +131,12 @@ def http2_stuck(seen: Seen) -> Evidence:
 
 def blocked_loop(seen: Seen) -> Evidence:
     pool = seen.of(ANTHROPIC)
+    awaiting = percent(pool.share("awaiting_response"))
     return Evidence(
-        f"the event loop ran up to {seconds(seen.loop_lag or 0.0)} late, so nothing follows from "
-        f"anthropic: wait p95 {seconds(_p(pool, 0.95))}, queued {percent(pool.share('queued'))}, "
-        f"awaiting_response {percent(pool.share('awaiting_response'))} of the time",
-        seen.loop_lag is not None and seen.loop_lag >= LATE_LOOP and pool.requests > 0,
+        f"the event loop was late for {percent(seen.late_share)} of the time, so nothing follows "
+        f"from anthropic: wait p95 {seconds(_p(pool, 0.95))}, "
+        f"queued {percent(pool.share('queued'))}, awaiting_response {awaiting} of the time",
+        seen.late_share > LATE_SHARE and pool.requests > 0,
     )
 
 

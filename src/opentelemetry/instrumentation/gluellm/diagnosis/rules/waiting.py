@@ -19,6 +19,7 @@ from ...thresholds import (
     READ_TIMEOUTS,
     SLOWER,
     SLOWER_BY,
+    STUCK_AFTER,
     UNREAD_SHARE,
     WAIT_NOTICED,
 )
@@ -210,19 +211,24 @@ def pool_saturated(case: PoolCase) -> Finding | None:
         seen=f"{busy} of {counted(maximum, 'connection')} in use and "
         f"{counted(len(waiting), 'request')} queued, the longest for {seconds(longest)}"
         + (f"; held by requests that are {held}." if held else "."),
-        means="The pool is at its limit at this moment. That is a state and not yet a cause: a "
-        "burst, a slow provider, a leak and a pool that is too small all look like it.",
+        means=f"{'The pool is at its limit' if busy >= maximum else 'Requests are stuck'} at this "
+        "moment. That is a state and not yet a cause: a burst, a slow provider, a leak and a pool "
+        "that is too small all look like it.",
         cure="Take another snapshot in a minute and compare: diagnose(snapshot, previous) tells "
         "which it is.",
     )
 
 
 def _is_full(pool: PoolSnapshot) -> bool:
-    return (
-        pool.max_connections is not None
-        and pool.queued > 0
-        and pool.active + pool.connecting >= pool.max_connections
-    )
+    """Return whether requests queue at its limit, or have queued for so long that they are stuck.
+
+    httpcore 1.0 can have an idle connection for a moment while requests wait.
+    """
+    if pool.max_connections is None:
+        return False
+    longest = max((r.phase_age for r in pool.requests if r.phase == "queued"), default=0.0)
+    full = pool.active + pool.connecting >= pool.max_connections
+    return longest >= STUCK_AFTER or (pool.queued > 0 and full)
 
 
 def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
