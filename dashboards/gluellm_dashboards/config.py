@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import Final
 
-RUNBOOK_BASE: Final = "https://runbooks.example.com/gluellm-pools"
-"""Where ``<AlertName>.md`` lies for whoever is paged: a place of your own, which the generated
-files name after ``make dashboards ARGS="--runbooks URL"``."""
+RUNBOOK_BASE = ""
+"""Address below which ``<AlertName>.md`` can be read, as of a wiki. While it is empty, alerts and
+boards contain no link to a runbook. ``make dashboards ARGS="--runbooks URL"`` sets it for one
+run."""
 FOLDER: Final = "GlueLLM pools"
 """The folder of the boards in Grafana."""
 TAG: Final = "gluellm"

@@ -101,7 +101,7 @@ def _differs() -> list[Panel]:
                 )
             ],
             no_value=NEEDS_RULES,
-            links=[links.to_runbook("GlueLLMLimitDiffers")],
+            links=links.to_runbook("GlueLLMLimitDiffers"),
         ),
         lines(
             "Which versions report?",

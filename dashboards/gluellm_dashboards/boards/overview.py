@@ -22,7 +22,7 @@ _READING = f"""\
 1. **Event loop late for more than {thresholds.LATE_SHARE:.0%} of the time?** Find what blocks the \
 loop first: no other verdict holds while it does.
 2. **Calls fail, or are sent again?** The second line of figures says how, also when people wait: \
-look there before you enlarge a pool. Those with an alert lead to its runbook.
+look there before you enlarge a pool.
 3. **Somebody waits?** See *Where does the time go*. Purple that never drains is responses that \
 nobody reads. Warm: read *How long does a provider take for a request* beside it. As long as ever \
 is a pool too small, or a burst; longer is a slow provider, and the queue its consequence.
@@ -132,7 +132,7 @@ def _figure(
         height=3,
         window=window,
         no_value=no_value,
-        links=[links.to_runbook(alert)] if alert else [],
+        links=links.to_runbook(alert) if alert else [],
     )
 
 
@@ -229,7 +229,7 @@ def _trust() -> list[Panel]:
             steps=shared.LATE[1:],
             at_least_to=shared.LATE_SEEN,
             no_value="No async pool seen, or no data.",
-            links=[links.to_runbook("GlueLLMEventLoopBlocked")],
+            links=links.to_runbook("GlueLLMEventLoopBlocked"),
         ),
         lines(
             "How long do event loops pause?",

@@ -199,7 +199,7 @@ def _connections() -> list[Panel]:
                 ),
             ],
             width=6,
-            links=[links.to_runbook("GlueLLMClientChurn")],
+            links=links.to_runbook("GlueLLMClientChurn"),
         ),
     ]
 
@@ -214,14 +214,14 @@ def _trouble() -> list[Panel]:
                 Line(signal=pools.LEAKS, legend="seen anew", by=shared.ALL),
             ],
             width=6,
-            links=[links.to_runbook("GlueLLMConnectionLeakSuspected")],
+            links=links.to_runbook("GlueLLMConnectionLeakSuspected"),
         ),
         lines(
             "Is the pool in a state that should not be?",
             [Line(signal=pools.ANOMALIES, legend="{{gluellm_anomaly_type}}", by=shared.ALL)],
             width=6,
             no_value="No anomaly seen, or no data.",
-            links=[links.to_runbook("GlueLLMPoolAnomaly")],
+            links=links.to_runbook("GlueLLMPoolAnomaly"),
         ),
         lines(
             "How many have to queue again?",
@@ -244,7 +244,7 @@ def _shared() -> list[Panel]:
             width=8,
             colors={"limit": "red", "orphaned": "orange"},
             no_value=_NO_HTTP2,
-            links=[links.to_runbook("GlueLLMHttp2StreamsOrphaned")],
+            links=links.to_runbook("GlueLLMHttp2StreamsOrphaned"),
         ),
         lines(
             "In which state are gRPC's channels?",

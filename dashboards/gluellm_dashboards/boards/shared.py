@@ -46,7 +46,7 @@ def oldest_waiter(*, width: int = 3, height: int = 4) -> Panel:
         WAIT,
         width=width,
         height=height,
-        links=[links.to_runbook("GlueLLMRequestsStuck")],
+        links=links.to_runbook("GlueLLMRequestsStuck"),
     )
 
 
@@ -70,7 +70,7 @@ def suspected_leaks(*, width: int = 3, height: int = 4) -> Panel:
         [(0, GREEN), (1, RED)],
         width=width,
         height=height,
-        links=[links.to_runbook("GlueLLMConnectionLeakSuspected")],
+        links=links.to_runbook("GlueLLMConnectionLeakSuspected"),
     )
 
 
@@ -84,7 +84,7 @@ def event_loop_late(*, width: int = 3, height: int = 4) -> Panel:
         height=height,
         window=config.RATE_WINDOW,
         no_value="none seen",
-        links=[links.to_runbook("GlueLLMEventLoopBlocked")],
+        links=links.to_runbook("GlueLLMEventLoopBlocked"),
     )
 
 
@@ -95,7 +95,7 @@ def why_connecting_fails(*, width: int, legend: str = "", by: tuple[str, ...] = 
         "Why does connecting fail?",
         [Line(signal=signal, legend=f"{legend} {{{{error_type}}}}".strip(), by=by)],
         width=width,
-        links=[links.to_runbook("GlueLLMConnectFailures")],
+        links=links.to_runbook("GlueLLMConnectFailures"),
     )
 
 
@@ -119,7 +119,7 @@ def do_reused_connections_fail(*, width: int) -> Panel:
         [Line(signal=connections.REUSE_FAILURES, legend="failures", by=ALL)],
         width=width,
         no_value=NOT_GRPC,
-        links=[links.to_runbook("GlueLLMReuseFailures")],
+        links=links.to_runbook("GlueLLMReuseFailures"),
     )
 
 
@@ -129,5 +129,5 @@ def which_timeouts(*, width: int) -> Panel:
         "Which timeouts end requests?",
         [Line(signal=waiting.TIMEOUTS, legend="{{gluellm_timeout_kind}}", by=ALL)],
         width=width,
-        links=[links.to_runbook("GlueLLMPoolTimeouts")],
+        links=links.to_runbook("GlueLLMPoolTimeouts"),
     )

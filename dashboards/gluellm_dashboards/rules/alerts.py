@@ -13,7 +13,7 @@ from opentelemetry.instrumentation.gluellm import thresholds
 
 from .. import config, links
 from . import conditions, expressions
-from .alert import CRITICAL, INFO, WARNING, Alert
+from .alert import COMMAND, CRITICAL, INFO, WARNING, Alert
 from .conditions import ANOMALY_TYPE, SEAM
 from .expressions import OF_POOL
 from .questions import LIBRARY, at
@@ -39,6 +39,10 @@ ALERTS: Final = (
             "all connections: answers that nobody reads, a slow provider, or a pool that is too "
             "small. The time per phase tells which."
         ),
+        first=(
+            f"run {COMMAND} on the instance whose oldest waiter is highest. It names the callers "
+            "that hold the connections, with the line of code."
+        ),
     ),
     Alert(
         name="GlueLLMPoolTimeouts",
@@ -56,6 +60,10 @@ ALERTS: Final = (
             "fail before anything is sent. The note under PoolTimeout in the traceback says who "
             "held the connections."
         ),
+        first=(
+            f"run {COMMAND} on an instance. It names the cause, a leak, a slow provider or the "
+            "pool's size, and what to change. A larger pool only helps against the last."
+        ),
     ),
     Alert(
         name="GlueLLMWaitNearTimeout",
@@ -67,6 +75,10 @@ ALERTS: Final = (
         description=(
             f"One of 100 requests waits for {_SHARE} of the time after which it would fail. A "
             "little more load, and calls fail with a pool timeout."
+        ),
+        first=(
+            f"run {COMMAND} on an instance. It compares the time that connections are held with "
+            "their number and names the size, if the size is the cause."
         ),
     ),
     Alert(
@@ -80,6 +92,10 @@ ALERTS: Final = (
             f"{_NUMBER} connections, over the instances concerned, have been held for longer than "
             "the leak threshold with nobody reading. They don't come back by themselves. The log "
             "names the line that holds them."
+        ),
+        first=(
+            f"take the line of code from the warning in the log, or from {COMMAND}, and read or "
+            "close the stream there. Until then, a restart frees the connections."
         ),
     ),
     Alert(
@@ -99,6 +115,11 @@ ALERTS: Final = (
             "could be established. Whether it is DNS, a refusal, a firewall or TLS stands on the "
             "provider's board."
         ),
+        first=(
+            "see the kind of failure on the provider's board: DNS, a refusal, a firewall "
+            "(connect_timeout) or TLS. Then connect to the same address from a pod of the "
+            "service."
+        ),
     ),
     Alert(
         name="GlueLLMReuseFailures",
@@ -116,6 +137,10 @@ ALERTS: Final = (
             "before a byte of an answer came. Something between here and the provider drops idle "
             "connections."
         ),
+        first=(
+            "keep idle connections for less long than the load balancer or address translator "
+            f"in between does. {COMMAND} names the setting."
+        ),
     ),
     Alert(
         name="GlueLLMHttp2StreamsOrphaned",
@@ -127,6 +152,10 @@ ALERTS: Final = (
         description=(
             f"{_NUMBER} streams, whose requests were cancelled, still count against the provider's "
             "limit. When it is reached, requests wait for a stream, and no timeout ends that."
+        ),
+        first=(
+            "use HTTP/1.1 for this provider, or let requests end instead of cancelling them. "
+            f"{COMMAND} names the setting. A restart frees the streams."
         ),
     ),
     Alert(
@@ -142,6 +171,10 @@ ALERTS: Final = (
             f"Within {config.RATE_WINDOW}, timers on an event loop were late for {_SHARE} of the "
             "time: something on it blocks instead of awaiting. That makes pools look too small and "
             "providers slow, so their numbers prove nothing until this is fixed."
+        ),
+        first=(
+            f"run {COMMAND} on the instance while it lasts. It prints the line that blocks the "
+            "loop."
         ),
     ),
     Alert(
@@ -159,6 +192,10 @@ ALERTS: Final = (
             "{{ $labels.gluellm_seam }}: what rests on it is missing or too low, on boards and in "
             "alerts."
         ),
+        first=(
+            "compare the installed version with docs/compatibility.md. Update this package, or "
+            "pin a version that is listed there."
+        ),
     ),
     Alert(
         name="GlueLLMBlind",
@@ -172,6 +209,9 @@ ALERTS: Final = (
         description=(
             "The instance is there, since other series of it still arrive, but the metrics of its "
             "pools have stopped. Nothing about them is known, and no other alert can fire."
+        ),
+        first=(
+            "look for failed exports in the log of the instance, then in that of the Collector."
         ),
     ),
     Alert(
@@ -188,6 +228,10 @@ ALERTS: Final = (
             "taken down on purpose, or its telemetry doesn't arrive. It ends by itself an hour "
             "after the last instance went."
         ),
+        first=(
+            "if the service should run, look for failed exports in its log, then in that of the "
+            "Collector."
+        ),
     ),
     Alert(
         name="GlueLLMPoolAnomaly",
@@ -201,6 +245,7 @@ ALERTS: Final = (
             f"{{{{ $labels.gluellm_anomaly_type }}}} was seen in the last {config.ANOMALY_WINDOW}. "
             "It is a fault in the HTTP library's pool, and can leave requests waiting for ever."
         ),
+        first=("update the HTTP library. Restart the instance if requests wait and do not get on."),
     ),
     Alert(
         name="GlueLLMLimitDiffers",
@@ -214,6 +259,7 @@ ALERTS: Final = (
             f"The smallest limit of a pool is {_NUMBER}; other instances have a larger one, or "
             "none. A deploy with another configuration, or one that did not reach every instance."
         ),
+        first=("compare version and environment of the instances on the fleet's board."),
     ),
     Alert(
         name="GlueLLMClientChurn",
@@ -225,6 +271,10 @@ ALERTS: Final = (
         description=(
             "A client is built for every request or two: each pays for a connection of its own, "
             "and no limit bounds them. Keep one client for the life of the process."
+        ),
+        first=(
+            "take the line that builds the clients from the warning in the log, and build one "
+            "client there."
         ),
     ),
 )

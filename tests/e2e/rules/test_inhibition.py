@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import yaml
 
-from gluellm_dashboards import config
 from gluellm_dashboards.rules.case import Series, series
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
@@ -188,7 +187,7 @@ def _told(alert: dict[str, Any]) -> Told:
     return labels["alertname"], labels["job"], labels.get("gen_ai_provider_name", "")
 
 
-def test_pages_arrive_with_their_runbooks_and_hold_back_what_they_explain(
+def test_pages_arrive_with_what_to_do_first_and_hold_back_what_they_explain(
     notified: tuple[Notified, Alertmanager],
 ) -> None:
     """The right ones reach the right receiver; the others are known, and held back."""
@@ -207,11 +206,11 @@ def test_pages_arrive_with_their_runbooks_and_hold_back_what_they_explain(
     assert {_told(alert) for alert in receiver.alerts} == ARRIVE
     assert held_back() == HELD_BACK
     for alert in receiver.alerts:
-        name = alert["labels"]["alertname"]
         severity = alert["labels"]["severity"]
         annotations = alert["annotations"]
         assert alert["receiver"] == {"critical": "page", "warning": "work"}[severity]
-        assert annotations["runbook_url"] == f"{config.RUNBOOK_BASE}/{name}.md"
+        assert " First: " in annotations["description"]
+        assert "runbook_url" not in annotations
         assert f"var-job={alert['labels']['job']}" in annotations["dashboard"]
         assert not any(
             mark in text for text in annotations.values() for mark in ("{{", "<no value")
