@@ -56,8 +56,8 @@ _BLIND = series(
 
 
 def _late(scrapes: int) -> Series:
-    """A second more at each scrape, of which there is one a second."""
-    return series(semconv.EVENT_LOOP_LATE_TIME, f"{scrapes}", **NOBODY)
+    """A third of 5 minutes more at each scrape."""
+    return series(semconv.EVENT_LOOP_LATE_TIME, f"{100 * scrapes}", **NOBODY)
 
 
 def _waits(scrapes: int) -> list[Series]:
