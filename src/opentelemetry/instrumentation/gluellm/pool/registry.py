@@ -106,14 +106,14 @@ class PoolRegistry:
         """False once its installation is undone: what is left of it then passes everything on."""
         self.clock = clock
         self.max_origins = max_origins
-        self.books = books or Books()
-        self.failures = self.books.failures
+        self._books = books or Books()
+        self.failures = self._books.failures
         self.lock = threading.RLock()
         """Held while a pool's tracking begins, and for nothing else: two threads can send the
         first request of one pool at once."""
         self.entering: Any = None
         """The pool whose tracking begins now, in the thread that has the lock."""
-        self.outbox = self.books.outbox
+        self.outbox = self._books.outbox
         self.entry_context = entry_context
         """Whether there is something about a request that enters that an observer has to note."""
         self.find_place = find_place
@@ -125,10 +125,15 @@ class PoolRegistry:
         self.trackers: dict[PoolTracker, None] = {}
         self.ending: dict[PoolTracker, None] = {}
         """Pools that are closed while requests of theirs are still under way."""
-        self.ledgers = self.books.ledgers
+        self.ledgers = self._books.ledgers
         self._window = nanoseconds(peak_window)
         for ledger in self.ledgers.values():
             ledger.watch(self._window, clock())
+
+    @property
+    def books(self) -> Books:
+        """What outlives this installation."""
+        return self._books
 
     def attend(self) -> None:
         """A request enters and something is asked of it."""
@@ -171,7 +176,7 @@ class PoolRegistry:
             ledger = self.ledgers.setdefault(
                 key,
                 PoolLedger(
-                    *key, window=self._window, now=self.clock(), outcomes=self.books.outcomes
+                    *key, window=self._window, now=self.clock(), outcomes=self._books.outcomes
                 ),
             )
         return ledger
@@ -183,18 +188,18 @@ class PoolRegistry:
         address = host.decode("ascii", "replace").lower()
         port = port or _DEFAULT_PORTS.get(scheme)
         key: tuple[str, int | None] = (address, port)
-        if key not in self.books.origins:
-            full = len(self.books.origins) >= self.max_origins
+        if key not in self._books.origins:
+            full = len(self._books.origins) >= self.max_origins
             if full or not is_host(address) or not _is_port(port):
                 key = (OTHER, None)
             else:
-                self.books.origins.add(key)
+                self._books.origins.add(key)
         found = ledger.origins.get(key)
-        if found is None and self.books.origin_ledgers >= MAX_ORIGIN_LEDGERS:
+        if found is None and self._books.origin_ledgers >= MAX_ORIGIN_LEDGERS:
             key = (OTHER, None)
             found = ledger.origins.get(key)
         if found is None:
-            self.books.origin_ledgers += 1
+            self._books.origin_ledgers += 1
             found = ledger.origins.setdefault(key, OriginLedger(ledger, *key))
         return found
 
@@ -341,7 +346,7 @@ class PoolRegistry:
         self.lock = threading.RLock()
         self.entering = None
         self._let_go()
-        self.books.clear()
+        self._books.clear()
 
 
 def _add_leases(leases: tuple[Lease, ...], state: NameState, counts: Tally) -> None:
