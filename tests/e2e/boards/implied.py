@@ -212,7 +212,8 @@ IMPLIED: Final = (
     Implied("saturated", fleet.WAITING_INSTANCES, highest, at_least=1, at_most=1, recorded=True),
     Implied("saturated", fleet.OCCUPANCY_MAX, highest, at_least=1, recorded=True),
     Implied("leak", fleet.LEAKING_INSTANCES, highest, at_least=1, at_most=1, recorded=True),
-    Implied("blocked-loop", fleet.LATE, highest, at_least=LATE_SHARE, recorded=True),
+    # Of 5 minutes, in which the act is some seconds.
+    Implied("blocked-loop", fleet.LATE, highest, at_least=0.005, recorded=True),
     # Both are back.
     Implied("recovery", connections.OPENED, highest, at_least=0.1, pool=ANTHROPIC),
     Implied("recovery", connections.CONNECT_FAILURES, lowest, at_most=0, pool=ANTHROPIC),
@@ -233,15 +234,12 @@ ALERTS: Final = {
     "GlueLLMConnectionLeakSuspected": ("leak", "churn"),
     "GlueLLMConnectFailures": ("failures", "http2-stuck"),
     "GlueLLMHttp2StreamsOrphaned": ("http2-stuck", "leak"),
-    "GlueLLMEventLoopBlocked": ("blocked-loop", ""),
     "GlueLLMReuseFailures": ("http2-stuck", "healthy"),
 }
-"""Alerts whose expression holds in an act, and one in which it does not. Without their ``for``.
-
-An event loop is late at any time on a machine that is busy with others.
-"""
+"""Alerts whose expression holds in an act, and one in which it does not. Without their ``for``."""
 NO_ALERTS: Final = {
     "GlueLLMRequestsStuck": "nobody waits for 30 s",
+    "GlueLLMEventLoopBlocked": "no event loop is late for a minute",
     "GlueLLMBlind": "every signal works, and the program reports to its end",
     "GlueLLMPoolAnomaly": "none of the libraries' faults is met",
     "GlueLLMLimitDiffers": "there is one instance",
