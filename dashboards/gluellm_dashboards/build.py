@@ -2,7 +2,7 @@
 
 ``--check`` writes nothing and fails when a file differs from what the source says, is missing, or
 lies among them without a source. ``--runbooks URL`` says where the runbooks lie, for alerts and
-boards; by default that is an address at example.com.
+boards; without it they have no such link.
 """
 
 from __future__ import annotations
@@ -29,13 +29,17 @@ _ADDRESS: Final = re.compile(
 """What a path can follow, and neither YAML, JSON nor a template takes for its own."""
 
 
-def generated(runbooks: str = config.RUNBOOK_BASE) -> dict[Path, str]:
-    """Every generated file, by its path below `ROOT`. Raises UnknownNameError."""
-    return {
-        Path(path): text.replace(config.RUNBOOK_BASE, runbooks.rstrip("/"))
-        for part in PARTS
-        for path, text in part.files().items()
-    }
+def generated(runbooks: str | None = None) -> dict[Path, str]:
+    """Every generated file, by its path below `ROOT`. Raises UnknownNameError.
+
+    ``runbooks`` replaces the configured base of runbooks.
+    """
+    configured = config.RUNBOOK_BASE
+    config.RUNBOOK_BASE = (configured if runbooks is None else runbooks).rstrip("/")
+    try:
+        return {Path(path): text for part in PARTS for path, text in part.files().items()}
+    finally:
+        config.RUNBOOK_BASE = configured
 
 
 def differences(files: Mapping[Path, str], root: Path = ROOT) -> list[str]:
@@ -94,7 +98,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--runbooks",
         metavar="URL",
         type=_address,
-        default=config.RUNBOOK_BASE,
         help="where <AlertName>.md lies",
     )
     options = parser.parse_args(arguments)

@@ -1,4 +1,7 @@
-"""What an operator may want otherwise: selectors, thresholds, windows, where runbooks lie.
+"""What an operator may want otherwise: selectors, windows, where runbooks lie.
+
+Thresholds are in the library's ``thresholds.py``, since ``diagnose()``, the log and ``watch`` use
+them as well.
 
 Change it here and run ``make dashboards``; the generated files are never edited by hand.
 """
@@ -7,9 +10,10 @@ from __future__ import annotations
 
 from typing import Final
 
-RUNBOOK_BASE: Final = "https://runbooks.example.com/gluellm-pools"
-"""Where ``<AlertName>.md`` lies for whoever is paged: a place of your own, which the generated
-files name after ``make dashboards ARGS="--runbooks URL"``."""
+RUNBOOK_BASE = ""
+"""Address below which ``<AlertName>.md`` can be read, as of a wiki. While it is empty, alerts and
+boards contain no link to a runbook. ``make dashboards ARGS="--runbooks URL"`` sets it for one
+run."""
 FOLDER: Final = "GlueLLM pools"
 """The folder of the boards in Grafana."""
 TAG: Final = "gluellm"
@@ -41,52 +45,7 @@ SERVICE: Final = (CLUSTER, NAMESPACE, JOB)
 PROCESS: Final = (*SERVICE, INSTANCE)
 """Labels that tell processes apart."""
 
-# Thresholds. Seconds and shares.
-WAIT_WARNING: Final = 1.0
-"""A request that waited so long for a connection was noticed by somebody."""
-STUCK_AFTER: Final = 30.0
-"""Requests that wait so long are stuck: GlueLLMRequestsStuck."""
-OCCUPANCY_WARNING: Final = 0.8
-OCCUPANCY_FULL: Final = 1.0
-"""Full is no alarm by itself: what counts is who waits."""
-TIMEOUT_SHARE: Final = 0.01
-TIMEOUT_COUNT: Final = 5
-"""GlueLLMPoolTimeouts: both have to be exceeded within `RATE_WINDOW`."""
-WAIT_OF_TIMEOUT: Final = 0.5
-"""GlueLLMWaitNearTimeout: p99 of the wait as a share of the pool timeout."""
-LAG_WARNING: Final = 0.2
-"""No verdict on pool or provider is given while an event loop is later than this."""
-LAG_CRITICAL: Final = 1.0
-CONNECT_FAILURE_SHARE: Final = 0.05
-CONNECT_FAILURE_COUNT: Final = 5
-"""GlueLLMConnectFailures: of the requests that left the pool, and at least so many."""
-REUSE_FAILURE_SHARE: Final = 0.01
-REUSE_FAILURE_COUNT: Final = 3
-"""GlueLLMReuseFailures: likewise."""
-CHURN_REQUESTS_PER_POOL: Final = 2.0
-CHURN_POOLS: Final = 10
-"""GlueLLMClientChurn: a pool that serves fewer requests than this was built for one call, once an
-instance opens so many within `RATE_WINDOW`."""
-CHURN_WARNING: Final = 0.1
-CHURN_MUCH: Final = 1 / CHURN_REQUESTS_PER_POOL
-"""Pools for a request, on boards."""
-RESENT_WARNING: Final = 0.05
-RESENT_MUCH: Final = 0.25
-"""The share of requests that are sent again, on boards."""
-REFUSED_WARNING: Final = 0.01
-REFUSED_MUCH: Final = 0.1
-"""The share of requests that a provider answers with an error status, on boards."""
-FAILED_WARNING: Final = 0.05
-FAILED_MUCH: Final = 0.25
-"""The share of requests that fail in any way, on boards. Some are sent again, unnoticed."""
-WAIT_REQUESTS: Final = 50
-"""GlueLLMWaitNearTimeout: fewer requests within `RATE_WINDOW` have no p99 worth the name."""
-LEAK_SHARE: Final = 0.05
-"""GlueLLMConnectionLeakSuspected: of an instance's limit. One of 1 000 is nobody's emergency."""
-LEAK_COUNT: Final = 5
 LEAK_GROWTH_WINDOW: Final = "30m"
-"""So many at once are a leak where there is no limit to compare with, or where as many are new."""
-ORPHANED_SHARE: Final = 0.1
-ORPHANED_COUNT: Final = 5
-"""GlueLLMHttp2StreamsOrphaned: of the peer's limit; the count where it named none."""
+"""In which GlueLLMConnectionLeakSuspected counts new suspects."""
 ANOMALY_WINDOW: Final = "15m"
+"""In which GlueLLMPoolAnomaly counts."""

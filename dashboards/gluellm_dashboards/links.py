@@ -46,11 +46,19 @@ def to_board(title: str, uid: str, *, recorded: bool = False, **chosen: str) -> 
     return build.DashboardLink(title).type(model.DashboardLinkType.LINK).url(f"/d/{uid}?{address}")
 
 
-def to_runbook(alert: str) -> Link:
-    """To what to do about an alert."""
-    return (
+def runbook(alert: str) -> str | None:
+    """The address of an alert's runbook; None where no base is configured."""
+    return f"{config.RUNBOOK_BASE}/{alert}.md" if config.RUNBOOK_BASE else None
+
+
+def to_runbook(alert: str) -> list[Link]:
+    """A link to what to do about an alert; none where no base is configured."""
+    address = runbook(alert)
+    if address is None:
+        return []
+    return [
         build.DashboardLink(f"Runbook: {alert}")
         .type(model.DashboardLinkType.LINK)
-        .url(f"{config.RUNBOOK_BASE}/{alert}.md")
+        .url(address)
         .target_blank(True)
-    )
+    ]

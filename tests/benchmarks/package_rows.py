@@ -112,14 +112,14 @@ BUDGETS: dict[str, tuple[Budget, ...]] = {
     "series": (
         Budget(
             "series of a healthy provider",
-            110,
+            140,
             NUMBER,
             _one(lambda: sources.series()["healthy"]),
             lambda: f"{sources.series()['healthy points']:.0f} OTLP points",
         ),
         Budget(
             "series after every failure",
-            200,
+            290,
             NUMBER,
             _one(lambda: sources.series()["after failures"]),
             _series_detail,

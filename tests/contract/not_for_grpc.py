@@ -35,6 +35,8 @@ REASONS: dict[str, str] = {
         f"{_TOLD}; test_grpc_channels.py has a channel from before"
     ),
     "test_in_flight.py::test_nobody_is_queued_after_a_second_instrument": _LIMIT,
+    "test_loop_lag.py::test_blocked_loop_does_not_hide_a_wait_that_it_cannot_explain": _LIMIT,
+    "test_loop_lag.py::test_one_pause_does_not_hide_who_waits": _LIMIT,
     "test_in_flight.py::test_set_up_in_flight_at_instrument": _SETUP,
     "test_interrupts.py::test_interrupted_before_the_head": _RESPONSE,
     "test_interrupts.py::test_interrupted_while_queued": _LIMIT,

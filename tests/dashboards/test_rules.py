@@ -193,12 +193,13 @@ def test_the_result_of_an_alert_has_the_labels_that_it_says(alert: Alert) -> Non
 
 @every_alert
 def test_an_alert_says_what_to_do(alert: Alert) -> None:
-    """What it means, the command, the board, the runbook."""
+    """What it means and what to do first, the command, the board."""
     annotations = alert.rule["annotations"]
 
-    assert set(annotations) == {"summary", "description", "command", "dashboard", "runbook_url"}
+    assert set(annotations) == {"summary", "description", "command", "dashboard"}
     assert annotations["command"].startswith("gluellm-pools doctor")
-    assert annotations["runbook_url"] == f"{config.RUNBOOK_BASE}/{alert.name}.md"
+    assert annotations["description"] == f"{alert.description} First: {alert.first}"
+    assert alert.first.endswith(".")
     assert re.match(r"/d/gluellm-\w+\?var-", annotations["dashboard"])
 
 
@@ -255,13 +256,23 @@ def _anchors(text: str) -> set[str]:
 
 
 def test_runbooks_can_lie_elsewhere() -> None:
-    """``--runbooks URL`` is in every file that names one, and the example's address in none."""
+    """``--runbooks URL`` is in alerts and on boards."""
     files = build.generated("https://wiki.example.com/pools/")
-    texts = "".join(files.values())
 
-    assert config.RUNBOOK_BASE not in texts
     for name in NAMES:
-        assert f"https://wiki.example.com/pools/{name}.md" in texts
+        url = f"https://wiki.example.com/pools/{name}.md"
+        assert f"runbook_url: {url}" in files[Path("prometheus/alerts.yaml")]
+    boards = "".join(text for path, text in files.items() if path.parts[0] == "grafana")
+    assert "https://wiki.example.com/pools/GlueLLMRequestsStuck.md" in boards
+
+
+def test_without_a_base_nothing_links_to_a_runbook() -> None:
+    """A dead link on a pager wastes minutes. The configuration is as before the other build."""
+    build.generated("https://wiki.example.com/pools/")
+    texts = "".join(build.generated().values())
+
+    assert "runbook" not in texts.lower()
+    assert "example.com" not in texts.replace("api.example.com", "")
 
 
 def test_all_rules_are_there_as_plain_data() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
+from opentelemetry.instrumentation.gluellm.thresholds import STUCK_ALERT_AFTER
 from scoring.causes import Cause
 from scoring.inside import Abandonment, Block, Crowd, Nothing, ThrowAway
 from scoring.outside import Down, Dropping, Orphans, Slowness
@@ -30,7 +31,6 @@ STUCK: Final = "GlueLLMRequestsStuck"
 TIMEOUTS: Final = "GlueLLMPoolTimeouts"
 NEAR: Final = "GlueLLMWaitNearTimeout"
 LEAK: Final = "GlueLLMConnectionLeakSuspected"
-_STUCK_AFTER: Final = 30.0
 
 
 def _setting(provider: str, traffic: Traffic, **more: Any) -> Setting:
@@ -80,7 +80,7 @@ INCIDENTS: Final = {
             beside=_ANTHROPIC_BESIDE,
             fault=Repeatedly(Abandonment(streams=1, never_read=False), every=4.0, times=8),
             # 60 s of silence, counted from the first one on, and from the last one 30 s of waiting.
-            expects={LEAK: 60.0, STUCK: 32.0 + _STUCK_AFTER},
+            expects={LEAK: 60.0, STUCK: 32.0 + STUCK_ALERT_AFTER},
         ),
         Incident(
             name="slow-provider",
@@ -92,7 +92,7 @@ INCIDENTS: Final = {
             fault=Slowness(factor=12.0, tokens=12.0),
             # The pool is full when the first slow answers are due, after 20 s; who waits from then
             # on gives up 60 s later, and some have to.
-            expects={STUCK: 20.0 + _STUCK_AFTER, TIMEOUTS: 95.0},
+            expects={STUCK: 20.0 + STUCK_ALERT_AFTER, TIMEOUTS: 95.0},
             allows=frozenset({NEAR}),
         ),
         Incident(
@@ -150,7 +150,8 @@ INCIDENTS: Final = {
             setting=_setting(OPENAI, _STEADY, connections=6),
             beside=_ANTHROPIC_BESIDE,
             fault=Block(lasts=(0.5, 0.9), free=(0.4, 1.0), computes=False),
-            expects={"GlueLLMEventLoopBlocked": 5.0},
+            # Late for at least 40 % of the time: that is 20 % of 5 minutes after 150 s.
+            expects={"GlueLLMEventLoopBlocked": 150.0},
         ),
         Incident(
             name="retry-storm",

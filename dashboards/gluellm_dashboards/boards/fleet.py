@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from opentelemetry.instrumentation.gluellm import thresholds
+
 from .. import config, links
 from ..panels import Line, Panel, figure, lines, words
 from ..signals import fleet
@@ -22,6 +24,7 @@ one version** are a deploy. The whole board rests on recording rules: without th
 """
 _INSTANCE = (config.JOB, config.INSTANCE)
 _LEGEND = f"{{{{{config.JOB}}}}} {{{{{config.INSTANCE}}}}}"
+_STUCK: Steps = [(thresholds.STUCK_ALERT_AFTER, RED)]
 _TOP = 10
 
 
@@ -54,9 +57,9 @@ def _status() -> list[Panel]:
         _figure("Leaking", fleet.LEAKING_INSTANCES, [(0, GREEN), (1, ORANGE)]),
         _figure("Limits differ", fleet.DIFFERING, [(0, GREEN), (1, ORANGE)]),
         _figure(
-            "Loop lag",
-            fleet.WORST_LAG,
-            shared.LAG,
+            "Loop late",
+            fleet.LATE,
+            shared.LATE,
             window=config.RATE_WINDOW,
             no_value="none seen",
         ),
@@ -66,9 +69,9 @@ def _status() -> list[Panel]:
 
 def _worst() -> list[Panel]:
     return [
-        _top("Which instances wait longest?", fleet.OLDEST, [(config.STUCK_AFTER, RED)]),
+        _top("Which instances wait longest?", fleet.OLDEST, _STUCK),
         _top("In which instances do requests queue?", fleet.QUEUED),
-        _top("Where are waits longest (p95)?", fleet.WAIT_MAX, [(config.STUCK_AFTER, RED)]),
+        _top("Where are waits longest (p95)?", fleet.WAIT_MAX, _STUCK),
         _top("Which instances give up waiting?", fleet.POOL_TIMEOUTS),
         _top("Which instances churn through pools?", fleet.CHURN),
         lines(
@@ -79,7 +82,7 @@ def _worst() -> list[Panel]:
                 Line(signal=fleet.OCCUPANCY_P50, legend="median", recorded=True),
                 Line(signal=fleet.OCCUPANCY_MIN, legend="emptiest", recorded=True),
             ],
-            steps=[(config.OCCUPANCY_WARNING, ORANGE), (config.OCCUPANCY_FULL, RED)],
+            steps=[(thresholds.OCCUPANCY_HIGH, ORANGE), (thresholds.OCCUPANCY_FULL, RED)],
             width=8,
             no_value=NEEDS_RULES,
         ),
@@ -98,7 +101,7 @@ def _differs() -> list[Panel]:
                 )
             ],
             no_value=NEEDS_RULES,
-            links=[links.to_runbook("GlueLLMLimitDiffers")],
+            links=links.to_runbook("GlueLLMLimitDiffers"),
         ),
         lines(
             "Which versions report?",
@@ -134,11 +137,11 @@ def _trust() -> list[Panel]:
     return [
         _top(
             "Which instances' event loops are late?",
-            fleet.LAG,
-            [(config.LAG_WARNING, ORANGE)],
+            fleet.LATE,
+            shared.LATE[1:],
             width=16,
             height=9,
-            at_least_to=shared.LAG_SEEN,
+            at_least_to=shared.LATE_SEEN,
             no_value="No async pool seen, or the recording rules are not loaded.",
         ),
         _top(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from opentelemetry.instrumentation.gluellm import thresholds
+
 from .. import config, links
 from ..panels import Line, Panel, bars, figure, lines, words
 from ..signals import connections, paging, pools, process, requests, streams, waiting
@@ -17,10 +19,10 @@ _LABELS = (PROVIDER, POOL)
 _LEGEND = f"{{{{{PROVIDER}}}}} / {{{{{POOL}}}}}"
 
 _READING = f"""\
-1. **Event loop lag above {config.LAG_WARNING:g} s?** Find what blocks the loop first: no other \
-verdict holds while it does.
+1. **Event loop late for more than {thresholds.LATE_SHARE:.0%} of the time?** Find what blocks the \
+loop first: no other verdict holds while it does.
 2. **Calls fail, or are sent again?** The second line of figures says how, also when people wait: \
-look there before you enlarge a pool. Those with an alert lead to its runbook.
+look there before you enlarge a pool.
 3. **Somebody waits?** See *Where does the time go*. Purple that never drains is responses that \
 nobody reads. Warm: read *How long does a provider take for a request* beside it. As long as ever \
 is a pool too small, or a burst; longer is a slow provider, and the queue its consequence.
@@ -53,7 +55,7 @@ def _status() -> list[Panel]:
         _figure(
             "Failed",
             requests.FAILED_SHARE,
-            [(0, GREEN), (config.FAILED_WARNING, ORANGE), (config.FAILED_MUCH, RED)],
+            shared.FAILED,
             width=3,
             no_value=shared.NO_REQUEST,
         ),
@@ -62,7 +64,7 @@ def _status() -> list[Panel]:
         _counted(
             "Pool timeouts",
             paging.POOL_TIMEOUTS,
-            config.TIMEOUT_COUNT,
+            thresholds.POOL_TIMEOUT_ALERT_COUNT,
             "GlueLLMPoolTimeouts",
             width=3,
         ),
@@ -70,22 +72,22 @@ def _status() -> list[Panel]:
         _figure(
             "Orphaned streams",
             streams.ORPHANED,
-            [(0, GREEN), (1, ORANGE), (config.ORPHANED_COUNT, RED)],
+            [(0, GREEN), (1, ORANGE), (thresholds.ORPHANED_ALERT_COUNT, RED)],
             "GlueLLMHttp2StreamsOrphaned",
             width=3,
             no_value="no HTTP/2 seen",
         ),
-        shared.event_loop_lag(height=3),
+        shared.event_loop_late(height=3),
         _counted(
             "Connect failures",
             paging.CONNECT_FAILURES,
-            config.CONNECT_FAILURE_COUNT,
+            thresholds.CONNECT_FAILURE_ALERT_COUNT,
             "GlueLLMConnectFailures",
         ),
         _counted(
             "Reuse failures",
             paging.REUSE_FAILURES,
-            config.REUSE_FAILURE_COUNT,
+            thresholds.REUSE_FAILURE_ALERT_COUNT,
             "GlueLLMReuseFailures",
         ),
         shared.error_statuses(width=4, height=3),
@@ -130,7 +132,7 @@ def _figure(
         height=3,
         window=window,
         no_value=no_value,
-        links=[links.to_runbook(alert)] if alert else [],
+        links=links.to_runbook(alert) if alert else [],
     )
 
 
@@ -176,7 +178,7 @@ def _waiting() -> list[Panel]:
         bars(
             "Occupancy of each provider",
             [Line(signal=connections.OCCUPANCY, legend=f"{{{{{PROVIDER}}}}}", by=(PROVIDER,))],
-            [(0, GREEN), (config.OCCUPANCY_WARNING, ORANGE), (config.OCCUPANCY_FULL, RED)],
+            [(0, GREEN), (thresholds.OCCUPANCY_HIGH, ORANGE), (thresholds.OCCUPANCY_FULL, RED)],
             width=6,
             height=9,
             most=1,
@@ -192,7 +194,7 @@ def _waiting() -> list[Panel]:
             ],
             width=6,
             height=9,
-            steps=[(config.STUCK_AFTER, RED)],
+            steps=[(thresholds.STUCK_ALERT_AFTER, RED)],
             no_value=shared.NO_REQUESTS,
             description=f"{waiting.WAIT_P95.tells} {waiting.WAIT_P99.tells} The dashed line is "
             "where waiting counts as stuck.",
@@ -202,7 +204,7 @@ def _waiting() -> list[Panel]:
             [Line(signal=waiting.OLDEST_WAITER, legend=_LEGEND)],
             width=6,
             height=9,
-            steps=[(config.STUCK_AFTER, RED)],
+            steps=[(thresholds.STUCK_ALERT_AFTER, RED)],
             links=_to_both(),
         ),
         lines(
@@ -222,12 +224,18 @@ def _trust() -> list[Panel]:
     return [
         lines(
             "How late are event loops?",
-            [Line(signal=process.EVENT_LOOP_LAG, legend="{{job}}", by=(config.JOB,))],
-            width=8,
-            steps=[(config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)],
-            at_least_to=shared.LAG_SEEN,
+            [Line(signal=process.EVENT_LOOP_LATE, legend="{{job}}", by=(config.JOB,))],
+            width=6,
+            steps=shared.LATE[1:],
+            at_least_to=shared.LATE_SEEN,
             no_value="No async pool seen, or no data.",
-            links=[links.to_runbook("GlueLLMEventLoopBlocked")],
+            links=links.to_runbook("GlueLLMEventLoopBlocked"),
+        ),
+        lines(
+            "How long do event loops pause?",
+            [Line(signal=process.EVENT_LOOP_LAG, legend="{{job}}", by=(config.JOB,))],
+            width=6,
+            no_value="No async pool seen, or no data.",
         ),
         rows(
             "Which signals work?",
@@ -243,7 +251,7 @@ def _trust() -> list[Panel]:
             description=f"{process.SEAMS.tells} What is missing is on top.",
             sort="Signal",
             lowest_first=True,
-            width=8,
+            width=6,
             height=9,
         ),
         lines(
@@ -252,7 +260,7 @@ def _trust() -> list[Panel]:
                 Line(signal=process.ERRORS, legend="error: {{gluellm_instrumentation_kind}}"),
                 Line(signal=process.RECORDS_DROPPED, legend="records dropped"),
             ],
-            width=8,
+            width=6,
             no_value="No failure of its own seen, or no data.",
         ),
     ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .. import config, links
+from opentelemetry.instrumentation.gluellm import thresholds
+
+from .. import links
 from ..panels import Line, Panel, figure, lines, words
 from ..signals import connections, pools, requests, sizing, streams, waiting
 from ..style import ORANGE, PHASE_COLORS, RED
@@ -10,8 +12,9 @@ from . import shared
 from .board import Board, Row
 
 _READING = f"""\
-First the event loop: above {config.LAG_WARNING:g} s of lag nothing else here can be trusted. Then \
-which phase grew: **unread** whose oldest never falls is a leak or a slow consumer; \
+First the event loop: late for more than {thresholds.LATE_SHARE:.0%} of the time, nothing else \
+here can be trusted. Then which phase grew: **unread** whose oldest never falls is a leak or a \
+slow consumer; \
 **awaiting_response** or **reading** is the provider; **queued** over holders that are young and \
 flat is a pool that is too small, and then the size that Little's law asks for is above the limit. \
 **connecting**: see the connect failures.
@@ -54,7 +57,7 @@ def _status() -> list[Panel]:
         figure("Size wanted", sizing.SIZE, [(0, "blue")], no_value=shared.NO_REQUEST),
         figure("Pools", pools.LIVE, [(0, "blue")]),
         shared.suspected_leaks(),
-        shared.event_loop_lag(),
+        shared.event_loop_late(),
     ]
 
 
@@ -72,7 +75,7 @@ def _holders() -> list[Panel]:
             [Line(signal=requests.OLDEST_BY_PHASE, legend=shared.PHASE, by=shared.ALL)],
             colors=PHASE_COLORS,
             order=tuple(PHASE_COLORS),
-            steps=[(config.STUCK_AFTER, RED)],
+            steps=[(thresholds.STUCK_ALERT_AFTER, RED)],
         ),
         lines(
             "In which phase is time spent?",
@@ -135,7 +138,7 @@ def _size() -> list[Panel]:
             "How full is the fullest pool?",
             [Line(signal=connections.OCCUPANCY, legend="occupancy", by=shared.ALL)],
             width=8,
-            steps=[(config.OCCUPANCY_WARNING, ORANGE), (config.OCCUPANCY_FULL, RED)],
+            steps=[(thresholds.OCCUPANCY_HIGH, ORANGE), (thresholds.OCCUPANCY_FULL, RED)],
             no_value="No limit, so no occupancy; or no data.",
         ),
         lines(
@@ -196,7 +199,7 @@ def _connections() -> list[Panel]:
                 ),
             ],
             width=6,
-            links=[links.to_runbook("GlueLLMClientChurn")],
+            links=links.to_runbook("GlueLLMClientChurn"),
         ),
     ]
 
@@ -211,14 +214,14 @@ def _trouble() -> list[Panel]:
                 Line(signal=pools.LEAKS, legend="seen anew", by=shared.ALL),
             ],
             width=6,
-            links=[links.to_runbook("GlueLLMConnectionLeakSuspected")],
+            links=links.to_runbook("GlueLLMConnectionLeakSuspected"),
         ),
         lines(
             "Is the pool in a state that should not be?",
             [Line(signal=pools.ANOMALIES, legend="{{gluellm_anomaly_type}}", by=shared.ALL)],
             width=6,
             no_value="No anomaly seen, or no data.",
-            links=[links.to_runbook("GlueLLMPoolAnomaly")],
+            links=links.to_runbook("GlueLLMPoolAnomaly"),
         ),
         lines(
             "How many have to queue again?",
@@ -241,7 +244,7 @@ def _shared() -> list[Panel]:
             width=8,
             colors={"limit": "red", "orphaned": "orange"},
             no_value=_NO_HTTP2,
-            links=[links.to_runbook("GlueLLMHttp2StreamsOrphaned")],
+            links=links.to_runbook("GlueLLMHttp2StreamsOrphaned"),
         ),
         lines(
             "In which state are gRPC's channels?",

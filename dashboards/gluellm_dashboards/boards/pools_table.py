@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from opentelemetry.instrumentation.gluellm import thresholds
+
 from .. import config, links
 from ..panels import Panel
 from ..signals import connections, paging, pools, requests, waiting
@@ -10,7 +12,11 @@ from ..tables import Column, rows
 from ..variables import POOL, PROVIDER
 from . import shared
 
-CHURN: Steps = [(0, GREEN), (config.CHURN_WARNING, ORANGE), (config.CHURN_MUCH, RED)]
+CHURN: Steps = [
+    (0, GREEN),
+    (thresholds.CHURN_BOARD_WARNING, ORANGE),
+    (thresholds.CHURN_BOARD_MUCH, RED),
+]
 """From how many pools for a request on which colour."""
 
 
@@ -36,8 +42,8 @@ def pools_table() -> Panel:
                 signal=connections.OCCUPANCY,
                 steps=[
                     (0, GREEN),
-                    (config.OCCUPANCY_WARNING, ORANGE),
-                    (config.OCCUPANCY_FULL, RED),
+                    (thresholds.OCCUPANCY_HIGH, ORANGE),
+                    (thresholds.OCCUPANCY_FULL, RED),
                 ],
             ),
             Column(title="Peak", signal=connections.HIGHEST_PEAK),
@@ -52,25 +58,25 @@ def pools_table() -> Panel:
                 title="Timed out",
                 signal=paging.POOL_TIMEOUTS,
                 window=config.RATE_WINDOW,
-                steps=[(0, GREEN), (0.5, ORANGE), (config.TIMEOUT_COUNT, RED)],
+                steps=[(0, GREEN), (0.5, ORANGE), (thresholds.POOL_TIMEOUT_ALERT_COUNT, RED)],
             ),
             Column(title="Leaks", signal=pools.LEAKS_SUSPECTED, steps=[(0, GREEN), (1, RED)]),
             Column(
                 title="Unreachable",
                 signal=paging.CONNECT_FAILURES,
                 window=config.RATE_WINDOW,
-                steps=[(0, GREEN), (0.5, ORANGE), (config.CONNECT_FAILURE_COUNT, RED)],
+                steps=[(0, GREEN), (0.5, ORANGE), (thresholds.CONNECT_FAILURE_ALERT_COUNT, RED)],
             ),
             Column(
                 title="Dropped",
                 signal=paging.REUSE_FAILURES,
                 window=config.RATE_WINDOW,
-                steps=[(0, GREEN), (0.5, ORANGE), (config.REUSE_FAILURE_COUNT, RED)],
+                steps=[(0, GREEN), (0.5, ORANGE), (thresholds.REUSE_FAILURE_ALERT_COUNT, RED)],
             ),
             Column(
                 title="Failed",
                 signal=requests.FAILED_SHARE,
-                steps=[(0, GREEN), (config.FAILED_WARNING, ORANGE), (config.FAILED_MUCH, RED)],
+                steps=shared.FAILED,
             ),
             Column(title="Requests", signal=requests.REQUESTS, decimals=2),
             Column(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from opentelemetry.instrumentation.gluellm import thresholds
+
 from .. import config, links
 from ..panels import Line, Panel, figure, lines, words
 from ..signals import paging, requests
@@ -13,8 +15,8 @@ _READING = f"""\
 **Them**: the provider's time per request rises, 5xx or 429 come, reads time out: a queue is then \
 the consequence. **The way there**: connect failures, DNS, TLS. **Us**: the pool's time per \
 request rises while the provider's is as always and it answers well, or responses wait to be read. \
-While an event loop lags by more than {config.LAG_WARNING:g} s it is us, and nothing else can be \
-told.
+While an event loop is late for more than {thresholds.LATE_SHARE:.0%} of the time it is us, and \
+the other numbers prove nothing.
 """
 _PARTS = {"provider": "#1f60c4", "pool": "#c4162a", "application": "#a352cc"}
 _NEUTRAL = [(0, "blue")]
@@ -57,9 +59,9 @@ def _status() -> list[Panel]:
         figure(
             "Connect failures",
             paging.CONNECT_FAILURES,
-            [(0, GREEN), (0.5, ORANGE), (config.CONNECT_FAILURE_COUNT, RED)],
+            [(0, GREEN), (0.5, ORANGE), (thresholds.CONNECT_FAILURE_ALERT_COUNT, RED)],
             window=config.RATE_WINDOW,
-            links=[links.to_runbook("GlueLLMConnectFailures")],
+            links=links.to_runbook("GlueLLMConnectFailures"),
         ),
         *(
             figure(title, signal, _NEUTRAL, no_value=shared.NO_REQUEST)
@@ -68,7 +70,7 @@ def _status() -> list[Panel]:
                 ("Application's", requests.SHARE_OF_APPLICATION),
             )
         ),
-        shared.event_loop_lag(),
+        shared.event_loop_late(),
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from opentelemetry.instrumentation.gluellm import thresholds
+
 from .. import config, links
 from ..panels import Line, Panel, figure, lines
 from ..signals import connections, pools, process, requests, waiting
@@ -17,12 +19,17 @@ NO_REQUEST = "no requests seen"
 """In a figure, which is small."""
 NOT_GRPC = "No data, or a pool that does not show it (gRPC)."
 ONLY_FULL = 'No data: this is recorded with metrics="full" only.'
-WAIT: Steps = [(0, GREEN), (config.WAIT_WARNING, ORANGE), (config.STUCK_AFTER, RED)]
-LAG: Steps = [(0, GREEN), (config.LAG_WARNING, ORANGE), (config.LAG_CRITICAL, RED)]
-LAG_SEEN = 1.25 * config.LAG_WARNING
-"""Where an axis of lag ends at least, so that the threshold is on it."""
-ERROR_STATUSES: Steps = [(0, GREEN), (config.REFUSED_WARNING, ORANGE), (config.REFUSED_MUCH, RED)]
-RESENT: Steps = [(0, GREEN), (config.RESENT_WARNING, ORANGE), (config.RESENT_MUCH, RED)]
+WAIT: Steps = [(0, GREEN), (thresholds.WAIT_NOTICED, ORANGE), (thresholds.STUCK_ALERT_AFTER, RED)]
+LATE: Steps = [(0, GREEN), (thresholds.LATE_SHARE, ORANGE), (thresholds.LATE_SHARE_SEVERE, RED)]
+LATE_SEEN = 1.25 * thresholds.LATE_SHARE
+"""Least end of an axis of late time, so that the threshold is on it."""
+ERROR_STATUSES: Steps = [
+    (0, GREEN),
+    (thresholds.REFUSED_WARNING, ORANGE),
+    (thresholds.REFUSED_MUCH, RED),
+]
+FAILED: Steps = [(0, GREEN), (thresholds.FAILED_WARNING, ORANGE), (thresholds.FAILED_MUCH, RED)]
+RESENT: Steps = [(0, GREEN), (thresholds.RESENT_WARNING, ORANGE), (thresholds.RESENT_MUCH, RED)]
 
 
 def queued_now(*, width: int = 3, height: int = 4) -> Panel:
@@ -39,7 +46,7 @@ def oldest_waiter(*, width: int = 3, height: int = 4) -> Panel:
         WAIT,
         width=width,
         height=height,
-        links=[links.to_runbook("GlueLLMRequestsStuck")],
+        links=links.to_runbook("GlueLLMRequestsStuck"),
     )
 
 
@@ -63,21 +70,21 @@ def suspected_leaks(*, width: int = 3, height: int = 4) -> Panel:
         [(0, GREEN), (1, RED)],
         width=width,
         height=height,
-        links=[links.to_runbook("GlueLLMConnectionLeakSuspected")],
+        links=links.to_runbook("GlueLLMConnectionLeakSuspected"),
     )
 
 
-def event_loop_lag(*, width: int = 3, height: int = 4) -> Panel:
+def event_loop_late(*, width: int = 3, height: int = 4) -> Panel:
     """Whether any verdict holds."""
     return figure(
-        "Event loop lag",
-        process.WORST_LAG,
-        LAG,
+        "Event loop late",
+        process.EVENT_LOOP_LATE,
+        LATE,
         width=width,
         height=height,
         window=config.RATE_WINDOW,
         no_value="none seen",
-        links=[links.to_runbook("GlueLLMEventLoopBlocked")],
+        links=links.to_runbook("GlueLLMEventLoopBlocked"),
     )
 
 
@@ -88,7 +95,7 @@ def why_connecting_fails(*, width: int, legend: str = "", by: tuple[str, ...] = 
         "Why does connecting fail?",
         [Line(signal=signal, legend=f"{legend} {{{{error_type}}}}".strip(), by=by)],
         width=width,
-        links=[links.to_runbook("GlueLLMConnectFailures")],
+        links=links.to_runbook("GlueLLMConnectFailures"),
     )
 
 
@@ -112,7 +119,7 @@ def do_reused_connections_fail(*, width: int) -> Panel:
         [Line(signal=connections.REUSE_FAILURES, legend="failures", by=ALL)],
         width=width,
         no_value=NOT_GRPC,
-        links=[links.to_runbook("GlueLLMReuseFailures")],
+        links=links.to_runbook("GlueLLMReuseFailures"),
     )
 
 
@@ -122,5 +129,5 @@ def which_timeouts(*, width: int) -> Panel:
         "Which timeouts end requests?",
         [Line(signal=waiting.TIMEOUTS, legend="{{gluellm_timeout_kind}}", by=ALL)],
         width=width,
-        links=[links.to_runbook("GlueLLMPoolTimeouts")],
+        links=links.to_runbook("GlueLLMPoolTimeouts"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .. import config, links
+from .. import links
 from ..variables import LABELS
 
 CRITICAL: Final = "critical"
@@ -36,6 +36,8 @@ class Alert:
     summary: str
     """One line. Both texts are templates of Prometheus, as vmalert knows them too."""
     description: str
+    first: str
+    """What to do first. Pagers' default templates show the description, so it ends with this."""
     board: str = links.POOL
     kind: str = ""
     """A label that tells apart what has one name."""
@@ -45,6 +47,7 @@ class Alert:
     @property
     def rule(self) -> dict[str, Any]:
         """As Prometheus reads it."""
+        runbook = links.runbook(self.name)
         return {
             "alert": self.name,
             "expr": self.expr,
@@ -52,10 +55,10 @@ class Alert:
             "labels": {"severity": self.severity} | ({"kind": self.kind} if self.kind else {}),
             "annotations": {
                 "summary": self.summary,
-                "description": self.description,
+                "description": f"{self.description} First: {self.first}",
                 "command": COMMAND,
                 "dashboard": self.dashboard,
-                "runbook_url": f"{config.RUNBOOK_BASE}/{self.name}.md",
+                **({"runbook_url": runbook} if runbook else {}),
             },
         }
 

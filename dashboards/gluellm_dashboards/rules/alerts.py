@@ -1,6 +1,7 @@
 """The alerts. Two page: requests that are stuck, and requests that give up waiting.
 
-Thresholds and windows are those of `config`. Each has a runbook, ``runbooks/<name>.md``.
+Thresholds are those of the library's ``thresholds.py``, windows those of `config`. Each alert has a
+runbook, ``runbooks/<name>.md``.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from opentelemetry.instrumentation.gluellm import thresholds
+
 from .. import config, links
 from . import conditions, expressions
-from .alert import CRITICAL, INFO, WARNING, Alert
+from .alert import COMMAND, CRITICAL, INFO, WARNING, Alert
 from .conditions import ANOMALY_TYPE, SEAM
 from .expressions import OF_POOL
 from .questions import LIBRARY, at
@@ -28,7 +31,7 @@ ALERTS: Final = (
         name="GlueLLMRequestsStuck",
         severity=CRITICAL,
         kind="connection",
-        expr=f"{at(OF_POOL, conditions.OLDEST_QUEUED)}\n  > {config.STUCK_AFTER:g}",
+        expr=f"{at(OF_POOL, conditions.OLDEST_QUEUED)}\n  > {thresholds.STUCK_ALERT_AFTER:g}",
         hold="1m",
         labels=OF_POOL,
         summary=f"Requests of pool {_POOL} have waited {_DURATION} for a connection",
@@ -37,12 +40,18 @@ ALERTS: Final = (
             "all connections: answers that nobody reads, a slow provider, or a pool that is too "
             "small. The time per phase tells which."
         ),
+        first=(
+            f"run {COMMAND} on the instance whose oldest waiter is highest. It names the callers "
+            "that hold the connections, with the line of code."
+        ),
     ),
     Alert(
         name="GlueLLMRequestsStuck",
         severity=CRITICAL,
         kind="stream",
-        expr=f"{at(OF_POOL, conditions.OLDEST_STREAM_QUEUED)}\n  > {config.STUCK_AFTER:g}",
+        expr=(
+            f"{at(OF_POOL, conditions.OLDEST_STREAM_QUEUED)}\n  > {thresholds.STUCK_ALERT_AFTER:g}"
+        ),
         hold="1m",
         labels=OF_POOL,
         summary=f"Requests of pool {_POOL} have waited {_DURATION} for an HTTP/2 stream",
@@ -50,15 +59,20 @@ ALERTS: Final = (
             f"A request has its connection and has waited {_DURATION} for a stream on it, which no "
             "timeout ends. As many streams are open as the provider allows on a connection: "
             "answers that nobody reads, a slow provider, streams of cancelled requests, or a limit "
-            "that the provider lowered. A larger pool does not help. Start with the pool's board: "
-            "streams in use and orphaned, beside their limit."
+            "that the provider lowered. A larger pool does not help."
+        ),
+        first=(
+            f"run {COMMAND} on the instance whose oldest waiter is highest, and compare the pool's "
+            "streams in use and orphaned with their limit on its board."
         ),
     ),
     Alert(
         name="GlueLLMPoolTimeouts",
         severity=CRITICAL,
         expr=expressions.share_and_count(
-            at(OF_POOL, conditions.POOL_TIMEOUTS), config.TIMEOUT_SHARE, config.TIMEOUT_COUNT
+            at(OF_POOL, conditions.POOL_TIMEOUTS),
+            thresholds.POOL_TIMEOUT_SHARE,
+            thresholds.POOL_TIMEOUT_ALERT_COUNT,
         ),
         hold="1m",
         labels=OF_POOL,
@@ -67,6 +81,10 @@ ALERTS: Final = (
             f"Within {config.RATE_WINDOW}, {_SHARE} of all requests ended in a pool timeout: calls "
             "fail before anything is sent. The note under PoolTimeout in the traceback says who "
             "held the connections."
+        ),
+        first=(
+            f"run {COMMAND} on an instance. It names the cause, a leak, a slow provider or the "
+            "pool's size, and what to change. A larger pool only helps against the last."
         ),
     ),
     Alert(
@@ -81,6 +99,10 @@ ALERTS: Final = (
             f"One of 100 requests waits for {_SHARE} of the time after which it would fail. A "
             "little more load, and calls fail with a pool timeout."
         ),
+        first=(
+            f"run {COMMAND} on an instance. It compares the time that connections are held with "
+            "their number and names the size, if the size is the cause."
+        ),
     ),
     Alert(
         name="GlueLLMConnectionLeakSuspected",
@@ -94,14 +116,18 @@ ALERTS: Final = (
             "the leak threshold with nobody reading. They don't come back by themselves. The log "
             "names the line that holds them."
         ),
+        first=(
+            f"take the line of code from the warning in the log, or from {COMMAND}, and read or "
+            "close the stream there. Until then, a restart frees the connections."
+        ),
     ),
     Alert(
         name="GlueLLMConnectFailures",
         severity=WARNING,
         expr=expressions.share_and_count(
             at(OF_POOL, conditions.CONNECT_FAILURES),
-            config.CONNECT_FAILURE_SHARE,
-            config.CONNECT_FAILURE_COUNT,
+            thresholds.CONNECT_FAILURE_ALERT_SHARE,
+            thresholds.CONNECT_FAILURE_ALERT_COUNT,
         ),
         hold="1m",
         labels=OF_POOL,
@@ -112,14 +138,19 @@ ALERTS: Final = (
             "could be established. Whether it is DNS, a refusal, a firewall or TLS stands on the "
             "provider's board."
         ),
+        first=(
+            "see the kind of failure on the provider's board: DNS, a refusal, a firewall "
+            "(connect_timeout) or TLS. Then connect to the same address from a pod of the "
+            "service."
+        ),
     ),
     Alert(
         name="GlueLLMReuseFailures",
         severity=WARNING,
         expr=expressions.share_and_count(
             at(OF_POOL, conditions.REUSE_FAILURES),
-            config.REUSE_FAILURE_SHARE,
-            config.REUSE_FAILURE_COUNT,
+            thresholds.REUSE_FAILURE_ALERT_SHARE,
+            thresholds.REUSE_FAILURE_ALERT_COUNT,
         ),
         hold="1m",
         labels=OF_POOL,
@@ -128,6 +159,10 @@ ALERTS: Final = (
             f"Within {config.RATE_WINDOW}, {_SHARE} of all requests failed on a reused connection "
             "before a byte of an answer came. Something between here and the provider drops idle "
             "connections."
+        ),
+        first=(
+            "keep idle connections for less long than the load balancer or address translator "
+            f"in between does. {COMMAND} names the setting."
         ),
     ),
     Alert(
@@ -141,20 +176,28 @@ ALERTS: Final = (
             f"{_NUMBER} streams, whose requests were cancelled, still count against the provider's "
             "limit. When it is reached, requests wait for a stream, and no timeout ends that."
         ),
+        first=(
+            "use HTTP/1.1 for this provider, or let requests end instead of cancelling them. "
+            f"{COMMAND} names the setting. A restart frees the streams."
+        ),
     ),
     Alert(
         name="GlueLLMEventLoopBlocked",
         severity=WARNING,
-        expr=f"{at(config.PROCESS, conditions.LOOP_LAG)}\n  > {config.LAG_WARNING:g}",
-        hold="3m",
+        expr=f"{at(config.PROCESS, conditions.LOOP_LATE)}\n  > {thresholds.LATE_SHARE:g}",
+        hold="1m",
         labels=config.PROCESS,
         board=links.OVERVIEW,
-        summary="The event loop of {{ $labels.instance }} in {{ $labels.job }} is blocked for "
-        f"{_DURATION} at a time",
+        summary="An event loop of {{ $labels.instance }} in {{ $labels.job }} is blocked for "
+        f"{_SHARE} of the time",
         description=(
-            f"Timers on the event loop are up to {_DURATION} late, again and again: something on "
-            "it doesn't await. That makes pools look too small and providers slow. Look at nothing "
-            "else before this is mended."
+            f"Within {config.RATE_WINDOW}, timers on an event loop were late for {_SHARE} of the "
+            "time: something on it blocks instead of awaiting. That makes pools look too small and "
+            "providers slow, so their numbers prove nothing until this is fixed."
+        ),
+        first=(
+            f"run {COMMAND} on the instance while it lasts. It prints the line that blocks the "
+            "loop."
         ),
     ),
     Alert(
@@ -172,6 +215,10 @@ ALERTS: Final = (
             "{{ $labels.gluellm_seam }}: what rests on it is missing or too low, on boards and in "
             "alerts."
         ),
+        first=(
+            "compare the installed version with docs/compatibility.md. Update this package, or "
+            "pin a version that is listed there."
+        ),
     ),
     Alert(
         name="GlueLLMBlind",
@@ -185,6 +232,9 @@ ALERTS: Final = (
         description=(
             "The instance is there, since other series of it still arrive, but the metrics of its "
             "pools have stopped. Nothing about them is known, and no other alert can fire."
+        ),
+        first=(
+            "look for failed exports in the log of the instance, then in that of the Collector."
         ),
     ),
     Alert(
@@ -201,6 +251,10 @@ ALERTS: Final = (
             "taken down on purpose, or its telemetry doesn't arrive. It ends by itself an hour "
             "after the last instance went."
         ),
+        first=(
+            "if the service should run, look for failed exports in its log, then in that of the "
+            "Collector."
+        ),
     ),
     Alert(
         name="GlueLLMPoolAnomaly",
@@ -214,6 +268,7 @@ ALERTS: Final = (
             f"{{{{ $labels.gluellm_anomaly_type }}}} was seen in the last {config.ANOMALY_WINDOW}. "
             "It is a fault in the HTTP library's pool, and can leave requests waiting for ever."
         ),
+        first=("update the HTTP library. Restart the instance if requests wait and do not get on."),
     ),
     Alert(
         name="GlueLLMLimitDiffers",
@@ -227,6 +282,7 @@ ALERTS: Final = (
             f"The smallest limit of a pool is {_NUMBER}; other instances have a larger one, or "
             "none. A deploy with another configuration, or one that did not reach every instance."
         ),
+        first=("compare version and environment of the instances on the fleet's board."),
     ),
     Alert(
         name="GlueLLMClientChurn",
@@ -238,6 +294,10 @@ ALERTS: Final = (
         description=(
             "A client is built for every request or two: each pays for a connection of its own, "
             "and no limit bounds them. Keep one client for the life of the process."
+        ),
+        first=(
+            "take the line that builds the clients from the warning in the log, and build one "
+            "client there."
         ),
     ),
 )

@@ -12,7 +12,7 @@ from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_nam
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 
 from .. import config
-from .questions import KIND_POOL, LIBRARY
+from .questions import KIND_POOL, LIBRARY, essential
 
 ANOMALY_TYPE: Final = label_name(semconv.ANOMALY_TYPE)
 SEAM: Final = label_name(semconv.SEAM_NAME)
@@ -142,9 +142,7 @@ STREAMS_ORPHANED: Final = _state(
 STREAMS_MAX: Final = _state(
     "streams_max", "How many may there be?", "sum", semconv.STREAM_MAX, "", *_ORIGIN
 )
-LOOP_LAG: Final = _state(
-    "loop_lag", "How late is the event loop?", "max", semconv.EVENT_LOOP_LAG_PEAK
-)
+LOOP_LATE: Final = essential("event_loop_late")
 SEAMS: Final = Query(
     "seams_now",
     "Does each signal work?",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.cli.verify.query import POOL
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
@@ -41,8 +42,8 @@ def wait_near_timeout() -> str:
     return (
         f"({at(OF_POOL, WAIT_P99)})\n"
         f"  / on ({', '.join(NAME)}) group_left () {at(NAME, conditions.SHORTEST_TIMEOUT)}\n"
-        f"  > {config.WAIT_OF_TIMEOUT:g}\n"
-        f"and\n{at(OF_POOL, conditions.REQUESTS_IN_RATES)}\n  >= {config.WAIT_REQUESTS}"
+        f"  > {thresholds.NEAR_TIMEOUT_SHARE:g}\n"
+        f"and\n{at(OF_POOL, conditions.REQUESTS_IN_RATES)}\n  >= {thresholds.NEAR_TIMEOUT_REQUESTS}"
     )
 
 
@@ -50,12 +51,12 @@ def leak() -> str:
     """A share of the limit; or several, where there is no limit, or where as many are new."""
     leaked, limit = at(OF_INSTANCE, conditions.LEAKED), at(OF_INSTANCE, conditions.LIMIT)
     new = at(OF_INSTANCE, conditions.LEAKS)
-    several = f"{leaked} >= {config.LEAK_COUNT}"
+    several = f"{leaked} >= {thresholds.LEAK_ALERT_COUNT}"
     return (
         f"sum {_by(OF_POOL)} (\n"
-        f"  ({leaked} > 0)\n    >= {config.LEAK_SHARE:g} * {limit}\n"
+        f"  ({leaked} > 0)\n    >= {thresholds.LEAK_ALERT_SHARE:g} * {limit}\n"
         f"  or\n  ({several} unless {limit})\n"
-        f"  or\n  ({several} and {new} >= {config.LEAK_COUNT})\n)"
+        f"  or\n  ({several} and {new} >= {thresholds.LEAK_ALERT_COUNT})\n)"
     )
 
 
@@ -65,8 +66,8 @@ def orphaned() -> str:
     limit = f"({at(OF_INSTANCE, conditions.STREAMS_MAX)} > 0)"
     return (
         f"sum {_by(OF_POOL)} (\n"
-        f"  ({orphaned} > 0)\n    >= {config.ORPHANED_SHARE:g} * {limit}\n"
-        f"  or\n  ({orphaned} >= {config.ORPHANED_COUNT} unless {limit})\n)"
+        f"  ({orphaned} > 0)\n    >= {thresholds.ORPHANED_SHARE:g} * {limit}\n"
+        f"  or\n  ({orphaned} >= {thresholds.ORPHANED_ALERT_COUNT} unless {limit})\n)"
     )
 
 
@@ -85,8 +86,8 @@ def churn() -> str:
         f"min {_by(OF_POOL)} (\n"
         f"  sum {_by(NAME_IN_INSTANCE)} ({REQUESTS.name})\n"
         f"    / on ({', '.join(NAME_IN_INSTANCE)}) group_right () "
-        f"({opened} >= {config.CHURN_POOLS})\n"
-        f"    < {config.CHURN_REQUESTS_PER_POOL:g}\n)"
+        f"({opened} >= {thresholds.CHURN_POOLS})\n"
+        f"    < {thresholds.CHURN_REQUESTS_PER_POOL:g}\n)"
     )
 
 

@@ -86,7 +86,7 @@ RECORDED: Final = (
         for query, operation in _OF_POOLS
     ),
     Recorded(essential("time_by_phase"), SERVICE_POOL, _RATE),
-    Recorded(essential("event_loop_lag"), INSTANCE, "max"),
+    Recorded(essential("event_loop_late"), INSTANCE, _RATE),
     Recorded(questions.BLIND_SEAMS, INSTANCE, "count_blind"),
     Recorded(questions.VERSIONS, INSTANCE_VERSION, "max"),
 )

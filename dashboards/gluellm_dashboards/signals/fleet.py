@@ -9,6 +9,7 @@ from opentelemetry.instrumentation.gluellm.cli.verify.query import (
     WINDOW,
     Query,
 )
+from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE
 
 from ..config import JOB, KNOWN, PROCESS, SERVICE, VERSION
 from ..rules.questions import LIBRARY
@@ -49,7 +50,7 @@ _LIMIT = _series("limit_per_pool", INSTANCE_POOL)
 _OPENED = _series("pools_opened", INSTANCE_POOL)
 _REQUESTS = _series("request_rate", INSTANCE_POOL)
 _LEAKED = _series("leaks_suspected", INSTANCE_POOL)
-_LAG = _series("event_loop_lag", INSTANCE)
+_LATE = _series("event_loop_late", INSTANCE)
 _BLIND = _series("blind_seams", INSTANCE)
 _VERSION = _series("versions", INSTANCE_VERSION)
 
@@ -186,24 +187,15 @@ LEAKING_INSTANCES = _signal(
     "Instances with connections that are held for too long.",
     "leaks_suspected",
 )
-LAG = _signal(
-    "fleet_lag",
+LATE = _signal(
+    "fleet_late",
     "Which instances' event loops are late?",
-    f"max{by()}({_LAG})",
-    "What such an instance says of pools and providers is not to be trusted.",
-    "event_loop_lag",
+    f"max{by()}({_LATE})",
+    "Share of the time in which a loop of the instance is late. Above "
+    f"{LATE_SHARE:.0%} the instance's numbers on pools and providers prove nothing.",
+    "event_loop_late",
     level=INSTANCE,
-    unit="s",
-)
-WORST_LAG = _signal(
-    "fleet_worst_lag",
-    "How late were event loops in the last minutes?",
-    f"max{by()}(max_over_time({_LAG}[{WINDOW}]))",
-    "The highest of the last 5 minutes. What an instance with a late loop says of pools and "
-    "providers is not to be trusted.",
-    "event_loop_lag",
-    level=INSTANCE,
-    unit="s",
+    unit="ratio",
 )
 INSTANCES = _signal(
     "fleet_instances",

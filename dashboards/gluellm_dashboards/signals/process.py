@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
+from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE
+
 from ..config import PROCESS
-from .signal import by, by_labels, essential, now, over, rate, signal
+from .signal import by, by_labels, essential, now, rate, signal
 
 _SEAM = "gluellm.instrumentation.seam"
 _INSTANCES = {"gluellm.seam": "pool_owner"}
 """A seam that each library has, so that one series tells of a process and a library."""
 
+EVENT_LOOP_LATE = essential(
+    "event_loop_late",
+    "Share of the time in which timers ran late because something blocked the event loop, of the "
+    f"latest process. Above {LATE_SHARE:.0%} waits say nothing about pool or provider, since a "
+    "blocked loop makes both look slow. Find the blocking call first.",
+)
 EVENT_LOOP_LAG = essential(
     "event_loop_lag",
-    "How late timers are: something blocks the event loop. While it is above 0.2 s waiting says "
-    "nothing about pool or provider, since a blocked loop makes both look slow. Find the blocking "
-    "call first.",
-)
-WORST_LAG = signal(
-    "worst_lag",
-    "How late were event loops in the last minutes?",
-    f"max{by()}({over('max_over_time', 'gluellm.event_loop.lag.peak')})",
-    "The highest of the last 5 minutes: how late timers were, since something blocked the event "
-    "loop. Above 0.2 s waiting says nothing about pool or provider, since a blocked loop makes "
-    "both look slow. Find the blocking call first.",
-    of=["gluellm.event_loop.lag.peak"],
-    unit="s",
-    by=(),
+    "The longest pause of an event loop of late. A single one matters little: see the share of "
+    "the time in which loops are late.",
 )
 SEAMS = essential(
     "seams",

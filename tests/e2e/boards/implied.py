@@ -20,6 +20,7 @@ from gluellm_dashboards.signals import (
 )
 from gluellm_dashboards.signals.signal import Signal
 from opentelemetry.instrumentation.gluellm.cli.demo.targets import CONNECTIONS, MAX_STREAMS
+from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE
 
 OPENAI, ANTHROPIC, HTTP2 = "openai", "anthropic", "openai-http2"
 _LEAKED: Final = CONNECTIONS["openai"]
@@ -171,6 +172,7 @@ IMPLIED: Final = (
         labels=_error("protocol_error"),
     ),
     # A blocked loop.
+    Implied("blocked-loop", process.EVENT_LOOP_LATE, highest, at_least=LATE_SHARE),
     Implied("blocked-loop", process.EVENT_LOOP_LAG, highest, at_least=0.2),
     # One provider is silent, the other one refuses.
     Implied(
@@ -210,7 +212,8 @@ IMPLIED: Final = (
     Implied("saturated", fleet.WAITING_INSTANCES, highest, at_least=1, at_most=1, recorded=True),
     Implied("saturated", fleet.OCCUPANCY_MAX, highest, at_least=1, recorded=True),
     Implied("leak", fleet.LEAKING_INSTANCES, highest, at_least=1, at_most=1, recorded=True),
-    Implied("blocked-loop", fleet.LAG, highest, at_least=0.2, recorded=True),
+    # Of 5 minutes, in which the act is some seconds.
+    Implied("blocked-loop", fleet.LATE, highest, at_least=0.005, recorded=True),
     # Both are back.
     Implied("recovery", connections.OPENED, highest, at_least=0.1, pool=ANTHROPIC),
     Implied("recovery", connections.CONNECT_FAILURES, lowest, at_most=0, pool=ANTHROPIC),
@@ -231,15 +234,12 @@ ALERTS: Final = {
     "GlueLLMConnectionLeakSuspected": ("leak", "churn"),
     "GlueLLMConnectFailures": ("failures", "http2-stuck"),
     "GlueLLMHttp2StreamsOrphaned": ("http2-stuck", "leak"),
-    "GlueLLMEventLoopBlocked": ("blocked-loop", ""),
     "GlueLLMReuseFailures": ("http2-stuck", "healthy"),
 }
-"""Alerts whose expression holds in an act, and one in which it does not. Without their ``for``.
-
-An event loop is late at any time on a machine that is busy with others.
-"""
+"""Alerts whose expression holds in an act, and one in which it does not. Without their ``for``."""
 NO_ALERTS: Final = {
     "GlueLLMRequestsStuck": "nobody waits for 30 s",
+    "GlueLLMEventLoopBlocked": "no event loop is late for a minute",
     "GlueLLMBlind": "every signal works, and the program reports to its end",
     "GlueLLMPoolAnomaly": "none of the libraries' faults is met",
     "GlueLLMLimitDiffers": "there is one instance",

@@ -10,6 +10,7 @@ import yaml
 
 from e2e.running import find
 from gluellm_dashboards import config
+from opentelemetry.instrumentation.gluellm import thresholds
 
 from .reading import DASHBOARDS, groups
 
@@ -53,39 +54,42 @@ def percent(share: float) -> str:
 
 def test_the_table_of_alerts_says_the_thresholds_that_hold() -> None:
     """A number that was changed in the configuration and not here misleads."""
-    thresholds = {
-        "RequestsStuck": [f"over {config.STUCK_AFTER:g} s"],
-        "PoolTimeouts": [f"over {percent(config.TIMEOUT_SHARE)}", f"{config.TIMEOUT_COUNT} at"],
-        "WaitNearTimeout": [f"{config.WAIT_REQUESTS} requests"],
+    holds = {
+        "RequestsStuck": [f"over {thresholds.STUCK_ALERT_AFTER:g} s"],
+        "PoolTimeouts": [
+            f"over {percent(thresholds.POOL_TIMEOUT_SHARE)}",
+            f"{thresholds.POOL_TIMEOUT_ALERT_COUNT} at",
+        ],
+        "WaitNearTimeout": [f"{thresholds.NEAR_TIMEOUT_REQUESTS} requests"],
         "ConnectionLeakSuspected": [
-            percent(config.LEAK_SHARE),
-            f"{config.LEAK_COUNT} connections",
+            percent(thresholds.LEAK_ALERT_SHARE),
+            f"{thresholds.LEAK_ALERT_COUNT} connections",
             config.LEAK_GROWTH_WINDOW.replace("m", " minutes"),
         ],
         "ConnectFailures": [
-            f"over {percent(config.CONNECT_FAILURE_SHARE)}",
-            f"{config.CONNECT_FAILURE_COUNT} at",
+            f"over {percent(thresholds.CONNECT_FAILURE_ALERT_SHARE)}",
+            f"{thresholds.CONNECT_FAILURE_ALERT_COUNT} at",
         ],
         "ReuseFailures": [
-            f"over {percent(config.REUSE_FAILURE_SHARE)}",
-            f"{config.REUSE_FAILURE_COUNT} at",
+            f"over {percent(thresholds.REUSE_FAILURE_ALERT_SHARE)}",
+            f"{thresholds.REUSE_FAILURE_ALERT_COUNT} at",
         ],
         "Http2StreamsOrphaned": [
-            percent(config.ORPHANED_SHARE),
-            f"or {config.ORPHANED_COUNT} where",
+            percent(thresholds.ORPHANED_SHARE),
+            f"or {thresholds.ORPHANED_ALERT_COUNT} where",
         ],
-        "EventLoopBlocked": [f"over {config.LAG_WARNING:g} s"],
+        "EventLoopBlocked": [f"over {percent(thresholds.LATE_SHARE)}"],
         "PoolAnomaly": [config.ANOMALY_WINDOW.replace("m", " minutes")],
         "ClientChurn": [
-            f"{config.CHURN_POOLS} pools",
-            f"fewer than {config.CHURN_REQUESTS_PER_POOL:g} requests",
+            f"{thresholds.CHURN_POOLS} pools",
+            f"fewer than {thresholds.CHURN_REQUESTS_PER_POOL:g} requests",
         ],
     }
-    assert (config.WAIT_OF_TIMEOUT, config.RATE_WINDOW) == (0.5, "5m")  # half, 5 minutes
+    assert (thresholds.NEAR_TIMEOUT_SHARE, config.RATE_WINDOW) == (0.5, "5m")  # half, 5 minutes
     rows = dict(re.findall(r"^\| \[GlueLLM(\w+)\]\(.*\| (.*) \|$", README, re.MULTILINE))
     assert {
-        name: [told for told in said if told not in rows[name]] for name, said in thresholds.items()
-    } == {name: [] for name in thresholds}
+        name: [told for told in said if told not in rows[name]] for name, said in holds.items()
+    } == {name: [] for name in holds}
 
 
 def test_the_kustomization_of_the_readme_builds(tmp_path: Path) -> None:

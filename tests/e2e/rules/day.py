@@ -60,14 +60,17 @@ class Day:
         small = Pool(50, 60.0, self._chatting(), seed + 1)
         chance = random.Random(seed + 2)
         pools = {"openai": large, "anthropic": small}
+        late = 0.0
         for minutes in zip(large.run(start, end), small.run(start, end), strict=True):
             now = minutes[0]
             for name, pool in pools.items():
                 if pool.used:
                     self._export_pool(instance, name, pool, now)
-            # A garbage collection now and then.
-            lag = 0.4 if chance.random() < 0.01 else chance.uniform(0.001, 0.05)
+            # A pause of 0.4 s in each minute, and a garbage collection of 2 s now and then.
+            lag = 2.0 if chance.random() < 0.01 else 0.4
+            late += lag
             self._add(semconv.EVENT_LOOP_LAG_PEAK, lag, now, instance)
+            self._add(semconv.EVENT_LOOP_LATE_TIME, late, now, instance)
             for seam in _SEAMS:
                 own = {semconv.POOL_LIBRARY: "httpx", semconv.SEAM_NAME: seam}
                 self._add(semconv.SEAM, 1, now, instance, own)

@@ -57,7 +57,7 @@ def test_numbers_are_read_as_the_table_of_phases_has_it(pool, said):
         PoolView(active=1, maximum=2, seconds_by_phase=QUEUEING),
         PoolView(active=9, seconds_by_phase=QUEUEING),
         PoolView(active=2, maximum=2, seconds_by_phase={"reading": 5.0, "queued": 0.4}),
-        PoolView(pools_opened=10, requests=20),
+        PoolView(pools_opened=10, requests=30),
         PoolView(active=1, maximum=2, seconds_by_phase={"unread": 3.0, "reading": 1.0}),
     ],
     ids=["nothing", "not full", "no limit", "hardly queues", "kept", "read late, and nobody waits"],

@@ -245,6 +245,7 @@ def test_leaks_and_streams_are_summed_and_lag_is_the_worst():
         source.set(semconv.STREAM_ORPHANED, 2, **{semconv.SERVER_PORT: port})
     source.set(semconv.LEAK_SUSPECTED, 3)
     source.set_raw(semconv.EVENT_LOOP_LAG_PEAK, 0.3, {})
+    source.set_raw(semconv.EVENT_LOOP_LATE_TIME, 7.0, {})
     before = source.read()
     for view in (before, source.read().since(before)):
         pool = view.pools[KEY]
@@ -252,6 +253,18 @@ def test_leaks_and_streams_are_summed_and_lag_is_the_worst():
         assert pool.leaks_suspected == 3
         assert view.loop_lag == 0.3
     assert View().loop_lag is None
+
+
+def test_late_time_is_a_share_of_the_time_between_two_views():
+    """Of what came since the earlier one; 0 where that time is not known."""
+    source = Source()
+    source.set_raw(semconv.EVENT_LOOP_LATE_TIME, 7.0, {})
+    before = source.read()
+    source.set_raw(semconv.EVENT_LOOP_LATE_TIME, 10.0, {})
+    assert source.read().since(before, 60.0).late_share == 0.05
+    assert source.read().since(before).late_share == 0.0
+    assert before.late_share == 0.0
+    assert View().late_share == 0.0
 
 
 def test_busy_pools_are_those_with_requests_of_now_or_since():

@@ -19,6 +19,8 @@ from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import (
 )
 
 ORIGIN = "api.test:443"
+BLOCKED = {"event_loop_lag": 0.5, "event_loop_late": 40.0, "event_loop_late_share": 0.4}
+"""Of a process: its event loop is late for two fifths of the time, by half a second at most."""
 PHASES = ("queued", "connecting", "stream_queued", "awaiting_response", "reading", "unread")
 HEALTHY_TIMES = {
     "queued": 0.0,
@@ -154,6 +156,8 @@ def a_snapshot(
                 "open_descriptors": 50,
                 "descriptor_limit": 1024,
                 "event_loop_lag": 0.01,
+                "event_loop_late": 0.0,
+                "event_loop_late_share": 0.0,
                 **process,
             }
         ),

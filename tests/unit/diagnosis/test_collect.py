@@ -351,11 +351,18 @@ def test_process_tells_what_bears_upon_its_pools(
     monkeypatch.delenv("HTTPX_MAX_KEEPALIVE_CONNECTIONS", raising=False)
     lag = LoopLag(scene.registry, 75.0)
     lag._peak.raise_to(250_000_000, scene.clock())
+    scene.registry.books.late_time += 15_000_000_000
+    scene.clock.advance(600)
+    lag._peak.raise_to(250_000_000, scene.clock())
     process = take(scene, loop_lag=lag).process
     assert process.pid == os.getpid()
     assert process.ignored_variables == ("HTTPX_MAX_CONNECTIONS",)
     assert process.event_loop_lag == 0.25
+    assert process.event_loop_late == 15.0
+    assert process.event_loop_late_share == 0.25
     assert take(scene).process.event_loop_lag is None
+    assert take(scene).process.event_loop_late is None
+    assert take(scene).process.event_loop_late_share is None
     assert process.open_descriptors is not None
     before = process.open_descriptors
     read, write = os.pipe()

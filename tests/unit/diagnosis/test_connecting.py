@@ -9,6 +9,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Outcome, Snapshot
 from unit.diagnosis.building import (
+    BLOCKED,
     a_connection,
     a_pool,
     a_snapshot,
@@ -136,7 +137,7 @@ def test_churn_slows_the_loop_and_not_the_provider() -> None:
 def test_churn_comes_before_the_lag_that_it_makes() -> None:
     """The cause first."""
     totals = the_totals(20, origin={"pools": 20}, pools_opened=20)
-    snapshot = a_snapshot(totals, event_loop_lag=2.0)
+    snapshot = a_snapshot(totals, **BLOCKED)
     assert kinds(snapshot) == [Kind.CLIENT_CHURN, Kind.BLOCKED_EVENT_LOOP]
 
 
@@ -171,9 +172,9 @@ def test_connect_failures_are_one_finding() -> None:
 def test_blocked_loop_lets_connect_timeouts_run_out() -> None:
     """They say nothing about the network then; a refusal does."""
     totals = the_totals(20, errors={"connect_timeout": 5})
-    assert kinds(a_snapshot(totals, event_loop_lag=0.5)) == [Kind.BLOCKED_EVENT_LOOP]
+    assert kinds(a_snapshot(totals, **BLOCKED)) == [Kind.BLOCKED_EVENT_LOOP]
     totals = the_totals(20, errors={"connection_error": 5})
-    assert kinds(a_snapshot(totals, event_loop_lag=0.5)) == [
+    assert kinds(a_snapshot(totals, **BLOCKED)) == [
         Kind.CONNECT_FAILURES,
         Kind.BLOCKED_EVENT_LOOP,
     ]

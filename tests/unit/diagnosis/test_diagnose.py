@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import (
 )
 from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text, snapshot_text
 from unit.diagnosis.building import (
+    BLOCKED,
     a_connection,
     a_pool,
     a_request,
@@ -81,34 +83,87 @@ def test_openai_with_its_defaults_is_worth_a_word_only() -> None:
     assert 'AnyLLM.create("openai", timeout=httpx2.Timeout(600, connect=5, pool=' in finding.cure
 
 
-@pytest.mark.parametrize(("lag", "fires"), [(None, False), (0.2, False), (0.21, True)])
-def test_blocked_loop(lag: float | None, *, fires: bool) -> None:
-    """Beyond 0.2 s."""
-    snapshot = a_snapshot(event_loop_lag=lag)
+@pytest.mark.parametrize(("share", "fires"), [(0.2, False), (0.21, True)])
+def test_blocked_loop(share: float, *, fires: bool) -> None:
+    """Late for more than a fifth of the time, however late at most."""
+    snapshot = a_snapshot(event_loop_lag=0.1, event_loop_late=100.0 * share)
     assert (kinds(snapshot) == [Kind.BLOCKED_EVENT_LOOP]) is fires
+
+
+def test_unmeasured_loop_is_not_blocked() -> None:
+    """With ``loop_lag=False``."""
+    off = a_snapshot(event_loop_lag=None, event_loop_late=None, event_loop_late_share=None)
+    assert diagnose(off) == []
 
 
 def test_blocked_loop_withholds_what_it_looks_like() -> None:
     """It makes the same picture as a small pool, a slow provider and a slow consumer."""
     before = a_snapshot()
     assert set(kinds(in_trouble(), before)) == {Kind.SLOW_CONSUMER, Kind.SLOW_PROVIDER}
-    assert all_kinds(in_trouble(event_loop_lag=0.5), before) == [Kind.BLOCKED_EVENT_LOOP]
+    assert all_kinds(in_trouble(**BLOCKED), before) == [Kind.BLOCKED_EVENT_LOOP]
 
 
-@pytest.mark.parametrize(("late", "severity"), [(0.19, Severity.INFO), (0.2, Severity.WARNING)])
-def test_one_pause_is_no_blocked_loop(late: float, severity: Severity) -> None:
-    """An import took 0.3 s once: it is told and withholds verdicts, and wakes nobody."""
-    before = a_snapshot(uptime=90.0, event_loop_late=5.0)
-    snapshot = a_snapshot(uptime=100.0, event_loop_lag=0.3, event_loop_late=5.0 + late)
-    assert found(Kind.BLOCKED_EVENT_LOOP, snapshot, before).severity is severity
-    troubled = in_trouble(event_loop_lag=0.5, event_loop_late=0.1)
-    assert not kinds(troubled, a_snapshot())
+def test_one_pause_withholds_nothing() -> None:
+    """617 requests wait, the oldest for 157 s, and the loop once paused for 0.25 s."""
+    ages = [157.0, *([100.0] * 616)]
+    pool = a_pool([a_request("queued", age) for age in ages], [a_connection("active")] * 10)
+    totals = the_totals(100, {"queued": 30.0}, now={"queued": 617}, peak_active=10)
+    paused = {"event_loop_lag": 0.25, "event_loop_late": 0.25, "event_loop_late_share": 0.25 / 60}
+    for before in (None, a_snapshot(the_totals(50), uptime=290.0)):
+        snapshot = a_snapshot(totals, pool, uptime=300.0, **paused)
+        (worst, *_) = diagnose(snapshot, before)
+        assert worst.kind is Kind.POOL_TOO_SMALL
+    pause = found(Kind.BLOCKED_EVENT_LOOP, a_snapshot(totals, pool, uptime=300.0, **paused))
+    assert pause.severity is Severity.INFO
+    assert pause.seen.endswith("0.25 s late, in all for 0.4% of the time.")
+    assert not kinds(a_snapshot(uptime=300.0, **paused))
 
 
-@pytest.mark.parametrize(("lag", "severity"), [(0.9, Severity.WARNING), (1.0, Severity.ERROR)])
-def test_loop_that_stands_for_long_is_an_error(lag: float, severity: Severity) -> None:
+@pytest.mark.parametrize(("longest", "fires"), [(5.0, False), (5.1, True), (157.0, True)])
+def test_wait_that_no_pause_explains_is_always_reported(longest: float, *, fires: bool) -> None:
+    """A wait of more than ten times the worst lag, though the loop is blocked."""
+    pool = a_pool([a_request("queued", longest)], [a_connection("active")] * 10)
+    found_kinds = kinds(a_snapshot(the_totals(), pool, **BLOCKED))
+    assert (found_kinds == [Kind.BLOCKED_EVENT_LOOP, Kind.POOL_SATURATED]) is fires
+    assert fires or found_kinds == [Kind.BLOCKED_EVENT_LOOP]
+
+
+@pytest.mark.parametrize("process", [{}, BLOCKED], ids=["fine", "blocked"])
+def test_stuck_requests_are_reported_although_a_connection_is_idle(process: Any) -> None:
+    """As httpcore 1.0 has one for a moment while it assigns it to a waiter."""
+    connections = [a_connection("active")] * 9 + [a_connection("idle")]
+    pool = a_pool([a_request("queued", 12.0)], connections)
+    snapshot = a_snapshot(the_totals(), pool, **process)
+    finding = found(Kind.POOL_SATURATED, snapshot)
+    assert finding.severity is Severity.WARNING
+    assert finding.seen.startswith("9 of 10 connections in use and 1 request queued")
+    assert finding.means.startswith("Requests are stuck at this moment.")
+
+
+def test_blocked_now_is_blocked_though_it_was_fine_for_a_day() -> None:
+    """A single snapshot judges by the last minute as well as by the whole time."""
+    day = 86_400.0
+    now = {"event_loop_lag": 0.5, "event_loop_late": 40.0, "event_loop_late_share": 0.4}
+    assert kinds(a_snapshot(uptime=day, **now)) == [Kind.BLOCKED_EVENT_LOOP]
+    was = {"event_loop_late": 40.0, "event_loop_late_share": 0.0}
+    assert not kinds(a_snapshot(uptime=day, **was))
+
+
+def test_what_was_before_the_period_does_not_count() -> None:
+    """The period between two snapshots is shorter than the minute of the share."""
+    before = a_snapshot(uptime=90.0, event_loop_late=40.0)
+    after = a_snapshot(
+        uptime=100.0, event_loop_lag=0.5, event_loop_late=41.9, event_loop_late_share=0.4
+    )
+    assert not kinds(after, before)
+    assert kinds(replace(after, uptime=99.0), before) == [Kind.BLOCKED_EVENT_LOOP]
+
+
+@pytest.mark.parametrize(("share", "severity"), [(0.49, Severity.WARNING), (0.5, Severity.ERROR)])
+def test_loop_that_stands_half_of_the_time_is_an_error(share: float, severity: Severity) -> None:
     """Every request of the process hangs meanwhile."""
-    assert found(Kind.BLOCKED_EVENT_LOOP, a_snapshot(event_loop_lag=lag)).severity is severity
+    snapshot = a_snapshot(event_loop_lag=0.3, event_loop_late=100 * share)
+    assert found(Kind.BLOCKED_EVENT_LOOP, snapshot).severity is severity
 
 
 @pytest.mark.parametrize(
@@ -170,7 +225,7 @@ def test_endless_wait_hurts_once_somebody_waits() -> None:
     short = a_pool([a_request("queued", 9.0)], pool_timeout=None)
     assert not kinds(a_snapshot(the_totals(), short))
     long = a_pool([a_request("queued", 10.0)], pool_timeout=None)
-    assert kinds(a_snapshot(the_totals(), long)) == [Kind.POOL_TIMEOUT]
+    assert kinds(a_snapshot(the_totals(), long)) == [Kind.POOL_SATURATED, Kind.POOL_TIMEOUT]
 
 
 def test_most_severe_and_most_causal_come_first() -> None:
@@ -185,7 +240,7 @@ def test_most_severe_and_most_causal_come_first() -> None:
     snapshot = a_snapshot(
         totals,
         a_pool(pool_timeout=None),
-        event_loop_lag=0.5,
+        **BLOCKED,
         open_descriptors=900,
         ignored_variables=("HTTPX_MAX_CONNECTIONS",),
     )

@@ -9,6 +9,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import RequestSnapshot, Snapshot
 from unit.diagnosis.building import (
+    BLOCKED,
     a_connection,
     a_pool,
     a_request,
@@ -145,6 +146,7 @@ def test_blocked_loop_makes_streams_wait() -> None:
     full = a_connection(
         "active", protocol="2", streams_active=100, streams_max=100, streams_orphaned=0
     )
-    pool = a_pool([a_request("stream_queued", 8.0)], [full])
-    blocked = a_snapshot(the_totals(), pool, event_loop_lag=0.5)
-    assert kinds(blocked) == [Kind.BLOCKED_EVENT_LOOP]
+    pool = a_pool([a_request("stream_queued", 5.0)], [full])
+    assert kinds(a_snapshot(the_totals(), pool, **BLOCKED)) == [Kind.BLOCKED_EVENT_LOOP]
+    pool = a_pool([a_request("stream_queued", 5.1)], [full])
+    assert Kind.HTTP2_STUCK in kinds(a_snapshot(the_totals(), pool, **BLOCKED))

@@ -7,6 +7,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import PoolSnapshot, Snapshot
 from unit.diagnosis.building import (
+    BLOCKED,
     a_connection,
     a_pool,
     a_request,
@@ -248,6 +249,6 @@ def test_anomalies_of_the_interval() -> None:
     before = a_snapshot(the_totals(anomalies={"orphaned_connection": 1}), uptime=50.0)
     snapshot = a_snapshot(totals)
     assert found(Kind.ANOMALY, snapshot, before).seen == "orphaned_connection 1."
-    assert kinds(a_snapshot(totals, event_loop_lag=0.3)) == [Kind.BLOCKED_EVENT_LOOP]
+    assert kinds(a_snapshot(totals, **BLOCKED)) == [Kind.BLOCKED_EVENT_LOOP]
     same = a_snapshot(totals, uptime=200.0)
     assert not kinds(same, snapshot)

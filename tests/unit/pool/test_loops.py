@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
 from opentelemetry.instrumentation.gluellm.pool.lease import READING
 from opentelemetry.instrumentation.gluellm.pool.loops import LoopLag, running_loop
 from opentelemetry.instrumentation.gluellm.pool.registry import NOWHERE
 from opentelemetry.instrumentation.gluellm.pool.watch import Watch
 from support.waiting import wait_until
-from unit.pool.fakes import Clock, Scene
+from unit.pool.fakes import Clock, FakePool, Scene
 
 BLOCK = 0.3
 SEEN = 0.2
@@ -100,10 +101,14 @@ class Measured:
         """The worst lateness in seconds."""
         return self.lag.peak(time.monotonic_ns()) / 1e9
 
-    def read(self) -> Any:
+    def read(self, tracker: Any = None) -> Any:
         """A request whose body is being read."""
-        lease = self.scene.acquire()
-        self.scene.tracker.answered(lease, 200)
+        if tracker is None:
+            tracker, lease = self.scene.tracker, self.scene.acquire()
+        else:
+            lease = tracker.begin(b"api.test", None, b"https", None)
+            tracker.assigned(lease, TrackedConnection(tracker, lease.origin, time.monotonic_ns()))
+        tracker.answered(lease, 200)
         lease.enter(READING, time.monotonic_ns())
         return lease
 
@@ -115,7 +120,7 @@ class Measured:
         """Wait until the timer has fired and waits anew."""
         (timer,) = [timer for _, timer in self.lag._pending()]
         due = timer.due
-        wait_until(lambda: timer.due > due, "a firing")
+        wait_until(lambda: timer.due > max(due, time.monotonic_ns()), "a firing")
 
 
 def test_block_is_seen(running: Loop) -> None:
@@ -144,6 +149,97 @@ def test_blocks_add_up_and_are_recent_for_a_while(running: Loop) -> None:
     assert lag.late(now) / 1e9 < 2 * BLOCK + 1
     assert lag.blocked_within(5_000_000_000, now)
     wait_until(lambda: not lag.blocked_within(100_000_000, time.monotonic_ns()))
+
+
+def test_latest_of_several_loops_counts(make_loop: MakeLoop) -> None:
+    """Two loops that are blocked at the same time lose that time once."""
+    loops = [Loop(make_loop), Loop(make_loop)]
+    measured = Measured(loops[0].loop)
+    lag = measured.lag
+    pool = FakePool()
+    other = measured.scene.track(pool, name="anthropic")
+    other.loop = weakref.ref(loops[1].loop)
+    other.clock = time.monotonic_ns
+    measured.read()
+    measured.read(other)
+    measured.watch.look()
+    wait_until(lambda: all(timer.due > time.monotonic_ns() for _, timer in lag._pending()))
+    blocked = [loop.block(1.0) for loop in loops]
+    while not all(done.done() for done in blocked):
+        measured.watch.look()
+        time.sleep(0.05)
+    for loop in loops:
+        loop.turn()
+    measured.watch.look()
+    late = lag.late(time.monotonic_ns()) / 1e9
+    assert 0.8 <= late < 1.5
+    assert sum(timer.late for _, timer in lag._pending()) / 1e9 >= 1.6
+    for loop in loops:
+        loop.stop()
+
+
+def test_late_time_never_falls(running: Loop) -> None:
+    """Not while a block lasts, nor when it ends, nor with the next installation on this Meter."""
+    measured = Measured(running.loop)
+    lease = measured.read()
+    measured.watch.look()
+    measured.next_firing()
+    done = running.block(0.6)
+    seen = [0]
+    while not done.done():
+        seen.append(measured.lag.late_time(time.monotonic_ns()))
+        if len(seen) % 10 == 0:
+            measured.watch.look()
+        time.sleep(0.005)
+    measured.next_firing()
+    measured.scene.tracker.released(lease)
+    seen.append(measured.lag.late_time(time.monotonic_ns()))
+    assert seen == sorted(seen)
+    assert 0.45 <= seen[-1] / 1e9 < 2
+    next_one = LoopLag(measured.scene.registry, window=75.0)
+    assert next_one.late_time(time.monotonic_ns()) == seen[-1]
+    assert next_one.late(time.monotonic_ns()) == 0
+
+
+def test_lateness_of_a_loop_that_is_gone_by_the_next_look_counts(make_loop: MakeLoop) -> None:
+    """As of ``asyncio.run`` for each call."""
+    loop = make_loop()
+    measured = Measured(loop)
+
+    async def call() -> None:
+        measured.read()
+        measured.watch.look()
+        await asyncio.sleep(0.05)
+        time.sleep(BLOCK)
+        await asyncio.sleep(0.05)
+
+    loop.run_until_complete(call())
+    loop.close()
+    del loop
+    gc.collect()
+    measured.watch.look()
+    assert measured.lag.late(time.monotonic_ns()) / 1e9 >= SEEN
+
+
+def test_share_is_of_the_last_minute() -> None:
+    """Of a younger process, of all its time."""
+    scene = Scene(loop_lag=True)
+    lag = LoopLag(scene.registry, window=75.0)
+    books, clock = scene.registry.books, scene.clock
+    assert lag.recent_share(clock()) == 0
+    for late in (0.0, 5.0, 0.0):
+        clock.advance(10)
+        books.late_time += round(late * 1e9)
+        lag.look(clock())
+    assert lag.recent_share(clock()) == pytest.approx(5 / 30)
+    clock.advance(45)  # the watch rests: no request is in flight
+    assert lag.recent_share(clock()) == pytest.approx(5 / 60)
+    clock.advance(10)
+    lag.look(clock())
+    assert lag.recent_share(clock()) == 0
+    assert len(lag._history) <= 3
+    lag.forget()
+    assert lag.recent_share(clock()) == 0
 
 
 def test_block_is_seen_while_it_lasts(running: Loop) -> None:

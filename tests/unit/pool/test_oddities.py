@@ -30,6 +30,9 @@ class Lag:
     def watch(self, tracker: Any, now: int) -> None:
         """No timer."""
 
+    def look(self, now: int) -> None:
+        """No late time."""
+
     def blocked_within(self, nanoseconds: int, now: int) -> bool:
         """Whether a loop was late in so many last nanoseconds."""
         assert nanoseconds > 2 * SECOND  # two looks

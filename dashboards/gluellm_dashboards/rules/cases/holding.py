@@ -31,8 +31,8 @@ def _streams(orphaned: str, limit: str = "") -> list[Series]:
     ]
 
 
-def _lag(values: str, instance: str = "api-1") -> Series:
-    return series(semconv.EVENT_LOOP_LAG_PEAK, values, instance=instance)
+def _late(values: str, instance: str = "api-1") -> Series:
+    return series(semconv.EVENT_LOOP_LATE_TIME, values, instance=instance)
 
 
 def _anomalies(values: str) -> Series:
@@ -135,28 +135,52 @@ CASES: Final = (
     ),
     Case(
         _LOOP,
-        "blocks of 0.3 s, again and again",
-        [_lag("0.01x3 0.3x10")],
-        {"5m": NOTHING, "7m": FIRES},
+        "a pause of 0.3 s in each second",
+        [_late("0x3 15+15x10")],
+        {"4m": NOTHING, "10m": FIRES},
     ),
     Case(
         _LOOP,
-        "one long block, which two exports show",
-        [_lag("0.01x3 9 9 0.01x10")],
-        {"6m": NOTHING, "7m": NOTHING, "10m": NOTHING},
+        "blocked for nearly all of the time",
+        [_late("0x5 50+50x10")],
+        {"6m45s": NOTHING, "8m30s": FIRES},
     ),
-    Case(_LOOP, "a loop that is a little late", [_lag("0.19x20")], {"20m": NOTHING}),
+    Case(
+        _LOOP,
+        "blocked until a deploy",
+        [_late("0+30x10 300x20")],
+        {"10m": FIRES, "16m": NOTHING},
+    ),
+    Case(
+        _LOOP,
+        "a healthy service that pauses for 0.4 s once a minute",
+        [_late("0.4+0.4x60")],
+        {"5m": NOTHING, "30m": NOTHING, "60m": NOTHING},
+    ),
+    Case(
+        _LOOP,
+        "one long block",
+        [_late("0x3 45x20")],
+        {"4m": NOTHING, "6m": NOTHING, "10m": NOTHING},
+    ),
+    Case(_LOOP, "a loop that is late for 19 %", [_late("0+11.4x20")], {"20m": NOTHING}),
     Case(
         _LOOP,
         "of two instances one",
-        [_lag("0.01x10"), _lag("2x10", "api-2")],
+        [_late("0.1+0.1x10"), _late("20+20x10", "api-2")],
         {"9m": (Firing(labels={"instance": "api-2"}),)},
     ),
     Case(
         _LOOP,
-        "a killed process whose loop was blocked",
-        [_lag("0.01x3 1 _x20")],
-        {"6m30s": NOTHING, "8m": NOTHING},
+        "a worker that is replaced once a minute, and is late for a second as it starts",
+        [_late("1x20")],
+        {"10m": NOTHING, "20m": NOTHING},
+    ),
+    Case(
+        _LOOP,
+        "a process whose loop was blocked is killed",
+        [_late("0+30x10 _x20")],
+        {"10m": FIRES, "16m": NOTHING},
     ),
     Case(
         _ANOMALY,

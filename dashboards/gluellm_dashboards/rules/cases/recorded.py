@@ -37,7 +37,7 @@ SERIES: Final = (
     pool_timeouts("0+30x10", _OTHER),
     series(semconv.REQUEST_TIME, "0+120x10", {_PHASE: "unread"}),
     series(semconv.REQUEST_TIME, "0+60x10", {_PHASE: "unread"}, instance=_OTHER),
-    series(semconv.EVENT_LOOP_LAG_PEAK, "0.3x10"),
+    series(semconv.EVENT_LOOP_LATE_TIME, "0+15x10"),
     series(semconv.SEAM, "0x10", _SEAM, **_VERSION),
     series(semconv.SEAM, "1x10", {**_SEAM, semconv.SEAM_NAME: "state"}, **_VERSION),
 )
@@ -58,7 +58,7 @@ EXPECTED: Final = (
     ("request_rate", _SERVICE, "", 1.5),
     ("pool_timeout_rate", _INSTANCE, "api-2", 0.5),
     ("time_by_phase", _SERVICE, "", 3.0),
-    ("event_loop_lag", recording.INSTANCE, "api-1", 0.3),
+    ("event_loop_late", recording.INSTANCE, "api-1", 0.25),
     ("blind_seams", recording.INSTANCE, "api-1", 1.0),
     ("versions", recording.INSTANCE_VERSION, "api-1", 1.0),
 )

@@ -91,8 +91,10 @@ def health_lines(view: View) -> list[str]:
     lines = [f"not visible here: {', '.join(view.missing_seams)}"] if view.missing_seams else []
     if view.own_failures:
         lines.append(f"the instrumentation failed or dropped records {view.own_failures} times")
-    if view.loop_lag is not None and late(view):
-        lines.append(f"the event loop ran up to {seconds(view.loop_lag)} late: waits mean little")
+    if late(view):
+        lag = f", by up to {seconds(view.loop_lag)}" if view.loop_lag else ""
+        share = percent(view.late_share)
+        lines.append(f"the event loop was late for {share} of the time{lag}: waits mean little")
     return lines
 
 

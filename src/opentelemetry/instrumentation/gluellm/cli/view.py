@@ -140,15 +140,30 @@ class View:
     """The instrumentation's own errors and dropped records."""
     loop_lag: float | None = None
     """Seconds by which an event loop was late at most, of late; None where it is not measured."""
+    loop_late: float | None = None
+    """Seconds in which an event loop was late; None where that is not measured."""
+    over: float | None = None
+    """Seconds that the counters are over; None since the process's start."""
+
+    @property
+    def late_share(self) -> float:
+        """Share of the time in which an event loop was late; 0 where the time is not known."""
+        if not self.loop_late or not self.over:
+            return 0.0
+        return min(self.loop_late / self.over, 1.0)
 
     def busy(self) -> View:
         """Only the pools that have or had a request."""
         busy = {k: p for k, p in self.pools.items() if p.requests or any(p.by_phase.values())}
         return replace(self, pools=busy)
 
-    def since(self, before: View) -> View:
+    def since(self, before: View, seconds: float | None = None) -> View:
+        """The state of now with the counters' growth since an earlier view, so long ago."""
         pools = {key: pool.since(before.pools.get(key)) for key, pool in self.pools.items()}
-        return replace(self, pools=pools)
+        late = self.loop_late
+        if late is not None:
+            late = max(late - (before.loop_late or 0.0), 0.0)
+        return replace(self, pools=pools, loop_late=late, over=seconds)
 
 
 def read(metrics: MetricsData | None) -> View:
@@ -256,6 +271,10 @@ def _loop_lag(view: View, _attributes: Mapping[str, Any], point: Any) -> None:
     view.loop_lag = max(view.loop_lag or 0.0, point.value)
 
 
+def _loop_late(view: View, _attributes: Mapping[str, Any], point: Any) -> None:
+    view.loop_late = (view.loop_late or 0.0) + point.value
+
+
 def _own_failure(view: View, _attributes: Mapping[str, Any], point: Any) -> None:
     view.own_failures += point.value
 
@@ -283,6 +302,7 @@ _POOL = {
 _PROCESS = {
     semconv.SEAM.name: _seam,
     semconv.EVENT_LOOP_LAG_PEAK.name: _loop_lag,
+    semconv.EVENT_LOOP_LATE_TIME.name: _loop_late,
     semconv.INSTRUMENTATION_ERRORS.name: _own_failure,
     semconv.INSTRUMENTATION_DROPPED.name: _own_failure,
 }

@@ -60,6 +60,7 @@ def collect(
             descriptor_limit=_descriptor_limit(),
             event_loop_lag=loop_lag.peak(now) / 1e9 if loop_lag is not None else None,
             event_loop_late=loop_lag.late(now) / 1e9 if loop_lag is not None else None,
+            event_loop_late_share=loop_lag.recent_share(now) if loop_lag is not None else None,
             ignored_variables=_ignored_variables(),
             gluellm="gluellm" in sys.modules,
             executors=executors.snapshots(),

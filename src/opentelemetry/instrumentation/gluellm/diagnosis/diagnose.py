@@ -68,7 +68,7 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     """
     before = earlier(snapshot, previous)
     cases = pool_cases(snapshot, before)
-    blocked = process.loop_is_blocked(snapshot.process)
+    blocked = process.loop_is_blocked(snapshot, before)
     descriptors = process.descriptors_near_limit(snapshot.process)
     limiters = limiting.since(snapshot, before)
     found: list[Finding | None] = [
@@ -95,7 +95,8 @@ def _of_pool(
 ) -> list[Finding | None]:
     """The findings on one pool name."""
     leak = holding.leak(case, waiting.waits(case))
-    stuck = holding.http2_stuck(case, loop_is_blocked=blocked)
+    long_wait = process.waits_beyond_lag(case)
+    stuck = holding.http2_stuck(case, loop_is_blocked=blocked and not long_wait)
     churn = connecting.client_churn(case)
     failures = connecting.connect_failures(case, loop_is_blocked=blocked)
     broken = connecting.reuse_failures(case)
@@ -119,6 +120,8 @@ def _of_pool(
             too_small = waiting.pool_too_small(case)
         if not any((*causes, too_small, failures)):
             saturated = waiting.pool_saturated(case)
+    elif long_wait and leak is None and stuck is None:
+        saturated = waiting.pool_saturated(case)
     return [
         leak,
         stuck,

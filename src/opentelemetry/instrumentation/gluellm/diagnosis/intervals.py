@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..thresholds import CHURN_REQUESTS_PER_POOL
 from .snapshot import Outcome, PoolSnapshot, PoolTotals, ProcessSnapshot, Snapshot
 
 HELD = ("connecting", "stream_queued", "awaiting_response", "reading", "unread")
@@ -25,8 +26,6 @@ CONNECT_ERRORS = (
 
 _GIVEN_UP = ("cancelled", "read_timeout")
 """``error.type`` of requests that the provider may still have answered."""
-KEPT_FROM = 3
-"""Requests from which a live pool counts as one that is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,7 +330,7 @@ def _kept(
     kept: dict[str, tuple[int, int]] = {}
     built_at: dict[str, Counter[str]] = {}
     for pool in pools:
-        if pool.requests_entered < KEPT_FROM:
+        if pool.requests_entered < CHURN_REQUESTS_PER_POOL:
             continue
         # A pool's requests are not known by origin, so they are where there is only one.
         seen = {connection.origin for connection in pool.connections}

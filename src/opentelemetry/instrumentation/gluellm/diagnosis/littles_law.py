@@ -16,15 +16,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..thresholds import GIVEN_UP_SHARE
+
 QUANTILE = 0.99
 """Share of the time that the pool has to suffice."""
 _REACH = 40
 """Standard deviations around the mean that are summed: what lies outside is below 1e-300."""
 _GROWS = 0.75
 """Mean over last number in the pool: 0.5 for steady growth from nothing, 1 for what stays."""
-_GIVEN_UP = 0.1
-"""Share of the first attempts that were given up, from which the queue does not show the
-number of callers."""
 _LARGEST_MEAN = 1e7
 """No pool has so many connections; beyond it the sum would take seconds."""
 
@@ -112,7 +111,7 @@ def required_size(
         return None
     arrival_rate = arrived / period
     offered = arrival_rate * lease_time
-    cut_off = given_up >= _GIVEN_UP
+    cut_off = given_up >= GIVEN_UP_SHARE
     grows = in_pool < _GROWS * in_pool_now and offered > maximum
     if cut_off:
         concurrency = min(offered, max(in_pool, in_pool_now))

@@ -35,7 +35,10 @@ def snapshot_text(snapshot: Snapshot) -> str:
     )
     facts = []
     if process.event_loop_lag is not None:
-        facts.append(f"event loop late by up to {seconds(process.event_loop_lag)}")
+        late = f"event loop late by up to {seconds(process.event_loop_lag)}"
+        if process.event_loop_late_share:
+            late += f", {percent(process.event_loop_late_share)} of the last minute"
+        facts.append(late)
     if process.open_descriptors is not None:
         limit = f" of {process.descriptor_limit}" if process.descriptor_limit else ""
         facts.append(f"{process.open_descriptors}{limit} file descriptors open")

@@ -26,6 +26,10 @@ class Books:
         self.outcomes = Bound(MAX_OUTCOMES)
         self.failures = Failures()
         self.outbox = outbox or Outbox()
+        self.late_time = 0
+        """Nanoseconds by which event loops were late, see `LoopLag`."""
+        self.late_reported = 0
+        """The highest value that was reported of it: a counter must never fall."""
 
     def clear(self) -> None:
         """Start anew, as a forked child has to: what the parent counted is the parent's."""
@@ -36,3 +40,4 @@ class Books:
         self.failures.counts.clear()
         self.outbox.items.clear()
         self.outbox.dropped = 0
+        self.late_time = self.late_reported = 0

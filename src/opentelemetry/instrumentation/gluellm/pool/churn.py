@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
+from ..thresholds import CHURN_GONE_SHARE, CHURN_MANY_POOLS, CHURN_WINDOW, churns
 from .copies import copied
+from .durations import nanoseconds
 from .ledger import OriginLedger, PoolLedger
 from .place import Place
 from .registry import OTHER, PoolRegistry
 
-POOLS = 10
-"""So many pools for one origin within the window are looked at. Fewer can be what a program needs:
-one for each event loop or worker."""
-REQUESTS_PER_POOL = 3
-"""Below this a pool hardly ever reused a connection."""
-GONE_SHARE = 0.5
-"""Of the pools, that have gone again. A client for each tenant, say, stays."""
-MANY_POOLS = 50
-"""So many count though they are all alive: the garbage collector may not have come yet."""
-WINDOW = 60 * 10**9
-"""Nanoseconds in which they are counted."""
+_WINDOW = nanoseconds(CHURN_WINDOW)
 
 _Key = tuple[PoolLedger, tuple[str, int | None]]
 
@@ -54,15 +46,12 @@ class Churn:
             built, sent, called, gone = (
                 count - was for count, was in zip(counts, before, strict=True)
             )
-            churns = (
-                built >= POOLS
-                and sent < REQUESTS_PER_POOL * built
-                and (gone >= built * GONE_SHARE or built >= MANY_POOLS)
-            )
-            if churns:
+            gone_or_many = gone >= built * CHURN_GONE_SHARE or built >= CHURN_MANY_POOLS
+            churned = churns(built, sent) and gone_or_many
+            if churned:
                 sites = _built_since(origins, self._built.get(key, {}))
                 registry.observer.clients_churned(origins[0], built, sent, called, sites)
-            if churns or now - began >= WINDOW:
+            if churned or now - began >= _WINDOW:
                 self._before[key] = (now, *counts)
                 self._built[key] = _built(origins)
 

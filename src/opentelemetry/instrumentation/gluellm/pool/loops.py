@@ -13,8 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
+from ..thresholds import LATE_FROM, LATE_WINDOW, STALE_LATE
 from .copies import copied, copied_queue
 from .durations import nanoseconds
 from .lease import READING, UNREAD, Lease
@@ -26,11 +29,10 @@ PERIOD = 0.1
 """Seconds between two firings: a block is seen but for so much of it."""
 _WANTED_FOR = 2_500_000_000
 """Nanoseconds for which a timer goes on after the watch last asked for it."""
-_HARMLESS = 20_000_000
-"""Nanoseconds of lateness that need no explanation."""
+_HARMLESS = nanoseconds(LATE_FROM)
 _RECENT = 64
-_BLOCKED = 200_000_000
-"""Nanoseconds of lateness from which what a pool looks like may just be old."""
+_WINDOW = nanoseconds(LATE_WINDOW)
+_STALE = nanoseconds(STALE_LATE)
 
 
 def running_loop() -> Any:
@@ -50,6 +52,10 @@ class _Timer:
         self.due = 0
         self.wanted_until = 0
         self.armed = False
+        self.late = 0
+        """Nanoseconds by which it has fired late so far. Changed in its loop only."""
+        self.counted = 0
+        """Of these and of a firing that is overdue: what the watch has counted."""
 
     def start(self) -> None:
         """The first step, called without delay: it tells how late the loop is already."""
@@ -67,7 +73,9 @@ class _Timer:
     def _fire(self) -> None:
         lag = self.lag
         now = lag.clock()
-        lag.fired(self, now)
+        # In this order: a reader in between sees too little for a moment, and never too much.
+        due, self.due = self.due, now
+        lag.fired(self, due, now)
         loop = self.loop()
         if loop is None or now > self.wanted_until or not lag.on:
             self.armed = False
@@ -77,7 +85,11 @@ class _Timer:
 
 
 class LoopLag:
-    """The worst lateness of a timer within a window (nanoseconds)."""
+    """Lateness of timers: the worst within a window, and the late time in all (nanoseconds).
+
+    The late time is counted in looks, once a second. Of several loops, each look counts the latest
+    one, so that the rate of the late time is a share of the time.
+    """
 
     def __init__(self, registry: PoolRegistry, window: float) -> None:
         self.on = True
@@ -86,15 +98,27 @@ class LoopLag:
         self._timers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Timer]
         self._timers = weakref.WeakKeyDictionary()
         self._window = nanoseconds(window)
-        self._peak = Peak(self._window, registry.clock())
-        self._late = 0
+        self._began = registry.clock()
+        self._peak = Peak(self._window, self._began)
+        self._fired_late: dict[_Timer, None] = {}
+        """Timers that fired late since the watch last looked. Held, since a short-lived loop may be
+        gone by the next look."""
+        books = registry.books
+        books.late_time = self._late_before = max(books.late_time, books.late_reported)
+        """The late time until this installation began."""
+        self._history: deque[tuple[int, int]] = deque()
+        """Clock and late time of looks, as far back as the window of the recent share."""
         self._blocked_at = 0
 
     def forget(self) -> None:
         """Start anew, as a forked child has to: the parent's loops don't run here."""
         self._timers = weakref.WeakKeyDictionary()
         self._peak = Peak(self._window, self.clock())
-        self._late = 0
+        self._fired_late = {}
+        books = self._registry.books
+        books.late_time = books.late_reported = self._late_before = 0
+        self._history = deque()
+        self._began = self.clock()
         self._blocked_at = 0
 
     def watch(self, tracker: PoolTracker, now: int) -> None:
@@ -122,15 +146,16 @@ class LoopLag:
             if not loop.is_closed():  # it may have been closed meanwhile
                 self.failed(error)
 
-    def fired(self, timer: _Timer, now: int) -> None:
-        """A timer fires."""
-        late = now - timer.due
+    def fired(self, timer: _Timer, due: int, now: int) -> None:
+        """Note a timer that fires, and was due at ``due``."""
+        late = now - due
         if late < _HARMLESS:
             self._peak.raise_to(max(late, 0), now)
-        elif self._was_needed(timer):
+        elif self._was_needed(timer, due):
             self._peak.raise_to(late, now)
-            self._late += late
-            if late >= _BLOCKED:
+            timer.late += late
+            self._fired_late[timer] = None
+            if late >= _STALE:
                 self._blocked_at = now
 
     def peak(self, now: int) -> int:
@@ -138,8 +163,9 @@ class LoopLag:
         worst = self._peak.highest(now)
         for loop, timer in self._pending():
             if timer.armed and not loop.is_closed() and loop.is_running():
-                late = now - timer.due
-                if late > worst and self._was_needed(timer):
+                due = timer.due
+                late = now - due
+                if late > worst and self._was_needed(timer, due):
                     worst = late
                     self._peak.raise_to(late, now)
         return worst
@@ -149,24 +175,59 @@ class LoopLag:
         if self._blocked_at and now - self._blocked_at < nanoseconds:
             return True
         return any(
-            timer.armed and now - timer.due >= _BLOCKED and loop.is_running()
+            timer.armed and now - timer.due >= _STALE and loop.is_running()
             for loop, timer in self._pending()
         )
+
+    def look(self, now: int) -> None:
+        """Count the late time since the last look. Called by the watch."""
+        fired = copied(self._fired_late.keys)
+        for timer in fired:  # before its lateness is read: it may fire again meanwhile
+            self._fired_late.pop(timer, None)
+        worst = 0
+        for timer, late in self._late_timers(fired, now):
+            worst = max(worst, late - timer.counted)
+            timer.counted = max(timer.counted, late)
+        books = self._registry.books
+        books.late_time += worst
+        history = self._history
+        history.append((now, books.late_time))
+        while len(history) > 1 and history[1][0] <= now - _WINDOW:
+            history.popleft()
+
+    def late_time(self, now: int) -> int:
+        """How late loops were in all, for as long as the Meter lives. It never falls."""
+        books = self._registry.books
+        timers = self._late_timers(copied(self._fired_late.keys), now)
+        uncounted = max((late - timer.counted for timer, late in timers), default=0)
+        books.late_reported = max(books.late_reported, books.late_time + max(uncounted, 0))
+        return books.late_reported
 
     def late(self, now: int) -> int:
-        """How late timers were so far, all together, that of those included which have yet to fire.
+        """How late loops were since this installation began."""
+        return self.late_time(now) - self._late_before
 
-        One long pause and a loop that is blocked again and again have the same peak.
-        """
-        return self._late + sum(
-            late
-            for loop, timer in self._pending()
-            if timer.armed
-            and not loop.is_closed()
-            and loop.is_running()
-            and (late := now - timer.due) >= _HARMLESS
-            and self._was_needed(timer)
-        )
+    def recent_share(self, now: int) -> float:
+        """Share of the last minute in which a loop was late; of its whole time while younger."""
+        begin = now - _WINDOW
+        before = self._late_before
+        for looked_at, late in copied_queue(self._history):
+            if looked_at > begin:
+                break
+            before = late
+        period = min(_WINDOW, now - self._began)
+        return min((self.late_time(now) - before) / period, 1.0) if period > 0 else 0.0
+
+    def _late_timers(self, fired: Iterable[_Timer], now: int) -> list[tuple[_Timer, int]]:
+        """Return those that fired late and those that are overdue, with their lateness so far."""
+        found = {timer: timer.late for timer in fired}
+        for loop, timer in self._pending():
+            due = timer.due
+            late = now - due
+            overdue = timer.armed and late >= _HARMLESS and not loop.is_closed()
+            if overdue and loop.is_running() and self._was_needed(timer, due):
+                found[timer] = timer.late + late
+        return list(found.items())
 
     def failed(self, error: Exception) -> None:
         """A timer failed: that is ours, and counted."""
@@ -179,13 +240,12 @@ class LoopLag:
     def _pending(self) -> list[tuple[asyncio.AbstractEventLoop, _Timer]]:
         return list(copied(self._timers.items))
 
-    def _was_needed(self, timer: _Timer) -> bool:
+    def _was_needed(self, timer: _Timer, due: int) -> bool:
         """Whether a request of this loop was under way, and not unread, when the timer was due.
 
         A loop that is run now and then, for one call or one chunk at a time, is not late in
         between.
         """
-        due = timer.due
         loop = timer.loop()
         registry = self._registry
         for tracker in copied(registry.trackers.keys):

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..thresholds import OVERRUN_GRACE, OVERRUN_GRACE_UNKNOWN, STALE_FOR
 from .connection import TrackedConnection
+from .durations import nanoseconds
 from .lease import Lease
 from .reader import ConnectionView
 from .registry import NOWHERE, OTHER, PoolRegistry
@@ -18,12 +20,9 @@ from .tracker import PoolTracker
 if TYPE_CHECKING:
     from .loops import LoopLag
 
-_SINCE_BLOCKED = 5_000_000_000
-"""Nanoseconds since a loop was blocked in which a state may just be old: a few looks."""
-_GRACE = 1_000_000_000
-"""Nanoseconds by which a wait may be over its time: timers are no more exact than the machine."""
-_GRACE_UNKNOWN = 30_000_000_000
-"""The same where it is not known how late the pool's event loop is."""
+_SINCE_BLOCKED = nanoseconds(STALE_FOR)
+_GRACE = nanoseconds(OVERRUN_GRACE)
+_GRACE_UNKNOWN = nanoseconds(OVERRUN_GRACE_UNKNOWN)
 
 
 class Oddities:

@@ -130,6 +130,11 @@ class PoolRegistry:
         for ledger in self.ledgers.values():
             ledger.watch(self._window, clock())
 
+    @property
+    def books(self) -> Books:
+        """What outlives this installation."""
+        return self._books
+
     def attend(self) -> None:
         """A request enters and something is asked of it."""
         outbox = self.outbox

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 
+from .. import thresholds
 from .churn import Churn
 from .copies import copied
 from .durations import nanoseconds
@@ -22,10 +23,8 @@ from .tracker import LOOKS_AFTERWARDS, PoolTracker
 
 INTERVAL = 1.0
 """Seconds between two looks: a leak is found that much after its threshold at most."""
-STUCK_AFTER = 10 * 10**9
-"""Nanoseconds in a queue after which that is told."""
-TOLD_EVERY = 600 * 10**9
-"""Nanoseconds in which the same is told once."""
+STUCK_AFTER = nanoseconds(thresholds.STUCK_AFTER)
+TOLD_EVERY = nanoseconds(thresholds.LOG_AGAIN_AFTER)
 _LOCK_TIMEOUT = 0.05
 _REST_AFTER = 10
 """Looks without any request after which the thread leaves."""
@@ -168,6 +167,8 @@ class Watch:
                 elif tracker.looks_left and self._oddities.look(tracker, [], registry.clock()):
                     # A connection that nobody refers to is left behind when the last request goes.
                     tracker.looks_left -= 1
+            if self._loop_lag is not None:
+                self._loop_lag.look(registry.clock())
             self._oddities.passed()
             self._churn.look()
             registry.observer.watch_passed()

@@ -89,8 +89,9 @@ class StateSource:
 
     def _add_process(self, found: _Points) -> None:
         if self._loop_lag is not None:
-            lag = self._loop_lag.peak(self._registry.clock()) / 1e9
-            found.add(semconv.EVENT_LOOP_LAG_PEAK, lag, {})
+            now = self._registry.clock()
+            found.add(semconv.EVENT_LOOP_LATE_TIME, self._loop_lag.late_time(now) / 1e9, {})
+            found.add(semconv.EVENT_LOOP_LAG_PEAK, self._loop_lag.peak(now) / 1e9, {})
         for seams in self._seams():
             for seam, works in seams.found.items():
                 attributes = {

@@ -125,7 +125,7 @@ STORY = (
     Act(
         name="blocked-loop",
         line="Providers as quick as ever, and something blocks the callers' event loop for 0.3 s "
-        "again and again: gluellm.event_loop.lag.peak shows it, and the waits mean nothing "
+        "again and again: gluellm.event_loop.late.time shows it, and the waits mean nothing "
         "meanwhile.",
         traffic=(
             Traffic(OPENAI, 2, stream=True),

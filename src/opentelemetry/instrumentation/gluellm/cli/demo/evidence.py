@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ...thresholds import LATE_SHARE, QUEUED_SHARE
 from ..render import counts_text
 from ..text import percent, seconds
 from ..view import PoolView
 from .targets import ANTHROPIC, HTTP2, OPENAI
 
 _BOTH = (OPENAI, ANTHROPIC)
-_HARDLY = 0.1
-"""Share of time that counts as hardly any: httpcore 1.0.9 may give one idle connection to two
-requests, and the loser queues for a moment though connections are free."""
 _MUCH = 0.25
 """Share of time; on a busy machine every phase grows, so it is well below what an idle one has."""
-_LATE = 0.2
-"""Seconds of an event loop's lateness from which no wait says anything any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +30,8 @@ class Seen:
 
     pools: Mapping[str, PoolView] = field(default_factory=dict)
     """What each target's pool did during the act, and its state at the end."""
-    loop_lag: float | None = None
-    """Worst lateness of an event loop, in seconds; None where it is not measured."""
+    late_share: float = 0.0
+    """Share of the time in which an event loop was late."""
 
     def of(self, target: str) -> PoolView:
         return self.pools.get(target) or PoolView()
@@ -51,7 +47,7 @@ def _is_calm(pool: PoolView) -> bool:
         pool.requests > 0
         and not pool.failed
         and _p(pool, 0.5) == 0
-        and pool.share("queued") <= _HARDLY
+        and pool.share("queued") <= QUEUED_SHARE
     )
 
 
@@ -90,7 +86,7 @@ def slow(seen: Seen) -> Evidence:
         for name, pool in zip(_BOTH, both, strict=True)
     ]
     held = all(
-        pool.share("awaiting_response", "reading") >= 0.8 and pool.share("queued") <= _HARDLY
+        pool.share("awaiting_response", "reading") >= 0.8 and pool.share("queued") <= QUEUED_SHARE
         for pool in both
     )
     return Evidence("; ".join(parts), held)
@@ -135,11 +131,12 @@ def http2_stuck(seen: Seen) -> Evidence:
 
 def blocked_loop(seen: Seen) -> Evidence:
     pool = seen.of(ANTHROPIC)
+    awaiting = percent(pool.share("awaiting_response"))
     return Evidence(
-        f"the event loop ran up to {seconds(seen.loop_lag or 0.0)} late, so nothing follows from "
-        f"anthropic: wait p95 {seconds(_p(pool, 0.95))}, queued {percent(pool.share('queued'))}, "
-        f"awaiting_response {percent(pool.share('awaiting_response'))} of the time",
-        seen.loop_lag is not None and seen.loop_lag >= _LATE and pool.requests > 0,
+        f"the event loop was late for {percent(seen.late_share)} of the time, so nothing follows "
+        f"from anthropic: wait p95 {seconds(_p(pool, 0.95))}, "
+        f"queued {percent(pool.share('queued'))}, awaiting_response {awaiting} of the time",
+        seen.late_share > LATE_SHARE and pool.requests > 0,
     )
 
 

@@ -7,6 +7,7 @@ import gc
 import importlib.util
 import logging
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -150,21 +151,22 @@ class Demo:
     async def _play_act(self, load: Load, act: Act, duration: float, where: str) -> None:
         await self._set_scene(act)
         self._log.begin()
-        before, began = self._telemetry.read(), snapshot()
+        before, began, began_at = self._telemetry.read(), snapshot(), time.monotonic()
         screen = self._screen(act, where, duration)
         traffic = asyncio.create_task(load.play(act, duration - act.clearing))
         ends = asyncio.create_task(asyncio.sleep(duration - act.clearing))
         try:
             with screen:
-                await self._watch(screen, before, load, traffic, ends)
+                await self._watch(screen, before, began_at, load, traffic, ends)
                 await traffic
                 await asyncio.sleep(_SETTLE)
                 totals, ended = self._telemetry.read(), snapshot()
-                screen.show(totals.since(before))
+                act_view = totals.since(before, time.monotonic() - began_at)
+                screen.show(act_view)
                 self._tell_log(load)
         finally:
             await _cancel(traffic, ends)
-        evidence = act.evidence(self._seen(totals.since(before)))
+        evidence = act.evidence(self._seen(act_view))
         if evidence.held:
             self._say(f"seen: {evidence.text}", "green")
         else:
@@ -182,7 +184,12 @@ class Demo:
             self._say(f"live pools after a garbage collection: {counts_text(live)}", "green")
 
     async def _watch(
-        self, screen: Screen, before: View, load: Load, *tasks: asyncio.Task[None]
+        self,
+        screen: Screen,
+        before: View,
+        began_at: float,
+        load: Load,
+        *tasks: asyncio.Task[None],
     ) -> None:
         """Show the act until both its traffic and its time have ended."""
         clock = asyncio.get_running_loop().time
@@ -194,7 +201,8 @@ class Demo:
             self._tell_log(load)
             if clock() >= due:
                 due = clock() + screen.interval
-                screen.show(self._telemetry.read().since(before))
+                view = self._telemetry.read()
+                screen.show(view.since(before, time.monotonic() - began_at))
 
     def _tell_log(self, load: Load) -> None:
         """What was logged since the last time, and a pool timeout that explains itself."""
@@ -243,7 +251,7 @@ class Demo:
         return kind(self._console, act.name, act.line, where, duration)
 
     def _seen(self, view: View) -> Seen:
-        return Seen(self._by_target(view), view.loop_lag)
+        return Seen(self._by_target(view), view.late_share)
 
     def _by_target(self, view: View) -> dict[str, PoolView]:
         return {t: view.pools[key] for t, key in self._keys.items() if key in view.pools}

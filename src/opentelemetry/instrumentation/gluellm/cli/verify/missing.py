@@ -22,6 +22,7 @@ class Missing:
 
 
 _NO_HTTP2 = "no HTTP/2 connection yet"
+_NO_LAG = "switched off: instrument(loop_lag=False)"
 _NO_CHANNEL = "no gRPC channel yet"
 _UNLIMITED = "no pool has a limit on this"
 _BY_ITSELF = {
@@ -41,10 +42,12 @@ _BY_ITSELF = {
     semconv.POOL_DISCARDED.name: "no pool is gone yet",
     semconv.ACQUIRE_DURATION.name: "no request had a connection yet",
     semconv.LEASE_DURATION.name: "no request is over yet",
-    semconv.EVENT_LOOP_LAG_PEAK.name: "switched off: instrument(loop_lag=False)",
+    semconv.EVENT_LOOP_LATE_TIME.name: _NO_LAG,
+    semconv.EVENT_LOOP_LAG_PEAK.name: _NO_LAG,
     semconv.INSTRUMENTATION_ERRORS.name: "none occurred, which is good",
 }
 _PROCESS = (
+    semconv.EVENT_LOOP_LATE_TIME,
     semconv.EVENT_LOOP_LAG_PEAK,
     semconv.SEAM,
     semconv.INSTRUMENTATION_ERRORS,

@@ -148,6 +148,14 @@ QUERIES: Final = (
         "/s",
     ),
     Query(
+        "event_loop_late",
+        "For which share of the time are event loops late?",
+        (semconv.EVENT_LOOP_LATE_TIME,),
+        f"max{by()}({rate(semconv.EVENT_LOOP_LATE_TIME)})",
+        "ratio",
+        by=(),
+    ),
+    Query(
         "event_loop_lag",
         "How late are event loops?",
         (semconv.EVENT_LOOP_LAG_PEAK,),

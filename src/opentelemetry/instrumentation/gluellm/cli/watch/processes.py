@@ -124,7 +124,8 @@ class Process:
         if not self._history:
             return self.view(), None
         began, before = self._history[0]
-        return self.view().since(before), self._collection_heard - began
+        seconds = self._collection_heard - began
+        return self.view().since(before, seconds), seconds
 
     def scope_seen(self, name: str) -> None:
         if len(self.scopes) < SCOPES:

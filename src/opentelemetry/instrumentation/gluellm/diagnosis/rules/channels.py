@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from ...pool.words import counted, seconds
+from ...thresholds import CHANNEL_NOT_READY_FOR as NOT_READY_FOR
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
-
-NOT_READY_FOR = 10.0
-"""Seconds. gRPC gives an attempt to connect 20 s, but a handshake takes tenths of one."""
 
 _STATES = ("connecting", "transient_failure")
 

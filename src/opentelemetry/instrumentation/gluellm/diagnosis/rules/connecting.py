@@ -7,34 +7,25 @@ from dataclasses import asdict, replace
 
 from ...pool.connection import WEBSOCKET
 from ...pool.words import counted, percent, place_text, seconds
+from ...thresholds import (
+    CONNECT_FAILURE_SHARE,
+    CONNECT_FAILURES,
+    CONNECTING_COSTS,
+    CONNECTING_HURTS,
+    EXPIRED_CONNECTIONS,
+    EXPIRED_SHARE,
+    FAILURES_SEVERE,
+    MOST_FAIL,
+    REUSE_FAILURE_SHARE,
+    REUSE_FAILURES,
+    SILENT_CONNECTION,
+)
+from ...thresholds import churns as are_churned
 from ..findings import Finding, Kind, Severity
-from ..intervals import KEPT_FROM, Activity, PoolCase
+from ..intervals import Activity, PoolCase
 from ..own_clients import server_words
 from .advising import advisor
 
-CHURN_POOLS = 10
-"""Fewer may be what the program needs: one for each event loop or worker."""
-CHURN_REQUESTS_PER_POOL = KEPT_FROM
-"""Below it a pool hardly ever reused a connection."""
-CONNECT_FAILURES = 3
-CONNECT_FAILURE_SHARE = 0.01
-"""Of the requests. Rarer ones are the network's daily life, which the SDKs' retries cover."""
-FAILURES_SEVERE = 0.1
-"""Share of requests from which retries no longer hide it."""
-MOST = 0.5
-"""A share so large counts whatever the number: a program that makes one call and fails."""
-REUSE_FAILURES = 2
-REUSE_FAILURE_SHARE = 0.005
-"""Of the requests. A server that closes in the instant of a request can't be ruled out."""
-SILENCE = 120.0
-"""Seconds. Load balancers and address translators forget silent connections after 60 to 350 s."""
-EXPIRED_SHARE = 0.5
-"""Of the new connections: most of them replace one that expired."""
-EXPIRED_CONNECTIONS = 10
-CONNECTING_COSTS = 0.05
-"""Share of all time that goes to making connections, from which that is worth a word."""
-CONNECTING_HURTS = 0.25
-"""Share of all time that goes to making connections."""
 _OTHER_ORIGINS = "_OTHER"
 """The contract's name for the origins beyond ``max_origins``, which are many."""
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
@@ -86,9 +77,7 @@ def _churned(activity: Activity | None) -> tuple[int, int, Counter[str]] | None:
     churned = [
         (pools, requests, activity.built_at.get(origin, {}))
         for origin, (pools, requests) in activity.origins.items()
-        if pools >= CHURN_POOLS
-        and requests < CHURN_REQUESTS_PER_POOL * pools
-        and origin != _OTHER_ORIGINS
+        if are_churned(pools, requests) and origin != _OTHER_ORIGINS
     ]
     if not churned:
         return None
@@ -150,7 +139,7 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
         return None
     share = count / max(activity.left, count)
     usual = count >= CONNECT_FAILURES and share >= CONNECT_FAILURE_SHARE
-    if not (usual or share >= MOST or any(kind in failures for kind in _AT_ONCE)):
+    if not (usual or share >= MOST_FAIL or any(kind in failures for kind in _AT_ONCE)):
         return None
     kinds = ", ".join(f"{kind} {number}" for kind, number in failures.items())
     return Finding(
@@ -167,7 +156,7 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
 def server_is_gone(case: PoolCase) -> bool:
     """Whether most requests find nobody to connect to."""
     failed = sum(case.activity.connect_failures.values())
-    return failed >= MOST * max(1, case.activity.left)
+    return failed >= MOST_FAIL * max(1, case.activity.left)
 
 
 def _each_kind(failures: dict[str, int], part: int) -> str:
@@ -183,7 +172,7 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         return None
     advice = advisor(case)
     silence = case.longest_silence_failed
-    silent = silence > SILENCE
+    silent = silence > SILENT_CONNECTION
     unprobed = any(pool.tcp_keepalive is False for pool in case.pools)
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
     seen = (

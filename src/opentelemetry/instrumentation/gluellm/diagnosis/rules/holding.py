@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections import Counter
 
 from ...pool.words import counted, one_line, percent, place_text, seconds
+from ...thresholds import (
+    ORPHANED_SHARE,
+    STREAM_WAIT,
+    UNREAD_REQUESTS,
+    UNREAD_SHARE,
+    UNREAD_TIME,
+)
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
 from ..own_clients import own_client
 from ..snapshot import ConnectionSnapshot, RequestSnapshot
 from .advising import advisor
 
-UNREAD_SHARE = 0.3
-"""Of the time that connections are held. The pauses of a consumer that keeps up are a few percent
-of it, whatever it does between tokens."""
-UNREAD_TIME = 0.1
-"""Seconds per request: short requests in a busy loop have a large share of next to nothing."""
-UNREAD_REQUESTS = 5
-"""Fewer may be one caller with a reason."""
-ORPHANED_SHARE = 0.1
-"""Of the peer's stream limit. A few cancelled requests whose answer is not over yet are normal."""
-STREAM_WAIT = 5.0
-"""Seconds in ``stream_queued`` at the limit. It has no timeout in the library."""
 _MOST_PLACES = 3
 
 

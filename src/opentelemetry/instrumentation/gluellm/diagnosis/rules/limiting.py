@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...pool.words import counted, one_line, percent, seconds
+from ...thresholds import LIMITED_CALLS, LIMITED_FOR, LIMITED_SHARE
 from ..cures import GLUELLM_PROVIDERS
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..snapshot import LimiterSnapshot, Snapshot
 from .advising import advisor
-
-LIMITED_FOR = 1.0
-"""Seconds that a call has waited in the limiter. Less is a burst that passes."""
-LIMITED_SHARE = 0.1
-"""Of the time of requests and of the wait before them."""
-LIMITED_CALLS = 5
-"""Fewer that waited are a burst."""
 
 
 def since(snapshot: Snapshot, before: Snapshot | None) -> tuple[LimiterSnapshot, ...]:

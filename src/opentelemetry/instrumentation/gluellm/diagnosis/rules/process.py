@@ -3,47 +3,78 @@
 from __future__ import annotations
 
 from ...pool.words import counted, one_line, percent, seconds
+from ...thresholds import (
+    DESCRIPTORS_NEAR,
+    DESCRIPTORS_SEVERE,
+    LATE_NOTICED,
+    LATE_SHARE,
+    LATE_SHARE_SEVERE,
+    LATE_WINDOW,
+    WAIT_TIMES_LAG,
+)
 from ..findings import Finding, Kind, Severity
+from ..intervals import PoolCase
 from ..snapshot import ProcessSnapshot, Snapshot
 
-LOOP_LAG = 0.2
-"""Seconds. The design's bound: 0.3 s blocks turned 1.6 s of queueing into 9.3 s on a pool of 2."""
-LOOP_LAG_SEVERE = 1.0
-"""Seconds. Every request of the process stands still for so long."""
-DESCRIPTORS_NEAR = 0.8
-"""Share of the limit. The rest is for files, and for the burst in which connections are made."""
-DESCRIPTORS_SEVERE = 0.95
+
+def late_share(snapshot: Snapshot, before: Snapshot | None) -> float | None:
+    """Return the share of the time in which a loop was late; None where it is not measured.
+
+    Over the period that is judged, or over the last minute if that is worse and lies within the
+    period.
+    """
+    process = snapshot.process
+    late, period = process.event_loop_late, snapshot.uptime
+    if late is None:
+        return None
+    if before is not None:
+        late -= before.process.event_loop_late or 0.0
+        period -= before.uptime
+    share = late / period if period > 0 else 0.0
+    if period > LATE_WINDOW:
+        share = max(share, process.event_loop_late_share or 0.0)
+    return min(max(share, 0.0), 1.0)
 
 
-LATE_SHARE = 0.02
-"""Share of the time that loops have to be late for: one pause of a second is none in a minute, as
-an import or a garbage collection makes it, and 0.3 s once every ten seconds is."""
+def loop_is_blocked(snapshot: Snapshot, before: Snapshot | None) -> bool:
+    """Return whether waiting and slowness may come from the event loop."""
+    share = late_share(snapshot, before)
+    return share is not None and share > LATE_SHARE
 
 
-def loop_is_blocked(process: ProcessSnapshot) -> bool:
-    """Whether waiting and slowness may come from the event loop, and no verdict on them is safe."""
-    return process.event_loop_lag is not None and process.event_loop_lag > LOOP_LAG
+def waits_beyond_lag(case: PoolCase) -> bool:
+    """Return whether a request waits for longer than the worst pause of a loop can explain."""
+    lag = case.process.event_loop_lag or 0.0
+    waits = [
+        request.phase_age
+        for pool in case.pools
+        for request in pool.requests
+        if request.phase in ("queued", "stream_queued")
+    ]
+    return max(waits, default=0.0) > WAIT_TIMES_LAG * lag
 
 
 def blocked_event_loop(
     snapshot: Snapshot, before: Snapshot | None, *, clients_churn: bool
 ) -> Finding | None:
-    """An event loop that didn't run for a while, or again and again."""
-    process = snapshot.process
-    lag = process.event_loop_lag
-    if lag is None or not loop_is_blocked(process):
+    """An event loop that was late for a large share of the time, or once for long."""
+    lag = snapshot.process.event_loop_lag
+    share = late_share(snapshot, before)
+    if lag is None or share is None:
         return None
-    share = _late_share(snapshot, before)
-    if share is not None and share < LATE_SHARE:
+    if share <= LATE_SHARE:
+        if lag <= LATE_NOTICED:
+            return None
         return Finding(
             kind=Kind.BLOCKED_EVENT_LOOP,
             severity=Severity.INFO,
             pool=None,
             seen=f"An event loop that holds connections ran up to {seconds(lag)} late, in all for "
             f"{percent(share)} of the time.",
-            means="Something blocked the loop for a moment. While that is in the window, nothing "
-            "is concluded from times: a blocked loop looks like a slow pool and a slow provider.",
-            cure="Look again when the window (peak_window) is over; nothing, if it stays at once.",
+            means=f"Something blocked the loop for a moment. Up to {percent(LATE_SHARE)} of the "
+            "time that explains neither long waits nor slow answers.",
+            cure="Nothing, if it stays rare. Else find what blocks the loop with asyncio's debug "
+            "mode (PYTHONASYNCIODEBUG=1) or py-spy dump.",
         )
     builds = (
         " A client for each call is one cause: it loads the certificates each time."
@@ -51,29 +82,19 @@ def blocked_event_loop(
         else ""
     )
     # The churn is then named first: it is a cause, and the lag is what it does.
-    severe = lag >= LOOP_LAG_SEVERE and not clients_churn
+    severe = share >= LATE_SHARE_SEVERE and not clients_churn
     return Finding(
         kind=Kind.BLOCKED_EVENT_LOOP,
         severity=Severity.ERROR if severe else Severity.WARNING,
         pool=None,
-        seen=f"An event loop that holds connections ran up to {seconds(lag)} late.",
+        seen=f"An event loop that holds connections was late for {percent(share)} of the time, by "
+        f"up to {seconds(lag)}.",
         means="Something computes or blocks inside the loop, and every request on it stands still "
         "meanwhile. A blocked loop looks like a pool that is too small, a slow provider and a slow "
         f"consumer at once, so no verdict is given on these.{builds}",
         cure="Find it with asyncio's debug mode (PYTHONASYNCIODEBUG=1 logs callbacks over 0.1 s) "
         "or py-spy dump; move it out with asyncio.to_thread(...) or into a process.",
     )
-
-
-def _late_share(snapshot: Snapshot, before: Snapshot | None) -> float | None:
-    """Share of the time in which loops were late; None where that is not measured."""
-    late, period = snapshot.process.event_loop_late, snapshot.uptime
-    if late is None:
-        return None
-    if before is not None:
-        late -= before.process.event_loop_late or 0.0
-        period -= before.uptime
-    return max(late, 0.0) / period if period > 0 else None
 
 
 def descriptors_near_limit(process: ProcessSnapshot) -> Finding | None:

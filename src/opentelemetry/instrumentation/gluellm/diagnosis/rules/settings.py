@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from ...pool.words import counted, seconds, timeout_text
+from ...thresholds import STUCK_AFTER
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..snapshot import PoolSnapshot
 from .advising import advisor
 
-WAITING_HURTS = 10.0
-"""Seconds that a request has been queued without an end in sight."""
 BOUND = 100
 """Connections to begin with, as httpx has by default."""
 _WAIT = 10
@@ -60,7 +59,7 @@ def pool_timeout(case: PoolCase) -> Finding | None:
     )
     return Finding(
         kind=Kind.POOL_TIMEOUT,
-        severity=Severity.WARNING if longest >= WAITING_HURTS else Severity.INFO,
+        severity=Severity.WARNING if longest >= STUCK_AFTER else Severity.INFO,
         pool=case.label,
         seen=f"Pool timeout {timeout_text(pool.pool_timeout)}, read timeout "
         f"{timeout_text(pool.read_timeout)}{queue if ages else ''}.",

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from ...pool.words import counted, one_line, seconds
+from ...thresholds import SILENT_AS_BEFORE, SILENT_FOR, SILENT_REQUESTS
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
-
-SILENT_FOR = 30.0
-"""Seconds without the head of a response, of every request that was sent."""
-SILENT_REQUESTS = 3
-"""Fewer may be questions that take long."""
-AS_BEFORE = 0.5
-"""Of the wait: where answers took that long before, a model reasons for that long."""
 
 
 def silent_provider(case: PoolCase) -> Finding | None:
@@ -30,7 +24,7 @@ def silent_provider(case: PoolCase) -> Finding | None:
     if shortest < SILENT_FOR:
         return None
     before = case.baseline.provider_time_at_most("awaiting_response") if case.baseline else 0.0
-    usual = before >= AS_BEFORE * shortest
+    usual = before >= SILENT_AS_BEFORE * shortest
     origins = ", ".join(sorted({one_line(request.origin) for request in waiting})[:3])
     severe = len(waiting) >= SILENT_REQUESTS and not usual
     return Finding(

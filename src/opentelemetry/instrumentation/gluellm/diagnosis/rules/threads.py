@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...pool.words import counted, percent
+from ...thresholds import (
+    CONNECTING_HURTS,
+    DISCARDED_CONNECTIONS,
+    DISCARDED_SHARE,
+    THREADS_BUSY,
+)
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..own_clients import own_client
 from ..snapshot import ExecutorSnapshot, Snapshot
 from .advising import advisor
-from .connecting import CONNECTING_HURTS
-
-BUSY = 0.8
-"""Share of the threads that send requests. The others prepare one, or read an answer's meaning; of
-fewer than these something else has the threads, and the wait is its doing."""
-DISCARDED_CONNECTIONS = 10
-DISCARDED_SHARE = 0.1
-"""Of the requests. Fewer are a burst now and then, for which nobody keeps connections."""
 
 
 def executor_full(snapshot: Snapshot, cases: Sequence[PoolCase]) -> list[Finding]:
@@ -25,7 +23,7 @@ def executor_full(snapshot: Snapshot, cases: Sequence[PoolCase]) -> list[Finding
     return [
         _executor_full(executor, cases)
         for executor in snapshot.process.executors
-        if executor.waiting and executor.requests >= max(1.0, BUSY * executor.threads)
+        if executor.waiting and executor.requests >= max(1.0, THREADS_BUSY * executor.threads)
     ]
 
 

@@ -5,40 +5,30 @@ from __future__ import annotations
 from collections import Counter
 
 from ...pool.words import counted, percent, rate, seconds
+from ...thresholds import (
+    BASELINE_REQUESTS,
+    CONNECTING_HOLDS,
+    CURRENT_REQUESTS,
+    LONG_ANSWER,
+    PEAK_REMEMBERED,
+    POOL_TIMEOUT_SHARE,
+    QUEUED_REQUESTS,
+    QUEUED_SHARE,
+    QUEUED_TIME,
+    READ_TIMEOUT_SHARE,
+    READ_TIMEOUTS,
+    SLOWER,
+    SLOWER_BY,
+    STUCK_AFTER,
+    UNREAD_SHARE,
+    WAIT_NOTICED,
+)
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PROVIDERS_PART, PoolCase
 from ..littles_law import Sizing, required_size
 from ..snapshot import PoolSnapshot
 from . import holding
 from .advising import advisor
-
-SLOWER = 2.0
-"""Times the provider's time of before. Less is what a different mix of questions does."""
-SLOWER_BY = 0.1
-"""Seconds: twice next to nothing is still next to nothing."""
-BASELINE_REQUESTS = 10
-CURRENT_REQUESTS = 5
-"""Fewer have no meaningful mean. What hangs now counts here, so a provider that has fallen silent
-shows before the first request is over."""
-VERY_LONG = 30.0
-"""Seconds per request, from which it is worth saying without anything to compare with."""
-READ_TIMEOUTS = 3
-READ_TIMEOUT_SHARE = 0.05
-"""Of the requests: a provider that does not answer in time, whatever it did before."""
-QUEUED_SHARE = 0.1
-"""Of all time. httpcore 1.0.9 may give one idle connection to two requests, and the loser queues
-for a moment though connections are free: that stays below."""
-QUEUED_TIME = 0.01
-"""Seconds per request."""
-QUEUED_REQUESTS = 5
-POOL_TIMEOUT_SHARE = 0.01
-"""Of the requests: these waited for the whole pool timeout in vain."""
-PEAK_REMEMBERED = 75.0
-"""Seconds that a peak is remembered by default (``peak_window``)."""
-CONNECTING_SHARE = 0.5
-"""Of the time that connections are held: then what holds them is their making."""
-SATURATED_FOR = 1.0
-"""Seconds that a request has been queued. Less is a burst that passes."""
 
 _ANOMALIES = {
     "waiter_with_idle_connection": "a request waits although an idle connection could serve it: a "
@@ -84,7 +74,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
     silent = activity.timeouts.get("read", 0)
     gives_up = silent >= READ_TIMEOUTS and silent >= READ_TIMEOUT_SHARE * activity.left
     requests = activity.sent + activity.held_now
-    long = each >= VERY_LONG and requests >= CURRENT_REQUESTS
+    long = each >= LONG_ANSWER and requests >= CURRENT_REQUESTS
     if not (slower or gives_up or long):
         return None
     head, body = (seconds(activity.provider_time(phase)) for phase in PROVIDERS_PART)
@@ -135,9 +125,9 @@ def pool_too_small(case: PoolCase) -> Finding | None:
     if maximum is None or not waits(case) or is_slower(case):
         return None
     held = activity.time(*HELD)
-    if activity.time("connecting") > CONNECTING_SHARE * held:
+    if activity.time("connecting") > CONNECTING_HOLDS * held:
         return None
-    if holding.unread_now(case) > holding.UNREAD_SHARE * held:
+    if holding.unread_now(case) > UNREAD_SHARE * held:
         return None  # perhaps a leak that is too young to be called one
     timeouts = activity.timeouts.get("pool", 0)
     was_full = case.peak_active >= maximum or activity.period > PEAK_REMEMBERED
@@ -222,7 +212,7 @@ def pool_saturated(case: PoolCase) -> Finding | None:
     holders = Counter(r.phase for pool in full for r in pool.requests if r.held is not None)
     held = ", ".join(f"{count} {phase}" for phase, count in holders.most_common())
     timeouts = case.activity.timeouts.get("pool", 0)
-    lasts = longest >= SATURATED_FOR
+    lasts = longest >= WAIT_NOTICED
     return Finding(
         kind=Kind.POOL_SATURATED,
         severity=Severity.ERROR if timeouts else Severity.WARNING if lasts else Severity.INFO,
@@ -230,19 +220,24 @@ def pool_saturated(case: PoolCase) -> Finding | None:
         seen=f"{busy} of {counted(maximum, 'connection')} in use and "
         f"{counted(len(waiting), 'request')} queued, the longest for {seconds(longest)}"
         + (f"; held by requests that are {held}." if held else "."),
-        means="The pool is at its limit at this moment. That is a state and not yet a cause: a "
-        "burst, a slow provider, a leak and a pool that is too small all look like it.",
+        means=f"{'The pool is at its limit' if busy >= maximum else 'Requests are stuck'} at this "
+        "moment. That is a state and not yet a cause: a burst, a slow provider, a leak and a pool "
+        "that is too small all look like it.",
         cure="Take another snapshot in a minute and compare: diagnose(snapshot, previous) tells "
         "which it is.",
     )
 
 
 def _is_full(pool: PoolSnapshot) -> bool:
-    return (
-        pool.max_connections is not None
-        and pool.queued > 0
-        and pool.active + pool.connecting >= pool.max_connections
-    )
+    """Return whether requests queue at its limit, or have queued for so long that they are stuck.
+
+    httpcore 1.0 can have an idle connection for a moment while requests wait.
+    """
+    if pool.max_connections is None:
+        return False
+    longest = max((r.phase_age for r in pool.requests if r.phase == "queued"), default=0.0)
+    full = pool.active + pool.connecting >= pool.max_connections
+    return longest >= STUCK_AFTER or (pool.queued > 0 and full)
 
 
 def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
