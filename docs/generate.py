@@ -68,6 +68,11 @@ and the phases sum to its whole time.
 | `reading` | with a read of its body in flight: the provider is at work, however silent | the provider |
 | `unread` | with its head received and nobody reading: the application holds the connection | the application |
 
+A request stays `queued` until its connection has taken it. httpcore 1.0 assigns one idle connection to
+every request that waits and refuses all but one of them. So every reading has at most as many requests
+in `awaiting_response`, `reading` and `unread` on HTTP/1.1 as there are connections, and on HTTP/2 as there
+are streams.
+
 How to read them, by the rate of `gluellm.pool.request.time` and by `gluellm.pool.request.oldest_age`
 per phase. Requests in `unread`, `awaiting_response` and `reading` hold connections, so look at these
 first:

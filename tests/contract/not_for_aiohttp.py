@@ -39,6 +39,8 @@ REASONS: dict[str, str] = {
     ),
     "test_reuse.py::test_keepalive_limit": "it has no limit on idle connections",
     "test_reuse.py::test_keepalive_limit_of_a_full_pool": "it has no limit on idle connections",
+    "test_saturation.py::test_http2_offered_and_http1_agreed": _HTTP2,
+    "test_saturation.py::test_more_requests_than_streams": _HTTP2,
     "test_settings.py::test_full_metrics_of_a_stream": _HTTP2,
     "test_setup.py::test_connecting_is_tried_again": "it tries to connect once",
     "test_shared_setup.py": _HTTP2,

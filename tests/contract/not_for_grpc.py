@@ -95,6 +95,7 @@ REASONS: dict[str, str] = {
     "test_reuse.py::test_keepalive_limit": _TOLD,
     "test_reuse.py::test_keepalive_limit_of_a_full_pool": _TOLD,
     "test_reuse.py::test_server_closes_an_idle_connection": _TOLD,
+    "test_saturation.py": _LIMIT,
     "test_settings.py::test_full_metrics_of_a_connection": _TOLD,
     "test_settings.py::test_full_metrics_of_a_stream": _HTTP2,
     "test_settings.py::test_origins_beyond_the_bound_share_one": (

@@ -47,6 +47,8 @@ REASONS: dict[str, str] = {
         "a pool has one origin; test_urllib3_pools.py has a manager that lets a pool go"
     ),
     "test_reuse.py::test_keepalive_expiry": "its idle connections don't expire",
+    "test_saturation.py::test_http2_offered_and_http1_agreed": _HTTP2,
+    "test_saturation.py::test_more_requests_than_streams": _HTTP2,
     "test_settings.py::test_full_metrics_of_a_stream": _HTTP2,
     "test_setup.py::test_connecting_is_tried_again": (
         "each try takes a connection of its own; test_urllib3_retries.py has them"

@@ -16,6 +16,8 @@ _NEVER_FALL = {
     for metric in semconv.METRICS
     if metric.instrument in (Instrument.OBSERVABLE_COUNTER, Instrument.HISTOGRAM)
 }
+_HOLDING = ("awaiting_response", "reading", "unread")
+"""Phases of a request that has a connection of HTTP/1.1 for itself."""
 Series = tuple[str, frozenset[tuple[str, Any]]]
 
 
@@ -123,6 +125,9 @@ def wrong_in_snapshot(taken: Snapshot) -> list[str]:
         assert pool.max_connections is not None
         if counted > pool.max_connections:
             wrong.append(f"{counted} of {pool.max_connections} connections in a snapshot")
+        held = sum(request.phase in _HOLDING for request in pool.requests)
+        if held > pool.active + pool.idle:
+            wrong.append(f"{held} requests hold {pool.active + pool.idle} connections")
         if len(pool.requests) > pool.requests_entered:
             wrong.append(f"{len(pool.requests)} requests, {pool.requests_entered} ever entered")
         for request in pool.requests:

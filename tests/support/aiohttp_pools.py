@@ -106,6 +106,11 @@ class AiohttpPool(PoolUnderTest):
 
         return TaskExchange(self._portal, self._mode, opening)
 
+    async def fetch(self, url: str) -> bytes:
+        async with self.raw.get(url, proxy=self._proxy) as response:
+            body: bytes = await response.read()
+            return body
+
     def skip_one_pass(self) -> None:
         core = self.core
 

@@ -130,6 +130,10 @@ class PoolUnderTest:
         """Make a whole request in the calling thread, and return its body."""
         raise NotImplementedError
 
+    async def fetch(self, url: str) -> bytes:
+        """Make a whole request in the calling task, and return its body."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Close the pool. A second time does nothing."""
         if not self.closed:
@@ -211,6 +215,13 @@ class AsyncPool(_Async):
             return Opened(response.status, aiter(response.stream), response.aclose)
 
         return TaskExchange(self._portal, self._mode, opening)
+
+    async def fetch(self, url: str) -> bytes:
+        response = await self.raw.handle_async_request(self.library.request(url))
+        try:
+            return b"".join([chunk async for chunk in response.stream])
+        finally:
+            await response.aclose()
 
 
 class AsyncClient(_Async):

@@ -73,7 +73,7 @@ def row_of(request: Request) -> Row:
     if isinstance(error, CANCELLED) or (request.cancelled_in and _is_group(error)):
         return _cancelled(request, status)
     kind = error_type(request, error)
-    if kind == "pool_timeout" and request.pool.library == "aiohttp":
+    if "pool" in request.timeouts and type(error).__name__ == "ConnectionTimeoutError":
         return _in_the_queue_or_after_it()
     if kind == "pool_timeout":
         return Row(

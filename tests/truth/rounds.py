@@ -28,7 +28,7 @@ EARLY = 0.001
 
 def held_round(world: World) -> None:
     """Send requests, and stop time after time to compare while all of them are held."""
-    begin(world, world.chance.randint(4, 14))
+    begin(world, world.crowd * world.chance.randint(4, 14))
     while any(not request.is_over for request in world.under_way):
         settle(world)
         compare(world)
@@ -240,8 +240,8 @@ def abandon(world: World, request: Request) -> None:
         gc.collect()
     if library == "urllib3":
         # Its finalizer closes the response, and a response that was only closed leaves its place
-        # in a full pool taken.
-        request.pool.lost[request.pool.group(request.origin)] += 1
+        # in a full pool taken. A reader that has begun gives it back as it is closed.
+        request.pool.lost[request.pool.group(request.origin)] += not request.has_chunk
     elif library == "aiohttp":
         # Its loop holds the response until the server is done.
         _open(request)

@@ -38,14 +38,16 @@ def run(
     seconds: float = 0.0,
     generations: int | None = None,
     slack: float = 1.0,
+    crowd: int = 1,
 ) -> None:
     """Put pools under load, generation by generation, for so long or so many.
 
-    With ``slack`` times are judged as many times more mildly, for a machine that is busy.
+    With ``slack`` times are judged as many times more mildly, for a machine that is busy. With
+    ``crowd`` as many times as many requests share the pools.
     Raises MismatchError where something was told that is not so.
     """
     deadline = time.monotonic() + seconds
-    with World.start(library, mode, seed, measures, slack) as world:
+    with World.start(library, mode, seed, measures, slack, crowd) as world:
         number = 0
         while number < generations if generations else time.monotonic() < deadline:
             number += 1
@@ -129,7 +131,7 @@ def end(world: World) -> None:
 
 def close_under_requests(world: World) -> None:
     """Close pools in whose every phase there is a request, and see that each ends once."""
-    begin(world, world.chance.randint(3, 8), patient=False)
+    begin(world, world.crowd * world.chance.randint(3, 8), patient=False)
     settle(world)
     compare(world)
     for request in world.under_way:

@@ -19,7 +19,7 @@ def storm(world: World) -> None:
     """Send requests with timeouts of milliseconds, cancel some, let servers hang up."""
     chance = world.chance
     http2 = world.pools[0].http2
-    requests = [_plan(world, http2) for _ in range(chance.randint(10, 30))]
+    requests = [_plan(world, http2) for _ in range(world.crowd * chance.randint(10, 30))]
     world.under_way += requests
     world.this_round = [*world.under_way]
     for request in requests:

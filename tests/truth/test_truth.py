@@ -9,6 +9,7 @@ import pytest
 
 from .measures import Measures
 from .run import MODES, run
+from .saturation import study
 
 SEED = 20_261_125
 SLACK = 10.0
@@ -37,3 +38,12 @@ def test_what_is_told_is_so(
     record_property("requests whose rows were compared", sum(measures.requests.values()))
     for what, count in measures.compared.items():
         record_property(f"samples compared: {what}", count)
+
+
+@pytest.mark.parametrize(("library", "mode"), PAIRS, ids=[" ".join(pair) for pair in PAIRS])
+def test_readings_of_a_full_pool_are_right(library: str, mode: str) -> None:
+    """For a second, from another thread; ``python -m truth --saturation`` has the long form."""
+    found = study(library, mode, "direct", workers=12, places=4, seconds=1.0, seed=SEED)
+    assert len(found.readings) > 5
+    assert found.wrong == 0, found.row()
+    assert found.failures == []

@@ -51,6 +51,8 @@ class World:
     measures: Measures
     slack: float
     """How many times as late as on a machine with nothing else to do a thread may have its turn."""
+    crowd: int
+    """How many times as many requests as usual share the pools."""
     baseline: Counter[tuple[int, str]]
     """Sockets that are not the pools': those that fill the queue of who does not accept."""
     ledger: Ledger = field(default_factory=Ledger)
@@ -73,7 +75,13 @@ class World:
     @classmethod
     @contextlib.contextmanager
     def start(
-        cls, library: str, mode: str, seed: int, measures: Measures, slack: float = 1.0
+        cls,
+        library: str,
+        mode: str,
+        seed: int,
+        measures: Measures,
+        slack: float = 1.0,
+        crowd: int = 1,
     ) -> Iterator[World]:
         """Servers, an event loop if the mode wants one, and the instrumentation."""
         with contextlib.ExitStack() as stack:
@@ -85,7 +93,9 @@ class World:
             stack.callback(GlueLLMInstrumentor().uninstrument)
             runner = stack.enter_context(Runner.start(mode))
             loaded = Library.load(library)
-            yield cls(loaded, mode, seed, origins, runner, telemetry, measures, slack, baseline)
+            yield cls(
+                loaded, mode, seed, origins, runner, telemetry, measures, slack, crowd, baseline
+            )
 
     @property
     def can_cancel(self) -> bool:

@@ -28,7 +28,8 @@ SEAMS = {
     "PoolByteStream": {"release"},
     "PoolRequest": {"acquire", "wait", "requeue"},
     "_receive_stream_event": {"http2"},
-    "_send_request_headers": {"http2"},
+    "_send_request_headers": {"accept", "http2"},
+    "ForwardHTTPConnection": {"accept"},
     "_response_closed": {"http2"},
     "_network_backend": {"connection_setup"},
     "_connections": {"state", "request"},
@@ -37,7 +38,7 @@ SEAMS = {
     "_connection": {"state", "request"},
     "_origin": {"state", "request"},
 }
-"""Private names, and what is off without each."""
+"""Names that the package relies on, and what is off without each."""
 FURTHER = [
     "_assign_requests_to_connections",
     "_requests",

@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import (
     PoolSnapshot,
     Snapshot,
 )
-from opentelemetry.instrumentation.gluellm.pool.lease import READING, Call, Lease
+from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE, READING, Call, Lease
 from opentelemetry.instrumentation.gluellm.pool.loops import LoopLag
 from opentelemetry.instrumentation.gluellm.pool.place import find
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
@@ -191,6 +191,7 @@ def test_lease_that_is_refused_meanwhile_is_not_held_for_a_month(scene: Scene) -
     lease = Refused(scene.tracker, scene.origin, None, scene.clock())
     lease.connection = scene.connection(established=True)
     lease.acquired_at = scene.clock()
+    lease.phase = AWAITING_RESPONSE
     scene.tracker.leases[lease] = None
     scene.clock.advance(3)
     (request,) = only_pool(take(scene)).requests

@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.gluellm.pool.describe import (
     trace_id,
     whose,
 )
-from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
+from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE, Call, Lease
 from opentelemetry.instrumentation.gluellm.pool.place import find
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
 from opentelemetry.instrumentation.gluellm.pool.words import one_line, place_text
@@ -148,6 +148,7 @@ def test_lease_that_is_refused_while_it_is_described_has_no_age_of_a_month(scene
     lease = Refused(scene.tracker, scene.origin, None, scene.clock())
     lease.connection = scene.connection(established=True)
     lease.acquired_at = scene.clock()
+    lease.phase = AWAITING_RESPONSE
     scene.tracker.leases[lease] = None
     scene.clock.advance(3)
     assert holders(scene.tracker, scene.clock()).startswith("longest held: (1) 3.0 s, ")

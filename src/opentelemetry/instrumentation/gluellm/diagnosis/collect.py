@@ -11,7 +11,7 @@ from .. import environment
 from ..pool.channel import CHANNEL_STATES, states_of
 from ..pool.copies import copied, copied_queue
 from ..pool.describe import trace_id
-from ..pool.lease import PHASES, QUEUED, Lease
+from ..pool.lease import PHASES, QUEUED, Lease, LeaseState, read_states
 from ..pool.ledger import EndedTimes, OriginLedger, PoolLedger
 from ..pool.loops import LoopLag
 from ..pool.reader import ConnectionView, seconds_or_none
@@ -84,15 +84,15 @@ def _ignored_variables() -> tuple[str, ...]:
 
 
 def _pool(tracker: PoolTracker, executors: Executors) -> PoolSnapshot | None:
+    leases = read_states(tracker.leases)  # before the connections, as in the registry
     view = tracker.view()
     if view is None:
         return None
     ledger = tracker.ledger
-    leases = copied(tracker.leases.keys)
     now = tracker.clock()
     index = {id(connection.record): i for i, connection in enumerate(view.connections)}
     channel = tracker.channel
-    requests = [_request(lease, index, now) for lease in leases if not lease.ended]
+    requests = [_request(lease, state, index, now) for lease, state in leases]
     found = PoolSnapshot(
         name=ledger.name,
         provider=ledger.provider,
@@ -135,16 +135,16 @@ def _connection(view: ConnectionView, now: int) -> ConnectionSnapshot:
     )
 
 
-def _request(lease: Lease, index: dict[int, int], now: int) -> RequestSnapshot:
+def _request(lease: Lease, state: LeaseState, index: dict[int, int], now: int) -> RequestSnapshot:
     call = lease.call
-    phase = lease.phase
-    since = lease.entered_at if phase == QUEUED else lease.phase_since
+    _, phase, since, acquired_at = state
+    if phase == QUEUED:
+        since = lease.entered_at
     place = lease.place
     connection = lease.connection
-    # Read once: a refused connection is taken back meanwhile.
-    acquired_at = lease.acquired_at
     # A channel's call has a connection too, though nobody tells which.
-    held = (connection is not None or lease.channel is not None) and acquired_at > 0
+    has_one = connection is not None or lease.channel is not None
+    held = has_one and acquired_at > 0 and phase != QUEUED
     return RequestSnapshot(
         origin=_origin(lease.origin),
         phase=PHASES[phase],

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .copies import nothing
+from .lease import QUEUED, Lease
 
 if TYPE_CHECKING:
-    from .lease import Lease
     from .ledger import OriginLedger
     from .tracker import PoolTracker
 
@@ -39,6 +39,7 @@ class TrackedConnection:
         "peer",
         "protocol",
         "reads_told",
+        "reports_accept",
         "served",
         "streams",
         "tls_ended_at",
@@ -68,13 +69,16 @@ class TrackedConnection:
         self.first_lease: Lease | None = None
         """The lease whose request establishes it."""
         self.lease: Lease | None = None
-        """The lease that was assigned last: on HTTP/1.1 the only one."""
+        """The lease that has it: on HTTP/1.1 the only one, on HTTP/2 the one assigned last."""
         self.streams: dict[int, Lease] | None = None
         """HTTP/2: leases by stream."""
         self.orphans: dict[int, None] = {}
         """HTTP/2: streams whose request is over and that the peer may still have open."""
         self.reads_told = False
         """Whether its body reads are noted: without that, unread means nothing."""
+        self.reports_accept = False
+        """Whether it reports which request it takes, where several are assigned to it: HTTP/1.1 of
+        httpcore, if the hook works."""
         self.orphaned = False
         """Whether it was counted as a connection that nobody refers to."""
         self.served = 0
@@ -112,6 +116,18 @@ class TrackedConnection:
         self.origin = origin
         if self.established_at:
             origin.protocols.add(self.protocol)
+
+    def holders(self) -> list[Lease]:
+        """The leases that have it now: on HTTP/2 those with a stream."""
+        leases = (self.lease,) if self.streams is None else self.streams.values()
+        return [
+            lease
+            for lease in leases
+            if lease is not None
+            and lease.connection is self
+            and lease.phase != QUEUED
+            and not lease.ended
+        ]
 
     def switch(self, protocol: str) -> None:
         """Both sides go on in another protocol."""

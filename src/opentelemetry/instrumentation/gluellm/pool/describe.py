@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .channel import CHANNEL_STATES
 from .copies import copied
-from .lease import PHASES, Lease
+from .lease import PHASES, QUEUED, STREAM_QUEUED, Lease, read_states
 from .words import one_line, place_text
 
 if TYPE_CHECKING:
@@ -73,13 +73,12 @@ def whose(lease: Lease) -> str:
 
 def holders(tracker: PoolTracker, now: int) -> str:
     """The longest-held leases of a pool."""
-    # Each time is read once: a refused connection is taken back meanwhile.
     held = [
         (acquired_at, lease)
-        for lease in copied(tracker.leases.keys)
-        if (acquired_at := lease.acquired_at)
+        for lease, (_, phase, _, acquired_at) in read_states(tracker.leases)
+        if acquired_at
+        and phase not in (QUEUED, STREAM_QUEUED)
         and (lease.connection is not None or lease.channel is not None)
-        and not lease.ended
     ]
     held.sort(key=lambda entry: entry[0])
     if not held:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from .copies import nothing
+from .copies import copied, nothing
 
 if TYPE_CHECKING:
     from .channel import TrackedChannel
@@ -26,6 +27,24 @@ _TIMEOUT_KINDS = {
     "write_timeout": "write",
 }
 _REUSE_FAILURES = frozenset({"read_error", "write_error", "protocol_error", "connection_error"})
+
+
+LeaseState = tuple[bool, int, int, int]
+"""A lease's ``ended``, ``phase``, ``phase_since`` and ``acquired_at``."""
+_state = attrgetter("ended", "phase", "phase_since", "acquired_at")
+
+
+def read_states(leases: dict[Lease, None]) -> list[tuple[Lease, LeaseState]]:
+    """The leases that have not ended, with their states at one moment.
+
+    No Python code runs while the states are read, so the interpreter lock keeps other threads out.
+    Read one by one, a connection that changes hands meanwhile would count for both its leases.
+    """
+    if not leases:
+        return []
+    found = copied(leases.keys)
+    read = [*zip(found, map(_state, found), strict=True)]
+    return [(lease, state) for lease, state in read if not state[0]]
 
 
 class Call:
@@ -88,6 +107,10 @@ class Lease:
 
     All times are nanoseconds of the registry's monotonic clock; 0 is "not yet". A lease is in
     exactly one phase until it has ended, and its phases add up to its whole time.
+
+    The atomic rule: where several plain numbers must change together, the block calls nothing and
+    does not loop. Only there can another thread, a signal handler or a finalizer run between two
+    statements. Such blocks are marked ``# atomic``.
 
     It holds plain numbers and references to such: a finalizer may end a lease at any place of any
     thread. It refers to no library object, so it keeps no pool, connection or response alive.
@@ -183,7 +206,8 @@ class Lease:
         self.waited = False
         """Whether it ever stood in the queue: an immediate acquire took exactly 0."""
         self.acquired_at = 0
-        """When the last assignment was made; 0 again after one that was refused."""
+        """When the last assignment was made; 0 again after one that was refused. It may still be
+        refused while the lease is queued."""
         self.connection: TrackedConnection | None = None
         self.reused = False
         self.fresh = False

@@ -13,7 +13,7 @@ from .books import Books
 from .copies import copied
 from .durations import nanoseconds
 from .guard import Guard
-from .lease import QUEUED, Lease
+from .lease import QUEUED, Lease, LeaseState, read_states
 from .ledger import GONE_REPORTED, OriginLedger, PoolLedger
 from .observer import PoolObserver
 from .place import Place
@@ -262,7 +262,7 @@ class PoolRegistry:
             if not tracker.leases:
                 self.ending.pop(tracker, None)
             elif state is not None:
-                _add_leases(copied(tracker.leases.keys), state, counts)
+                _add_leases(read_states(tracker.leases), state, counts)
         for state in states.values():
             if not state.ledger.live:
                 state.maximum = state.idle_maximum = None
@@ -273,6 +273,9 @@ class PoolRegistry:
         pool = reference() if reference is not None else None
         if pool is None:
             return
+        # Before the connections: one that is established meanwhile is then counted for a lease
+        # that is not yet counted as having it, and never the other way round.
+        leases = read_states(tracker.leases)
         try:
             tracker.reader.count(pool, tracker, counts)
         except Exception as error:
@@ -292,8 +295,7 @@ class PoolRegistry:
             state.idle_maximum = None
         elif state.idle_maximum is not None:
             state.idle_maximum += counts.idle_maximum
-        if tracker.leases:
-            _add_leases(copied(tracker.leases.keys), state, counts)
+        _add_leases(leases, state, counts)
 
     # Ends
 
@@ -329,16 +331,12 @@ class PoolRegistry:
         self._books.clear()
 
 
-def _add_leases(leases: tuple[Lease, ...], state: NameState, counts: Tally) -> None:
+def _add_leases(leases: list[tuple[Lease, LeaseState]], state: NameState, counts: Tally) -> None:
     oldest = state.oldest_since
-    for lease in leases:
-        if lease.ended:
-            continue
-        phase = lease.phase
-        since = lease.phase_since
-        running = counts.running(lease.origin)
-        running.count[phase] += 1
-        running.since[phase] += since
+    for lease, (_, phase, since, _) in leases:
+        of_origin = counts.running(lease.origin)
+        of_origin.count[phase] += 1
+        of_origin.since[phase] += since
         if phase == QUEUED:
             # One that was refused a connection queues again, but has waited all the time.
             since = lease.entered_at

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .channel import SHUTDOWN
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from .registry import PoolRegistry
 
 _HOLDERS = 3
-_LOOKED_AT = 64
 _UNTOLD: tuple[bytes, int | None, bytes] = (b"", None, b"")
 """Key for origins whose host must not be reported."""
 LOOKS_AFTERWARDS = 4
@@ -212,18 +210,17 @@ class PoolTracker:
     def waiting(self, lease: Lease, timeout: float | None = None) -> None:
         """The request found no connection and now stands in the queue, for ``timeout`` seconds."""
         now = self.clock()
-        lease.waits_since = now
         lease.pool_timeout = seconds_or_none(timeout)
-        first, lease.waited = not lease.waited, True  # before it stands: see released()
-        if not lease.standing:
-            lease.standing = True
-            self.ledger.queued.change(1, now)
-        if first:
+        self._stand(lease, now)
+        if lease.scene is None:
             lease.scene = self._scene(now)
 
     def assigned(self, lease: Lease, connection: TrackedConnection) -> None:
         """A connection is assigned, tentatively. Under the pool's lock, in any task."""
         if lease.ended:
+            return
+        if connection.reports_accept and (lease.waited or connection.leases):
+            self._promised(lease, connection)
             return
         if lease.waited:
             now = self.clock()
@@ -231,7 +228,7 @@ class PoolTracker:
             lease.phase_since = now
             if lease.standing:
                 lease.standing = False
-                self.ledger.queued.change(-1, now)
+                self.ledger.queued.value -= 1
         else:
             # An immediate acquire took exactly no time.
             now = lease.entered_at
@@ -255,6 +252,36 @@ class PoolTracker:
             lease.phase = AWAITING_RESPONSE if connection.streams is None else STREAM_QUEUED
             if connection.served:
                 lease.reused = True
+
+    def accepted(self, lease: Lease, connection: TrackedConnection) -> None:
+        """The connection takes a request that it was promised to, and begins to send it."""
+        self.given_back(connection)
+        before = connection.lease
+        now = self.clock()
+        if before is not None and before is not lease:
+            self._queue_again(before, connection, now)  # it was overtaken
+        # atomic
+        if lease.ended or lease.phase != QUEUED:
+            return
+        connection.lease = lease
+        if lease.standing:
+            lease.standing = False
+            self.ledger.queued.value -= 1
+        lease.origin.spent[QUEUED] += now - lease.phase_since
+        lease.phase_since = now
+        lease.phase = AWAITING_RESPONSE
+        # The end of the block: the connection counts for the origin of its latest request.
+        if connection.origin is not lease.origin:
+            connection.serve(lease.origin)
+
+    def given_back(self, connection: TrackedConnection) -> None:
+        """An HTTP/1.1 connection is idle: the response that was read from it is closed.
+
+        Other threads can run between that and the hook that reports it.
+        """
+        lease = connection.lease
+        if lease is not None and lease.answered_at and lease.connection is connection:
+            self.released(lease)
 
     def answered(self, lease: Lease, status: int) -> None:
         """The response's head has come; nobody reads the body yet."""
@@ -311,6 +338,59 @@ class PoolTracker:
             else:
                 items.append(lease)
 
+    def _promised(self, lease: Lease, connection: TrackedConnection) -> None:
+        """A connection is assigned that may take another request first.
+
+        httpcore 1.0 assigns an idle connection to each request that waits, and a request that
+        enters at that moment may overtake them. The lease stays queued until `accepted`.
+        """
+        now = self.clock()
+        active = self.ledger.active
+        if now >= active.end:
+            active.turn(now)
+        # An acquire ends at the assignment that is not refused.
+        acquired_at = now if lease.waited else lease.entered_at
+        # atomic
+        lease.acquired_at = acquired_at
+        lease.reused = connection.served > 0
+        lease.connection = connection
+        connection.leases += 1
+        if not connection.active:
+            connection.active = True
+            active.value = value = active.value + 1
+            if value > active.high:
+                active.high = value
+        self._stand(lease, now)
+
+    def _stand(self, lease: Lease, now: int) -> None:
+        """Count a lease as standing in the queue, from now on."""
+        queued = self.ledger.queued
+        if now >= queued.end:
+            queued.turn(now)
+        # atomic
+        lease.waits_since = now
+        if lease.standing or lease.ended or lease.phase != QUEUED:
+            return
+        lease.waited = lease.standing = True
+        queued.value = value = queued.value + 1
+        if value > queued.high:
+            queued.high = value
+
+    def _queue_again(self, lease: Lease, connection: TrackedConnection | None, now: int) -> None:
+        """Put a lease back into the queue if this is its connection: another one has taken it."""
+        # atomic
+        if lease.connection is not connection or lease.ended:
+            return
+        phase = lease.phase
+        if phase == AWAITING_RESPONSE:
+            # It was never sent: it has been queued all the time.
+            lease.phase = QUEUED
+        elif phase in (CONNECTING, STREAM_QUEUED):
+            lease.origin.spent[phase] += now - lease.phase_since
+            lease.phase_since = now
+            lease.phase = QUEUED
+        self._stand(lease, now)
+
     def _assigned_fresh(self, lease: Lease, connection: TrackedConnection) -> None:
         if not lease.fresh:
             lease.fresh = True
@@ -329,7 +409,7 @@ class PoolTracker:
         if lease.standing:
             # Another thread assigned the connection while it was about to take its place.
             lease.standing = False
-            self.ledger.queued.change(-1, lease.answered_at)
+            self.ledger.queued.value -= 1
         if lease.waited and lease.acquired_at:
             self.observer.lease_waited(lease)
         if lease.fresh or lease.in_client_span:
@@ -339,24 +419,19 @@ class PoolTracker:
         """The assigned connection was no longer available: back to the queue."""
         now = self.clock()
         connection = lease.connection
-        self._give_back(lease)
-        lease.waited = True
+        # atomic
         lease.acquired_at = 0
         lease.connection = None
-        if connection is not None and connection.lease is lease:
-            # httpcore 1.0 assigns one idle connection to several requests: another one has it. The
-            # leases that hold connections stand before those that queue.
-            connection.lease = holder = next(
-                (other for other in copied(self.leases.keys) if other.connection is connection),
-                None,
-            )
-            if holder is not None:
-                connection.serve(holder.origin)
-        if lease.phase == AWAITING_RESPONSE:
-            # It never was sent: httpcore 1.0 assigns an idle connection to all that wait, and they
-            # would seem to wait for the provider.
-            lease.phase = QUEUED
-        lease.enter(QUEUED, now)
+        if connection is not None and connection.leases:
+            connection.leases -= 1
+            if connection.active and not connection.leases:
+                connection.active = False
+                self.ledger.active.value -= 1
+            if connection.lease is lease:
+                connection.lease = None
+        self._queue_again(lease, None, now)
+        if lease.scene is None:
+            lease.scene = self._scene(now)
         self.ledger.requeues += 1
         self.observer.lease_requeued(lease)
 
@@ -371,13 +446,29 @@ class PoolTracker:
             connection.streams = {}
         connection.origin.protocols.add(protocol)
         self.ledger.opened += 1
-        phase = AWAITING_RESPONSE if connection.streams is None else STREAM_QUEUED
-        # On HTTP/2 others may wait for it too; they find out one after the other.
-        for lease in (connection.first_lease, connection.lease):
-            if lease is not None and lease.phase == CONNECTING:
-                lease.enter(phase, now)
+        if connection.streams is None:
+            self._established_for_one(connection, now)
+        else:
+            # Others may wait for it too; they find out one after the other.
+            for lease in (connection.first_lease, connection.lease):
+                if lease is not None and lease.phase == CONNECTING:
+                    lease.enter(STREAM_QUEUED, now)
         if connection.first_lease is not None:
             self.observer.connection_created(connection.first_lease, connection)
+
+    def _established_for_one(self, connection: TrackedConnection, now: int) -> None:
+        """Give an HTTP/1.1 connection to the lease that established it.
+
+        Where HTTP/2 was offered, other leases may be assigned to it as well: they queue again.
+        """
+        first = connection.first_lease or connection.lease
+        connection.lease = first
+        if first is not None and first.phase == CONNECTING:
+            first.enter(AWAITING_RESPONSE, now)
+        if connection.leases > 1:
+            for other in copied(self.leases.keys):
+                if other.connection is connection and other.phase == CONNECTING:
+                    self._queue_again(other, connection, now)
 
     def failed(self, lease: Lease, error: str, *, unwinding: bool = False) -> None:
         """The request ended without a response. Reached by finalizers when ``unwinding``."""
@@ -386,19 +477,18 @@ class PoolTracker:
         lease.error = error
         lease.unwinding = unwinding
         connection = lease.connection
+        if error == "pool_timeout" or lease.phase == QUEUED:
+            # It gave up while a connection was being handed to it: it never acquired one.
+            lease.acquired_at = 0
         self._turn_peaks()
         self.released(lease)
-        if connection is not None:
-            if not connection.established_at:
-                if connection.first_lease is lease:
-                    if connection.connect_started_at:
-                        self.observer.connection_failed(lease, connection)
-                    self._next_to_connect(connection)
-                elif not connection.leases:
-                    self.connections.pop(connection, None)
-            if error == "pool_timeout":
-                # It gave up while a connection was being handed to it: it never acquired one.
-                lease.acquired_at = 0
+        if connection is not None and not connection.established_at:
+            if connection.first_lease is lease:
+                if connection.connect_started_at:
+                    self.observer.connection_failed(lease, connection)
+                self._next_to_connect(connection)
+            elif not connection.leases:
+                self.connections.pop(connection, None)
         if lease.counted and (lease.waited or not lease.acquired_at):
             self.observer.lease_waited(lease)
 
@@ -406,6 +496,8 @@ class PoolTracker:
         """Whoever had to tell how the request ended may have been interrupted in that."""
         if not lease.ended:
             lease.error = lease.error or "cancelled"
+            if lease.phase == QUEUED:
+                lease.acquired_at = 0
             self.released(lease)
 
     def timed_out(self, lease: Lease, error: BaseException) -> None:
@@ -441,27 +533,19 @@ class PoolTracker:
             if now >= peak.end:
                 peak.turn(now)
 
-    def _give_back(self, lease: Lease) -> None:
-        connection = lease.connection
-        if connection is not None and connection.leases:
-            connection.leases -= 1
-            if not connection.leases:
-                connection.deactivate()
-
     def _scene(self, now: int) -> WaitScene | None:
         try:
-            first = tuple(islice(self.leases, _LOOKED_AT))
-            active = sum(1 for connection in self.connections if connection.active)
+            active = [connection for connection in self.connections if connection.active]
+            holders = sorted(
+                (lease for connection in active for lease in connection.holders()),
+                key=lambda lease: lease.acquired_at,
+            )[:_HOLDERS]
         except RuntimeError:
             # Another thread's request changed the dict meanwhile: no scene is better than a lock.
             return None
-        holders = sorted(
-            (lease for lease in first if lease.connection is not None and not lease.ended),
-            key=lambda lease: lease.acquired_at,
-        )[:_HOLDERS]
         return WaitScene(
-            active=active,
-            idle=len(self.connections) - active,
+            active=len(active),
+            idle=len(self.connections) - len(active),
             maximum=self.maximum,
             queued=self.ledger.queued.value,
             holders=tuple(lease.observed for lease in holders),

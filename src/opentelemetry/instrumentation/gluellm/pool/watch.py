@@ -190,7 +190,8 @@ class Watch:
                 self._look_for_leak(lease, now)
             elif phase == QUEUED:
                 if lease.standing:
-                    waiting.append(lease)
+                    if lease.connection is None:  # else one is assigned, and may still refuse it
+                        waiting.append(lease)
                     if now - lease.entered_at >= STUCK_AFTER:
                         stuck.append(lease)
             elif phase == STREAM_QUEUED and now - lease.phase_since >= STUCK_AFTER:

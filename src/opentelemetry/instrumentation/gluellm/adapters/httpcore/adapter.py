@@ -31,6 +31,7 @@ class HttpcoreAdapter(Adapter):
         "acquire": "time to acquire, occupancy and every phase after queued",
         "wait": "telling a wait in the queue from an immediate acquire, and the pool timeout",
         "requeue": "requeues",
+        "accept": "the phase queued where httpcore 1.0 assigns one connection to several requests",
         "release": "lease durations and finished requests",
         "connection_setup": "set-up times, and failures to connect",
         "connection_open": "connections opened, and the end of the phase connecting",
@@ -126,6 +127,11 @@ class HttpcoreAdapter(Adapter):
         ):
             if probed(name, requested):
                 seam(name, pool_request, attribute, make, awaited=name == "wait")
+        # Both or none: without the first, a request through a forward proxy would stay queued.
+        forward = getattr(_module(f"{inside}.http_proxy"), f"{prefix}ForwardHTTPConnection", None)
+        forwarding = requests.async_forward if is_async else requests.sync_forward
+        seam("accept", forward, handle, forwarding, awaited=True)
+        seam("accept", http11, "_send_request_headers", requests.http11_send, awaited=True)
         if probed("release", probes.response(stream)):
             released = responses.async_close if is_async else responses.sync_close
             seam("release", stream, close, released, awaited=True)
@@ -193,6 +199,8 @@ class HttpcoreAdapter(Adapter):
             connection = connection_of(self_)
             if connection is not None and not connection.closed:
                 try:
+                    if connection.streams is None and self_.is_idle():
+                        connection.tracker.given_back(connection)
                     connection.close(close_reason(self_, connection))
                 except Exception as error:
                     connection.tracker.registry.failures.caught("httpcore.close", error)

@@ -98,6 +98,8 @@ def _note(inner: Any, connection: TrackedConnection) -> None:
     setattr(inner, CONNECTION, connection)
     if connection.protocol == "1.1":
         connection.reads_told = time_reads(inner, connection)
+        send = getattr(type(inner), "_send_request_headers", None)
+        connection.reports_accept = is_patched(send)
     else:
         read = getattr(type(inner), "_receive_stream_event", None)
         connection.reads_told = is_patched(read)

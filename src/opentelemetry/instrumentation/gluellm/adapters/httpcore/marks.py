@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any
 
 from ...pool.lease import Lease
@@ -11,6 +12,10 @@ LEASE = "_gluellm_lease"
 CONNECTION = "_gluellm_connection"
 """On a connection, on the network stream that it gets, and on the protocol connection inside: its
 TrackedConnection."""
+
+FORWARDED: ContextVar[Lease | None] = ContextVar("gluellm_forwarded", default=None)
+"""The lease of the request that is being sent through a forward proxy. The library makes a new
+request object for the proxy, which carries no lease."""
 
 
 def connection_of(connection: Any) -> Any:

@@ -18,7 +18,7 @@ from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from ..errors import error_type
 from . import connections
-from .marks import CONNECTION, lease_of
+from .marks import CONNECTION, FORWARDED, LEASE, lease_of
 
 
 class RequestSeams:
@@ -258,6 +258,54 @@ class RequestSeams:
             return original(self_)
 
         return clear_connection
+
+    def http11_send(self, original: Any) -> Any:
+        """An HTTP/1.1 connection has taken a request and begins to send it.
+
+        Called once for each request that it takes, and never for one that it refuses.
+        """
+        registry = self._registry
+        failures = registry.failures
+        forwarded = FORWARDED.get
+
+        def send_request_headers(self_: Any, request: Any) -> Any:
+            try:
+                lease = request._gluellm_lease or forwarded()
+                connection = self_._gluellm_connection
+                if lease is not None and connection is not None and connection.lease is not lease:
+                    while lease is not None and lease.connection is not connection:
+                        lease = lease.previous
+                    if lease is not None and lease.tracker.registry is registry:
+                        lease.tracker.accepted(lease, connection)
+            except Exception as error:
+                failures.caught("httpcore.accept", error)
+            return original(self_, request)
+
+        return send_request_headers
+
+    def async_forward(self, original: Any) -> Any:
+        """A request is sent through a forward proxy."""
+
+        async def handle_async_request(self_: Any, request: Any) -> Any:
+            FORWARDED.set(getattr(request, LEASE, None))
+            try:
+                return await original(self_, request)
+            finally:
+                FORWARDED.set(None)
+
+        return handle_async_request
+
+    def sync_forward(self, original: Any) -> Any:
+        """A request is sent through a forward proxy by a sync connection."""
+
+        def handle_request(self_: Any, request: Any) -> Any:
+            FORWARDED.set(getattr(request, LEASE, None))
+            try:
+                return original(self_, request)
+            finally:
+                FORWARDED.set(None)
+
+        return handle_request
 
 
 def _keeper(tracked: TrackedConnection | None, tracker: PoolTracker) -> PoolTracker:

@@ -294,6 +294,10 @@ class ResponseSeams:
                     broken_off = sys.exc_info()[1] is not None
                     if broken_off and lease is not None and not lease.error and lease.answered_at:
                         lease.error = _broken_off_by(self_, is_open=is_open)
+                    if lease is not None and lease.answered_at:
+                        # Before another request gets the stream's place. The hook on the response
+                        # comes later, and other tasks run in between.
+                        lease.tracker.released(lease)
                     if is_open:
                         # The library tells the peer nothing, which goes on sending to nobody.
                         connection.orphans[stream_id] = None

@@ -1,0 +1,226 @@
+"""More requests than connections or streams: at every moment the metrics say who waits.
+
+The metrics are read at every turn of the event loop, and by a thread that does nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from opentelemetry.instrumentation.gluellm import snapshot
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import PoolUnderTest, Runner
+from support.http1 import HTTP1Server
+from support.http2 import HTTP2Server
+from support.libraries import Library
+from support.listener import Listen
+from support.network import Certificates
+from support.outcomes import assert_settled, new, reused
+from support.script import Reply
+from support.telemetry import KEYS, Telemetry
+from support.waiting import wait_until
+
+WAITERS = 6
+STREAMS = 5
+HOLDING = ("awaiting_response", "reading", "unread")
+
+
+@dataclass(slots=True)
+class Readings:
+    """The number of requests in each phase, at many moments."""
+
+    telemetry: Telemetry
+    taken: list[Counter[str]] = field(default_factory=list)
+
+    def take(self) -> None:
+        """Read the metrics, then the snapshot."""
+        points = self.telemetry.collect()
+        phases: Counter[str] = Counter()
+        for point in points.get(semconv.REQUEST_CURRENT.name, ()):
+            phases[point.attributes[KEYS["phase"]]] += point.value
+        self.taken.append(phases)
+        pools = snapshot().pools
+        self.taken.append(Counter(request.phase for pool in pools for request in pool.requests))
+
+    @property
+    def most_held(self) -> int:
+        """Most requests in phases that hold a connection or a stream."""
+        return max(sum(phases[phase] for phase in HOLDING) for phases in self.taken)
+
+    def fewest(self, *names: str) -> int:
+        """Fewest requests in these phases together."""
+        return min(sum(phases[name] for name in names) for phases in self.taken)
+
+
+@contextlib.contextmanager
+def read_all_the_time(
+    runner: Runner, telemetry: Telemetry, *, at_turns: bool = True
+) -> Iterator[Readings]:
+    """Read in a thread of its own, and at every turn of the runner's loop if there is one."""
+    readings, over = Readings(telemetry), threading.Event()
+    readings.take()
+
+    def begun() -> bool:
+        return len(readings.taken) > 2
+
+    async def at_every_turn() -> None:
+        while not over.is_set():
+            readings.take()
+            await anyio.lowlevel.checkpoint()
+
+    def beside() -> None:
+        while not over.wait(0.001):
+            readings.take()
+
+    thread = threading.Thread(target=beside)
+    thread.start()
+    turns = None
+    if runner.portal is not None and at_turns:
+        turns = runner.portal.start_task_soon(at_every_turn)
+    try:
+        wait_until(begun)
+        yield readings
+    finally:
+        over.set()
+        thread.join()
+        if turns is not None:
+            turns.result(10)
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+@pytest.mark.parametrize("way", ["direct", "forward proxy"])
+def test_waiters_are_queued_until_their_connection_has_taken_them(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry, way: str
+) -> None:
+    """httpcore 1.0 assigns a connection that is given back to all who wait; one gets it.
+
+    With two connections, never are more than two requests in phases that hold one.
+    """
+    settings = {"proxy": library.core.Proxy(server.origin)} if way == "forward proxy" else {}
+    pool = runner.pool(library, max_connections=2, **settings)
+    gates = [server.gate() for _ in range(WAITERS + 2)]
+    url = server.reply("/", *(Reply(end_after=gate) for gate in gates))
+    holders = [pool.send(url) for _ in range(2)]
+    for holder in holders:
+        holder.head()
+    waiters = [pool.send(url) for _ in range(WAITERS)]
+    wait_until(lambda: telemetry.current("queued") == WAITERS)
+    bodies = [exchange.begin_read() for exchange in holders + waiters]
+    with read_all_the_time(runner, telemetry) as readings:
+        for number, gate in enumerate(gates):
+            gate.open()
+            server.timeline.wait_for("body_end", count=number + 1)
+            left = WAITERS - number - 1
+            wait_until(lambda left=left: telemetry.current("queued") == max(left, 0))  # type: ignore[misc]
+            if left == 1:
+                # Every reading so far had at least one request that waited, and was read as such.
+                assert readings.fewest("queued") >= 1
+    for body in bodies:
+        body.result(10)
+    assert readings.most_held == 2
+    assert_settled(telemetry, holders + waiters, *[new()] * 2, *[reused()] * WAITERS)
+    assert telemetry.value(semconv.PEAK_QUEUED) == WAITERS
+    assert telemetry.value(semconv.PEAK_ACTIVE) == 2
+    requeues = telemetry.value(semconv.REQUEUES)
+    assert requeues > 0 if library.assigns_twice else requeues == 0
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+def test_requests_that_enter_at_once_share_an_idle_connection_one_by_one(
+    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """httpcore 1.0 assigns it to each of them at once, and the first one may be overtaken."""
+    pool = runner.pool(library, max_connections=1)
+    url = server.reply("/", Reply(head_after=0.002))
+    exchanges = [pool.get(url)]
+    with read_all_the_time(runner, telemetry) as readings:
+        for _ in range(3):
+            batch = [pool.send(url) for _ in range(WAITERS)]
+            bodies = [exchange.begin_read() for exchange in batch]
+            for body in bodies:
+                body.result(10)
+            exchanges += batch
+    assert readings.most_held == 1
+    assert_settled(telemetry, exchanges, new(), *[reused()] * (3 * WAITERS))
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+def test_http2_offered_and_http1_agreed(
+    runner: Runner,
+    library: Library,
+    listen: Listen,
+    certificates: Certificates,
+    telemetry: Telemetry,
+) -> None:
+    """All requests are assigned to the connection that is being established; one gets it."""
+    server = listen(HTTP1Server, tls=certificates.server())
+    server.setup_after = secured = server.gate()
+    pool = runner.pool(library, max_connections=1, http2=True, ssl_context=certificates.client())
+    gates = [server.gate() for _ in range(WAITERS)]
+    url = server.reply("/", *(Reply(head_after=gate) for gate in gates))
+    exchanges = [pool.send(url) for _ in range(WAITERS)]
+    wait_until(lambda: telemetry.current("connecting") == WAITERS)
+    bodies = [exchange.begin_read() for exchange in exchanges]
+    with read_all_the_time(runner, telemetry) as readings:
+        secured.open()
+        wait_until(lambda: telemetry.current("queued") == WAITERS - 1)
+        assert telemetry.current("awaiting_response") == 1
+        for gate in gates:
+            gate.open()
+        for body in bodies:
+            body.result(10)
+    assert readings.most_held == 1
+    assert_settled(telemetry, exchanges, new(), *[reused()] * (WAITERS - 1))
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+def test_more_requests_than_streams(
+    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry
+) -> None:
+    """On HTTP/2 who has no stream waits for one; nobody who waits counts as having one."""
+    server = listen(HTTP2Server, max_streams=STREAMS)
+    pool = runner.pool(library, max_connections=1, http1=False, http2=True)
+    pool.get(server.url("/first"))  # from then on the client knows how many streams there are
+    gate = server.gate()
+    held = server.reply("/held", Reply(head_after=gate))
+    url = server.reply("/", Reply(head_after=0.002, end_after=0.002))
+    holders = [pool.send(held) for _ in range(STREAMS)]
+    wait_until(lambda: telemetry.current("awaiting_response") == STREAMS)
+    workers = [worker(runner, pool, url, 5) for _ in range(6 * STREAMS)]
+    wait_until(lambda: telemetry.current("stream_queued") == 6 * STREAMS)
+    with read_all_the_time(runner, telemetry, at_turns=False) as readings:
+        bodies = [holder.begin_read() for holder in holders]
+        gate.open()
+        for future in bodies + workers:
+            future.result(10)
+    assert readings.most_held == STREAMS
+    assert telemetry.value(semconv.STREAM_MAX) == STREAMS
+    assert telemetry.value(semconv.REQUESTS) == 1 + STREAMS + 6 * STREAMS * 5
+
+
+def worker(runner: Runner, pool: PoolUnderTest, url: str, number: int) -> Future[Any]:
+    """A task or a thread that makes so many requests one after the other."""
+    if runner.portal is not None:
+
+        async def task() -> None:
+            for _ in range(number):
+                await pool.fetch(url)
+
+        return runner.portal.start_task_soon(task)
+    done: Future[Any] = Future()
+
+    def thread() -> None:
+        done.set_result([pool.call(url) for _ in range(number)])
+
+    threading.Thread(target=thread, daemon=True).start()
+    return done

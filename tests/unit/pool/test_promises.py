@@ -1,0 +1,338 @@
+"""Connections that are assigned to several requests: all but the one that gets it are queued."""
+
+from __future__ import annotations
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
+from opentelemetry.instrumentation.gluellm.pool.describe import holders
+from opentelemetry.instrumentation.gluellm.pool.lease import (
+    AWAITING_RESPONSE,
+    CONNECTING,
+    QUEUED,
+    UNREAD,
+    Lease,
+)
+from unit.pool.fakes import SECOND, Scene
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """One pool."""
+    return Scene()
+
+
+def idle_connection(scene: Scene) -> TrackedConnection:
+    """An idle connection that reports which request it takes."""
+    connection = scene.connection(established=True)
+    connection.reports_accept = True
+    return connection
+
+
+def waiter(scene: Scene) -> Lease:
+    """A request that waits for a connection."""
+    lease = scene.enter()
+    scene.tracker.waiting(lease)
+    return lease
+
+
+def settled(scene: Scene) -> None:
+    """Nothing runs, stands in a queue or holds a connection any more."""
+    assert scene.current() == [0] * 6
+    assert scene.ledger.queued.value == 0
+    assert scene.ledger.active.value == 0
+    assert not scene.tracker.leases
+
+
+def serve(scene: Scene, *leases: Lease) -> None:
+    """Answer and end them, one after the other."""
+    for lease in leases:
+        scene.tracker.answered(lease, 200)
+        scene.tracker.released(lease)
+
+
+def test_all_are_queued_until_one_is_taken(scene: Scene) -> None:
+    """The connection counts as active meanwhile: a request is about to be sent on it."""
+    connection = idle_connection(scene)
+    waiters = [waiter(scene) for _ in range(3)]
+    scene.clock.advance(2)
+    for lease in waiters:
+        scene.tracker.assigned(lease, connection)
+    assert scene.current()[QUEUED] == 3
+    assert scene.ledger.queued.value == 3
+    assert scene.ledger.active.value == 1
+    scene.clock.advance(1)
+    scene.tracker.accepted(waiters[1], connection)
+    assert [lease.phase for lease in waiters] == [QUEUED, AWAITING_RESPONSE, QUEUED]
+    assert scene.ledger.queued.value == 2
+    for lease in (waiters[0], waiters[2]):
+        scene.tracker.refused(lease)
+    assert connection.leases == 1
+    assert connection.lease is waiters[1]
+    assert scene.ledger.requeues == 2
+    serve(scene, waiters[1])
+    for lease in (waiters[0], waiters[2]):
+        scene.tracker.assigned(lease, connection)
+        scene.tracker.accepted(lease, connection)
+        serve(scene, lease)
+    assert scene.ledger.queued.highest(scene.clock()) == 3
+    settled(scene)
+
+
+def test_acquire_ends_at_the_assignment_and_queued_when_it_is_taken(scene: Scene) -> None:
+    """In between its task has not run: another request could still have the connection."""
+    connection = idle_connection(scene)
+    lease = waiter(scene)
+    scene.clock.advance(2)
+    scene.tracker.assigned(lease, connection)
+    scene.clock.advance(1)
+    scene.tracker.accepted(lease, connection)
+    scene.clock.advance(4)
+    serve(scene, lease)
+    assert lease.acquire_time == 2 * SECOND
+    assert [time / SECOND for time in scene.times()] == [3, 0, 0, 4, 0, 0]
+
+
+def test_refused_assignment_ends_no_acquire(scene: Scene) -> None:
+    """The acquire goes on, and so does the time in the queue."""
+    connection = idle_connection(scene)
+    lease = waiter(scene)
+    for _ in range(3):
+        scene.clock.advance(1)
+        scene.tracker.assigned(lease, connection)
+        scene.tracker.refused(lease)
+    assert lease.acquired_at == 0
+    scene.clock.advance(1)
+    scene.tracker.assigned(lease, connection)
+    scene.tracker.accepted(lease, connection)
+    serve(scene, lease)
+    assert lease.acquire_time == 4 * SECOND
+    settled(scene)
+
+
+def test_immediate_acquire_of_a_contested_connection_is_exactly_zero(scene: Scene) -> None:
+    """A request that enters just then, and gets the connection before those that wait."""
+    connection = idle_connection(scene)
+    late = waiter(scene)
+    scene.tracker.assigned(late, connection)
+    newcomer = scene.acquire(connection)
+    assert newcomer.phase == QUEUED
+    assert scene.ledger.queued.value == 2
+    scene.clock.advance(0.001)
+    scene.tracker.accepted(newcomer, connection)
+    scene.tracker.refused(late)
+    assert (newcomer.phase, late.phase) == (AWAITING_RESPONSE, QUEUED)
+    assert newcomer.acquire_time == 0
+    serve(scene, newcomer)
+    scene.tracker.assigned(late, connection)
+    scene.tracker.accepted(late, connection)
+    serve(scene, late)
+    settled(scene)
+
+
+def test_request_that_is_overtaken_is_queued_from_that_moment(scene: Scene) -> None:
+    """It was assigned the connection first and at once; its task runs later, as trio has it."""
+    connection = idle_connection(scene)
+    first, second = scene.acquire(connection), scene.acquire(connection)
+    assert (first.phase, second.phase) == (AWAITING_RESPONSE, QUEUED)
+    scene.clock.advance(1)
+    scene.tracker.accepted(second, connection)
+    assert (first.phase, second.phase) == (QUEUED, AWAITING_RESPONSE)
+    assert scene.ledger.queued.value == 1
+    scene.tracker.refused(first)
+    serve(scene, second)
+    scene.clock.advance(1)
+    scene.tracker.assigned(first, connection)
+    scene.tracker.accepted(first, connection)
+    scene.clock.advance(4)
+    serve(scene, first)
+    # What it seemed to wait for its response, it was queued.
+    assert [time / SECOND for time in scene.times()] == [3, 0, 0, 4, 0, 0]
+    assert first.acquire_time == 2 * SECOND
+    settled(scene)
+
+
+def test_request_that_is_refused_before_the_winner_is_reported(scene: Scene) -> None:
+    """The winner's thread was stopped before it could report."""
+    connection = idle_connection(scene)
+    first, second = scene.acquire(connection), scene.acquire(connection)
+    scene.tracker.refused(first)
+    assert (first.phase, second.phase) == (QUEUED, QUEUED)
+    scene.tracker.accepted(second, connection)
+    assert second.phase == AWAITING_RESPONSE
+    assert connection.lease is second
+    serve(scene, second)
+    scene.tracker.assigned(first, connection)
+    scene.tracker.accepted(first, connection)
+    serve(scene, first)
+    settled(scene)
+
+
+def test_lease_whose_connection_is_taken_again_is_over(scene: Scene) -> None:
+    """Another thread runs between the end of its response and the hook that reports it."""
+    connection = idle_connection(scene)
+    first = scene.acquire(connection)
+    scene.tracker.answered(first, 200)
+    second = waiter(scene)
+    scene.tracker.assigned(second, connection)
+    scene.tracker.accepted(second, connection)
+    assert first.ended
+    assert scene.current()[AWAITING_RESPONSE:] == [1, 0, 0]
+    scene.tracker.released(first)
+    assert connection.leases == 1
+    serve(scene, second)
+    assert scene.requests() == {(200, None, False): 2}
+    settled(scene)
+
+
+@pytest.mark.parametrize("error", ["cancelled", "pool_timeout"])
+def test_request_that_fails_before_it_is_taken_never_acquired(scene: Scene, error: str) -> None:
+    """An assignment alone gives nothing."""
+    connection = idle_connection(scene)
+    lease = waiter(scene)
+    scene.clock.advance(1)
+    scene.tracker.assigned(lease, connection)
+    scene.tracker.failed(lease, error)
+    assert lease.acquired_at == 0
+    assert lease.acquire_time == SECOND
+    assert connection.leases == 0
+    assert scene.recorder.told("lease_waited") == [(lease,)]
+    settled(scene)
+
+
+def test_request_whose_end_was_interrupted_before_it_was_taken_never_acquired(
+    scene: Scene,
+) -> None:
+    """The fallback that ends it knows that as well."""
+    lease = waiter(scene)
+    scene.tracker.assigned(lease, idle_connection(scene))
+    scene.tracker.abandoned(lease)
+    assert lease.acquired_at == 0
+    settled(scene)
+
+
+def test_request_that_is_answered_though_nothing_reported_that_it_was_taken(scene: Scene) -> None:
+    """It had the connection since it was assigned."""
+    connection = idle_connection(scene)
+    lease = waiter(scene)
+    scene.clock.advance(1)
+    scene.tracker.assigned(lease, connection)
+    scene.clock.advance(1)
+    scene.tracker.answered(lease, 200)
+    assert lease.phase == UNREAD
+    assert scene.ledger.queued.value == 0
+    scene.tracker.released(lease)
+    assert lease.acquire_time == SECOND
+    settled(scene)
+
+
+def test_lease_is_taken_once(scene: Scene) -> None:
+    """A report that comes late, or of a lease that has ended, changes nothing."""
+    connection = idle_connection(scene)
+    lease = waiter(scene)
+    scene.tracker.assigned(lease, connection)
+    scene.tracker.accepted(lease, connection)
+    scene.clock.advance(1)
+    scene.tracker.accepted(lease, connection)
+    assert scene.times()[AWAITING_RESPONSE] == SECOND
+    serve(scene, lease)
+    scene.tracker.accepted(lease, connection)
+    assert lease.phase == UNREAD
+    settled(scene)
+
+
+def test_http2_was_offered_and_http1_agreed(scene: Scene) -> None:
+    """All but the one that established the connection queue again."""
+    connection = scene.connection()
+    first, *others = [scene.acquire(connection) for _ in range(3)]
+    scene.clock.advance(1)
+    scene.tracker.established(connection, "1.1")
+    connection.reports_accept = True
+    assert first.phase == AWAITING_RESPONSE
+    assert [other.phase for other in others] == [QUEUED, QUEUED]
+    assert connection.lease is first
+    assert scene.ledger.queued.value == 2
+    for other in others:
+        scene.tracker.refused(other)
+    serve(scene, first)
+    assert connection.leases == 0
+    for other in others:
+        scene.tracker.assigned(other, connection)
+        scene.tracker.accepted(other, connection)
+        serve(scene, other)
+    assert [time / SECOND for time in scene.times()] == [0, 3, 0, 0, 0, 0]
+    settled(scene)
+
+
+def test_request_that_overtakes_the_one_that_established_the_connection(scene: Scene) -> None:
+    """trio runs their tasks in any order."""
+    connection = scene.connection()
+    first, second = scene.acquire(connection), scene.acquire(connection)
+    scene.tracker.established(connection, "1.1")
+    connection.reports_accept = True
+    scene.tracker.accepted(second, connection)
+    assert (first.phase, second.phase) == (QUEUED, AWAITING_RESPONSE)
+    scene.tracker.refused(first)
+    serve(scene, second)
+    scene.tracker.assigned(first, connection)
+    scene.tracker.accepted(first, connection)
+    serve(scene, first)
+    settled(scene)
+
+
+def test_connection_without_the_hook_is_acquired_when_it_is_assigned(scene: Scene) -> None:
+    """As other libraries have it, and httpcore where the hook is missing."""
+    connection = scene.connection(established=True)
+    waiters = [waiter(scene) for _ in range(2)]
+    for lease in waiters:
+        scene.tracker.assigned(lease, connection)
+    assert scene.current()[AWAITING_RESPONSE] == 2
+    scene.tracker.refused(waiters[1])
+    assert waiters[1].phase == QUEUED
+    serve(scene, waiters[0])
+    scene.tracker.assigned(waiters[1], connection)
+    serve(scene, waiters[1])
+    settled(scene)
+
+
+def test_wait_and_error_message_name_who_has_a_connection(scene: Scene) -> None:
+    """Not those that it is assigned to, however many wait before the holder."""
+    connection = idle_connection(scene)
+    waiters = [waiter(scene) for _ in range(100)]
+    for lease in waiters:
+        scene.tracker.assigned(lease, connection)
+    assert holders(scene.tracker, scene.clock()) == "no connection is held"
+    holder = waiters[-1]
+    holder.observed = "span"
+    scene.tracker.accepted(holder, connection)
+    for lease in waiters[:-1]:
+        scene.tracker.refused(lease)
+        scene.tracker.assigned(lease, connection)
+    scene.clock.advance(3)
+    found = waiter(scene).scene
+    assert found is not None
+    assert found.holders == ("span",)
+    assert (found.oldest_age, found.oldest_phase) == (3 * SECOND, AWAITING_RESPONSE)
+    assert holders(scene.tracker, scene.clock()).startswith("longest held: (1) 3.0 s, awaiting")
+
+
+def test_wait_of_a_request_that_is_refused_at_once_is_explained(scene: Scene) -> None:
+    """It may be assigned another connection before it ever waits."""
+    connection = idle_connection(scene)
+    holder, lease = scene.acquire(connection), scene.acquire(connection)
+    holder.observed = "span"
+    scene.tracker.refused(lease)
+    assert lease.scene is not None
+    assert lease.scene.holders == ("span",)
+    assert lease.scene.queued == 1
+
+
+def test_connecting_lease_holds_its_connection(scene: Scene) -> None:
+    """A new connection is for whom it is made."""
+    lease = waiter(scene)
+    scene.tracker.assigned(lease, scene.connection())
+    assert lease.phase == CONNECTING
+    assert scene.ledger.queued.value == 0
+    found = waiter(scene).scene
+    assert found is not None
+    assert found.oldest_phase == CONNECTING
