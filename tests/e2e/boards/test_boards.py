@@ -10,7 +10,7 @@ from opentelemetry.instrumentation.gluellm.cli.verify.variables import label_que
 
 from .asking import STEP, Asking, ask, ask_between, boards, filled
 from .empty import FROM, LACKS, NEVER, QUIET, UNSHOWN, acts_with_data, metrics_of
-from .implied import ALERTS, IMPLIED, NO_ALERTS, Implied, last
+from .implied import ALERTS, ANTHROPIC, HTTP2, IMPLIED, NO_ALERTS, OPENAI, Implied, last
 from .playing import WAYS, WINDOW, Story, Way
 from .rules import alerts, recording_rules
 
@@ -88,6 +88,14 @@ def test_each_act_shows_on_the_boards(story: Story, way: Way, implied: Implied) 
     values = answer.during(period, **implied.labels)
     value = implied.of([value for value in values if not math.isnan(value)])
     assert implied.at_least <= value <= implied.at_most, (values, expression)
+
+
+def test_only_pools_of_calls_are_shown(story: Story, way: Way) -> None:
+    """None of the exporters that the demo sends its telemetry through, whatever the scope."""
+    query = f'count by (gluellm_pool_name) (gluellm_pool_opened_total{{job="{way.job}"}})'
+    answer = ask(way, story, query)
+    names = {labels["gluellm_pool_name"] for labels, _ in answer.series}
+    assert names == {OPENAI, ANTHROPIC, HTTP2}
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=of)

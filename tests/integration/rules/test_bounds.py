@@ -93,8 +93,16 @@ def test_no_instrument_overflows(library: Library, instrument: Instrument, metri
         pool = library.core.ConnectionPool(network_backend=network, max_connections=1)
         GlueLLMInstrumentor.instrument_client(pool, f"pool-{name}")
         pools.append(pool)
+        token = current_call.set(Call("groq"))
         for port in range(5):
             request(library, pool, f"http://host-{name}.test:{8000 + port}/200")
+        current_call.reset(token)
+    sets.collect()
+    # Providers, as create_openai_compatible() lets anybody name them.
+    for number in range(300):
+        token = current_call.set(Call(f"provider-{number}"))
+        request(library, pools[number % 60], f"http://host-{number % 60}.test:8000/200")
+        current_call.reset(token)
     sets.collect()
     # Models, a few on each pool and origin.
     for number in range(600):

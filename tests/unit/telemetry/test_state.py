@@ -111,6 +111,16 @@ def test_gauges_go_on_without_a_provider(collected: Collected) -> None:
     assert ages == {"openai": 0, None: 7.0}
 
 
+def test_pool_of_a_second_provider_opens_in_the_new_series(collected: Collected) -> None:
+    """The old one has its last value, which is of its own provider."""
+    collected.request(OPENAI)
+    pool = FakePool()
+    tracker = collected.scene.track(pool, "openai", "groq")
+    tracker.begin(b"api.test", None, b"https", None)
+    assert collected.by_provider(semconv.POOL_OPENED) == {"openai": 1, None: 1}
+    assert collected.by_provider(semconv.POOL_LIVE) == {"openai": 0, None: 2}
+
+
 def test_old_series_ends_after_ten_minutes(collected: Collected) -> None:
     """Over OTLP nothing else ends a series, so it is there with its last values until then."""
     collected.request(OPENAI)

@@ -160,6 +160,7 @@ class PoolRegistry:
         ``provider`` if there is one."""
         provider = provider or owner.provider or self.provider_for_host(host)
         ledger = self._ledger(owner.name, provider, library)
+        ledger.asked_for(provider, self.clock())
         tracker = PoolTracker(self, ledger, pool, reader, owner.provider)
         tracker.first = (host, provider)
         tracker.built_at = owner.built_at

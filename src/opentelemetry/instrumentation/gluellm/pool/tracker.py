@@ -150,7 +150,8 @@ class PoolTracker:
                 key = (*_UNTOLD, asked)  # no host perhaps, but a key or a URL, which is not kept
             if key not in self._origins and len(self._origins) < self.registry.max_origins:
                 # Beyond the bound origins share a ledger, and providers share an origin.
-                if all(known.reported != found.reported for known in self._origins.values()):
+                known = copied(self._origins.values)
+                if all(other.reported != found.reported for other in known):
                     found.pool_entered(self.built_at)
                 self._origins[key] = found
         return found
