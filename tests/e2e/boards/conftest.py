@@ -19,9 +19,7 @@ def story(
     With ``scope="all"`` the boards show the same, though the demo exports through pools too.
     """
     pytest.importorskip("any_llm")
-    scope = request.param
-    with played(tmp_path_factory.mktemp("boards"), scope) as story:
+    with played(tmp_path_factory.mktemp("boards"), request.param) as story:
         arrived(story)
-        if scope == "any_llm":
-            record(story)
+        record(story)
         yield story
