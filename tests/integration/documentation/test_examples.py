@@ -18,9 +18,9 @@ pytest.importorskip("any_llm")
 
 
 def programs(page: str) -> list[str]:
-    """The Python blocks of a page that make an any-llm call."""
+    """The Python blocks of a page that make a call."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
-    return [block for block in blocks if "AnyLLM.create" in block]
+    return [block for block in blocks if "AnyLLM.create" in block or "OpenAI()" in block]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md"])
@@ -44,6 +44,8 @@ def test_example_runs_as_it_stands(page: str) -> None:
         assert provider.counts.completed == 1
     if "ConsoleMetricExporter" in program:
         assert '"gluellm.pool.acquire.duration"' in finished.stdout
+    if "print(snapshot())" in program:
+        assert "openai/httpx2: 0 active, 0 connecting, 1 idle" in finished.stdout
 
 
 def test_sizing_by_littles_law() -> None:
