@@ -164,7 +164,7 @@ score: $(VENV)/.installed-test
 e2e-faults: $(VENV)/.installed-test
 	PYTHONPATH=tests $(BIN)/python -m e2e.faults $(ARGS)
 
-arrival-table: $(VENV)/.installed-test
+arrival-table: $(VENV)/.installed-all
 	PYTHONPATH=tests $(BIN)/python -m e2e.arrival $(ARGS)
 
 boards-scale: $(VENV)/.installed-test

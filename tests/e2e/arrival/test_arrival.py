@@ -18,7 +18,8 @@ from .process import RESOURCE
 from .run import JOB, PROTOCOLS, PULLED_JOB, Run, Told
 from .spans import arrived, attributes, by_id
 
-pytestmark = pytest.mark.timeout(300)  # one run for all of them, on a machine that may be busy
+# One run for all of them, on a machine that may be busy; xai is one of the providers that it calls.
+pytestmark = [pytest.mark.all_sdks, pytest.mark.timeout(300)]
 
 ALWAYS_ZERO = {
     semconv.INSTRUMENTATION_DROPPED: "requests empty the buffer that they fill; it drops a record "
