@@ -12,11 +12,12 @@ from opentelemetry.instrumentation.gluellm.pool.lease import (
     QUEUED,
     READING,
     UNREAD,
+    Call,
 )
+from opentelemetry.instrumentation.gluellm.pool.ledger import OTHER
 from opentelemetry.instrumentation.gluellm.pool.registry import (
     MAX_NAMES,
     MAX_ORIGIN_LEDGERS,
-    OTHER,
     Owner,
     PoolRegistry,
 )
@@ -303,3 +304,12 @@ def test_forgetful_registry_starts_anew() -> None:
     assert tracker.ledger.pools_opened == 1
     assert tracker.origin(b"third", 80, b"http").address == "third"
     assert set(tracker.origin(b"third", 80, b"http").requests.values()) <= {0}
+
+
+def test_connection_beyond_the_bound_has_its_requests_ledger() -> None:
+    """A tracker keeps no more origins than the bound, and the connection is made by the pool."""
+    scene = Scene(max_origins=1)
+    lease = scene.tracker.begin(b"beyond.test", None, b"https", Call("groq"))
+    assert (lease.origin.address, lease.origin.provider) == (OTHER, "groq")
+    assert scene.tracker.origin_of_connection(b"beyond.test", 443, b"https") is lease.origin
+    assert len(scene.ledger.origins) == 2

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.lease import Call
-from opentelemetry.instrumentation.gluellm.pool.registry import OTHER
+from opentelemetry.instrumentation.gluellm.pool.ledger import OTHER
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.drain import Drain
 from opentelemetry.instrumentation.gluellm.telemetry.state import StateSource

@@ -5,9 +5,9 @@ from __future__ import annotations
 from ..thresholds import CHURN_GONE_SHARE, CHURN_MANY_POOLS, CHURN_WINDOW, churns
 from .copies import copied
 from .durations import nanoseconds
-from .ledger import OriginLedger, PoolLedger
+from .ledger import OTHER, OriginLedger, PoolLedger
 from .place import Place
-from .registry import OTHER, PoolRegistry
+from .registry import PoolRegistry
 
 _WINDOW = nanoseconds(CHURN_WINDOW)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .lease import Lease
     from .place import Place
 
+OTHER = "_OTHER"
 Outcome = tuple[int | str, str | None, bool]
 """How a request left: status (0: none), error type, resend."""
 Counters = dict[tuple[str, str | None], int]
@@ -260,7 +261,7 @@ class OriginLedger:
         key: Outcome = (status, error, resend)
         if key not in self.requests:
             if not self.pool.outcomes.take(1):
-                key = (0, "_OTHER", False)
+                key = (0, OTHER, False)
             self.requests.setdefault(key, 0)
         return key
 

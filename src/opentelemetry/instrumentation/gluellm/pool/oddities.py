@@ -13,8 +13,9 @@ from ..thresholds import OVERRUN_GRACE, OVERRUN_GRACE_UNKNOWN, STALE_FOR
 from .connection import TrackedConnection
 from .durations import nanoseconds
 from .lease import Lease
+from .ledger import OTHER
 from .reader import ConnectionView
-from .registry import NOWHERE, OTHER, PoolRegistry
+from .registry import NOWHERE, PoolRegistry
 from .tracker import PoolTracker
 
 if TYPE_CHECKING:

@@ -14,14 +14,13 @@ from .copies import copied
 from .durations import nanoseconds
 from .guard import Guard
 from .lease import QUEUED, Lease, LeaseState, read_states
-from .ledger import GONE_REPORTED, OriginLedger, PoolLedger
+from .ledger import GONE_REPORTED, OTHER, OriginLedger, PoolLedger
 from .observer import PoolObserver
 from .place import Place
 from .reader import PoolReader
 from .stats import NameState, Tally
 from .tracker import PoolTracker
 
-OTHER = "_OTHER"
 MAX_NAMES = 50
 """Pool names of a process; all further ones are ``_OTHER``."""
 MAX_ORIGIN_LEDGERS = 180

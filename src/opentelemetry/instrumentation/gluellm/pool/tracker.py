@@ -17,6 +17,7 @@ from .lease import (
     Lease,
     WaitScene,
 )
+from .ledger import OTHER
 from .reader import seconds_or_none
 
 if TYPE_CHECKING:
@@ -159,7 +160,10 @@ class PoolTracker:
     def origin_of_connection(self, host: bytes, port: int | None, scheme: bytes) -> OriginLedger:
         """The ledger of a connection that no request is known of."""
         reported = self.registry.reported_origin(host, port, scheme)
-        for found in copied(self._origins.values):
+        known = copied(self._origins.values)
+        if reported[0] == OTHER:  # beyond the bound a tracker does not keep it
+            known += copied(self.ledger.origins.values)
+        for found in known:
             if found.reported == reported:
                 return found
         name = _text(host)

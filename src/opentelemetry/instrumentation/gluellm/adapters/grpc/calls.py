@@ -8,8 +8,8 @@ from typing import Any
 
 from ...pool.channel import READY, SHUTDOWN, TrackedChannel
 from ...pool.lease import AWAITING_RESPONSE, CONNECTING, QUEUED, Lease
+from ...pool.ledger import OTHER
 from ...pool.loops import running_loop
-from ...pool.registry import OTHER
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from ..marks import TRACKER

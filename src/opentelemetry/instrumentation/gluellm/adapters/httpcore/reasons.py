@@ -11,7 +11,7 @@ from typing import Any
 
 from ...pool.connection import TrackedConnection
 from ...pool.lease import AWAITING_RESPONSE, Lease
-from ...pool.registry import OTHER
+from ...pool.ledger import OTHER
 from ..errors import error_type
 from .connections import protocol_of
 from .marks import connection_of

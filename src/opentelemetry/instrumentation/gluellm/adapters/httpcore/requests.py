@@ -12,8 +12,8 @@ from typing import Any
 
 from ...pool.connection import TrackedConnection
 from ...pool.lease import Lease
+from ...pool.ledger import OTHER
 from ...pool.loops import running_loop
-from ...pool.registry import OTHER
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from ..errors import error_type

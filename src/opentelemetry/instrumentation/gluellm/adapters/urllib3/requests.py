@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ...pool.connection import TrackedConnection
 from ...pool.lease import Lease
-from ...pool.registry import OTHER
+from ...pool.ledger import OTHER
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from .connections import asked_of, record_of, unsent
