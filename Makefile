@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Further arguments for the target's command: make test ARGS="-k queued -x"
 ARGS ?=
 
-.PHONY: dashboard-preview help demo test test-all e2e-tools lint format types bench peer-suites truth model soak churn fuzz matrix canary compatibility trust score e2e-faults arrival-table contract-table census incident alert-matrix docs boards-scale dashboards check-generated architecture clean
+.PHONY: dashboard-preview help demo test test-all e2e-tools lint format types bench peer-suites truth model soak churn fuzz matrix canary compatibility trust score e2e-faults arrival-table contract-table census frameworks incident alert-matrix docs boards-scale dashboards check-generated architecture clean
 
 help:
 	@echo "make demo             the pools of real any-llm calls, live, against a fake provider (about 1 min, the first time also installs)"
@@ -35,6 +35,7 @@ help:
 	@echo "make boards-scale     every query of every board over 1 000 programs of 5 providers, timed (needs e2e-tools; half an hour the first time)"
 	@echo "make contract-table   the contract suite: scenario by library, and why one does not apply (about 5 min)"
 	@echo "make census           one call of each provider against a fake one, into docs/providers.md (about 1 min)"
+	@echo "make frameworks       real frameworks and other instrumentations against a fake provider, with and without the instrumentation (about 2 min, the first time also installs 200 MB)"
 	@echo "make incident         replays incidents by real load into a real Prometheus with the alerts, to look at (needs e2e-tools)"
 	@echo "make alert-matrix     which alert fires for which incident, after how many seconds (needs e2e-tools; about 8 min)"
 	@echo "make docs             write the generated pages of docs/"
@@ -175,6 +176,25 @@ contract-table: $(VENV)/.installed-test
 
 census: $(VENV)/.installed-all
 	PYTHONPATH=tests $(BIN)/python -m census $(ARGS)
+
+# Environments of their own, two since some frameworks need an older openai. Where the newest cannot be
+# installed together, each requirement is installed by itself.
+FRAMEWORKS := .venvs/frameworks .venvs/frameworks-openai-2
+
+.venvs/frameworks/.installed: tests/frameworks/requirements.txt
+.venvs/frameworks-openai-2/.installed: tests/frameworks/requirements-openai-2.txt
+
+$(FRAMEWORKS:%=%/.installed): pyproject.toml
+	$(need-python)
+	@echo "Set-up, only the first time: installing frameworks into $(@D). Downloads up to 140 MB; takes 1 to 3 minutes."
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --editable '.[cli]'
+	@$(@D)/bin/python -m pip install --quiet --requirement $(filter %.txt,$^) \
+	|| grep -v '^#' $(filter %.txt,$^) | xargs -n 1 $(@D)/bin/python -m pip install --quiet || true
+	@touch $@
+
+frameworks: $(FRAMEWORKS:%=%/.installed)
+	PYTHONPATH=tests .venvs/frameworks/bin/python -m frameworks $(ARGS)
 
 incident: $(VENV)/.installed-test
 	PYTHONPATH=tests $(BIN)/python -m incidents $(ARGS)

@@ -1,0 +1,1 @@
+"""Real frameworks against a fake provider, with and without the instrumentation."""

@@ -1,0 +1,139 @@
+"""A framework's case, the server that it calls, and the measurement of one run."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+
+QUESTION = "hi"
+MESSAGES = [{"role": "user", "content": QUESTION}]
+AT_ONCE = 5
+"""Concurrent calls of each asynchronous part."""
+
+Pool = tuple[str, str | None]
+"""A pool's name and the provider of its requests."""
+
+
+class Served(Protocol):
+    """A running server."""
+
+    port: int
+
+    @property
+    def requests(self) -> int:
+        """Requests that have arrived."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One framework. ``run`` calls the server at a port and returns what has to stay the same."""
+
+    framework: str
+    distribution: str
+    run: Callable[[int], Any]
+    pools: frozenset[Pool]
+    environment: str = "frameworks"
+    """Folder below .venvs."""
+    replies: Mapping[tuple[str, str], object] = field(default_factory=dict)
+    """Answers of the fake provider to further endpoints."""
+    server: Callable[[], contextlib.AbstractContextManager[Served]] | None = None
+    """Starts a server in place of the fake provider."""
+
+    def serve(self) -> contextlib.AbstractContextManager[Served]:
+        """Start the server that the framework calls."""
+        return self.server() if self.server is not None else _fake_provider(self.replies)
+
+
+@dataclass(frozen=True, slots=True)
+class _FakeProvider:
+    port: int
+    count: Callable[[], int]
+
+    @property
+    def requests(self) -> int:
+        return self.count()
+
+
+@contextlib.contextmanager
+def _fake_provider(replies: Mapping[tuple[str, str], object]) -> Iterator[Served]:
+    with FakeProviderThread(replies=dict(replies)) as provider:
+        yield _FakeProvider(provider.port, lambda: provider.counts.requests)
+
+
+def openai_url(port: int) -> str:
+    """Base URL with OpenAI's real host, which `stay_on_loopback` resolves to the fake provider."""
+    return f"http://api.openai.com:{port}/v1"
+
+
+def anthropic_url(port: int) -> str:
+    """Base URL with Anthropic's real host, as above."""
+    return f"http://api.anthropic.com:{port}"
+
+
+def stay_on_loopback() -> None:
+    """Resolve every host to 127.0.0.1.
+
+    Requests keep the provider's real host, and a framework's own telemetry cannot leave the
+    machine: such a request fails on the loopback address and appears as a wrong count.
+    """
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *arguments: Any, **named: Any) -> Any:
+        return resolve("127.0.0.1", *arguments, **named)
+
+    socket.getaddrinfo = getaddrinfo
+
+
+def measure(case: Case, port: int, *, instrumented: bool) -> dict[str, Any]:
+    """Run a case in this process. Return its result and, if instrumented, what was reported."""
+    if not instrumented:
+        return {"result": case.run(port)}
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+    reader = InMemoryMetricReader()
+    GlueLLMInstrumentor().instrument(scope="all", meter_provider=MeterProvider([reader]))
+    result = case.run(port)
+    gc.collect()
+    points = _points(reader)
+    requests = points.get(semconv.REQUESTS.name, [])
+    return {
+        "result": result,
+        "requests": sum(point.value for point in requests),
+        "pools": sorted(
+            {
+                (
+                    str(point.attributes[semconv.POOL_NAME]),
+                    point.attributes.get(semconv.PROVIDER_NAME),
+                )
+                for point in requests
+                if point.value
+            },
+            key=str,
+        ),
+        "in flight": _total(points, semconv.ACTIVE_REQUESTS.name),
+        "own errors": _total(points, semconv.INSTRUMENTATION_ERRORS.name),
+        "dropped": _total(points, semconv.INSTRUMENTATION_DROPPED.name),
+    }
+
+
+def _points(reader: Any) -> dict[str, list[Any]]:
+    data = reader.get_metrics_data()
+    return {
+        metric.name: list(metric.data.data_points)
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+
+
+def _total(points: Mapping[str, list[Any]], name: str) -> int:
+    return sum(point.value for point in points.get(name, []))

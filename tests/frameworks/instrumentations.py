@@ -1,0 +1,118 @@
+"""Other instrumentations of the OpenAI SDK beside this one. Their spans have to stay the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+
+from .harness import AT_ONCE, MESSAGES, Case, openai_url
+from .llm_frameworks import OPENAI, OPENAI_MODEL
+
+
+def _calls(port: int) -> list[str]:
+    from openai import AsyncOpenAI, OpenAI
+
+    def ask(client: Any, **more: Any) -> Any:
+        return client.chat.completions.create(model=OPENAI_MODEL, messages=MESSAGES, **more)
+
+    async def ask_at_once() -> list[Any]:
+        async with AsyncOpenAI(base_url=openai_url(port), api_key="any") as client:
+            return await asyncio.gather(*(ask(client) for _ in range(AT_ONCE)))
+
+    with OpenAI(base_url=openai_url(port), api_key="any") as client:
+        return [
+            ask(client).choices[0].message.content,
+            *(str(chunk.choices[0].delta.content) for chunk in ask(client, stream=True)),
+            *(answer.choices[0].message.content for answer in asyncio.run(ask_at_once())),
+        ]
+
+
+def _exporter() -> tuple[Any, Any]:
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    exporter = InMemorySpanExporter()
+    return exporter, SimpleSpanProcessor(exporter)
+
+
+def _with_spans(port: int, exporter: Any) -> dict[str, list[str]]:
+    texts = _calls(port)
+    spans = [
+        span.name
+        for span in exporter.get_finished_spans()
+        if span.instrumentation_scope.name != semconv.SCOPE_NAME
+    ]
+    return {"texts": texts, "spans": sorted(spans)}
+
+
+def _logfire(port: int) -> Any:
+    import logfire
+
+    exporter, processor = _exporter()
+    logfire.configure(send_to_logfire=False, console=False, additional_span_processors=[processor])
+    logfire.instrument_openai()
+    return _with_spans(port, exporter)
+
+
+def _openllmetry(port: int) -> Any:
+    from opentelemetry.instrumentation.openai import OpenAIInstrumentor
+
+    return _with_instrumentor(port, OpenAIInstrumentor)
+
+
+def _openinference(port: int) -> Any:
+    from openinference.instrumentation.openai import OpenAIInstrumentor
+
+    return _with_instrumentor(port, OpenAIInstrumentor)
+
+
+def _with_instrumentor(port: int, instrumentor: Callable[[], Any]) -> Any:
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from opentelemetry import trace
+
+    exporter, processor = _exporter()
+    provider = TracerProvider()
+    provider.add_span_processor(processor)
+    trace.set_tracer_provider(provider)
+    instrumentor().instrument()
+    return _with_spans(port, exporter)
+
+
+def _sentry(port: int) -> Any:
+    import sentry_sdk
+    from sentry_sdk.transport import Transport
+
+    spans: list[str] = []
+
+    def http_spans(found: Any) -> Any:
+        # The OpenAI SDK also starts subprocesses, to describe the platform.
+        return (span for span in found if span["op"] == "http.client")
+
+    class InMemory(Transport):
+        def capture_envelope(self, envelope: Any) -> None:
+            event = envelope.get_transaction_event()
+            if event is not None:
+                spans.extend(str(span.get("description")) for span in http_spans(event["spans"]))
+
+    sentry_sdk.init(
+        dsn=f"http://key@127.0.0.1:{port}/1", transport=InMemory, traces_sample_rate=1.0
+    )
+    with sentry_sdk.start_transaction(op="task", name="calls"):
+        texts = _calls(port)
+    sentry_sdk.flush()
+    return {"texts": texts, "spans": sorted(span.replace(f":{port}", "") for span in spans)}
+
+
+CASES = tuple(
+    Case(framework=framework, distribution=distribution, run=run, pools=frozenset({OPENAI}))
+    for framework, distribution, run in (
+        ("Logfire", "logfire", _logfire),
+        ("OpenLLMetry", "opentelemetry-instrumentation-openai", _openllmetry),
+        ("OpenInference", "openinference-instrumentation-openai", _openinference),
+        ("Sentry", "sentry-sdk", _sentry),
+    )
+)

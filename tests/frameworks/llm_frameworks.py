@@ -1,0 +1,216 @@
+"""Frameworks on top of the OpenAI and Anthropic SDKs: whole, concurrent and streamed calls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from support.fake_llms import ANSWERS
+
+from .harness import AT_ONCE, MESSAGES, QUESTION, Case, anthropic_url, openai_url
+
+OPENAI_MODEL = "gpt-4o-mini"
+ANTHROPIC_MODEL = "claude-sonnet-4-5"
+OPENAI = ("openai", "openai")
+ANTHROPIC = ("anthropic", "anthropic")
+
+
+def _openai_agents(port: int) -> Any:
+    from agents import (
+        Agent,
+        OpenAIChatCompletionsModel,
+        OpenAIResponsesModel,
+        Runner,
+        set_tracing_disabled,
+    )
+    from openai import AsyncOpenAI
+
+    set_tracing_disabled(disabled=True)
+
+    async def ask() -> list[str]:
+        texts = []
+        async with AsyncOpenAI(base_url=openai_url(port), api_key="any") as client:
+            for kind in (OpenAIChatCompletionsModel, OpenAIResponsesModel):
+                model = kind(model=OPENAI_MODEL, openai_client=client)
+                agent = Agent(name="agent", instructions="Answer.", model=model)
+                runs = await asyncio.gather(*(Runner.run(agent, QUESTION) for _ in range(AT_ONCE)))
+                texts += [str(run.final_output) for run in runs]
+                streamed = Runner.run_streamed(agent, QUESTION)
+                texts.append(str([event.type async for event in streamed.stream_events()]))
+        return texts
+
+    return asyncio.run(ask())
+
+
+def _pydantic_ai(port: int) -> Any:
+    from pydantic_ai import Agent
+    from pydantic_ai.models.anthropic import AnthropicModel
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.anthropic import AnthropicProvider
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    openai = OpenAIProvider(base_url=openai_url(port), api_key="any")
+    anthropic = AnthropicProvider(base_url=anthropic_url(port), api_key="any")
+
+    async def ask() -> list[str]:
+        texts = []
+        for model in (
+            OpenAIChatModel(OPENAI_MODEL, provider=openai),
+            AnthropicModel(ANTHROPIC_MODEL, provider=anthropic),
+        ):
+            agent = Agent(model)
+            runs = await asyncio.gather(*(agent.run(QUESTION) for _ in range(AT_ONCE)))
+            texts += [run.output for run in runs]
+            async with agent.run_stream(QUESTION) as streamed:
+                texts += [text async for text in streamed.stream_text()]
+        return texts
+
+    return asyncio.run(ask())
+
+
+def _langchain(model: Any) -> list[str]:
+    async def ask() -> list[Any]:
+        return await asyncio.gather(*(model.ainvoke(QUESTION) for _ in range(AT_ONCE)))
+
+    return [
+        str(model.invoke(QUESTION).content),
+        *(str(chunk.content) for chunk in model.stream(QUESTION)),
+        *(str(message.content) for message in asyncio.run(ask())),
+    ]
+
+
+def _langchain_openai(port: int) -> Any:
+    from langchain_openai import ChatOpenAI
+
+    return _langchain(ChatOpenAI(model=OPENAI_MODEL, base_url=openai_url(port), api_key="any"))
+
+
+def _langchain_anthropic(port: int) -> Any:
+    from langchain_anthropic import ChatAnthropic
+
+    return _langchain(
+        ChatAnthropic(model=ANTHROPIC_MODEL, base_url=anthropic_url(port), api_key="any")
+    )
+
+
+def _litellm(port: int) -> Any:
+    import litellm
+
+    texts = []
+    for model, url in (
+        (f"openai/{OPENAI_MODEL}", openai_url(port)),
+        (f"anthropic/{ANTHROPIC_MODEL}", anthropic_url(port)),
+    ):
+        arguments = {"model": model, "api_base": url, "api_key": "any", "messages": MESSAGES}
+
+        async def ask(arguments: dict[str, Any] = arguments) -> list[Any]:
+            return await asyncio.gather(*(litellm.acompletion(**arguments) for _ in range(AT_ONCE)))
+
+        texts.append(litellm.completion(**arguments).choices[0].message.content)
+        texts += [
+            str(chunk.choices[0].delta.content)
+            for chunk in litellm.completion(**arguments, stream=True)
+        ]
+        texts += [answer.choices[0].message.content for answer in asyncio.run(ask())]
+    return texts
+
+
+def _llama_index(port: int) -> Any:
+    from llama_index.llms.openai import OpenAI
+
+    llm = OpenAI(model=OPENAI_MODEL, api_base=openai_url(port), api_key="any")
+
+    async def ask() -> list[Any]:
+        return await asyncio.gather(*(llm.acomplete(QUESTION) for _ in range(AT_ONCE)))
+
+    return [
+        llm.complete(QUESTION).text,
+        *(str(part.delta) for part in llm.stream_complete(QUESTION)),
+        *(answer.text for answer in asyncio.run(ask())),
+    ]
+
+
+def _instructor(port: int) -> Any:
+    import instructor
+    from openai import AsyncOpenAI, OpenAI
+    from pydantic import BaseModel
+
+    class Greeting(BaseModel):
+        text: str
+
+    sync = instructor.from_openai(
+        OpenAI(base_url=openai_url(port), api_key="any"), mode=instructor.Mode.JSON
+    )
+    request: dict[str, Any] = {
+        "model": OPENAI_MODEL,
+        "response_model": Greeting,
+        "messages": MESSAGES,
+    }
+
+    async def ask() -> list[Any]:
+        client = instructor.from_openai(
+            AsyncOpenAI(base_url=openai_url(port), api_key="any"), mode=instructor.Mode.JSON
+        )
+        return await asyncio.gather(
+            *(client.chat.completions.create(**request) for _ in range(AT_ONCE))
+        )
+
+    first = sync.chat.completions.create(**request)
+    return [greeting.text for greeting in (first, *asyncio.run(ask()))]
+
+
+def _greeting() -> dict[str, Any]:
+    answer = json.loads(json.dumps(ANSWERS["/chat/completions"]))
+    answer["choices"][0]["message"]["content"] = json.dumps({"text": "hi"})
+    return dict(answer)
+
+
+CASES = (
+    Case(
+        framework="openai-agents",
+        distribution="openai-agents",
+        run=_openai_agents,
+        pools=frozenset({OPENAI}),
+    ),
+    Case(
+        framework="pydantic-ai",
+        distribution="pydantic-ai-slim",
+        run=_pydantic_ai,
+        pools=frozenset({OPENAI, ANTHROPIC}),
+    ),
+    Case(
+        framework="langchain-openai",
+        distribution="langchain-openai",
+        run=_langchain_openai,
+        # It builds the transport, and so the pool, itself. langchain-anthropic does not.
+        pools=frozenset({("langchain", "openai")}),
+    ),
+    Case(
+        framework="langchain-anthropic",
+        distribution="langchain-anthropic",
+        run=_langchain_anthropic,
+        pools=frozenset({ANTHROPIC}),
+    ),
+    Case(
+        framework="litellm",
+        distribution="litellm",
+        run=_litellm,
+        pools=frozenset({("litellm", "openai"), ("litellm", "anthropic")}),
+    ),
+    Case(
+        framework="llama-index",
+        distribution="llama-index-llms-openai",
+        environment="frameworks-openai-2",
+        run=_llama_index,
+        pools=frozenset({OPENAI}),
+    ),
+    Case(
+        framework="instructor",
+        distribution="instructor",
+        environment="frameworks-openai-2",
+        run=_instructor,
+        pools=frozenset({OPENAI}),
+        replies={("POST", "/v1/chat/completions"): _greeting()},
+    ),
+)

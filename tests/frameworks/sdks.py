@@ -1,0 +1,202 @@
+"""SDKs with HTTP clients of their own: MCP, Google, Hugging Face, AWS, Qdrant."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from support.fake_llms import ANSWERS, MODEL
+from support.waiting import wait_until
+
+from .harness import AT_ONCE, MESSAGES, QUESTION, Case, Served
+
+
+def _google_genai(port: int) -> Any:
+    from google import genai
+
+    client = genai.Client(
+        api_key="any",
+        http_options={
+            "base_url": f"http://generativelanguage.googleapis.com:{port}",
+            "api_version": "v1beta",
+        },
+    )
+
+    async def ask() -> list[Any]:
+        answers = await asyncio.gather(
+            *(
+                client.aio.models.generate_content(model=MODEL, contents=QUESTION)
+                for _ in range(AT_ONCE)
+            )
+        )
+        await client.aio.aclose()
+        return answers
+
+    first = client.models.generate_content(model=MODEL, contents=QUESTION)
+    return [answer.text for answer in (first, *asyncio.run(ask()))]
+
+
+def _huggingface_hub(port: int) -> Any:
+    from huggingface_hub import AsyncInferenceClient, InferenceClient
+
+    url = f"http://router.huggingface.co:{port}/v1"
+    client = InferenceClient(base_url=url, api_key="any")
+
+    async def ask() -> list[Any]:
+        async with AsyncInferenceClient(base_url=url, api_key="any") as client:
+            return await asyncio.gather(
+                *(client.chat_completion(MESSAGES, model=MODEL) for _ in range(AT_ONCE))
+            )
+
+    return [
+        client.chat_completion(MESSAGES, model=MODEL).choices[0].message.content,
+        *(
+            str(chunk.choices[0].delta.content)
+            for chunk in client.chat_completion(MESSAGES, model=MODEL, stream=True)
+        ),
+        *(answer.choices[0].message.content for answer in asyncio.run(ask())),
+    ]
+
+
+def _boto3(port: int) -> Any:
+    from concurrent.futures import ThreadPoolExecutor
+
+    import boto3
+
+    client = boto3.client(
+        "bedrock-runtime",
+        region_name="us-east-1",
+        endpoint_url=f"http://bedrock-runtime.us-east-1.amazonaws.com:{port}",
+    )
+
+    def ask(_: int) -> str:
+        answer = client.converse(
+            modelId=MODEL, messages=[{"role": "user", "content": [{"text": QUESTION}]}]
+        )
+        return str(answer["output"]["message"]["content"][0]["text"])
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        return list(threads.map(ask, range(2 * AT_ONCE)))
+
+
+def _qdrant(port: int) -> Any:
+    from qdrant_client import AsyncQdrantClient, QdrantClient
+
+    arguments: dict[str, Any] = {"url": f"http://127.0.0.1:{port}", "check_compatibility": False}
+    query: dict[str, Any] = {"collection_name": "documents", "query": [0.1, 0.2]}
+    client = QdrantClient(**arguments)
+
+    async def ask() -> list[Any]:
+        client = AsyncQdrantClient(**arguments)
+        answers = await asyncio.gather(*(client.query_points(**query) for _ in range(AT_ONCE)))
+        await client.close()
+        return answers
+
+    answers = [client.query_points(**query), *asyncio.run(ask())]
+    client.close()
+    return [point.id for answer in answers for point in answer.points]
+
+
+@dataclass(slots=True)
+class _Counted:
+    """Counts the HTTP requests of an MCP application."""
+
+    application: Any
+    port: int = 0
+    requests: int = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.requests += scope["type"] == "http"
+        await self.application(scope, receive, send)
+
+
+@contextlib.contextmanager
+def _mcp_server() -> Iterator[Served]:
+    import uvicorn
+    from mcp.server import MCPServer
+
+    tools = MCPServer("tools", log_level="ERROR")
+
+    @tools.tool()
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    served = _Counted(tools.streamable_http_app())
+    server = uvicorn.Server(
+        uvicorn.Config(served, host="127.0.0.1", port=0, log_level="error", ws="none")
+    )
+    thread = threading.Thread(target=server.run, name="mcp", daemon=True)
+    thread.start()
+    wait_until(lambda: server.started, "the MCP server listens")
+    served.port = server.servers[0].sockets[0].getsockname()[1]
+    yield served
+    server.should_exit = True
+    thread.join()
+
+
+def _mcp(port: int) -> Any:
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamable_http_client
+
+    async def ask() -> list[Any]:
+        async with (
+            streamable_http_client(f"http://127.0.0.1:{port}/mcp") as (read, write),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            await session.list_tools()  # else concurrent calls list them a varying number of times
+            answers = await asyncio.gather(
+                *(session.call_tool("add", {"a": n, "b": 1}) for n in range(AT_ONCE))
+            )
+            return [answer.content[0].text for answer in answers]
+
+    return asyncio.run(ask())
+
+
+CASES = (
+    Case(
+        framework="mcp",
+        distribution="mcp",
+        run=_mcp,
+        pools=frozenset({("mcp", None)}),
+        server=_mcp_server,
+    ),
+    Case(
+        framework="google-genai",
+        distribution="google-genai",
+        run=_google_genai,
+        pools=frozenset({("google-genai", "gcp.gemini")}),
+        replies={("POST", f"/v1beta/models/{MODEL}:generateContent"): ANSWERS[":generateContent"]},
+    ),
+    Case(
+        framework="huggingface_hub",
+        distribution="huggingface-hub",
+        run=_huggingface_hub,
+        pools=frozenset({("huggingface_hub", "huggingface")}),
+    ),
+    Case(
+        framework="boto3",
+        distribution="boto3",
+        run=_boto3,
+        pools=frozenset({("boto3", "aws.bedrock")}),
+        replies={("POST", f"/model/{MODEL}/converse"): ANSWERS["/converse"]},
+    ),
+    Case(
+        framework="qdrant-client",
+        distribution="qdrant-client",
+        run=_qdrant,
+        pools=frozenset({("qdrant", None)}),
+        replies={
+            ("POST", "/collections/documents/points/query"): {
+                "result": {"points": [{"id": 1, "version": 0, "score": 0.5}]},
+                "status": "ok",
+                "time": 0.0,
+            }
+        },
+    ),
+)
