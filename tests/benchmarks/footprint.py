@@ -28,7 +28,7 @@ from .workload import OFF, OURS, Instrumentation, Sdk
 
 OF_THE_PROCESS = 3
 """Dropped records, and two of event loops. Failures have none until there is one."""
-OF_A_LIBRARY = 15
+OF_A_LIBRARY = 16
 """Seams of httpx, and of httpx2."""
 OF_A_PROVIDER = 22
 OF_AN_ORIGIN = 72

@@ -27,7 +27,7 @@ OURS: dict[str, set[str]] = {
     "instrumentor": {"_installation", "_lock"},
     "limits": {"_aiohttp", "_botocore_http_session", "_botocore_session", "_httpcore", "_urllib3"},
     "pool": {"_OTHER", "_T", "_origins", "_slices", "_width"},
-    "telemetry": {"_OTHER", "_bucket", "_count", "_known", "_name", "_sum"},
+    "telemetry": {"_OTHER", "_bucket", "_count", "_known", "_name", "_sets", "_sum"},
 }
 """What looks like somebody's private name and is the package's own: slots, words of the contract,
 methods that are called through another name than ``self``."""

@@ -124,6 +124,7 @@ def _causes(error: BaseException | None) -> Any:
         error = more or error.__cause__ or error.__context__
 
 
+@pytest.mark.all_sdks
 def test_limits_of_pools_that_live_for_one_call(llms: CountedLLMs) -> None:
     """liner and voyage build them in each call, so there the limit bounds one call."""
     configure_pools(max_connections=3, keepalive_expiry=7)
@@ -137,6 +138,7 @@ def test_limits_of_pools_that_live_for_one_call(llms: CountedLLMs) -> None:
         assert pools[0].limits_from == "configure_pools(max_connections=3, keepalive_expiry=7)"
 
 
+@pytest.mark.all_sdks
 def test_the_snapshot_says_what_the_limit_is_and_where_it_came_from(llms: CountedLLMs) -> None:
     """In every library that has a limit, as data and as text."""
     configure_pools(max_connections=3, pool_timeout=7)

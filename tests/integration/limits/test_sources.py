@@ -34,6 +34,7 @@ def limits_of(provider: str, origin: str, **more: Any) -> tuple[int | None, str 
     return maximum(pool), limits_from(pool)
 
 
+@pytest.mark.all_sdks
 def test_one_for_a_provider_wins_over_one_for_all(llms: CountedLLMs) -> None:
     """In whichever order they were given, and value by value."""
     configure_pools(provider="openai", max_connections=5)
@@ -148,6 +149,7 @@ def test_our_variables(monkeypatch: pytest.MonkeyPatch, llms: CountedLLMs) -> No
     )
 
 
+@pytest.mark.all_sdks
 def test_our_variables_with_a_provider(monkeypatch: pytest.MonkeyPatch, llms: CountedLLMs) -> None:
     """They are for it alone."""
     monkeypatch.setenv(LIMIT_VARIABLES["max_connections"], "4")

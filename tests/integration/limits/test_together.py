@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator
 from itertools import permutations
 from typing import Any
 
+import pytest
+
+pytest.importorskip("botocore")
+
 import aiohttp
 import any_llm
 import botocore.httpsession
 import botocore.session
 import httpcore
 import httpcore2
-import pytest
 import urllib3
 from any_llm.providers.anthropic import AnthropicProvider
 from any_llm.providers.openai import OpenaiProvider
@@ -26,6 +29,8 @@ from support.waiting import until
 
 from .calls import call, call_at_once, create, gathered, many_threads
 from .pools import built, limits_from, maximum, pool_timeout
+
+pytestmark = pytest.mark.all_sdks
 
 OWNERS = (
     any_llm.AnyLLM,
@@ -167,7 +172,6 @@ def test_a_request_in_flight_goes_on(llms: CountedLLMs) -> None:
     assert len(asyncio.run(main())) == 2
 
 
-@pytest.mark.all_sdks
 def test_clients_that_botocore_makes_in_a_thread_of_the_executor(llms: CountedLLMs) -> None:
     """any-llm's bedrock has one for each timeout of a call, made where no context of it is."""
     configure_pools(max_connections=3, pool_timeout=4)
@@ -183,7 +187,6 @@ def test_clients_that_botocore_makes_in_a_thread_of_the_executor(llms: CountedLL
     del llm
 
 
-@pytest.mark.all_sdks
 def test_the_manager_that_botocore_makes_for_a_proxy(
     llms: CountedLLMs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,7 +215,6 @@ def test_a_managers_pools_outside_any_llm_are_left_alone() -> None:
     del client
 
 
-@pytest.mark.all_sdks
 def test_a_gemini_session_of_each_loop_has_the_limit(llms: CountedLLMs) -> None:
     """google-genai builds one for each loop, at the first call in it."""
     configure_pools(provider="gemini", max_connections=3)

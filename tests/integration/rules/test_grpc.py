@@ -65,6 +65,7 @@ def test_forked_child_starts_empty(listen: Listen, run: Run) -> None:
 # xai
 
 
+@pytest.mark.all_sdks
 def test_xai_is_told_for_what_it_is(listen: Listen, instrument: Instrument) -> None:
     """In the default scope: provider, library, model and operation; and no other channel."""
     gate_word = listen(FakeXai, word_after=0.02)
@@ -98,6 +99,7 @@ def test_xai_is_told_for_what_it_is(listen: Listen, instrument: Instrument) -> N
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
 
 
+@pytest.mark.all_sdks
 def test_xai_through_the_sync_api(listen: Listen, instrument: Instrument) -> None:
     """It runs on any-llm's own loop, where the channel is built at the first call."""
     server = listen(FakeXai)
@@ -109,6 +111,7 @@ def test_xai_through_the_sync_api(listen: Listen, instrument: Instrument) -> Non
     assert telemetry.value(semconv.POOL_OPENED) == 1
 
 
+@pytest.mark.all_sdks
 def test_single_client_of_xai_has_its_name(listen: Listen, instrument: Instrument) -> None:
     """An SDK's client is taken for the channels that it holds."""
     server = listen(FakeXai)

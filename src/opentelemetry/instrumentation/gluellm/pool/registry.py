@@ -161,7 +161,8 @@ class PoolRegistry:
         ledger = self._ledger(owner.name, provider, library)
         ledger.asked_for(provider, self.clock())
         tracker = PoolTracker(self, ledger, pool, reader, owner.provider)
-        tracker.first = (host, provider)
+        # What is no host may be a key or a URL, which is not kept.
+        tracker.first = (host if is_host(host.lower()) else "", provider)
         tracker.built_at = owner.built_at
         self.observer.pool_opened(tracker)
         # From here on nothing is called: a signal handler that raises can't part these steps.

@@ -15,6 +15,8 @@ from ..pool.observer import PoolObserver
 
 # Neither is part of the API, so a version may not have it.
 _SUPPRESS_INSTRUMENTATION_KEY: Any = getattr(context_api, "_SUPPRESS_INSTRUMENTATION_KEY", None)
+if not isinstance(_SUPPRESS_INSTRUMENTATION_KEY, str):
+    _SUPPRESS_INSTRUMENTATION_KEY = None
 _SPAN_KEY = getattr(propagation, "_SPAN_KEY", None)
 # Set beside the other one "for backward compatibility" by opentelemetry-instrumentation.
 _SUPPRESS_PLAIN = "suppress_instrumentation"
