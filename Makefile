@@ -35,7 +35,7 @@ help:
 	@echo "make boards-scale     every query of every board over 1 000 programs of 5 providers, timed (needs e2e-tools; half an hour the first time)"
 	@echo "make contract-table   the contract suite: scenario by library, and why one does not apply (about 5 min)"
 	@echo "make census           one call of each provider against a fake one, into docs/providers.md (about 1 min)"
-	@echo "make frameworks       real frameworks and other instrumentations against a fake provider, with and without the instrumentation (about 2 min, the first time also installs 200 MB)"
+	@echo "make frameworks       real frameworks and other instrumentations against a fake provider, with and without the instrumentation (about 2 min, the first time also installs two environments, up to 280 MB)"
 	@echo "make incident         replays incidents by real load into a real Prometheus with the alerts, to look at (needs e2e-tools)"
 	@echo "make alert-matrix     which alert fires for which incident, after how many seconds (needs e2e-tools; about 8 min)"
 	@echo "make docs             write the generated pages of docs/"
