@@ -69,9 +69,8 @@ and the phases sum to its whole time.
 | `unread` | with its head received and nobody reading: the application holds the connection | the application |
 
 A request stays `queued` until its connection has taken it. httpcore 1.0 assigns one idle connection to
-every request that waits and refuses all but one of them. So every reading has at most as many requests
-in `awaiting_response`, `reading` and `unread` on HTTP/1.1 as there are connections, and on HTTP/2 as there
-are streams.
+every request that waits and refuses all but one of them. In each collection, the requests in
+`awaiting_response`, `reading` and `unread` never exceed the connections (HTTP/1.1) or streams (HTTP/2).
 
 How to read them, by the rate of `gluellm.pool.request.time` and by `gluellm.pool.request.oldest_age`
 per phase. Requests in `unread`, `awaiting_response` and `reading` hold connections, so look at these

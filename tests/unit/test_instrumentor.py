@@ -261,11 +261,11 @@ def test_wrong_provider_is_refused(
 ) -> None:
     """The error names the setting, what it was given and what is allowed; nothing is patched."""
     before = methods()
-    allowed = "allowed is a provider of OpenTelemetry, as an instance, or None"
+    allowed = "an OpenTelemetry provider instance or None"
     instrument: Any = GlueLLMInstrumentor().instrument
     if client_only:
         instrument = functools.partial(GlueLLMInstrumentor.instrument_client, httpx.Client())
-    with pytest.raises(ValueError, match=f"^{setting}= was given {described}: {allowed}$"):
+    with pytest.raises(ValueError, match=f"^{setting} must be {allowed}, not {described}$"):
         instrument(**{setting: given})
     assert methods() == before
     assert GlueLLMInstrumentor._installation is None

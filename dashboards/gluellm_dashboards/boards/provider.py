@@ -15,8 +15,8 @@ _READING = f"""\
 **Them**: the provider's time per request rises, 5xx or 429 come, reads time out: a queue is then \
 the consequence. **The way there**: connect failures, DNS, TLS. **Us**: the pool's time per \
 request rises while the provider's is as always and it answers well, or responses wait to be read. \
-While an event loop is late for more than {thresholds.LATE_SHARE:.0%} of the time it is us, and \
-the other numbers prove nothing.
+While an event loop is late for more than {thresholds.LATE_SHARE:.0%} of the time, the application \
+causes the delay and the other figures prove nothing.
 """
 _PARTS = {"provider": "#1f60c4", "pool": "#c4162a", "application": "#a352cc"}
 _NEUTRAL = [(0, "blue")]

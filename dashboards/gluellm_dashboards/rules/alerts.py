@@ -57,9 +57,9 @@ ALERTS: Final = (
         summary=f"Requests of pool {_POOL} have waited {_DURATION} for an HTTP/2 stream",
         description=(
             f"A request has its connection and has waited {_DURATION} for a stream on it, which no "
-            "timeout ends. As many streams are open as the provider allows on a connection: "
-            "answers that nobody reads, a slow provider, streams of cancelled requests, or a limit "
-            "that the provider lowered. A larger pool does not help."
+            "timeout ends. The connection is at the provider's limit of streams. Possible causes: "
+            "unread answers, a slow provider, streams of cancelled requests, or a lowered limit. A "
+            "larger pool does not help."
         ),
         first=(
             f"run {COMMAND} on the instance whose oldest waiter is highest, and compare the pool's "
@@ -101,7 +101,7 @@ ALERTS: Final = (
         ),
         first=(
             f"run {COMMAND} on an instance. It compares the time that connections are held with "
-            "their number and names the size, if the size is the cause."
+            "their number. If the pool is too small, it names the size to set."
         ),
     ),
     Alert(
@@ -268,7 +268,7 @@ ALERTS: Final = (
             f"{{{{ $labels.gluellm_anomaly_type }}}} was seen in the last {config.ANOMALY_WINDOW}. "
             "It is a fault in the HTTP library's pool, and can leave requests waiting for ever."
         ),
-        first=("update the HTTP library. Restart the instance if requests wait and do not get on."),
+        first=("update the HTTP library. Restart the instance if requests stay stuck."),
     ),
     Alert(
         name="GlueLLMLimitDiffers",

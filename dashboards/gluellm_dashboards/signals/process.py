@@ -14,13 +14,13 @@ _INSTANCES = {"gluellm.seam": "pool_owner"}
 EVENT_LOOP_LATE = essential(
     "event_loop_late",
     "Share of the time in which timers ran late because something blocked the event loop, of the "
-    f"latest process. Above {LATE_SHARE:.0%} waits say nothing about pool or provider, since a "
+    f"worst process. Above {LATE_SHARE:.0%} waits say nothing about pool or provider, since a "
     "blocked loop makes both look slow. Find the blocking call first.",
 )
 EVENT_LOOP_LAG = essential(
     "event_loop_lag",
-    "The longest pause of an event loop of late. A single one matters little: see the share of "
-    "the time in which loops are late.",
+    "Longest recent pause of an event loop. A single pause matters little: look at the share of "
+    "late time.",
 )
 SEAMS = essential(
     "seams",

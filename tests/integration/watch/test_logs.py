@@ -51,7 +51,7 @@ def test_warnings_come_with_the_variable_that_the_page_names(watch: Watch, hande
         timeout=60,
         check=True,
     )
-    watch.wait_for("instrumented; no pool in its scope has served a request yet")
+    watch.wait_for("Instrumented, but no request has used a pool in its scope yet")
     watch.end()
     assert bool(watch.found("logged: WARNING from .*: a leak, with its line")) is handed_over
     assert ("a leak, with its line" in finished.stderr) is not handed_over

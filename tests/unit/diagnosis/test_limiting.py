@@ -89,9 +89,9 @@ def test_limiter_names_its_setting() -> None:
     finding = found(Kind.GLUELLM_LIMITER, crowded(a_limiter()))
     assert finding.pool == "openai/httpx"
     assert finding.seen == (
-        "20 calls waiting in GlueLLM's rate limiter for openai, the longest for 9.0 s; 50% of the "
-        "time of calls and requests went there; the pool has 0 busy and 0 idle connections, and 0 "
-        "requests queued."
+        "20 calls waiting in GlueLLM's rate limiter for openai, the longest for 9.0 s; this wait "
+        "was 50% of the total time of calls and requests; the pool has 0 busy and 0 idle "
+        "connections, and 0 requests queued."
     )
     assert "lets 60 calls a minute pass" in finding.means
     assert "GLUELLM_RATE_LIMIT_REQUESTS_PER_MINUTE" in finding.cure

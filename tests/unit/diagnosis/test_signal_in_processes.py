@@ -133,7 +133,7 @@ def test_a_wait_that_would_block_the_program_is_refused(start: Any) -> None:
         log(str(signal.getsignal(signal.SIGUSR2)))
     """)
     refused, handler = child.stdout.read().splitlines()
-    assert refused.startswith("snapshot_signal='SIGUSR2': threads are replaced by greenlets here")
+    assert refused.startswith("snapshot_signal='SIGUSR2': threads are patched but `select` is not")
     assert "gevent.monkey.patch_all()" in refused
     assert handler == str(signal.SIG_DFL)
 

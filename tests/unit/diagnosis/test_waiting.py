@@ -45,8 +45,8 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
     # 180.6 s in the pool in 10 s: 18.06 at once, of whom never more than 20.
     assert finding.seen == (
         "Requests queued for 55% of their time for the 10 connections of the pool. 10/s arrived "
-        "and held a connection for 0.81 s: with what waited, 18.1 connections at once in the "
-        "mean, and 20 suffice 99% of the time."
+        "and held a connection for 0.81 s: on average 18.1 connections at once (queued requests "
+        "included), and 20 suffice 99% of the time."
     )
     assert "no longer than before" in finding.means
     assert finding.cure == (

@@ -237,8 +237,8 @@ def _check_providers(tracer_provider: object, meter_provider: object) -> None:
             continue
         if isinstance(provider, type) or not callable(getattr(provider, method, None)):
             raise ValueError(  # noqa: TRY004  as every wrong value
-                f"{name}= was given {_described(provider)}: allowed is a provider of "
-                "OpenTelemetry, as an instance, or None"
+                f"{name} must be an OpenTelemetry provider instance or None, not "
+                f"{_described(provider)}"
             )
 
 

@@ -19,8 +19,8 @@ themselves within 30 s."""
 YOUNG_CALL = 10.0
 """A call that holds its connection for less than this explains no long wait of other requests."""
 QUEUED_SHARE = 0.1
-"""Of all request time. httpcore 1.0.9 can assign one idle connection to two requests, and the loser
-queues for a moment although connections are free: that stays below this share."""
+"""Of all request time. httpcore 1.0.9 can assign one idle connection to several requests, and all
+but one queue for a moment although connections are free: that stays below this share."""
 QUEUED_TIME = 0.01
 """Per request: a large share of almost no time is no problem."""
 QUEUED_REQUESTS = 5
@@ -38,6 +38,7 @@ NEAR_TIMEOUT_SHARE = 0.5
 NEAR_TIMEOUT_REQUESTS = 50
 """Fewer requests have no meaningful p99."""
 OCCUPANCY_HIGH = 0.8
+"""Boards only: the rest is for bursts."""
 OCCUPANCY_FULL = 1.0
 """Boards only: a full pool is no problem until requests wait."""
 LIMITED_FOR = 1.0
@@ -57,12 +58,13 @@ LATE_FROM = 0.02
 LATE_SHARE = 0.2
 """Share of the time in which a loop is late. From here on no verdict is given on waits, pools and
 providers: a loop that pauses for 0.3 s out of each second turned 1.6 s of queueing into 9.3 s on a
-pool of 2 connections. A loop that pauses for 0.4 s once a minute is below 1 %."""
+pool of 2 connections. A loop that pauses for 0.4 s once a minute is below 1 %, and one that pauses
+for 13 s is above this share."""
 LATE_SHARE_SEVERE = 0.5
 """Every request of the process stands still for half of the time."""
 LATE_WINDOW = 60.0
-"""A single snapshot judges by the last minute: a loop that was blocked long ago explains no wait of
-now, and one that is blocked now has a small share of a process's life."""
+"""Where the judged period is longer, the larger of its share and that of the last minute counts: a
+loop that is blocked now has a small share of a process's life."""
 LATE_NOTICED = 0.2
 """A longest pause that is worth an INFO, so that the peak is explained."""
 WAIT_TIMES_LAG = 10.0
@@ -173,7 +175,8 @@ EXPIRED_CONNECTIONS = 10
 CONNECTING_COSTS = 0.05
 """Share of all request time that goes into establishing connections: worth reporting."""
 CONNECTING_HURTS = 0.25
-"""Share of all request time that goes into establishing connections."""
+"""Share of all request time that goes into establishing connections: a WARNING, since calls would
+be noticeably faster without it."""
 DISCARDED_CONNECTIONS = 10
 DISCARDED_SHARE = 0.1
 """Of the requests. Fewer are an occasional burst, for which no pool keeps connections."""
@@ -185,6 +188,7 @@ CHANNEL_NOT_READY_FOR = 10.0
 DESCRIPTORS_NEAR = 0.8
 """Of the limit. The rest is for files and for the burst in which connections are opened."""
 DESCRIPTORS_SEVERE = 0.95
+"""Of the limit. A single burst can take the rest, and then connections and files fail to open."""
 THREADS_BUSY = 0.8
 """Of an executor's threads that send requests. With fewer, other work occupies the threads and
 causes the wait."""
@@ -193,13 +197,16 @@ causes the wait."""
 
 RESENT_WARNING = 0.05
 RESENT_MUCH = 0.25
-"""Share of requests that are sent again."""
+"""Share of requests that are sent again. A few retries are usual; a quarter of the requests is a
+load that a pool or a provider in trouble can't bear."""
 REFUSED_WARNING = 0.01
 REFUSED_MUCH = 0.1
-"""Share of requests that a provider answers with an error status."""
+"""Share of requests that a provider answers with an error status. Retries cover 1 in 100; a tenth
+is too many for them, as in FAILURES_SEVERE."""
 FAILED_WARNING = 0.05
 FAILED_MUCH = 0.25
-"""Share of requests that fail in any way. Some are sent again without the caller noticing."""
+"""Share of requests that fail in any way. Higher than for error statuses, since cancelled requests
+count and some are sent again without the caller noticing."""
 
 # --- The log --------------------------------------------------------------------------------------
 

@@ -53,7 +53,7 @@ def test_a_process_that_has_not_used_a_pool_is_said_to_be_instrumented():
     watched = Watched()
     watched.intake.take(metrics_request(gauge(semconv.SEAM, 1)))
     (line,) = process_lines(watched.process)[1:]
-    assert line.startswith("  instrumented; no pool in its scope has served a request yet. ")
+    assert line.startswith("  Instrumented, but no request has used a pool in its scope yet. ")
     assert "OTEL_PYTHON_GLUELLM_SCOPE=all" in line
 
 

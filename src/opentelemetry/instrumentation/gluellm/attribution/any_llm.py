@@ -53,9 +53,9 @@ class AnyLLMAttribution:
     Takes effect when any-llm is imported, at once if it is already. ``on_error`` is called with
     each caught failure of the instrumentation, and its kind before it (``attribution.install``,
     ``attribution.call``, ``attribution.stream``, ``attribution.place``); the host's call goes on as
-    if it weren't instrumented. ``whole_stacks`` notes the whole stack of each call's place. With
-    another scope than the usual, what is around the calls is for another purpose, whose patches
-    have ``mark``.
+    if it weren't instrumented. ``whole_stacks`` notes the whole stack of each call site.
+    ``make_scope`` and ``mark`` let another feature (the limits) wrap the same calls with its own
+    patches.
     """
 
     def __init__(

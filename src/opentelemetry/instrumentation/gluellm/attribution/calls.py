@@ -133,7 +133,7 @@ class CallScope:
         """The call that starts here; None inside another call of the same provider.
 
         Inside a call of another provider a new one starts: requests are attributed to the innermost
-        call, so that those of a fallback carry the provider that they go to.
+        call, so a fallback's requests get the fallback's provider.
         """
         if not self.on:
             return None
@@ -161,7 +161,7 @@ class CallScope:
         kwargs: dict[str, Any],  # noqa: ARG002  for scopes of another purpose
         place: Place | None,
     ) -> Call | None:
-        """The call of an instance that runs in no call of its provider; None to let it pass."""
+        """Create the call for an instance; None to leave it unobserved."""
         return Call(provider_key(instance), model, operation, place, correlation_id())
 
     def finish(self, result: Any, call: Call, *, plain: bool = False) -> Any:

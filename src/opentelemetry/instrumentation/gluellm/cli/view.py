@@ -143,7 +143,7 @@ class View:
     loop_late: float | None = None
     """Seconds in which an event loop was late; None where that is not measured."""
     over: float | None = None
-    """Seconds that the counters are over; None since the process's start."""
+    """Seconds that the counters cover; None if they count from the start of the process."""
 
     @property
     def late_share(self) -> float:
@@ -158,7 +158,8 @@ class View:
         return replace(self, pools=busy)
 
     def since(self, before: View, seconds: float | None = None) -> View:
-        """The state of now with the counters' growth since an earlier view, so long ago."""
+        """Return the current state with the counters' growth since an earlier view, ``seconds``
+        ago."""
         pools = {key: pool.since(before.pools.get(key)) for key, pool in self.pools.items()}
         late = self.loop_late
         if late is not None:

@@ -72,16 +72,16 @@ class Advisor:
             return client.wait_at_most(wait, read)
         timeout = f"timeout={self._module}.Timeout({read:g}, connect=5, pool={wait})"
         if self._sync:
-            return f"Set a pool timeout of seconds: {self._client(timeout)}"
+            return f"Set a pool timeout of a few seconds: {self._client(timeout)}"
         takes = self._family.takes_timeout
         own = f'AnyLLM.create("{self.provider}", {timeout})' if takes else self._client(timeout)
         own = self._configured({POOL_TIMEOUT: wait}, own)
         if not self.may_be_gluellms:
-            return f"Set a pool timeout of seconds: {own}"
+            return f"Set a pool timeout of a few seconds: {own}"
         return (
-            f"Set a pool timeout of seconds: under GlueLLM, GLUELLM_DEFAULT_POOL_TIMEOUT={wait} "
-            f"(60 by default, GLUELLM_MAX_POOL_TIMEOUT caps it); for a client that is not "
-            f"GlueLLM's, {own}"
+            f"Set a pool timeout of a few seconds: under GlueLLM, "
+            f"GLUELLM_DEFAULT_POOL_TIMEOUT={wait} (60 by default, GLUELLM_MAX_POOL_TIMEOUT caps "
+            f"it); for a client that is not GlueLLM's, {own}"
         )
 
     def keep_idle(self, expiry: int, maximum: int | None) -> str:

@@ -24,7 +24,7 @@ CONNECT_ERRORS = (
 )
 """The contract's ``error.type`` of requests whose connection was never established."""
 
-_GIVEN_UP = ("cancelled", "read_timeout")
+_ENDED_EARLY = ("cancelled", "read_timeout")
 """``error.type`` of requests that the provider may still have answered."""
 
 
@@ -141,11 +141,12 @@ class Activity:
         return self._provider_time(phases, self.held_now)
 
     def provider_time_at_most(self, *phases: str) -> float:
-        """The same as an upper bound: requests in flight add their time and don't count."""
+        """Upper bound of ``provider_time``: includes the time of requests in flight but not their
+        number."""
         return self._provider_time(phases, 0)
 
     def _provider_time(self, phases: Iterable[str], in_flight: int) -> float:
-        """Mean of the requests that were served, or of these and those that were given up.
+        """Mean of the requests that were served, or of these and those that ended early.
 
         The larger of the two. Requests that failed for another reason are in neither: a refusal
         takes no time, and would hide that the others take long. So would requests that were
@@ -157,13 +158,13 @@ class Activity:
             return sum(o.provider_seconds.get(phase, 0.0) for o in outcomes for phase in phases)
 
         others = [outcome for outcome in self.outcomes if not outcome.served]
-        given_up = [outcome for outcome in others if outcome.error in _GIVEN_UP]
+        early = [outcome for outcome in others if outcome.error in _ENDED_EARLY]
         time = max(self.time(*phases) - spent(others), 0.0)
         requests = self.served + in_flight
-        with_given_up = requests + sum(outcome.sent for outcome in given_up)
+        with_early = requests + sum(outcome.sent for outcome in early)
         return max(
             time / requests if requests else 0.0,
-            (time + spent(given_up)) / with_given_up if with_given_up else 0.0,
+            (time + spent(early)) / with_early if with_early else 0.0,
         )
 
 

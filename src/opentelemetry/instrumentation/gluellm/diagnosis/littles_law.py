@@ -101,7 +101,8 @@ def required_size(
       limit, what waits would be served, so L is what is in the pool in any phase.
     - Callers that give up: then their patience bounds the queue, and not their number. Those that
       wait are no demand, and those that ask again arrive anew. L is arrival rate x lease time, and
-      no more than what is in the pool. (A drill's pool with a need of 26 was advised 176.)
+      no more than what is in the pool. (One overloaded pool that needed 26 connections was advised
+      176.)
 
     What was asked for in one burst of a long period is above the mean by far: then it is the peak.
     More than the peak is never needed, as long as the peak is not one that was forgotten, that is

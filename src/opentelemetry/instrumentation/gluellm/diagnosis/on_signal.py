@@ -83,18 +83,17 @@ class SignalReporter:
     def install(self) -> None:
         """Answer the signal from now on. Twice is harmless.
 
-        Raises ValueError outside the main thread; when the signal is taken, since our handler would
-        take it from who has it; and when a wait in a greenlet would block the program.
+        Raises ValueError outside the main thread, if the signal already has a handler, or if a wait
+        in a greenlet would block the program.
         """
         if self._handler is not None:
             return
         name = self.signal_name
         if _runs_in_greenlet() and _is_native(select.select):
             raise ValueError(
-                f"snapshot_signal={name!r}: threads are replaced by greenlets here and select is "
-                f"not, so that the wait for the signal would block the program; replace both, as "
-                f"gevent.monkey.patch_all() and eventlet.monkey_patch() do, or leave "
-                f"snapshot_signal out"
+                f"snapshot_signal={name!r}: threads are patched but `select` is not, so waiting "
+                f"for the signal would block the program. Patch both (gevent.monkey.patch_all(), "
+                f"eventlet.monkey_patch()) or omit snapshot_signal"
             )
         current = signal.getsignal(self._number)
         if isinstance(current, _Handler) and current.pipe is None:
@@ -279,7 +278,7 @@ def _pipe() -> tuple[OwnDescriptor, OwnDescriptor]:
 
 
 def _is_native(function: object) -> bool:
-    """Whether a function of Python's own in C has been replaced by nothing."""
+    """Return whether a built-in function is unpatched."""
     return isinstance(function, BuiltinFunctionType)
 
 

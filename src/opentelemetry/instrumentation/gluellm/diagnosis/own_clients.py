@@ -98,8 +98,8 @@ _URLLIB3 = OwnClient(
     sized="Allow {size} connections: urllib3.PoolManager(maxsize={size}, block=True)",
     sized_otherwise=". A boto3 client has no such limit: call it in at most {size} threads, and "
     "keep as many connections with config=botocore.config.Config(max_pool_connections={size})",
-    wait="Set a pool timeout of seconds: pass pool_timeout={wait} to the request() or urlopen() of "
-    "the urllib3.PoolManager",
+    wait="Set a pool timeout of a few seconds: pass pool_timeout={wait} to the request() or "
+    "urlopen() of the urllib3.PoolManager",
     expiry="urllib3 has no such setting. Call clear() of the urllib3.PoolManager before the first "
     "request after a pause, or send the request again, as a boto3 client does by itself",
     kept="Keep {size} connections: urllib3.PoolManager(maxsize={size}), or for a boto3 client "

@@ -277,11 +277,11 @@ class ProcessSnapshot:
     """Worst lateness in seconds of a timer in the last ``peak_window``, on event loops that hold
     leases; None where that is not measured."""
     event_loop_late: float | None = None
-    """Seconds that such timers were late since ``instrument()``; of several loops, the latest one
-    counts. None where that is not measured."""
+    """Seconds that such timers were late since ``instrument()``; with several loops, only the most
+    delayed one counts. None where that is not measured."""
     event_loop_late_share: float | None = None
-    """Share of the last minute, from 0 to 1, in which such a loop was late: what distinguishes one
-    long pause from a loop that is blocked again and again. None where that is not measured."""
+    """Share of the last minute, from 0 to 1, in which such a loop was late. A short pause hardly
+    raises it. None where that is not measured."""
     ignored_variables: tuple[str, ...] = ()
     """Environment variables that look like pool limits, are set, and are read by nothing."""
     gluellm: bool = False

@@ -244,8 +244,8 @@ def _warn(text: str) -> None:
 
 def _failed(kind: str, error: Exception) -> None:
     _warn(
-        f"limits could not be set in {kind}, which failed with {type(error).__qualname__}: the "
-        "client's own limits hold there"
+        f"Limits not applied: {kind} raised {type(error).__qualname__}. The client keeps its own "
+        "limits."
     )
 
 

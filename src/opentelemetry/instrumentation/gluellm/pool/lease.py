@@ -108,9 +108,9 @@ class Lease:
     All times are nanoseconds of the registry's monotonic clock; 0 is "not yet". A lease is in
     exactly one phase until it has ended, and its phases add up to its whole time.
 
-    The atomic rule: where several plain numbers must change together, the block calls nothing and
-    does not loop. Only there can another thread, a signal handler or a finalizer run between two
-    statements. Such blocks are marked ``# atomic``.
+    Atomic blocks: where several plain numbers must change together, the block contains no call and
+    no loop, because CPython switches threads and runs signal handlers and finalizers only at calls
+    and loop iterations. They are marked ``# atomic``.
 
     It holds plain numbers and references to such: a finalizer may end a lease at any place of any
     thread. It refers to no library object, so it keeps no pool, connection or response alive.
@@ -224,7 +224,7 @@ class Lease:
         self.observed: Any = None
         """The observer's own note, a span context for instance."""
         self.told = 0
-        """Whose durations are recorded: 1 its acquire, 2 its end too."""
+        """Which durations are recorded: 1 acquire, 2 acquire and lease."""
         self.accounted = False
         """Whether its end is counted in the ledger."""
 

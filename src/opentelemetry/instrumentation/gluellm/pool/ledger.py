@@ -366,7 +366,7 @@ class PoolLedger:
         if before.provider is None or before.provider == provider:
             return
         series = PoolSeries(None, self.counters(now))
-        # From here on nothing is called, so that no other thread can come in between.
+        # atomic
         if self.series is before:
             before.ended_at = now
             self.former = before

@@ -87,8 +87,8 @@ class _Timer:
 class LoopLag:
     """Lateness of timers: the worst within a window, and the late time in all (nanoseconds).
 
-    The late time is counted in looks, once a second. Of several loops, each look counts the latest
-    one, so that the rate of the late time is a share of the time.
+    The late time is counted in looks, once a second. With several loops, each look counts only
+    the most delayed one, so that the rate of the late time is a share of the time.
     """
 
     def __init__(self, registry: PoolRegistry, window: float) -> None:

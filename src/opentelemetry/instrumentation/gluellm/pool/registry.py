@@ -108,9 +108,10 @@ class PoolRegistry:
         self.entering: Any = None
         """The pool whose tracking begins now, in the thread that has the lock."""
         self.outside = 0
-        """Requests of pools that are not in scope, as long as they are counted."""
+        """Requests of pools that are not in scope, while they are counted. Not exact: several
+        threads may count at once."""
         self.counts_outside = False
-        """Whether these are counted. Not exact: several threads may count at once."""
+        """Whether these are counted."""
         self.outbox = self._books.outbox
         self.entry_context = entry_context
         """Whether there is something about a request that enters that an observer has to note."""
@@ -155,13 +156,12 @@ class PoolRegistry:
         host: str = "",
         provider: str | None = None,
     ) -> PoolTracker:
-        """Follow a pool from now on. Its first request is for ``host``, and of a call of
-        ``provider`` if there is one."""
+        """Follow a pool from now on. ``host`` and ``provider`` are those of its first request."""
         provider = provider or owner.provider or self.provider_for_host(host)
         ledger = self._ledger(owner.name, provider, library)
         ledger.asked_for(provider, self.clock())
         tracker = PoolTracker(self, ledger, pool, reader, owner.provider)
-        # What is no host may be a key or a URL, which is not kept.
+        # A malformed host may be a key or a URL: do not store it.
         tracker.first = (host if is_host(host.lower()) else "", provider)
         tracker.built_at = owner.built_at
         self.observer.pool_opened(tracker)

@@ -148,7 +148,8 @@ class PoolTracker:
             self.ledger.asked_for(provider, self.clock())
             found = self.registry.origin(self.ledger, host, port, scheme, provider)
             if found.address.encode() != host.lower():
-                key = (*_UNTOLD, asked)  # no host perhaps, but a key or a URL, which is not kept
+                # A malformed host may be a key or a URL: do not store it.
+                key = (*_UNTOLD, asked)
             if key not in self._origins and len(self._origins) < self.registry.max_origins:
                 # Beyond the bound origins share a ledger, and providers share an origin.
                 known = copied(self._origins.values)
@@ -158,7 +159,7 @@ class PoolTracker:
         return found
 
     def origin_of_connection(self, host: bytes, port: int | None, scheme: bytes) -> OriginLedger:
-        """The ledger of a connection that no request is known of."""
+        """Ledger for a connection without a known request."""
         reported = self.registry.reported_origin(host, port, scheme)
         known = copied(self._origins.values)
         if reported[0] == OTHER:  # beyond the bound a tracker does not keep it

@@ -11,7 +11,7 @@ _logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
 
 
 def warn(message: str, *arguments: Any, level: int = logging.WARNING) -> None:
-    """Log a warning. A filter, a record factory or a handler of the application may raise in there.
+    """Log a message. A filter, a record factory or a handler of the application may raise in there.
 
     Raises what a signal handler raises, and nothing else that is an Exception.
     """

@@ -170,7 +170,7 @@ ATTRIBUTES: Final = (
     Attribute(
         PROVIDER_NAME,
         "The registered value for any-llm's provider key; the key itself where none is registered. "
-        "Left out when unknown, never guessed. See the providers of series above.",
+        'Left out when unknown, never guessed. See "The provider of a series".',
     ),
     Attribute(
         POOL_NAME,
@@ -577,9 +577,10 @@ EVENT_LOOP_LATE_TIME: Final = Metric(
     _COUNTER,
     "s",
     (
-        "Time by which timers ran late on event loops with requests; of several loops, that of the "
-        "latest one. Its rate is the share of time in which a loop was late. Above 20 %, waits say "
-        "nothing about pool or provider. 0 from `instrument()` on; loops of trio are not covered."
+        "Time by which timers ran late on event loops with requests; with several loops, only the "
+        "most delayed one counts. Its rate is the share of time in which a loop was late. Above "
+        "20 %, waits say nothing about pool or provider. 0 from `instrument()` on; loops of trio "
+        "are not covered."
     ),
     (),
 )

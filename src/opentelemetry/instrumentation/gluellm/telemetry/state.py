@@ -155,7 +155,7 @@ def _add_counters(
     for which, total in counters.items():
         what, label = which
         metric, key = _COUNTERS[what]
-        # A counter must never fall, not by what another thread sees between two lines.
+        # Never report less than before, even if another thread changes the counter meanwhile.
         count = reported[which] = max(reported.get(which, 0), total - base.get(which, 0))
         value = count / 1e9 if metric.unit == "s" else count
         found.add(metric, value, attributes.of(key, label))

@@ -80,8 +80,8 @@ def doubts(process: Process, view: View) -> list[str]:
         )
     elif not view.pools:
         lines.append(
-            "instrumented; no pool in its scope has served a request yet. Requests outside of "
-            f"any-llm's calls count with {ENVIRONMENT_PREFIX}SCOPE=all only"
+            "Instrumented, but no request has used a pool in its scope yet. To count requests "
+            f"outside any-llm calls, set {ENVIRONMENT_PREFIX}SCOPE=all."
         )
     return lines
 

@@ -102,7 +102,7 @@ def client_churn(case: PoolCase) -> Finding | None:
     if any(built_at.values()):
         # GlueLLM builds its clients before it calls any-llm: their call site is unknown.
         advice = replace(advice, gluellm=False)
-    what, until = "call", "the garbage collector comes"
+    what, until = "call", "they are garbage-collected"
     if advice.may_be_gluellms:
         what, until = "event loop", "gluellm.close_providers() closes them"
     return Finding(
@@ -113,8 +113,8 @@ def client_churn(case: PoolCase) -> Finding | None:
         f"({requests / pools:.1f} per pool), with "
         f"{counted(activity.connections_opened, 'new connection')}{over}"
         f"{_built_at(built_at, pools)}.",
-        means=f"A client is built for each {what}. None of them reuses a connection: every call "
-        f"pays for TCP and TLS, and the connections stay open until {until}.",
+        means=f"A client is built for each {what}. Hardly any connection is reused: calls pay for "
+        f"TCP and TLS again and again, and the connections stay open until {until}.",
         cure=f"{advice.keep_instance()}.",
     )
 

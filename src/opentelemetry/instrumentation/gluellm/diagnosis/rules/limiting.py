@@ -70,7 +70,8 @@ def _limited(limiter: LimiterSnapshot, cases: Sequence[PoolCase]) -> Finding | N
     seen = [now]
     if limiter.seconds and everything:
         seen.append(
-            f"{percent(limiter.seconds / everything)} of the time of calls and requests went there"
+            f"this wait was {percent(limiter.seconds / everything)} of the total time of calls and "
+            "requests"
         )
     if case is not None:
         seen.append(_pool(case))

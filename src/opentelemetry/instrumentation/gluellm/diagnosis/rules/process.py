@@ -71,8 +71,9 @@ def blocked_event_loop(
             pool=None,
             seen=f"An event loop that holds connections ran up to {seconds(lag)} late, in all for "
             f"{percent(share)} of the time.",
-            means=f"Something blocked the loop for a moment. Up to {percent(LATE_SHARE)} of the "
-            "time that explains neither long waits nor slow answers.",
+            means="Something blocked the loop for a moment. At or below "
+            f"{percent(LATE_SHARE)} of the time, a late loop does not explain long waits or slow "
+            "answers.",
             cure="Nothing, if it stays rare. Else find what blocks the loop with asyncio's debug "
             "mode (PYTHONASYNCIODEBUG=1) or py-spy dump.",
         )

@@ -144,8 +144,8 @@ def pool_too_small(case: PoolCase) -> Finding | None:
     if sizing is not None:
         seen += (
             f". {rate(sizing.arrival_rate)} arrived{_per_pool(case)} and held a connection for "
-            f"{seconds(sizing.lease_time)}: {_waiting(sizing)}{sizing.concurrency:.1f} "
-            f"connections at once in the mean, "
+            f"{seconds(sizing.lease_time)}: on average {sizing.concurrency:.1f} connections at "
+            f"once{_waiting(sizing)}, "
             + (
                 f"and up to {sizing.size} in bursts"
                 if sizing.burst
@@ -171,8 +171,8 @@ def pool_too_small(case: PoolCase) -> Finding | None:
 
 def _waiting(sizing: Sizing) -> str:
     if sizing.cut_off:
-        return "without the waiting of requests that were given up, "
-    return "with what waited, " if sizing.concurrency > sizing.offered else ""
+        return " (queued requests excluded)"
+    return " (queued requests included)" if sizing.concurrency > sizing.offered else ""
 
 
 def _pools(case: PoolCase) -> int:
