@@ -12,7 +12,7 @@ ARGS ?=
 
 help:
 	@echo "make demo             the pools of real any-llm calls, live, against a fake provider (about 1 min, the first time also installs)"
-	@echo "make test             the tests, in about 10 minutes (the first time also installs, about 75 MB)"
+	@echo "make test             the tests, in about 15 minutes (the first time also installs, about 75 MB)"
 	@echo "make test-all         the same, and the tests of every provider's SDK and of GlueLLM (installs 330 MB more)"
 	@echo "make e2e-tools        the real programs that tests/e2e run, built with Go (and packages of npm) into a cache outside the repository; says what first"
 	@echo "make lint             ruff, and the directions of imports"
@@ -89,11 +89,11 @@ demo: $(VENV)/.installed-demo
 PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --reruns 1
 
 test: $(VENV)/.installed-test
-	@echo "Running the tests: about 10 minutes on 2 cores. 'make test ARGS=tests/unit' runs some of them."
+	@echo "Running the tests: about 15 minutes on 2 cores. 'make test ARGS=tests/unit' runs some of them."
 	@$(PYTEST) -m 'not all_sdks' $(ARGS)
 
 test-all: $(VENV)/.installed-all
-	@echo "Running all tests, those with every provider's SDK and GlueLLM too: about 12 minutes on 2 cores."
+	@echo "Running all tests, those with every provider's SDK and GlueLLM too: about 20 minutes on 2 cores."
 	@$(PYTEST) $(ARGS)
 
 # Without .venv: it needs nothing that isn't in Python.

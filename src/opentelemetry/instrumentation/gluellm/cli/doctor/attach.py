@@ -158,20 +158,19 @@ def _wait(
     pid, began = process.pid, time.monotonic()
     deadline, again = began + timeout, began + _AGAIN
     while True:
+        # In this order: an answer is there before its request is gone, and a process that gives up
+        # removes its entry before the request.
+        waits = request.waits
         answer = request.answer()
         if answer is not None:
             return answer
         if presence_of(directory, pid) is None:
             raise CannotAskError(f"process {pid} ended, or was uninstrumented, before it answered")
-        if not request.waits:
-            # It came between the two looks, or never will.
-            answer = request.answer()
-            if answer is None:
-                raise CannotAskError(
-                    f"process {pid} could not leave its answer in {directory.path}: is it full? "
-                    f"The report is in the log of the process"
-                )
-            return answer
+        if not waits:
+            raise CannotAskError(
+                f"process {pid} could not leave its answer in {directory.path}: is it full? "
+                f"The report is in the log of the process"
+            )
         now = time.monotonic()
         if now > deadline:
             return None
