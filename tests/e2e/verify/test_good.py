@@ -66,7 +66,7 @@ def test_a_good_set_up_is_called_good(stack, run, verify: Verify, way, begin):
     assert status == 0
     assert f"{way.value} (" in text
     assert "newest sample" in text
-    assert "19 of 20 have an answer" in text
+    assert "20 of 21 have an answer" in text
     assert "s/s In which phase do requests spend their time? (highest of 6: " in text
     assert "no HTTP/2 connection yet" in text
     if way is not Way.READER:  # there the job is that of the scrape
@@ -129,4 +129,4 @@ def test_a_service_is_found_by_its_name_without_its_namespace(stack, run, verify
         assert status == 0, text
         (way,) = found["ways"]
         assert set(way["services"]) == services
-        assert sum(row["rows"] > 0 for row in found["queries"]) == 19
+        assert sum(row["rows"] > 0 for row in found["queries"]) == 20
