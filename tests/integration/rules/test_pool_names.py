@@ -148,7 +148,7 @@ def test_application_ends_the_search(server: HTTP1Server, instrument: Instrument
 def test_stack_is_looked_at_once_for_each_pool(
     server: HTTP1Server, instrument: Instrument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When it is built, and where that told nothing when it is first used; never by request."""
+    """When the pool is built; at its first request if that found no SDK; never for later ones."""
     looked = []
     frames = callers._frames
     monkeypatch.setattr(callers, "_frames", lambda: looked.append(1) or frames())

@@ -24,7 +24,7 @@ from .conftest import Instrument
 def test_suppressed_request_has_metrics_and_no_spans(
     library: Library, server: HTTP1Server, instrument: Instrument
 ) -> None:
-    """State, counters and durations; the span of whoever suppresses gets its attributes."""
+    """Metrics are recorded; the current span of the suppressed request still gets attributes."""
     telemetry = instrument(span_min_duration=0, metrics="full")
     pool = library.core.ConnectionPool()
     tracer = telemetry.tracer_provider.get_tracer("sdk")
