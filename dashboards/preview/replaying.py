@@ -1,4 +1,4 @@
-"""The data of the pictures in docs/: scenarios of ``make incident``, real load into Prometheus."""
+"""Data of the pictures in docs/: incidents of ``tests/studies``, real load into Prometheus."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from incidents.catalogue import INCIDENTS
-from incidents.record import DATA, Record
-from incidents.store import KeptPrometheus
+from studies.accuracy.incidents.catalogue import INCIDENTS
+from studies.accuracy.incidents.record import DATA, Record
+from studies.accuracy.incidents.store import KeptPrometheus
 
 from .filling import Span
 
@@ -48,7 +48,15 @@ def play(folder: Path) -> None:
 
     Raises subprocess.CalledProcessError when it could not be; what was missing has been said then.
     """
-    command = [sys.executable, "-m", "incidents", *SCENARIOS, *_MINUTES, "--keep", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "studies.accuracy.incidents",
+        *SCENARIOS,
+        *_MINUTES,
+        "--keep",
+        str(folder),
+    ]
     subprocess.run(command, check=True)
 
 

@@ -1,4 +1,4 @@
-"""``make contract-table``: runs the contract suite and prints scenario x library.
+"""``make -C tests/studies contract-table``: runs the contract suite and prints scenario x library.
 
 A cell says in how many runners (threads, asyncio, trio) a scenario passed. One that does not apply
 has a number, and the reasons stand below the table.

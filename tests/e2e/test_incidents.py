@@ -1,4 +1,4 @@
-"""A replay of incidents, as ``make incident`` makes it: played, kept, and looked at again."""
+"""A replay of incidents: played, kept, and looked at again."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ pytest.importorskip("any_llm")
 pytest.importorskip("h2")
 
 from gluellm_dashboards.rules.expressions import REQUESTS
-from incidents.__main__ import main
-from incidents.record import DATA, Record
-from incidents.store import KeptPrometheus
+from studies.accuracy.incidents.__main__ import main
+from studies.accuracy.incidents.record import DATA, Record
+from studies.accuracy.incidents.store import KeptPrometheus
 
 from .programs import Prometheus, find
 

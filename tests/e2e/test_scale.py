@@ -1,4 +1,4 @@
-"""A small instance of the store that `make boards-scale` times boards on."""
+"""A small instance of the store that `make -C tests/studies boards-scale` times boards on."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from scale.building import Built, Size, built, rule_files
-from scale.queries import boards
-from scale.recorded import WARMING
-from scale.store import BlockStore
-from scale.template import BUDGET, OURS
+from studies.scale.building import Built, Size, built, rule_files
+from studies.scale.queries import boards
+from studies.scale.recorded import WARMING
+from studies.scale.store import BlockStore
+from studies.scale.template import BUDGET, OURS
 
 pytest.importorskip("any_llm")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import rows, sources
-from benchmarks.exchange import CHUNKS
-from benchmarks.workload import FAMILIES, Combination
+from studies.bench import rows, sources
+from studies.bench.exchange import CHUNKS
+from studies.bench.workload import FAMILIES, Combination
 
 TESTS = Path(__file__).parents[1]
 COMBINATIONS = [each for family in FAMILIES.values() for each in family]
@@ -19,7 +19,7 @@ COMBINATIONS = [each for family in FAMILIES.values() for each in family]
 # In a process of its own, as they are measured: urllib3's network is replaced for good.
 PROGRAM = """
 import json, sys
-from benchmarks.workload import (
+from studies.bench.workload import (
     OURS, YARDSTICK, Instrumentation, Sdk, client, combination_named, run
 )
 

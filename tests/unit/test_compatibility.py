@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "tests" / "compat"
+FOLDER = ROOT / "tests" / "studies" / "compat"
 TABLE = "<!-- {0}: -->\nold\n<!-- /{0} -->\n"
 PAGE = "".join(TABLE.format(mark) for mark in ("pythons", "versions", "matrix"))
 
@@ -61,7 +61,9 @@ def test_every_environment_is_in_the_page(compat: tuple[ModuleType, ModuleType])
 def test_page_is_not_written_from_half_a_run(compat: tuple[ModuleType, ModuleType]) -> None:
     """What is missing is named, with the command that runs it."""
     _, page = compat
-    with pytest.raises(page.IncompleteError, match=r"Not run yet: .*openai-2.*make matrix"):
+    with pytest.raises(
+        page.IncompleteError, match=r"Not run yet: .*openai-2.*make -C tests/studies matrix"
+    ):
         page.filled(PAGE, [record("suite")])
 
 

@@ -1,4 +1,4 @@
-"""What ``make peer-suites`` makes of two runs of a suite."""
+"""What ``make -C tests/studies upstream`` makes of two runs of a suite."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import httpcore
 import httpx
 import pytest
 
-from peers import __main__ as command
-from peers import beneath, comparing
-from peers.comparing import Difference, Run
-from peers.preparing import unpack
-from peers.running import Runner
-from peers.suites import SUITES, Suite
+from studies.upstream import __main__ as command
+from studies.upstream import beneath, comparing
+from studies.upstream.comparing import Difference, Run
+from studies.upstream.preparing import unpack
+from studies.upstream.running import Runner
+from studies.upstream.suites import SUITES, Suite
 from support.figures import Figures
 
 TESTS = Path(__file__).parents[1]
@@ -65,7 +65,7 @@ def recorded(tmp_path: Path) -> Run:
     (tmp_path / "test_suite.py").write_text(SUITE)
     outcomes = tmp_path / "outcomes"
     subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "peers.recording", "test_suite.py"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "studies.upstream.recording", "test_suite.py"],
         cwd=tmp_path,
         env={"PYTHONPATH": str(TESTS), "GLUELLM_PEERS_OUTCOMES": str(outcomes)},
         check=False,

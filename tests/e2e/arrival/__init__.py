@@ -1,4 +1,5 @@
 """Whether what a program counts arrives in every store, under the documented names.
 
-``make arrival-table`` prints the table metric x way; tests hold it, the spans, the exemplars.
+``make -C tests/studies arrival`` prints the table metric x way; tests hold it, the spans, the
+exemplars.
 """

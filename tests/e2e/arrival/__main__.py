@@ -1,4 +1,4 @@
-"""``make arrival-table``: the table metric x way, with counted = stored for every cell."""
+"""The table metric x way, with counted = stored for every cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``make e2e-faults``: what a Collector at fault does to a program, for each fault and protocol."""
+"""What a Collector at fault does to a program, for each fault and protocol."""
 
 from __future__ import annotations
 

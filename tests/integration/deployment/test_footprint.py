@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import footprint
+from studies.bench import footprint
 
 PAGE = Path(__file__).parents[3] / "docs" / "deployment.md"
 

@@ -1,4 +1,4 @@
-"""`diagnose` on real load: a few runs of each hidden cause. ``make score`` plays two hundred."""
+"""`diagnose` on real load: a few runs of each hidden cause."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ pytest.importorskip("openai")
 pytest.importorskip("anthropic")
 pytest.importorskip("h2")
 
-from scoring.causes import Cause, cause_of
-from scoring.drawing import draw
-from scoring.matrix import Matrix
-from scoring.playing import Result
-from scoring.workers import score
+from studies.accuracy.scoring.causes import Cause, cause_of
+from studies.accuracy.scoring.drawing import draw
+from studies.accuracy.scoring.matrix import Matrix
+from studies.accuracy.scoring.playing import Result
+from studies.accuracy.scoring.workers import score
 
 SEED = 3
 RUNS_EACH = 2

@@ -1,1 +1,0 @@
-"""A program under every kind of fault at once, for minutes: ``python -m soak``."""

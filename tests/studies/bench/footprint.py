@@ -1,0 +1,131 @@
+"""Series and memory of a process by its providers and their origins, and the formula for them.
+
+It prints a row for each number of providers and of origins of each,
+beside what the formula of docs/deployment.md says; with two numbers, that row as JSON. Healthy:
+each origin answered two requests on one connection. Memory is what the instrumentation and the SDK
+hold more than the same pools do without them, after a collection.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import httpcore
+
+from opentelemetry.instrumentation.gluellm.attribution.context import current_call
+from opentelemetry.instrumentation.gluellm.pool.lease import Call
+from opentelemetry.instrumentation.gluellm.pool.threads import thread_beside
+
+from .network import Backend, answer
+from .workload import OFF, OURS, Instrumentation, Sdk
+
+OF_THE_PROCESS = 3
+"""Dropped records, and two of event loops. Failures have none until there is one."""
+OF_A_LIBRARY = 16
+"""Seams of httpx, and of httpx2."""
+OF_A_PROVIDER = 22
+OF_AN_ORIGIN = 72
+"""Series of one provider towards one origin: its three histograms are 46 of them."""
+BYTES_OF_A_SERIES = 1500
+"""An upper bound. The small processes come closest, since their fixed costs are in it."""
+GRID = ((1, 1), (5, 1), (20, 1), (1, 5), (1, 20), (5, 4))
+
+
+def series(providers: int, origins: int) -> int:
+    """The formula: series of a healthy process with httpx alone, ``origins`` of each provider."""
+    return OF_THE_PROCESS + OF_A_LIBRARY + providers * (OF_A_PROVIDER + origins * OF_AN_ORIGIN)
+
+
+def _use(providers: int, origins: int) -> list[httpcore.ConnectionPool]:
+    backend = Backend(answer(b"{}"))
+    pools = []
+    for provider in range(providers):
+        pool = httpcore.ConnectionPool(
+            max_connections=100,
+            max_keepalive_connections=50,
+            network_backend=backend,  # type: ignore[arg-type]
+        )
+        for origin in range(origins):
+            host = f"api{origin}.example.com"
+            request = httpcore.Request("GET", f"http://{host}/", headers=[("Host", host)])
+            for _ in range(2):
+                token = current_call.set(Call(f"provider{provider}", "some-model", "chat"))
+                response = pool.handle_request(request)
+                for _part in response.stream:  # type: ignore[union-attr]
+                    pass
+                response.close()
+                current_call.reset(token)
+        pools.append(pool)
+    return pools
+
+
+def _held(what: str, providers: int, origins: int) -> tuple[int, int]:
+    """Bytes that the pools and all about them hold, and the series of the collection."""
+    sdk = Sdk()
+    Instrumentation("httpx", sdk).turn(what)
+    if what == OURS:
+        sdk.reader.get_metrics_data()
+    thread_beside(lambda: None, name="never started")  # for what it imports: modules don't count
+    gc.collect()
+    tracemalloc.start()
+    pools = _use(providers, origins)
+    found = _count(sdk.reader.get_metrics_data()) if what == OURS else 0
+    gc.collect()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    for pool in pools:
+        pool.close()
+    return held, found
+
+
+def _count(data: Any) -> int:
+    """Series as Prometheus stores them: each bucket, ``+Inf`` included, the sum and the count."""
+    found = 0
+    for resource in data.resource_metrics if data is not None else ():
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                for point in metric.data.data_points:
+                    bounds = getattr(point, "explicit_bounds", None)
+                    found += 1 if bounds is None else len(bounds) + 3
+    return found
+
+
+def measure(providers: int, origins: int, max_origins: int = 20) -> dict[str, int]:
+    """In a process of its own, since what one run leaves would count in the next."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "studies.bench.footprint", str(providers), str(origins)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "OTEL_PYTHON_GLUELLM_MAX_ORIGINS": str(max_origins)},
+    )
+    found: dict[str, int] = json.loads(finished.stdout)
+    return found
+
+
+def _main() -> None:
+    if len(sys.argv) == 3:
+        providers, origins = map(int, sys.argv[1:])
+        without, _ = _held(OFF, providers, origins)
+        with_it, found = _held(OURS, providers, origins)
+        print(json.dumps({"series": found, "bytes": with_it - without}))
+        return
+    print("providers  origins of each   series  formula      kB  bytes per series")
+    for providers, origins in GRID:
+        found = measure(providers, origins)
+        print(
+            f"{providers:9}  {origins:15}  {found['series']:7}  {series(providers, origins):7}"
+            f"  {found['bytes'] / 1000:6.0f}  {found['bytes'] / found['series']:16.0f}"
+        )
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,120 @@
+"""What stays in memory: of pools that are gone, of requests, and of what waits in the outbox.
+
+``python -m studies.bench.memory`` and a part's name, or a combination's for the garbage of its
+requests, print the numbers as JSON.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import tracemalloc
+
+import httpcore
+
+from studies.load.churn.pools import KINDS
+from studies.load.churn.run import churn
+from studies.load.churn.verdict import SETTLED
+
+from . import internals
+from .collection import send, used_pools
+from .workload import OFF, OURS, Combination, Instrumentation, Sdk, client, combination_named, run
+
+_POOLS = 100_000
+_REQUESTS, _STREAMS = 500, 20
+
+
+def _pools() -> dict[str, float]:
+    """Memory blocks and bytes that 100 000 pools of httpcore leave, from the 20 000th on."""
+    kinds = [kind for kind in KINDS if kind.name == "httpcore sync"]
+    warm = [each for each in churn(_POOLS, kinds) if each.pools >= SETTLED]
+    return {
+        "blocks per pool": (warm[-1].blocks - warm[0].blocks) / (_POOLS - SETTLED),
+        "growth in MB": (warm[-1].resident - warm[0].resident) / 1e6,
+        "trackers": warm[-1].trackers,
+    }
+
+
+def _garbage(name: str) -> dict[str, float]:
+    """Objects that only the cyclic garbage collector frees, per request, ours less without."""
+    combination = combination_named(name)
+    without = _collected(combination, OFF)
+    return {"more": _collected(combination, OURS) - without}
+
+
+def _collected(combination: Combination, what: str) -> float:
+    collected = 0
+
+    async def main() -> None:
+        nonlocal collected
+        sdk = Sdk()
+        instrumentation = Instrumentation(combination.library, sdk)
+        instrumentation.turn(what)
+        plain, streaming = client(combination), client(combination, streaming=True)
+        await plain.send(10, attributed=what == OURS)
+        await streaming.stream(2, attributed=what == OURS)
+        sdk.reader.get_metrics_data()
+        gc.collect()
+        gc.disable()
+        await plain.send(_REQUESTS, attributed=what == OURS)
+        await streaming.stream(_STREAMS, attributed=what == OURS)
+        sdk.reader.get_metrics_data()
+        collected = gc.collect()
+        gc.enable()
+        await plain.close()
+        await streaming.close()
+        instrumentation.turn(OFF)
+
+    run(combination.library, main)
+    return collected / (_REQUESTS + _STREAMS)
+
+
+def _records() -> dict[str, float]:
+    """Bytes that one record takes in the outbox, each lease with a span context of its own."""
+    sdk = Sdk()
+    Instrumentation("httpx", sdk).turn(OURS)
+    (pool,) = used_pools(1)
+    request = httpcore.Request("GET", "http://api.openai.com/", headers=[("Host", "any")])
+    internals.drain()
+    for _ in range(3):
+        send(pool, request)
+    internals.drain()
+    outbox = internals.outbox()
+    count = outbox.capacity // 4
+    gc.collect()
+    tracemalloc.start()
+    for _ in range(count // 2):
+        with sdk.span():
+            send(pool, request)
+    gc.collect()
+    with_them, _ = tracemalloc.get_traced_memory()
+    items = len(outbox.items)
+    outbox.items.clear()
+    gc.collect()
+    without, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return {"bytes per record": (with_them - without) / items}
+
+
+def _bound() -> dict[str, float]:
+    """How many items the outbox holds after twice as many came, with nobody collecting."""
+    sdk = Sdk()
+    Instrumentation("httpx", sdk).turn(OURS)
+    outbox = internals.outbox()
+    for _ in range(2 * outbox.capacity):
+        outbox.put((None, 0.0, {}, None))
+    found = {
+        "capacity": outbox.capacity,
+        "held": len(outbox.items),
+        "dropped": outbox.dropped,
+    }
+    outbox.items.clear()
+    return found
+
+
+_PARTS = {"pools": _pools, "records": _records, "bound": _bound}
+
+if __name__ == "__main__":
+    part = sys.argv[1]
+    print(json.dumps(_PARTS[part]() if part in _PARTS else _garbage(part)))

@@ -1,0 +1,169 @@
+"""Writes the tables of docs/compatibility.md from what ran: ``make compatibility``.
+
+Reads the records below .cache/compat, which the matrix and ``.ci/run`` leave there. What stands
+between the marks of a table is written here; the rest of the page by hand.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from environments import ENVIRONMENTS, ROOT
+
+PAGE: Final = ROOT / "docs" / "compatibility.md"
+RECORDS: Final = ROOT / ".cache" / "compat"
+SUITE: Final = "suite"
+"""The name of the record of the whole suite."""
+OBSERVED: Final = (
+    "any-llm-sdk",
+    "gluellm",
+    "openai",
+    "anthropic",
+    "httpx",
+    "httpcore",
+    "httpx2",
+    "httpcore2",
+    "aiohttp",
+    "urllib3",
+    "grpcio",
+    "opentelemetry-api",
+    "opentelemetry-instrumentation",
+    "opentelemetry-instrumentation-httpx",
+    "wrapt",
+    "h11",
+    "h2",
+    "rich",
+)
+"""Whose versions the page tells: dependencies, what is observed, and what sits on that."""
+SDKS: Final = (
+    "azure-ai-inference",
+    "botocore",
+    "cohere",
+    "google-genai",
+    "httpx-aiohttp",
+    "lmstudio",
+    "opentelemetry-instrumentation-aiohttp-client",
+    "opentelemetry-instrumentation-grpc",
+    "opentelemetry-instrumentation-urllib3",
+    "together",
+    "trio",
+    "voyageai",
+    "xai-sdk",
+)
+"""What only the whole suite has."""
+
+Record = Mapping[str, Any]
+
+
+class IncompleteError(Exception):
+    """Something has not run. The message says what, and how to run it."""
+
+
+def main() -> int:
+    """Write the page. Returns the exit status."""
+    records = [json.loads(file.read_text()) for file in sorted(RECORDS.glob("*.json"))]
+    try:
+        text = filled(PAGE.read_text(), records)
+    except IncompleteError as error:
+        print(error, file=sys.stderr)
+        return 1
+    PAGE.write_text(text)
+    print(f"wrote {PAGE.relative_to(ROOT)}, from {len(records)} records")
+    return 0
+
+
+def filled(page: str, records: Sequence[Record]) -> str:
+    """The page with its tables made anew. Raises `IncompleteError`."""
+    ran = {record["name"] for record in records}
+    missing = sorted({SUITE, *ENVIRONMENTS} - ran)
+    if missing:
+        raise IncompleteError(
+            f"Not run yet: {', '.join(missing)}. The whole suite's record comes from .ci/run, "
+            "those of the environments from make -C tests/studies matrix."
+        )
+    today = dt.datetime.now(dt.UTC).date()
+    for mark, lines in (
+        ("pythons", [f"On {today}:", "", *_pythons(records)]),
+        ("versions", _versions(records)),
+        ("matrix", _matrix(records)),
+    ):
+        block = "\n".join(
+            (
+                f"<!-- {mark}: by make -C tests/studies compatibility -->",
+                *lines,
+                f"<!-- /{mark} -->",
+            )
+        )
+        page, found = re.subn(
+            rf"<!-- {mark}: .*?<!-- /{mark} -->", lambda _, b=block: b, page, flags=re.DOTALL
+        )
+        if found != 1:
+            raise IncompleteError(f"{PAGE.name} has the marks of the table {mark} {found} times")
+    return page
+
+
+def _pythons(records: Iterable[Record]) -> list[str]:
+    lines = ["| Python | the whole suite | environments of the matrix |", "|---|---|---|"]
+    for python in sorted({record["python"] for record in records}, key=_sortable):
+        of_it = [record for record in records if record["python"] == python]
+        suite = [_outcome(record) for record in of_it if record["name"] == SUITE]
+        others = [record for record in of_it if record["name"] != SUITE]
+        failed = sum(bool(record["failed"]) for record in others)
+        told = f"{len(others)}, {failed} failed" if failed else str(len(others))
+        lines.append(f"| {python} | {suite[0] if suite else 'not run'} | {told} |")
+    return lines
+
+
+def _versions(records: Iterable[Record]) -> list[str]:
+    lines = ["| package | lowest | newest |", "|---|---|---|"]
+    lowest = [record for record in records if record["name"].startswith("lowest")]
+    newest = [record for record in records if record["name"] in ("newest", "anthropic-2", SUITE)]
+    for name in (*OBSERVED, *SDKS):
+        low = _found(name, lowest) if name in OBSERVED else []
+        high = _found(name, newest)
+        lines.append(f"| {name} | {low[0] if low else ''} | {high[-1] if high else ''} |")
+    return lines
+
+
+def _found(name: str, records: Iterable[Record]) -> list[str]:
+    found = {record["versions"][name] for record in records if name in record["versions"]}
+    return sorted(found, key=_sortable)
+
+
+def _matrix(records: Iterable[Record]) -> list[str]:
+    by = {(record["name"], _minor(record["python"])): record for record in records}
+    pythons = sorted({minor for name, minor in by if name != SUITE}, key=_sortable)
+    lines = [
+        f"| environment | what it shows | {' | '.join(pythons)} |",
+        f"|---|---|{'---|' * len(pythons)}",
+    ]
+    for name, environment in ENVIRONMENTS.items():
+        cells = (_outcome(by[name, p]) if (name, p) in by else "not run" for p in pythons)
+        lines.append(f"| `{name}` | {environment.shows} | {' | '.join(cells)} |")
+    return lines
+
+
+def _outcome(record: Record) -> str:
+    told = f"{record['passed']} passed"
+    if record["skipped"]:
+        told += f", {record['skipped']} skipped"
+    if record["failed"]:
+        told += f", **{len(record['failed'])} failed**"
+    return told
+
+
+def _minor(python: str) -> str:
+    return ".".join(python.split(".")[:2])
+
+
+def _sortable(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""``make frameworks``: each framework in processes of its own, with and without instrumentation.
+
+Exits 1 when a framework's results differ, a count is wrong, or a pool has another name or provider.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from . import instrumentations, llm_frameworks, sdks
+from .harness import Case, Pool, measure, stay_on_loopback
+
+CASES = {
+    case.framework: case for case in (*llm_frameworks.CASES, *sdks.CASES, *instrumentations.CASES)
+}
+_VENVS = Path(__file__).parents[3] / ".venvs"
+_TIMEOUT = 120.0
+_COLUMNS = (
+    "framework",
+    "version",
+    "results same",
+    "requests server / metrics",
+    "pool names",
+    "providers",
+    "verdict",
+)
+_ENVIRONMENT = {
+    "ANONYMIZED_TELEMETRY": "false",
+    "AWS_ACCESS_KEY_ID": "any",
+    "AWS_SECRET_ACCESS_KEY": "any",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "LANGSMITH_TRACING": "false",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "true",
+    "LITELLM_TELEMETRY": "false",
+    "LOGFIRE_SEND_TO_LOGFIRE": "false",
+    "OPENAI_AGENTS_DISABLE_TRACING": "1",
+    "TRACELOOP_TELEMETRY": "false",
+}
+"""No framework is to send telemetry of its own; AWS wants a key."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """One process: what it reported, and the requests that the server received."""
+
+    measured: dict[str, Any]
+    received: int
+    failure: str
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the frameworks that were asked for, and print the table."""
+    parser = argparse.ArgumentParser(prog="make -C tests/studies frameworks", description=__doc__)
+    parser.add_argument("frameworks", nargs="*", metavar="framework", help=", ".join(CASES))
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.child:
+        return _child(*options.child)
+    unknown = sorted(set(options.frameworks) - CASES.keys())
+    if unknown:
+        parser.error(f"unknown framework {', '.join(unknown)}; known are {', '.join(CASES)}")
+    rows, problems = [], []
+    for name in options.frameworks or CASES:
+        print(f"{name}: running", file=sys.stderr, flush=True)
+        row, wrong = _judge(CASES[name])
+        rows.append(row)
+        problems += [f"{name}: {each}" for each in wrong]
+    _print_table(rows)
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
+
+
+def _child(name: str, port: str, instrumented: str) -> int:
+    stay_on_loopback()
+    measured = measure(CASES[name], int(port), instrumented=instrumented == "on")
+    print(json.dumps(measured), flush=True)
+    return 0
+
+
+def _version(case: Case) -> str | None:
+    folders = (_VENVS / case.environment).glob("lib/python*/site-packages")
+    found = distributions(name=case.distribution, path=[str(folder) for folder in folders])
+    return next((distribution.version for distribution in found), None)
+
+
+def _judge(case: Case) -> tuple[tuple[str, ...], list[str]]:
+    """The row of a framework, and what is wrong with it."""
+    version = _version(case)
+    if version is None:
+        return (case.framework, *("-" for _ in _COLUMNS[2:]), "NOT INSTALLED"), []
+    off, on = (_run(case, instrumented=instrumented) for instrumented in (False, True))
+    measured = on.measured
+    pools = {(name, provider) for name, provider in measured.get("pools", ())}
+    wrong = _failures(off, on) or _faults(case, off, on, pools)
+    row = (
+        case.framework,
+        version,
+        "yes" if measured and off.measured.get("result") == measured["result"] else "NO",
+        f"{on.received} / {measured.get('requests', '-')}",
+        ", ".join(sorted({name for name, _ in pools})) or "-",
+        ", ".join(sorted({provider for _, provider in pools if provider})) or "-",
+        "WRONG" if wrong else "right",
+    )
+    return row, wrong
+
+
+def _failures(off: _Run, on: _Run) -> list[str]:
+    return [
+        f"failed {how} instrumentation:\n{run.failure}"
+        for how, run in (("without", off), ("with", on))
+        if run.failure
+    ]
+
+
+def _faults(case: Case, off: _Run, on: _Run, pools: set[Pool]) -> list[str]:
+    measured = on.measured
+    wrong = []
+    if off.measured["result"] != measured["result"]:
+        wrong.append(f"result {measured['result']}, without {off.measured['result']}")
+    if off.received != on.received:
+        wrong.append(f"the server received {on.received} requests, without {off.received}")
+    if not on.received or on.received != measured["requests"]:
+        wrong.append(f"the server received {on.received} requests, reported {measured['requests']}")
+    if pools != case.pools:
+        wrong.append(f"pools {_sorted(pools)}, expected {_sorted(case.pools)}")
+    wrong += [
+        f"{what}: {measured[what]} at the end"
+        for what in ("in flight", "own errors", "dropped")
+        if measured[what]
+    ]
+    return wrong
+
+
+def _sorted(pools: Iterable[Pool]) -> list[Pool]:
+    return sorted(pools, key=str)
+
+
+def _run(case: Case, *, instrumented: bool) -> _Run:
+    python = _VENVS / case.environment / "bin" / "python"
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.lower().endswith("_proxy") and not name.startswith("OTEL_")
+    }
+    with case.serve() as served:
+        command = [str(python), "-m", "studies.frameworks", "--child", case.framework]
+        try:
+            done = subprocess.run(
+                [*command, str(served.port), "on" if instrumented else "off"],
+                env=environment | _ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_TIMEOUT,
+            )
+        except subprocess.TimeoutExpired:
+            return _Run({}, served.requests, f"no end after {_TIMEOUT:g} s")
+        if done.returncode:
+            return _Run({}, served.requests, done.stderr[-3000:])
+        return _Run(json.loads(done.stdout.splitlines()[-1]), served.requests, "")
+
+
+def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    lines = [_COLUMNS, tuple("-" * len(name) for name in _COLUMNS), *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
+    for line in lines:
+        print("| " + " | ".join(map(str.ljust, line, widths)) + " |")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

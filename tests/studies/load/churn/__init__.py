@@ -1,0 +1,1 @@
+"""Pools that come and go by the hundred thousand: ``python -m studies.load.churn``."""

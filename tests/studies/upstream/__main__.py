@@ -1,0 +1,214 @@
+"""``make upstream``: other projects' own tests, with the instrumentation off and on.
+
+Exits 1 when a test ends otherwise with it on, 2 when a suite could not be run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from support.figures import Figures
+
+from . import PeerError, plugin_names, preparing
+from .comparing import Difference, Judgement, differences, judge
+from .running import Finished, Runner
+from .suites import SUITES, Suite
+
+_AGAIN = 2
+"""Further runs of the files of tests that ended otherwise, each way."""
+_COUNTED = (
+    "tests",
+    "passed off",
+    "passed on",
+    "worse",
+    "otherwise",
+    "flaky",
+    "requests seen",
+    "own failures caught",
+)
+"""What is counted of each suite."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the suites that were asked for."""
+    options = _parser().parse_args(arguments)
+    further: dict[str, list[str]] = {suite.name: [] for suite in SUITES.values()}
+    for each in options.further:
+        name, _, requirement = each.partition("=")
+        if name not in further or not requirement:
+            print(f"--with {each}: expected one of {', '.join(further)}, '=' and what to install")
+            return 2
+        further[name].append(requirement)
+    figures = Figures("other projects' own tests, with the instrumentation off and on")
+    status = 0
+    for label in options.suites or SUITES:
+        suite = SUITES[label]
+        try:
+            runner = _prepare(suite, options, further[suite.name])
+            compare(runner, figures)
+        except (PeerError, subprocess.SubprocessError, OSError) as error:
+            print(f"{label}: not run: {error}")
+            figures.broken.append(f"{label}: not run")
+            status = 2
+    _sum(figures)
+    return max(status, figures.finish(options.figures))
+
+
+def _sum(figures: Figures) -> None:
+    """What all suites come to, after what each does."""
+    for what in _COUNTED:
+        figures.values[f"all suites: {what}"] = sum(
+            int(value) for name, value in figures.values.items() if name.endswith(f": {what}")
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="peers", description=__doc__)
+    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], metavar="suite")
+    parser.add_argument("-k", help="only tests that match, as pytest takes it")
+    parser.add_argument(
+        "--timeout", type=float, default=900.0, help="seconds for one run of a suite (900)"
+    )
+    parser.add_argument(
+        "--with",
+        dest="further",
+        action="append",
+        default=[],
+        metavar="SUITE=REQUIREMENT",
+        help="install this last into a suite's environment: a folder or what else pip takes",
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="turn on everything that the instrumentation has"
+    )
+    parser.add_argument(
+        "--collect-every",
+        type=float,
+        metavar="MS",
+        help="milliseconds between two collections (500)",
+    )
+    parser.add_argument(
+        "--switch-every",
+        type=float,
+        metavar="S",
+        help="seconds after which the interpreter changes threads, with it off too",
+    )
+    parser.add_argument("--figures", type=Path, metavar="FILE", help="write the figures as JSON")
+    return parser
+
+
+def _prepare(suite: Suite, options: argparse.Namespace, further: Sequence[str]) -> Runner:
+    print(f"{suite.label or suite.name}: preparing", file=sys.stderr, flush=True)
+    folder = preparing.source(suite)
+    interpreter = preparing.environment(suite, folder, further)
+    if suite.unattainable and not further:
+        print(f"{suite.name}: not in its environment: {suite.unattainable}.", flush=True)
+    return Runner(
+        suite,
+        folder,
+        interpreter,
+        options.timeout,
+        ("-k", options.k) if options.k else (),
+        {
+            plugin_names.FULL: "1" if options.full else "",
+            plugin_names.INTERVAL: str(options.collect_every or ""),
+            plugin_names.SWITCH: str(options.switch_every or ""),
+        },
+    )
+
+
+def compare(runner: Runner, figures: Figures) -> None:
+    """Run off and on, print, and keep the figures."""
+    name = runner.title
+    off = _run(runner, on=False)
+    on = _run(runner, on=True)
+    found = differences(off.run, on.run)
+    judgement = _judge(runner, found)
+    requests = sum(
+        count for what, count in on.seen.items() if what.startswith(plugin_names.REQUESTS)
+    )
+    counted = (
+        len(off.run.outcomes),
+        off.run.passed,
+        on.run.passed,
+        len(judgement.worse),
+        len(judgement.otherwise),
+        len(judgement.flaky),
+        requests,
+        sum(count for what, count in on.seen.items() if what.startswith(plugin_names.OWN)),
+    )
+    figures.values |= {
+        f"{name}: {what}": count for what, count in zip(_COUNTED, counted, strict=True)
+    }
+    print(
+        f"{name}: {len(off.run.outcomes)} tests, passed {off.run.passed} off, {on.run.passed} on,"
+        f" {len(judgement.worse)} worse; {off.seconds:.0f} s off, {on.seconds:.0f} s on"
+    )
+    print("  the instrumentation saw:")
+    for what, count in sorted(on.seen.items()):
+        print(f"    {count} {what}")
+    for label, finished in (("off", off), ("on", on)):
+        if finished.hung:
+            print(f"  {label}: the process had to be ended")
+        if not finished.run.finished:
+            print(f"  {label}: the run is not complete; its last words:\n{finished.output}")
+            figures.broken.append(
+                f"{name}: the run is not complete with the instrumentation {label}"
+            )
+    _list("worse", judgement.worse, on)
+    for each in judgement.worse:
+        print(f"\n{each.test}\n{on.run.reasons.get(each.test, '')[-3000:]}\n")
+        figures.broken.append(f"{name}: {each}")
+    _list("otherwise, and not worse", judgement.otherwise, off)
+    figures.broken += [f"{name}: {each}" for each in judgement.otherwise]
+    _list("flaky: not so, or so both ways, when run again", judgement.flaky, on)
+    _list_failed("failed off, so that they tell nothing", off)
+    # Not its own failures, which are caught: they come from stand-ins that a suite puts into the
+    # library's objects, a Mock for a connection.
+    if not requests:
+        print(f"  no request was seen: {runner.suite.unseen or 'the suite was not instrumented'}")
+        if not runner.suite.unseen:
+            figures.broken.append(f"{name}: no request was seen")
+
+
+def _run(runner: Runner, *, on: bool) -> Finished:
+    label = "on" if on else "off"
+    print(f"{runner.title}: running, {label}", file=sys.stderr, flush=True)
+    finished = runner.run(on=on)
+    if not finished.run.outcomes:
+        raise PeerError(f"no test was run with the instrumentation {label}:\n{finished.output}")
+    return finished
+
+
+def _judge(runner: Runner, found: Sequence[Difference]) -> Judgement:
+    if not found:
+        return Judgement()
+    files = sorted({each.test.partition("::")[0] for each in found})
+    print(f"{runner.title}: running again: {', '.join(files)}", file=sys.stderr, flush=True)
+    off, on = [], []
+    for _ in range(_AGAIN):
+        off.append(runner.run(on=False, files=files).run)
+        on.append(runner.run(on=True, files=files).run)
+    return judge(found, off, on)
+
+
+def _list(title: str, found: Sequence[Difference], finished: Finished) -> None:
+    if found:
+        print(f"  {title}:")
+        for each in found:
+            print(f"    {each}: {finished.run.why(each.test)}")
+
+
+def _list_failed(title: str, finished: Finished) -> None:
+    failed = sorted(test for test, how in finished.run.outcomes.items() if how == "failed")
+    if failed:
+        print(f"  {title}:")
+        for test in failed:
+            print(f"    {test}: {finished.run.why(test)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""Brings a suite's source distribution, and makes the environment that it runs in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from . import PeerError
+from .suites import Suite
+
+ROOT: Final = Path(__file__).parents[3]
+_CACHE = ROOT / ".cache" / "peers"
+_TIMEOUT = 600.0
+
+
+def source(suite: Suite) -> Path:
+    """The unpacked source distribution of the installed version, brought once."""
+    name = f"{suite.name}-{version(suite.name)}"
+    folder = _CACHE / name
+    if not folder.exists():
+        downloads = _CACHE / "downloads"
+        _pip(
+            Path(sys.executable),
+            "download",
+            "--no-deps",
+            # Of this distribution only: what it is built with may be wheels.
+            f"--no-binary={suite.name}",
+            f"--dest={downloads}",
+            f"{suite.name}=={version(suite.name)}",
+        )
+        unpack(downloads / f"{name}.tar.gz", folder, suite.package)
+    return folder
+
+
+def unpack(archive: Path, folder: Path, package: str) -> None:
+    """Without the library itself, which would be imported instead of the installed one."""
+    unfinished = folder.with_suffix(".unpacking")
+    with tarfile.open(archive) as opened:
+        members = [
+            member
+            for member in opened
+            if Path(member.name).parts[1:2] != (package,) and member.name != "."
+        ]
+        opened.extractall(unfinished, members, filter="data")
+    (inside,) = unfinished.iterdir()
+    inside.rename(folder)
+    unfinished.rmdir()
+
+
+def environment(suite: Suite, folder: Path, further: Sequence[str]) -> Path:
+    """The interpreter of the suite's virtual environment; made, or what is left of it used.
+
+    ``further`` is installed last, over what the suite asks for.
+    """
+    home = ROOT / ".venvs" / f"peer-{folder.name}"
+    interpreter = home / "bin" / "python"
+    stamp = home / "complete"
+    wanted = "\n".join(further)
+    if not stamp.exists() or stamp.read_text() != wanted:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
+        # --group came with pip 25.1.
+        _pip(interpreter, "install", "--upgrade", "pip>=25.1")
+        # One resolution, so that the tests' pins don't take back what the package needs.
+        _pip(
+            interpreter,
+            "install",
+            f"{suite.name}=={version(suite.name)}",
+            "--editable",
+            str(ROOT),
+            "opentelemetry-sdk>=1.30",
+            *suite.requirements(folder),
+        )
+        for each in further:
+            _pip(interpreter, "install", "--no-deps", "--force-reinstall", each)
+        stamp.write_text(wanted)
+    return interpreter
+
+
+def _pip(interpreter: Path, command: str, *arguments: str) -> None:
+    done = subprocess.run(
+        [interpreter, "-m", "pip", command, "--quiet", *arguments],
+        check=False,
+        timeout=_TIMEOUT,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise PeerError(f"pip {command} failed:\n{done.stderr.strip()[-2000:]}")
