@@ -35,6 +35,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs the SDKs of all providers: make test-all")
 
 
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what a run of the whole suite left out, and the command that runs it."""
+    if config.args != config.getini("testpaths") or config.option.keyword:
+        return
+    left_out = ["real programs: make e2e", "studies and the compatibility matrix: make nightly"]
+    if "not all_sdks" in config.option.markexpr:
+        left_out.insert(0, "SDKs of all providers, GlueLLM: make test-all")
+    terminalreporter.section("not run")
+    terminalreporter.write("".join(f"{what}\n" for what in left_out))
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """One worker more than processors: most of a test is waiting for a clock."""
     return (os.cpu_count() or 1) + 1

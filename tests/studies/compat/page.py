@@ -1,7 +1,7 @@
 """Writes the tables of docs/compatibility.md from what ran: ``make compatibility``.
 
-Reads the records below .cache/compat, which the matrix and ``.ci/run`` leave there. What stands
-between the marks of a table is written here; the rest of the page by hand.
+Reads the records that the matrix leaves below .cache/compat. Writes what is between the marks of a
+table; the rest of the page is written by hand.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from environments import ENVIRONMENTS, ROOT
 
 PAGE: Final = ROOT / "docs" / "compatibility.md"
 RECORDS: Final = ROOT / ".cache" / "compat"
-SUITE: Final = "suite"
-"""The name of the record of the whole suite."""
 OBSERVED: Final = (
     "any-llm-sdk",
     "gluellm",
@@ -40,23 +38,6 @@ OBSERVED: Final = (
     "rich",
 )
 """Whose versions the page tells: dependencies, what is observed, and what sits on that."""
-SDKS: Final = (
-    "azure-ai-inference",
-    "botocore",
-    "cohere",
-    "google-genai",
-    "httpx-aiohttp",
-    "lmstudio",
-    "opentelemetry-instrumentation-aiohttp-client",
-    "opentelemetry-instrumentation-grpc",
-    "opentelemetry-instrumentation-urllib3",
-    "together",
-    "trio",
-    "voyageai",
-    "xai-sdk",
-)
-"""What only the whole suite has."""
-
 Record = Mapping[str, Any]
 
 
@@ -80,11 +61,10 @@ def main() -> int:
 def filled(page: str, records: Sequence[Record]) -> str:
     """The page with its tables made anew. Raises `IncompleteError`."""
     ran = {record["name"] for record in records}
-    missing = sorted({SUITE, *ENVIRONMENTS} - ran)
+    missing = sorted(set(ENVIRONMENTS) - ran)
     if missing:
         raise IncompleteError(
-            f"Not run yet: {', '.join(missing)}. The whole suite's record comes from .ci/run, "
-            "those of the environments from make -C tests/studies matrix."
+            f"Not run yet: {', '.join(missing)}. Run make -C tests/studies matrix."
         )
     today = dt.datetime.now(dt.UTC).date()
     for mark, lines in (
@@ -108,23 +88,21 @@ def filled(page: str, records: Sequence[Record]) -> str:
 
 
 def _pythons(records: Iterable[Record]) -> list[str]:
-    lines = ["| Python | the whole suite | environments of the matrix |", "|---|---|---|"]
+    lines = ["| Python | environments of the matrix |", "|---|---|"]
     for python in sorted({record["python"] for record in records}, key=_sortable):
         of_it = [record for record in records if record["python"] == python]
-        suite = [_outcome(record) for record in of_it if record["name"] == SUITE]
-        others = [record for record in of_it if record["name"] != SUITE]
-        failed = sum(bool(record["failed"]) for record in others)
-        told = f"{len(others)}, {failed} failed" if failed else str(len(others))
-        lines.append(f"| {python} | {suite[0] if suite else 'not run'} | {told} |")
+        failed = sum(bool(record["failed"]) for record in of_it)
+        told = f"{len(of_it)}, {failed} failed" if failed else str(len(of_it))
+        lines.append(f"| {python} | {told} |")
     return lines
 
 
 def _versions(records: Iterable[Record]) -> list[str]:
     lines = ["| package | lowest | newest |", "|---|---|---|"]
     lowest = [record for record in records if record["name"].startswith("lowest")]
-    newest = [record for record in records if record["name"] in ("newest", "anthropic-2", SUITE)]
-    for name in (*OBSERVED, *SDKS):
-        low = _found(name, lowest) if name in OBSERVED else []
+    newest = [record for record in records if record["name"] in ("newest", "anthropic-2")]
+    for name in OBSERVED:
+        low = _found(name, lowest)
         high = _found(name, newest)
         lines.append(f"| {name} | {low[0] if low else ''} | {high[-1] if high else ''} |")
     return lines
@@ -137,7 +115,7 @@ def _found(name: str, records: Iterable[Record]) -> list[str]:
 
 def _matrix(records: Iterable[Record]) -> list[str]:
     by = {(record["name"], _minor(record["python"])): record for record in records}
-    pythons = sorted({minor for name, minor in by if name != SUITE}, key=_sortable)
+    pythons = sorted({minor for _, minor in by}, key=_sortable)
     lines = [
         f"| environment | what it shows | {' | '.join(pythons)} |",
         f"|---|---|{'---|' * len(pythons)}",
