@@ -78,16 +78,11 @@ def test_capabilities_name_tests_that_are_there() -> None:
             assert re.search(rf"def {function}\(", (ROOT / path).read_text()), (path, function)
 
 
-def test_guarantees_name_tests_that_are_there() -> None:
-    """Each promise names a test by file and function, or a command of the Makefile."""
-    text = (ROOT / "docs" / "guarantees.md").read_text()
-    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
-    promises = [row for row in rows if row[0] != "| promise"]
-    assert len(promises) > 30
-    for promise, proof in promises:
-        assert re.search(r"`tests/[\w/]+\.py::test_\w+`", proof), promise
-    for path, function in re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", text):
-        assert re.search(rf"def {function}\(", (ROOT / path).read_text()), (path, function)
+def test_page_on_tests_names_files_and_commands_that_exist() -> None:
+    text = (ROOT / "docs" / "testing.md").read_text()
+    paths = re.findall(r"`(tests/[\w/.]+)`", text)
+    assert len(paths) > 20
+    assert not [path for path in paths if not (ROOT / path).exists()]
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"`make ([\w-]+)`", text):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
