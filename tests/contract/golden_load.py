@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,6 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import SpanKind, use_span
 
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
-from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import PoolUnderTest, Runner
 from support.deaf import MORE_THAN_BUFFERS, DeafServer
 from support.exchange import Exchange
@@ -322,8 +322,9 @@ def connections_end(play: Play) -> None:
     server, name = play.server(), play.library.name
     pool = play.pool()
     play.run(pool, server.url())
+    core = weakref.ref(pool.core)
     pool.forget()
-    wait_until(lambda: gc.collect() + 1 and play.telemetry.value(semconv.POOL_DISCARDED))
+    wait_until(lambda: gc.collect() + 1 and core() is None, "the pool is collected")
     play.take("garbage_collected")
     if play.is_grpc:
         return
