@@ -1,0 +1,1 @@
+"""Defects written into the source, one at a time, to see which test detects each."""

@@ -1,0 +1,153 @@
+"""A clone of one commit, with an environment of its own, in which its tests are run."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .mutant import SOURCE, Mutant
+from .results import Result
+
+_WORKERS = "4"
+_BOUND = 1200
+"""Seconds for the tests of one mutant: a mutant that makes them hang counts as detected."""
+
+# `context` names the test of a process that a test starts; pytest-cov that of its own process.
+_COVERAGE = """\
+[run]
+source = {source}
+patch = subprocess
+parallel = true
+context = ${{PYTEST_CURRENT_TEST-}}
+data_file = {data}
+"""
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", re.MULTILINE)
+
+
+@dataclass(slots=True)
+class Checkout:
+    """The clone and what is known of its tests."""
+
+    commit: str
+    root: Path
+    covering: dict[str, dict[str, list[str]]]
+    """Source file -> line -> tests that ran it."""
+    seconds: dict[str, float]
+    """Test -> how long it took."""
+    flaky: set[str] = field(default_factory=set)
+    """Tests that failed on the unchanged source."""
+
+    @classmethod
+    def of(cls, repository: Path, commit: str) -> Checkout:
+        """Clone, install and map, as far as that isn't done."""
+        root = repository / ".cache/mutants" / commit
+        if not root.exists():
+            subprocess.run(["git", "clone", "--quiet", repository, root], check=True)
+            subprocess.run(["git", "checkout", "--quiet", commit], cwd=root, check=True)
+        subprocess.run(["git", "checkout", "--quiet", "."], cwd=root, check=True)
+        if not (root / ".venv/.installed-test").exists():
+            make = ["make", ".venv/.installed-test", f"PYTHON={sys.executable}"]
+            subprocess.run(make, cwd=root, check=True)
+            pip = [root / ".venv/bin/python", "-m", "pip", "install", "--quiet", "pytest-cov>=7"]
+            subprocess.run(pip, check=True)
+        mapped = root / ".cache/covering.json"
+        if not mapped.exists():
+            mapped.parent.mkdir(exist_ok=True)
+            mapped.write_text(json.dumps(_map(root)))
+        return cls(commit, root, **json.loads(mapped.read_text()))
+
+    def try_out(self, mutant: Mutant) -> Result:
+        """Run the tests that cover what the mutant changes, short ones first, up to a failure."""
+        lines = self.covering.get(str(mutant.path), {})
+        tests = {each for number in mutant.lines(self.root) for each in lines.get(str(number), ())}
+        count = len(tests)
+        while chosen := sorted(tests - self.flaky, key=lambda test: self.seconds.get(test, 1)):
+            with mutant.applied(self.root):
+                failed = self._failed(chosen)
+            if failed is None:
+                return Result(count, "(the tests hung)")
+            flaky = self._failed(failed) if failed else []
+            if true := [test for test in failed if test not in (flaky or [])]:
+                return Result(count, true[0])
+            if not failed:
+                break
+            self.flaky.update(failed)
+        return Result(count, "")
+
+    def _failed(self, tests: list[str]) -> list[str] | None:
+        """Run the tests up to a failure; the tests that failed, or None where they don't end."""
+        listed = self.root / ".cache/tests.txt"
+        listed.write_text("".join(f"{test}\n" for test in tests))
+        workers = ["-n", _WORKERS, "--dist", "load"] if len(tests) > 50 else []
+        command = "-m pytest -q -x -rfE --tb=no -p no:cacheprovider".split() + workers
+        try:
+            done = _python(self.root, *command, f"@{listed}", timeout=_BOUND)
+        except subprocess.TimeoutExpired:
+            return None
+        failed = [name for name in _FAILED.findall(done.stdout) if name in tests]
+        if done.returncode not in (0, 1, 2) or (done.returncode and not failed):
+            raise RuntimeError(f"pytest ended with {done.returncode}:\n{done.stdout[-3000:]}")
+        return failed
+
+
+def _map(root: Path) -> dict[str, Any]:
+    """Run all tests under coverage: which test ran which line, and how long each took."""
+    print(f"Running all tests of {root.name} once, to learn what they cover: about 30 minutes.")
+    place = root / ".cache/coverage"
+    place.mkdir(parents=True, exist_ok=True)
+    config, data, junit = place / "coveragerc", place / "data", place / "junit.xml"
+    config.write_text(_COVERAGE.format(source=root / SOURCE, data=data))
+    _python(
+        root,
+        *f"-m pytest -q -n {_WORKERS} --dist loadfile --tb=no -o junit_family=xunit1".split(),
+        *f"--cov --cov-config={config} --cov-context=test --cov-report=".split(),
+        *(f"--junitxml={junit}", "-m", "not all_sdks"),
+        show=True,
+    )
+    _python(root, "-m", "coverage", "combine", f"--rcfile={config}", str(place))
+    covering: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    rows = sqlite3.connect(data).execute(
+        "select path, context, numbits from line_bits"
+        " join file on file.id = file_id join context on context.id = context_id"
+    )
+    for path, context, numbits in rows:
+        # "tests/test_x.py::test_it[a]|run" or, from another process, "... (call)"
+        test = re.sub(r"(\|\w+| \(\w+\))$", "", context)
+        if test:
+            lines = covering[str(Path(path).relative_to(root))]
+            for number in range(8 * len(numbits)):
+                if numbits[number // 8] >> number % 8 & 1:
+                    lines[str(number)].add(test)
+    seconds = {
+        f"{case.get('file')}::{case.get('name')}": float(case.get("time") or 0)
+        for case in ET.parse(junit).iter("testcase")
+    }
+    return {
+        "covering": {
+            file: {number: sorted(tests) for number, tests in lines.items()}
+            for file, lines in covering.items()
+        },
+        "seconds": seconds,
+    }
+
+
+def _python(
+    root: Path, *arguments: str, timeout: float | None = None, show: bool = False
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [root / ".venv/bin/python", *arguments],
+        cwd=root,
+        stdout=None if show else subprocess.PIPE,
+        stderr=None if show else subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )

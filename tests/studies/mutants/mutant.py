@@ -1,0 +1,61 @@
+"""One mutant: a snippet of a source file, and what takes its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+
+SOURCE = Path("src/opentelemetry/instrumentation/gluellm")
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A row of ``mutants.toml``."""
+
+    name: str
+    kind: str
+    file: str
+    before: str
+    after: str
+    effect: str
+
+    @property
+    def path(self) -> Path:
+        """The file, from the root of the repository."""
+        return SOURCE / self.file
+
+    def lines(self, root: Path) -> set[int]:
+        """Numbers of the lines that the mutant changes; of an insertion, the lines beside it.
+
+        Raises:
+            ValueError: the snippet is not, or not only once, in the file.
+        """
+        text = (root / self.path).read_text(encoding="utf-8")
+        if text.count(self.before) != 1:
+            raise ValueError(
+                f"{self.name}: its text occurs {text.count(self.before)} times in {self.file}, not"
+                " once. Adapt `before` in mutants.toml."
+            )
+        first = text[: text.index(self.before)].count("\n") + 1
+        old, new = self.before.split("\n"), self.after.split("\n")
+        changed: set[int] = set()
+        for tag, begin, end, *_ in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+            if tag == "insert":
+                changed.update({first + max(begin - 1, 0), first + min(begin, len(old) - 1)})
+            elif tag != "equal":
+                changed.update(range(first + begin, first + end))
+        return changed
+
+    @contextmanager
+    def applied(self, root: Path) -> Iterator[None]:
+        """Change the file for the time of the block."""
+        path = root / self.path
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace(self.before, self.after), encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.write_text(text, encoding="utf-8")
