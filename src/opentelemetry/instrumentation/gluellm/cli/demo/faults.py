@@ -28,6 +28,7 @@ _BLOCK, _FREE = 0.3, 0.2
 """Seconds in which the event loop stands still, and in which it runs."""
 
 
+@dataclass
 class Fault:
     """One play of it; this one does nothing. Deadlines are values of ``time.monotonic``."""
 
