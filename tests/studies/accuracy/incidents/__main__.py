@@ -104,7 +104,7 @@ def _replay(parser: argparse.ArgumentParser, options: argparse.Namespace, *, mat
     found = [*wrong(rows), *(f"{alerts} fired for {job!r}" for job, alerts in firing.items())]
     starved = max(service.starved for service in replay.services)
     _say(f"\nA process was kept from a processor for {starved:.2f} s at the most.")
-    _say(*(f"WRONG: {line}" for line in found))
+    _say(*(f"WRONG: {line}" for line in found), "" if found else "All as expected.")
     return 1 if found else 0
 
 
