@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from studies.accuracy.incidents.catalogue import INCIDENTS
-from studies.accuracy.incidents.record import DATA, Record
-from studies.accuracy.incidents.store import KeptPrometheus
+from studies.accuracy.catalogue import REPLAYED
+from studies.accuracy.incidents.replay import DATA, KeptPrometheus, Record
 
 from .filling import Span
 
@@ -81,4 +80,6 @@ def replayed(folder: Path) -> Iterator[Replayed]:
 def _scenes(record: Record) -> Iterator[Scene]:
     for service, answer, _ in record.answers:
         name = answer.partition(":")[0]
-        yield Scene(name, service, INCIDENTS[name].setting.provider)
+        setting = REPLAYED[name].setting
+        assert setting is not None
+        yield Scene(name, service, setting.provider)

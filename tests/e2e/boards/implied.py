@@ -19,8 +19,10 @@ from gluellm_dashboards.signals import (
     waiting,
 )
 from gluellm_dashboards.signals.signal import Signal
+from opentelemetry.instrumentation.gluellm.cli.demo.acts import SCENARIOS
 from opentelemetry.instrumentation.gluellm.cli.demo.targets import CONNECTIONS, MAX_STREAMS
 from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE
+from studies.accuracy.catalogue import INCIDENTS
 
 OPENAI, ANTHROPIC, HTTP2 = "openai", "anthropic", "openai-http2"
 _LEAKED: Final = CONNECTIONS["openai"]
@@ -228,21 +230,15 @@ IMPLIED: Final = (
     Implied("recovery", waiting.QUEUED_NOW, middle, at_most=0),
 )
 
+_ACTS: Final = list(SCENARIOS)
 ALERTS: Final = {
-    "GlueLLMPoolTimeouts": ("saturated", "healthy"),
-    "GlueLLMWaitNearTimeout": ("saturated", "healthy"),
-    "GlueLLMConnectionLeakSuspected": ("leak", "churn"),
-    "GlueLLMConnectFailures": ("failures", "http2-stuck"),
-    "GlueLLMHttp2StreamsOrphaned": ("http2-stuck", "leak"),
-    "GlueLLMReuseFailures": ("http2-stuck", "healthy"),
+    alert: (act, _ACTS[_ACTS.index(act) - 1])
+    for incident in INCIDENTS.values()
+    for act, alerts in incident.act.items()
+    for alert in alerts
 }
-"""Alerts whose expression holds in an act, and one in which it does not. Without their ``for``."""
-NO_ALERTS: Final = {
-    "GlueLLMRequestsStuck": "nobody waits for 30 s",
-    "GlueLLMEventLoopBlocked": "no event loop is late for a minute",
-    "GlueLLMBlind": "every signal works, and the program reports to its end",
-    "GlueLLMPoolAnomaly": "none of the libraries' faults is met",
-    "GlueLLMLimitDiffers": "there is one instance",
-    "GlueLLMClientChurn": "within 5 min the same pools serve many calls of other acts",
-}
-"""Alerts whose expression holds in no act, and why. The matrix of `incidents` has them all."""
+"""Alerts whose expression holds in an act, and the act before it, in which it does not.
+
+Without their ``for``. Those that are not here hold in no act: nobody waits for 30 s there, and
+within 5 min all acts are one.
+"""

@@ -2,126 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
-from .incident import HOLDS_BACK, PAGES, Incident
+import yaml
 
-EVALUATION: Final = 30.0
+from ..catalogue import HOLDS_BACK, PAGES, Incident
+from .replay import RULES
+
+_EVALUATION: Final = 30.0
 """Seconds for what arrives just after an evaluation, and for the export itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Until when an alert has to fire.
+@cache
+def waits() -> dict[str, float]:
+    """By alert, the seconds of its ``for``; of the longest where several have its name."""
+    groups = [
+        group
+        for file in RULES.glob("*.yaml")
+        for group in yaml.safe_load(file.read_text())["groups"]
+    ]
+    found: dict[str, float] = {}
+    for rule in (rule for group in groups for rule in group["rules"] if "alert" in rule):
+        number, unit = re.fullmatch(r"(\d+)([smh])", rule.get("for", "0s")).groups()
+        seconds = float(number) * {"s": 1, "m": 60, "h": 3600}[unit]
+        found[rule["alert"]] = max(found.get(rule["alert"], 0.0), seconds)
+    return found
+
+
+def bounds(incident: Incident, interval: float) -> dict[str, float]:
+    """By alert, how many seconds after the beginning it has to fire, with so long between exports.
 
     With the design's 60 s between two exports and a ``for`` of 1 min that is 150 s after what the
     alert watches is there: 60 s until it is exported, 60 s of ``for``, 30 s besides. With a shorter
     interval it is as much less.
     """
-
-    interval: float
-    """Seconds between two exports."""
-    waits: Mapping[str, float]
-    """By alert, the seconds of its ``for``."""
-    played: float
-    """Seconds for which the incidents went on: nothing is expected of a longer time."""
-
-    def of(self, incident: Incident, alert: str) -> float:
-        """In seconds after the incident began."""
-        waits = self.waits.get(alert, 0.0)
-        return incident.expects[alert] + self.interval + waits + EVALUATION
-
-    def expects(self, incident: Incident, alert: str) -> bool:
-        """Whether it has to fire while the incident goes on."""
-        return alert in incident.expects and self.of(incident, alert) <= self.played
+    late = {alert: waits()[alert] + interval + _EVALUATION for alert in incident.expects}
+    return {alert: there + late[alert] for alert, there in incident.expects.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One service."""
 
-    service: str
     incident: Incident
+    bounds: Mapping[str, float]
+    played: float
+    """Seconds for which the incident went on: nothing is expected of a longer time."""
     fired: Mapping[str, float]
     """Alerts, and how many seconds after the beginning each fired first."""
-    held_back: frozenset[str] = frozenset()
+    held_back: Sequence[str] = ()
     """Alerts that Alertmanager told nobody of in the end, since a page was active."""
-    starved: float = 0.0
-    """The longest in seconds that a process of it was kept from a processor."""
 
-    def wrong(self, bounds: Bounds) -> list[str]:
-        """What is not as it should be, in words."""
-        found = []
-        for alert in self.incident.expects:
-            after = self.fired.get(alert)
-            bound = bounds.of(self.incident, alert)
+    def cell(self, alert: str) -> str:
+        """What it says of an alert; what is wrong is in capitals."""
+        after = self.fired.get(alert)
+        if bound := self.bounds.get(alert):
             if after is None:
-                if bounds.expects(self.incident, alert):
-                    found.append(f"{self.incident.name}: {alert} did not fire")
-            elif after > bound:
-                found.append(f"{self.incident.name}: {alert} after {after:.0f} s, not {bound:.0f}")
-        for alert, after in self.fired.items():
-            if alert in PAGES - set(self.incident.expects):
-                found.append(f"{self.incident.name}: {alert} pages for it, after {after:.0f} s")
-        for alert in self.held_back:
-            if alert in PAGES:
-                found.append(f"{self.incident.name}: {alert} is held back, and is a page")
-            elif not HOLDS_BACK & self.fired.keys():
-                found.append(f"{self.incident.name}: {alert} is held back by nothing")
-        return found
+                return f"{'MISSING' if bound <= self.played else 'later'} ({bound:.0f})"
+            said = f"**{after:.0f}** ({bound:.0f}{'' if after <= bound else ', LATE'})"
+        elif after is None:
+            return ""
+        elif alert in PAGES:
+            said = f"{after:.0f} PAGES"
+        else:
+            said = f"{after:.0f}{'' if alert in self.incident.allows else ' ?'}"
+        if alert not in self.held_back:
+            return said
+        rightly = alert not in PAGES and HOLDS_BACK & self.fired.keys()
+        return f"{said}, {'held back' if rightly else 'HELD BACK'}"
 
 
-def rows(
-    services: Mapping[str, tuple[Incident, float, float]],
-    firing: Mapping[tuple[str, str], float],
-    held_back: Collection[tuple[str, str]],
-) -> list[Row]:
-    """A row for each service, of its incident, when that began, and how long it was starved."""
-    return [
-        Row(
-            name,
-            incident,
-            {
-                alert: at - began
-                for (job, alert), at in sorted(firing.items(), key=lambda one: one[1])
-                if job == name
-            },
-            frozenset(alert for job, alert in held_back if job == name),
-            starved,
-        )
-        for name, (incident, began, starved) in services.items()
-    ]
+def alerts_of(rows: Sequence[Row]) -> list[str]:
+    """Those that fired or should have."""
+    return sorted({alert for row in rows for alert in {**row.fired, **row.bounds}})
 
 
-def table(rows: list[Row], bounds: Bounds) -> str:
+def wrong(rows: Sequence[Row]) -> Iterator[str]:
+    """What is not as it should be, in words."""
+    for row in rows:
+        for alert in alerts_of([row]):
+            if re.search("MISSING|LATE|PAGES|HELD BACK", cell := row.cell(alert)):
+                yield f"{row.incident.name}: {alert} {cell}"
+
+
+def table(rows: Sequence[Row]) -> str:
     """In Markdown: seconds to firing, in bold where it had to, with the bound in parentheses.
 
     ``?`` marks what was not thought of: an alert below a page that may be right all the same. Held
     back is what Alertmanager told nobody of in the end.
     """
-    alerts = sorted({alert for row in rows for alert in {**row.fired, **row.incident.expects}})
+    alerts = alerts_of(rows)
     short = [alert.removeprefix("GlueLLM") for alert in alerts]
     lines = ["| incident | " + " | ".join(short) + " |", "|---|" + "---|" * len(alerts)]
     for row in rows:
-        cells = [_cell(row, alert, bounds) for alert in alerts]
+        cells = [row.cell(alert) for alert in alerts]
         lines.append(f"| {row.incident.name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _cell(row: Row, alert: str, bounds: Bounds) -> str:
-    after = row.fired.get(alert)
-    quiet = ", held back" if alert in row.held_back else ""
-    if alert in row.incident.expects:
-        bound = bounds.of(row.incident, alert)
-        if after is None:
-            return (
-                "MISSING" if bounds.expects(row.incident, alert) else "later"
-            ) + f" ({bound:.0f})"
-        return f"**{after:.0f}** ({bound:.0f}{'' if after <= bound else ', LATE'}){quiet}"
-    if after is None:
-        return ""
-    if alert in PAGES:
-        return f"{after:.0f} PAGES"
-    return f"{after:.0f}{'' if alert in row.incident.allows else ' ?'}{quiet}"

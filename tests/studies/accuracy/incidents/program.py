@@ -12,7 +12,6 @@ import contextlib
 import json
 import logging
 import sys
-import threading
 import time
 from typing import Any
 
@@ -22,17 +21,12 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
-from studies.accuracy.scoring.answers import Answers
-from studies.accuracy.scoring.inside import Nothing
-from studies.accuracy.scoring.plan import Plan, Setting
-from studies.accuracy.scoring.playing import prepare
-from studies.accuracy.scoring.stage import Stage
 
-from .catalogue import INCIDENTS
+from ..catalogue import BESIDE, INCIDENTS
+from ..stage import Stage, prepare
 
 
-def main() -> int:
+def main() -> None:
     """Play until standard input ends."""
     told: dict[str, Any] = json.loads(sys.stdin.readline())
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
@@ -45,65 +39,26 @@ def main() -> int:
         asyncio.run(_play(told))
     finally:
         provider.shutdown()
-    return 0
 
 
 async def _play(told: dict[str, Any]) -> None:
     incident = INCIDENTS[told["incident"]]
-    instance = incident.instances[told["instance"]]
-    settings = [instance.setting or incident.setting]
-    if incident.beside is not None:
-        settings.append(incident.beside)
-    fault = asyncio.Event()
-    over = asyncio.Event()
-    _listen(asyncio.get_running_loop(), fault, over)
+    setting = incident.joins if told["joins"] else incident.setting
+    assert setting is not None
+    settings = [setting] if incident.joins else [setting, BESIDE[setting.provider]]
     with contextlib.ExitStack() as exits:
-        stages = [
-            _stage(
-                exits,
-                Plan(
-                    seed=told["seed"],
-                    index=number,
-                    cause=incident.cause,
-                    setting=setting,
-                    fault=Nothing() if number else incident.fault,
-                    warm_up=0.0,
-                    period=0.0,
-                ),
-            )
-            for number, setting in enumerate(settings)
-        ]
+        stages = [Stage(one, f"{told['seed']}/{number}") for number, one in enumerate(settings)]
         for stage in stages:
+            exits.enter_context(stage.thread)
             stage.begin()
         _say("ready")
-        await fault.wait()
-        _say("began")
-        for stage in stages:
-            await stage.plan.fault.start(stage)
-        await over.wait()
+        if await asyncio.to_thread(sys.stdin.readline):
+            _say("began")
+            stages[0].go_wrong(incident.fault)
+            await asyncio.to_thread(sys.stdin.readline)
         _say("over", starved=max(stage.starved for stage in stages))
         for stage in stages:
             await stage.end()
-
-
-def _stage(exits: contextlib.ExitStack, plan: Plan) -> Stage:
-    setting: Setting = plan.setting
-    answers = Answers(setting.answering, plan.source("answers"))
-    thread = FakeProviderThread(
-        behaviour=answers, http2=setting.http2, max_streams=setting.max_streams
-    )
-    exits.enter_context(thread)
-    return Stage(plan, thread, answers)
-
-
-def _listen(loop: asyncio.AbstractEventLoop, fault: asyncio.Event, over: asyncio.Event) -> None:
-    def read() -> None:
-        for _ in sys.stdin:
-            loop.call_soon_threadsafe(fault.set)
-        loop.call_soon_threadsafe(fault.set)
-        loop.call_soon_threadsafe(over.set)
-
-    threading.Thread(target=read, daemon=True).start()
 
 
 def _say(event: str, **more: Any) -> None:
@@ -111,4 +66,4 @@ def _say(event: str, **more: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -36,7 +36,7 @@ class Act:
     """By target; the others are quick."""
     refusing: tuple[str, ...] = ()
     """Targets whose provider refuses connections."""
-    fault: Callable[[], Fault] | None = None
+    fault: type[Fault] = Fault
     """Goes on beside the traffic."""
     discards: bool = False
     """The act leaves pools behind that only the garbage collector finds."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from ... import snapshot
 from .targets import CONNECTIONS, HTTP2, MAX_STREAMS, MESSAGES, MODEL, OPENAI, QUICK, SILENT
@@ -26,10 +28,11 @@ _BLOCK, _FREE = 0.3, 0.2
 """Seconds in which the event loop stands still, and in which it runs."""
 
 
-class Fault(Protocol):
-    """One play of it. Deadlines are values of ``time.monotonic``."""
+@dataclass
+class Fault:
+    """One play of it; this one does nothing. Deadlines are values of ``time.monotonic``."""
 
-    explains: bool
+    explains = False
     """Whether a pool timeout of now tells of what the fault does."""
 
     async def run(self, load: Load, deadline: float) -> None:
@@ -37,25 +40,28 @@ class Fault(Protocol):
 
     def is_noticed(self) -> bool:
         """Whether the instrumentation has told of it. The act goes on for a while until then."""
+        return True
 
     async def clear(self, load: Load) -> None:
         """Undo what is left of it."""
 
 
-class AbandonedStreams:
+@dataclass
+class AbandonedStreams(Fault):
     """Streams that nobody reads, until they hold every connection of the pool."""
 
-    def __init__(self) -> None:
-        self.explains = False
-        self._abandoned: list[Any] = []
+    streams: int = CONNECTIONS[OPENAI]
+    every: float = _POLL
+    begun: Sequence[bool] = (False, True)
+    """Whether their reading begins, of one after the other."""
+    _abandoned: list[Any] = field(default_factory=list)
 
     async def run(self, load: Load, deadline: float) -> None:
-        ways = (self._never_read, self._break_off)
-        wanted = CONNECTIONS[OPENAI]
-        while time.monotonic() < deadline and len(self._abandoned) < wanted:
-            await load.call(OPENAI, ways[len(self._abandoned) % 2])
-            await asyncio.sleep(_POLL)
-        self.explains = len(self._abandoned) >= wanted
+        ways = [self._break_off if begun else self._never_read for begun in self.begun]
+        while time.monotonic() < deadline and len(self._abandoned) < self.streams:
+            await load.call(OPENAI, ways[len(self._abandoned) % len(ways)])
+            await asyncio.sleep(self.every)
+        self.explains = len(self._abandoned) >= self.streams
 
     async def _never_read(self, client: Any) -> None:
         stream = await client.acompletion(model=MODEL, messages=MESSAGES, stream=True)
@@ -78,13 +84,11 @@ class AbandonedStreams:
         self._abandoned.clear()
 
 
-class StuckStreams:
+class StuckStreams(Fault):
     """The provider hangs for a while over HTTP/2, callers give up, and their streams stay taken.
 
     A third of the time it answers, a third it hangs, and in the last it would answer again.
     """
-
-    explains = False
 
     async def run(self, load: Load, deadline: float) -> None:
         provider = load.providers[HTTP2]
@@ -115,31 +119,26 @@ class StuckStreams:
                 limit.reschedule(asyncio.get_running_loop().time())
         await load.call_for(HTTP2, deadline - time.monotonic(), _STREAM_CALLERS)
 
-    def is_noticed(self) -> bool:
-        return True
-
     async def clear(self, load: Load) -> None:
         await load.close_client(HTTP2)
 
 
-class BlockedLoop:
+@dataclass
+class BlockedLoop(Fault):
     """Work that belongs into a thread is done in the event loop, again and again."""
 
-    explains = False
+    blocks: tuple[float, float] = (_BLOCK, _BLOCK)
+    free: tuple[float, float] = (_FREE, _FREE)
+    work: Callable[[float], None] = time.sleep
 
     async def run(self, load: Load, deadline: float) -> None:
         del load
         while True:
-            await asyncio.sleep(_FREE)  # first: a block harms nobody before there are requests
-            time.sleep(_BLOCK)  # noqa: ASYNC251
+            # First: a block harms nobody before there are requests.
+            await asyncio.sleep(random.uniform(*self.free))
+            self.work(random.uniform(*self.blocks))
             if time.monotonic() >= deadline:
                 return
-
-    def is_noticed(self) -> bool:
-        return True
-
-    async def clear(self, load: Load) -> None:
-        del load
 
 
 async def _ask(client: Any) -> None:

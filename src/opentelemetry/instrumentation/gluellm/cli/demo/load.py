@@ -82,7 +82,7 @@ class Load:
         """Whether that one was shown."""
         self._clients: dict[str, Any] = {}
         self._http_clients: dict[str, Any] = {}
-        self._fault: Fault | None = None
+        self._fault = Fault()
         for target in (OPENAI, ANTHROPIC):
             library = client_library(target)
             limits = library.Limits(max_connections=CONNECTIONS[target])
@@ -131,10 +131,9 @@ class Load:
         """
         deadline = time.monotonic() + max(duration - act.longest, duration / 3)
         self.explained, self.told = [], False
-        self._fault = act.fault() if act.fault is not None else None
+        self._fault = act.fault()
         async with asyncio.TaskGroup() as group:
-            if self._fault is not None:
-                group.create_task(self._fault.run(self, deadline))
+            group.create_task(self._fault.run(self, deadline))
             for traffic in act.traffic:
                 if traffic.target in self._clients:
                     for _ in range(traffic.callers):
@@ -142,9 +141,8 @@ class Load:
 
     async def clear(self) -> None:
         """Undo what the act's fault has left behind."""
-        fault, self._fault = self._fault, None
-        if fault is not None:
-            await fault.clear(self)
+        fault, self._fault = self._fault, Fault()
+        await fault.clear(self)
 
     async def close(self) -> None:
         for target in self._http_clients:
@@ -170,7 +168,7 @@ class Load:
             await ask(self._clients[target])
         except Exception as error:  # the SDKs', any-llm's and GlueLLM's errors share no other base
             tally.failed += 1
-            if self._fault is not None and self._fault.explains and not self.explained:
+            if self._fault.explains and not self.explained:
                 self.explained += explanation(error)
             return False
         except asyncio.CancelledError:
@@ -188,12 +186,8 @@ class Load:
 
     def _goes_on(self, deadline: float) -> bool:
         """Until the deadline, and for a while longer if the act's fault has yet to be noticed."""
-        now = time.monotonic()
-        if now < deadline:
-            return True
-        return (
-            now < deadline + _OVERTIME and self._fault is not None and not self._fault.is_noticed()
-        )
+        late = time.monotonic() - deadline
+        return late < 0 or (late < _OVERTIME and not self._fault.is_noticed())
 
     def _asking(self, traffic: Traffic) -> Callable[[Any], Awaitable[None]]:
         if traffic.target == GLUELLM:

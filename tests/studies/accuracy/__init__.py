@@ -1,0 +1,1 @@
+"""One catalogue of incidents, of which is measured what `diagnose` and the alerts say."""
