@@ -1,0 +1,37 @@
+"""What the commands have in common: their options, and how they end."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+from pathlib import Path
+
+
+class Command(argparse.ArgumentParser):
+    """``--seconds`` or ``--minutes``, ``--seed`` and ``--figures``."""
+
+    def __init__(self, name: str, description: str | None, *, seconds: float, most: float) -> None:
+        super().__init__(prog=f"make -C tests/studies {name}", description=description)
+        self._default, self._most = seconds, most
+        length = self.add_mutually_exclusive_group()
+        length.add_argument("--seconds", type=float, help=f"how long (default: {seconds:g})")
+        length.add_argument("--minutes", type=float, help="the same in minutes")
+        self.add_argument("--seed", type=int, default=random.randrange(10**6))
+        self.add_argument(
+            "--figures", type=Path, metavar="FILE", help="also write the figures there, as JSON"
+        )
+
+    def parse(self, arguments: list[str] | None) -> argparse.Namespace:
+        """The options, with ``seconds``. Ends the program with status 2 for bad ones."""
+        # A shell's background job inherits an ignored SIGINT.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        options = self.parse_args(arguments)
+        if options.minutes is not None:
+            options.seconds = options.minutes * 60
+        if options.seconds is None:
+            options.seconds = self._default
+        if not 1 <= options.seconds <= self._most:
+            self.error(f"the length must be from 1 second to {self._most:g} seconds")
+        print(f"seed {options.seed}", flush=True)
+        return options
