@@ -139,8 +139,7 @@ def churn(
                 await uses[number % len(uses)](bool(number // len(uses) % 2))
                 if token is not None:
                     current_call.reset(token)
-            trackers = internals.installation().registry.trackers
-            show(growth.look(made, lambda: len(trackers)))
+            show(growth.look(made, lambda: len(internals.installation().registry.trackers)))
             if time.monotonic() > until:
                 return
 

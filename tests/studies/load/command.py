@@ -29,7 +29,8 @@ class Command(argparse.ArgumentParser):
         options = self.parse_args(arguments)
         if options.minutes is not None:
             options.seconds = options.minutes * 60
-        if options.seconds is None:
+        options.is_default = options.seconds is None
+        if options.is_default:
             options.seconds = self._default
         if not 1 <= options.seconds <= self._most:
             self.error(f"the length must be from 1 second to {self._most:g} seconds")

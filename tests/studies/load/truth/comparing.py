@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from studies.load.collection import Collection
 
 from .requests import UNSEEN, Request
-from .told import Told
 from .world import Truth, World
 
 PATIENCE = 8.0
@@ -101,10 +101,10 @@ def compare(world: World) -> None:
     measures = world.measures
     first_look = True
 
-    def agree() -> tuple[Truth, Told] | None:
+    def agree() -> tuple[Truth, Collection] | None:
         nonlocal first_look
         before = world.truth()
-        told = Told(world.telemetry)
+        told = Collection(world.telemetry.reader)
         if before != world.truth():
             return None
         differences = _differences(world, before, told)
@@ -117,24 +117,17 @@ def compare(world: World) -> None:
             return None
         for what in differences:
             measures.compared[what] += 1
+            measures.deviate(what, 0)
         return before, told
 
     try:
         agreed = wait_for(world, agree, "agreement")
     except AssertionError:
-        truth, told = world.truth(), Told(world.telemetry)
-        for what, amount in _differences(world, truth, told).items():
-            measures.deviate(what, amount)
-        raise world.mismatch(_told_beside(world, truth, told)) from None
-    for what in _KINDS:
-        measures.deviate(what, 0)
+        raise world.mismatch(_beside(world, world.truth())) from None
     _compare_rates(world, *agreed)
 
 
-_KINDS = ("open connections", "connections being set up", "active requests", "requests by phase")
-
-
-def _tell(told: Told) -> Truth:
+def _tell(told: Collection) -> Truth:
     return Truth(
         told.by(semconv.ACTIVE_REQUESTS, "port"),
         told.by(semconv.REQUEST_CURRENT, "port", "phase"),
@@ -143,69 +136,51 @@ def _tell(told: Told) -> Truth:
     )
 
 
-def _differences(world: World, truth: Truth, told: Told) -> dict[str, int]:
-    said = _tell(told)
-    open_connections = _distance(said.open, truth.open)
-    if open_connections:
-        gone = sum(pool.gone_but_listed for pool in world.pools)
-        if gone and (said.open - truth.open).total() == gone and not truth.open - said.open:
-            # Documented: idle connections include what the peer has closed until the pool drops it.
-            world.measures.known[
-                "connections that the server has ended and the pool still lists"
-            ] += gone
-            open_connections = 0
-    connecting = _distance(said.connecting, truth.connecting)
-    if connecting:
-        never = sum(pool.never_set_up for pool in world.pools)
-        if never and (said.connecting - truth.connecting).total() == never:
-            world.measures.known["connections that httpcore lists and never sets up"] += never
-            connecting = 0
-    return dict(
-        zip(
-            _KINDS,
-            (
-                open_connections,
-                connecting,
-                _distance(said.active, truth.active),
-                _distance(said.phases, truth.phases),
-            ),
-            strict=True,
-        )
-    )
+def _differences(world: World, truth: Truth, told: Collection) -> dict[str, int]:
+    """By how much each quantity differs, where that is no known difference."""
+    said, known = _tell(told), world.measures.known
+    found = {
+        "open connections": _distance(said.open, truth.open),
+        "connections being set up": _distance(said.connecting, truth.connecting),
+        "active requests": _distance(said.active, truth.active),
+        "requests by phase": _distance(said.phases, truth.phases),
+    }
+    gone = sum(pool.gone_but_listed for pool in world.pools) if found["open connections"] else 0
+    if gone and (said.open - truth.open).total() == gone and not truth.open - said.open:
+        # Documented: idle connections include what the peer has closed until the pool drops it.
+        known["connections that the server has ended and the pool still lists"] += gone
+        found["open connections"] = 0
+    never = sum(pool.never_set_up for pool in world.pools)
+    if never and (said.connecting - truth.connecting).total() == never:
+        known["connections that httpcore lists and never sets up"] += never
+        found["connections being set up"] = 0
+    return found
 
 
 def _distance(one: Counter[Any], other: Counter[Any]) -> int:
     return max((abs(one[key] - other[key]) for key in one | other), default=0)
 
 
-def _told_beside(world: World, truth: Truth, told: Told) -> str:
-    said = _tell(told)
+def _beside(world: World, truth: Truth) -> str:
+    """What was reported last and what is true, in words."""
+    said = _tell(Collection(world.telemetry.reader))
     names = {port: origin.kind for port, origin in world.origins.ports.items()}
-
-    def named(counts: Counter[Any]) -> dict[Any, int]:
-        return {
-            f"{names[key]}" if isinstance(key, int) else f"{names[key[0]]} {key[1]}": count
-            for key, count in counts.items()
-        }
-
-    lines = ["what was told is not the truth"]
+    lines = ["what is reported is not the truth", f"  ports {names}"]
     for field in ("active", "phases", "open", "connecting"):
-        lines.append(
-            f"  {field}: told {named(getattr(said, field))}, true {named(getattr(truth, field))}"
-        )
+        lines.append(f"  {field}: told {getattr(said, field)}, true {getattr(truth, field)}")
     return "\n".join(lines)
 
 
-def _compare_rates(world: World, before: Truth, first: Told) -> None:
+def _compare_rates(world: World, before: Truth, first: Collection) -> None:
     """While nothing moves, a phase's time goes on by its requests times the time that passes."""
     time.sleep(0.005)
-    second = Told(world.telemetry)
+    second = Collection(world.telemetry.reader)
     if before != world.truth():  # a timeout struck, or the system had it late
         return
     counts: Counter[str] = Counter()
     for (_, phase), count in before.phases.items():
         counts[phase] += count
-    least, most = second.asked - first.answered, second.answered - first.asked
+    least, most = second.since - first.until, second.until - first.since
     earlier, later = first.phases, second.phases
     for phase in semconv.PHASES:
         passed, count = later[phase] - earlier[phase], counts[phase]

@@ -7,9 +7,9 @@ from collections.abc import Hashable
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from studies.load.collection import Collection
 
 from .endings import OK, Row
-from .told import Told
 
 _TOLD_BY_CREATE = {"connect_timeout", "secure_connection_error", "cancelled"}
 """Error types that the create histogram tells apart; all others are a connection_error there."""
@@ -82,7 +82,7 @@ class Ledger:
         )
         self.failed_set_ups.add(as_told)
 
-    def differences(self, told: Told, established: int, held: int) -> list[str]:
+    def differences(self, told: Collection, established: int, held: int) -> list[str]:
         """What was told otherwise, in words.
 
         ``established`` are the connections that the servers saw, ``held`` the requests that were
@@ -106,10 +106,10 @@ class Ledger:
                 found.append(
                     f"{name}: told beside the truth {dict(difference)}, told {dict(values)}"
                 )
-        leases = told.value(semconv.LEASE_DURATION)
+        leases = told.total(semconv.LEASE_DURATION)
         if leases != acquire[OK]:
             found.append(f"lease: {leases:g} told, {acquire[OK]} requests acquired a connection")
-        opened = told.value(semconv.CONNECTION_OPENED)
+        opened = told.total(semconv.CONNECTION_OPENED)
         for what, number in (("create, well", set_ups), ("opened", opened)):
             if not established - self.cut_set_ups <= number <= established:
                 found.append(f"{what}: {number:g} told, the servers saw {established}")

@@ -36,7 +36,7 @@ def plan(world: World, pool: Pool) -> Request:
         kind = chance.choice(("held", "held", "held", "served", "served", "broken"))
     world.number += 1
     origin = world.origins.by_kind[pool.http2 or chance.choice(_SERVED)]
-    request = Request(world.number, pool, origin)
+    request = Request(number=world.number, pool=pool, origin=origin)
     world.measures.requests[f"{world.library.name} {world.mode}"] += 1
     _fill(world, request, kind, chance)
     if kind not in ("held", "served"):

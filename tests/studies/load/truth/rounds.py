@@ -6,14 +6,14 @@ import gc
 import time
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from studies.load.collection import Collection
+from studies.load.servers import Origin
 from support.script import Failure
 
 from .comparing import SHORT, compare, settle, wait_for
 from .endings import row_of
-from .origins import Origin
 from .plans import plan
 from .requests import UNSEEN, Request
-from .told import Told
 from .world import HTTP2, World
 
 LATE = 0.006
@@ -66,7 +66,7 @@ def finish(world: World, *, look: bool = True) -> None:
 def enter(world: World, request: Request) -> None:
     """Enter a request that has ended into the ledger."""
     row = row_of(request)
-    request.let_go()
+    request.forget_error()
     if any("unknown" in str(error) for _, error in row.requests):
         raise world.mismatch(f"what is this exception to the contract? {request}")
     world.ledger.add(row, may_be_established=_was_cut_in_a_set_up(request))
@@ -90,13 +90,13 @@ def check_ledger(world: World) -> None:
     told: list[str] = []
 
     def agree() -> bool:
-        answer = Told(world.telemetry)
+        answer = Collection(world.telemetry.reader)
         established = sum(timeline.established for timeline in seen)
         told[:] = world.ledger.differences(answer, established, len(world.under_way))
         if told:
             return False
-        failures = answer.value(semconv.INSTRUMENTATION_ERRORS)
-        dropped = answer.value(semconv.INSTRUMENTATION_DROPPED)
+        failures = answer.total(semconv.INSTRUMENTATION_ERRORS)
+        dropped = answer.total(semconv.INSTRUMENTATION_DROPPED)
         if failures or dropped:
             raise world.mismatch(f"{failures:g} own failures, {dropped:g} records dropped")
         return True
@@ -114,7 +114,7 @@ def check_times(world: World) -> None:
     And by phase it is the server's schedule's. Both take the clock a little before or after the
     library does, by as much as the machine lets a thread wait: ``world.slack`` says how busy it is.
     """
-    told, number = Told(world.telemetry).phases, world.ledger.requests
+    told, number = Collection(world.telemetry.reader).phases, world.ledger.requests
     allowed = number * world.slack
     before = sum(told.pop(phase) for phase in ("queued", "connecting", "stream_queued"))
     told["before it is sent"] = before
@@ -201,7 +201,7 @@ def cancel(world: World, request: Request) -> None:
     request.cancelled_in = phase
     world.measures.faults[f"cancelled in {phase}"] += 1
     request.exchange.cancel()
-    request.let_go()
+    request.forget_error()
     if phase == "connecting":
         gc.collect()
     _open(request)

@@ -61,7 +61,7 @@ def generation(world: World, number: int) -> None:
     if world.library.name in HTTP2 and chance.random() < 0.25:
         http2 = chance.choice(("http2", "http2 cleartext"))
     world.pools = [
-        make(world.library, world.runner, world.origins, chance, http2)
+        make(world.library, world.runner, world.context, chance, http2)
         for _ in range(1 if http2 else chance.randint(1, 2))
     ]
     for step in range(1, chance.randint(3, 6)):
@@ -71,7 +71,6 @@ def generation(world: World, number: int) -> None:
         else:
             held_round(world)
         idle(world)
-    world.check_sockets()
     world.begin(f"{number}.end")
     end(world)
 
@@ -112,7 +111,7 @@ def end(world: World) -> None:
         world.runner.pools.remove(pool.under_test)
     world.pools = []
     for request in world.under_way:
-        request.let_go()
+        request.forget_error()
     world.this_round = []  # urllib3's exceptions know their pool
     for _ in range(3):
         gc.collect()

@@ -16,26 +16,20 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from studies.load.collection import Collection
+from studies.load.servers import Origin, Origins, server_loop
 from support.clients import PoolUnderTest, Runner
-from support.http1 import HTTP1Server
-from support.http2 import HTTP2Server
 from support.installation import instrument
 from support.libraries import Library
-from support.listener import ServerLoop
 from support.network import Certificates
 from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import PATIENCE
-
-from .seen import Seen
-from .told import Told
 
 LOADS = ((50, 20), (120, 50))
 """Workers, and the connections or streams that they share."""
@@ -143,43 +137,58 @@ def study(
     name = f"{library} {mode}, {way}, {workers} over {places}"
     found = Study(name, places, way == "HTTP/2")
     with contextlib.ExitStack() as stack:
-        server, settings = stack.enter_context(_server(way, places))
+        certificates = Certificates.make()
+        loop = stack.enter_context(server_loop())
+        kind = {"HTTP/2": "http2 cleartext"}.get(way, "tls" if "agreed" in way else "plain")
+        origins = stack.enter_context(Origins.start(loop, certificates, kind))
+        origin = origins.by_kind[kind]
         telemetry = Telemetry()
         stack.callback(telemetry.shutdown)
         instrument(telemetry)
         stack.callback(GlueLLMInstrumentor().uninstrument)
         runner = stack.enter_context(Runner.start(mode))
         loaded = Library.load(library)
-        if way == "forward proxy":
-            settings["proxy"] = loaded.core.Proxy(server.origin)
+        settings: dict[str, Any] = {"max_connections": places}
+        if way == "HTTP/2":
+            origin.server.max_streams = places
+            settings = {"max_connections": 1, "http1": False, "http2": True}
+        elif way == "forward proxy":
+            settings["proxy"] = loaded.core.Proxy(origin.base)
+        elif kind == "tls":
+            settings |= {"http2": True, "ssl_context": certificates.client()}
         pool = runner.pool(loaded, **settings)
-        chance = random.Random(f"{seed} {name}")
         deadline = time.monotonic() + seconds
-        done = [
-            _worker(found, pool, runner, _requests(found, server, deadline, f"{seed} {number}"))
+        threads = [
+            threading.Thread(
+                target=_work, args=(found, pool, runner, origin, deadline, f"{seed}/{number}")
+            )
             for number in range(workers)
         ]
+        for thread in threads:
+            thread.daemon = True
+            thread.start()
+        chance = random.Random(f"{seed} {name}")
         while time.monotonic() < deadline:
             time.sleep(chance.uniform(0.005, 0.05))
             of = _of_snapshot if len(found.readings) % 2 else _of_metrics
             found.readings.append(of(telemetry))
         # On sync HTTP/2 one stream's reader reads for all, and at the end nobody may wake the last.
-        ended, stuck = wait(done, timeout=PATIENCE + 30)
-        for future in ended:
-            future.result()
-        seen = server.timeline
-        assert isinstance(seen, Seen)
-        found.served |= {path: request.at["request"] for path, request in seen.requests.items()}
-        _check(found, Told(telemetry), len(stuck))
+        for thread in threads:
+            thread.join(max(deadline + PATIENCE + 30 - time.monotonic(), 0.0))
+        assert origin.seen is not None
+        for path, request in origin.seen.requests.items():
+            found.served[path] = request.at["request"]
+        stuck = sum(thread.is_alive() for thread in threads)
+        _check(found, Collection(telemetry.reader), stuck)
     return found
 
 
-def _check(found: Study, told: Told, stuck: int) -> None:
+def _check(found: Study, told: Collection, stuck: int) -> None:
     """All requests are counted, and nothing failed but what is ``stuck`` in its library."""
     if stuck:
         found.errors["stuck"] = stuck
-    found.requeues = int(told.value(semconv.REQUEUES))
-    found.opened = int(told.value(semconv.CONNECTION_OPENED))
+    found.requeues = int(told.total(semconv.REQUEUES))
+    found.opened = int(told.total(semconv.CONNECTION_OPENED))
     for metric, expected in (
         (semconv.REQUESTS, len(found.entered) - stuck),
         (semconv.LEASE_DURATION, len(found.entered) - stuck),
@@ -187,92 +196,36 @@ def _check(found: Study, told: Told, stuck: int) -> None:
         (semconv.INSTRUMENTATION_ERRORS, 0),
         (semconv.ANOMALIES, 0),
     ):
-        if told.value(metric) != expected:
-            found.failures.append(f"{metric.name}: {told.value(metric):g}, expected {expected}")
+        if told.total(metric) != expected:
+            found.failures.append(f"{metric.name}: {told.total(metric):g}, expected {expected}")
 
 
-@contextlib.contextmanager
-def _server(way: str, places: int) -> Iterator[tuple[HTTP1Server | HTTP2Server, dict[str, Any]]]:
-    """A server, and the settings of pools that reach it in this way."""
-    servers = ServerLoop()
-    try:
-        server: HTTP1Server | HTTP2Server
-        settings: dict[str, Any] = {"max_connections": places}
-        if way == "HTTP/2":
-            server = HTTP2Server(servers, max_streams=places)
-            settings = {"max_connections": 1, "http1": False, "http2": True}
-        elif way.startswith("HTTP/1.1"):
-            certificates = Certificates.make()
-            server = HTTP1Server(servers, tls=certificates.server())
-            settings |= {"http2": True, "ssl_context": certificates.client()}
-        else:
-            server = HTTP1Server(servers)
-        server.timeline = Seen(tls=server.scheme == "https")
-        try:
-            yield server, settings
-        finally:
-            server.close()
-    finally:
-        servers.stop()
-
-
-def _requests(
-    found: Study, server: HTTP1Server | HTTP2Server, deadline: float, seed: str
-) -> Iterator[tuple[str, str]]:
-    """The paths and URLs of one worker, one after the other until the time is over."""
-    chance = random.Random(seed)
+def _work(
+    found: Study, pool: PoolUnderTest, runner: Runner, origin: Origin, deadline: float, name: str
+) -> None:
+    """Make one request after the other until the time is over."""
+    chance = random.Random(name)
     number = 0
     while time.monotonic() < deadline:
         number += 1
-        path = f"/{seed.replace(' ', '/')}/{number}"
+        path = f"/{name}/{number}"
         delay, rest = chance.uniform(0.05, 0.4), chance.uniform(0.0, 0.2)
-        url = server.reply(path, Reply(head_after=delay, end_after=rest))
+        url = origin.url(path, Reply(head_after=delay, end_after=rest))
         found.entered[path] = time.monotonic()
-        yield path, url
-
-
-def _worker(
-    found: Study, pool: PoolUnderTest, runner: Runner, requests: Iterator[tuple[str, str]]
-) -> Future[Any]:
-    """Start a thread or a task that makes these requests."""
-
-    def failed(path: str, error: Exception) -> None:
-        found.errors[type(error).__name__] += 1
-        found.served[path] = time.monotonic()
-
-    if runner.portal is not None:
-
-        async def task() -> None:
-            for path, url in requests:
-                try:
-                    await pool.fetch(url)
-                except Exception as error:
-                    failed(path, error)
-
-        return runner.portal.start_task_soon(task)
-
-    future: Future[Any] = Future()
-
-    def thread() -> None:
         try:
-            for path, url in requests:
-                try:
-                    pool.call(url)
-                except Exception as error:
-                    failed(path, error)
-        except BaseException as error:
-            future.set_exception(error)
-        else:
-            future.set_result(None)
-
-    threading.Thread(target=thread, daemon=True).start()
-    return future
+            if runner.portal is None:
+                pool.call(url)
+            else:
+                runner.portal.call(pool.fetch, url)
+        except Exception as error:
+            found.errors[type(error).__name__] += 1
+            found.served[path] = time.monotonic()
 
 
 def _of_metrics(telemetry: Telemetry) -> Reading:
-    told = Told(telemetry)
+    told = Collection(telemetry.reader)
     phases: Counter[str] = told.by(semconv.REQUEST_CURRENT, "phase")
-    return Reading(told.asked, told.answered, phases, int(told.value(semconv.OPEN_CONNECTIONS)))
+    return Reading(told.since, told.until, phases, int(told.total(semconv.OPEN_CONNECTIONS)))
 
 
 def _of_snapshot(telemetry: Telemetry) -> Reading:

@@ -39,7 +39,8 @@ def _plan(world: World, http2: str | None) -> Request:
     chance = world.chance
     pool = chance.choice(world.pools)
     world.number += 1
-    request = Request(world.number, pool, world.origins.by_kind[http2 or chance.choice(_KINDS)])
+    origin = world.origins.by_kind[http2 or chance.choice(_KINDS)]
+    request = Request(number=world.number, pool=pool, origin=origin)
     world.measures.requests[f"{world.library.name} {world.mode}"] += 1
     failure = chance.choice(_FAILURES) if chance.random() < 0.25 and not http2 else Failure.NONE
     if failure is not Failure.NONE:
@@ -76,7 +77,7 @@ def _break_something(world: World, chance: random.Random) -> None:
             world.measures.faults["cancelled at any moment"] += 1
             request.cancelled_in = "anything"
             request.exchange.cancel()
-            request.let_go()
+            request.forget_error()
     elif dice < 0.15 and not http2:
         # On HTTP/2 httpcore and httpcore2 lock up by themselves when that strikes: requests wait
         # for a connection that nobody gives them, with the instrumentation and without it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import ssl
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,19 +12,24 @@ from dataclasses import dataclass, field
 import psutil
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from studies.load.servers import Origins, server_loop
 from support.clients import Runner
 from support.installation import instrument
 from support.libraries import Library
+from support.network import Certificates
 from support.telemetry import Telemetry
 
 from . import sockets
 from .ledger import Ledger
 from .measures import Measures, MismatchError
-from .origins import Origins
 from .pools import Pool
 from .requests import Request
 
 HTTP2 = ("httpx", "httpx2")
+KINDS = (
+    *("plain", "another plain", "with an idle timeout", "tls", "held tls", "distrusted"),
+    *("refused", "unreachable"),
+)
 
 
 @dataclass(slots=True)
@@ -38,7 +44,7 @@ class Truth:
     connecting: Counter[int] = field(default_factory=Counter)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class World:
     """All of a run."""
 
@@ -46,6 +52,7 @@ class World:
     mode: str
     seed: int
     origins: Origins
+    context: ssl.SSLContext
     runner: Runner
     telemetry: Telemetry
     measures: Measures
@@ -85,16 +92,27 @@ class World:
     ) -> Iterator[World]:
         """Servers, an event loop if the mode wants one, and the instrumentation."""
         with contextlib.ExitStack() as stack:
-            origins = stack.enter_context(Origins.start(http2=library in HTTP2))
+            servers = stack.enter_context(server_loop())
+            certificates = Certificates.make()
+            kinds = (*KINDS, *(("http2", "http2 cleartext") if library in HTTP2 else ()))
+            origins = stack.enter_context(Origins.start(servers, certificates, *kinds))
             baseline = sockets.asked_for(origins.ports)
             telemetry = Telemetry()
             stack.callback(telemetry.shutdown)
             instrument(telemetry)
             stack.callback(GlueLLMInstrumentor().uninstrument)
-            runner = stack.enter_context(Runner.start(mode))
-            loaded = Library.load(library)
             yield cls(
-                loaded, mode, seed, origins, runner, telemetry, measures, slack, crowd, baseline
+                library=Library.load(library),
+                mode=mode,
+                seed=seed,
+                origins=origins,
+                context=certificates.client(),
+                runner=stack.enter_context(Runner.start(mode)),
+                telemetry=telemetry,
+                measures=measures,
+                slack=slack,
+                crowd=crowd,
+                baseline=baseline,
             )
 
     @property
@@ -148,24 +166,6 @@ class World:
             truth.phases[port, "connecting"] += connecting
             truth.phases[port, waiting] += unseen - connecting
         truth.phases = +truth.phases
-
-    def check_sockets(self) -> None:
-        """The system's list of connections says the same as it does of each socket."""
-        ports = self.origins.ports
-        for _ in range(50):
-            before = sockets.asked_for(ports)
-            listed = sockets.listed(ports)
-            open_ones = [
-                Counter({port: n for (port, state), n in found.items() if state in sockets.OPEN})
-                for found in (before, listed, sockets.asked_for(ports))
-            ]
-            if open_ones[0] == open_ones[1]:
-                self.measures.compared["the system's two ways of telling"] += 1
-                return
-        if open_ones[1] - open_ones[0]:
-            raise self.mismatch(f"the system contradicts itself: {open_ones}")
-        # The list is no snapshot: while other processes come and go it may leave one out.
-        self.measures.known["the system's list left a socket out"] += 1
 
     def mismatch(self, what: str) -> MismatchError:
         """What to raise: all that is needed to see it again."""
