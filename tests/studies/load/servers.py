@@ -75,21 +75,13 @@ class Unrecorded(Timeline):
 
 
 class _Server(HTTP1Server):
-    def drop(self, address: tuple[str, int], *, reset: bool = False) -> None:
-        """Close the connection from this client's address, with a RST if asked."""
+    def drop(self, which: int | tuple[str, int], *, reset: bool = False) -> None:
+        """Close the connection with this number or client's address, with a RST if asked."""
 
         async def close() -> None:
             for number, writer in list(self._writers.items()):
-                if writer.get_extra_info("peername") == address:
+                if which in (number, writer.get_extra_info("peername")):
                     self._close(number, reset=reset)
-
-        self._servers.call(close())
-
-    def drop_number(self, number: int, *, reset: bool) -> None:
-        """Close the connection with this number."""
-
-        async def close() -> None:
-            self._close(number, reset=reset)
 
         self._servers.call(close())
 
@@ -184,6 +176,12 @@ class Origin:
     def request(self, path: str) -> SeenRequest | None:
         """The request for a path, if the server has got it."""
         return self.seen.requests.get(path) if self.seen is not None else None
+
+    @property
+    def used_connections(self) -> int:
+        """How many connections a request ever came on."""
+        assert self.seen is not None
+        return sum(known.requests > 0 for known in list(self.seen.connections.values()))
 
     def hold_handshakes(self) -> None:
         """Let new TLS handshakes wait."""

@@ -2,53 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import select
-import signal
-import traceback
+import multiprocessing
 import warnings
-from collections.abc import Callable
+from typing import Any
 
 from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from studies.load.collection import Collection
 from support.libraries import Library
 from support.telemetry import Telemetry
 
-from .reading import Reading
-
 _PATIENCE = 20.0
+_FORK = multiprocessing.get_context("fork")
 
 
-def verdict_of_child(telemetry: Telemetry, library: Library, url: str, seen: bool) -> str:
-    """Fork, let the child look at what it is told, and return what is wrong there."""
-    return in_child(lambda: _wrong_in_child(telemetry, library, url, seen))
-
-
-def in_child(look: Callable[[], str]) -> str:
-    """Run a function in a forked child, which then ends at once, and return its result."""
-    reading, writing = os.pipe()
+def verdict_of_child(*arguments: Any) -> str:
+    """Fork, let the child look at what it finds, and return what is wrong there."""
+    receiving, sending = _FORK.Pipe(duplex=False)
+    child = _FORK.Process(target=lambda: sending.send(_wrong_in_child(*arguments)), daemon=True)
     with warnings.catch_warnings():
         # Other threads run, as they do in a server that forks its workers late.
         warnings.simplefilter("ignore", DeprecationWarning)
-        process = os.fork()
-    if not process:
-        try:
-            said = look()
-        except BaseException:
-            said = traceback.format_exc()
-        os.write(writing, said.encode()[:60_000] or b"fine")
-        os._exit(0)
-    os.close(writing)
+        child.start()
+    sending.close()
     try:
-        ready, _, _ = select.select([reading], [], [], _PATIENCE)
-        if not ready:
-            os.kill(process, signal.SIGKILL)
-            return "the child hangs"
-        said = os.read(reading, 65_536).decode()
+        return str(receiving.recv()) if receiving.poll(_PATIENCE) else "the child hangs"
+    except EOFError:
+        return "the child has died; its traceback is on standard error"
     finally:
-        os.close(reading)
-        os.waitpid(process, 0)
-    return "" if said == "fine" else said or "the child has died"
+        receiving.close()
+        child.kill()
+        child.join()
 
 
 def _wrong_in_child(telemetry: Telemetry, library: Library, url: str, seen: bool) -> str:
@@ -57,7 +41,7 @@ def _wrong_in_child(telemetry: Telemetry, library: Library, url: str, seen: bool
         taken = snapshot()
         if taken.pools or taken.totals:
             wrong.append(f"the child's snapshot has {taken.pools} {taken.totals}")
-    reading = Reading(telemetry)
+    reading = Collection(telemetry.reader)
     for name, points in reading.points.items():
         # A histogram's cumulated counts are the SDK's, which copies them into a child.
         left = [p for p in points if not hasattr(p, "bucket_counts") and p.value]
@@ -70,7 +54,7 @@ def _wrong_in_child(telemetry: Telemetry, library: Library, url: str, seen: bool
     response.close()
     if body != b"ok":
         wrong.append(f"the child was answered {body!r}")
-    reading = Reading(telemetry)
+    reading = Collection(telemetry.reader)
     for metric, expected in (
         (semconv.REQUESTS, 1),
         (semconv.CONNECTION_OPENED, 1),

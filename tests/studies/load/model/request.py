@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future
 from enum import StrEnum
-from typing import Any
 
+from studies.load.servers import Origin
 from support.exchange import Exchange
 from support.script import Gate
 
-from .world import LivePool, Origin
+from .world import LivePool
 
 Outcome = tuple[int | None, str | None]
 """Status and error type, as ``gluellm.pool.requests`` has them."""
@@ -76,7 +76,24 @@ class ModelRequest:
     @property
     def is_at_server(self) -> bool:
         """Whether the server has it."""
-        return self.origin.connection_of(self.path) is not None
+        return self.origin.request(self.path) is not None
+
+    @property
+    def connection(self) -> int:
+        """The number of the connection that its server got it on."""
+        request = self.origin.request(self.path)
+        assert request is not None
+        return request.connection
+
+    @property
+    def is_on_reused(self) -> bool:
+        """Whether its connection has carried another request."""
+        seen = self.origin.seen
+        return (
+            self.is_at_server
+            and seen is not None
+            and seen.connections[self.connection].requests > 1
+        )
 
     def where(self, waiting: dict[str, bool | None]) -> str | None:
         """Its phase, by the library's queue and what the server saw; None while it moves on."""
@@ -89,7 +106,7 @@ class ModelRequest:
         queued = waiting.get(self.path)
         if queued:
             return "queued"
-        if queued is False and self.origin.holds_setups:
+        if queued is False and self.origin.handshakes:
             return "connecting"
         return None
 
@@ -125,32 +142,3 @@ class ModelRequest:
         if self.seen_until is not None:
             until = min(until, self.seen_until[1])
         return until - self.sent_at
-
-
-def matches(told: dict[Any, int], expected: list[frozenset[Any]]) -> dict[Any, int] | None:
-    """What is told and not expected, once each expected one is found in what is told.
-
-    Each expected one may be any of a set. None where one of them is not there.
-    """
-    left = dict(told)
-    left = dict(told)
-    for ways in expected:
-        if len(ways) == 1:
-            (key,) = ways
-            if not left.get(key, 0):
-                return None
-            left[key] -= 1
-    return _matched(left, [ways for ways in expected if len(ways) > 1])
-
-
-def _matched(left: dict[Any, int], expected: list[frozenset[Any]]) -> dict[Any, int] | None:
-    if not expected:
-        return left
-    for key in expected[0]:
-        if left.get(key, 0) > 0:
-            left[key] -= 1
-            found = _matched(left, expected[1:])
-            if found is not None:
-                return found
-            left[key] += 1
-    return None

@@ -1,15 +1,13 @@
-"""One collection of the metrics, and what has to hold of any two of them whatever happened."""
+"""What holds of any collection of metrics and of any snapshot, whatever happened."""
 
 from __future__ import annotations
 
-import time
-from collections import Counter
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm import Snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument, Metric
-from support.telemetry import KEYS, Telemetry
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument
+from studies.load.collection import Collection, amount
 
 _NEVER_FALL = {
     metric.name
@@ -21,51 +19,22 @@ _HOLDING = ("awaiting_response", "reading", "unread")
 Series = tuple[str, frozenset[tuple[str, Any]]]
 
 
-class Reading:
-    """What one collection gave, and the times between which it was made."""
-
-    def __init__(self, telemetry: Telemetry) -> None:
-        self.since = time.monotonic()
-        self.points = telemetry.collect()
-        self.until = time.monotonic()
-
-    def total(self, metric: Metric, **where: Any) -> float:
-        """The sum of a metric's values (a histogram's counts) with these attributes."""
-        wanted = {KEYS[name]: value for name, value in where.items()}
-        return sum(
-            _amount(point)
-            for point in self.points.get(metric.name, ())
-            if all((point.attributes or {}).get(key) == value for key, value in wanted.items())
-        )
-
-    def by(self, metric: Metric, *names: str) -> Counter[Any]:
-        """A metric's values (a histogram's counts) by attributes, without what is 0."""
-        found: Counter[Any] = Counter()
-        for point in self.points.get(metric.name, ()):
-            key = tuple((point.attributes or {}).get(KEYS[name]) for name in names)
-            found[key[0] if len(names) == 1 else key] += _amount(point)
-        return +found
-
-    def never_falling(self) -> dict[Series, float]:
-        """Every series that must not fall."""
-        return {
-            (name, frozenset((point.attributes or {}).items())): _amount(point)
-            for name in _NEVER_FALL & self.points.keys()
-            for point in self.points[name]
-        }
+def never_falling(of: Collection) -> dict[Series, float]:
+    """Every series that must not fall."""
+    return {
+        (name, frozenset((point.attributes or {}).items())): amount(point)
+        for name in _NEVER_FALL & of.points.keys()
+        for point in of.points[name]
+    }
 
 
-def _amount(point: Any) -> Any:
-    return point.count if hasattr(point, "bucket_counts") else point.value
-
-
-def wrong_in_reading(reading: Reading) -> list[str]:
+def wrong_in_reading(reading: Collection) -> list[str]:
     """What holds of each collection by itself, at any moment."""
     wrong = [
-        f"{name} is negative: {point.value} {dict(point.attributes or {})}"
+        f"{name} is negative: {amount(point)} {dict(point.attributes or {})}"
         for name, points in reading.points.items()
         for point in points
-        if not hasattr(point, "bucket_counts") and point.value < 0
+        if amount(point) < 0
     ]
     for point in reading.points.get(semconv.OCCUPANCY_RATIO.name, ()):
         if not 0 <= point.value <= 1:
@@ -88,16 +57,16 @@ def wrong_in_reading(reading: Reading) -> list[str]:
     return wrong
 
 
-def wrong_between(before: dict[Series, float], reading: Reading) -> list[str]:
+def wrong_between(before: dict[Series, float], reading: Collection) -> list[str]:
     """What must not have fallen since, over all installations that feed one Meter."""
     return [
         f"{series[0]} fell from {before[series]} to {value}: {dict(series[1])}"
-        for series, value in reading.never_falling().items()
+        for series, value in never_falling(reading).items()
         if value < before.get(series, 0)
     ]
 
 
-def wrong_in_times(first: Reading, second: Reading) -> list[str]:
+def wrong_in_times(first: Collection, second: Collection) -> list[str]:
     """Between two readings without a step, time grows by as much as there are requests."""
     wrong = []
     for phase in semconv.PHASES:
