@@ -23,7 +23,7 @@ from studies.bench.workload import Combination, Sdk, any_llm_call, client, run
 from support.figures import Figures
 
 from .command import Command
-from .growth import Growth, Sample
+from .growth import Growth, Sample, medians
 
 SETTLED: Final = 20_000
 """Pools after which use has become flat."""
@@ -96,23 +96,17 @@ async def _urllib3(closed: bool) -> None:
         manager.clear()
 
 
-def _uses(name: str) -> Use:
-    if name == "aiohttp async":
-        return _aiohttp
-    if name == "urllib3 sync":
-        importlib.import_module("studies.bench.clients.urllib3_client")  # scripts its sockets
-        return _urllib3
+def _use(name: str) -> Use:
     library, mode = name.split()
-    return _async(library) if mode == "async" else _sync(library)
+    if library == "urllib3":
+        importlib.import_module("studies.bench.clients.urllib3_client")  # scripts its sockets
+    others = {"aiohttp": _aiohttp, "urllib3": _urllib3}
+    return others.get(library) or (_async if mode == "async" else _sync)(library)
 
 
 KINDS: Final = (
-    "httpcore sync",
-    "httpcore async",
-    "httpcore2 sync",
-    "httpcore2 async",
-    "aiohttp async",
-    "urllib3 sync",
+    *("httpcore sync", "httpcore async", "httpcore2 sync", "httpcore2 async"),
+    *("aiohttp async", "urllib3 sync"),
 )
 
 
@@ -132,7 +126,7 @@ def churn(
     async def main() -> None:
         # aiohttp complains of each session that nobody closed.
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-        uses = [_uses(kind) for kind in kinds]
+        uses = [_use(kind) for kind in kinds]
         for made in range(size, pools + 1, size):
             for number in range(size):
                 token = current_call.set(any_llm_call()) if number < size // 2 else None
@@ -161,25 +155,18 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse(arguments)
     if options.pools < _LEAST:
         parser.error(f"--pools must be at least {_LEAST}")
-    growth = churn(options.pools, seconds=options.seconds, show=_show)
+    growth = churn(
+        options.pools, seconds=options.seconds, show=lambda sample: print(sample, flush=True)
+    )
     figures = Figures("Churn: pools made, used once and dropped")
     judge(figures, growth)
     return figures.finish(options.figures)
 
 
-def _show(sample: Sample) -> None:
-    print(
-        f"{sample.count:>7} pools: {sample.blocks} blocks, {sample.resident / 1e6:.1f} MB, "
-        f"collection {sample.collection:.2f} ms, gc {sample.garbage:.0f} ms, "
-        f"{sample.series} series, {sample.alive} alive",
-        flush=True,
-    )
-
-
 def judge(figures: Figures, growth: Growth) -> None:
     """Add what the run counted, and what of it grew."""
     samples = growth.samples
-    before, after = growth.medians("blocks")
+    before, after = medians([sample.blocks for sample in samples])
     between = samples[-1].count / 2
     alive = max(sample.alive for sample in samples)
     figures.values |= {

@@ -1,11 +1,19 @@
-"""What the commands have in common: their options, and how they end."""
+"""What the commands have in common: options, threads, the instrumentation in a block."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import signal
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from support.installation import instrument
+from support.telemetry import Telemetry
 
 
 class Command(argparse.ArgumentParser):
@@ -36,3 +44,22 @@ class Command(argparse.ArgumentParser):
             self.error(f"the length must be from 1 second to {self._most:g} seconds")
         print(f"seed {options.seed}", flush=True)
         return options
+
+
+def started(name: str, target: Callable[..., None], *arguments: Any) -> threading.Thread:
+    """A thread that does not keep the program from ending."""
+    thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+@contextlib.contextmanager
+def instrumented() -> Iterator[Telemetry]:
+    """The instrumentation, reporting to providers in memory, until the block ends."""
+    telemetry = Telemetry()
+    instrument(telemetry)
+    try:
+        yield telemetry
+    finally:
+        GlueLLMInstrumentor().uninstrument()
+        telemetry.shutdown()

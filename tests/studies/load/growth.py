@@ -80,15 +80,11 @@ class Growth:
         self.samples.append(sample)
         return sample
 
-    def medians(self, name: str) -> tuple[float, float]:
-        """The medians of a quantity in the second and in the last quarter of the run."""
-        return medians([getattr(sample, name) for sample in self.samples])
-
     def judge(self, bounds: Mapping[str, tuple[float, float]]) -> list[str]:
         """What grew by more than its bound: a share of what it was, and an amount besides."""
         broken = []
         for name, (share, more) in bounds.items() if len(self.samples) >= ENOUGH else ():
-            before, after = self.medians(name)
+            before, after = medians([getattr(sample, name) for sample in self.samples])
             if after > before * (1 + share) + more:
                 broken.append(
                     f"{name} grew from {before:.6g} in the second quarter to {after:.6g} in the "

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -105,42 +105,24 @@ class _Silent(Listener):
             pass
 
 
-def _plain(servers: ServerLoop, _: Certificates) -> Listener:
-    return _Server(servers)
-
-
-def _tls(servers: ServerLoop, certificates: Certificates) -> Listener:
-    return _Server(servers, tls=certificates.server())
-
-
-def _cutting_grpc(servers: ServerLoop, _: Certificates) -> Listener:
-    server = GrpcServer(servers)
-    server.turns_away = True
-    return server
-
-
-def _refusing_proxy(servers: ServerLoop, _: Certificates) -> Listener:
-    proxy = HTTPProxy(servers)
-    proxy.refuses = True
-    return proxy
-
-
-_SERVERS: dict[str, Callable[[ServerLoop, Certificates], Any]] = {
-    "plain": _plain,
-    "another plain": _plain,
-    "tls": _tls,
-    "held tls": _tls,
-    "distrusted": lambda servers, _: _tls(servers, Certificates.make()),
-    "with an idle timeout": lambda servers, _: _Server(servers, idle_timeout=0.05),
-    "http2": lambda servers, known: HTTP2Server(servers, tls=known.server("h2"), max_streams=4),
-    "http2 cleartext": lambda servers, _: HTTP2Server(servers, max_streams=3),
-    "grpc": lambda servers, _: GrpcServer(servers),
-    "grpc that cuts": _cutting_grpc,
-    "cutting": lambda servers, _: _Cut(servers),
-    "silent": lambda servers, _: _Silent(servers),
-    "proxy": lambda servers, _: HTTPProxy(servers),
-    "refusing proxy": _refusing_proxy,
+_SERVERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "plain": (_Server, {}),
+    "another plain": (_Server, {}),
+    "tls": (_Server, {"tls": ()}),
+    "held tls": (_Server, {"tls": ()}),
+    "distrusted": (_Server, {"tls": ()}),
+    "with an idle timeout": (_Server, {"idle_timeout": 0.05}),
+    "http2": (HTTP2Server, {"tls": ("h2",), "max_streams": 4}),
+    "http2 cleartext": (HTTP2Server, {"max_streams": 3}),
+    "grpc": (GrpcServer, {}),
+    "grpc that cuts": (GrpcServer, {}),
+    "cutting": (_Cut, {}),
+    "silent": (_Silent, {}),
+    "proxy": (HTTPProxy, {}),
+    "refusing proxy": (HTTPProxy, {}),
 }
+"""Class and settings by kind; ``tls`` are the protocols to agree on."""
+_ATTRIBUTES = {"grpc that cuts": "turns_away", "refusing proxy": "refuses"}
 NOWHERE = ("refused", "unreachable")
 """Addresses where connecting is refused, or hangs."""
 
@@ -206,19 +188,29 @@ class Origins:
     @classmethod
     @contextlib.contextmanager
     def start(
-        cls, servers: ServerLoop, certificates: Certificates, *kinds: str, recorded: bool = True
+        cls,
+        certificates: Certificates,
+        *kinds: str,
+        loop: ServerLoop | None = None,
+        recorded: bool = True,
     ) -> Iterator[Origins]:
         """Start servers of these kinds; they stop when the block ends."""
         with contextlib.ExitStack() as stack:
+            servers = loop or stack.enter_context(server_loop())
             by_kind = {}
             for kind in kinds:
                 if kind in NOWHERE:
                     by_kind[kind] = Origin(kind, stack.enter_context(_nowhere(kind)))
                     continue
-                server = _SERVERS[kind](servers, certificates)
+                build, settings = _SERVERS[kind]
+                if tls := "tls" in settings:
+                    authority = Certificates.make() if kind == "distrusted" else certificates
+                    settings = {**settings, "tls": authority.server(*settings["tls"])}
+                server = build(servers, **settings)
                 stack.callback(server.close)
-                tls = server.scheme == "https"
                 server.timeline = Seen(tls=tls) if recorded else Unrecorded()
+                if kind in _ATTRIBUTES:
+                    setattr(server, _ATTRIBUTES[kind], True)
                 by_kind[kind] = Origin(kind, server.origin, server)
             yield cls(by_kind, {origin.port: origin for origin in by_kind.values()})
 

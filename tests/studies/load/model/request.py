@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future
 from enum import StrEnum
+from typing import Any
 
 from studies.load.servers import Origin
-from support.exchange import Exchange
-from support.script import Gate
 
 from .world import LivePool
 
@@ -38,15 +36,11 @@ class ModelRequest:
         self.origin = origin
         self.path = path
         self.status = status
-        self.head_gate: Gate | None = None
-        self.end_gate: Gate | None = None
-        self.exchange: Exchange | None = None
-        self.body: Future[bytes] | None = None
+        self.head_gate: Any = None
+        self.end_gate: Any = None
+        self.exchange: Any = None
+        self.body: Any = None
         self.stage = Stage.SENT
-        self.seen = False
-        """Whether the installation that saw it enter saw it end, or is still there."""
-        self.was_seen = False
-        """Whether an installation saw it enter."""
         self.has_read = False
         self.is_doomed = False
         """Whether the server has broken off its connection, which the next read finds."""
@@ -65,8 +59,6 @@ class ModelRequest:
         """Just before it was made to end."""
         self.over_at: float | None = None
         """Just after that."""
-        self.seen_until: tuple[float, float] | None = None
-        """Between which two times its installation went, where it did so meanwhile."""
 
     @property
     def is_under_way(self) -> bool:
@@ -122,23 +114,10 @@ class ModelRequest:
         self.outcomes = frozenset(outcomes)
         self.exchange = self.body = None
 
-    def lost_sight_of(self, since: float, until: float) -> None:
-        """The installation that saw it went, between these two times."""
-        self.seen = False
-        self.seen_until = (since, until)
-
     def surely(self, now: float) -> float:
-        """Seconds that it was in its pool at least, seen; up to ``now`` while it is under way."""
-        if self.known_from is None:
-            return 0.0
-        until = self.ends_at or now
-        if self.seen_until is not None:
-            until = min(until, self.seen_until[0])
-        return max(until - self.known_from, 0.0)
+        """Seconds that it was in its pool at least; up to ``now`` while it is under way."""
+        return max((self.ends_at or now) - self.known_from, 0.0) if self.known_from else 0.0
 
     def at_most(self, now: float) -> float:
         """Seconds that it was in its pool at most."""
-        until = self.over_at or now
-        if self.seen_until is not None:
-            until = min(until, self.seen_until[1])
-        return until - self.sent_at
+        return (self.over_at or now) - self.sent_at

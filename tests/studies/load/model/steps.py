@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import time
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -33,8 +32,7 @@ class Life:
         self.world = World(surroundings, library, mode)
         self.model = Model(self.world)
         self.telemetry = Telemetry()
-        self.registries: list[PoolRegistry] = []
-        """Of the installations so far."""
+        self.registry: PoolRegistry | None = None
         self._used_up: Origin | None = None
         """Where a request went that failed within a step, and took an idle connection with it."""
 
@@ -42,7 +40,6 @@ class Life:
 
     def _new(self, pool: LivePool, origin: Origin, status: int = 200) -> ModelRequest:
         request = ModelRequest(pool, origin, f"/{len(self.model.requests)}", status)
-        request.seen = request.was_seen = self.model.instrumented
         self.model.use(pool)
         self.model.requests.append(request)
         return request
@@ -76,7 +73,7 @@ class Life:
         reply = None
         if error.endswith("_timeout"):
             timeouts[kind] = _SHORT
-            self.model.timeouts[kind] += self.model.instrumented
+            self.model.timeouts[kind] += 1
         if error == "read_timeout":
             self._used_up = origin
             reply = Reply(head_after=origin.server.gate())
@@ -86,22 +83,18 @@ class Life:
 
     def answer(self, request: ModelRequest) -> None:
         """The head of a response comes."""
-        assert request.head_gate is not None
-        assert request.exchange is not None
         request.head_gate.open()
         assert request.exchange.head() == request.status
         request.stage = Stage.OPEN
 
     def chunk(self, request: ModelRequest) -> None:
         """The application reads what has come so far."""
-        assert request.exchange is not None
         assert request.exchange.chunk() == b"one"
         request.has_read = True
         request.phase_known_from = 0.0  # it may have been reading in between
 
     def begin_read(self, request: ModelRequest) -> None:
         """The application reads on, and the rest does not come yet."""
-        assert request.exchange is not None
         if request.is_doomed:
             request.ending()
             failure = request.exchange.begin_read().exception(10)
@@ -114,8 +107,6 @@ class Life:
 
     def finish(self, request: ModelRequest) -> None:
         """The end of a response comes and is read."""
-        assert request.exchange is not None
-        assert request.end_gate is not None
         request.ending()
         body = request.body or request.exchange.begin_read()
         request.end_gate.open()
@@ -125,14 +116,12 @@ class Life:
 
     def close(self, request: ModelRequest) -> None:
         """The application closes a response that it has not read to the end."""
-        assert request.exchange is not None
         request.ending()
         request.exchange.close()
         request.over((request.status, None))
 
     def abandon(self, request: ModelRequest) -> None:
         """The application drops a response without closing it."""
-        assert request.exchange is not None
         request.ending()
         request.exchange.abandon()
         request.exchange = None
@@ -141,7 +130,6 @@ class Life:
 
     def cancel(self, request: ModelRequest) -> None:
         """The task that a request runs in is cancelled, whatever it waits for."""
-        assert request.exchange is not None
         request.ending()
         request.exchange.cancel()
         if request.stage is Stage.SENT:
@@ -165,7 +153,6 @@ class Life:
 
     def break_off(self, request: ModelRequest, reset: bool) -> None:
         """A server breaks off a connection with a request on it."""
-        assert request.exchange is not None
         request.ending()
         request.origin.server.drop(request.connection, reset=reset)
         is_secure = request.origin is self.world.secure
@@ -175,7 +162,6 @@ class Life:
             request.reuse_failures = (request.is_on_reused,) * 2
             request.over(*((None, error) for error in errors))
         elif request.stage is Stage.READING:
-            assert request.body is not None
             assert request.body.exception(10) is not None
             request.exchange.wait()
             request.over(*((request.status, error) for error in errors))
@@ -201,10 +187,8 @@ class Life:
         pool.close()
         for request in on_connections:
             exchange = request.exchange
-            assert exchange is not None
             status = None
             if request.stage is Stage.READING:
-                assert request.body is not None
                 assert request.body.exception(10) is not None
                 status = request.status
             else:
@@ -227,29 +211,12 @@ class Life:
     # The instrumentation
 
     def instrument(self) -> None:
-        """The instrumentation comes; what is under way stays unseen."""
-        self.model.unseen += len(self.model.requests)
+        """The instrumentation comes."""
         instrument(self.telemetry)
-        self.model.instrumented = True
-        self.model.installations += 1
         # Private: nothing public says what is kept.
         installation = GlueLLMInstrumentor._installation
         assert installation is not None
-        self.registries.append(installation.registry)
-
-    def uninstrument(self) -> None:
-        """The instrumentation goes; what is under way goes on, unseen."""
-        under_way = [request for request in self.model.under_way() if request.seen]
-        since = time.monotonic()
-        GlueLLMInstrumentor().uninstrument()
-        for request in under_way:
-            if request.phase in ("unread", "reading"):
-                self.model.answered_before += 1
-            request.lost_sight_of(since, time.monotonic())
-        self.model.unseen += len(self.model.under_way())
-        self.model.instrumented = False
-        for pool in self.world.pools:
-            pool.tracked = False
+        self.registry = installation.registry
 
     # What pools do by themselves
 

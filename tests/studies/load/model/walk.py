@@ -5,23 +5,22 @@ from __future__ import annotations
 import gc
 import random
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from studies.load.collection import Collection
-
-from .forked import verdict_of_child
-from .invariants import (
+from studies.load.invariants import (
+    fallen,
     never_falling,
     times_of,
-    wrong_between,
     wrong_in_reading,
     wrong_in_snapshot,
     wrong_in_times,
 )
+
 from .request import ModelRequest, Stage
 from .retained import Watched, left_over
 from .steps import Life
@@ -34,7 +33,7 @@ _TURNS = 12
 """More than it takes to bring all that can be under way to its end."""
 _DRIVEN = (Stage.SENT, Stage.OPEN, Stage.READING)
 
-Step = tuple[Sequence[Any], Callable[[Any], None]]
+Step = tuple[Sequence[Any], Callable[[Any], Any]]
 """What there is to choose from, and what is done with the choice."""
 
 
@@ -46,24 +45,11 @@ class SpoiltError(Exception):
     """
 
 
-@dataclass(slots=True)
-class Counts:
-    """Counted over all lives of one library and mode."""
-
-    lives: int = 0
-    spoilt: int = 0
-    compared: int = 0
-    """How often everything was compared with the model."""
-    steps: Counter[str] = field(default_factory=Counter)
-    phases: Counter[str] = field(default_factory=Counter)
-    """Requests that were compared, by phase."""
-
-
 class Walk:
     """The steps of one life are drawn from its seed, of those that are possible at each moment."""
 
     def __init__(
-        self, surroundings: Surroundings, library: str, mode: str, seed: str, counts: Counts
+        self, surroundings: Surroundings, library: str, mode: str, seed: str, counts: Counter[str]
     ) -> None:
         self.taken: list[str] = []
         """Each step, for a person who looks for what went wrong."""
@@ -71,28 +57,24 @@ class Walk:
         self._model, self._world = self._life.model, self._life.world
         self._rng = random.Random(seed)
         self._counts = counts
-        self._watched = Watched()
-        self._forked = self._hung = False
-        self._toggles_left = self._rng.randint(0, 3)
+        self._watched: Watched = {}
+        self._hung = False
         self._series: dict[Any, float] = {}
         self._times: dict[Any, float] = {}
 
     def live(self) -> None:
         """Take the steps, and compare after each. Raises AssertionError if something is wrong."""
-        self._counts.lives += 1
+        self._counts["lives"] += 1
         broken = True
         try:
             self._begin()
             for _ in range(_STEPS):
-                possible = {name: step for name, step in self._possible().items() if step[0]}
-                name = self._rng.choice(list(possible))
-                candidates, do = possible[name]
-                self._take(name, do, self._rng.choice(candidates))
+                self._step()  # no local of this frame may keep what the life has dropped
                 self._hold()
             self._end()
             broken = False
         except SpoiltError:
-            self._counts.spoilt += 1
+            self._counts["lives left, spoilt by the library's own race"] += 1
         finally:
             if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
                 GlueLLMInstrumentor().uninstrument()
@@ -100,19 +82,21 @@ class Walk:
             self._life.telemetry.shutdown()
 
     def _begin(self) -> None:
-        """A first pool, which may be there before the instrumentation.
-
-        More can be said of a life that one installation sees all of: half of them are such.
-        """
-        toggles, self._toggles_left = self._toggles_left, max(self._toggles_left - 1, 0)
-        if toggles != 3:
-            self._life.instrument()
-        self._open_pool()
+        """A first pool, which may be there before the instrumentation."""
+        if self._rng.random() < 0.5:
+            self._open_pool()
+        self._life.instrument()
+        if not self._world.pools:
+            self._open_pool()
         self._hold()
 
-    def _take(self, name: str, do: Callable[[Any], None], chosen: Any) -> None:
-        self.taken.append(f"{name}: {getattr(chosen, 'path', chosen)}")
-        self._counts.steps[name] += 1
+    def _step(self) -> None:
+        possible = [(name, *step) for name, step in self._possible().items() if step[0]]
+        name, candidates, do = self._rng.choice(possible)
+        chosen = self._rng.choice(candidates)
+        self.taken.append(f"{name} {getattr(chosen, 'path', '')}")
+        self._counts["steps"] += 1
+        self._counts[f"steps: {name}"] += 1
         with self._life.watching_closes():
             try:
                 do(chosen)
@@ -130,88 +114,57 @@ class Walk:
         return self._model.under_way(*stages)
 
     def _possible(self) -> dict[str, Step]:
-        life, world, rng, pools = self._life, self._world, self._rng, self._world.pools
-        under_way, opened = self._requests(), self._requests(Stage.OPEN)
-        has_few = len(under_way) < _MOST_UNDER_WAY
+        life, world, pools = self._life, self._world, self._world.pools
+        pick, odds, under_way = self._rng.choice, self._rng.random, self._requests()
+        opened, reading = self._requests(Stage.OPEN), self._requests(Stage.READING)
+        driven = self._requests(*_DRIVEN)
         room = [pool for pool in pools if pool.has_room]
+        full = [pool for pool in pools if pool.is_full]
         idle = [(pool, connection) for pool in pools for connection in pool.idle()]
         whole = [request for request in opened if not request.is_doomed]
-        at_server = [r for r in self._requests(*_DRIVEN) if r.is_at_server and not r.is_doomed]
         ready = [origin for origin in world.origins if not origin.handshakes]
-        handshakes = world.secure.handshakes
+        secure, handshakes = world.secure, world.secure.handshakes
         # Pools whose next request to the secure origin needs a new connection.
-        unconnected = [
-            pool
-            for pool in room
-            if handshakes and all(c._origin.port != world.secure.port for c in pool.idle())
-        ]
-        instrumented = self._model.instrumented
-        return {
-            "send": (
-                pools if has_few else (),
-                lambda pool: life.send(pool, rng.choice(world.origins), rng.choice((200, 503))),
-            ),
-            "send and answer": (
-                pools if len(under_way) < _MOST_UNDER_WAY - 1 else (),
-                lambda pool: self._send_and_answer(pool, ready),
-            ),
-            "whole request": (room, lambda pool: life.whole(pool, rng.choice(ready))),
-            "refused": (room, lambda pool: life.fails(pool, world.refused, "connection_error")),
-            "pool timeout": (
-                [pool for pool in pools if pool.is_full],
-                lambda pool: life.fails(pool, rng.choice(ready), "pool_timeout"),
-            ),
-            "read timeout": (
-                room,
-                lambda pool: life.fails(pool, rng.choice(ready), "read_timeout"),
-            ),
-            "connect timeout": (
+        connected = [pool for pool, connection in idle if connection._origin.port == secure.port]
+        steps: dict[str, Step] = {}
+        if len(under_way) < _MOST_UNDER_WAY:
+            steps["send"] = pools, lambda p: life.send(p, pick(world.origins), pick((200, 503)))
+        if len(under_way) < _MOST_UNDER_WAY - 1:
+            steps["send and answer"] = pools, lambda p: self._send_and_answer(p, ready)
+        steps["whole request"] = room, lambda p: life.whole(p, pick(ready))
+        steps["refused"] = room, lambda p: life.fails(p, world.refused, "connection_error")
+        steps["pool timeout"] = full, lambda p: life.fails(p, pick(ready), "pool_timeout")
+        steps["read timeout"] = room, lambda p: life.fails(p, pick(ready), "read_timeout")
+        if handshakes:
+            unconnected = [pool for pool in room if pool not in connected]
+            steps["connect timeout"] = (
                 unconnected,
-                lambda pool: life.fails(pool, world.secure, "connect_timeout"),
-            ),
-            "answer": (self._answerable(), life.answer),
-            "read a chunk": ([r for r in whole if not r.has_read], life.chunk),
-            "begin to read": (opened, life.begin_read),
-            "read to the end": (self._requests(Stage.READING) + whole, life.finish),
-            "close a response": (opened, life.close),
-            "abandon a response": (opened, life.abandon),
-            "cancel": (self._requests(*_DRIVEN) if world.is_async else (), life.cancel),
-            "server closes an idle connection": (
-                [pair for pair in idle if pair[1] not in pair[0].left_by_peer],
-                lambda pair: life.hang_up_idle(*pair),
-            ),
-            "server breaks off": (
-                at_server,
-                lambda request: life.break_off(request, rng.random() < 0.5),
-            ),
-            "keep-alive expires": (
-                [pool for pool in pools if pool.idle()],
-                lambda pool: pool.expire(),
-            ),
-            "handshakes hang": ((not self._hung or None,) if not self._hung else (), self._hang),
-            "handshakes go on": (
-                (handshakes,) if handshakes else (),
-                lambda _: world.secure.release_handshakes(),
-            ),
-            "new pool": (
-                (None,) if len(pools) < _MOST_POOLS else (),
-                lambda _: self._open_pool(),
-            ),
-            "close a pool": (self._closable(), life.close_pool),
-            "forget a pool": (self._forgettable(), life.forget_pool),
-            "collect garbage": (
-                (None,) if self._requests(Stage.ABANDONED) else (),
-                lambda _: (gc.collect(), world.let_loop_run()),
-            ),
-            # It takes a hundred times as long as any other step.
-            "fork": ((None,) if under_way and not self._forked else (), self._fork),
-            "instrument or uninstrument": (
-                (life.uninstrument if instrumented else life.instrument,)
-                if self._toggles_left
-                else (),
-                self._toggle,
-            ),
-        }
+                lambda p: life.fails(p, secure, "connect_timeout"),
+            )
+            steps["handshakes go on"] = [secure], lambda _: secure.release_handshakes()
+        elif not self._hung:
+            steps["handshakes hang"] = [secure], self._hang
+        steps["answer"] = self._answerable(), life.answer
+        steps["read a chunk"] = [r for r in whole if not r.has_read], life.chunk
+        steps["begin to read"] = opened, life.begin_read
+        steps["read to the end"] = reading + whole, life.finish
+        steps["close a response"] = opened, life.close
+        steps["abandon a response"] = opened, life.abandon
+        if world.is_async:
+            steps["cancel"] = driven, life.cancel
+        alive = [pair for pair in idle if pair[1] not in pair[0].left_by_peer]
+        steps["server closes an idle connection"] = alive, lambda pair: life.hang_up_idle(*pair)
+        steps["server breaks off"] = (
+            [request for request in driven if request.is_at_server and not request.is_doomed],
+            lambda request: life.break_off(request, odds() < 0.5),
+        )
+        steps["keep-alive expires"] = [pool for pool, _ in idle], lambda p: p.expire()
+        if len(pools) < _MOST_POOLS:
+            steps["new pool"] = [world], lambda _: self._open_pool()
+        steps["close a pool"] = self._closable(), life.close_pool
+        steps["forget a pool"] = self._forgettable(), life.forget_pool
+        steps["collect garbage"] = self._requests(Stage.ABANDONED), self._collect_garbage
+        return steps
 
     def _answerable(self) -> list[ModelRequest]:
         return [request for request in self._requests(Stage.SENT) if request.is_at_server]
@@ -247,23 +200,13 @@ class Walk:
     def _open_pool(self) -> None:
         self._world.open_pool(self._rng.randint(1, 3), self._rng.choice((None, 1)))
 
+    def _collect_garbage(self, _: Any) -> None:
+        gc.collect()
+        self._world.let_loop_run()
+
     def _hang(self, _: Any) -> None:
         self._hung = True
         self._world.secure.hold_handshakes()
-
-    def _fork(self, _: Any) -> None:
-        """A child begins with nothing and counts its own requests."""
-        self._forked = True
-        plain = self._world.origins[0]
-        wrong = verdict_of_child(
-            self._life.telemetry, self._world.library, plain.url("/child"), self._model.instrumented
-        )
-        assert not wrong, wrong
-        self._model.of_children += plain.request("/child") is not None
-
-    def _toggle(self, do: Callable[[], None]) -> None:
-        self._toggles_left -= 1
-        do()
 
     # What has to hold
 
@@ -276,14 +219,14 @@ class Walk:
                     self._leave_if_spoilt()
                 raise AssertionError("\n".join(wrong))
             time.sleep(0.002)
-        self._counts.compared += 1
+        self._counts["times that everything was compared"] += 1
         now = time.monotonic()
         for request in self._requests():
             request.known_from = request.known_from or now
             request.phase_known_from = request.phase_known_from or now
-            self._counts.phases[request.phase or ""] += 1
+            self._counts[f"compared with a request in {request.phase}"] += 1
         for pool in self._world.pools:
-            self._watched.watch(pool.objects())
+            self._watched |= {id(one): weakref.ref(one) for one in pool.objects()}
 
     def _wrong(self) -> list[str]:
         model = self._model
@@ -292,24 +235,18 @@ class Walk:
             return [moving]
         reader = self._life.telemetry.reader
         told = Collection(reader)
-        never = wrong_in_reading(told) + wrong_between(self._series, told)
+        series = never_falling(told)
+        never = wrong_in_reading(told) + fallen(self._series, series)
         assert not never, "\n".join(never)
-        self._series.update(never_falling(told))
-        wrong = model.wrong_in(told)
-        if model.instrumented:
-            taken = snapshot()
-            never = wrong_in_snapshot(taken)
-            assert not never, "\n".join(never)
-            wrong += model.wrong_in_snapshot(taken)
-            times = times_of(taken)
-            wrong += [
-                f"the snapshot's time of {key} fell from {self._times[key]} to {seconds}"
-                for key, seconds in times.items()
-                if seconds < self._times.get(key, 0)
-            ]
-            if not wrong:
-                self._times.update(times)
-        if not wrong and any(request.seen for request in self._requests()):
+        self._series.update(series)
+        taken = snapshot()
+        never = wrong_in_snapshot(taken)
+        assert not never, "\n".join(never)
+        times = times_of(taken)
+        wrong = model.wrong_in(told, taken) + fallen(self._times, times)
+        if not wrong:
+            self._times.update(times)
+        if not wrong and self._requests():
             time.sleep(0.001)  # for time to pass that has to be reported
             wrong = wrong_in_times(told, Collection(reader))
         return wrong
@@ -343,7 +280,7 @@ class Walk:
             if number % 2:
                 life.close_pool(pool)
             life.forget_pool(pool)
-        pool = None  # type: ignore[assignment]
+        del pool
         self._hold()
-        remains = left_over(self._watched, life.registries)
+        remains = left_over(self._watched, life.registry)
         assert not remains, f"left over: {remains}"

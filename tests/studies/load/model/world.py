@@ -10,7 +10,6 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from studies.load.servers import Origins, server_loop
@@ -24,30 +23,25 @@ PATIENCE = 5.0
 """Seconds after which what should come true is taken for a violation."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all lives of a run share."""
+Surroundings = tuple[ServerLoop, Certificates, ssl.SSLContext]
+"""What all lives of a run share: a loop for servers, certificates, whom clients trust."""
 
-    servers: ServerLoop
-    certificates: Certificates
-    client_context: ssl.SSLContext
 
-    @classmethod
-    @contextlib.contextmanager
-    def start(cls) -> Iterator[Surroundings]:
-        """A loop for the servers until the block ends."""
-        certificates = Certificates.make()
-        with server_loop() as servers:
-            # Lives collect garbage often. What is there before them need not be looked at each
-            # time, and a collection at any other moment would make two runs differ.
-            gc.collect()
-            gc.freeze()
-            gc.disable()
-            try:
-                yield cls(servers, certificates, certificates.client())
-            finally:
-                gc.enable()
-                gc.unfreeze()
+@contextlib.contextmanager
+def surroundings() -> Iterator[Surroundings]:
+    """Start them; they end with the block."""
+    certificates = Certificates.make()
+    with server_loop() as servers:
+        # Lives collect garbage often. What is there before them need not be looked at each time,
+        # and a collection at any other moment would make two runs differ.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            yield servers, certificates, certificates.client()
+        finally:
+            gc.enable()
+            gc.unfreeze()
 
 
 class LivePool:
@@ -156,18 +150,13 @@ class World:
     """The servers and pools of one life."""
 
     def __init__(self, surroundings: Surroundings, library: str, mode: str) -> None:
-        self._context = surroundings.client_context
+        loop, certificates, self._context = surroundings
         self.library = Library.load(library)
         self.is_async = mode != "sync"
         self._stack = contextlib.ExitStack()
         self.runner = self._stack.enter_context(Runner.start(mode))
-        origins = self._stack.enter_context(
-            Origins.start(
-                surroundings.servers,
-                surroundings.certificates,
-                *("plain", "another plain", "held tls", "refused"),
-            )
-        )
+        kinds = "plain", "another plain", "held tls", "refused"
+        origins = self._stack.enter_context(Origins.start(certificates, *kinds, loop=loop))
         *self.origins, self.refused = origins.by_kind.values()
         self.secure = self.origins[2]
         self.pools: list[LivePool] = []

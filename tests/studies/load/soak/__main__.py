@@ -22,7 +22,7 @@ import psutil
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from studies.load.collection import Collection
-from studies.load.command import Command
+from studies.load.command import Command, started
 from studies.load.growth import Growth
 from support.figures import Figures
 
@@ -31,7 +31,7 @@ from .clients import EXPECTED, Servers, running, serving
 from .deeds import Worker
 from .disturbances import Disturbances, instrument
 from .exporting import Sdk
-from .record import Record, deal
+from .record import Record
 
 _LLMS: Final = ("any-llm openai", "any-llm anthropic")
 _GROUPS: Final = {
@@ -81,8 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
         sdk = Sdk(collector)
         if record.instrumented:
             instrument(sdk)
-        expected = tuple(kind for kinds in EXPECTED.values() for kind in kinds)
-        Listening(record, expected).everywhere()
+        Listening(record, EXPECTED).everywhere()
         growth = Growth(sdk.reader)
         began = time.monotonic()
         _run(record, servers, sdk, growth, options.seconds)
@@ -105,23 +104,15 @@ def _run(record: Record, servers: Servers, sdk: Sdk, growth: Growth, seconds: fl
         group: [Worker(record, servers, group, name) for name in names]
         for group, names in _GROUPS.items()
     }
-    deal([worker.deck for workers in crew.values() for worker in workers])
-    threads = [disturbances.thread]
-    threads += [
-        threading.Thread(target=_live, args=(record, group, workers), name=group, daemon=True)
-        for group, workers in crew.items()
-    ]
 
     def look() -> None:
-        every = max(0.75, seconds / _SAMPLES)
-        while not record.over.wait(every):
+        while not record.over.wait(max(0.75, seconds / _SAMPLES)):
             growth.look(record.requests.total())
 
-    threads.append(threading.Thread(target=look, name="samples", daemon=True))
     growth.look(0)
     until = time.monotonic() + seconds
-    for thread in threads:
-        thread.start()
+    threads = [started("disturbances", disturbances.run), started("samples", look)]
+    threads += [started(group, _live, record, group, crew[group]) for group in crew]
     with contextlib.suppress(KeyboardInterrupt):
         # Signals are for this thread.
         while time.monotonic() < until:
@@ -150,14 +141,7 @@ def _live(record: Record, group: str, workers: list[Worker]) -> None:
     while not record.over.is_set():
         with running(group) as runner:
             until = time.monotonic() + rng.uniform(*_LOOP_LASTS)
-            threads = [
-                threading.Thread(target=worker.work, args=(runner, until), name=worker.name)
-                for worker in workers
-            ]
-            for thread in threads:
-                thread.daemon = True
-                thread.start()
-            for thread in threads:
+            for thread in [started(each.name, each.work, runner, until) for each in workers]:
                 thread.join()
 
 
@@ -174,6 +158,10 @@ def _after(record: Record, sdk: Sdk, growth: Growth, seconds: float) -> list[str
     if not _wait(lambda: not gc.collect() * 0 + len(snapshot().pools)):
         broken.append(f"pools are left: {[pool.name for pool in snapshot().pools]}")
     told = Collection(sdk.reader)
+    kept = _kept()
+    del kept["Installation"]
+    if kept:
+        broken.append(f"objects of the package are kept without pools: {dict(kept)}")
     for metric in (semconv.REQUEST_CURRENT, semconv.INSTRUMENTATION_ERRORS):
         if told.total(metric):
             broken.append(f"{metric.name}: {told.by(metric, 'phase', 'kind')}")
@@ -189,19 +177,20 @@ def _after(record: Record, sdk: Sdk, growth: Growth, seconds: float) -> list[str
 
 def _after_uninstrumenting() -> list[str]:
     """What does not hold when the package is off."""
-    broken = []
-    if not _wait(lambda: not _threads("gluellm")):
-        broken.append(f"threads of the package are left: {_threads('gluellm')}")
+    left = f"{_threads('gluellm')}" if not _wait(lambda: not _threads("gluellm")) else ""
+    broken = [f"threads of the package are left: {left}"] if left else []
+    return broken + ([f"objects of the package are left: {dict(_kept())}"] if _kept() else [])
+
+
+def _kept() -> Counter[str]:
+    """Objects of the package that must not be left, by class."""
     for _ in range(2):
         gc.collect()
-    left = Counter(
+    return Counter(
         kind.__name__
         for kind in map(type, gc.get_objects())
         if str(kind.__module__).startswith(_PACKAGE) and kind.__name__ in _KEPT
     )
-    if left:
-        broken.append(f"objects of the package are left: {dict(left)}")
-    return broken
 
 
 def _wait(condition: Callable[[], Any]) -> bool:
@@ -230,7 +219,6 @@ def _fill(figures: Figures, record: Record, sdk: Sdk, growth: Growth, seconds: f
         "kinds of deed": len(record.deeds),
         "kinds of deed that it did not come to": ", ".join(record.missing) or 0,
         **dict(sorted(sdk.done.items())),
-        "samples": len(growth.samples),
         **growth.figures("resident", "blocks", "descriptors", "threads", "series"),
         "descriptors when all is over": psutil.Process().num_fds(),
         "pairs of pool and origin": len(growth.pairs),

@@ -25,20 +25,15 @@ _NO_LOOP: Final = ("Event loop is closed", "must be called from async context")
 whichever loop the garbage collector happens to run in."""
 
 
-def _chain(error: BaseException | None, seen: set[int] | None = None) -> Iterator[BaseException]:
-    seen = set() if seen is None else seen
-    if error is None or id(error) in seen:
-        return
-    seen.add(id(error))
-    yield error
-    yield from _chain(error.__cause__, seen)
-    yield from _chain(error.__context__, seen)
-    for inner in getattr(error, "exceptions", ()):
-        yield from _chain(inner, seen)
-
-
-def _files(error: BaseException) -> list[str]:
-    return [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+def _files(error: BaseException) -> Iterator[list[str]]:
+    """The files that it passed, and those of each exception that it came from."""
+    seen: set[int] = set()
+    errors: list[BaseException | None] = [error]
+    while errors:
+        if (one := errors.pop()) is not None and id(one) not in seen:
+            seen.add(id(one))
+            yield [frame.f_code.co_filename for frame, _ in traceback.walk_tb(one.__traceback__)]
+            errors += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
 
 
 def raised_by_us(error: BaseException) -> bool:
@@ -46,12 +41,12 @@ def raised_by_us(error: BaseException) -> bool:
 
     That it passed through is no sign of anything: every request does.
     """
-    return any(files[-1].startswith(_HOME) for e in _chain(error) if (files := _files(e)))
+    return any(files[-1].startswith(_HOME) for files in _files(error) if files)
 
 
 def passed_us(error: BaseException) -> bool:
     """Whether the package is anywhere in it."""
-    return any(file.startswith(_HOME) for e in _chain(error) for file in _files(e))
+    return any(file.startswith(_HOME) for files in _files(error) for file in files)
 
 
 def words(error: BaseException) -> str:
@@ -99,15 +94,6 @@ class Listening(logging.Handler):
         if _HOME in text or of_instrument:
             self._record.blame(f"log of {record.name}", text[-_LONGEST:])
         self._look("log of " + record.name, error)
-
-    def of_loop(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """The exception handler of each event loop."""
-        message = str(context.get("message"))
-        error = context.get("exception")
-        self._hear(f"event loop: {message[:140]} {error or ''}"[:200])
-        if _HOME in str(context.get("future", "")) + str(context.get("task", "")):
-            self._record.blame("event loop", str(context)[:_LONGEST])
-        self._look("event loop", error)
 
     def _hooked(self, where: str, error: BaseException | None, message: str | None) -> None:
         kind = f"{type(error).__name__} {error} {message or ''}"

@@ -6,17 +6,16 @@ import asyncio
 import math
 import random
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Final
 
 import aiohttp
 import anthropic
 import any_llm
 import grpc
-import httpcore
-import httpcore2
 import httpx
 import httpx2
 import openai
@@ -73,22 +72,14 @@ _GRPC: Final = {
     "a handshake that is cut": ("grpc that cuts", None),
     "a server that is silent": ("silent", None),
 }
-_HTTPX_ERRORS: Final = (
+EXPECTED: Final = (
     *(httpx.HTTPError, httpx.StreamError, httpx2.HTTPError, httpx2.StreamError),
-    *(httpcore.ConnectionNotAvailable, httpcore2.ConnectionNotAvailable),
+    *(aiohttp.ClientError, TimeoutError, urllib3.exceptions.HTTPError),
+    # A channel or a connector that is closed cancels its requests.
+    *(grpc.RpcError, grpc.aio.UsageError, asyncio.CancelledError, ValueError),
+    *(openai.OpenAIError, anthropic.AnthropicError, any_llm.exceptions.AnyLLMError),
 )
-EXPECTED: Final[dict[str, tuple[type, ...]]] = {
-    "httpx": _HTTPX_ERRORS,
-    "httpx2": _HTTPX_ERRORS,
-    "aiohttp": (aiohttp.ClientError, TimeoutError, asyncio.CancelledError),
-    "urllib3": (urllib3.exceptions.HTTPError,),
-    "grpc": (grpc.RpcError, grpc.aio.UsageError, asyncio.CancelledError, ValueError),
-    "any-llm": (
-        *(openai.OpenAIError, anthropic.AnthropicError, any_llm.exceptions.AnyLLMError),
-        *_HTTPX_ERRORS,
-    ),
-}
-"""What a request may end in, by library."""
+"""What a request may end in."""
 
 
 class AnyLLM(PoolUnderTest):
@@ -108,23 +99,21 @@ class AnyLLM(PoolUnderTest):
         super().__init__(Library.load(library.__name__), client)
 
     def send(self, url: str, **_: Any) -> Exchange:
-        llm, runner = self._llm, self._runner
-        stream = url.rpartition("/")[2] in ("chunks", *CUTS)
+        llm, runner, model = self._llm, self._runner, url.rpartition("/")[2]
         options: dict[str, Any] = {
-            "model": url.rpartition("/")[2],
+            "model": model,
             "messages": [{"role": "user", "content": "hi"}],
             "max_tokens": 16,
-            "stream": stream,
+            "stream": model in ("chunks", *CUTS),
         }
 
         def opening() -> Opened:
-            chunks = _pieces(llm.completion(**options) if stream else [llm.completion(**options)])
-            return Opened(200, chunks, chunks.close)  # type: ignore[attr-defined]
+            chunks = _pieces(llm.completion(**options))
+            return Opened(200, chunks, chunks.close)
 
         async def opening_async() -> Opened:
-            answer = await llm.acompletion(**options)
-            chunks = _async_pieces(answer if stream else None)
-            return Opened(200, chunks, chunks.aclose)  # type: ignore[attr-defined]
+            chunks = _async_pieces(await llm.acompletion(**options))
+            return Opened(200, chunks, chunks.aclose)
 
         if runner.portal is None:
             return ThreadExchange(opening)
@@ -136,13 +125,13 @@ class AnyLLM(PoolUnderTest):
             self._runner.portal.call(self.raw.close)
 
 
-def _pieces(answer: Any) -> Iterator[bytes]:
+def _pieces(answer: Any) -> Generator[bytes]:
     for _ in answer:
         yield b"x"
 
 
-async def _async_pieces(answer: Any) -> AsyncIterator[bytes]:
-    if answer is not None:
+async def _async_pieces(answer: Any) -> AsyncGenerator[bytes]:
+    if hasattr(answer, "__aiter__"):
         async for _ in answer:
             yield b"x"
 
@@ -230,11 +219,7 @@ class Collector(HTTP1Server):
         replies = [REPLIES["reset_before_head"], Reply(status=400)]
         replies += [Reply(head_after=0.8, chunks=())] * 2 + [Reply(chunks=())] * 6
 
-        class Faults:
-            def next(self, path: str) -> Reply:
-                return rng.choice(replies)
-
-        self.script = Faults()  # type: ignore[assignment]
+        self.script = SimpleNamespace(next=lambda _: rng.choice(replies))  # type: ignore[assignment]
 
 
 @contextmanager
@@ -247,7 +232,7 @@ def serving() -> Iterator[tuple[Servers, str]]:
         # Clients break off wherever they like: that is no news.
         loop.loop.set_exception_handler(lambda *_: None)
         origins = stack.enter_context(
-            Origins.start(loop, certificates, *kinds, "http2", "grpc", recorded=False)
+            Origins.start(certificates, *kinds, "http2", "grpc", loop=loop, recorded=False)
         )
         for kind in ("plain", "tls", "http2", "grpc"):
             for path, reply in REPLIES.items():

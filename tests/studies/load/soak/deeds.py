@@ -17,11 +17,9 @@ from .clients import CUTS, EXPECTED, TIMEOUT, Client, Servers
 from .record import Deck, Record
 
 _CLIENT_LASTS: Final = (10, 60)
-_BURST: Final = 8
 _PAUSE: Final = 0.25
 """The longest pause between two deeds; it bounds the rate."""
 _PATIENCE: Final = 60.0
-_BLOCKS: Final = 0.3
 _CANCELLED: Final = (asyncio.CancelledError, trio.Cancelled, BaseExceptionGroup)
 
 
@@ -33,7 +31,6 @@ class Worker:
         self._library = name
         self._record = record
         self._servers = servers
-        self._expected = EXPECTED[name.partition(" ")[0]]
         self._rng = record.source(self.name)
         self._runner: Any = None
         self._client: Any = None
@@ -99,7 +96,7 @@ class Worker:
 
     def _burst(self) -> None:
         """More at once than the pool has connections."""
-        self._finish(*(self._sent(self._client.read(("ok", "slow")[n % 2])) for n in range(_BURST)))
+        self._finish(*(self._sent(self._client.read(("ok", "slow")[n % 2])) for n in range(8)))
 
     def _elsewhere(self, where: str) -> None:
         client = self._new(where=where)
@@ -167,9 +164,9 @@ class Worker:
             return
         self._finish(*sent)
 
-    def _cancel(self, answer: str) -> None:
-        sent = self._sent(self._client.read(answer))
-        time.sleep(self._rng.uniform(0, 0.2))
+    def _cancel(self, answer: str, client: Client | None = None) -> None:
+        sent = self._sent((client or self._client).read(answer))
+        time.sleep(self._rng.uniform(0, 0.3))
         self._give_up(sent)
 
     def _cancel_queued(self) -> None:
@@ -186,15 +183,13 @@ class Worker:
         """Cancel while the connection is set up, if the client can hang there."""
         silent = [where for where in self._servers.wheres(self._library) if "silent" in where]
         client = self._new(where=silent[0] if silent else "")
-        sent = self._sent(client.read("ok"))
-        time.sleep(self._rng.uniform(0, 0.3))
-        self._give_up(sent)
+        self._cancel("ok", client)
         self._close(client)
 
     def _block(self) -> None:
         """Block the event loop with a request in flight."""
         sent = self._sent(self._client.read("slow"))
-        self._runner.portal.call(time.sleep, _BLOCKS)
+        self._runner.portal.call(time.sleep, 0.3)
         self._finish(sent)
 
     # What the deeds share
@@ -233,4 +228,4 @@ class Worker:
         sent.forget_error()
 
     def _ended(self, error: BaseException, *more: type) -> None:
-        self._record.ended(self._library, self._deed, error, *self._expected, *more)
+        self._record.ended(self._library, self._deed, error, *EXPECTED, *more)

@@ -9,14 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
-from opentelemetry.instrumentation.gluellm import (
-    GlueLLMInstrumentor,
-    Snapshot,
-    diagnose,
-    snapshot,
-)
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, Snapshot, diagnose, snapshot
 
 from .exporting import Sdk
 from .record import Deck, Record
@@ -34,14 +30,15 @@ class Disturbances:
         self._record = record
         self._sdk = sdk
         self._rng = record.source(_NAME)
-        self.thread = threading.Thread(target=self._run, name=_NAME, daemon=True)
         self._previous: Snapshot | None = None
         self._again = threading.Event()
         """Set while the main thread has to uninstrument and instrument."""
+        collecting = gc.set_threshold, 1, gc.get_threshold()[0]
+        switching = sys.setswitchinterval, 1e-6, sys.getswitchinterval()
         deeds: list[tuple[str, Callable[[], Any]]] = [
             ("collection of metrics by another thread", sdk.reader.get_metrics_data),
-            ("period of garbage collections", self._stress_collector),
-            ("period of thread switches", self._switch_threads),
+            ("period of garbage collections", partial(self._stress, *collecting)),
+            ("period of thread switches", partial(self._stress, *switching)),
             ("full garbage collection", gc.collect),
         ]
         if record.instrumented:
@@ -53,7 +50,8 @@ class Disturbances:
         self._deck = Deck(self._rng, deeds)
         record.deeds |= self._deck.names
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """One after the other, until the run is over."""
         while not self._record.over.wait(self._rng.uniform(*_PAUSE)):
             name, method = self._deck.draw()
             self._record.begin(_NAME, name)
@@ -95,17 +93,10 @@ class Disturbances:
             )
             self._again.clear()
 
-    def _stress_collector(self) -> None:
-        usual = gc.get_threshold()
-        gc.set_threshold(1)
+    def _stress(self, change: Callable[[Any], Any], value: Any, usual: Any) -> None:
+        change(value)
         self._record.over.wait(_STRESS)
-        gc.set_threshold(*usual)
-
-    def _switch_threads(self) -> None:
-        usual = sys.getswitchinterval()
-        sys.setswitchinterval(1e-6)
-        self._record.over.wait(_STRESS)
-        sys.setswitchinterval(usual)
+        change(usual)
 
 
 def instrument(sdk: Sdk, **more: Any) -> None:

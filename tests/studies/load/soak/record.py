@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,7 +92,7 @@ class Record:
 
 
 class Deck:
-    """Draws everything once before anything a second time, so that a short run has had it all."""
+    """Draws everything once before anything a second time, so that short runs have had it all."""
 
     def __init__(self, rng: random.Random, cards: Sequence[Any]) -> None:
         self._rng = rng
@@ -100,24 +100,8 @@ class Deck:
         self.names = {card[0] for card in cards}
         self._left: list[Any] = []
 
-    def begin_with(self, names: Collection[str]) -> None:
-        """Draw these first of all, then everything else."""
-        self._left = self._rng.sample(self._cards, len(self._cards))
-        self._left.sort(key=lambda card: card[0] in names)
-
     def draw(self) -> Any:
         """The next one."""
         if not self._left:
             self._left = self._rng.sample(self._cards, len(self._cards))
         return self._left.pop()
-
-
-def deal(decks: Sequence[Deck]) -> None:
-    """Let every card be among the first of some deck, so that a run of seconds has had it all."""
-    dealt: dict[Deck, list[str]] = {deck: [] for deck in decks}
-    names = sorted(set().union(*(deck.names for deck in decks)))
-    # The rarest first, each to the holder with the fewest so far.
-    for name in sorted(names, key=lambda name: sum(name in deck.names for deck in decks)):
-        min((dealt[deck] for deck in decks if name in deck.names), key=len).append(name)
-    for deck in decks:
-        deck.begin_with(dealt[deck])

@@ -57,15 +57,9 @@ def _compared(options: argparse.Namespace, figures: Figures) -> None:
     for library, mode in options.pairs:
         print(f"{library} {mode}", flush=True)
         try:
-            run(
-                library,
-                mode,
-                seed=options.seed,
-                measures=measures,
-                seconds=options.seconds / len(options.pairs),
-                slack=options.slack,
-                crowd=CROWD if options.crowded else 1,
-            )
+            crowd = CROWD if options.crowded else 1
+            settings = {"seed": options.seed, "slack": options.slack, "crowd": crowd}
+            run(library, mode, options.seconds / len(options.pairs), measures, **settings)
         except MismatchError as error:
             figures.broken.append(str(error))
         except Exception:
@@ -84,7 +78,6 @@ def _saturated(options: argparse.Namespace, figures: Figures) -> None:
         if options.way is None or way in options.way
         for load in saturation.LOADS
     ]
-    print(saturation.HEADER, flush=True)
     for load in loads:
         seconds = 15.0 if options.is_default else options.seconds
         found = saturation.study(*load, seconds=seconds, seed=options.seed)

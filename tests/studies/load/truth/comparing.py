@@ -10,6 +10,7 @@ from typing import Any
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from studies.load.collection import Collection
+from studies.load.invariants import fallen, never_falling, wrong_in_times
 
 from .requests import UNSEEN, Request
 from .world import Truth, World
@@ -60,7 +61,7 @@ def settle(world: World) -> None:
             return True
         if any(_goes_on(request) for request in waiting):
             return False
-        served, expected = _in_service(world), _expected(world)
+        served, expected = _in_service(world)
         # aiohttp gives out an idle connection whether its limit is reached or not.
         return served == expected or (world.library.name == "aiohttp" and served > expected)
 
@@ -74,26 +75,16 @@ def _goes_on(request: Request) -> bool:
     return request.phase != UNSEEN
 
 
-def _in_service(world: World) -> int:
-    seen = sum(
-        request.phase != UNSEEN and request.has_place
-        for request in world.under_way
-        if not request.is_over or request.is_held_for_ever
+def _in_service(world: World) -> tuple[int, float]:
+    """How many requests have a place in their pools, and how many must have one."""
+    there = [r for r in world.under_way if r.has_place and (not r.is_over or r.is_held_for_ever)]
+    served = sum(request.phase != UNSEEN for request in there)
+    groups = Counter((request.pool, request.pool.group(request.origin)) for request in there)
+    places = (
+        min(count, pool.limit - pool.lost[group] - pool.in_nobodys_hands)
+        for (pool, group), count in groups.items()
     )
-    return seen + sum(world.truth().connecting.values())
-
-
-def _expected(world: World) -> int:
-    groups: Counter[Any] = Counter()
-    for request in world.under_way:
-        if request.has_place and (not request.is_over or request.is_held_for_ever):
-            groups[request.pool, request.pool.group(request.origin)] += 1
-    return int(
-        sum(
-            min(count, pool.limit - pool.lost[group] - pool.in_nobodys_hands)
-            for (pool, group), count in groups.items()
-        )
-    )
+    return served + sum(world.truth().connecting.values()), sum(places)
 
 
 def compare(world: World) -> None:
@@ -172,22 +163,15 @@ def _beside(world: World, truth: Truth) -> str:
 
 
 def _compare_rates(world: World, before: Truth, first: Collection) -> None:
-    """While nothing moves, a phase's time goes on by its requests times the time that passes."""
+    """While nothing moves, a phase's time grows by its requests times the time that passes."""
     time.sleep(0.005)
     second = Collection(world.telemetry.reader)
     if before != world.truth():  # a timeout struck, or the system had it late
         return
-    counts: Counter[str] = Counter()
-    for (_, phase), count in before.phases.items():
-        counts[phase] += count
-    least, most = second.since - first.until, second.until - first.since
-    earlier, later = first.phases, second.phases
-    for phase in semconv.PHASES:
-        passed, count = later[phase] - earlier[phase], counts[phase]
-        outside = max(count * least - passed, passed - count * most, 0.0)
-        world.measures.compared["time of a phase while nothing moves"] += 1
-        world.measures.deviate("time of a phase while nothing moves, in ms", outside * 1000)
-        if outside > 0.001:
-            raise world.mismatch(
-                f"{count} requests in {phase} for {least:.4f} to {most:.4f} s: told {passed:.4f} s"
-            )
+    series = never_falling(second)
+    wrong = wrong_in_times(first, second) + fallen(world.series, series)
+    if wrong:
+        raise world.mismatch("\n  ".join(wrong))
+    world.series = series
+    world.measures.compared["time of a phase while nothing moves"] += len(semconv.PHASES)
+    world.measures.compared["series that never fall"] += len(world.series)

@@ -33,14 +33,7 @@ class Measures:
     def as_figures(self) -> dict[str, Figure]:
         """All of it in words and numbers."""
         figures: dict[str, Figure] = {"requests": sum(self.requests.values())}
-        for what, counts in (
-            ("requests of", self.requests),
-            ("samples compared:", self.compared),
-            ("largest deviation:", self.largest),
-            ("held a moment later:", self.late),
-            ("faults:", self.faults),
-            ("outcome:", self.rows),
-            ("known difference:", self.known),
-        ):
-            figures |= {f"{what} {name}": n for name, n in sorted(counts.items())}
+        for what in ("requests", "compared", "largest", "late", "faults", "rows", "known"):
+            counts = getattr(self, what)
+            figures |= {f"{what}: {name}": n for name, n in sorted(counts.items())}
         return figures

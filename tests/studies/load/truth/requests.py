@@ -102,22 +102,15 @@ class Request(Sent):
     def __str__(self) -> str:
         """For a person who looks for what went wrong."""
         seen = self.origin.request(self.path)
-        told = [
-            f"{self.number} to {self.origin.kind}",
-            "over" if self.is_over else f"in {self.phase}",
-            f"answered {self.status}" if self.exchange.answered else "no head",
-        ]
-        if self.is_over:
-            told.append(f"error {self.error!r}")
-        if seen is not None:
-            told.append(f"connection {seen.connection}: {', '.join(seen.at)}")
-        if self.gate is not None:
-            told.append("gated" + (" at the head" if self.reply.head_after is self.gate else ""))
-        if self.reply.failure is not Failure.NONE:
-            told.append(self.reply.failure)
-        told += [f"{kind} timeout {seconds}" for kind, seconds in self.timeouts.items()]
-        if self.cancelled_in:
-            told.append(f"cancelled in {self.cancelled_in}")
-        if self.abandoned:
-            told.append("abandoned")
-        return "; ".join(told)
+        over = f"over with {self.error!r}" if self.is_over else f"in {self.phase}"
+        marks = {
+            f"connection {seen.connection}: {', '.join(seen.at)}" if seen else "unseen": True,
+            "gated at the head": self.gate is not None and self.reply.head_after is self.gate,
+            "gated in the body": self.gate is not None and self.reply.end_after is self.gate,
+            str(self.reply.failure): self.reply.failure is not Failure.NONE,
+            f"timeouts {self.timeouts}": self.timeouts,
+            f"cancelled in {self.cancelled_in}": self.cancelled_in,
+            "abandoned": self.abandoned,
+        }
+        told = "; ".join(mark for mark, is_so in marks.items() if is_so)
+        return f"{self.number} to {self.origin.kind} {over}, status {self.status}; {told}"

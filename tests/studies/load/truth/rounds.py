@@ -7,7 +7,6 @@ import time
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from studies.load.collection import Collection
-from studies.load.servers import Origin
 from support.script import Failure
 
 from .comparing import SHORT, compare, settle, wait_for
@@ -194,10 +193,15 @@ def cancel(world: World, request: Request) -> None:
     if phase == UNSEEN:
         phase = "stream_queued" if request.pool.http2 else "queued"
         if connecting := world.truth().connecting[request.origin.port]:
-            if connecting < _unseen(world, request.origin):
+            there = (r for r in world.under_way if r.origin is request.origin and not r.is_over)
+            if connecting < sum(other.phase == UNSEEN for other in there):
                 return  # it may be queued or connecting
             phase = "connecting"
-            _note_left_socket(world)
+            # Where a handshake fails, httpcore closes its socket; where it is cancelled, it leaves
+            # that to the garbage collector (httpcore 1.0.9 and httpcore2 2.16.2, ``start_tls`` of
+            # AnyIOStream and TrioStream: ``except Exception``). It belongs to no connection.
+            known = "sockets of cancelled handshakes, left to the garbage collector"
+            world.measures.known[known] += world.library.name in HTTP2
     request.cancelled_in = phase
     world.measures.faults[f"cancelled in {phase}"] += 1
     request.exchange.cancel()
@@ -205,21 +209,6 @@ def cancel(world: World, request: Request) -> None:
     if phase == "connecting":
         gc.collect()
     _open(request)
-
-
-def _note_left_socket(world: World) -> None:
-    # Where a handshake fails, httpcore closes its socket; where it is cancelled, it leaves that to
-    # the garbage collector (httpcore 1.0.9 and httpcore2 2.16.2, AnyIOStream.start_tls and
-    # TrioStream.start_tls: ``except Exception``). It belongs to no connection, and none is told.
-    if world.library.name in HTTP2:
-        world.measures.known["sockets of cancelled handshakes, left to the garbage collector"] += 1
-
-
-def _unseen(world: World, origin: Origin) -> int:
-    return sum(
-        not other.is_over and other.origin is origin and other.phase == UNSEEN
-        for other in world.under_way
-    )
 
 
 def _may_be_abandoned(world: World, request: Request) -> bool:

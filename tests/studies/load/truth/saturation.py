@@ -12,19 +12,19 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import itertools
 import random
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
+from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from studies.load.collection import Collection
-from studies.load.servers import Origin, Origins, server_loop
+from studies.load.command import instrumented, started
+from studies.load.servers import Origin, Origins
 from support.clients import PoolUnderTest, Runner
-from support.installation import instrument
 from support.libraries import Library
 from support.network import Certificates
 from support.script import Reply
@@ -87,7 +87,11 @@ class Study:
 
     def nobody_waits(self) -> list[Reading]:
         """Readings in which nobody waits, taken while requests did."""
-        times, counts = self._without_connection()
+        entered = [(at, 1) for at in self.entered.values()]
+        changes = sorted(entered + [(at, -1) for at in self.served.values()])
+        times = [at for at, _ in changes]
+        # The test's own count of requests without a connection, from each of these times on.
+        counts = list(itertools.accumulate(change for _, change in changes))
         wrong = []
         for reading in self.readings:
             first = max(bisect.bisect_right(times, reading.asked - MARGIN) - 1, 0)
@@ -97,37 +101,20 @@ class Study:
                 wrong.append(reading)
         return wrong
 
-    def _without_connection(self) -> tuple[list[float], list[int]]:
-        """The test's own count of requests without a connection, from each time on."""
-        ends = self.served.values()
-        changes = sorted([(at, 1) for at in self.entered.values()] + [(at, -1) for at in ends])
-        count, counts = 0, []
-        for _, change in changes:
-            count += change
-            counts.append(count)
-        return [at for at, _ in changes], counts
-
     @property
     def wrong(self) -> int:
         """How many readings are wrong, in one way or in both."""
         return len({id(reading) for reading in self.too_many_hold() + self.nobody_waits()})
 
     def row(self) -> str:
-        """A line of the table."""
+        """What it counted, in a line."""
         most = max(sum(r.phases[phase] for phase in HOLDING) for r in self.readings)
         return (
-            f"{self.name:<58} {len(self.entered):>8} {self.errors.total():>6} "
-            f"{self.requeues:>8} {self.opened:>6} {len(self.readings):>8} "
-            f"{most:>4} of {self.places:<3} "
-            f"{len(self.too_many_hold()):>8} {len(self.nobody_waits()):>8}"
+            f"{self.name}: {len(self.entered)} requests, {self.errors.total()} failed, "
+            f"{self.requeues} requeues, {self.opened} connections; {len(self.readings)} readings, "
+            f"at most {most} of {self.places} held; {len(self.too_many_hold())} with too many "
+            f"holders, {len(self.nobody_waits())} without a queue"
         )
-
-
-HEADER = (
-    f"{'':<58} {'requests':>8} {'failed':>6} {'requeues':>8} {'opened':>6} "
-    f"{'readings':>8} "
-    f"{'most held':>11} {'too many':>8} {'no queue':>8}"
-)
 
 
 def study(
@@ -138,14 +125,10 @@ def study(
     found = Study(name, places, way == "HTTP/2")
     with contextlib.ExitStack() as stack:
         certificates = Certificates.make()
-        loop = stack.enter_context(server_loop())
         kind = {"HTTP/2": "http2 cleartext"}.get(way, "tls" if "agreed" in way else "plain")
-        origins = stack.enter_context(Origins.start(loop, certificates, kind))
+        origins = stack.enter_context(Origins.start(certificates, kind))
         origin = origins.by_kind[kind]
-        telemetry = Telemetry()
-        stack.callback(telemetry.shutdown)
-        instrument(telemetry)
-        stack.callback(GlueLLMInstrumentor().uninstrument)
+        telemetry = stack.enter_context(instrumented())
         runner = stack.enter_context(Runner.start(mode))
         loaded = Library.load(library)
         settings: dict[str, Any] = {"max_connections": places}
@@ -158,20 +141,13 @@ def study(
             settings |= {"http2": True, "ssl_context": certificates.client()}
         pool = runner.pool(loaded, **settings)
         deadline = time.monotonic() + seconds
-        threads = [
-            threading.Thread(
-                target=_work, args=(found, pool, runner, origin, deadline, f"{seed}/{number}")
-            )
-            for number in range(workers)
-        ]
-        for thread in threads:
-            thread.daemon = True
-            thread.start()
+        names = [f"{seed}/{number}" for number in range(workers)]
+        work = found, pool, runner, origin, deadline
+        threads = [started(each, _work, *work, each) for each in names]
         chance = random.Random(f"{seed} {name}")
         while time.monotonic() < deadline:
             time.sleep(chance.uniform(0.005, 0.05))
-            of = _of_snapshot if len(found.readings) % 2 else _of_metrics
-            found.readings.append(of(telemetry))
+            found.readings.append(_read(telemetry, by_snapshot=len(found.readings) % 2 > 0))
         # On sync HTTP/2 one stream's reader reads for all, and at the end nobody may wake the last.
         for thread in threads:
             thread.join(max(deadline + PATIENCE + 30 - time.monotonic(), 0.0))
@@ -222,16 +198,15 @@ def _work(
             found.served[path] = time.monotonic()
 
 
-def _of_metrics(telemetry: Telemetry) -> Reading:
-    told = Collection(telemetry.reader)
-    phases: Counter[str] = told.by(semconv.REQUEST_CURRENT, "phase")
-    return Reading(told.since, told.until, phases, int(told.total(semconv.OPEN_CONNECTIONS)))
-
-
-def _of_snapshot(telemetry: Telemetry) -> Reading:
+def _read(telemetry: Telemetry, *, by_snapshot: bool) -> Reading:
     asked = time.monotonic()
-    taken = snapshot()
-    answered = time.monotonic()
-    phases = Counter(request.phase for pool in taken.pools for request in pool.requests)
-    states = [each.state for pool in taken.pools for each in pool.connections]
-    return Reading(asked, answered, phases, sum(state != "connecting" for state in states))
+    if by_snapshot:
+        pools = snapshot().pools
+        phases = Counter(request.phase for pool in pools for request in pool.requests)
+        states = [each.state for pool in pools for each in pool.connections]
+        established = sum(state != "connecting" for state in states)
+    else:
+        told = Collection(telemetry.reader)
+        phases = told.by(semconv.REQUEST_CURRENT, "phase")
+        established = int(told.total(semconv.OPEN_CONNECTIONS))
+    return Reading(asked, time.monotonic(), phases, established)

@@ -8,13 +8,13 @@ import ssl
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import psutil
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from studies.load.servers import Origins, server_loop
+from studies.load.command import instrumented
+from studies.load.servers import Origins
 from support.clients import Runner
-from support.installation import instrument
 from support.libraries import Library
 from support.network import Certificates
 from support.telemetry import Telemetry
@@ -76,49 +76,44 @@ class World:
     """What clients measured of the requests in the ledger, around the library's calls."""
     unknown_seconds: float = 0.0
     """Of these, what passed while abandoned requests ended with their pool at some moment."""
+    series: dict[Any, float] = field(default_factory=dict)
+    """Values that must not fall, when everything was last compared."""
     phase_seconds: Counter[str] = field(default_factory=Counter)
-    """The same by phase, as the server's schedule and the readers have it."""
+    """The time of clients by phase, as the server's schedule and the readers have it."""
 
     @classmethod
     @contextlib.contextmanager
-    def start(
-        cls,
-        library: str,
-        mode: str,
-        seed: int,
-        measures: Measures,
-        slack: float = 1.0,
-        crowd: int = 1,
-    ) -> Iterator[World]:
+    def start(cls, library: str, mode: str, measures: Measures, **settings: Any) -> Iterator[World]:
         """Servers, an event loop if the mode wants one, and the instrumentation."""
+        certificates = Certificates.make()
+        kinds = (*KINDS, *(("http2", "http2 cleartext") if library in HTTP2 else ()))
         with contextlib.ExitStack() as stack:
-            servers = stack.enter_context(server_loop())
-            certificates = Certificates.make()
-            kinds = (*KINDS, *(("http2", "http2 cleartext") if library in HTTP2 else ()))
-            origins = stack.enter_context(Origins.start(servers, certificates, *kinds))
+            origins = stack.enter_context(Origins.start(certificates, *kinds))
             baseline = sockets.asked_for(origins.ports)
-            telemetry = Telemetry()
-            stack.callback(telemetry.shutdown)
-            instrument(telemetry)
-            stack.callback(GlueLLMInstrumentor().uninstrument)
+            telemetry = stack.enter_context(instrumented())
             yield cls(
                 library=Library.load(library),
                 mode=mode,
-                seed=seed,
                 origins=origins,
                 context=certificates.client(),
                 runner=stack.enter_context(Runner.start(mode)),
                 telemetry=telemetry,
                 measures=measures,
-                slack=slack,
-                crowd=crowd,
                 baseline=baseline,
+                **settings,
             )
 
     @property
     def can_cancel(self) -> bool:
         """Whether a request is a task."""
         return self.mode != "sync"
+
+    def request(self, pool: Pool, kind: str) -> Request:
+        """A new request to an origin of this kind; an HTTP/2 pool is for one origin alone."""
+        self.number += 1
+        self.measures.requests[f"{self.library.name} {self.mode}"] += 1
+        origin = self.origins.by_kind[pool.http2 or kind]
+        return Request(number=self.number, pool=pool, origin=origin)
 
     def begin(self, step: str) -> random.Random:
         """A step: its chance depends on the seed and its name alone, so that it can be replayed."""
