@@ -29,9 +29,9 @@ class Choices:
         else:
             self.certain.update(value for value in choice if value is not None)
 
-    def difference(self, told: Counter[Any]) -> Counter[Hashable]:
-        """What was told too often (positive) or too rarely (negative), at the least."""
-        rest = Counter(told)
+    def difference(self, reported: Counter[Any]) -> Counter[Hashable]:
+        """What was reported too often (positive) or too rarely (negative), at the least."""
+        rest = Counter(reported)
         rest.subtract(self.certain)
         choices = sorted(self.open.elements(), key=len)
         taken: dict[int, Any] = {}
@@ -50,10 +50,10 @@ class Choices:
 
         for number, choice in enumerate(choices):
             if not give(number, set()) and None not in choice:
-                taken[number] = min(choice, key=str)  # one too few of it was told
+                taken[number] = min(choice, key=str)  # one too few of it was reported
         rest.subtract(taken.values())
         return Counter({value: count for value, count in rest.items() if count})
 
-    def settle(self, told: Counter[Any]) -> None:
-        """What was told is right: it is certain from now on."""
-        self.certain, self.open = Counter(told), Counter()
+    def settle(self, reported: Counter[Any]) -> None:
+        """What was reported is right: it is certain from now on."""
+        self.certain, self.open = Counter(reported), Counter()

@@ -29,21 +29,22 @@ def never_falling(of: Collection) -> dict[Series, float]:
     }
 
 
-def wrong_in_reading(told: Collection) -> list[str]:
+def wrong_in_reading(reported: Collection) -> list[str]:
     """What holds of each collection by itself, at any moment."""
     found = [
         (amount(point) < 0, f"{name} is negative: {amount(point)} {dict(point.attributes or {})}")
-        for name, points in told.points.items()
+        for name, points in reported.points.items()
         for point in points
     ]
-    for point in told.points.get(semconv.OCCUPANCY_RATIO.name, ()):
+    for point in reported.points.get(semconv.OCCUPANCY_RATIO.name, ()):
         found.append((not 0 <= point.value <= 1, f"occupancy is {point.value}"))
-    established = told.total(semconv.OPEN_CONNECTIONS)
-    connecting = told.total(semconv.CONNECTION_CONNECTING)
-    most, peak = told.total(semconv.CONNECTION_MAX), told.total(semconv.PEAK_ACTIVE)
-    busy = told.total(semconv.OPEN_CONNECTIONS, state="active") + connecting
-    active, phases = told.total(semconv.ACTIVE_REQUESTS), told.total(semconv.REQUEST_CURRENT)
-    live = told.total(semconv.POOL_LIVE)
+    established = reported.total(semconv.OPEN_CONNECTIONS)
+    connecting = reported.total(semconv.CONNECTION_CONNECTING)
+    most, peak = reported.total(semconv.CONNECTION_MAX), reported.total(semconv.PEAK_ACTIVE)
+    busy = reported.total(semconv.OPEN_CONNECTIONS, state="active") + connecting
+    active = reported.total(semconv.ACTIVE_REQUESTS)
+    phases = reported.total(semconv.REQUEST_CURRENT)
+    live = reported.total(semconv.POOL_LIVE)
     found += [
         (
             live and established + connecting > most,
@@ -53,7 +54,7 @@ def wrong_in_reading(told: Collection) -> list[str]:
         (active != phases, f"{active} active requests, and {phases} over their phases"),
     ]
     for metric in (semconv.INSTRUMENTATION_ERRORS, semconv.INSTRUMENTATION_DROPPED):
-        found.append((told.total(metric), f"{metric.name}: {told.by(metric, 'kind')}"))
+        found.append((reported.total(metric), f"{metric.name}: {reported.by(metric, 'kind')}"))
     return [words for wrong, words in found if wrong]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.pool.copies import copied
+from studies.load.choices import Choices
 from studies.load.growth import Growth
 from studies.load.soak import blame
 
@@ -26,6 +28,14 @@ def test_growth_is_distinguished_from_noise() -> None:
         growth = Growth(None)  # type: ignore[arg-type]
         growth.samples = [SimpleNamespace(blocks=value) for value in values]  # type: ignore[misc]
         assert (growth.judge({"blocks": (0.05, 1)}) == []) is is_flat
+
+
+def test_each_request_takes_one_of_the_reported_values() -> None:
+    """What is reported too often or too rarely remains, whichever way the choices are made."""
+    choices = Choices.of(map(frozenset, ("a", "ab", "ab")))
+    assert not choices.difference(Counter(a=1, b=2))
+    assert choices.difference(Counter(a=1, b=3)) == {"b": 1}
+    assert choices.difference(Counter(b=2)) == {"a": -1}
 
 
 def test_exception_raised_in_the_package_is_its_own() -> None:

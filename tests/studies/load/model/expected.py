@@ -72,15 +72,15 @@ class Model:
 
     # What has to be reported
 
-    def wrong_in(self, told: Collection, taken: Snapshot) -> list[str]:
+    def wrong_in(self, reported: Collection, taken: Snapshot) -> list[str]:
         """In what a collection and a snapshot differ from the model."""
         now = self.under_way()
         ended = [request for request in self.requests if not request.is_under_way]
-        equal = self._of_collection(told, now, ended) + self._of_snapshot(taken, now, ended)
-        between = self._times(told, now)
-        equal += self._connections(told)
+        equal = self._of_collection(reported, now, ended) + self._of_snapshot(taken, now, ended)
+        between = self._times(reported, now)
+        equal += self._connections(reported)
         sure, possible = (sum(r.reuse_failures[n] for r in self.requests) for n in (0, 1))
-        between.append(("reuse.failures", told.total(semconv.REUSE_FAILURES), sure, possible))
+        between.append(("reuse.failures", reported.total(semconv.REUSE_FAILURES), sure, possible))
         return [
             f"{what}: reported {value}, expected {expected}"
             for what, value, expected in equal
@@ -101,27 +101,27 @@ class Model:
         return +states
 
     def _of_collection(
-        self, told: Collection, now: list[ModelRequest], ended: list[ModelRequest]
+        self, reported: Collection, now: list[ModelRequest], ended: list[ModelRequest]
     ) -> list[Equal]:
-        connections = told.by(semconv.OPEN_CONNECTIONS, "state")
-        connections["connecting"] = int(told.total(semconv.CONNECTION_CONNECTING))
+        connections = reported.by(semconv.OPEN_CONNECTIONS, "state")
+        connections["connecting"] = int(reported.total(semconv.CONNECTION_CONNECTING))
         outcomes = Choices.of(request.outcomes for request in ended)
-        left = outcomes.difference(told.by(semconv.REQUESTS, "status", "error"))
+        left = outcomes.difference(reported.by(semconv.REQUESTS, "status", "error"))
         answered = sum(request.phase in ("unread", "reading") for request in now)
         acquired = len(ended) + answered
         phases = Counter((request.phase, request.origin.port) for request in now)
         live = sum(pool.tracked for pool in self.world.pools)
         leases = sum(request.acquired for request in ended)
         return [
-            ("request.current", told.by(semconv.REQUEST_CURRENT, "phase", "port"), phases),
+            ("request.current", reported.by(semconv.REQUEST_CURRENT, "phase", "port"), phases),
             ("connections", +connections, self._states()),
-            ("pool.live", told.total(semconv.POOL_LIVE), live),
-            ("pool.opened", told.total(semconv.POOL_OPENED), self.opened),
-            ("pool.discarded", told.by(semconv.POOL_DISCARDED, "discard"), +self.discarded),
+            ("pool.live", reported.total(semconv.POOL_LIVE), live),
+            ("pool.opened", reported.total(semconv.POOL_OPENED), self.opened),
+            ("pool.discarded", reported.by(semconv.POOL_DISCARDED, "discard"), +self.discarded),
             ("requests, beside what is expected", left, Counter()),
-            ("timeouts", told.by(semconv.TIMEOUTS, "kind"), +self.timeouts),
-            ("acquire.duration", told.total(semconv.ACQUIRE_DURATION), acquired),
-            ("lease.duration", told.total(semconv.LEASE_DURATION), leases),
+            ("timeouts", reported.by(semconv.TIMEOUTS, "kind"), +self.timeouts),
+            ("acquire.duration", reported.total(semconv.ACQUIRE_DURATION), acquired),
+            ("lease.duration", reported.total(semconv.LEASE_DURATION), leases),
         ]
 
     def _of_snapshot(
@@ -142,28 +142,28 @@ class Model:
             ("connections of the snapshot", connections, self._states()),
         ]
 
-    def _times(self, told: Collection, now: list[ModelRequest]) -> list[Between]:
-        least = sum(request.surely(told.since) for request in self.requests)
-        most = sum(request.at_most(told.until) for request in self.requests)
-        found = [("request.time", told.total(semconv.REQUEST_TIME), least, most)]
+    def _times(self, reported: Collection, now: list[ModelRequest]) -> list[Between]:
+        least = sum(request.surely(reported.since) for request in self.requests)
+        most = sum(request.at_most(reported.until) for request in self.requests)
+        found = [("request.time", reported.total(semconv.REQUEST_TIME), least, most)]
         for phase in semconv.PHASES:
-            age = told.total(semconv.REQUEST_OLDEST_AGE, phase=phase)
+            age = reported.total(semconv.REQUEST_OLDEST_AGE, phase=phase)
             within = [request for request in now if request.phase == phase]
             known = [r.phase_known_from for r in within if r.phase_known_from]
-            least = max((told.since - since for since in known), default=0.0)
-            most = max((told.until - request.sent_at for request in within), default=0.0)
+            least = max((reported.since - since for since in known), default=0.0)
+            most = max((reported.until - request.sent_at for request in within), default=0.0)
             found.append((f"oldest_age of {phase}", age, least, most))
         return found
 
-    def _connections(self, told: Collection) -> list[Equal]:
+    def _connections(self, reported: Collection) -> list[Equal]:
         """What adds up only where nothing was missed."""
         used = sum(origin.used_connections for origin in self.world.origins)
         states = sum((pool.states() for pool in self.world.pools), Counter())
-        closed = told.by(semconv.CONNECTION_CLOSED, "reason")
+        closed = reported.by(semconv.CONNECTION_CLOSED, "reason")
         difference = Choices.of(self.closes).difference(closed)
         still_open = states["active"] + states["idle"]
         return [
-            ("connection.opened", told.total(semconv.CONNECTION_OPENED), used),
+            ("connection.opened", reported.total(semconv.CONNECTION_OPENED), used),
             ("connection.closed", closed.total(), used - still_open),
             ("reasons for closing, too rare", min(0, 0, *difference.values()), 0),
         ]

@@ -1,4 +1,4 @@
-"""One request as the model knows it: where it is, and what has to be told of it once it is over."""
+"""One request as the model knows it: where it is, and what has to be reported once it is over."""
 
 from __future__ import annotations
 

@@ -234,21 +234,21 @@ class Walk:
         if moving is not None:
             return [moving]
         reader = self._life.telemetry.reader
-        told = Collection(reader)
-        series = never_falling(told)
-        never = wrong_in_reading(told) + fallen(self._series, series)
+        reported = Collection(reader)
+        series = never_falling(reported)
+        never = wrong_in_reading(reported) + fallen(self._series, series)
         assert not never, "\n".join(never)
         self._series.update(series)
         taken = snapshot()
         never = wrong_in_snapshot(taken)
         assert not never, "\n".join(never)
         times = times_of(taken)
-        wrong = model.wrong_in(told, taken) + fallen(self._times, times)
+        wrong = model.wrong_in(reported, taken) + fallen(self._times, times)
         if not wrong:
             self._times.update(times)
         if not wrong and self._requests():
             time.sleep(0.001)  # for time to pass that has to be reported
-            wrong = wrong_in_times(told, Collection(reader))
+            wrong = wrong_in_times(reported, Collection(reader))
         return wrong
 
     def _end(self) -> None:

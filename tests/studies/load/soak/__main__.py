@@ -157,14 +157,14 @@ def _after(record: Record, sdk: Sdk, growth: Growth, seconds: float) -> list[str
         return broken
     if not _wait(lambda: not gc.collect() * 0 + len(snapshot().pools)):
         broken.append(f"pools are left: {[pool.name for pool in snapshot().pools]}")
-    told = Collection(sdk.reader)
+    reported = Collection(sdk.reader)
     kept = _kept()
     del kept["Installation"]
     if kept:
         broken.append(f"objects of the package are kept without pools: {dict(kept)}")
     for metric in (semconv.REQUEST_CURRENT, semconv.INSTRUMENTATION_ERRORS):
-        if told.total(metric):
-            broken.append(f"{metric.name}: {told.by(metric, 'phase', 'kind')}")
+        if reported.total(metric):
+            broken.append(f"{metric.name}: {reported.by(metric, 'phase', 'kind')}")
     most = max(sample.series for sample in growth.samples)
     if most > _SERIES_OF_ORIGIN * len(growth.pairs):
         broken.append(f"{most} series for {len(growth.pairs)} pairs of pool and origin")

@@ -1,4 +1,4 @@
-"""At a moment at which nothing moves: what is told, beside what is true."""
+"""At a moment at which nothing moves: what is reported, beside what is true."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def settle(world: World) -> None:
         if state != stable[0]:
             stable[:] = state, now
         waiting = [request for request in world.under_way if not request.is_over]
-        # On HTTP/2 one stream's reader reads for all, and who is told of its own frames only when
-        # more come does not go on until then.
+        # On HTTP/2 one stream's reader reads for all; another whose frames have come goes on only
+        # when more come.
         http2 = world.pools[0].http2 is not None
         hasty = http2 or any(r.timeouts and r.phase == UNSEEN for r in waiting)
         if now - stable[1] < (2 * SHORT if hasty else min(CALM * world.slack, SHORT)):
@@ -88,17 +88,17 @@ def _in_service(world: World) -> tuple[int, float]:
 
 
 def compare(world: World) -> None:
-    """Compare what is told with what is true now, and how fast times go on."""
+    """Compare what is reported with what is true now, and how fast times go on."""
     measures = world.measures
     first_look = True
 
     def agree() -> tuple[Truth, Collection] | None:
         nonlocal first_look
         before = world.truth()
-        told = Collection(world.telemetry.reader)
+        reported = Collection(world.telemetry.reader)
         if before != world.truth():
             return None
-        differences = _differences(world, before, told)
+        differences = _differences(world, before, reported)
         if first_look:
             for what, amount in differences.items():
                 measures.late[what] += amount > 0
@@ -109,7 +109,7 @@ def compare(world: World) -> None:
         for what in differences:
             measures.compared[what] += 1
             measures.deviate(what, 0)
-        return before, told
+        return before, reported
 
     try:
         agreed = wait_for(world, agree, "agreement")
@@ -118,18 +118,18 @@ def compare(world: World) -> None:
     _compare_rates(world, *agreed)
 
 
-def _tell(told: Collection) -> Truth:
+def _as_truth(reported: Collection) -> Truth:
     return Truth(
-        told.by(semconv.ACTIVE_REQUESTS, "port"),
-        told.by(semconv.REQUEST_CURRENT, "port", "phase"),
-        told.by(semconv.OPEN_CONNECTIONS, "port"),
-        told.by(semconv.CONNECTION_CONNECTING, "port"),
+        reported.by(semconv.ACTIVE_REQUESTS, "port"),
+        reported.by(semconv.REQUEST_CURRENT, "port", "phase"),
+        reported.by(semconv.OPEN_CONNECTIONS, "port"),
+        reported.by(semconv.CONNECTION_CONNECTING, "port"),
     )
 
 
-def _differences(world: World, truth: Truth, told: Collection) -> dict[str, int]:
+def _differences(world: World, truth: Truth, reported: Collection) -> dict[str, int]:
     """By how much each quantity differs, where that is no known difference."""
-    said, known = _tell(told), world.measures.known
+    said, known = _as_truth(reported), world.measures.known
     found = {
         "open connections": _distance(said.open, truth.open),
         "connections being set up": _distance(said.connecting, truth.connecting),
@@ -154,11 +154,11 @@ def _distance(one: Counter[Any], other: Counter[Any]) -> int:
 
 def _beside(world: World, truth: Truth) -> str:
     """What was reported last and what is true, in words."""
-    said = _tell(Collection(world.telemetry.reader))
+    said = _as_truth(Collection(world.telemetry.reader))
     names = {port: origin.kind for port, origin in world.origins.ports.items()}
     lines = ["what is reported is not the truth", f"  ports {names}"]
     for field in ("active", "phases", "open", "connecting"):
-        lines.append(f"  {field}: told {getattr(said, field)}, true {getattr(truth, field)}")
+        lines.append(f"  {field}: reported {getattr(said, field)}, true {getattr(truth, field)}")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""The outcome table kept by hand, from what clients saw, and compared with what was told."""
+"""The outcome table kept by hand, from what clients saw, and compared with what was reported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from studies.load.collection import Collection
 
 from .endings import OK, Row
 
-_TOLD_BY_CREATE = {"connect_timeout", "secure_connection_error", "cancelled"}
+_ERRORS_OF_CREATE = {"connect_timeout", "secure_connection_error", "cancelled"}
 """Error types that the create histogram tells apart; all others are a connection_error there."""
 
 
@@ -32,42 +32,42 @@ class Ledger:
         self.outcomes.add(row.requests)
         self.timeouts.add(row.timeouts)
         as_told = frozenset(
-            error if error is None or error in _TOLD_BY_CREATE else "connection_error"
+            error if error is None or error in _ERRORS_OF_CREATE else "connection_error"
             for error in row.failed_set_up
         )
         self.failed_set_ups.add(as_told)
 
-    def differences(self, told: Collection, established: int, held: int) -> list[str]:
-        """What was told otherwise, in words.
+    def differences(self, reported: Collection, established: int, held: int) -> list[str]:
+        """In what the metrics differ, in words.
 
         ``established`` are the connections that the servers saw, ``held`` the requests that were
-        answered and will end with their pool: their acquires are told, and their leases are not.
+        answered and will end with their pool: their acquires are reported, their leases are not.
         """
         found = []
-        by_error = told.by(semconv.ACQUIRE_DURATION, "error")
+        by_error = reported.by(semconv.ACQUIRE_DURATION, "error")
         acquire = Counter({error or OK: count for error, count in by_error.items()})
         acquire[OK] -= held
-        create = told.by(semconv.CONNECTION_CREATE_DURATION, "error")
+        create = reported.by(semconv.CONNECTION_CREATE_DURATION, "error")
         set_ups = create.pop(None, 0)
         compared = (
             ("acquire", self.acquire, acquire),
-            ("requests", self.outcomes, told.by(semconv.REQUESTS, "status", "error")),
-            ("timeouts", self.timeouts, told.by(semconv.TIMEOUTS, "kind")),
+            ("requests", self.outcomes, reported.by(semconv.REQUESTS, "status", "error")),
+            ("timeouts", self.timeouts, reported.by(semconv.TIMEOUTS, "kind")),
             ("create, failed", self.failed_set_ups, create),
         )
         for name, choices, values in compared:
             difference = choices.difference(values)
             if difference:
                 found.append(
-                    f"{name}: told beside the truth {dict(difference)}, told {dict(values)}"
+                    f"{name}: reported beside the truth {dict(difference)}, reported {dict(values)}"
                 )
-        leases = told.total(semconv.LEASE_DURATION)
+        leases = reported.total(semconv.LEASE_DURATION)
         if leases != acquire[OK]:
-            found.append(f"lease: {leases:g} told, {acquire[OK]} requests acquired a connection")
-        opened = told.total(semconv.CONNECTION_OPENED)
+            found.append(f"lease: {leases:g} reported, {acquire[OK]} acquired a connection")
+        opened = reported.total(semconv.CONNECTION_OPENED)
         for what, number in (("create, well", set_ups), ("opened", opened)):
             if not established - self.cut_set_ups <= number <= established:
-                found.append(f"{what}: {number:g} told, the servers saw {established}")
+                found.append(f"{what}: {number:g} reported, the servers saw {established}")
         if not found:
             for _, choices, values in compared:
                 choices.settle(values)

@@ -9,7 +9,7 @@ from support.figures import Figure
 
 
 class MismatchError(AssertionError):
-    """The metrics told something else than the truth, or something never came to its end."""
+    """The metrics reported something else than the truth, or something never came to its end."""
 
 
 @dataclass(slots=True)

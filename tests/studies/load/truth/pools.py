@@ -53,7 +53,7 @@ class Pool:
         """Connections that are listed, in nobody's hands, and will never be set up.
 
         httpcore and httpcore2 make one for a request whose wait for a place has timed out at that
-        very moment. It takes a place for as long as the pool is there, and so it is told as one
+        very moment. It takes a place for as long as the pool is there, and so it is reported as one
         that is being set up (and as the anomaly ``orphaned_connection``).
         """
         return sum(

@@ -112,5 +112,5 @@ class Request(Sent):
             f"cancelled in {self.cancelled_in}": self.cancelled_in,
             "abandoned": self.abandoned,
         }
-        told = "; ".join(mark for mark, is_so in marks.items() if is_so)
-        return f"{self.number} to {self.origin.kind} {over}, status {self.status}; {told}"
+        reported = "; ".join(mark for mark, is_so in marks.items() if is_so)
+        return f"{self.number} to {self.origin.kind} {over}, status {self.status}; {reported}"

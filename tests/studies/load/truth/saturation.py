@@ -159,12 +159,12 @@ def study(
     return found
 
 
-def _check(found: Study, told: Collection, stuck: int) -> None:
+def _check(found: Study, reported: Collection, stuck: int) -> None:
     """All requests are counted, and nothing failed but what is ``stuck`` in its library."""
     if stuck:
         found.errors["stuck"] = stuck
-    found.requeues = int(told.total(semconv.REQUEUES))
-    found.opened = int(told.total(semconv.CONNECTION_OPENED))
+    found.requeues = int(reported.total(semconv.REQUEUES))
+    found.opened = int(reported.total(semconv.CONNECTION_OPENED))
     for metric, expected in (
         (semconv.REQUESTS, len(found.entered) - stuck),
         (semconv.LEASE_DURATION, len(found.entered) - stuck),
@@ -172,8 +172,8 @@ def _check(found: Study, told: Collection, stuck: int) -> None:
         (semconv.INSTRUMENTATION_ERRORS, 0),
         (semconv.ANOMALIES, 0),
     ):
-        if told.total(metric) != expected:
-            found.failures.append(f"{metric.name}: {told.total(metric):g}, expected {expected}")
+        if reported.total(metric) != expected:
+            found.failures.append(f"{metric.name}: {reported.total(metric):g}, expected {expected}")
 
 
 def _work(
@@ -206,7 +206,7 @@ def _read(telemetry: Telemetry, *, by_snapshot: bool) -> Reading:
         states = [each.state for pool in pools for each in pool.connections]
         established = sum(state != "connecting" for state in states)
     else:
-        told = Collection(telemetry.reader)
-        phases = told.by(semconv.REQUEST_CURRENT, "phase")
-        established = int(told.total(semconv.OPEN_CONNECTIONS))
+        reported = Collection(telemetry.reader)
+        phases = reported.by(semconv.REQUEST_CURRENT, "phase")
+        established = int(reported.total(semconv.OPEN_CONNECTIONS))
     return Reading(asked, time.monotonic(), phases, established)

@@ -164,10 +164,10 @@ class World:
 
     def mismatch(self, what: str) -> MismatchError:
         """What to raise: all that is needed to see it again."""
-        told = [
+        reported = [
             f"{what}",
             f"  {self.library.name} {self.mode}, seed {self.seed}, step {self.step}",
             *(f"  pool {pool.settings}, places lost {dict(pool.lost)}" for pool in self.pools),
             *(f"  request {request}" for request in self.this_round),
         ]
-        return MismatchError("\n".join(told))
+        return MismatchError("\n".join(reported))
