@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import math
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -114,13 +115,13 @@ def churn(
     pools: int,
     kinds: Sequence[str] = KINDS,
     *,
-    seconds: float = float("inf"),
+    seconds: float = math.inf,
     show: Callable[[Sample], None] = lambda _: None,
 ) -> Growth:
     """Make and drop so many pools under the instrumentation, in rounds; look after each."""
     sdk = Sdk()
     growth = Growth(sdk.reader)
-    size = pools // _ROUNDS
+    size = pools // _ROUNDS if math.isinf(seconds) else _LEAST // _ROUNDS
     until = time.monotonic() + seconds
 
     async def main() -> None:
@@ -155,9 +156,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse(arguments)
     if options.pools < _LEAST:
         parser.error(f"--pools must be at least {_LEAST}")
-    growth = churn(
-        options.pools, seconds=options.seconds, show=lambda sample: print(sample, flush=True)
-    )
+    seconds = math.inf if options.is_default else options.seconds
+    growth = churn(options.pools, seconds=seconds, show=print)
     figures = Figures("Churn: pools made, used once and dropped")
     judge(figures, growth)
     return figures.finish(options.figures)

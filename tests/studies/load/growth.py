@@ -20,7 +20,7 @@ from support.figures import Figure
 from .collection import Collection
 
 ENOUGH: Final = 12
-"""Samples without which growth is not judged."""
+"""Samples that growth is judged by at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,9 @@ class Growth:
     def judge(self, bounds: Mapping[str, tuple[float, float]]) -> list[str]:
         """What grew by more than its bound: a share of what it was, and an amount besides."""
         broken = []
-        for name, (share, more) in bounds.items() if len(self.samples) >= ENOUGH else ():
+        if len(self.samples) < ENOUGH:
+            return [f"the run was too short to judge growth: {len(self.samples)} samples"]
+        for name, (share, more) in bounds.items():
             before, after = medians([getattr(sample, name) for sample in self.samples])
             if after > before * (1 + share) + more:
                 broken.append(

@@ -92,7 +92,9 @@ class Walk:
 
     def _step(self) -> None:
         possible = [(name, *step) for name, step in self._possible().items() if step[0]]
-        name, candidates, do = self._rng.choice(possible)
+        # Most of what can go wrong needs several steps of one request.
+        weights = [5 if isinstance(step[1][0], ModelRequest) else 1 for step in possible]
+        ((name, candidates, do),) = self._rng.choices(possible, weights)
         chosen = self._rng.choice(candidates)
         self.taken.append(f"{name} {getattr(chosen, 'path', '')}")
         self._counts["steps"] += 1

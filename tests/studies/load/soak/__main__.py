@@ -70,9 +70,8 @@ _KEPT: Final = ("Lease", "PoolTracker", "TrackedConnection", "TrackedChannel", "
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when everything held, 1 when not."""
     parser = Command("soak", __doc__, seconds=1800, most=86_400)
-    parser.add_argument(
-        "--without", action="store_true", help="the same load without the instrumentation"
-    )
+    without = "the same load without the instrumentation"
+    parser.add_argument("--without", action="store_true", help=without)
     options = parser.parse(arguments)
     random.seed(options.seed)
     figures = Figures("Soak: every kind of fault at once", {"seed": options.seed})
@@ -184,8 +183,7 @@ def _after_uninstrumenting() -> list[str]:
 
 def _kept() -> Counter[str]:
     """Objects of the package that must not be left, by class."""
-    for _ in range(2):
-        gc.collect()
+    gc.collect()
     return Counter(
         kind.__name__
         for kind in map(type, gc.get_objects())
@@ -213,8 +211,7 @@ def _fill(figures: Figures, record: Record, sdk: Sdk, growth: Growth, seconds: f
         "requests": record.requests.total(),
         **{f"requests by {name}": n for name, n in sorted(record.requests.items())},
         "requests that ended in an exception": record.endings.total(),
-        "exceptions of ours": len(record.ours),
-        "unexpected exceptions": len(record.unexpected),
+        "exceptions of ours, unexpected": f"{len(record.ours)}, {len(record.unexpected)}",
         **{f"did: {name}": n for name, n in sorted(record.done.items())},
         "kinds of deed": len(record.deeds),
         "kinds of deed that it did not come to": ", ".join(record.missing) or 0,

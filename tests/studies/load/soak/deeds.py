@@ -83,8 +83,6 @@ class Worker:
                 method(*arguments)
                 time.sleep(self._rng.uniform(0, _PAUSE))
             self._close(self._client, 0.7)
-        except BaseException as error:
-            raise RuntimeError(f"{self.name}, {self._deed}") from error  # for threading's hook
         finally:
             self._record.begin(self.name)
             self._client, self._lasts = None, 0

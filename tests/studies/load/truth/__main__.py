@@ -21,15 +21,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Return 0 when all held, 1 when not."""
     parser = Command("truth", __doc__, seconds=120, most=86_400)
     parser.add_argument("--library", nargs="+", choices=list(MODES), default=list(MODES))
-    parser.add_argument(
-        "--mode",
-        nargs="+",
-        choices=("sync", "asyncio", "trio"),
-        default=["sync", "asyncio", "trio"],
-    )
-    parser.add_argument(
-        "--slack", type=float, default=1.0, help="how many times as late a busy machine may be"
-    )
+    modes = "sync", "asyncio", "trio"
+    parser.add_argument("--mode", nargs="+", choices=modes, default=modes)
+    late = "how many times as late as on an idle machine threads may be"
+    parser.add_argument("--slack", type=float, default=1.0, help=late)
     parser.add_argument(
         "--crowded", action="store_true", help=f"{CROWD} times as many requests share the pools"
     )
