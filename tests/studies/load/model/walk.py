@@ -151,7 +151,10 @@ class Walk:
         steps["begin to read"] = opened, life.begin_read
         steps["read to the end"] = reading + whole, life.finish
         steps["close a response"] = opened, life.close
-        steps["abandon a response"] = opened, life.abandon
+        # httpcore2 2.16.2 closes the connection of a reader that was dropped, and goes on listing
+        # its request: the pool then holds more requests than connections.
+        kept = [r for r in opened if not r.has_read or world.library.name != "httpx2"]
+        steps["abandon a response"] = kept, life.abandon
         if world.is_async:
             steps["cancel"] = driven, life.cancel
         alive = [pair for pair in idle if pair[1] not in pair[0].left_by_peer]
@@ -278,11 +281,10 @@ class Walk:
         unended = [(r.path, r.stage, r.phase) for r in self._requests(*_DRIVEN)]
         assert not unended, unended
         self._hold()
-        for number, pool in enumerate(list(self._world.pools)):
-            if number % 2:
-                life.close_pool(pool)
-            life.forget_pool(pool)
-        del pool
+        while pools := self._world.pools:
+            if len(pools) % 2:
+                life.close_pool(pools[-1])
+            life.forget_pool(pools[-1])
         self._hold()
         remains = left_over(self._watched, life.registry)
         assert not remains, f"left over: {remains}"

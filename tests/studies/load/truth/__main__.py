@@ -55,12 +55,9 @@ def _compared(options: argparse.Namespace, figures: Figures) -> None:
             crowd = CROWD if options.crowded else 1
             settings = {"seed": options.seed, "slack": options.slack, "crowd": crowd}
             run(library, mode, options.seconds / len(options.pairs), measures, **settings)
-        except MismatchError as error:
-            figures.broken.append(str(error))
-        except Exception:
-            figures.broken.append(
-                f"{library} {mode}, seed {options.seed}: {traceback.format_exc()}"
-            )
+        except Exception as error:
+            what = str(error) if isinstance(error, MismatchError) else traceback.format_exc()
+            figures.broken.append(f"{library} {mode}, seed {options.seed}: {what}")
     figures.values |= measures.as_figures()
 
 

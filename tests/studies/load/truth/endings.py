@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import trio
 
+from support.script import Failure
+
 from .requests import UNSEEN, Request
 
 Value = str | int | None
@@ -76,9 +78,15 @@ def row_of(request: Request) -> Row:
         name = "its pool was closed under it"
         return _row(name, status, *errors, acquire=(OK, "cancelled"), set_up=set_up)
     if error is None and cut is None:
-        how = ", read to its end" if request.reading is not None else ", closed unread"
-        return _row(f"answered{', abandoned' if request.abandoned else how}", status, None)
-    if error is None or isinstance(error, CANCELLED) or (cut and _is_group(error)):
+        how = "read to its end" if request.reading is not None else "closed unread"
+        may_fail = how == "closed unread" and request.pool.library == "aiohttp"
+        if may_fail and request.gate is None and request.reply.failure is not Failure.NONE:
+            # The connection may have failed before that, which aiohttp notices by itself.
+            return _row("closed unread in a storm", status, None, "protocol_error", "read_error")
+        return _row(f"answered, {'abandoned' if request.abandoned else how}", status, None)
+    # trio's group of the tasks in which it tries addresses.
+    is_group = isinstance(error, BaseExceptionGroup) and not isinstance(error, Exception)
+    if error is None or isinstance(error, CANCELLED) or (cut and is_group):
         if cut == "unread":
             return _row("cancelled while unread", status, "cancelled")
         if cut == "anything" or error is None:
@@ -99,11 +107,6 @@ def row_of(request: Request) -> Row:
     if kind in _OF_SET_UP:
         return _row(f"connect failed: {kind}", status, kind, set_up=(kind,))
     return _row(f"failed {where}: {kind}", status, kind)
-
-
-def _is_group(error: BaseException) -> bool:
-    # trio's, of the tasks in which it tries addresses.
-    return not isinstance(error, Exception) and isinstance(error, BaseExceptionGroup)
 
 
 def _cancelled_anywhere(request: Request, status: int | None) -> Row:
