@@ -66,8 +66,8 @@ _PACKAGE: Final = "opentelemetry.instrumentation.gluellm"
 _KEPT: Final = ("Lease", "PoolTracker", "TrackedConnection", "TrackedChannel", "Installation")
 """Classes of which no object may be left."""
 _FEW: Final = 20
-"""Objects of a class that may be kept while it is on: the log of leaks has the longest-held lease of
-each call site."""
+"""Objects of a class that may be kept while it is on: the log of leaks keeps the longest-held lease
+of each call site."""
 
 
 def main(arguments: list[str] | None = None) -> int:
