@@ -13,9 +13,7 @@ import tracemalloc
 
 import httpcore
 
-from studies.load.churn.pools import KINDS
-from studies.load.churn.run import churn
-from studies.load.churn.verdict import SETTLED
+from studies.load.churn import SETTLED, churn
 
 from . import internals
 from .collection import send, used_pools
@@ -27,12 +25,12 @@ _REQUESTS, _STREAMS = 500, 20
 
 def _pools() -> dict[str, float]:
     """Memory blocks and bytes that 100 000 pools of httpcore leave, from the 20 000th on."""
-    kinds = [kind for kind in KINDS if kind.name == "httpcore sync"]
-    warm = [each for each in churn(_POOLS, kinds) if each.pools >= SETTLED]
+    samples = churn(_POOLS, ["httpcore sync"]).samples
+    warm = [sample for sample in samples if sample.count >= SETTLED]
     return {
         "blocks per pool": (warm[-1].blocks - warm[0].blocks) / (_POOLS - SETTLED),
         "growth in MB": (warm[-1].resident - warm[0].resident) / 1e6,
-        "trackers": warm[-1].trackers,
+        "trackers": warm[-1].alive,
     }
 
 

@@ -1,1 +1,1 @@
-"""Random lives of pools over the real libraries, beside a model of what has to be told of them."""
+"""Random lives of pools over the real libraries, beside a model of what has to be reported."""

@@ -1,4 +1,4 @@
-"""What has to be told once everything has come to rest, by the model alone."""
+"""What has to be reported once everything has come to rest, by the model alone."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 
 from opentelemetry.instrumentation.gluellm import Snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument
+from studies.load.choices import Choices
+from studies.load.collection import Collection
 
-from .reading import Reading
-from .request import ModelRequest, Stage, matches
+from .request import ModelRequest, Stage
 from .world import World
 
-_HISTOGRAMS = {
-    metric.name for metric in semconv.METRICS if metric.instrument is Instrument.HISTOGRAM
-}
+Equal = tuple[str, Any, Any]
+"""What it is, what is reported, what is expected."""
+Between = tuple[str, float, float, float]
+"""The same where it is expected to be between two values."""
 
 
 @dataclass(slots=True)
@@ -25,20 +26,12 @@ class Model:
 
     world: World
     requests: list[ModelRequest] = field(default_factory=list)
-    instrumented: bool = False
-    installations: int = 0
-    unseen: int = 0
-    """Requests that were under way when an installation came or went."""
     opened: int = 0
     """Pools that were first used, seen."""
     discarded: Counter[str] = field(default_factory=Counter)
-    closes: list[frozenset[str]] = field(default_factory=list)
+    closes: list[frozenset[Any]] = field(default_factory=list)
     """Why connections were closed by their pools, each by one of these reasons."""
     timeouts: Counter[str] = field(default_factory=Counter)
-    of_children: int = 0
-    """Connections that forked children have used."""
-    answered_before: int = 0
-    """Requests that had their head when their installation went: their acquire was told."""
 
     def under_way(self, *stages: Stage) -> list[ModelRequest]:
         """The requests in one of these stages, of all that are not over where none is named."""
@@ -48,14 +41,9 @@ class Model:
             if (request.stage in stages if stages else request.is_under_way)
         ]
 
-    @property
-    def saw_everything(self) -> bool:
-        """Whether one installation saw all of it."""
-        return self.installations == 1 and not self.unseen
-
     def use(self, pool: Any) -> None:
         """A request that is seen enters a pool, which is tracked from then on."""
-        if self.instrumented and not pool.tracked:
+        if not pool.tracked:
             pool.tracked = True
             self.opened += 1
 
@@ -82,144 +70,100 @@ class Model:
                 request.phase, request.phase_known_from = phase, 0.0
         return None
 
-    # What has to be told
+    # What has to be reported
 
-    def wrong_in(self, reading: Reading) -> list[str]:
-        """In what a collection differs from the model."""
-        if not self.instrumented:
-            return [f"{name} is told" for name in reading.points if name not in _HISTOGRAMS]
-        seen = [request for request in self.requests if request.seen]
-        now = [request for request in seen if request.is_under_way]
-        ended = [request for request in seen if not request.is_under_way]
-        wrong = Differences()
-        wrong.equal(
-            "request.current",
-            reading.by(semconv.REQUEST_CURRENT, "phase", "port"),
-            Counter((request.phase, request.origin.port) for request in now),
-        )
+    def wrong_in(self, reported: Collection, taken: Snapshot) -> list[str]:
+        """In what a collection and a snapshot differ from the model."""
+        now = self.under_way()
+        ended = [request for request in self.requests if not request.is_under_way]
+        equal = self._of_collection(reported, now, ended) + self._of_snapshot(taken, now, ended)
+        between = self._times(reported, now)
+        equal += self._connections(reported)
+        sure, possible = (sum(r.reuse_failures[n] for r in self.requests) for n in (0, 1))
+        between.append(("reuse.failures", reported.total(semconv.REUSE_FAILURES), sure, possible))
+        return [
+            f"{what}: reported {value}, expected {expected}"
+            for what, value, expected in equal
+            if value != expected
+        ] + [
+            f"{what}: reported {value:.6f}, expected {least:.6f} to {most:.6f}"
+            for what, value, least, most in between
+            if not least - 1e-6 <= value <= most + 1e-6
+        ]
+
+    def _states(self) -> Counter[str]:
+        """Open connections by state, of the pools that the package follows."""
         states: Counter[str] = Counter()
         for pool in self.world.pools:
             if pool.tracked:
                 states += pool.states()
-        told = reading.by(semconv.OPEN_CONNECTIONS, "state")
-        told["connecting"] = int(reading.total(semconv.CONNECTION_CONNECTING))
         del states["over"]
-        wrong.equal("connections", +told, +states)
-        live = sum(pool.tracked for pool in self.world.pools)
-        wrong.equal("pool.live", reading.total(semconv.POOL_LIVE), live)
-        wrong.equal("pool.opened", reading.total(semconv.POOL_OPENED), self.opened)
-        wrong.equal(
-            "pool.discarded", reading.by(semconv.POOL_DISCARDED, "discard"), +self.discarded
-        )
-        left = matches(
-            reading.by(semconv.REQUESTS, "status", "error"),
-            [request.outcomes for request in ended],
-        )
-        if left is None or any(left.values()):
-            outcomes = [sorted(map(str, request.outcomes)) for request in ended]
-            told = reading.by(semconv.REQUESTS, "status", "error")
-            wrong.found.append(f"requests: told {told}, expected {outcomes}")
-        wrong.equal("timeouts", reading.by(semconv.TIMEOUTS, "kind"), +self.timeouts)
-        self._durations(wrong, reading, now, ended)
-        self._ages(wrong, reading, now)
-        if self.saw_everything:
-            self._connections(wrong, reading)
-        return wrong.found
+        return +states
 
-    def _durations(
-        self,
-        wrong: Differences,
-        reading: Reading,
-        now: list[ModelRequest],
-        ended: list[ModelRequest],
-    ) -> None:
+    def _of_collection(
+        self, reported: Collection, now: list[ModelRequest], ended: list[ModelRequest]
+    ) -> list[Equal]:
+        connections = reported.by(semconv.OPEN_CONNECTIONS, "state")
+        connections["connecting"] = int(reported.total(semconv.CONNECTION_CONNECTING))
+        outcomes = Choices.of(request.outcomes for request in ended)
+        left = outcomes.difference(reported.by(semconv.REQUESTS, "status", "error"))
         answered = sum(request.phase in ("unread", "reading") for request in now)
-        wrong.equal(
-            "acquire.duration",
-            reading.total(semconv.ACQUIRE_DURATION),
-            len(ended) + answered + self.answered_before,
-        )
+        acquired = len(ended) + answered
+        phases = Counter((request.phase, request.origin.port) for request in now)
+        live = sum(pool.tracked for pool in self.world.pools)
         leases = sum(request.acquired for request in ended)
-        wrong.equal("lease.duration", reading.total(semconv.LEASE_DURATION), leases)
-        told = reading.total(semconv.REQUEST_TIME)
-        seen = [request for request in self.requests if request.was_seen]
-        least = sum(request.surely(reading.since) for request in seen)
-        most = sum(request.at_most(reading.until) for request in seen)
-        if not least - 1e-6 <= told <= most + 1e-6:
-            wrong.found.append(
-                f"request.time: told {told:.6f} s, expected {least:.6f} to {most:.6f}"
-            )
+        return [
+            ("request.current", reported.by(semconv.REQUEST_CURRENT, "phase", "port"), phases),
+            ("connections", +connections, self._states()),
+            ("pool.live", reported.total(semconv.POOL_LIVE), live),
+            ("pool.opened", reported.total(semconv.POOL_OPENED), self.opened),
+            ("pool.discarded", reported.by(semconv.POOL_DISCARDED, "discard"), +self.discarded),
+            ("requests, beside what is expected", left, Counter()),
+            ("timeouts", reported.by(semconv.TIMEOUTS, "kind"), +self.timeouts),
+            ("acquire.duration", reported.total(semconv.ACQUIRE_DURATION), acquired),
+            ("lease.duration", reported.total(semconv.LEASE_DURATION), leases),
+        ]
 
-    def _ages(self, wrong: Differences, reading: Reading, now: list[ModelRequest]) -> None:
-        for phase in semconv.PHASES:
-            told = reading.total(semconv.REQUEST_OLDEST_AGE, phase=phase)
-            within = [request for request in now if request.phase == phase]
-            most = max((reading.until - request.sent_at for request in within), default=0.0)
-            least = max(
-                (
-                    reading.since - request.phase_known_from
-                    for request in within
-                    if request.phase_known_from
-                ),
-                default=0.0,
-            )
-            if not least - 1e-6 <= told <= most + 1e-6:
-                wrong.found.append(
-                    f"oldest_age of {phase}: told {told:.6f} s, expected {least:.6f} to {most:.6f}"
-                )
-
-    def _connections(self, wrong: Differences, reading: Reading) -> None:
-        """What only adds up where nothing was missed."""
-        used = sum(len(origin.used_connections) for origin in self.world.origins)
-        used -= self.of_children
-        wrong.equal("connection.opened", reading.total(semconv.CONNECTION_OPENED), used)
-        states = sum((pool.states() for pool in self.world.pools), Counter())
-        closed = reading.by(semconv.CONNECTION_CLOSED, "reason")
-        still_open = states["active"] + states["idle"]
-        wrong.equal("connection.closed", sum(closed.values()), used - still_open)
-        if matches(closed, self.closes) is None:
-            wrong.found.append(f"close reasons: {closed}, expected {[*map(sorted, self.closes)]}")
-        told = reading.total(semconv.REUSE_FAILURES)
-        least, most = (sum(r.reuse_failures[sure] for r in self.requests) for sure in (0, 1))
-        if not least <= told <= most:
-            wrong.found.append(f"reuse.failures: told {told}, expected {least} to {most}")
-
-    def wrong_in_snapshot(self, taken: Snapshot) -> list[str]:
-        """In what a snapshot differs from the model."""
-        seen = [request for request in self.requests if request.seen]
-        now = [request for request in seen if request.is_under_way]
-        ended = [request for request in seen if not request.is_under_way]
-        wrong = Differences()
-        phases = Counter(request.phase for request in now)
-        told: Counter[str | None] = Counter()
-        outcomes: Counter[tuple[int | str | None, str | None]] = Counter()
-        for total in taken.totals:
-            for origin in total.origins:
-                told.update(origin.requests_now)
-                for outcome in origin.outcomes:
-                    outcomes[outcome.status, outcome.error] += outcome.count
-        wrong.equal("requests_now", +told, phases)
-        left = matches(outcomes, [request.outcomes for request in ended])
-        if left is None or any(left.values()):
-            wrong.found.append(f"outcomes of the snapshot: {outcomes}")
-        tracked = [pool for pool in self.world.pools if pool.tracked]
-        wrong.equal("pools of the snapshot", len(taken.pools), len(tracked))
-        states: Counter[str] = Counter()
-        for pool in tracked:
-            states += pool.states()
-        del states["over"]
+    def _of_snapshot(
+        self, taken: Snapshot, now: list[ModelRequest], ended: list[ModelRequest]
+    ) -> list[Equal]:
+        origins = [origin for total in taken.totals for origin in total.origins]
+        phases: Counter[str] = sum((Counter(o.requests_now) for o in origins), Counter())
+        outcomes: Counter[Any] = Counter()
+        for outcome in (outcome for origin in origins for outcome in origin.outcomes):
+            outcomes[outcome.status, outcome.error] += outcome.count
+        left = Choices.of(request.outcomes for request in ended).difference(outcomes)
         connections = Counter(c.state for pool in taken.pools for c in pool.connections)
-        wrong.equal("connections of the snapshot", connections, +states)
-        return wrong.found
+        live = sum(pool.tracked for pool in self.world.pools)
+        return [
+            ("requests_now", phases, Counter(request.phase for request in now)),
+            ("outcomes of the snapshot, beside what is expected", left, Counter()),
+            ("pools of the snapshot", len(taken.pools), live),
+            ("connections of the snapshot", connections, self._states()),
+        ]
 
+    def _times(self, reported: Collection, now: list[ModelRequest]) -> list[Between]:
+        least = sum(request.surely(reported.since) for request in self.requests)
+        most = sum(request.at_most(reported.until) for request in self.requests)
+        found = [("request.time", reported.total(semconv.REQUEST_TIME), least, most)]
+        for phase in semconv.PHASES:
+            age = reported.total(semconv.REQUEST_OLDEST_AGE, phase=phase)
+            within = [request for request in now if request.phase == phase]
+            known = [r.phase_known_from for r in within if r.phase_known_from]
+            least = max((reported.since - since for since in known), default=0.0)
+            most = max((reported.until - request.sent_at for request in within), default=0.0)
+            found.append((f"oldest_age of {phase}", age, least, most))
+        return found
 
-class Differences:
-    """What was told and is not so."""
-
-    def __init__(self) -> None:
-        self.found: list[str] = []
-
-    def equal(self, what: str, told: Any, expected: Any) -> None:
-        """Note it where the two differ."""
-        if told != expected:
-            self.found.append(f"{what}: told {told}, expected {expected}")
+    def _connections(self, reported: Collection) -> list[Equal]:
+        """What adds up only where nothing was missed."""
+        used = sum(origin.used_connections for origin in self.world.origins)
+        states = sum((pool.states() for pool in self.world.pools), Counter())
+        closed = reported.by(semconv.CONNECTION_CLOSED, "reason")
+        difference = Choices.of(self.closes).difference(closed)
+        still_open = states["active"] + states["idle"]
+        return [
+            ("connection.opened", reported.total(semconv.CONNECTION_OPENED), used),
+            ("connection.closed", closed.total(), used - still_open),
+            ("reasons for closing, too rare", min(0, 0, *difference.values()), 0),
+        ]

@@ -1,16 +1,14 @@
-"""One request as the model knows it: where it is, and what has to be told of it once it is over."""
+"""One request as the model knows it: where it is, and what has to be reported once it is over."""
 
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future
 from enum import StrEnum
 from typing import Any
 
-from support.exchange import Exchange
-from support.script import Gate
+from studies.load.servers import Origin
 
-from .world import LivePool, Origin
+from .world import LivePool
 
 Outcome = tuple[int | None, str | None]
 """Status and error type, as ``gluellm.pool.requests`` has them."""
@@ -38,15 +36,11 @@ class ModelRequest:
         self.origin = origin
         self.path = path
         self.status = status
-        self.head_gate: Gate | None = None
-        self.end_gate: Gate | None = None
-        self.exchange: Exchange | None = None
-        self.body: Future[bytes] | None = None
+        self.head_gate: Any = None
+        self.end_gate: Any = None
+        self.exchange: Any = None
+        self.body: Any = None
         self.stage = Stage.SENT
-        self.seen = False
-        """Whether the installation that saw it enter saw it end, or is still there."""
-        self.was_seen = False
-        """Whether an installation saw it enter."""
         self.has_read = False
         self.is_doomed = False
         """Whether the server has broken off its connection, which the next read finds."""
@@ -65,8 +59,6 @@ class ModelRequest:
         """Just before it was made to end."""
         self.over_at: float | None = None
         """Just after that."""
-        self.seen_until: tuple[float, float] | None = None
-        """Between which two times its installation went, where it did so meanwhile."""
 
     @property
     def is_under_way(self) -> bool:
@@ -76,7 +68,24 @@ class ModelRequest:
     @property
     def is_at_server(self) -> bool:
         """Whether the server has it."""
-        return self.origin.connection_of(self.path) is not None
+        return self.origin.request(self.path) is not None
+
+    @property
+    def connection(self) -> int:
+        """The number of the connection that its server got it on."""
+        request = self.origin.request(self.path)
+        assert request is not None
+        return request.connection
+
+    @property
+    def is_on_reused(self) -> bool:
+        """Whether its connection has carried another request."""
+        seen = self.origin.seen
+        return (
+            self.is_at_server
+            and seen is not None
+            and seen.connections[self.connection].requests > 1
+        )
 
     def where(self, waiting: dict[str, bool | None]) -> str | None:
         """Its phase, by the library's queue and what the server saw; None while it moves on."""
@@ -89,7 +98,7 @@ class ModelRequest:
         queued = waiting.get(self.path)
         if queued:
             return "queued"
-        if queued is False and self.origin.holds_setups:
+        if queued is False and self.origin.handshakes:
             return "connecting"
         return None
 
@@ -105,52 +114,10 @@ class ModelRequest:
         self.outcomes = frozenset(outcomes)
         self.exchange = self.body = None
 
-    def lost_sight_of(self, since: float, until: float) -> None:
-        """The installation that saw it went, between these two times."""
-        self.seen = False
-        self.seen_until = (since, until)
-
     def surely(self, now: float) -> float:
-        """Seconds that it was in its pool at least, seen; up to ``now`` while it is under way."""
-        if self.known_from is None:
-            return 0.0
-        until = self.ends_at or now
-        if self.seen_until is not None:
-            until = min(until, self.seen_until[0])
-        return max(until - self.known_from, 0.0)
+        """Seconds that it was in its pool at least; up to ``now`` while it is under way."""
+        return max((self.ends_at or now) - self.known_from, 0.0) if self.known_from else 0.0
 
     def at_most(self, now: float) -> float:
         """Seconds that it was in its pool at most."""
-        until = self.over_at or now
-        if self.seen_until is not None:
-            until = min(until, self.seen_until[1])
-        return until - self.sent_at
-
-
-def matches(told: dict[Any, int], expected: list[frozenset[Any]]) -> dict[Any, int] | None:
-    """What is told and not expected, once each expected one is found in what is told.
-
-    Each expected one may be any of a set. None where one of them is not there.
-    """
-    left = dict(told)
-    left = dict(told)
-    for ways in expected:
-        if len(ways) == 1:
-            (key,) = ways
-            if not left.get(key, 0):
-                return None
-            left[key] -= 1
-    return _matched(left, [ways for ways in expected if len(ways) > 1])
-
-
-def _matched(left: dict[Any, int], expected: list[frozenset[Any]]) -> dict[Any, int] | None:
-    if not expected:
-        return left
-    for key in expected[0]:
-        if left.get(key, 0) > 0:
-            left[key] -= 1
-            found = _matched(left, expected[1:])
-            if found is not None:
-                return found
-            left[key] += 1
-    return None
+        return (self.over_at or now) - self.sent_at

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import time
 import weakref
 from collections.abc import Iterator
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
-from support.exchange import Exchange
+from studies.load.servers import Origin
 from support.installation import instrument
 from support.script import Reply
 from support.telemetry import Telemetry
@@ -19,7 +18,7 @@ from support.waiting import wait_until
 
 from .expected import Model
 from .request import ModelRequest, Stage
-from .world import LivePool, Origin, Surroundings, World, state_of
+from .world import LivePool, Surroundings, World, state_of
 
 _SHORT = 0.03
 """Seconds of a timeout that has to come: nothing else could end the wait."""
@@ -33,21 +32,14 @@ class Life:
         self.world = World(surroundings, library, mode)
         self.model = Model(self.world)
         self.telemetry = Telemetry()
-        self.registries: list[PoolRegistry] = []
-        """Of the installations so far."""
-        self._paths = 0
+        self.registry: PoolRegistry | None = None
         self._used_up: Origin | None = None
         """Where a request went that failed within a step, and took an idle connection with it."""
 
     # Requests
 
-    def _path(self) -> str:
-        self._paths += 1
-        return f"/{self._paths}"
-
     def _new(self, pool: LivePool, origin: Origin, status: int = 200) -> ModelRequest:
-        request = ModelRequest(pool, origin, self._path(), status)
-        request.seen = request.was_seen = self.model.instrumented
+        request = ModelRequest(pool, origin, f"/{len(self.model.requests)}", status)
         self.model.use(pool)
         self.model.requests.append(request)
         return request
@@ -55,88 +47,54 @@ class Life:
     def send(self, pool: LivePool, origin: Origin, status: int) -> None:
         """A request whose head and whose end wait for their gates."""
         request = self._new(pool, origin, status)
-        request.head_gate, request.end_gate = origin.gate(), origin.gate()
+        request.head_gate, request.end_gate = origin.server.gate(), origin.server.gate()
         reply = Reply(
             head_after=request.head_gate,
             status=status,
             chunks=((0.0, b"one"),),
             end_after=request.end_gate,
         )
-        request.exchange = pool.under_test.send(origin.reply(request.path, reply))
+        request.exchange = pool.under_test.send(origin.url(request.path, reply))
 
     def whole(self, pool: LivePool, origin: Origin) -> None:
         """A request that is answered at once and read to its end."""
         request = self._new(pool, origin)
         request.acquired = True
-        exchange = pool.under_test.send(origin.reply(request.path, Reply()))
+        exchange = pool.under_test.send(origin.url(request.path, Reply()))
         assert exchange.head() == 200
         assert exchange.read() == b"ok"
         request.over((200, None))
 
-    def refused(self, pool: LivePool) -> None:
-        """A request to a port where nobody listens."""
-        request = self._new(pool, self.world.origins[0])
-        request.acquired = True
-        self._fails(
-            request,
-            pool.under_test.send(f"http://127.0.0.1:{self.world.refused_port}{request.path}"),
-            "connection_error",
-        )
-
-    def pool_timeout(self, pool: LivePool, origin: Origin) -> None:
-        """A request that finds its pool full and gives up."""
+    def fails(self, pool: LivePool, origin: Origin, error: str) -> None:
+        """A request that fails before its head: by a timeout, or where nothing listens."""
         request = self._new(pool, origin)
-        self._fails(
-            request,
-            pool.under_test.send(origin.url(request.path), pool=_SHORT),
-            "pool_timeout",
-        )
-        self._timed_out("pool")
-
-    def read_timeout(self, pool: LivePool, origin: Origin) -> None:
-        """A request that is sent, and not answered in time."""
-        request = self._new(pool, origin)
-        request.acquired = True
-        self._used_up = origin
-        url = origin.reply(request.path, Reply(head_after=origin.gate()))
-        self._fails(request, pool.under_test.send(url, read=_SHORT), "read_timeout")
-        self._timed_out("read")
-
-    def connect_timeout(self, pool: LivePool) -> None:
-        """A request whose connection is not established in time."""
-        request = self._new(pool, self.world.secure)
-        request.acquired = True
-        url = self.world.secure.url(request.path)
-        self._fails(request, pool.under_test.send(url, connect=_SHORT), "connect_timeout")
-        self._timed_out("connect")
-
-    def _timed_out(self, kind: str) -> None:
-        if self.model.instrumented:
+        request.acquired = error != "pool_timeout"
+        kind, timeouts = error.removesuffix("_timeout"), {}
+        reply = None
+        if error.endswith("_timeout"):
+            timeouts[kind] = _SHORT
             self.model.timeouts[kind] += 1
-
-    def _fails(self, request: ModelRequest, exchange: Exchange, error: str) -> None:
-        failure = exchange.failure()
+        if error == "read_timeout":
+            self._used_up = origin
+            reply = Reply(head_after=origin.server.gate())
+        failure = pool.under_test.send(origin.url(request.path, reply), **timeouts).failure()
         assert isinstance(failure, self.world.library.raises(error)), repr(failure)
         request.over((None, error))
 
     def answer(self, request: ModelRequest) -> None:
         """The head of a response comes."""
-        assert request.head_gate is not None
-        assert request.exchange is not None
         request.head_gate.open()
         assert request.exchange.head() == request.status
         request.stage = Stage.OPEN
 
     def chunk(self, request: ModelRequest) -> None:
         """The application reads what has come so far."""
-        assert request.exchange is not None
         assert request.exchange.chunk() == b"one"
         request.has_read = True
         request.phase_known_from = 0.0  # it may have been reading in between
 
     def begin_read(self, request: ModelRequest) -> None:
         """The application reads on, and the rest does not come yet."""
-        assert request.exchange is not None
         if request.is_doomed:
             request.ending()
             failure = request.exchange.begin_read().exception(10)
@@ -149,8 +107,6 @@ class Life:
 
     def finish(self, request: ModelRequest) -> None:
         """The end of a response comes and is read."""
-        assert request.exchange is not None
-        assert request.end_gate is not None
         request.ending()
         body = request.body or request.exchange.begin_read()
         request.end_gate.open()
@@ -160,14 +116,12 @@ class Life:
 
     def close(self, request: ModelRequest) -> None:
         """The application closes a response that it has not read to the end."""
-        assert request.exchange is not None
         request.ending()
         request.exchange.close()
         request.over((request.status, None))
 
     def abandon(self, request: ModelRequest) -> None:
         """The application drops a response without closing it."""
-        assert request.exchange is not None
         request.ending()
         request.exchange.abandon()
         request.exchange = None
@@ -176,7 +130,6 @@ class Life:
 
     def cancel(self, request: ModelRequest) -> None:
         """The task that a request runs in is cancelled, whatever it waits for."""
-        assert request.exchange is not None
         request.ending()
         request.exchange.cancel()
         if request.stage is Stage.SENT:
@@ -189,33 +142,26 @@ class Life:
 
     # Servers
 
-    def hang_up_idle(self, pool: LivePool, which: int) -> None:
+    def hang_up_idle(self, pool: LivePool, connection: Any) -> None:
         """A server closes a connection that is idle; the pool finds out with its next request."""
-        idle = [c for c in pool.idle() if c not in pool.left_by_peer]
-        connection = idle[which % len(idle)]
         port = connection._origin.port
         (origin,) = (origin for origin in self.world.origins if origin.port == port)
         # By the client's own address, which both sides know.
-        stream = connection._connection._network_stream
-        mine = stream.get_extra_info("client_addr")
-        origin.drop(origin.number_of(mine))
+        origin.server.drop(connection._connection._network_stream.get_extra_info("client_addr"))
         pool.left_by_peer.add(connection)
         wait_until(connection.has_expired, "the client's side sees it")
 
     def break_off(self, request: ModelRequest, reset: bool) -> None:
         """A server breaks off a connection with a request on it."""
-        number = request.origin.connection_of(request.path)
-        assert number is not None
-        assert request.exchange is not None
         request.ending()
-        request.origin.drop(number, reset=reset)
-        errors = BROKEN_OFF if request.origin.scheme == "https" else (BROKEN_OFF[not reset],)
+        request.origin.server.drop(request.connection, reset=reset)
+        is_secure = request.origin is self.world.secure
+        errors = BROKEN_OFF if is_secure else (BROKEN_OFF[not reset],)
         if request.stage is Stage.SENT:
             request.exchange.failure()
+            request.reuse_failures = (request.is_on_reused,) * 2
             request.over(*((None, error) for error in errors))
-            request.reuse_failures = (request.origin.is_reused(number),) * 2
         elif request.stage is Stage.READING:
-            assert request.body is not None
             assert request.body.exception(10) is not None
             request.exchange.wait()
             request.over(*((request.status, error) for error in errors))
@@ -241,17 +187,14 @@ class Life:
         pool.close()
         for request in on_connections:
             exchange = request.exchange
-            assert exchange is not None
             status = None
             if request.stage is Stage.READING:
-                assert request.body is not None
                 assert request.body.exception(10) is not None
                 status = request.status
             else:
                 exchange.failure()
-                number = request.origin.connection_of(request.path)
                 # One where it ends as a connection's failure, none where it ends otherwise.
-                request.reuse_failures = (False, request.origin.is_reused(number))
+                request.reuse_failures = (False, request.is_on_reused)
             exchange.wait()
             request.over(*((status, error) for error in (*BROKEN_OFF, "cancelled", "_OTHER")))
 
@@ -268,34 +211,12 @@ class Life:
     # The instrumentation
 
     def instrument(self) -> None:
-        """The instrumentation comes; what is under way stays unseen."""
-        self.model.unseen += len(self.model.requests)
+        """The instrumentation comes."""
         instrument(self.telemetry)
-        self.model.instrumented = True
-        self.model.installations += 1
         # Private: nothing public says what is kept.
         installation = GlueLLMInstrumentor._installation
         assert installation is not None
-        self.registries.append(installation.registry)
-
-    def uninstrument(self) -> None:
-        """The instrumentation goes; what is under way goes on, unseen."""
-        under_way = [request for request in self.model.under_way() if request.seen]
-        since = time.monotonic()
-        GlueLLMInstrumentor().uninstrument()
-        for request in under_way:
-            if request.phase in ("unread", "reading"):
-                self.model.answered_before += 1
-            request.lost_sight_of(since, time.monotonic())
-        self.model.unseen += len(self.model.under_way())
-        self.model.instrumented = False
-        for pool in self.world.pools:
-            pool.tracked = False
-
-    def collect_garbage(self) -> None:
-        """The garbage collector comes."""
-        gc.collect()
-        self.world.let_loop_run()
+        self.registry = installation.registry
 
     # What pools do by themselves
 

@@ -1,111 +1,51 @@
-"""The real side: servers on loopback whose every step waits for a gate, and pools of a library."""
+"""The real side of one life: servers whose every step waits for a gate, and pools of a library."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import gc
-import socket
 import ssl
 import time
 import weakref
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from studies.load.servers import Origins, server_loop
 from support.clients import PoolUnderTest, Runner
-from support.http1 import HTTP1Server
 from support.libraries import Library
 from support.listener import ServerLoop
 from support.network import Certificates
-from support.script import Gate
 
 _TURNS = 10
 PATIENCE = 5.0
 """Seconds after which what should come true is taken for a violation."""
 
 
-class Origin(HTTP1Server):
-    """A server that can hold set-ups, and close one connection of its own accord."""
-
-    gate_of_setups: Gate | None = None
-
-    @property
-    def holds_setups(self) -> bool:
-        """Whether a client that connects now stays in its TLS handshake."""
-        return self.gate_of_setups is not None
-
-    def hold_setups(self) -> None:
-        """Let no handshake begin until `let_setups_go`."""
-        self.setup_after = self.gate_of_setups = self.gate()
-
-    def let_setups_go(self) -> None:
-        """Answer those handshakes that wait, and all further ones at once."""
-        if self.gate_of_setups is not None:
-            self.gate_of_setups.open()
-        self.setup_after, self.gate_of_setups = 0.0, None
-
-    def connection_of(self, path: str) -> int | None:
-        """The number of the connection that a path was asked for on; None where it was not."""
-        return next((m.connection for m in self.timeline.all("request", path)), None)
-
-    def is_reused(self, number: int | None) -> bool:
-        """Whether more than one request came on this connection."""
-        return sum(m.connection == number for m in self.timeline.all("request")) > 1
-
-    @property
-    def used_connections(self) -> set[int]:
-        """The connections that a request ever came on."""
-        return {m.connection for m in self.timeline.all("request")}
-
-    def number_of(self, address: tuple[str, int]) -> int:
-        """The number of the open connection whose other side has this address."""
-        return next(
-            number
-            for number, writer in self._writers.items()
-            if writer.get_extra_info("peername") == address
-        )
-
-    def drop(self, number: int, *, reset: bool = False) -> None:
-        """Close one connection, with a RST if asked."""
-
-        async def close_one() -> None:
-            self._close(number, reset=reset)
-
-        self._servers.call(close_one())
+Surroundings = tuple[ServerLoop, Certificates, ssl.SSLContext]
+"""What all lives of a run share: a loop for servers, certificates, whom clients trust."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all examples of a run share."""
-
-    servers: ServerLoop
-    server_context: ssl.SSLContext
-    client_context: ssl.SSLContext
-
-    @classmethod
-    @contextlib.contextmanager
-    def start(cls) -> Iterator[Surroundings]:
-        """A loop for the servers until the block ends."""
-        certificates = Certificates.make()
-        servers = ServerLoop()
-        # What is there already is none of the examples': the collector, which they call often,
-        # need not look at it each time.
+@contextlib.contextmanager
+def surroundings() -> Iterator[Surroundings]:
+    """Start them; they end with the block."""
+    certificates = Certificates.make()
+    with server_loop() as servers:
+        # Lives collect garbage often. What is there before them need not be looked at each time,
+        # and a collection at any other moment would make two runs differ.
         gc.collect()
         gc.freeze()
-        # Only they say when it comes: else an example would not run the same way twice.
         gc.disable()
         try:
-            yield cls(servers, certificates.server(), certificates.client())
+            yield servers, certificates, certificates.client()
         finally:
             gc.enable()
             gc.unfreeze()
-            servers.stop()
 
 
 class LivePool:
-    """A pool of httpcore or httpcore2, with what the library itself says of it."""
+    """A pool of httpcore or httpcore2, and its state by the library's own word."""
 
     def __init__(self, under_test: PoolUnderTest, maximum: int, kept: int | None) -> None:
         self.under_test = under_test
@@ -115,7 +55,7 @@ class LivePool:
         """Whether the package follows it, by the model."""
         self.is_closed = False
         self.expired: weakref.WeakSet[Any] = weakref.WeakSet()
-        """Connections whose keep-alive was let run out."""
+        """Connections whose keep-alive ran out."""
         self.left_by_peer: weakref.WeakSet[Any] = weakref.WeakSet()
         """Idle connections that the server has closed."""
 
@@ -125,29 +65,24 @@ class LivePool:
         return self.under_test.raw
 
     def waiting(self) -> dict[str, bool | None]:
-        """By path, whether a request that the library has stands in its queue.
+        """By path, whether a request that the library has is in its queue.
 
-        None where it is about to be assigned a connection, or to queue.
+        None while it is about to be assigned a connection, or to queue.
         """
         return {
-            request.request.url.target.decode(): _stands(request)
+            request.request.url.target.decode(): _is_waiting(request)
             for request in list(self.raw._requests)
         }
 
     def states(self) -> Counter[str]:
-        """Its connections by what they say themselves they are, in their public ``info()``."""
+        """Its connections by state, as their public ``info()`` has it."""
         return Counter(state_of(connection) for connection in list(self.raw._connections))
-
-    @property
-    def busy(self) -> int:
-        """Connections that are connecting or active."""
-        states = self.states()
-        return states["connecting"] + states["active"]
 
     @property
     def is_full(self) -> bool:
         """Whether a further request has to wait."""
-        return self.busy >= self.maximum
+        states = self.states()
+        return states["connecting"] + states["active"] >= self.maximum
 
     @property
     def has_room(self) -> bool:
@@ -184,14 +119,13 @@ class LivePool:
         self.is_closed = True
 
     def objects(self) -> list[Any]:
-        """What of it must not outlive it."""
+        """What must not outlive it."""
         pool = self.raw
-        found = [pool, *pool._connections, *pool._requests]
-        found += [c._connection for c in pool._connections if c._connection is not None]
-        return found
+        inner = [c._connection for c in pool._connections if c._connection is not None]
+        return [pool, *pool._connections, *pool._requests, *inner]
 
 
-def _stands(request: Any) -> bool | None:
+def _is_waiting(request: Any) -> bool | None:
     if not request.is_queued():
         return False
     acquired = request._connection_acquired
@@ -213,62 +147,48 @@ def state_of(connection: Any) -> str:
 
 
 class World:
-    """The servers and pools of one example."""
+    """The servers and pools of one life."""
 
     def __init__(self, surroundings: Surroundings, library: str, mode: str) -> None:
-        self.surroundings = surroundings
+        loop, certificates, self._context = surroundings
         self.library = Library.load(library)
         self.is_async = mode != "sync"
         self._stack = contextlib.ExitStack()
         self.runner = self._stack.enter_context(Runner.start(mode))
-        secure = Origin(surroundings.servers, tls=surroundings.server_context)
-        self.origins = [Origin(surroundings.servers), Origin(surroundings.servers), secure]
-        self.secure = secure
-        # Bound and not listening: connecting is refused, and nobody else gets the port.
-        self._nobody = socket.socket()
-        self._nobody.bind(("127.0.0.1", 0))
-        self.refused_port = int(self._nobody.getsockname()[1])
+        kinds = "plain", "another plain", "held tls", "refused"
+        origins = self._stack.enter_context(Origins.start(certificates, *kinds, loop=loop))
+        *self.origins, self.refused = origins.by_kind.values()
+        self.secure = self.origins[2]
         self.pools: list[LivePool] = []
 
-    def open_pool(self, maximum: int, kept: int | None) -> LivePool:
+    def open_pool(self, maximum: int, kept: int | None) -> None:
         """One more pool."""
-        pool = LivePool(
-            self.library.pool(
-                self.runner,
-                max_connections=maximum,
-                max_keepalive_connections=kept,
-                keepalive_expiry=60.0,
-                ssl_context=self.surroundings.client_context,
-            ),
-            maximum,
-            kept,
+        under_test = self.library.pool(
+            self.runner,
+            max_connections=maximum,
+            max_keepalive_connections=kept,
+            keepalive_expiry=60.0,
+            ssl_context=self._context,
         )
-        self.pools.append(pool)
-        return pool
+        self.pools.append(LivePool(under_test, maximum, kept))
 
     def let_loop_run(self) -> None:
-        """Let what is scheduled on the clients' loop come to its end, as finalizers are."""
-        portal = self.runner.portal
-        if portal is not None:
+        """Let what is scheduled on the clients' loop end, as finalizers are."""
+        if self.runner.portal is not None:
             for _ in range(_TURNS):
-                portal.call(asyncio.sleep, 0)
+                self.runner.portal.call(asyncio.sleep, 0)
 
     def forget_pool(self, pool: LivePool) -> None:
         """Drop the last reference to it."""
         self.pools.remove(pool)
         pool.under_test.forget()
 
-    def let_everything_go(self) -> None:
-        """Hold no client back any more, for an example that has failed."""
-        self.secure.let_setups_go()
-        for origin in self.origins:
-            origin.hang_up(reset=True)
-
-    def close(self) -> None:
-        """Stop the servers and the runner."""
-        for origin in self.origins:
-            origin.close()
-        self._nobody.close()
+    def close(self, *, broken: bool) -> None:
+        """Stop the servers and the runner; a life that is broken has clients to be let go."""
+        if broken:
+            self.secure.release_handshakes()
+            for origin in self.origins:
+                origin.server.hang_up(reset=True)
         for pool in list(self.pools):
             self.forget_pool(pool)
         self._stack.close()

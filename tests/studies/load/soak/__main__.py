@@ -1,106 +1,231 @@
-"""``make soak``: half an hour of mixed load with every kind of fault, under the instrumentation."""
+"""Half an hour of mixed load with every kind of fault, in several event loops and threads.
+
+Nothing may grow: memory, descriptors, threads, series. No exception may come from the package, no
+request may end as its library ends none, no worker may stand still, and nothing may stay behind.
+"""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import signal
+import faulthandler
+import gc
+import random
 import sys
-import tempfile
+import threading
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
 
+import psutil
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from studies.load.collection import Collection
+from studies.load.command import Command, started
+from studies.load.growth import Growth
 from support.figures import Figures
-from support.talking import TalkingProcess
-from support.waiting import wait_until
 
-from .places import STACKS_SIGNAL, Places
-from .servers import serving
+from .blame import Listening
+from .clients import EXPECTED, Servers, running, serving
+from .deeds import Worker
+from .disturbances import Disturbances, instrument
+from .exporting import Sdk
+from .record import Record
 
-_STANDS_STILL = 60.0
-"""Seconds without anything new from a worker after which the run has failed."""
-_DUMPED_WITHIN = 10.0
-_LAST_OF_A_DUMP = "in _run_module_as_main"
-"""The outermost frame of the main thread, whose stack comes last."""
+_LLMS: Final = ("any-llm openai", "any-llm anthropic")
+_GROUPS: Final = {
+    "asyncio": ("httpx", "httpx2", "aiohttp", *_LLMS, "grpc"),
+    "uvloop": ("httpx2", "aiohttp", "any-llm openai"),
+    "trio": ("httpx", "httpx2"),
+    "sync": ("httpx", "httpx2", "urllib3", "grpc", "any-llm openai"),
+}
+"""The libraries whose workers share an event loop; those of ``sync`` have threads alone."""
+_LOOP_LASTS: Final = (8.0, 25.0)
+_SAMPLES: Final = 60
+_STANDS_STILL: Final = 60.0
+"""Seconds of a deed after which the run has failed. The stacks of all threads are written then."""
+_PATIENCE: Final = 30.0
+"""Seconds for what has to go at the end; the watch's thread goes 11 s after the last request."""
+_LONG: Final = 120.0
+"""Seconds of a run from which growth is judged strictly and each deed has to have been done."""
+_COARSE: Final = 5.0
+"""How many times as much may grow in a shorter run."""
+_FLAT: Final = {
+    # The allocator gives back little of what a peak took.
+    "resident": (0.06, 12e6),
+    "blocks": (0.03, 45_000.0),
+    "descriptors": (0.3, 40.0),
+    "threads": (0.3, 10.0),
+}
+_MOST_SETS: Final = 1500
+"""Of the contract: attribute sets of an instrument, for the life of the process."""
+_SERIES_OF_ORIGIN: Final = 230
+"""Of docs/performance.md: series of a pool's name with one origin, after every failure."""
+_PACKAGE: Final = "opentelemetry.instrumentation.gluellm"
+_KEPT: Final = ("Lease", "PoolTracker", "TrackedConnection", "TrackedChannel", "Installation")
+"""Classes of which no object may be left."""
+_FEW: Final = 20
+"""Objects of a class that may be kept while it is on: the log of leaks keeps the longest-held lease
+of each call site."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when everything held, 1 when not, 2 on bad arguments."""
-    parser = argparse.ArgumentParser(prog="soak", description=__doc__)
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=float, help="how long (default: 30)")
-    length.add_argument("--seconds", type=float)
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="of all random draws")
-    parser.add_argument("--figures", type=Path, help="write the figures into this file, as JSON")
-    parser.add_argument(
-        "--without", action="store_true", help="the same load without the instrumentation"
-    )
-    options = parser.parse_args(arguments)
-    seconds = options.seconds or (options.minutes or 30) * 60
-    if not 5 <= seconds <= 24 * 3600:
-        parser.error("from 5 seconds to a day")
-    # One in the background of a shell inherits an ignored one, and has to end on it all the same.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    print(f"soak: {seconds:.0f} s, seed {options.seed}", flush=True)
-    with tempfile.TemporaryDirectory() as name, serving(Path(name)) as places:
-        figures = _watched(places, seconds, options, Path(name) / "stderr")
+def main(arguments: list[str] | None = None) -> int:
+    """Return 0 when everything held, 1 when not."""
+    parser = Command("soak", __doc__, seconds=1800, most=86_400)
+    without = "the same load without the instrumentation"
+    parser.add_argument("--without", action="store_true", help=without)
+    options = parser.parse(arguments)
+    random.seed(options.seed)
+    figures = Figures("Soak: every kind of fault at once", {"seed": options.seed})
+    record = Record(options.seed, instrumented=not options.without)
+    with serving() as (servers, collector):
+        sdk = Sdk(collector)
+        if record.instrumented:
+            instrument(sdk)
+        Listening(record, EXPECTED).everywhere()
+        growth = Growth(sdk.reader)
+        began = time.monotonic()
+        _run(record, servers, sdk, growth, options.seconds)
+        seconds = time.monotonic() - began
+        # Exporters send over pools as well, which are there for as long as they are.
+        sdk.end_exports()
+        figures.broken += _after(record, sdk, growth, seconds)
+        GlueLLMInstrumentor().uninstrument()
+        figures.broken += _after_uninstrumenting()
+        sdk.meters.shutdown()
+        faulthandler.cancel_dump_traceback_later()
+    _fill(figures, record, sdk, growth, seconds)
     return figures.finish(options.figures)
 
 
-def _watched(places: Places, seconds: float, options: Any, log: Path) -> Figures:
-    """The program's figures, or why there are none."""
-    more = ["--without"] if options.without else []
-    arguments = [
-        "studies.load.soak.program",
-        places.to_json(),
-        str(seconds),
-        str(options.seed),
-        *more,
-    ]
-    figures = Figures("Soak: every kind of fault at once", {"seed": options.seed})
-    process = TalkingProcess(arguments, log, new_session=True)
-    try:
-        said = _follow(process)
-        figures.values |= said["figures"]
-        figures.broken += said["broken"]
-    except RuntimeError as error:
-        figures.broken.append(f"{error} (exit status {process.process.poll()})")
-        _dump(process, log)
-    finally:
-        process.kill()
-    return figures
+def _run(record: Record, servers: Servers, sdk: Sdk, growth: Growth, seconds: float) -> None:
+    """Let all workers work for so long. Ctrl-C ends it early."""
+    disturbances = Disturbances(record, sdk)
+    crew = {
+        group: [Worker(record, servers, group, name) for name in names]
+        for group, names in _GROUPS.items()
+    }
+
+    def look() -> None:
+        while not record.over.wait(max(0.75, seconds / _SAMPLES)):
+            growth.look(record.requests.total())
+
+    growth.look(0)
+    until = time.monotonic() + seconds
+    threads = [started("disturbances", disturbances.run), started("samples", look)]
+    threads += [started(group, _live, record, group, crew[group]) for group in crew]
+    with contextlib.suppress(KeyboardInterrupt):
+        # Signals are for this thread.
+        while time.monotonic() < until:
+            _watch(record)
+            disturbances.in_main_thread()
+            time.sleep(0.1)
+    record.over.set()
+    while any(thread.is_alive() for thread in threads):
+        _watch(record)
+        time.sleep(0.1)
 
 
-def _follow(process: TalkingProcess) -> dict[str, Any]:
-    """Read that it lives until it is done. Raises RuntimeError where it is stuck or gone."""
-    while True:
-        try:
-            said = process.expect("alive")
-            if "figures" in said:
-                return said
-            if said["still"] > _STANDS_STILL:
-                raise RuntimeError(
-                    f"{said['worker']} has done nothing for {said['still']:.0f} s, "
-                    f"in: {said['deed']}"
-                )
-        except KeyboardInterrupt:
-            print("stopping", flush=True)
-            process.tell("stop")
+def _watch(record: Record) -> None:
+    """Put off the end of the program by faulthandler, unless a worker stands still."""
+    still, deed = record.slowest()
+    if still < _STANDS_STILL:
+        faulthandler.dump_traceback_later(2 * _STANDS_STILL, exit=True)
+    elif still < _STANDS_STILL + 1:
+        print(f"DID NOT HOLD: nothing for {still:.0f} s in {deed}", flush=True)
+        faulthandler.dump_traceback_later(1, exit=True)
 
 
-def _dump(process: TalkingProcess, log: Path) -> None:
-    """The stacks of all threads, from whatever state it is in."""
-    if process.process.poll() is None:
-        process.process.send_signal(STACKS_SIGNAL)
-        # Or it is not running at all: then what there is has to do.
-        with contextlib.suppress(AssertionError):
-            wait_until(
-                lambda: _LAST_OF_A_DUMP in log.read_text(errors="replace"),
-                timeout=_DUMPED_WITHIN,
-            )
-    sys.stderr.write(log.read_text(errors="replace")[-40_000:])
+def _live(record: Record, group: str, workers: list[Worker]) -> None:
+    """One event loop after the other, each for some seconds, with the same workers."""
+    rng = record.source(group)
+    while not record.over.is_set():
+        with running(group) as runner:
+            until = time.monotonic() + rng.uniform(*_LOOP_LASTS)
+            for thread in [started(each.name, each.work, runner, until) for each in workers]:
+                thread.join()
+
+
+def _after(record: Record, sdk: Sdk, growth: Growth, seconds: float) -> list[str]:
+    """What does not hold, once all workers have ended."""
+    broken = [f"an exception of the package: {what}" for what in record.ours]
+    broken += [f"a request ended as none should: {what}" for what in record.unexpected[:20]]
+    times = 1.0 if seconds >= _LONG else _COARSE
+    broken += growth.judge({name: (a * times, b * times) for name, (a, b) in _FLAT.items()})
+    if record.missing and seconds >= _LONG:
+        broken.append(f"the run did not come to: {record.missing}")
+    if not record.instrumented:
+        return broken
+    if not _wait(lambda: not gc.collect() * 0 + len(snapshot().pools)):
+        broken.append(f"pools are left: {[pool.name for pool in snapshot().pools]}")
+    reported = Collection(sdk.reader)
+    kept = {name: count for name, count in _kept().items() if count > _FEW}
+    if kept:
+        broken.append(f"objects of the package are kept without pools: {kept}")
+    for metric in (semconv.REQUEST_CURRENT, semconv.INSTRUMENTATION_ERRORS):
+        if reported.total(metric):
+            broken.append(f"{metric.name}: {reported.by(metric, 'phase', 'kind')}")
+    most = max(sample.series for sample in growth.samples)
+    if most > _SERIES_OF_ORIGIN * len(growth.pairs):
+        broken.append(f"{most} series for {len(growth.pairs)} pairs of pool and origin")
+    if growth.most_sets >= _MOST_SETS or growth.overflowed:
+        broken.append(f"{growth.most_sets} attribute sets, overflow in {growth.overflowed}")
+    if not _wait(lambda: not _threads("gluellm-pool-watch")):
+        broken.append("the watch is still there although there are no requests")
+    return broken
+
+
+def _after_uninstrumenting() -> list[str]:
+    """What does not hold when the package is off."""
+    left = f"{_threads('gluellm')}" if not _wait(lambda: not _threads("gluellm")) else ""
+    broken = [f"threads of the package are left: {left}"] if left else []
+    return broken + ([f"objects of the package are left: {dict(_kept())}"] if _kept() else [])
+
+
+def _kept() -> Counter[str]:
+    """Objects of the package that must not be left, by class."""
+    gc.collect()
+    return Counter(
+        kind.__name__
+        for kind in map(type, gc.get_objects())
+        if str(kind.__module__).startswith(_PACKAGE) and kind.__name__ in _KEPT
+    )
+
+
+def _wait(condition: Callable[[], Any]) -> bool:
+    deadline = time.monotonic() + _PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _threads(name: str) -> list[str]:
+    return [thread.name for thread in threading.enumerate() if name in thread.name]
+
+
+def _fill(figures: Figures, record: Record, sdk: Sdk, growth: Growth, seconds: float) -> None:
+    """What the run counted."""
+    figures.values |= {
+        "minutes": round(seconds / 60, 2),
+        "requests": record.requests.total(),
+        **{f"requests by {name}": n for name, n in sorted(record.requests.items())},
+        "requests that ended in an exception": record.endings.total(),
+        "exceptions of ours, unexpected": f"{len(record.ours)}, {len(record.unexpected)}",
+        **{f"did: {name}": n for name, n in sorted(record.done.items())},
+        "kinds of deed that it did not come to": ", ".join(record.missing) or 0,
+        **dict(sorted(sdk.done.items())),
+        **growth.figures("resident", "blocks", "descriptors", "threads", "series"),
+        "descriptors when all is over": psutil.Process().num_fds(),
+        "pairs of pool and origin": len(growth.pairs),
+        "most attribute sets of an instrument": growth.most_sets,
+        "longest deed in s": round(record.longest[0], 2),
+        "longest deed": record.longest[1],
+        **{f"ended: {name}": n for name, n in sorted(record.endings.items())},
+        **{f"heard: {name}": n for name, n in sorted(record.heard.items())},
+    }
 
 
 if __name__ == "__main__":

@@ -1,76 +1,262 @@
-"""What every client of the program can do, whichever library it is of."""
+"""Clients of each library, to each kind of server, all driven by exchanges."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import math
+import random
+import ssl
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from types import SimpleNamespace
+from typing import Any, Final
 
-from .places import PLAIN, Places
+import aiohttp
+import anthropic
+import any_llm
+import grpc
+import httpx
+import httpx2
+import openai
+import urllib3
+from anyio.from_thread import start_blocking_portal
+
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProviderThread
+from studies.load.sent import Sent
+from studies.load.servers import Origins, server_loop
+from support.clients import PoolUnderTest, Runner
+from support.exchange import Exchange, Opened, TaskExchange, ThreadExchange
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.listener import ServerLoop
+from support.network import Certificates
+from support.script import Failure, Reply
+
+TIMEOUT: Final = 0.6
+CUTS: Final = ("reset_before_head", "reset_in_body", "eof_before_head", "eof_in_body")
+REPLIES: Final = {
+    "ok": Reply(),
+    "slow": Reply(head_after=0.15),
+    "chunks": Reply(chunks=tuple((0.01, b"token " * 4) for _ in range(12))),
+    "busy": Reply(status=503),
+    "hangs": Reply(head_after=3600.0),
+    **{name: Reply(failure=Failure[name.upper()]) for name in CUTS},
+}
+"""The answers of every server: paths of HTTP and gRPC, models of the fake provider."""
+_BEHAVIOURS: Final = {
+    "slow": Behaviour(head_delay=0.15),
+    "chunks": Behaviour(tokens=12, token_rate=100),
+    "busy": Behaviour(status=503),
+    "hangs": Behaviour(head_delay=math.inf),
+    "reset_before_head": Behaviour(reset_before_head=True),
+    "reset_in_body": Behaviour(reset_after=3),
+    "eof_before_head": Behaviour(drop_reused=True),
+    "eof_in_body": Behaviour(hang_up_after=3),
+}
+_HTTP: Final = {
+    "TLS": ("tls", None),
+    "a certificate that is not trusted": ("distrusted", None),
+    "a handshake that is cut": ("cutting", None),
+    "a handshake without an answer": ("silent", None),
+    "a port that refuses": ("refused", None),
+    "a server that is silent": ("silent", None),
+    "a forward proxy": ("plain", "proxy"),
+    "a tunnel": ("tls", "proxy"),
+    "a proxy that refuses tunnels": ("tls", "refusing proxy"),
+    "a proxy that is silent": ("plain", "silent"),
+}
+"""Where clients go besides the plain server: the kind of the origin and of the proxy."""
+_GRPC: Final = {
+    "a port that refuses": ("refused", None),
+    "a handshake that is cut": ("grpc that cuts", None),
+    "a server that is silent": ("silent", None),
+}
+EXPECTED: Final = (
+    *(httpx.HTTPError, httpx.StreamError, httpx2.HTTPError, httpx2.StreamError),
+    *(aiohttp.ClientError, TimeoutError, urllib3.exceptions.HTTPError),
+    # A channel or a connector that is closed cancels its requests.
+    *(grpc.RpcError, grpc.aio.UsageError, asyncio.CancelledError, ValueError),
+    *(openai.OpenAIError, anthropic.AnthropicError, any_llm.exceptions.AnyLLMError),
+)
+"""What a request may end in."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What a client is to be like."""
+class AnyLLM(PoolUnderTest):
+    """An instance of one provider. A URL's path names the model."""
 
-    places: Places
-    where: str = PLAIN
-    connections: int = 6
-    pool_timeout: float = 0.5
-    timeout: float = 0.6
-    """Seconds for the connect and for each read."""
+    def __init__(self, runner: Runner, provider: str, base: str, pool: float) -> None:
+        library = httpx if provider == "anthropic" else httpx2
+        self._llm = any_llm.AnyLLM.create(
+            provider,
+            api_key="any",
+            api_base=base,
+            max_retries=0,
+            timeout=library.Timeout(TIMEOUT, pool=pool),
+        )
+        self._runner = runner
+        client: Any = self._llm.client
+        super().__init__(Library.load(library.__name__), client)
+
+    def send(self, url: str, **_: Any) -> Exchange:
+        llm, runner, model = self._llm, self._runner, url.rpartition("/")[2]
+        options: dict[str, Any] = {
+            "model": model,
+            "messages": [{"role": "user", "content": "hi"}],
+            "max_tokens": 16,
+            "stream": model in ("chunks", *CUTS),
+        }
+
+        def opening() -> Opened:
+            chunks = _pieces(llm.completion(**options))
+            return Opened(200, chunks, chunks.close)
+
+        async def opening_async() -> Opened:
+            chunks = _async_pieces(await llm.acompletion(**options))
+            return Opened(200, chunks, chunks.aclose)
+
+        if runner.portal is None:
+            return ThreadExchange(opening)
+        return TaskExchange(runner.portal, runner.mode, opening_async)
+
+    def _close(self) -> None:
+        # any-llm's sync calls run in a loop of its own, where nothing can close what they use.
+        if self._runner.portal is not None:
+            self._runner.portal.call(self.raw.close)
 
 
-class AsyncClient(Protocol):
-    """A client of an event loop."""
-
-    raw: Any
-    """The library's own."""
-
-    async def get(self, answer: str) -> None:
-        """A whole request."""
-
-    async def open(self, answer: str) -> AsyncIterator[Any]:
-        """A request up to its head; what is left of it can be iterated, or dropped."""
-
-    async def close(self) -> None:
-        """Close it, also in the middle of requests."""
+def _pieces(answer: Any) -> Generator[bytes]:
+    for _ in answer:
+        yield b"x"
 
 
-class SyncClient(Protocol):
-    """A client of threads."""
+async def _async_pieces(answer: Any) -> AsyncGenerator[bytes]:
+    if hasattr(answer, "__aiter__"):
+        async for _ in answer:
+            yield b"x"
 
-    raw: Any
 
-    def get(self, answer: str) -> None:
-        """A whole request."""
+@dataclass(slots=True)
+class Client:
+    """A client, and how its requests go."""
 
-    def open(self, answer: str) -> Iterator[Any]:
+    under_test: PoolUnderTest
+    base: str
+    timeouts: dict[str, float]
+
+    def send(self, answer: str) -> Sent:
         """A request up to its head."""
+        return Sent(self.under_test.send(f"{self.base}/{answer}", **self.timeouts))
 
-    def close(self) -> None:
-        """Close it, also in the middle of requests of other threads."""
+    def read(self, answer: str) -> Sent:
+        """A whole request."""
+        sent = self.send(answer)
+        sent.reading = sent.exchange.begin_read()
+        return sent
 
-
-class AsyncLibrary(Protocol):
-    """Makes clients for event loops."""
-
-    name: str
-    expected: tuple[type, ...]
-    """What a request may end in."""
-    wheres: tuple[str, ...]
-    """Where it can go besides a plain server."""
-
-    def __call__(self, wish: Wish) -> AsyncClient:
-        """A new client. Called within the loop."""
+    @property
+    def raw(self) -> Any:
+        """The library's own; a channel once it was used."""
+        raw = self.under_test.raw
+        return next(iter(raw.values()), None) if isinstance(raw, dict) else raw
 
 
-class SyncLibrary(Protocol):
-    """Makes clients for threads."""
+@dataclass(slots=True)
+class Servers:
+    """Everything that a run talks to."""
 
-    name: str
-    expected: tuple[type, ...]
-    wheres: tuple[str, ...]
+    origins: Origins
+    context: ssl.SSLContext
+    openai: str
+    anthropic: str
 
-    def __call__(self, wish: Wish) -> SyncClient:
-        """A new client."""
+    def client(
+        self, name: str, runner: Runner, where: str = "", connections: int = 6, pool: float = 0.5
+    ) -> Client:
+        """A new client of a library, for what ``where`` names."""
+        library, _, provider = name.partition(" ")
+        kind, proxy = self.wheres(name).get(where, ("grpc" if library == "grpc" else "plain", None))
+        base = self.origins.by_kind[kind].base
+        if "handshake" in where and library != "grpc":
+            base = base.replace("http:", "https:")
+        if library == "any-llm":
+            if not where:
+                base = {"openai": self.openai, "anthropic": self.anthropic}[provider]
+            return Client(AnyLLM(runner, provider, base, pool), base, {})
+        timeouts = dict.fromkeys(("connect", "read", "write"), TIMEOUT) | {"pool": pool}
+        settings: dict[str, Any] = {}
+        if library == "grpc":
+            timeouts = {"read": TIMEOUT}  # one deadline for all of a call
+        else:
+            if proxy is not None:
+                settings["proxy"] = self.origins.by_kind[proxy].base
+            settings |= {"max_connections": connections, "ssl_context": self.context}
+        loaded = Library.load(library)
+        if library.startswith("httpx"):
+            limits = loaded.limits_of_client(settings.pop("max_connections"))
+            settings["verify"] = settings.pop("ssl_context")
+            under_test = loaded.whole_client(runner, **settings, **limits, http2=kind == "http2")
+        else:
+            under_test = loaded.pool(runner, **settings)
+        return Client(under_test, base, timeouts)
+
+    @staticmethod
+    def wheres(name: str) -> dict[str, tuple[str, str | None]]:
+        """Where a library's clients go besides a plain server."""
+        if name.startswith("any-llm"):
+            return {"a port that refuses": ("refused", None)}
+        if name == "grpc":
+            return _GRPC
+        return _HTTP | ({"HTTP/2": ("http2", None)} if name.startswith("httpx") else {})
+
+
+class Collector(HTTP1Server):
+    """Takes OTLP; sometimes it refuses, hangs for a moment or drops the connection."""
+
+    def __init__(self, servers: ServerLoop) -> None:
+        super().__init__(servers)
+        rng = random.Random(1)
+        replies = [REPLIES["reset_before_head"], Reply(status=400)]
+        replies += [Reply(head_after=0.8, chunks=())] * 2 + [Reply(chunks=())] * 6
+
+        self.script = SimpleNamespace(next=lambda _: rng.choice(replies))  # type: ignore[assignment]
+
+
+@contextmanager
+def serving() -> Iterator[tuple[Servers, str]]:
+    """The servers, and the address of an OTLP receiver."""
+    certificates = Certificates.make()
+    kinds = {kind for pair in (*_HTTP.values(), *_GRPC.values()) for kind in pair if kind}
+    with ExitStack() as stack:
+        loop = stack.enter_context(server_loop())
+        # Clients break off wherever they like: that is no news.
+        loop.loop.set_exception_handler(lambda *_: None)
+        origins = stack.enter_context(
+            Origins.start(certificates, *kinds, "http2", "grpc", loop=loop, recorded=False)
+        )
+        for kind in ("plain", "tls", "http2", "grpc"):
+            for path, reply in REPLIES.items():
+                origins.by_kind[kind].url(f"/{path}", reply)
+        collector = Collector(loop)
+        stack.callback(collector.close)
+        provider = stack.enter_context(
+            FakeProviderThread(
+                behaviour=lambda request: _BEHAVIOURS.get(request.model or "", Behaviour())
+            )
+        )
+        yield (
+            Servers(origins, certificates.client(), provider.openai_url, provider.anthropic_url),
+            collector.origin,
+        )
+
+
+@contextmanager
+def running(mode: str) -> Iterator[Runner]:
+    """A runner; ``uvloop`` is asyncio on that loop."""
+    if mode != "uvloop":
+        with Runner.start(mode) as runner:
+            yield runner
+        return
+    with start_blocking_portal("asyncio", backend_options={"use_uvloop": True}) as portal:
+        yield Runner("asyncio", portal)
+        portal.start_task_soon(portal.stop, True)

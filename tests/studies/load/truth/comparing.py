@@ -1,4 +1,4 @@
-"""At a moment at which nothing moves: what is told, beside what is true."""
+"""At a moment at which nothing moves: what is reported, beside what is true."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from studies.load.collection import Collection
+from studies.load.invariants import fallen, never_falling, wrong_in_times
 
 from .requests import UNSEEN, Request
-from .told import Told
 from .world import Truth, World
 
 PATIENCE = 8.0
@@ -48,8 +49,8 @@ def settle(world: World) -> None:
         if state != stable[0]:
             stable[:] = state, now
         waiting = [request for request in world.under_way if not request.is_over]
-        # On HTTP/2 one stream's reader reads for all, and who is told of its own frames only when
-        # more come does not go on until then.
+        # On HTTP/2 one stream's reader reads for all; another whose frames have come goes on only
+        # when more come.
         http2 = world.pools[0].http2 is not None
         hasty = http2 or any(r.timeouts and r.phase == UNSEEN for r in waiting)
         if now - stable[1] < (2 * SHORT if hasty else min(CALM * world.slack, SHORT)):
@@ -60,7 +61,7 @@ def settle(world: World) -> None:
             return True
         if any(_goes_on(request) for request in waiting):
             return False
-        served, expected = _in_service(world), _expected(world)
+        served, expected = _in_service(world)
         # aiohttp gives out an idle connection whether its limit is reached or not.
         return served == expected or (world.library.name == "aiohttp" and served > expected)
 
@@ -74,40 +75,30 @@ def _goes_on(request: Request) -> bool:
     return request.phase != UNSEEN
 
 
-def _in_service(world: World) -> int:
-    seen = sum(
-        request.phase != UNSEEN and request.has_place
-        for request in world.under_way
-        if not request.is_over or request.is_held_for_ever
+def _in_service(world: World) -> tuple[int, float]:
+    """How many requests have a place in their pools, and how many must have one."""
+    there = [r for r in world.under_way if r.has_place and (not r.is_over or r.is_held_for_ever)]
+    served = sum(request.phase != UNSEEN for request in there)
+    groups = Counter((request.pool, request.pool.group(request.origin)) for request in there)
+    places = (
+        min(count, pool.limit - pool.lost[group] - pool.in_nobodys_hands)
+        for (pool, group), count in groups.items()
     )
-    return seen + sum(world.truth().connecting.values())
-
-
-def _expected(world: World) -> int:
-    groups: Counter[Any] = Counter()
-    for request in world.under_way:
-        if request.has_place and (not request.is_over or request.is_held_for_ever):
-            groups[request.pool, request.pool.group(request.origin)] += 1
-    return int(
-        sum(
-            min(count, pool.limit - pool.lost[group] - pool.in_nobodys_hands)
-            for (pool, group), count in groups.items()
-        )
-    )
+    return served + sum(world.truth().connecting.values()), sum(places)
 
 
 def compare(world: World) -> None:
-    """Compare what is told with what is true now, and how fast times go on."""
+    """Compare what is reported with what is true now, and how fast times go on."""
     measures = world.measures
     first_look = True
 
-    def agree() -> tuple[Truth, Told] | None:
+    def agree() -> tuple[Truth, Collection] | None:
         nonlocal first_look
         before = world.truth()
-        told = Told(world.telemetry)
+        reported = Collection(world.telemetry.reader)
         if before != world.truth():
             return None
-        differences = _differences(world, before, told)
+        differences = _differences(world, before, reported)
         if first_look:
             for what, amount in differences.items():
                 measures.late[what] += amount > 0
@@ -117,102 +108,70 @@ def compare(world: World) -> None:
             return None
         for what in differences:
             measures.compared[what] += 1
-        return before, told
+            measures.deviate(what, 0)
+        return before, reported
 
     try:
         agreed = wait_for(world, agree, "agreement")
     except AssertionError:
-        truth, told = world.truth(), Told(world.telemetry)
-        for what, amount in _differences(world, truth, told).items():
-            measures.deviate(what, amount)
-        raise world.mismatch(_told_beside(world, truth, told)) from None
-    for what in _KINDS:
-        measures.deviate(what, 0)
+        raise world.mismatch(_beside(world, world.truth())) from None
     _compare_rates(world, *agreed)
 
 
-_KINDS = ("open connections", "connections being set up", "active requests", "requests by phase")
-
-
-def _tell(told: Told) -> Truth:
+def _as_truth(reported: Collection) -> Truth:
     return Truth(
-        told.by(semconv.ACTIVE_REQUESTS, "port"),
-        told.by(semconv.REQUEST_CURRENT, "port", "phase"),
-        told.by(semconv.OPEN_CONNECTIONS, "port"),
-        told.by(semconv.CONNECTION_CONNECTING, "port"),
+        reported.by(semconv.ACTIVE_REQUESTS, "port"),
+        reported.by(semconv.REQUEST_CURRENT, "port", "phase"),
+        reported.by(semconv.OPEN_CONNECTIONS, "port"),
+        reported.by(semconv.CONNECTION_CONNECTING, "port"),
     )
 
 
-def _differences(world: World, truth: Truth, told: Told) -> dict[str, int]:
-    said = _tell(told)
-    open_connections = _distance(said.open, truth.open)
-    if open_connections:
-        gone = sum(pool.gone_but_listed for pool in world.pools)
-        if gone and (said.open - truth.open).total() == gone and not truth.open - said.open:
-            # Documented: idle connections include what the peer has closed until the pool drops it.
-            world.measures.known[
-                "connections that the server has ended and the pool still lists"
-            ] += gone
-            open_connections = 0
-    connecting = _distance(said.connecting, truth.connecting)
-    if connecting:
-        never = sum(pool.never_set_up for pool in world.pools)
-        if never and (said.connecting - truth.connecting).total() == never:
-            world.measures.known["connections that httpcore lists and never sets up"] += never
-            connecting = 0
-    return dict(
-        zip(
-            _KINDS,
-            (
-                open_connections,
-                connecting,
-                _distance(said.active, truth.active),
-                _distance(said.phases, truth.phases),
-            ),
-            strict=True,
-        )
-    )
+def _differences(world: World, truth: Truth, reported: Collection) -> dict[str, int]:
+    """By how much each quantity differs, where that is no known difference."""
+    said, known = _as_truth(reported), world.measures.known
+    found = {
+        "open connections": _distance(said.open, truth.open),
+        "connections being set up": _distance(said.connecting, truth.connecting),
+        "active requests": _distance(said.active, truth.active),
+        "requests by phase": _distance(said.phases, truth.phases),
+    }
+    gone = sum(pool.gone_but_listed for pool in world.pools) if found["open connections"] else 0
+    if gone and (said.open - truth.open).total() == gone and not truth.open - said.open:
+        # Documented: idle connections include what the peer has closed until the pool drops it.
+        known["connections that the server has ended and the pool still lists"] += gone
+        found["open connections"] = 0
+    never = sum(pool.never_set_up for pool in world.pools)
+    if never and (said.connecting - truth.connecting).total() == never:
+        known["connections that httpcore lists and never sets up"] += never
+        found["connections being set up"] = 0
+    return found
 
 
 def _distance(one: Counter[Any], other: Counter[Any]) -> int:
     return max((abs(one[key] - other[key]) for key in one | other), default=0)
 
 
-def _told_beside(world: World, truth: Truth, told: Told) -> str:
-    said = _tell(told)
+def _beside(world: World, truth: Truth) -> str:
+    """What was reported last and what is true, in words."""
+    said = _as_truth(Collection(world.telemetry.reader))
     names = {port: origin.kind for port, origin in world.origins.ports.items()}
-
-    def named(counts: Counter[Any]) -> dict[Any, int]:
-        return {
-            f"{names[key]}" if isinstance(key, int) else f"{names[key[0]]} {key[1]}": count
-            for key, count in counts.items()
-        }
-
-    lines = ["what was told is not the truth"]
+    lines = ["what is reported is not the truth", f"  ports {names}"]
     for field in ("active", "phases", "open", "connecting"):
-        lines.append(
-            f"  {field}: told {named(getattr(said, field))}, true {named(getattr(truth, field))}"
-        )
+        lines.append(f"  {field}: reported {getattr(said, field)}, true {getattr(truth, field)}")
     return "\n".join(lines)
 
 
-def _compare_rates(world: World, before: Truth, first: Told) -> None:
-    """While nothing moves, a phase's time goes on by its requests times the time that passes."""
+def _compare_rates(world: World, before: Truth, first: Collection) -> None:
+    """While nothing moves, a phase's time grows by its requests times the time that passes."""
     time.sleep(0.005)
-    second = Told(world.telemetry)
+    second = Collection(world.telemetry.reader)
     if before != world.truth():  # a timeout struck, or the system had it late
         return
-    counts: Counter[str] = Counter()
-    for (_, phase), count in before.phases.items():
-        counts[phase] += count
-    least, most = second.asked - first.answered, second.answered - first.asked
-    earlier, later = first.phases, second.phases
-    for phase in semconv.PHASES:
-        passed, count = later[phase] - earlier[phase], counts[phase]
-        outside = max(count * least - passed, passed - count * most, 0.0)
-        world.measures.compared["time of a phase while nothing moves"] += 1
-        world.measures.deviate("time of a phase while nothing moves, in ms", outside * 1000)
-        if outside > 0.001:
-            raise world.mismatch(
-                f"{count} requests in {phase} for {least:.4f} to {most:.4f} s: told {passed:.4f} s"
-            )
+    series = never_falling(second)
+    wrong = wrong_in_times(first, second) + fallen(world.series, series)
+    if wrong:
+        raise world.mismatch("\n  ".join(wrong))
+    world.series = series
+    world.measures.compared["time of a phase while nothing moves"] += len(semconv.PHASES)
+    world.measures.compared["series that never fall"] += len(world.series)

@@ -6,161 +6,122 @@ import asyncio
 import errno
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import trio
+
+from support.script import Failure
 
 from .requests import UNSEEN, Request
 
 Value = str | int | None
 CANCELLED = (asyncio.CancelledError, trio.Cancelled)
-_BY_CLASS = {
-    # httpcore and httpcore2
-    "PoolTimeout": "pool_timeout",
-    "ConnectTimeout": "connect_timeout",
-    "ReadTimeout": "read_timeout",
-    "WriteTimeout": "write_timeout",
-    "ReadError": "read_error",
-    "WriteError": "write_error",
-    "RemoteProtocolError": "protocol_error",
-    "LocalProtocolError": "protocol_error",  # a stream too many, since cancelled ones stay open
-    # aiohttp
-    "SocketTimeoutError": "read_timeout",
-    "ClientConnectorCertificateError": "secure_connection_error",
-    "ClientConnectorSSLError": "secure_connection_error",
-    "ClientConnectorError": "connection_error",
-    "ClientOSError": "read_error",
-    "ServerDisconnectedError": "protocol_error",
-    # urllib3
-    "EmptyPoolError": "pool_timeout",
-    "ConnectTimeoutError": "connect_timeout",
-    "NewConnectionError": "connection_error",
-    "SSLError": "secure_connection_error",
-    "IncompleteRead": "protocol_error",
+_CLASSES = {
+    "pool_timeout": "PoolTimeout EmptyPoolError",
+    "connect_timeout": "ConnectTimeout ConnectTimeoutError",
+    "read_timeout": "ReadTimeout SocketTimeoutError",
+    "write_timeout": "WriteTimeout",
+    "read_error": "ReadError ClientOSError",
+    "write_error": "WriteError",
+    # httpcore has local ones for a stream too many, since cancelled ones stay open.
+    "protocol_error": "RemoteProtocolError LocalProtocolError ServerDisconnectedError"
+    " IncompleteRead",
+    "connection_error": "ClientConnectorError NewConnectionError",
+    "secure_connection_error": "ClientConnectorCertificateError ClientConnectorSSLError SSLError",
 }
+_BY_CLASS = {name: error for error, names in _CLASSES.items() for name in names.split()}
 _OF_SET_UP = {"connect_timeout", "secure_connection_error", "connection_error"}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """What each metric may have got for one request; None in a set means that it may have none.
 
-    An error of a metric is ``OK`` where it went well.
+    An error of a metric is ``OK`` if it went well.
     """
 
     name: str
     """The row of the contract's table."""
-    acquire: frozenset[Value]
     requests: frozenset[tuple[Value, Value]]
-    failed_set_up: frozenset[Value] = frozenset({None})
-    timeouts: frozenset[Value] = frozenset({None})
+    acquire: frozenset[Value]
+    failed_set_up: frozenset[Value]
+    timeouts: frozenset[Value]
 
 
 OK = "ok"
 
 
-def row_of(request: Request) -> Row:
-    """The row of a request that is over, or was abandoned and is let go of."""
-    error, status = request.error, request.status
-    if request.pool_was_closed and (error is not None or request.abandoned):
-        return _any_end(status)
-    if error is None and request.cancelled_in == "unread":
-        return _row("cancelled while unread", status, "cancelled")
-    if error is None and request.cancelled_in:
-        return _cancelled_anywhere(request, status)
-    if error is None:
-        return _row(f"answered{_how(request)}", status, None)
-    if isinstance(error, CANCELLED) or (request.cancelled_in and _is_group(error)):
-        return _cancelled(request, status)
-    kind = error_type(request, error)
-    if "pool" in request.timeouts and type(error).__name__ == "ConnectionTimeoutError":
-        return _in_the_queue_or_after_it()
-    if kind == "pool_timeout":
-        return Row(
-            "pool timeout",
-            frozenset({"pool_timeout"}),
-            frozenset({(None, "pool_timeout")}),
-            timeouts=frozenset({"pool"}),
-        )
-    if kind in _OF_SET_UP:
-        return _row(f"connect failed: {kind}", status, kind, kind)
-    return _row(f"failed {'in the body' if status else 'before the head'}: {kind}", status, kind)
-
-
-def _is_group(error: BaseException) -> bool:
-    # trio's, of the tasks in which it tries addresses.
-    return not isinstance(error, Exception) and isinstance(error, BaseExceptionGroup)
-
-
-def _in_the_queue_or_after_it() -> Row:
-    # aiohttp's timeout covers the queue and the set-up, and nobody outside knows when one ends.
-    return Row(
-        "pool timeout, or connect timeout (aiohttp has one for both)",
-        frozenset({"pool_timeout", OK}),
-        frozenset({(None, "pool_timeout"), (None, "connect_timeout")}),
-        frozenset({None, "connect_timeout"}),
-        frozenset({"pool", "connect"}),
-    )
-
-
-def _how(request: Request) -> str:
-    if request.abandoned:
-        return ", abandoned"
-    return ", read to its end" if request.reading is not None else ", closed unread"
-
-
-def _row(name: str, status: int | None, error: str | None, set_up: str | None = None) -> Row:
-    timeout = error.removesuffix("_timeout") if error and error.endswith("_timeout") else None
+def _row(
+    name: str,
+    status: int | None,
+    *errors: str | None,
+    acquire: tuple[Value, ...] = (OK,),
+    set_up: tuple[Value, ...] = (None,),
+) -> Row:
+    """A row for any of these errors."""
+    ends = {error.removesuffix("_timeout") for error in errors if error and "_timeout" in error}
     return Row(
         name,
-        frozenset({OK}),
-        frozenset({(status, error)}),
-        frozenset({set_up}),
-        frozenset({timeout}),
+        frozenset((status, error) for error in errors),
+        frozenset(acquire),
+        frozenset(set_up),
+        frozenset(ends or {None}),
     )
 
 
-def _cancelled(request: Request, status: int | None) -> Row:
-    phase = request.cancelled_in
-    if phase == "queued":
-        return Row("cancelled while queued", frozenset({"cancelled"}), _one(None, "cancelled"))
-    if phase == "connecting":
-        return _row("cancelled while connecting", None, "cancelled", "cancelled")
-    if phase == "anything":
-        return _cancelled_anywhere(request, status)
-    return _row(f"cancelled {'in the body' if status else 'before the head'}", status, "cancelled")
+def row_of(request: Request) -> Row:
+    """The row of a request that is over, or was abandoned and is let go of."""
+    error, status, cut = request.error, request.status, request.cancelled_in
+    where = "in the body" if status else "before the head"
+    if request.pool_was_closed and (error is not None or request.abandoned):
+        set_up = ("connection_error", "secure_connection_error", "cancelled", None)
+        errors = ("read_error", "write_error", "protocol_error", "_OTHER", *set_up)
+        name = "its pool was closed under it"
+        return _row(name, status, *errors, acquire=(OK, "cancelled"), set_up=set_up)
+    if error is None and cut is None:
+        how = "read to its end" if request.reading is not None else "closed unread"
+        may_fail = how == "closed unread" and request.pool.library == "aiohttp"
+        if may_fail and request.gate is None and request.reply.failure is not Failure.NONE:
+            # The connection may have failed before that, which aiohttp notices by itself.
+            return _row("closed unread in a storm", status, None, "protocol_error", "read_error")
+        return _row(f"answered, {'abandoned' if request.abandoned else how}", status, None)
+    # trio's group of the tasks in which it tries addresses.
+    is_group = isinstance(error, BaseExceptionGroup) and not isinstance(error, Exception)
+    if error is None or isinstance(error, CANCELLED) or (cut and is_group):
+        if cut == "unread":
+            return _row("cancelled while unread", status, "cancelled")
+        if cut == "anything" or error is None:
+            return _cancelled_anywhere(request, status)
+        if cut == "queued":
+            return _row("cancelled while queued", None, "cancelled", acquire=("cancelled",))
+        if cut == "connecting":
+            return _row("cancelled while connecting", None, "cancelled", set_up=("cancelled",))
+        return _row(f"cancelled {where}", status, "cancelled")
+    kind = error_type(request, error)
+    if "pool" in request.timeouts and type(error).__name__ == "ConnectionTimeoutError":
+        # aiohttp's covers the queue and the set-up; nobody outside knows when the one ends.
+        name = "pool timeout, or connect timeout (aiohttp has one for both)"
+        kinds = "pool_timeout", "connect_timeout"
+        return _row(name, None, *kinds, acquire=(kinds[0], OK), set_up=(None, kinds[1]))
+    if kind == "pool_timeout":
+        return _row("pool timeout", None, kind, acquire=(kind,))
+    if kind in _OF_SET_UP:
+        return _row(f"connect failed: {kind}", status, kind, set_up=(kind,))
+    return _row(f"failed {where}: {kind}", status, kind)
 
 
 def _cancelled_anywhere(request: Request, status: int | None) -> Row:
     """Cancelled at a moment that nobody chose: its server knows whether it had come that far."""
     if request.phase == UNSEEN:
-        return Row(
-            "cancelled in a storm, in the pool or while it was sent",
-            frozenset({OK, "cancelled"}),
-            _one(None, "cancelled"),
-            frozenset({None, "cancelled"}),
-        )
-    outcomes = {(status, "cancelled")}
+        name = "cancelled in a storm, in the pool or while it was sent"
+        both = {"acquire": (OK, "cancelled"), "set_up": (None, "cancelled")}
+        return _row(name, None, "cancelled", **both)  # type: ignore[arg-type]
+    name = "cancelled in a storm, at its server"
     if status is not None:
-        outcomes.add((status, None))  # between two reads
-    elif request.seen_at("head") is not None:
-        outcomes.add((request.reply.status, "cancelled"))  # its head was on its way to the client
-    return Row("cancelled in a storm, at its server", frozenset({OK}), frozenset(outcomes))
-
-
-def _one(status: int | None, error: str | None) -> frozenset[tuple[Value, Value]]:
-    return frozenset({(status, error)})
-
-
-def _any_end(status: int | None) -> Row:
-    errors = [None, "cancelled", "read_error", "write_error", "protocol_error", "_OTHER"]
-    errors += ["connection_error", "secure_connection_error"]
-    return Row(
-        "its pool was closed under it",
-        frozenset({OK, "cancelled"}),
-        frozenset((status, error) for error in errors),
-        frozenset({None, "cancelled", "connection_error", "secure_connection_error"}),
-    )
+        return _row(name, status, "cancelled", None)  # None: between two reads
+    row = _row(name, None, "cancelled")
+    if request.seen_at("head") is not None:  # its head was on its way to the client
+        return row._replace(requests=row.requests | {(request.reply.status, "cancelled")})
+    return row
 
 
 def error_type(request: Request, error: BaseException) -> str:

@@ -1,62 +1,17 @@
-"""The outcome table kept by hand, from what clients saw, and compared with what was told."""
+"""The outcome table kept by hand, from what clients saw, and compared with what was reported."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
-from typing import Any
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from studies.load.choices import Choices
+from studies.load.collection import Collection
 
 from .endings import OK, Row
-from .told import Told
 
-_TOLD_BY_CREATE = {"connect_timeout", "secure_connection_error", "cancelled"}
+_ERRORS_OF_CREATE = {"connect_timeout", "secure_connection_error", "cancelled"}
 """Error types that the create histogram tells apart; all others are a connection_error there."""
-
-
-class Choices:
-    """Values of which one each is due, where a set of one is certain and None is no value."""
-
-    def __init__(self) -> None:
-        self.certain: Counter[Any] = Counter()
-        self.open: Counter[frozenset[Any]] = Counter()
-
-    def add(self, choice: frozenset[Any]) -> None:
-        """One request's."""
-        if len(choice) > 1:
-            self.open[choice] += 1
-        else:
-            self.certain.update(value for value in choice if value is not None)
-
-    def difference(self, told: Counter[Any]) -> Counter[Hashable]:
-        """What was told too often (positive) or too rarely (negative), at the least."""
-        rest = Counter(told)
-        rest.subtract(self.certain)
-        choices = sorted(self.open.elements(), key=len)
-        taken: dict[int, Any] = {}
-
-        def give(number: int, tried: set[Any]) -> bool:
-            """Give a value to one that has a choice, by another's choosing anew if need be."""
-            for value in choices[number]:
-                if value is None or value in tried:
-                    continue
-                tried.add(value)
-                holders = [other for other, had in taken.items() if had == value]
-                if len(holders) < rest[value] or any(give(other, tried) for other in holders):
-                    taken[number] = value
-                    return True
-            return False
-
-        for number, choice in enumerate(choices):
-            if not give(number, set()) and None not in choice:
-                taken[number] = min(choice, key=str)  # one too few of it was told
-        rest.subtract(taken.values())
-        return Counter({value: count for value, count in rest.items() if count})
-
-    def settle(self, told: Counter[Any]) -> None:
-        """What was told is right: it is certain from now on."""
-        self.certain, self.open = Counter(told), Counter()
 
 
 class Ledger:
@@ -77,42 +32,42 @@ class Ledger:
         self.outcomes.add(row.requests)
         self.timeouts.add(row.timeouts)
         as_told = frozenset(
-            error if error is None or error in _TOLD_BY_CREATE else "connection_error"
+            error if error is None or error in _ERRORS_OF_CREATE else "connection_error"
             for error in row.failed_set_up
         )
         self.failed_set_ups.add(as_told)
 
-    def differences(self, told: Told, established: int, held: int) -> list[str]:
-        """What was told otherwise, in words.
+    def differences(self, reported: Collection, established: int, held: int) -> list[str]:
+        """In what the metrics differ, in words.
 
         ``established`` are the connections that the servers saw, ``held`` the requests that were
-        answered and will end with their pool: their acquires are told, and their leases are not.
+        answered and will end with their pool: their acquires are reported, their leases are not.
         """
         found = []
-        by_error = told.by(semconv.ACQUIRE_DURATION, "error")
+        by_error = reported.by(semconv.ACQUIRE_DURATION, "error")
         acquire = Counter({error or OK: count for error, count in by_error.items()})
         acquire[OK] -= held
-        create = told.by(semconv.CONNECTION_CREATE_DURATION, "error")
+        create = reported.by(semconv.CONNECTION_CREATE_DURATION, "error")
         set_ups = create.pop(None, 0)
         compared = (
             ("acquire", self.acquire, acquire),
-            ("requests", self.outcomes, told.by(semconv.REQUESTS, "status", "error")),
-            ("timeouts", self.timeouts, told.by(semconv.TIMEOUTS, "kind")),
+            ("requests", self.outcomes, reported.by(semconv.REQUESTS, "status", "error")),
+            ("timeouts", self.timeouts, reported.by(semconv.TIMEOUTS, "kind")),
             ("create, failed", self.failed_set_ups, create),
         )
         for name, choices, values in compared:
             difference = choices.difference(values)
             if difference:
                 found.append(
-                    f"{name}: told beside the truth {dict(difference)}, told {dict(values)}"
+                    f"{name}: reported beside the truth {dict(difference)}, reported {dict(values)}"
                 )
-        leases = told.value(semconv.LEASE_DURATION)
+        leases = reported.total(semconv.LEASE_DURATION)
         if leases != acquire[OK]:
-            found.append(f"lease: {leases:g} told, {acquire[OK]} requests acquired a connection")
-        opened = told.value(semconv.CONNECTION_OPENED)
+            found.append(f"lease: {leases:g} reported, {acquire[OK]} acquired a connection")
+        opened = reported.total(semconv.CONNECTION_OPENED)
         for what, number in (("create, well", set_ups), ("opened", opened)):
             if not established - self.cut_set_ups <= number <= established:
-                found.append(f"{what}: {number:g} told, the servers saw {established}")
+                found.append(f"{what}: {number:g} reported, the servers saw {established}")
         if not found:
             for _, choices, values in compared:
                 choices.settle(values)

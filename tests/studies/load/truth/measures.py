@@ -9,7 +9,7 @@ from support.figures import Figure
 
 
 class MismatchError(AssertionError):
-    """The metrics told something else than the truth, or something never came to its end."""
+    """The metrics reported something else than the truth, or something never came to its end."""
 
 
 @dataclass(slots=True)
@@ -30,21 +30,10 @@ class Measures:
         """Note a deviation, which is shown if it is the largest."""
         self.largest[what] = max(self.largest.get(what, 0), amount)
 
-    def add(self, other: Measures) -> None:
-        """Take another run's measures into these."""
-        for name in ("compared", "late", "requests", "faults", "rows", "known"):
-            getattr(self, name).update(getattr(other, name))
-        for what, amount in other.largest.items():
-            self.deviate(what, amount)
-
     def as_figures(self) -> dict[str, Figure]:
         """All of it in words and numbers."""
         figures: dict[str, Figure] = {"requests": sum(self.requests.values())}
-        figures |= {f"requests of {name}": n for name, n in sorted(self.requests.items())}
-        figures |= {f"samples compared: {name}": n for name, n in sorted(self.compared.items())}
-        figures |= {f"largest deviation: {name}": n for name, n in sorted(self.largest.items())}
-        figures |= {f"held a moment later: {name}": n for name, n in sorted(self.late.items())}
-        figures |= {f"faults: {name}": n for name, n in sorted(self.faults.items())}
-        figures |= {f"outcome: {name}": n for name, n in sorted(self.rows.items())}
-        figures |= {f"known difference: {name}": n for name, n in sorted(self.known.items())}
+        for what in ("requests", "compared", "largest", "late", "faults", "rows", "known"):
+            counts = getattr(self, what)
+            figures |= {f"{what}: {name}": n for name, n in sorted(counts.items())}
         return figures

@@ -28,19 +28,25 @@ _KINDS = {
 _STATUSES = (200, 200, 200, 201, 404, 429, 500, 503)
 
 
-def plan(world: World, pool: Pool) -> Request:
-    """The next request of a round."""
+_KINDS_OF_HTTP2 = ("held", "held", "held", "served", "served", "broken")
+
+
+def plan(
+    world: World,
+    pool: Pool,
+    kinds: dict[str, int] = _KINDS,
+    of_http2: tuple[str, ...] = _KINDS_OF_HTTP2,
+) -> Request:
+    """A request of one of these kinds, which have weights."""
     chance = world.chance
-    (kind,) = chance.choices(list(_KINDS), list(_KINDS.values()))
+    (kind,) = chance.choices(list(kinds), list(kinds.values()))
     if pool.http2:
-        kind = chance.choice(("held", "held", "held", "served", "served", "broken"))
-    world.number += 1
-    origin = world.origins.by_kind[pool.http2 or chance.choice(_SERVED)]
-    request = Request(world.number, pool, origin)
-    world.measures.requests[f"{world.library.name} {world.mode}"] += 1
+        kind = chance.choice(of_http2)
+    request = world.request(pool, chance.choice(_SERVED))
     _fill(world, request, kind, chance)
     if kind not in ("held", "served"):
-        world.measures.faults[_fault(kind, request)] += 1
+        names = {"broken": str(request.reply.failure), "held tls": "TLS handshake that is held"}
+        world.measures.faults[names.get(kind, kind)] += 1
     # aiohttp's covers the queue and the set-up: which of them it struck would be unknown.
     is_both = pool.library == "aiohttp" and (
         request.origin.kind == "held tls" or "connect" in request.timeouts
@@ -48,14 +54,6 @@ def plan(world: World, pool: Pool) -> Request:
     if chance.random() < 0.15 and not is_both:
         request.timeouts["pool"] = SHORT
     return request
-
-
-def _fault(kind: str, request: Request) -> str:
-    if kind == "broken":
-        return str(request.reply.failure)
-    if kind == "held tls":
-        return "TLS handshake that is held"
-    return {"distrusted": "certificate that is not trusted"}.get(kind, kind)
 
 
 def _fill(world: World, request: Request, kind: str, chance: random.Random) -> None:
@@ -88,7 +86,8 @@ def _served(chance: random.Random, status: int, *, http2: bool) -> Reply:
         return Reply(status=204, chunks=())
     headers = (("Connection", "close"),) if not http2 and chance.random() < 0.1 else ()
     delay = chance.choice((0.0, 0.0, 0.003))
-    return Reply(head_after=delay, status=status, headers=headers, end_after=delay)
+    chunks = ((delay, b"x" * 100),) * chance.randint(1, 3)
+    return Reply(delay, status, headers, chunks, end_after=delay)
 
 
 def _hold(world: World, request: Request, status: int) -> None:

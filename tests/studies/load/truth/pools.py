@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
+import ssl
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from studies.load.servers import Origin
 from support.clients import PoolUnderTest, Runner
 from support.libraries import Library
 
-from .origins import Origin, Origins
 from .sockets import still_there
 
 
@@ -52,7 +53,7 @@ class Pool:
         """Connections that are listed, in nobody's hands, and will never be set up.
 
         httpcore and httpcore2 make one for a request whose wait for a place has timed out at that
-        very moment. It takes a place for as long as the pool is there, and so it is told as one
+        very moment. It takes a place for as long as the pool is there, and so it is reported as one
         that is being set up (and as the anomaly ``orphaned_connection``).
         """
         return sum(
@@ -92,11 +93,14 @@ class Pool:
 
 
 def make(
-    library: Library, runner: Runner, origins: Origins, chance: random.Random, http2: str | None
+    library: Library,
+    runner: Runner,
+    context: ssl.SSLContext,
+    chance: random.Random,
+    http2: str | None,
 ) -> Pool:
     """A pool with random limits."""
     limit = chance.randint(2, 6)
-    context = origins.certificates.client()
     settings: dict[str, Any] = {"max_connections": limit}
     if http2 is not None:
         settings |= {"http1": False, "http2": True, "max_connections": 1}

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from support.exchange import Exchange
+from studies.load.sent import Sent
+from studies.load.servers import Origin
 from support.libraries import Timeouts
 from support.script import Failure, Gate, Reply
-
-from .origins import Origin
 
 if TYPE_CHECKING:
     from .pools import Pool
@@ -20,8 +17,8 @@ UNSEEN = "unseen"
 """Its server has not got it: it is queued, connecting or waits for a stream."""
 
 
-@dataclass(slots=True)
-class Request:
+@dataclass(slots=True, kw_only=True)
+class Request(Sent):
     """A request, and what is done to it on purpose."""
 
     number: int
@@ -36,8 +33,6 @@ class Request:
     headers: tuple[tuple[str, str], ...] = ()
     timeouts: Timeouts = field(default_factory=dict)
 
-    exchange: Exchange = field(default_factory=Exchange)
-    reading: Future[bytes] | None = None
     cancelled_in: str | None = None
     """The phase that it was in when it was cancelled; ``anything`` where nobody knows."""
     abandoned: bool = False
@@ -68,19 +63,13 @@ class Request:
             self.reading = self.exchange.begin_read()
 
     @property
-    def is_over(self) -> bool:
-        """Whether its client is through with it."""
-        return self.exchange._done.is_set()
-
-    @property
     def is_transient(self) -> bool:
         """Whether it ends by itself once it is served."""
         return self.gate is None
 
     def seen_at(self, kind: str) -> float | None:
         """When its server saw or did something of it."""
-        seen = self.origin.seen
-        request = seen.requests.get(self.path) if seen is not None else None
+        request = self.origin.request(self.path)
         return None if request is None else request.at.get(kind)
 
     @property
@@ -91,35 +80,6 @@ class Request:
         if not self.exchange.answered:
             return "awaiting_response"
         return "reading" if self.reading is not None and not self.abandoned else "unread"
-
-    @property
-    def status(self) -> int | None:
-        """The status, where a head has come."""
-        return self.exchange.head(0) if self.exchange.answered else None
-
-    @property
-    def error(self) -> BaseException | None:
-        """What it ended with, by its client's word."""
-        if not self.exchange.answered:
-            return self.exchange._head.exception(0)
-        if self.reading is not None and self.reading.done() and not self.reading.cancelled():
-            return self.reading.exception()
-        if self.reading is not None:  # it was cancelled before the read began, or in it
-            return asyncio.CancelledError()
-        return None
-
-    def let_go(self) -> None:
-        """Forget where its error passed: those frames keep its pool and its connection alive."""
-        self.exchange.wait()
-        seen: set[int] = set()
-        errors: list[object] = [self.exchange._head.exception(0), self.reading and self.error]
-        while errors:
-            error = errors.pop()
-            if isinstance(error, BaseException) and id(error) not in seen:
-                seen.add(id(error))
-                error.__traceback__ = None
-                errors += [error.__cause__, error.__context__]
-                errors += [*error.args, *getattr(error, "exceptions", ())]
 
     @property
     def end(self) -> float:
@@ -141,23 +101,16 @@ class Request:
 
     def __str__(self) -> str:
         """For a person who looks for what went wrong."""
-        seen = self.origin.seen.requests.get(self.path) if self.origin.seen else None
-        told = [
-            f"{self.number} to {self.origin.kind}",
-            "over" if self.is_over else f"in {self.phase}",
-            f"answered {self.status}" if self.exchange.answered else "no head",
-        ]
-        if self.is_over:
-            told.append(f"error {self.error!r}")
-        if seen is not None:
-            told.append(f"connection {seen.connection}: {', '.join(seen.at)}")
-        if self.gate is not None:
-            told.append("gated" + (" at the head" if self.reply.head_after is self.gate else ""))
-        if self.reply.failure is not Failure.NONE:
-            told.append(self.reply.failure)
-        told += [f"{kind} timeout {seconds}" for kind, seconds in self.timeouts.items()]
-        if self.cancelled_in:
-            told.append(f"cancelled in {self.cancelled_in}")
-        if self.abandoned:
-            told.append("abandoned")
-        return "; ".join(told)
+        seen = self.origin.request(self.path)
+        over = f"over with {self.error!r}" if self.is_over else f"in {self.phase}"
+        marks = {
+            f"connection {seen.connection}: {', '.join(seen.at)}" if seen else "unseen": True,
+            "gated at the head": self.gate is not None and self.reply.head_after is self.gate,
+            "gated in the body": self.gate is not None and self.reply.end_after is self.gate,
+            str(self.reply.failure): self.reply.failure is not Failure.NONE,
+            f"timeouts {self.timeouts}": self.timeouts,
+            f"cancelled in {self.cancelled_in}": self.cancelled_in,
+            "abandoned": self.abandoned,
+        }
+        reported = "; ".join(mark for mark, is_so in marks.items() if is_so)
+        return f"{self.number} to {self.origin.kind} {over}, status {self.status}; {reported}"

@@ -6,24 +6,23 @@ import gc
 import time
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from studies.load.collection import Collection
 from support.script import Failure
 
 from .comparing import SHORT, compare, settle, wait_for
 from .endings import row_of
-from .origins import Origin
 from .plans import plan
 from .requests import UNSEEN, Request
-from .told import Told
 from .world import HTTP2, World
 
 LATE = 0.006
-"""Seconds by request, in the mean, that the library's calls may last beyond what is told."""
+"""Seconds by request, in the mean, that the library's calls may last beyond what is reported."""
 
 LATE_BY_PHASE = 0.05
 """The same where the server's clock parts two phases: it sees a request only when it has a turn."""
 
 EARLY = 0.001
-"""Seconds by request that may be told beyond what its client measured around it."""
+"""Seconds by request that may be reported beyond what its client measured around it."""
 
 
 def held_round(world: World) -> None:
@@ -66,7 +65,7 @@ def finish(world: World, *, look: bool = True) -> None:
 def enter(world: World, request: Request) -> None:
     """Enter a request that has ended into the ledger."""
     row = row_of(request)
-    request.let_go()
+    request.forget_error()
     if any("unknown" in str(error) for _, error in row.requests):
         raise world.mismatch(f"what is this exception to the contract? {request}")
     world.ledger.add(row, may_be_established=_was_cut_in_a_set_up(request))
@@ -85,18 +84,18 @@ def _was_cut_in_a_set_up(request: Request) -> bool:
 
 
 def check_ledger(world: World) -> None:
-    """What was told of all requests that have ended is what the table says."""
+    """What was reported of all requests that have ended is what the table says."""
     seen = [origin.seen for origin in world.origins.by_kind.values() if origin.seen]
-    told: list[str] = []
+    reported: list[str] = []
 
     def agree() -> bool:
-        answer = Told(world.telemetry)
+        answer = Collection(world.telemetry.reader)
         established = sum(timeline.established for timeline in seen)
-        told[:] = world.ledger.differences(answer, established, len(world.under_way))
-        if told:
+        reported[:] = world.ledger.differences(answer, established, len(world.under_way))
+        if reported:
             return False
-        failures = answer.value(semconv.INSTRUMENTATION_ERRORS)
-        dropped = answer.value(semconv.INSTRUMENTATION_DROPPED)
+        failures = answer.total(semconv.INSTRUMENTATION_ERRORS)
+        dropped = answer.total(semconv.INSTRUMENTATION_DROPPED)
         if failures or dropped:
             raise world.mismatch(f"{failures:g} own failures, {dropped:g} records dropped")
         return True
@@ -104,7 +103,7 @@ def check_ledger(world: World) -> None:
     try:
         wait_for(world, agree, "the ledger")
     except AssertionError:
-        raise world.mismatch("\n  ".join(["the rows differ", *told])) from None
+        raise world.mismatch("\n  ".join(["the rows differ", *reported])) from None
     world.measures.compared["rows of the outcome table"] += 1
 
 
@@ -114,26 +113,26 @@ def check_times(world: World) -> None:
     And by phase it is the server's schedule's. Both take the clock a little before or after the
     library does, by as much as the machine lets a thread wait: ``world.slack`` says how busy it is.
     """
-    told, number = Told(world.telemetry).phases, world.ledger.requests
+    reported, number = Collection(world.telemetry.reader).phases, world.ledger.requests
     allowed = number * world.slack
-    before = sum(told.pop(phase) for phase in ("queued", "connecting", "stream_queued"))
-    told["before it is sent"] = before
-    whole, measured = sum(told.values()), world.client_seconds
+    before = sum(reported.pop(phase) for phase in ("queued", "connecting", "stream_queued"))
+    reported["before it is sent"] = before
+    whole, measured = sum(reported.values()), world.client_seconds
     measures = world.measures
     measures.compared["time of all phases"] += 1
     measures.deviate("time of all phases, in ms per request", abs(whole - measured) * 1e3 / number)
     measures.deviate("time of all phases, in per cent", abs(whole - measured) * 100 / measured)
     least = measured - LATE * allowed - world.unknown_seconds
     if not least < whole < measured + EARLY * allowed:
-        raise world.mismatch(f"time of all phases: told {whole:.3f} s, measured {measured:.3f} s")
-    for phase, seconds in told.items():
+        raise world.mismatch(f"all phases: reported {whole:.3f} s, measured {measured:.3f} s")
+    for phase, seconds in reported.items():
         expected = world.phase_seconds[phase]
         apart = abs(seconds - expected)
         measures.compared["time by phase"] += 1
         measures.deviate(f"time of {phase}, in ms per request", apart * 1000 / number)
         measures.deviate(f"time of {phase}, in per cent of the whole", apart * 100 / measured)
         if apart > LATE_BY_PHASE * allowed:
-            raise world.mismatch(f"time of {phase}: told {seconds:.3f}, scheduled {expected:.3f} s")
+            raise world.mismatch(f"{phase}: reported {seconds:.3f}, scheduled {expected:.3f} s")
 
 
 def _act(world: World) -> None:
@@ -194,32 +193,22 @@ def cancel(world: World, request: Request) -> None:
     if phase == UNSEEN:
         phase = "stream_queued" if request.pool.http2 else "queued"
         if connecting := world.truth().connecting[request.origin.port]:
-            if connecting < _unseen(world, request.origin):
+            there = (r for r in world.under_way if r.origin is request.origin and not r.is_over)
+            if connecting < sum(other.phase == UNSEEN for other in there):
                 return  # it may be queued or connecting
             phase = "connecting"
-            _note_left_socket(world)
+            # Where a handshake fails, httpcore closes its socket; where it is cancelled, it leaves
+            # that to the garbage collector (httpcore 1.0.9 and httpcore2 2.16.2, ``start_tls`` of
+            # AnyIOStream and TrioStream: ``except Exception``). It belongs to no connection.
+            known = "sockets of cancelled handshakes, left to the garbage collector"
+            world.measures.known[known] += world.library.name in HTTP2
     request.cancelled_in = phase
     world.measures.faults[f"cancelled in {phase}"] += 1
     request.exchange.cancel()
-    request.let_go()
+    request.forget_error()
     if phase == "connecting":
         gc.collect()
     _open(request)
-
-
-def _note_left_socket(world: World) -> None:
-    # Where a handshake fails, httpcore closes its socket; where it is cancelled, it leaves that to
-    # the garbage collector (httpcore 1.0.9 and httpcore2 2.16.2, AnyIOStream.start_tls and
-    # TrioStream.start_tls: ``except Exception``). It belongs to no connection, and none is told.
-    if world.library.name in HTTP2:
-        world.measures.known["sockets of cancelled handshakes, left to the garbage collector"] += 1
-
-
-def _unseen(world: World, origin: Origin) -> int:
-    return sum(
-        not other.is_over and other.origin is origin and other.phase == UNSEEN
-        for other in world.under_way
-    )
 
 
 def _may_be_abandoned(world: World, request: Request) -> bool:

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import gc
 import time
+from typing import Any
 
 from .comparing import compare, settle
 from .measures import Measures
 from .pools import make
-from .rounds import (
-    begin,
-    check_ledger,
-    check_times,
-    enter,
-    finish,
-    held_round,
-    let_expire,
-    release,
-)
+from .rounds import begin, check_ledger, check_times, enter, finish, held_round, let_expire, release
 from .storms import storm
 from .world import HTTP2, World
 
@@ -29,27 +21,15 @@ MODES = {
 }
 
 
-def run(
-    library: str,
-    mode: str,
-    *,
-    seed: int,
-    measures: Measures,
-    seconds: float = 0.0,
-    generations: int | None = None,
-    slack: float = 1.0,
-    crowd: int = 1,
-) -> None:
-    """Put pools under load, generation by generation, for so long or so many.
+def run(library: str, mode: str, seconds: float, measures: Measures, **settings: Any) -> None:
+    """Put pools under load, generation by generation, for so long.
 
-    With ``slack`` times are judged as many times more mildly, for a machine that is busy. With
-    ``crowd`` as many times as many requests share the pools.
-    Raises MismatchError where something was told that is not so.
+    Raises MismatchError if something was reported that is not so.
     """
     deadline = time.monotonic() + seconds
-    with World.start(library, mode, seed, measures, slack, crowd) as world:
+    with World.start(library, mode, measures, **settings) as world:
         number = 0
-        while number < generations if generations else time.monotonic() < deadline:
+        while time.monotonic() < deadline:
             number += 1
             generation(world, number)
 
@@ -61,7 +41,7 @@ def generation(world: World, number: int) -> None:
     if world.library.name in HTTP2 and chance.random() < 0.25:
         http2 = chance.choice(("http2", "http2 cleartext"))
     world.pools = [
-        make(world.library, world.runner, world.origins, chance, http2)
+        make(world.library, world.runner, world.context, chance, http2)
         for _ in range(1 if http2 else chance.randint(1, 2))
     ]
     for step in range(1, chance.randint(3, 6)):
@@ -71,7 +51,6 @@ def generation(world: World, number: int) -> None:
         else:
             held_round(world)
         idle(world)
-    world.check_sockets()
     world.begin(f"{number}.end")
     end(world)
 
@@ -112,7 +91,7 @@ def end(world: World) -> None:
         world.runner.pools.remove(pool.under_test)
     world.pools = []
     for request in world.under_way:
-        request.let_go()
+        request.forget_error()
     world.this_round = []  # urllib3's exceptions know their pool
     for _ in range(3):
         gc.collect()

@@ -12,30 +12,24 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import itertools
 import random
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
+from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from studies.load.collection import Collection
+from studies.load.command import instrumented, started
+from studies.load.servers import Origin, Origins
 from support.clients import PoolUnderTest, Runner
-from support.http1 import HTTP1Server
-from support.http2 import HTTP2Server
-from support.installation import instrument
 from support.libraries import Library
-from support.listener import ServerLoop
 from support.network import Certificates
 from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import PATIENCE
-
-from .seen import Seen
-from .told import Told
 
 LOADS = ((50, 20), (120, 50))
 """Workers, and the connections or streams that they share."""
@@ -93,7 +87,11 @@ class Study:
 
     def nobody_waits(self) -> list[Reading]:
         """Readings in which nobody waits, taken while requests did."""
-        times, counts = self._without_connection()
+        entered = [(at, 1) for at in self.entered.values()]
+        changes = sorted(entered + [(at, -1) for at in self.served.values()])
+        times = [at for at, _ in changes]
+        # The test's own count of requests without a connection, from each of these times on.
+        counts = list(itertools.accumulate(change for _, change in changes))
         wrong = []
         for reading in self.readings:
             first = max(bisect.bisect_right(times, reading.asked - MARGIN) - 1, 0)
@@ -103,37 +101,20 @@ class Study:
                 wrong.append(reading)
         return wrong
 
-    def _without_connection(self) -> tuple[list[float], list[int]]:
-        """The test's own count of requests without a connection, from each time on."""
-        ends = self.served.values()
-        changes = sorted([(at, 1) for at in self.entered.values()] + [(at, -1) for at in ends])
-        count, counts = 0, []
-        for _, change in changes:
-            count += change
-            counts.append(count)
-        return [at for at, _ in changes], counts
-
     @property
     def wrong(self) -> int:
         """How many readings are wrong, in one way or in both."""
         return len({id(reading) for reading in self.too_many_hold() + self.nobody_waits()})
 
     def row(self) -> str:
-        """A line of the table."""
+        """What it counted, in a line."""
         most = max(sum(r.phases[phase] for phase in HOLDING) for r in self.readings)
         return (
-            f"{self.name:<58} {len(self.entered):>8} {self.errors.total():>6} "
-            f"{self.requeues:>8} {self.opened:>6} {len(self.readings):>8} "
-            f"{most:>4} of {self.places:<3} "
-            f"{len(self.too_many_hold()):>8} {len(self.nobody_waits()):>8}"
+            f"{self.name}: {len(self.entered)} requests, {self.errors.total()} failed, "
+            f"{self.requeues} requeues, {self.opened} connections; {len(self.readings)} readings, "
+            f"at most {most} of {self.places} held; {len(self.too_many_hold())} with too many "
+            f"holders, {len(self.nobody_waits())} without a queue"
         )
-
-
-HEADER = (
-    f"{'':<58} {'requests':>8} {'failed':>6} {'requeues':>8} {'opened':>6} "
-    f"{'readings':>8} "
-    f"{'most held':>11} {'too many':>8} {'no queue':>8}"
-)
 
 
 def study(
@@ -143,43 +124,47 @@ def study(
     name = f"{library} {mode}, {way}, {workers} over {places}"
     found = Study(name, places, way == "HTTP/2")
     with contextlib.ExitStack() as stack:
-        server, settings = stack.enter_context(_server(way, places))
-        telemetry = Telemetry()
-        stack.callback(telemetry.shutdown)
-        instrument(telemetry)
-        stack.callback(GlueLLMInstrumentor().uninstrument)
+        certificates = Certificates.make()
+        kind = {"HTTP/2": "http2 cleartext"}.get(way, "tls" if "agreed" in way else "plain")
+        origins = stack.enter_context(Origins.start(certificates, kind))
+        origin = origins.by_kind[kind]
+        telemetry = stack.enter_context(instrumented())
         runner = stack.enter_context(Runner.start(mode))
         loaded = Library.load(library)
-        if way == "forward proxy":
-            settings["proxy"] = loaded.core.Proxy(server.origin)
+        settings: dict[str, Any] = {"max_connections": places}
+        if way == "HTTP/2":
+            origin.server.max_streams = places
+            settings = {"max_connections": 1, "http1": False, "http2": True}
+        elif way == "forward proxy":
+            settings["proxy"] = loaded.core.Proxy(origin.base)
+        elif kind == "tls":
+            settings |= {"http2": True, "ssl_context": certificates.client()}
         pool = runner.pool(loaded, **settings)
-        chance = random.Random(f"{seed} {name}")
         deadline = time.monotonic() + seconds
-        done = [
-            _worker(found, pool, runner, _requests(found, server, deadline, f"{seed} {number}"))
-            for number in range(workers)
-        ]
+        names = [f"{seed}/{number}" for number in range(workers)]
+        work = found, pool, runner, origin, deadline
+        threads = [started(each, _work, *work, each) for each in names]
+        chance = random.Random(f"{seed} {name}")
         while time.monotonic() < deadline:
             time.sleep(chance.uniform(0.005, 0.05))
-            of = _of_snapshot if len(found.readings) % 2 else _of_metrics
-            found.readings.append(of(telemetry))
+            found.readings.append(_read(telemetry, by_snapshot=len(found.readings) % 2 > 0))
         # On sync HTTP/2 one stream's reader reads for all, and at the end nobody may wake the last.
-        ended, stuck = wait(done, timeout=PATIENCE + 30)
-        for future in ended:
-            future.result()
-        seen = server.timeline
-        assert isinstance(seen, Seen)
-        found.served |= {path: request.at["request"] for path, request in seen.requests.items()}
-        _check(found, Told(telemetry), len(stuck))
+        for thread in threads:
+            thread.join(max(deadline + PATIENCE + 30 - time.monotonic(), 0.0))
+        assert origin.seen is not None
+        for path, request in origin.seen.requests.items():
+            found.served[path] = request.at["request"]
+        stuck = sum(thread.is_alive() for thread in threads)
+        _check(found, Collection(telemetry.reader), stuck)
     return found
 
 
-def _check(found: Study, told: Told, stuck: int) -> None:
+def _check(found: Study, reported: Collection, stuck: int) -> None:
     """All requests are counted, and nothing failed but what is ``stuck`` in its library."""
     if stuck:
         found.errors["stuck"] = stuck
-    found.requeues = int(told.value(semconv.REQUEUES))
-    found.opened = int(told.value(semconv.CONNECTION_OPENED))
+    found.requeues = int(reported.total(semconv.REQUEUES))
+    found.opened = int(reported.total(semconv.CONNECTION_OPENED))
     for metric, expected in (
         (semconv.REQUESTS, len(found.entered) - stuck),
         (semconv.LEASE_DURATION, len(found.entered) - stuck),
@@ -187,98 +172,41 @@ def _check(found: Study, told: Told, stuck: int) -> None:
         (semconv.INSTRUMENTATION_ERRORS, 0),
         (semconv.ANOMALIES, 0),
     ):
-        if told.value(metric) != expected:
-            found.failures.append(f"{metric.name}: {told.value(metric):g}, expected {expected}")
+        if reported.total(metric) != expected:
+            found.failures.append(f"{metric.name}: {reported.total(metric):g}, expected {expected}")
 
 
-@contextlib.contextmanager
-def _server(way: str, places: int) -> Iterator[tuple[HTTP1Server | HTTP2Server, dict[str, Any]]]:
-    """A server, and the settings of pools that reach it in this way."""
-    servers = ServerLoop()
-    try:
-        server: HTTP1Server | HTTP2Server
-        settings: dict[str, Any] = {"max_connections": places}
-        if way == "HTTP/2":
-            server = HTTP2Server(servers, max_streams=places)
-            settings = {"max_connections": 1, "http1": False, "http2": True}
-        elif way.startswith("HTTP/1.1"):
-            certificates = Certificates.make()
-            server = HTTP1Server(servers, tls=certificates.server())
-            settings |= {"http2": True, "ssl_context": certificates.client()}
-        else:
-            server = HTTP1Server(servers)
-        server.timeline = Seen(tls=server.scheme == "https")
-        try:
-            yield server, settings
-        finally:
-            server.close()
-    finally:
-        servers.stop()
-
-
-def _requests(
-    found: Study, server: HTTP1Server | HTTP2Server, deadline: float, seed: str
-) -> Iterator[tuple[str, str]]:
-    """The paths and URLs of one worker, one after the other until the time is over."""
-    chance = random.Random(seed)
+def _work(
+    found: Study, pool: PoolUnderTest, runner: Runner, origin: Origin, deadline: float, name: str
+) -> None:
+    """Make one request after the other until the time is over."""
+    chance = random.Random(name)
     number = 0
     while time.monotonic() < deadline:
         number += 1
-        path = f"/{seed.replace(' ', '/')}/{number}"
+        path = f"/{name}/{number}"
         delay, rest = chance.uniform(0.05, 0.4), chance.uniform(0.0, 0.2)
-        url = server.reply(path, Reply(head_after=delay, end_after=rest))
+        url = origin.url(path, Reply(head_after=delay, end_after=rest))
         found.entered[path] = time.monotonic()
-        yield path, url
-
-
-def _worker(
-    found: Study, pool: PoolUnderTest, runner: Runner, requests: Iterator[tuple[str, str]]
-) -> Future[Any]:
-    """Start a thread or a task that makes these requests."""
-
-    def failed(path: str, error: Exception) -> None:
-        found.errors[type(error).__name__] += 1
-        found.served[path] = time.monotonic()
-
-    if runner.portal is not None:
-
-        async def task() -> None:
-            for path, url in requests:
-                try:
-                    await pool.fetch(url)
-                except Exception as error:
-                    failed(path, error)
-
-        return runner.portal.start_task_soon(task)
-
-    future: Future[Any] = Future()
-
-    def thread() -> None:
         try:
-            for path, url in requests:
-                try:
-                    pool.call(url)
-                except Exception as error:
-                    failed(path, error)
-        except BaseException as error:
-            future.set_exception(error)
-        else:
-            future.set_result(None)
-
-    threading.Thread(target=thread, daemon=True).start()
-    return future
+            if runner.portal is None:
+                pool.call(url)
+            else:
+                runner.portal.call(pool.fetch, url)
+        except Exception as error:
+            found.errors[type(error).__name__] += 1
+            found.served[path] = time.monotonic()
 
 
-def _of_metrics(telemetry: Telemetry) -> Reading:
-    told = Told(telemetry)
-    phases: Counter[str] = told.by(semconv.REQUEST_CURRENT, "phase")
-    return Reading(told.asked, told.answered, phases, int(told.value(semconv.OPEN_CONNECTIONS)))
-
-
-def _of_snapshot(telemetry: Telemetry) -> Reading:
+def _read(telemetry: Telemetry, *, by_snapshot: bool) -> Reading:
     asked = time.monotonic()
-    taken = snapshot()
-    answered = time.monotonic()
-    phases = Counter(request.phase for pool in taken.pools for request in pool.requests)
-    states = [each.state for pool in taken.pools for each in pool.connections]
-    return Reading(asked, answered, phases, sum(state != "connecting" for state in states))
+    if by_snapshot:
+        pools = snapshot().pools
+        phases = Counter(request.phase for pool in pools for request in pool.requests)
+        states = [each.state for pool in pools for each in pool.connections]
+        established = sum(state != "connecting" for state in states)
+    else:
+        reported = Collection(telemetry.reader)
+        phases = reported.by(semconv.REQUEST_CURRENT, "phase")
+        established = int(reported.total(semconv.OPEN_CONNECTIONS))
+    return Reading(asked, time.monotonic(), phases, established)

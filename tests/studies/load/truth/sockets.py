@@ -44,15 +44,6 @@ def asked_for(ports: Collection[int]) -> Counter[tuple[int, str]]:
     return found
 
 
-def listed(ports: Collection[int]) -> Counter[tuple[int, str]]:
-    """The same by the system's list of all connections, which takes longer."""
-    found: Counter[tuple[int, str]] = Counter()
-    for connection in psutil.Process().net_connections("tcp4"):
-        if connection.raddr and connection.raddr.port in ports:
-            found[connection.raddr.port, connection.status] += 1
-    return found
-
-
 def still_there(sock: object) -> bool:
     """Whether the operating system still knows where a socket leads to.
 

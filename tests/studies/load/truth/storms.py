@@ -5,14 +5,12 @@ from __future__ import annotations
 import random
 import time
 
-from support.script import Failure, Reply
-
+from .plans import plan
 from .requests import Request
 from .rounds import finish
 from .world import World
 
-_KINDS = ("plain", "plain", "another plain", "tls", "tls", "with an idle timeout", "refused")
-_FAILURES = tuple(Failure)
+_KINDS = {"served": 60, "broken": 22, "with an idle timeout": 10, "refused": 8}
 
 
 def storm(world: World) -> None:
@@ -37,20 +35,7 @@ def storm(world: World) -> None:
 
 def _plan(world: World, http2: str | None) -> Request:
     chance = world.chance
-    pool = chance.choice(world.pools)
-    world.number += 1
-    request = Request(world.number, pool, world.origins.by_kind[http2 or chance.choice(_KINDS)])
-    world.measures.requests[f"{world.library.name} {world.mode}"] += 1
-    failure = chance.choice(_FAILURES) if chance.random() < 0.25 and not http2 else Failure.NONE
-    if failure is not Failure.NONE:
-        world.measures.faults[f"{failure}, in a storm"] += 1
-    request.reply = Reply(
-        head_after=_delay(chance),
-        status=chance.choice((200, 200, 201, 404, 500)),
-        chunks=tuple((_delay(chance), b"x" * 100) for _ in range(chance.randint(1, 3))),
-        end_after=_delay(chance),
-        failure=failure,
-    )
+    request = plan(world, chance.choice(world.pools), _KINDS, ("served",))
     request.reads = chance.random() < 0.85
     if chance.random() < 0.2:
         request.timeouts["pool"] = 0.001 + chance.random() * 0.02
@@ -60,10 +45,6 @@ def _plan(world: World, http2: str | None) -> Request:
     if chance.random() < 0.1 and not request.timeouts:
         request.timeouts["connect"] = 0.001 + chance.random() * 0.01
     return request
-
-
-def _delay(chance: random.Random) -> float:
-    return chance.choice((0.0, 0.0, 0.001, 0.004))
 
 
 def _break_something(world: World, chance: random.Random) -> None:
@@ -76,7 +57,7 @@ def _break_something(world: World, chance: random.Random) -> None:
             world.measures.faults["cancelled at any moment"] += 1
             request.cancelled_in = "anything"
             request.exchange.cancel()
-            request.let_go()
+            request.forget_error()
     elif dice < 0.15 and not http2:
         # On HTTP/2 httpcore and httpcore2 lock up by themselves when that strikes: requests wait
         # for a connection that nobody gives them, with the instrumentation and without it.

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import random
+import ssl
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import psutil
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from studies.load.command import instrumented
+from studies.load.servers import Origins
 from support.clients import Runner
-from support.installation import instrument
 from support.libraries import Library
+from support.network import Certificates
 from support.telemetry import Telemetry
 
 from . import sockets
 from .ledger import Ledger
 from .measures import Measures, MismatchError
-from .origins import Origins
 from .pools import Pool
 from .requests import Request
 
 HTTP2 = ("httpx", "httpx2")
+KINDS = (
+    *("plain", "another plain", "with an idle timeout", "tls", "held tls", "distrusted"),
+    *("refused", "unreachable"),
+)
 
 
 @dataclass(slots=True)
@@ -38,7 +44,7 @@ class Truth:
     connecting: Counter[int] = field(default_factory=Counter)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class World:
     """All of a run."""
 
@@ -46,6 +52,7 @@ class World:
     mode: str
     seed: int
     origins: Origins
+    context: ssl.SSLContext
     runner: Runner
     telemetry: Telemetry
     measures: Measures
@@ -69,38 +76,44 @@ class World:
     """What clients measured of the requests in the ledger, around the library's calls."""
     unknown_seconds: float = 0.0
     """Of these, what passed while abandoned requests ended with their pool at some moment."""
+    series: dict[Any, float] = field(default_factory=dict)
+    """Values that must not fall, when everything was last compared."""
     phase_seconds: Counter[str] = field(default_factory=Counter)
-    """The same by phase, as the server's schedule and the readers have it."""
+    """The time of clients by phase, as the server's schedule and the readers have it."""
 
     @classmethod
     @contextlib.contextmanager
-    def start(
-        cls,
-        library: str,
-        mode: str,
-        seed: int,
-        measures: Measures,
-        slack: float = 1.0,
-        crowd: int = 1,
-    ) -> Iterator[World]:
+    def start(cls, library: str, mode: str, measures: Measures, **settings: Any) -> Iterator[World]:
         """Servers, an event loop if the mode wants one, and the instrumentation."""
+        certificates = Certificates.make()
+        kinds = (*KINDS, *(("http2", "http2 cleartext") if library in HTTP2 else ()))
         with contextlib.ExitStack() as stack:
-            origins = stack.enter_context(Origins.start(http2=library in HTTP2))
+            origins = stack.enter_context(Origins.start(certificates, *kinds))
             baseline = sockets.asked_for(origins.ports)
-            telemetry = Telemetry()
-            stack.callback(telemetry.shutdown)
-            instrument(telemetry)
-            stack.callback(GlueLLMInstrumentor().uninstrument)
-            runner = stack.enter_context(Runner.start(mode))
-            loaded = Library.load(library)
+            telemetry = stack.enter_context(instrumented())
             yield cls(
-                loaded, mode, seed, origins, runner, telemetry, measures, slack, crowd, baseline
+                library=Library.load(library),
+                mode=mode,
+                origins=origins,
+                context=certificates.client(),
+                runner=stack.enter_context(Runner.start(mode)),
+                telemetry=telemetry,
+                measures=measures,
+                baseline=baseline,
+                **settings,
             )
 
     @property
     def can_cancel(self) -> bool:
         """Whether a request is a task."""
         return self.mode != "sync"
+
+    def request(self, pool: Pool, kind: str) -> Request:
+        """A new request to an origin of this kind; an HTTP/2 pool is for one origin alone."""
+        self.number += 1
+        self.measures.requests[f"{self.library.name} {self.mode}"] += 1
+        origin = self.origins.by_kind[pool.http2 or kind]
+        return Request(number=self.number, pool=pool, origin=origin)
 
     def begin(self, step: str) -> random.Random:
         """A step: its chance depends on the seed and its name alone, so that it can be replayed."""
@@ -149,30 +162,12 @@ class World:
             truth.phases[port, waiting] += unseen - connecting
         truth.phases = +truth.phases
 
-    def check_sockets(self) -> None:
-        """The system's list of connections says the same as it does of each socket."""
-        ports = self.origins.ports
-        for _ in range(50):
-            before = sockets.asked_for(ports)
-            listed = sockets.listed(ports)
-            open_ones = [
-                Counter({port: n for (port, state), n in found.items() if state in sockets.OPEN})
-                for found in (before, listed, sockets.asked_for(ports))
-            ]
-            if open_ones[0] == open_ones[1]:
-                self.measures.compared["the system's two ways of telling"] += 1
-                return
-        if open_ones[1] - open_ones[0]:
-            raise self.mismatch(f"the system contradicts itself: {open_ones}")
-        # The list is no snapshot: while other processes come and go it may leave one out.
-        self.measures.known["the system's list left a socket out"] += 1
-
     def mismatch(self, what: str) -> MismatchError:
         """What to raise: all that is needed to see it again."""
-        told = [
+        reported = [
             f"{what}",
             f"  {self.library.name} {self.mode}, seed {self.seed}, step {self.step}",
             *(f"  pool {pool.settings}, places lost {dict(pool.lost)}" for pool in self.pools),
             *(f"  request {request}" for request in self.this_round),
         ]
-        return MismatchError("\n".join(told))
+        return MismatchError("\n".join(reported))

@@ -1,0 +1,120 @@
+"""Oracle: what the process uses stays flat. Samples over a run, and whether they grow."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psutil
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.figures import Figure
+
+from .collection import Collection
+
+ENOUGH: Final = 12
+"""Samples that growth is judged by at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look at the process, after a full garbage collection."""
+
+    count: int
+    """Requests or pools so far."""
+    alive: int
+    """Pools that the package still tracks, where the run counts them."""
+    resident: int
+    blocks: int
+    descriptors: int
+    threads: int
+    series: int
+    collection: float
+    """Milliseconds of CPU that a collection of metrics took."""
+    garbage: float
+    """Milliseconds of CPU that the garbage collection took."""
+
+
+class Growth:
+    """The samples of a run, and what a bound on series needs."""
+
+    def __init__(self, reader: InMemoryMetricReader) -> None:
+        self.samples: list[Sample] = []
+        self.most_sets = 0
+        """The most attribute sets of one instrument in a collection."""
+        self.overflowed: set[str] = set()
+        self.pairs: set[tuple[Any, ...]] = set()
+        """Pool names with their origins."""
+        self._reader = reader
+        self._process = psutil.Process()
+
+    def look(self, count: int, alive: Callable[[], int] = lambda: 0) -> Sample:
+        """Take one more sample."""
+        garbage, _ = _milliseconds(gc.collect)
+        collection, found = _milliseconds(lambda: Collection(self._reader))
+        for name, points in found.points.items():
+            self.most_sets = max(self.most_sets, len(points))
+            for attributes in (point.attributes or {} for point in points):
+                if "otel.metric.overflow" in attributes:
+                    self.overflowed.add(name)
+                keys = (semconv.POOL_NAME, semconv.SERVER_ADDRESS, semconv.SERVER_PORT)
+                self.pairs.add(tuple(attributes.get(key) for key in keys))
+        sample = Sample(
+            count=count,
+            alive=alive(),
+            resident=self._process.memory_info().rss,
+            blocks=sys.getallocatedblocks(),
+            descriptors=self._process.num_fds(),
+            threads=threading.active_count(),
+            series=found.series,
+            collection=collection,
+            garbage=garbage,
+        )
+        self.samples.append(sample)
+        return sample
+
+    def judge(self, bounds: Mapping[str, tuple[float, float]]) -> list[str]:
+        """What grew by more than its bound: a share of what it was, and an amount besides."""
+        broken = []
+        if len(self.samples) < ENOUGH:
+            return [f"the run was too short to judge growth: {len(self.samples)} samples"]
+        for name, (share, more) in bounds.items():
+            before, after = medians([getattr(sample, name) for sample in self.samples])
+            if after > before * (1 + share) + more:
+                broken.append(
+                    f"{name} grew from {before:.6g} in the second quarter to {after:.6g} in the "
+                    f"last (allowed: {share:.0%} and {more:g})"
+                )
+        return broken
+
+    def figures(self, *names: str) -> dict[str, Figure]:
+        """Each quantity at the start, in the second and in the last quarter, and its maximum."""
+        values: dict[str, Figure] = {}
+        for name in names:
+            every = [getattr(sample, name) for sample in self.samples]
+            shown = [every[0], *medians(every), max(every)]
+            values[f"{name}: at first, 2nd quarter, last quarter, most"] = ", ".join(
+                f"{value / 1e6:.1f} MB" if name == "resident" else f"{value:.6g}" for value in shown
+            )
+        return values
+
+
+def medians(values: list[float]) -> tuple[float, float]:
+    """Of the second and of the last quarter. One peak changes neither."""
+    quarter = max(len(values) // 4, 1)
+    return statistics.median(values[quarter : 2 * quarter] or values), statistics.median(
+        values[-quarter:]
+    )
+
+
+def _milliseconds(work: Callable[[], Any]) -> tuple[float, Any]:
+    began = time.thread_time_ns()
+    found = work()
+    return (time.thread_time_ns() - began) / 1e6, found

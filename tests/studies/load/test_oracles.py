@@ -1,0 +1,54 @@
+"""What the load studies judge by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.pool.copies import copied
+from studies.load.choices import Choices
+from studies.load.growth import Growth
+from studies.load.soak import blame
+
+
+def _raised(call: Any) -> Exception:
+    with pytest.raises((TypeError, OSError)) as caught:
+        call()
+    return caught.value
+
+
+def test_growth_is_distinguished_from_noise() -> None:
+    """A peak is no growth, a slope is."""
+    peaks = [100.0, 140, 101, 99, 100, 150, 100, 101, 99, 100, 100, 180, 101, 100, 99, 100]
+    for values, is_flat in ((peaks, True), ([100.0 + number for number in range(16)], False)):
+        growth = Growth(None)  # type: ignore[arg-type]
+        growth.samples = [SimpleNamespace(blocks=value) for value in values]  # type: ignore[misc]
+        assert (growth.judge({"blocks": (0.05, 1)}) == []) is is_flat
+
+
+def test_each_request_takes_one_of_the_reported_values() -> None:
+    """What is reported too often or too rarely remains, whichever way the choices are made."""
+    choices = Choices.of(map(frozenset, ("a", "ab", "ab")))
+    assert not choices.difference(Counter(a=1, b=2))
+    assert choices.difference(Counter(a=1, b=3)) == {"b": 1}
+    assert choices.difference(Counter(b=2)) == {"a": -1}
+
+
+def test_exception_raised_in_the_package_is_its_own() -> None:
+    """Also where another exception came of it; what only passed through is not."""
+    own = _raised(lambda: GlueLLMInstrumentor.instrument_client(object()))
+
+    def fails() -> list[object]:
+        raise OSError("not of the package")
+
+    passed = _raised(lambda: copied(fails))
+    assert blame.raised_by_us(own)
+    later = ValueError("later")
+    later.__cause__ = own
+    assert blame.raised_by_us(later)
+    assert blame.passed_us(passed)
+    assert not blame.raised_by_us(passed)
