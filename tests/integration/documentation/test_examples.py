@@ -1,16 +1,12 @@
 """The documentation's whole programs, run as they stand against a fake provider."""
 
-from __future__ import annotations
-
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
+from support.programs import run_program
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,26 +19,12 @@ def programs(page: str) -> list[str]:
     return [block for block in blocks if "AnyLLM.create" in block or "OpenAI()" in block]
 
 
-def run(program: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """A program that ends well."""
-    finished = subprocess.run(
-        [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", program],
-        env={**os.environ, **more},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-    return finished
-
-
 @pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md"])
-def test_example_runs_as_it_stands(page: str) -> None:
+def test_example_runs_as_it_stands(page):
     """What a reader copies works, and the one that prints metrics prints ours."""
     (program,) = programs(page)
     with FakeProviderThread() as provider:
-        finished = run(program, OPENAI_API_KEY="any", OPENAI_BASE_URL=provider.openai_url)
+        finished = run_program(program, OPENAI_API_KEY="any", OPENAI_BASE_URL=provider.openai_url)
         assert provider.counts.completed == 1
     if "ConsoleMetricExporter" in program:
         assert '"gluellm.pool.acquire.duration"' in finished.stdout
@@ -50,7 +32,7 @@ def test_example_runs_as_it_stands(page: str) -> None:
         assert "openai/httpx2: 0 active, 0 connecting, 1 idle" in finished.stdout
 
 
-def test_sizing_by_littles_law() -> None:
+def test_sizing_by_littles_law():
     """The guide's example, three times as fast: its lines are the guide's, its size the load's."""
     program = (ROOT / "docs/examples/sizing.py").read_text()
     for slow, quick in {
@@ -60,7 +42,7 @@ def test_sizing_by_littles_law() -> None:
     }.items():
         assert slow in program
         program = program.replace(slow, quick)
-    finished = run(program)
+    finished = run_program(program)
     page = (ROOT / "docs/connection-pooling.md").read_text()
     told = re.sub(r"[0-9.]+ ", "# ", finished.stdout)
     assert told.strip() in re.sub(r"[0-9.]+ ", "# ", page)
