@@ -1,7 +1,5 @@
 """A fake provider, the instrumentation on a clock that tests put forward, and ears for the log."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +18,12 @@ from .reports import Reports
 
 Instrument = Callable[..., Clock]
 PROVIDERS = pytest.mark.parametrize("provider", ["openai", "anthropic"])
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Where coroutines run that are tests."""
+    return "asyncio"
 
 
 @pytest.fixture

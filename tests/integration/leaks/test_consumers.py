@@ -1,9 +1,8 @@
-"""Readers that come back, and the sync API."""
-
-from __future__ import annotations
+"""Readers that come back, the sync API, and GlueLLM."""
 
 import asyncio
 import threading
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -13,25 +12,18 @@ import pytest
 from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.clock import Clock
-from support.telemetry import Telemetry
 from support.waiting import wait_until
 
 from . import calls
-from .conftest import PROVIDERS, Instrument
-from .reports import TOLD_FOR_TASKS, WHOSE, Reports, place
+from .conftest import PROVIDERS
+from .reports import TOLD_FOR_TASKS, WHOSE, place
+
+pytestmark = pytest.mark.anyio
 
 
 @PROVIDERS
 @pytest.mark.parametrize("how", ["is read again after all", "was released after all"])
-def test_consumer_that_comes_back_is_told(
-    provider: str,
-    how: str,
-    server: FakeProvider,
-    clock: Clock,
-    telemetry: Telemetry,
-    reports: Reports,
-) -> None:
+async def test_consumer_that_comes_back_is_told(provider, how, server, clock, telemetry, reports):
     """After a pause beyond the threshold: a WARNING, and an INFO when it was none after all.
 
     What is suspected goes down again, what was counted stays.
@@ -41,35 +33,32 @@ def test_consumer_that_comes_back_is_told(
         async for _ in stream:
             pass
 
-    async def run() -> None:
-        llm = calls.create(provider, server)
-        # A provider that falls silent, or a stream that is read on when it is closed.
-        reads = how.startswith("is read")
-        server.script(Behaviour(tokens=50, stall_after=40 if reads else None))
-        stream = await llm.acompletion(model="paused", **calls.STREAM)  # place: paused
-        await anext(aiter(stream))
-        clock.advance(3)
-        leak = await reports.leak("paused")
-        assert telemetry.value(semconv.LEAK_SUSPECTED) == 1
-        clock.advance(5)
-        clock.asleep = not reads
-        task = asyncio.create_task(read(stream) if reads else stream.aclose())
-        if not reads:
-            await task
-        clock.asleep = False
-        over = await reports.end("paused")
-        assert (over.how, over.pool) == (how, leak.pool)
-        assert [getattr(over, of) for of in WHOSE] == [getattr(leak, of) for of in WHOSE]
-        assert 3 <= float(leak.held) < 8 <= float(over.held) < 13
-        name = f"{test_consumer_that_comes_back_is_told.__name__}.<locals>.run"
-        assert over.place == place(__file__, "paused", name)
-        assert telemetry.value(semconv.LEAK_SUSPECTED) == 0
-        assert telemetry.value(semconv.LEAKS) == 1
-        task.cancel()
-        await asyncio.wait([task])
-        await llm.client.close()
-
-    asyncio.run(run())
+    llm = calls.create(provider, server)
+    # A provider that falls silent, or a stream that is read on when it is closed.
+    reads = how.startswith("is read")
+    server.script(Behaviour(tokens=50, stall_after=40 if reads else None))
+    stream = await llm.acompletion(model="paused", **calls.STREAM)  # place: paused
+    await anext(aiter(stream))
+    clock.advance(3)
+    leak = await reports.leak("paused")
+    assert telemetry.value(semconv.LEAK_SUSPECTED) == 1
+    clock.advance(5)
+    clock.asleep = not reads
+    task = asyncio.create_task(read(stream) if reads else stream.aclose())
+    if not reads:
+        await task
+    clock.asleep = False
+    over = await reports.end("paused")
+    assert (over.how, over.pool) == (how, leak.pool)
+    assert [getattr(over, of) for of in WHOSE] == [getattr(leak, of) for of in WHOSE]
+    assert 3 <= float(leak.held) < 8 <= float(over.held) < 13
+    name = test_consumer_that_comes_back_is_told.__name__
+    assert over.place == place(__file__, "paused", name)
+    assert telemetry.value(semconv.LEAK_SUSPECTED) == 0
+    assert telemetry.value(semconv.LEAKS) == 1
+    task.cancel()
+    await asyncio.wait([task])
+    await llm.client.close()
     assert len(reports.leaks()) == len(reports.over()) == 1
 
 
@@ -82,8 +71,8 @@ def sync_client(provider: str, server: FakeProvider) -> Any:
 
 @PROVIDERS
 def test_leak_of_a_sync_client_is_told_with_the_line_of_the_callers_thread(
-    provider: str, server: FakeProvider, instrument: Instrument, reports: Reports
-) -> None:
+    provider, server, instrument, reports
+):
     """Under scope="all" it is the line that sent the request."""
     clock = instrument(scope="all")
     client = sync_client(provider, server)
@@ -111,8 +100,8 @@ def test_leak_of_a_sync_client_is_told_with_the_line_of_the_callers_thread(
 
 @PROVIDERS
 def test_of_any_llms_sync_api_streams_are_no_leaks_and_downloads_can_be(
-    provider: str, server: FakeProvider, clock: Clock, reports: Reports
-) -> None:
+    provider, server, clock, reports
+):
     """any-llm's own thread reads a stream into a queue, whether anybody takes it from there or not.
 
     While the provider is silent that read is seen, with the line that made the call. A download is
@@ -142,3 +131,24 @@ def test_of_any_llms_sync_api_streams_are_no_leaks_and_downloads_can_be(
     download.__exit__(None, None, None)
     (over,) = wait_until(reports.over, "its end")
     assert over.how == "was released after all"
+
+
+@pytest.mark.all_sdks
+def test_stream_of_gluellm_is_told_with_its_correlation_id(server, tmp_path):
+    """`break` and `aclose()` don't give the connection back; the garbage collector does.
+
+    In a process of its own: what GlueLLM changes in any-llm, it changes for good.
+    """
+    pytest.importorskip("gluellm")
+    (told,) = calls.run_script(
+        "gluellm_stream.py",
+        cwd=tmp_path,
+        OPENAI_API_KEY="any",
+        OPENAI_BASE_URL=server.openai_url,
+        GLUELLM_LOG_LEVEL="ERROR",
+    )
+    assert (told["pool"], told["provider"]) == ("openai/httpx", "openai")
+    assert told["correlation_id"] == "order-4711"
+    script = str(Path(__file__).parent / "scripts" / "gluellm_stream.py")
+    assert told["place"] == place(script, "gluellm", "leave")
+    assert told["over"] == "was released after all"

@@ -1,12 +1,12 @@
 """Nothing is told of calls that are merely slow, however many and however long."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 from typing import Any
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clock import Clock
 from support.telemetry import Telemetry
@@ -18,6 +18,8 @@ from .reports import Reports
 
 CALLS = 20
 STREAMS = 4
+
+pytestmark = pytest.mark.anyio
 
 
 async def only_a_leak_is_told(
@@ -37,50 +39,42 @@ async def only_a_leak_is_told(
 
 
 @PROVIDERS
-def test_calls_that_are_silent_for_ten_minutes_are_no_leaks(
-    provider: str, server: FakeProvider, clock: Clock, reports: Reports, telemetry: Telemetry
-) -> None:
+async def test_calls_that_are_silent_for_ten_minutes_are_no_leaks(
+    provider, server, clock, reports, telemetry
+):
     """Before the head, as of reasoning models, and in the middle of a stream: a read waits."""
 
     async def read(llm: Any) -> None:
         async for _ in await llm.acompletion(model="silent", **calls.STREAM):
             pass
 
-    async def run() -> None:
-        llm = calls.create(provider, server, max_retries=0)
-        for behaviour in (Behaviour(stall_after=1), Behaviour(head_delay=600)):
-            server.script(*[behaviour] * CALLS)
-        tasks = [asyncio.create_task(read(llm)) for _ in range(2 * CALLS)]
-        silent = ["awaiting_response"] * CALLS + ["reading"] * CALLS
-        await until(lambda: sorted(calls.phases("silent")) == silent, "the silence")
-        for _ in range(10):
-            clock.advance(60)
-            await clock.looked(1)
-        await only_a_leak_is_told(llm, clock, reports, telemetry)
-        assert sorted(calls.phases("silent")) == silent
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        await llm.client.close()
-
-    asyncio.run(run())
+    llm = calls.create(provider, server, max_retries=0)
+    for behaviour in (Behaviour(stall_after=1), Behaviour(head_delay=600)):
+        server.script(*[behaviour] * CALLS)
+    tasks = [asyncio.create_task(read(llm)) for _ in range(2 * CALLS)]
+    silent = ["awaiting_response"] * CALLS + ["reading"] * CALLS
+    await until(lambda: sorted(calls.phases("silent")) == silent, "the silence")
+    for _ in range(10):
+        clock.advance(60)
+        await clock.looked(1)
+    await only_a_leak_is_told(llm, clock, reports, telemetry)
+    assert sorted(calls.phases("silent")) == silent
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    await llm.client.close()
 
 
 @PROVIDERS
-def test_streams_with_pauses_are_no_leaks(
-    provider: str, server: FakeProvider, clock: Clock, reports: Reports, telemetry: Telemetry
-) -> None:
+async def test_streams_with_pauses_are_no_leaks(provider, server, clock, reports, telemetry):
     """The reader comes back before the threshold each time, for much longer than it in all."""
     dice = random.Random(4711)
 
-    async def run() -> None:
-        llm = calls.create(provider, server)
-        server.behaviour = Behaviour(tokens=10)
-        for _ in range(STREAMS):
-            async for _ in await llm.acompletion(model="slow", **calls.STREAM):
-                clock.advance(1.9 * dice.random())
-                await clock.looked(0)
-        await only_a_leak_is_told(llm, clock, reports, telemetry)
-        await llm.client.close()
-
-    asyncio.run(run())
+    llm = calls.create(provider, server)
+    server.behaviour = Behaviour(tokens=10)
+    for _ in range(STREAMS):
+        async for _ in await llm.acompletion(model="slow", **calls.STREAM):
+            clock.advance(1.9 * dice.random())
+            await clock.looked(0)
+    await only_a_leak_is_told(llm, clock, reports, telemetry)
+    await llm.client.close()

@@ -1,7 +1,5 @@
 """A PoolTimeout explains itself, wherever its traceback is shown."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import re
@@ -18,14 +16,12 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
 from support.clients import Runner
-from support.clock import Clock
 from support.http1 import HTTP1Server
 from support.libraries import Library
-from support.listener import Listen
 from support.script import Reply
 
 from . import calls
-from .conftest import PROVIDERS, Instrument
+from .conftest import PROVIDERS
 from .reports import place
 
 SDK: dict[str, ModuleType] = {"openai": openai, "anthropic": anthropic}
@@ -92,12 +88,7 @@ def is_time(text: str) -> datetime:
 
 
 @PROVIDERS
-def test_note_survives_the_sdks_wrapping_and_comes_once(
-    provider: str,
-    server: FakeProvider,
-    clock: Clock,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_note_survives_the_sdks_wrapping_and_comes_once(provider, server, clock, caplog):
     """Two streams that nobody reads on a pool of two make the next call time out."""
 
     async def run() -> Any:
@@ -145,9 +136,7 @@ def test_note_survives_the_sdks_wrapping_and_comes_once(
 
 
 @PROVIDERS
-def test_timeout_stays_what_it_was(
-    provider: str, server: FakeProvider, instrument: Instrument
-) -> None:
+def test_timeout_stays_what_it_was(provider, server, instrument):
     """Types, messages and causes are those of a program that is not instrumented."""
 
     async def run() -> list[tuple[type, str, str]]:
@@ -165,9 +154,7 @@ def test_timeout_stays_what_it_was(
 
 
 @PROVIDERS
-def test_each_attempt_has_a_note_of_its_own(
-    provider: str, server: FakeProvider, clock: Clock
-) -> None:
+def test_each_attempt_has_a_note_of_its_own(provider, server, clock):
     """A retry waits anew."""
     module: Any = calls.library(provider)
     errors: list[BaseException] = []
@@ -204,9 +191,7 @@ def test_each_attempt_has_a_note_of_its_own(
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
 @pytest.mark.parametrize("mode", ["sync", "asyncio"])
-def test_clients_of_the_libraries_have_the_note_too(
-    mode: str, name: str, listen: Listen, instrument: Instrument
-) -> None:
+def test_clients_of_the_libraries_have_the_note_too(mode, name, listen, instrument):
     """Under scope="all", sync and async, where the application meets the library's own error."""
     instrument(scope="all")
     http1 = listen(HTTP1Server)
@@ -230,7 +215,7 @@ def test_clients_of_the_libraries_have_the_note_too(
 
 
 @PROVIDERS
-def test_other_errors_have_no_note(provider: str, server: FakeProvider, clock: Clock) -> None:
+def test_other_errors_have_no_note(provider, server, clock):
     """A read timeout, for one: the pool had no part in it."""
 
     async def run() -> Any:

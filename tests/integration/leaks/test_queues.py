@@ -1,25 +1,22 @@
 """Requests that are stuck in a queue, and clients that are built for one call each."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import re
 from typing import Any
 
 import any_llm
+import pytest
 
 from opentelemetry.instrumentation.gluellm import Snapshot, diagnose, snapshot
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 from opentelemetry.instrumentation.gluellm.pool.words import place_text
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clock import Clock
-from support.telemetry import Telemetry
 from support.waiting import until
 
 from . import calls
-from .conftest import PROVIDERS, Instrument
-from .reports import Reports, place
+from .conftest import PROVIDERS
+from .reports import place
 
 STUCK = (
     r"(?P<number>\d+) requests? ha(?:s|ve) waited in pool (?P<pool>\S+) for (?P<waited>[\d.]+) s "
@@ -31,6 +28,8 @@ CHURN = (
     r"(?P<place>.*?)\. Keep one instance, llm = AnyLLM\.create\(\"(?P<provider>\w+)\"\), .*"
 )
 
+pytestmark = pytest.mark.anyio
+
 
 async def held(llm: Any) -> Any:
     """A stream of which one token is read."""
@@ -40,34 +39,29 @@ async def held(llm: Any) -> Any:
 
 
 @PROVIDERS
-def test_requests_that_are_stuck_in_the_queue_are_told(
-    provider: str, server: FakeProvider, instrument: Instrument, reports: Reports
-) -> None:
+async def test_requests_that_are_stuck_in_the_queue_are_told(provider, server, instrument, reports):
     """Once per pool and ten minutes, with the pool's state and who holds its connections."""
     clock = instrument(leak_threshold=0)
 
-    async def run() -> None:
-        llm = calls.create(provider, server, connections=2, max_retries=0)
-        streams = [await held(llm) for _ in range(2)]
-        waiting = [llm.acompletion(model="waiting", **calls.CHAT) for _ in range(3)]
-        tasks = [asyncio.create_task(call) for call in waiting]
-        await until(lambda: calls.phases("waiting") == ["queued"] * 3, "the queue")
-        clock.advance(9)
-        await clock.looked()
-        assert not reports.warnings(STUCK)
-        clock.advance(1)
-        await until(lambda: reports.warnings(STUCK), "the warning")
-        clock.advance(590)
-        await clock.looked()
-        assert len(reports.warnings(STUCK)) == 1
-        clock.advance(10)
-        await until(lambda: len(reports.warnings(STUCK)) == 2, "a second warning")
-        for stream in streams:
-            await stream.aclose()
-        await asyncio.gather(*tasks)
-        await llm.client.close()
-
-    asyncio.run(run())
+    llm = calls.create(provider, server, connections=2, max_retries=0)
+    streams = [await held(llm) for _ in range(2)]
+    waiting = [llm.acompletion(model="waiting", **calls.CHAT) for _ in range(3)]
+    tasks = [asyncio.create_task(call) for call in waiting]
+    await until(lambda: calls.phases("waiting") == ["queued"] * 3, "the queue")
+    clock.advance(9)
+    await clock.looked()
+    assert not reports.warnings(STUCK)
+    clock.advance(1)
+    await until(lambda: reports.warnings(STUCK), "the warning")
+    clock.advance(590)
+    await clock.looked()
+    assert len(reports.warnings(STUCK)) == 1
+    clock.advance(10)
+    await until(lambda: len(reports.warnings(STUCK)) == 2, "a second warning")
+    for stream in streams:
+        await stream.aclose()
+    await asyncio.gather(*tasks)
+    await llm.client.close()
     first = reports.warnings(STUCK)[0]
     assert (first["number"], first["phases"]) == ("3", "queued")
     assert first["pool"] == f"{provider}/{calls.LIBRARY[provider]}"
@@ -86,9 +80,9 @@ async def look_twice(llm: Any, clock: Clock) -> None:
     await llm.client.close()
 
 
-def test_clients_that_are_built_for_each_call_are_told_once(
-    server: FakeProvider, clock: Clock, telemetry: Telemetry, reports: Reports
-) -> None:
+async def test_clients_that_are_built_for_each_call_are_told_once(
+    server, clock, telemetry, reports
+):
     """any-llm's module functions do that. Numbers, the place, and the cure; once per provider."""
     arguments = {**calls.arguments("anthropic", server), **calls.CHAT}
 
@@ -99,13 +93,10 @@ def test_clients_that_are_built_for_each_call_are_told_once(
         # each is in a cycle. When it would come by itself depends on all that ran before.
         gc.collect()
 
-    async def run() -> None:
-        await build()
-        await until(lambda: reports.warnings(CHURN), "the warning")
-        await build()
-        await look_twice(calls.create("anthropic", server), clock)
-
-    asyncio.run(run())
+    await build()
+    await until(lambda: reports.warnings(CHURN), "the warning")
+    await build()
+    await look_twice(calls.create("anthropic", server), clock)
     (told,) = reports.warnings(CHURN)
     assert told["pool"] == "anthropic/httpx"
     assert 10 <= int(told["pools"]) <= 12
@@ -117,7 +108,7 @@ def test_clients_that_are_built_for_each_call_are_told_once(
     assert telemetry.value(semconv.POOL_OPENED) == 25
 
 
-def test_churn_names_the_line_that_built_its_pools(server: FakeProvider, clock: Clock) -> None:
+def test_churn_names_the_line_that_built_its_pools(server, clock):
     """A client that is built later on another line and kept has the same pool name."""
     own = calls.arguments("openai", server)
 
@@ -137,8 +128,8 @@ def test_churn_names_the_line_that_built_its_pools(server: FakeProvider, clock: 
 
 @PROVIDERS
 def test_one_client_or_one_for_each_event_loop_is_no_churn(
-    provider: str, server: FakeProvider, clock: Clock, telemetry: Telemetry, reports: Reports
-) -> None:
+    provider, server, clock, telemetry, reports
+):
     """Eight loops need eight clients, and a client may make many calls."""
 
     async def call(llm: Any, times: int) -> None:

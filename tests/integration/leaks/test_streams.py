@@ -4,8 +4,6 @@ All ways run on one event loop, each with a client of its own; then nothing happ
 that time passes. The garbage collector runs only when the test says so.
 """
 
-from __future__ import annotations
-
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Iterator
@@ -205,7 +203,7 @@ def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
 
 
 @pytest.mark.parametrize("way", VERDICTS, ids=lambda way: way.__name__)
-def test_stream_that_holds_its_connection_unread_is_told(way: Way, outcome: Outcome) -> None:
+def test_stream_that_holds_its_connection_unread_is_told(way, outcome):
     """Once where the connection stays held, and not where it doesn't, with all that finds it.
 
     What openai holds until the garbage collector comes is told to be released then.
@@ -223,12 +221,12 @@ def test_stream_that_holds_its_connection_unread_is_told(way: Way, outcome: Outc
     assert 2 <= float(leak.unread) <= float(leak.held) + 0.1
 
 
-def test_stream_of_anthropic_that_is_never_iterated_sends_nothing(outcome: Outcome) -> None:
+def test_stream_of_anthropic_that_is_never_iterated_sends_nothing(outcome):
     """That is why it holds nothing; openai sends its request at once."""
     assert ("never_iterated" in outcome.requested) == (outcome.provider == "openai")
 
 
-def test_leaks_are_counted(outcome: Outcome) -> None:
+def test_leaks_are_counted(outcome):
     """Those that there are now go down when they end; those that there ever were do not."""
     all_of_them = len(outcome.expected(UNTIL_COLLECTED, FOR_EVER))
     assert outcome.leaks == [all_of_them] * 3
