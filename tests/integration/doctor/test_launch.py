@@ -12,6 +12,7 @@ import pytest
 from .answering import TIMEOUT
 from .conftest import CALLING, DOCTOR, LEAKING, PYTHON, line_number, needs_any_llm
 
+EVERY_CLIENT = {"OTEL_PYTHON_GLUELLM_SCOPE": "all"}
 ONE_REQUEST = re.compile(r"^1 request in [\d.]+ s$", re.MULTILINE)
 
 
@@ -43,7 +44,7 @@ def test_a_killed_program_has_left_its_findings(doctor, provider):
 @pytest.mark.parametrize(
     ("ways", "said"),
     [
-        ((), ""),
+        (("any_llm",), ""),
         # Its provider is told, it is not warned, and the doctor sees the calls all the same.
         (("instrument",), "told of 1\n"),
         (("client",), "told of 1\n"),
@@ -54,7 +55,8 @@ def test_a_killed_program_has_left_its_findings(doctor, provider):
 )
 def test_calls_are_counted_whatever_the_program_turns_on(doctor, provider, ways, said):
     """And of a healthy one nothing above INFO is said."""
-    done = doctor("--", PYTHON, CALLING, provider.openai_url, *ways)
+    settings = {} if ways == ("any_llm",) else EVERY_CLIENT
+    done = doctor("--", PYTHON, CALLING, provider.openai_url, *ways, **settings)
     assert done.returncode == 0
     assert done.stdout == f"{said}called\n"
     assert ONE_REQUEST.search(done.stderr)
@@ -111,7 +113,6 @@ def test_a_process_that_outlives_the_doctor_is_left_in_peace(doctor, tmp_path):
 LAUNCHER = Path(PYTHON).with_name("opentelemetry-instrument")
 
 
-@needs_any_llm
 @pytest.mark.skipif(
     not LAUNCHER.exists() or importlib.util.find_spec("opentelemetry.distro") is None,
     reason="needs opentelemetry-distro",
@@ -120,18 +121,18 @@ def test_a_program_under_opentelemetry_instrument_is_seen(doctor, provider):
     """Its sitecustomize stands in front of ours, and both run; what it turned on stays."""
     command = (LAUNCHER, PYTHON, CALLING, provider.openai_url)
     exporters = {f"OTEL_{name}_EXPORTER": "none" for name in ("TRACES", "LOGS")}
-    done = doctor("--", *command, OTEL_METRICS_EXPORTER="console", **exporters)
+    exporters["OTEL_METRICS_EXPORTER"] = "console"
+    done = doctor("--", *command, **exporters, **EVERY_CLIENT)
     assert done.returncode == 0, done.stderr
     assert "called\n" in done.stdout
     assert '"gluellm.pool.requests"' in done.stdout
     assert ONE_REQUEST.search(done.stderr)
 
 
-@needs_any_llm
 @pytest.mark.parametrize("way", ["child", "fork"])
 def test_processes_that_it_starts_are_told_of(doctor, provider, way):
     """The one that made calls, by its number."""
-    done = doctor("--", PYTHON, CALLING, provider.openai_url, way)
+    done = doctor("--", PYTHON, CALLING, provider.openai_url, way, **EVERY_CLIENT)
     assert done.returncode == 0, done.stderr
     told = r"^process \d+ \(python\S* calling.py\), 1 request in"
     assert re.search(told, done.stderr, re.MULTILINE)

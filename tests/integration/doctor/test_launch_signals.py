@@ -9,17 +9,18 @@ import subprocess
 import pytest
 
 from .answering import TIMEOUT, environment
-from .conftest import CALLING, DOCTOR, PYTHON, needs_any_llm
+from .conftest import CALLING, DOCTOR, PYTHON
+
+EVERY_CLIENT = {"OTEL_PYTHON_GLUELLM_SCOPE": "all"}
 
 
-@needs_any_llm
 @pytest.mark.parametrize(
     ("sent", "before"), [(signal.SIGTERM, ()), (signal.SIGINT, ("setsid",))], ids=["TERM", "INT"]
 )
 def test_a_signal_that_only_the_doctor_gets_is_passed_on(begin, provider, sent, before):
     """From a supervisor, without a terminal; and what was found is told."""
     command = (*before, *DOCTOR, "--", PYTHON, CALLING, provider.openai_url, "wait")
-    process = begin(*command, until="called")
+    process = begin(*command, until="called", **EVERY_CLIENT)
     process.send_signal(sent)
     _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 128 + sent
@@ -42,7 +43,7 @@ class Terminal:
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env=environment(PYTHONPATH=os.environ.get("PYTHONPATH", "")),
+            env=environment(PYTHONPATH=os.environ.get("PYTHONPATH", ""), **EVERY_CLIENT),
         )
         os.close(slave)
         self.shown = ""
@@ -71,7 +72,6 @@ class Terminal:
         os.close(self.master)
 
 
-@needs_any_llm
 def test_ctrl_c_tells_of_a_program_that_does_not_end_and_then_of_its_end(provider):
     """What was found so far, each time; in the end the status of the program, which it outlives."""
     terminal = Terminal("--", PYTHON, CALLING, provider.openai_url, "stay")
