@@ -52,15 +52,18 @@ async def closed(llm, server, probe):
     await anext(stream)
     assert not probe.requests[-1].call.ended
     await stream.aclose()
+    assert probe.requests[-1].call.ended  # and not only once nothing refers to the stream
     assert not held(probe.pools[-1])
 
 
 async def reset(llm, server, probe):
     """In the middle of a stream."""
     server.script(Behaviour(tokens=5, reset_after=2))
+    stream = await llm.acompletion(model="m", stream=True, **CHAT)
     with pytest.raises(Exception):  # noqa: B017  the SDK's own, whatever its version calls it
-        async for _ in await llm.acompletion(model="m", stream=True, **CHAT):
+        async for _ in stream:
             pass
+    assert probe.requests[-1].call.ended
 
 
 async def failed(llm, server, probe):
