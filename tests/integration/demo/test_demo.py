@@ -172,7 +172,7 @@ def test_bad_input_is_refused(arguments, capsys):
     assert out == ""
 
 
-def test_a_missing_library_is_said_plainly(tmp_path: Path):
+def test_a_missing_library_is_said_plainly(tmp_path):
     """Python finds no rich: the message names the extra; exit 2."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"

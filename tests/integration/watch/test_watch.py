@@ -290,7 +290,7 @@ def test_bodies_that_grow_take_no_more_than_their_bound(watch):
         (nested(b"\x1a\x00" * (ROOM // 2), 1, 1, 3), PROTOBUF, 413),
         (start + b'{"stringValue":"' + text + b'"}}]}}]}', JSON, 200),
     ]
-    for body, content_type, status in bodies * 2:
+    for body, content_type, status in bodies:
         assert len(body) <= EXPANDED_BYTES
         headers = {**GZIP, "Content-Type": content_type}
         assert post(watch.url, gzip.compress(body, 1), **headers) == status
@@ -317,13 +317,13 @@ def test_memory_stays_bounded_in_a_flood(watch):
         (b"\x0a\x00" * 2**20, {}),
         (b"\x0a\x00" * 2**18, {}),
         (parts, {"Content-Type": JSON}),
-        (gzip.compress(wide), GZIP),
+        (gzip.compress(wide, 1), GZIP),
         *((body, {}) for body in many),
     ]
     statuses: set[int] = set()
 
     def send(first: int) -> None:
-        for body, headers in bodies[first:] + bodies[:first]:
+        for body, headers in bodies[first::5]:
             statuses.add(post(watch.url, body, **headers))
 
     with contextlib.ExitStack() as stack:
@@ -332,7 +332,7 @@ def test_memory_stays_bounded_in_a_flood(watch):
             slow = stack.enter_context(socket.create_connection(("127.0.0.1", watch.port)))
             slow.setblocking(False)
             slow.send(start + b"Content-Type: application/x-protobuf\r\n\r\n" + bytes(2**16))
-        senders = [threading.Thread(target=send, args=(3 * n,)) for n in range(3)]
+        senders = [threading.Thread(target=send, args=(n,)) for n in range(5)]
         for sender in senders:
             sender.start()
         for sender in senders:
