@@ -1,6 +1,5 @@
 """A PoolTimeout explains itself, wherever its traceback is shown."""
 
-import asyncio
 import logging
 import re
 import traceback
@@ -24,6 +23,7 @@ from . import calls
 from .conftest import PROVIDERS
 from .reports import place
 
+pytestmark = pytest.mark.anyio
 SDK: dict[str, ModuleType] = {"openai": openai, "anthropic": anthropic}
 WAIT = 0.2
 NOTE = re.compile(
@@ -88,20 +88,15 @@ def is_time(text: str) -> datetime:
 
 
 @PROVIDERS
-def test_note_survives_the_sdks_wrapping_and_comes_once(provider, server, clock, caplog):
+async def test_note_survives_the_sdks_wrapping_and_comes_once(provider, server, clock, caplog):
     """Two streams that nobody reads on a pool of two make the next call time out."""
-
-    async def run() -> Any:
-        llm = create(provider, server)
-        held = await fill(provider, llm)
-        before = datetime.now(UTC)
-        error = await time_out(provider, llm)
-        after = datetime.now(UTC)
-        held.clear()
-        await llm.client.close()
-        return error, before, after
-
-    error, before, after = asyncio.run(run())
+    llm = create(provider, server)
+    held = await fill(provider, llm)
+    before = datetime.now(UTC)
+    error = await time_out(provider, llm)
+    after = datetime.now(UTC)
+    held.clear()
+    await llm.client.close()
     core = "httpcore2" if calls.LIBRARY[provider] == "httpx2" else "httpcore"
     kinds = [
         f"{type(link).__module__.partition('.')[0]}.{type(link).__name__}" for link in chain(error)
@@ -129,14 +124,15 @@ def test_note_survives_the_sdks_wrapping_and_comes_once(provider, server, clock,
     )
     assert re.fullmatch(rf"longest held: \(1\) {holder}; \(2\) {holder}", told["holders"])
     assert "".join(traceback.format_exception(error)).count(note) == 1
-    logged = logging.Formatter().format(caplog.records[-1])
+    (record,) = [record for record in caplog.records if record.name == "application"]
+    logged = logging.Formatter().format(record)
     assert logged.startswith("the call failed")
     assert logged.count(note) == 1
     assert logged.count("Connection pool ") == 1
 
 
 @PROVIDERS
-def test_timeout_stays_what_it_was(provider, server, instrument):
+async def test_timeout_stays_what_it_was(provider, server, instrument):
     """Types, messages and causes are those of a program that is not instrumented."""
 
     async def run() -> list[tuple[type, str, str]]:
@@ -148,13 +144,13 @@ def test_timeout_stays_what_it_was(provider, server, instrument):
         links = list(chain(error))[:3]  # further ones are the event loop's
         return [(type(link), str(link), repr(link.args)) for link in links]
 
-    plain = asyncio.run(run())
+    plain = await run()
     instrument()
-    assert asyncio.run(run()) == plain
+    assert await run() == plain
 
 
 @PROVIDERS
-def test_each_attempt_has_a_note_of_its_own(provider, server, clock):
+async def test_each_attempt_has_a_note_of_its_own(provider, server, clock):
     """A retry waits anew."""
     module: Any = calls.library(provider)
     errors: list[BaseException] = []
@@ -167,17 +163,13 @@ def test_each_attempt_has_a_note_of_its_own(provider, server, clock):
                 errors.append(error)
                 raise
 
-    async def run() -> Any:
-        transport = Listening(limits=module.Limits(max_connections=2))
-        client = module.AsyncClient(transport=transport, trust_env=False)
-        llm = create(provider, server, http_client=client, max_retries=2)
-        held = await fill(provider, llm)
-        error = await time_out(provider, llm)
-        held.clear()
-        await llm.client.close()
-        return error
-
-    error = asyncio.run(run())
+    transport = Listening(limits=module.Limits(max_connections=2))
+    client = module.AsyncClient(transport=transport, trust_env=False)
+    llm = create(provider, server, http_client=client, max_retries=2)
+    held = await fill(provider, llm)
+    error = await time_out(provider, llm)
+    held.clear()
+    await llm.client.close()
     attempts = [notes(attempt) for attempt in errors]
     assert [len(found) for found in attempts] == [1, 1, 1]
     told = [NOTE.fullmatch(found[0]) for found in attempts]
@@ -215,14 +207,10 @@ def test_clients_of_the_libraries_have_the_note_too(mode, name, listen, instrume
 
 
 @PROVIDERS
-def test_other_errors_have_no_note(provider, server, clock):
+async def test_other_errors_have_no_note(provider, server, clock):
     """A read timeout, for one: the pool had no part in it."""
-
-    async def run() -> Any:
-        llm = calls.create(provider, server, max_retries=0, timeout=WAIT)
-        server.script(Behaviour(head_delay=30))
-        error = await time_out(provider, llm)
-        await llm.client.close()
-        return error
-
-    assert notes(asyncio.run(run())) == []
+    llm = calls.create(provider, server, max_retries=0, timeout=WAIT)
+    server.script(Behaviour(head_delay=30))
+    error = await time_out(provider, llm)
+    await llm.client.close()
+    assert notes(error) == []
