@@ -4,8 +4,8 @@
 time to import. ``instrument`` turns the instrumentation on by itself, with a provider of its own,
 and prints how many requests that was told of; ``client`` does so for its own client only;
 ``refused`` tries with a setting that is not allowed; ``child`` calls in a process that it starts,
-``fork`` in one that it forks; ``wait`` stays until it is interrupted, and ``stay`` until that comes
-a second time.
+``fork`` in one that it forks; ``wait`` stays until it is interrupted, and ``stay`` even then, until
+it is terminated.
 """
 
 import asyncio
@@ -75,15 +75,8 @@ if reader is not None:
         for metric in scope.metrics:
             if metric.name == semconv.REQUESTS.name:
                 print("told of", sum(point.value for point in metric.data.data_points))
-
-
-def stay(*_: object) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    print("stays", flush=True)
-
-
 if "stay" in ways:
-    signal.signal(signal.SIGINT, stay)
+    signal.signal(signal.SIGINT, lambda *_: print("stays", flush=True))
 print("called", flush=True)
 while {"wait", "stay"} & set(ways):
     signal.pause()
