@@ -58,3 +58,12 @@ def run_with_gluellm(
         GLUELLM_LOG_LEVEL="ERROR",
         GLUELLM_PRINT_SESSION_SUMMARY_ON_EXIT="false",
     )
+
+
+def demo(*scenarios: str, seconds: float) -> str:
+    """A program that plays the demo's scenarios, for less time than its command allows."""
+    return f"""
+import sys
+from opentelemetry.instrumentation.gluellm.cli.demo.run import run
+sys.exit(any(run(scenario, {seconds}, 0) for scenario in {scenarios!r}))
+"""

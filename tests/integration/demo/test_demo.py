@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from opentelemetry.instrumentation.gluellm.cli.demo import faults
-from opentelemetry.instrumentation.gluellm.cli.demo.run import run
 from opentelemetry.instrumentation.gluellm.cli.main import main
+from support import programs
 from support.watching import COMMAND, environment
 
 TIMEOUT = 60
@@ -48,12 +48,8 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def played(*scenarios: str, seconds: float, **more: str) -> str:
-    """What scenarios say that are played for less time than the command allows."""
-    program = f"""
-import sys
-from {run.__module__} import run
-sys.exit(any(run(scenario, {seconds}, 0) for scenario in {scenarios!r}))
-"""
+    """What scenarios say."""
+    program = programs.demo(*scenarios, seconds=seconds)
     return said(ended(sys.executable, "-c", program, **more))
 
 

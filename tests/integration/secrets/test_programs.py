@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 
-from opentelemetry.instrumentation.gluellm.cli.demo.run import run
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support import programs
 from support.http1 import HTTP1Server
 from support.otlp import as_json, logs_request, metrics_request, number, traces_request
 from support.script import Reply
@@ -353,7 +353,7 @@ def test_demo(listen, tmp_path, canaries):
     reason = text.encode() + text.encode("latin-1", "replace")
     collector.answer = b"HTTP/1.1 400 " + reason + b"\r\nContent-Length: 0\r\n\r\n"
     given = variables(canaries, "http://127.0.0.1:9", collector.origin, tmp_path)
-    program = f"from {run.__module__} import run; raise SystemExit(run('failures', 1.5, 0))"
+    program = programs.demo("failures", seconds=1.5)
     screen = Screen(sys.executable, "-c", program, terminal=True, **given)
     try:
         screen.process.wait(PATIENCE)

@@ -112,7 +112,6 @@ def test_nothing_of_a_request_is_told(
             Attempts(short, places).whole(server.origin, path)
             short.close()
         grow_old(0)
-    places.look()
     printed = capfd.readouterr()
     places.add("what was printed", printed.out + printed.err)
     places.assert_no_canary()

@@ -31,10 +31,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from opentelemetry.instrumentation.gluellm.cli.demo.run import run as run_demo
 from opentelemetry.instrumentation.gluellm.cli.main import EXIT_BROKEN_PIPE, main
 from opentelemetry.instrumentation.gluellm.cli.watch.bounds import EXPANDED_BYTES
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support import programs
 from support.otlp import metrics_request, number
 from support.watching import COMMAND, Exporting, Watch, environment
 
@@ -128,9 +128,8 @@ def test_what_is_wrong_with_an_export_is_explained(watch):
 
 def test_the_demo_is_watched_from_another_process(watch):
     """Real any-llm calls under instrument(), exported by the demo, shown by the watch."""
-    program = f"from {run_demo.__module__} import run; raise SystemExit(run('saturated', 2, 0))"
     demo = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", programs.demo("saturated", seconds=2)],
         capture_output=True,
         text=True,
         timeout=60,
