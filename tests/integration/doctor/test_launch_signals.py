@@ -52,7 +52,10 @@ class Terminal:
     def until(self, text: str, times: int = 1) -> None:
         """Read until the text was shown that often."""
         while self.shown.count(text) < times:
-            self.shown += os.read(self.master, 4096).decode()
+            try:
+                self.shown += os.read(self.master, 4096).decode()
+            except OSError as error:  # EIO, once nobody has the other end
+                raise AssertionError(self.shown) from error
 
     def rest(self) -> str:
         """Read to the end; everything that was shown."""
