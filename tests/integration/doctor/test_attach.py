@@ -54,7 +54,6 @@ def test_a_hung_program_is_asked_and_the_cause_named(doctor, begin, provider, tm
     assert logged.count("Report on SIGUSR2:") == 2
 
 
-@needs_any_llm
 def test_a_blocked_event_loop_is_told_with_what_blocks_it(doctor, begin, provider):
     """The line of the program where its loop stands still."""
     script = SCRIPTS / "blocking.py"
