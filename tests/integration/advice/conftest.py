@@ -1,17 +1,11 @@
 """A fake provider, and the instrumentation of every pool."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    FakeProvider,
-    FakeProviderThread,
-)
-from support.installation import instrument
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider, FakeProviderThread
+from support.clock import Clock, instrumented
 from support.telemetry import Telemetry
 
 
@@ -23,11 +17,8 @@ def provider() -> Iterator[FakeProvider]:
 
 
 @pytest.fixture(autouse=True)
-def telemetry() -> Iterator[Telemetry]:
+def clock() -> Iterator[Clock]:
     """The instrumentation with ``scope="all"``; event loops are not watched, since neighbours on
     the machine would delay them."""
-    telemetry = Telemetry()
-    instrument(telemetry, loop_lag=False, leak_threshold=2)
-    yield telemetry
-    GlueLLMInstrumentor().uninstrument()
-    telemetry.shutdown()
+    with instrumented(Telemetry(), scope="all", loop_lag=False, leak_threshold=2) as clock:
+        yield clock

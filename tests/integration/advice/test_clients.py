@@ -1,7 +1,5 @@
 """What is advised fits the client that it is about."""
 
-from __future__ import annotations
-
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -28,7 +26,7 @@ def advised(kind: str, now: Snapshot) -> str:
     return finding.cure
 
 
-def test_a_synchronous_client_is_told_of_synchronous_ones(provider: FakeProvider) -> None:
+def test_a_synchronous_client_is_told_of_synchronous_ones(provider):
     """Of httpx2.Client, in a program without any event loop."""
     provider.behaviour = Behaviour(head_delay=0.1)
     limits = httpx2.Limits(max_connections=2)
@@ -44,7 +42,7 @@ def test_a_synchronous_client_is_told_of_synchronous_ones(provider: FakeProvider
     assert "Async" not in advice
 
 
-def test_synchronous_clients_that_are_thrown_away(provider: FakeProvider) -> None:
+def test_synchronous_clients_that_are_thrown_away(provider):
     """The advice is to keep one of them."""
     for _ in range(12):
         with httpx2.Client(trust_env=False) as http:
@@ -52,7 +50,7 @@ def test_synchronous_clients_that_are_thrown_away(provider: FakeProvider) -> Non
     assert advised("client_churn", snapshot()).startswith("Build one httpx2.Client when")
 
 
-def test_an_abandoned_stream_of_a_synchronous_client(provider: FakeProvider) -> None:
+def test_an_abandoned_stream_of_a_synchronous_client(provider, clock):
     """It is closed without a coroutine."""
     provider.behaviour = Behaviour(tokens=5, token_rate=100, stall_after=4)
     url = f"{provider.openai_url}/chat/completions"
@@ -61,5 +59,6 @@ def test_an_abandoned_stream_of_a_synchronous_client(provider: FakeProvider) -> 
         answer = http.stream("POST", url, json={**BODY, "stream": True}, headers=headers)
         chunks = held.enter_context(answer).iter_raw()
         next(chunks)
+        clock.advance(3)
         wait_until(lambda: any(f.kind == "leak" for f in diagnose(snapshot())), "the leak")
         assert ": with contextlib.closing(stream): ... around" in advised("leak", snapshot())

@@ -1,12 +1,7 @@
 """Findings about programs that use GlueLLM. Each runs in a process of its own: GlueLLM changes
 any-llm for good."""
 
-from __future__ import annotations
-
 import json
-import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -14,7 +9,9 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
+from support.programs import run_with_gluellm
 
+pytestmark = pytest.mark.all_sdks
 BEGINNING = """
     import asyncio, functools, json, logging, sys
     from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
@@ -33,27 +30,10 @@ BEGINNING = """
 
 def run(provider: FakeProvider, home: Path, program: str) -> dict[str, Any]:
     """What a program reports."""
-    environment = {
-        **os.environ,
-        "HOME": str(home),
-        "OPENAI_API_KEY": "any",
-        "OPENAI_BASE_URL": provider.openai_url,
-        "GLUELLM_LOG_LEVEL": "ERROR",
-        "GLUELLM_PRINT_SESSION_SUMMARY_ON_EXIT": "false",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(BEGINNING) + textwrap.dedent(program)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=home,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
+    program = textwrap.dedent(BEGINNING) + textwrap.dedent(program)
+    done = run_with_gluellm(program, home=home, server=provider)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    report: dict[str, Any] = json.loads(lines[-1])
-    return {**report, "log": done.stderr}
+    return {**json.loads(lines[-1]), "log": done.stderr}
 
 
 @pytest.fixture(autouse=True)
@@ -79,9 +59,7 @@ LIMITED = """
 """
 
 
-def test_calls_that_wait_in_the_limiter_are_not_blamed_on_the_pool(
-    provider: FakeProvider, tmp_path: Path
-) -> None:
+def test_calls_that_wait_in_the_limiter_are_not_blamed_on_the_pool(provider, tmp_path):
     """80 calls at once: 60 pass, ten of which queue for a moment, and 20 wait before a pool that is
     idle."""
     provider.behaviour = Behaviour(head_delay=0.5)
@@ -116,9 +94,7 @@ UNLIMITED = """
 """
 
 
-def test_a_pool_that_is_too_small_is_said_where_the_limiter_lets_all_pass(
-    provider: FakeProvider, tmp_path: Path
-) -> None:
+def test_a_pool_that_is_too_small_is_said_where_the_limiter_lets_all_pass(provider, tmp_path):
     """The limiter explains nothing then."""
     provider.behaviour = Behaviour(head_delay=0.3)
     report = run(provider, tmp_path, UNLIMITED)
@@ -136,9 +112,7 @@ LOOPS = """
 """
 
 
-def test_an_event_loop_for_each_call_is_advised_against(
-    provider: FakeProvider, tmp_path: Path
-) -> None:
+def test_an_event_loop_for_each_call_is_advised_against(provider, tmp_path):
     """GlueLLM keeps a client for each: any-llm's instances have nothing to do with it."""
     finding = run(provider, tmp_path, LOOPS)["found"]["client_churn"]
     assert "A client is built for each event loop" in finding["means"]
@@ -163,7 +137,7 @@ HOOKED = """
 """
 
 
-def test_the_hook_is_taken_back(provider: FakeProvider, tmp_path: Path) -> None:
+def test_the_hook_is_taken_back(provider, tmp_path):
     """The identical function, in both modules that hold it."""
     report = run(provider, tmp_path, HOOKED)
     assert report["replaced"] == report["restored"] == report["again"] == [True, True]
@@ -180,7 +154,7 @@ MISSING = """
 """
 
 
-def test_calls_go_on_without_the_hook(provider: FakeProvider, tmp_path: Path) -> None:
+def test_calls_go_on_without_the_hook(provider, tmp_path):
     """One warning names the version and what is not observed."""
     report = run(provider, tmp_path, MISSING)
     assert report["answered"]

@@ -1,7 +1,5 @@
 """A fake provider, the attribution and the probe."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest
@@ -16,7 +14,7 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
     FakeProviderThread,
 )
 
-from .probe import Probe
+from .providers import Probe
 from .recipes import REPLIES
 
 
@@ -25,6 +23,12 @@ def provider_server() -> Iterator[FakeProvider]:
     """The fake provider, with the endpoints that only the table needs."""
     with FakeProviderThread(replies=REPLIES) as provider:
         yield provider
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Where coroutines run that are tests."""
+    return "asyncio"
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Providers whose SDKs run on aiohttp: their pools, once each, and the clients to hand in."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterator
 from typing import Any
@@ -14,14 +12,13 @@ from any_llm import AnyLLM
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    FakeProvider,
     FakeProviderThread,
 )
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.http1 import HTTP1Server
 from support.installation import instrument
 from support.telemetry import Telemetry
 
+pytestmark = pytest.mark.anyio
 QUESTION: Any = [{"role": "user", "content": "hi"}]
 ANSWER = {"candidates": [{"content": {"role": "model", "parts": [{"text": "ok"}]}}]}
 REPLIES: Any = {
@@ -48,19 +45,15 @@ def telemetry() -> Iterator[Telemetry]:
 
 
 @pytest.mark.all_sdks
-def test_gemini(google: str, telemetry: Telemetry) -> None:
+async def test_gemini(google, telemetry):
     """One pool of aiohttp's, without a limit, under the provider's registered name."""
-
-    async def main() -> None:
-        llm = AnyLLM.create("gemini", api_key="none", api_base=google)
-        for _ in range(3):
-            await llm.acompletion(model="model", messages=QUESTION)
-        (told,) = snapshot().pools
-        assert (told.name, told.library, told.provider) == ("gemini", "aiohttp", "gemini")
-        assert told.max_connections is None
-        assert told.keepalive_expiry == 15
-
-    asyncio.run(main())
+    llm = AnyLLM.create("gemini", api_key="none", api_base=google)
+    for _ in range(3):
+        await llm.acompletion(model="model", messages=QUESTION)
+    (told,) = snapshot().pools
+    assert (told.name, told.library, told.provider) == ("gemini", "aiohttp", "gemini")
+    assert told.max_connections is None
+    assert told.keepalive_expiry == 15
     assert telemetry.by(semconv.REQUESTS, "library", "name", "provider", "status") == {
         ("aiohttp", "gemini", "gcp.gemini", 200): 3
     }
@@ -69,7 +62,7 @@ def test_gemini(google: str, telemetry: Telemetry) -> None:
 
 
 @pytest.mark.all_sdks
-def test_gemini_has_a_pool_for_each_loop(google: str, telemetry: Telemetry) -> None:
+def test_gemini_has_a_pool_for_each_loop(google, telemetry):
     """One instance in two loops: the SDK makes a session in each."""
     llm = AnyLLM.create("gemini", api_key="none", api_base=google)
     for _ in range(2):
@@ -78,23 +71,18 @@ def test_gemini_has_a_pool_for_each_loop(google: str, telemetry: Telemetry) -> N
     assert telemetry.value(semconv.POOL_OPENED) == 2
 
 
-def test_httpx_over_aiohttp_counts_once(telemetry: Telemetry) -> None:
+async def test_httpx_over_aiohttp_counts_once(telemetry):
     """The connector is the pool; httpx above it has none."""
-    pytest.importorskip("openai")
-    from openai import DefaultAioHttpClient
-
-    async def main(provider: FakeProvider) -> None:
+    openai = pytest.importorskip("openai")
+    with FakeProviderThread() as provider:
         llm = AnyLLM.create(
             "openai",
             api_key="none",
             api_base=provider.openai_url,
-            http_client=DefaultAioHttpClient(),
+            http_client=openai.DefaultAioHttpClient(),
         )
         for _ in range(2):
             await llm.acompletion(model="model", messages=QUESTION)
-
-    with FakeProviderThread() as provider:
-        asyncio.run(main(provider))
     assert telemetry.by(semconv.REQUESTS, "library", "name", "status") == {
         ("aiohttp", "openai", 200): 2
     }
@@ -109,85 +97,53 @@ def counted(telemetry: Telemetry) -> dict[Any, int]:
     return telemetry.by(semconv.REQUESTS, "library", "name")
 
 
-@pytest.mark.parametrize("what", ["session", "connector"])
-def test_session_or_its_connector(telemetry: Telemetry, server: HTTP1Server, what: str) -> None:
-    """Either is the pool, for as long as it is handed in."""
+class OwnConnector(aiohttp.TCPConnector):
+    """A pool of the same library."""
 
-    async def main() -> None:
-        async with aiohttp.ClientSession() as session:
-            handed = session if what == "session" else session.connector
+
+@pytest.mark.parametrize(
+    "handed_in",
+    [
+        lambda session, client: session,
+        lambda session, client: session.connector,
+        lambda session, client: client,
+    ],
+    ids=["session", "its connector", "httpx's client over it"],
+)
+async def test_client_that_is_handed_in(handed_in, telemetry, server):
+    """Each is the session's pool, for as long as it is handed in."""
+    async with aiohttp.ClientSession(connector=OwnConnector()) as session:
+        transport = httpx_aiohttp.AiohttpTransport(client=session)
+        async with httpx.AsyncClient(transport=transport) as client:
+            handed = handed_in(session, client)
             GlueLLMInstrumentor().instrument_client(handed, pool_name="mine")
-            async with session.get(server.url()) as response:
-                await response.read()
+            await client.get(server.url())
             GlueLLMInstrumentor().uninstrument_client(handed)
-            async with session.get(server.url()) as response:
-                await response.read()
-
-    asyncio.run(main())
+            await client.get(server.url())
     assert counted(telemetry) == {("aiohttp", "mine"): 1}
 
 
-def test_connector_of_a_class_of_ones_own(telemetry: Telemetry, server: HTTP1Server) -> None:
-    """It is a pool of the same library."""
-
-    class Own(aiohttp.TCPConnector):
-        pass
-
-    async def main() -> None:
-        async with aiohttp.ClientSession(connector=Own()) as session:
-            GlueLLMInstrumentor().instrument_client(session)
-            async with session.get(server.url()) as response:
-                await response.read()
-
-    asyncio.run(main())
+async def test_httpx_client_over_aiohttp(telemetry, server):
+    """Before its first request it has no connector, and the error says what to do."""
+    async with httpx_aiohttp.HttpxAiohttpClient(trust_env=False) as client:
+        with pytest.raises(TypeError, match="Make one request"):
+            GlueLLMInstrumentor().instrument_client(client)
+        await client.get(server.url())
+        GlueLLMInstrumentor().instrument_client(client)
+        await client.get(server.url())
     assert counted(telemetry) == {("aiohttp", "aiohttp"): 1}
 
 
-def test_httpx_client_over_aiohttp(telemetry: Telemetry, server: HTTP1Server) -> None:
-    """Before its first request it has no connector, and the error says what to do."""
-
-    async def main() -> None:
-        async with httpx_aiohttp.HttpxAiohttpClient(trust_env=False) as client:
-            with pytest.raises(TypeError, match="Make one request"):
-                GlueLLMInstrumentor().instrument_client(client)
-            await client.get(server.url())
-            GlueLLMInstrumentor().instrument_client(client, pool_name="mine")
-            await client.get(server.url())
-
-    asyncio.run(main())
-    assert counted(telemetry) == {("aiohttp", "mine"): 1}
-
-
-def test_httpx_client_over_a_session_that_is_there(
-    telemetry: Telemetry, server: HTTP1Server
-) -> None:
-    """It can be handed in at once."""
-
-    async def main() -> None:
-        async with aiohttp.ClientSession() as session:
-            transport = httpx_aiohttp.AiohttpTransport(client=session)
-            async with httpx.AsyncClient(transport=transport) as client:
-                GlueLLMInstrumentor().instrument_client(client, pool_name="mine")
-                await client.get(server.url())
-
-    asyncio.run(main())
-    assert counted(telemetry) == {("aiohttp", "mine"): 1}
-
-
-def test_closed_session_has_no_pool(telemetry: Telemetry) -> None:
+async def test_closed_session_has_no_pool(telemetry):
     """The error says so."""
-
-    async def main() -> None:
-        session = aiohttp.ClientSession()
-        await session.close()
-        GlueLLMInstrumentor().instrument_client(session)
-
+    session = aiohttp.ClientSession()
+    await session.close()
     with pytest.raises(TypeError, match="is closed"):
-        asyncio.run(main())
+        GlueLLMInstrumentor().instrument_client(session)
 
 
 @pytest.mark.all_sdks
-def test_sdk_clients(telemetry: Telemetry, google: str) -> None:
+async def test_sdk_clients(telemetry, google):
     """google-genai's, before and after its first request; azure's; cohere's."""
     genai = pytest.importorskip("google.genai")
     azure = pytest.importorskip("azure.ai.inference.aio")
@@ -195,18 +151,15 @@ def test_sdk_clients(telemetry: Telemetry, google: str) -> None:
     cohere = pytest.importorskip("cohere")
     instrument_client = GlueLLMInstrumentor().instrument_client
 
-    async def main() -> None:
-        client = genai.Client(api_key="none", http_options={"base_url": google})
-        with pytest.raises(TypeError, match="Make one request"):
-            instrument_client(client)
-        for name in ("unnamed", "google"):
-            await client.aio.models.generate_content(model="model", contents=name)
-            instrument_client(client, pool_name="google")
-        key = credentials.AzureKeyCredential("none")
-        async with azure.ChatCompletionsClient("http://127.0.0.1:9", key) as chat:
-            instrument_client(chat, pool_name="azure")
-        with pytest.raises(TypeError, match="Make one request"):
-            instrument_client(cohere.AsyncClientV2("none"))
-
-    asyncio.run(main())
+    client = genai.Client(api_key="none", http_options={"base_url": google})
+    with pytest.raises(TypeError, match="Make one request"):
+        instrument_client(client)
+    for name in ("unnamed", "google"):
+        await client.aio.models.generate_content(model="model", contents=name)
+        instrument_client(client, pool_name="google")
+    key = credentials.AzureKeyCredential("none")
+    async with azure.ChatCompletionsClient("http://127.0.0.1:9", key) as chat:
+        instrument_client(chat, pool_name="azure")
+    with pytest.raises(TypeError, match="Make one request"):
+        instrument_client(cohere.AsyncClientV2("none"))
     assert counted(telemetry) == {("aiohttp", "google"): 1}

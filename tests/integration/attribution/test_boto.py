@@ -1,14 +1,12 @@
 """Providers whose SDK is botocore: it blocks, so any-llm calls it in threads of an executor."""
 
-from __future__ import annotations
-
 import asyncio
 import importlib
 import json
 import pkgutil
 import sys
-import time
-from collections.abc import Awaitable, Callable, Iterator
+import threading
+from collections.abc import Awaitable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -33,13 +31,12 @@ from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.http1 import HTTP1Server
 from support.installation import instrument
-from support.listener import Listen
 from support.proxies import HTTPProxy
 from support.script import Delay, Reply
 from support.telemetry import Telemetry
-from support.waiting import wait_until
+from support.waiting import until, wait_until
 
-pytestmark = pytest.mark.all_sdks
+pytestmark = [pytest.mark.all_sdks, pytest.mark.anyio]
 
 MODEL = "model"
 QUESTION: Any = [{"role": "user", "content": "hi"}]
@@ -79,33 +76,32 @@ def answers(server: HTTP1Server, head_after: Delay = 0.0) -> str:
     return server.origin
 
 
-def in_the_middle(
-    calls: Callable[[], list[Awaitable[Any]]], ready: Callable[[], bool], threads: int | None = None
+async def in_the_middle(
+    server: HTTP1Server, telemetry: Telemetry, waiting: int, calls: int = 1, busy: int = 0
 ) -> Snapshot:
-    """Make calls at once and take a snapshot when they are ready; they are over at the end."""
+    """Take a snapshot when so many calls wait for an answer, on an executor of four threads."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(4))
+    gate = server.gate()
+    llm = AnyLLM.create("bedrock", api_base=answers(server, gate))
+    elsewhere = threading.Event()
 
-    async def main() -> Snapshot:
-        if threads is not None:
-            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))
-        tasks = [asyncio.ensure_future(call) for call in calls()]
-        deadline = time.monotonic() + 10
-        while not ready():
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.01)
-        taken = snapshot()
-        await asyncio.gather(*tasks)
-        return taken
+    def call() -> Awaitable[Any]:
+        return asyncio.ensure_future(llm.acompletion(model=MODEL, messages=QUESTION))
 
-    return asyncio.run(main())
+    tasks = [call() for _ in range(calls)]
+    await until(lambda: telemetry.current("awaiting_response") == waiting, "the calls")
+    others = [asyncio.ensure_future(asyncio.to_thread(elsewhere.wait)) for _ in range(busy)]
+    await asyncio.sleep(0)
+    taken = snapshot()
+    elsewhere.set()
+    gate.open()
+    await asyncio.gather(*tasks, *others)
+    return taken
 
 
-def test_bedrock(server: HTTP1Server, telemetry: Telemetry) -> None:
+async def test_bedrock(server, telemetry):
     """Its pool is its own, under its registered name, and its requests know their call."""
-    llm = AnyLLM.create("bedrock", api_base=answers(server, 0.3))
-    taken = in_the_middle(
-        lambda: [llm.acompletion(model=MODEL, messages=QUESTION)],
-        lambda: telemetry.current("awaiting_response") == 1,
-    )
+    taken = await in_the_middle(server, telemetry, 1)
     (pool,) = taken.pools
     assert (pool.name, pool.library, pool.provider) == ("bedrock", "urllib3", "bedrock")
     assert (pool.max_connections, pool.max_idle_connections) == (None, 10)
@@ -122,7 +118,7 @@ def test_bedrock(server: HTTP1Server, telemetry: Telemetry) -> None:
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
 
 
-def test_client_for_each_timeout(server: HTTP1Server, telemetry: Telemetry) -> None:
+def test_client_for_each_timeout(server, telemetry):
     """It is built in a thread of the executor, by a session that is any-llm's."""
     llm = AnyLLM.create("bedrock", api_base=answers(server))
     for timeout in (None, 5, 7):
@@ -132,7 +128,7 @@ def test_client_for_each_timeout(server: HTTP1Server, telemetry: Telemetry) -> N
     assert sorted(pool.read_timeout or 0 for pool in snapshot().pools) == [5, 7, 60]
 
 
-def test_session_that_builds_a_client_by_itself(server: HTTP1Server, telemetry: Telemetry) -> None:
+def test_session_that_builds_a_client_by_itself(server, telemetry):
     """Also where no call is around it: a thread of which nothing is known."""
     llm: Any = AnyLLM.create("bedrock", api_base=answers(server))
     with ThreadPoolExecutor(1) as executor:
@@ -141,7 +137,7 @@ def test_session_that_builds_a_client_by_itself(server: HTTP1Server, telemetry: 
     assert telemetry.by(semconv.REQUESTS, "name", "provider") == {("bedrock", "aws.bedrock"): 1}
 
 
-def test_pools_behind_a_proxy(server: HTTP1Server, listen: Listen, telemetry: Telemetry) -> None:
+def test_pools_behind_a_proxy(server, listen, telemetry):
     """botocore builds the manager for a proxy with the first request, in its thread."""
     proxy = listen(HTTPProxy)
     config = Config(proxies={"http": proxy.origin})
@@ -151,7 +147,7 @@ def test_pools_behind_a_proxy(server: HTTP1Server, listen: Listen, telemetry: Te
     assert telemetry.by(semconv.REQUESTS, "name", "port") == {("bedrock", server.port): 1}
 
 
-def test_client_that_is_handed_in(server: HTTP1Server, telemetry: Telemetry) -> None:
+def test_client_that_is_handed_in(server, telemetry):
     """A boto3 client of one's own has no pool yet when it is handed in."""
     client = boto3.client("bedrock-runtime", endpoint_url=answers(server))
     other = boto3.client("bedrock-runtime", endpoint_url=server.origin)
@@ -164,9 +160,7 @@ def test_client_that_is_handed_in(server: HTTP1Server, telemetry: Telemetry) -> 
     assert telemetry.value(semconv.POOL_LIVE) == 0
 
 
-def test_default_session_stays_everybodys(
-    server: HTTP1Server, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_default_session_stays_everybodys(server, telemetry, monkeypatch):
     """any-llm's sagemaker is the first to use boto3's default session: what the application makes
     of it later is none of any-llm's, and keeps its own limits."""
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
@@ -182,29 +176,14 @@ def test_default_session_stays_everybodys(
 
 
 @pytest.mark.parametrize("calls", [3, 4, 5, 10])
-def test_more_calls_than_threads(server: HTTP1Server, telemetry: Telemetry, calls: int) -> None:
+async def test_more_calls_than_threads(server, telemetry, calls):
     """Four threads: the fifth call waits for one, and no pool sees it."""
-    gate = server.gate()
-    llm = AnyLLM.create("bedrock", api_base=answers(server, gate))
-    seen: list[Snapshot] = []
-
-    def ready() -> bool:
-        if telemetry.current("awaiting_response") != min(calls, 4):
-            return False
-        seen.append(snapshot())
-        gate.open()
-        return True
-
-    in_the_middle(
-        lambda: [llm.acompletion(model=MODEL, messages=QUESTION) for _ in range(calls)],
-        ready,
-        threads=4,
-    )
-    (executor,) = seen[0].process.executors
+    taken = await in_the_middle(server, telemetry, min(calls, 4), calls)
+    (executor,) = taken.process.executors
     assert (executor.threads, executor.requests) == (4, min(calls, 4))
     assert executor.waiting == max(calls - 4, 0)
     assert executor.pools == ("bedrock/urllib3",)
-    found = {finding.kind: finding for finding in diagnose(seen[0])}
+    found = {finding.kind: finding for finding in diagnose(taken)}
     assert Kind.UNBOUNDED_POOL not in found
     if calls <= 4:
         assert Kind.EXECUTOR_FULL not in found
@@ -218,33 +197,15 @@ def test_more_calls_than_threads(server: HTTP1Server, telemetry: Telemetry, call
     assert server.timeline.count("accept") == min(calls, 4)
 
 
-def test_threads_that_something_else_has(server: HTTP1Server, telemetry: Telemetry) -> None:
+async def test_threads_that_something_else_has(server, telemetry):
     """Calls wait for a thread, but not because of the provider: nothing is said of it."""
-    gate = server.gate()
-    llm = AnyLLM.create("bedrock", api_base=answers(server, gate))
-    seen: list[Snapshot] = []
-
-    async def elsewhere() -> None:
-        await asyncio.to_thread(time.sleep, 0.5)
-
-    def ready() -> bool:
-        if telemetry.current("awaiting_response") != 1:
-            return False
-        seen.append(snapshot())
-        gate.open()
-        return True
-
-    def calls() -> list[Awaitable[Any]]:
-        busy: list[Awaitable[Any]] = [elsewhere() for _ in range(3)]
-        return [llm.acompletion(model=MODEL, messages=QUESTION), *busy, elsewhere()]
-
-    in_the_middle(calls, ready, threads=4)
-    (executor,) = seen[0].process.executors
+    taken = await in_the_middle(server, telemetry, 1, busy=4)
+    (executor,) = taken.process.executors
     assert executor.waiting == 1
-    assert Kind.EXECUTOR_FULL not in {finding.kind for finding in diagnose(seen[0])}
+    assert Kind.EXECUTOR_FULL not in {finding.kind for finding in diagnose(taken)}
 
 
-def test_executor_that_is_gone_is_nobodys(server: HTTP1Server, telemetry: Telemetry) -> None:
+def test_executor_that_is_gone_is_nobodys(server, telemetry):
     """It is not kept alive, and the pool goes on without it."""
     llm = AnyLLM.create("bedrock", api_base=answers(server))
     asyncio.run(llm.acompletion(model=MODEL, messages=QUESTION))
@@ -253,7 +214,7 @@ def test_executor_that_is_gone_is_nobodys(server: HTTP1Server, telemetry: Teleme
     assert telemetry.value(semconv.POOL_LIVE) == 1
 
 
-def test_pools_of_botocore_are_urllib3s_own() -> None:
+def test_pools_of_botocore_are_urllib3s_own():
     """Since botocore 1.11 it uses the urllib3 that is installed; what it vendors has no pools."""
     assert issubclass(AWSHTTPConnectionPool, urllib3.HTTPConnectionPool)
     assert issubclass(AWSHTTPSConnectionPool, urllib3.HTTPSConnectionPool)
@@ -261,7 +222,7 @@ def test_pools_of_botocore_are_urllib3s_own() -> None:
     assert {found.name for found in pkgutil.iter_modules(vendored.__path__)} == {"exceptions"}
 
 
-def test_urllib3_of_requests_is_the_same() -> None:
+def test_urllib3_of_requests_is_the_same():
     """``requests.packages.urllib3`` is another name for it."""
     packages = importlib.import_module("requests.packages")
     assert packages.urllib3 is urllib3

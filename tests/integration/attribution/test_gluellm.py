@@ -1,16 +1,12 @@
 """GlueLLM's provider cache, its gateway mode, and what it changes in any-llm."""
 
-from __future__ import annotations
-
-import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+from support.programs import run_with_gluellm
 
 pytestmark = pytest.mark.all_sdks
 
@@ -58,36 +54,13 @@ PROGRAM = """
 
 
 def run(server: FakeProvider, when: str, what: str, home: Path, gateway: bool) -> list[str]:
-    """Run GlueLLM in a process of its own: what it changes in any-llm, it changes for good."""
-    environment = {
-        **os.environ,
-        "HOME": str(home),
-        "OPENAI_API_KEY": "any",
-        "ANTHROPIC_API_KEY": "any",
-        "OPENAI_BASE_URL": server.openai_url,
-        "ANTHROPIC_BASE_URL": server.anthropic_url,
-        "GLUELLM_LOG_LEVEL": "ERROR",
-    }
+    """What GlueLLM's requests are attributed to."""
     program = textwrap.dedent(PROGRAM)
     if not gateway:
         # The one host that GlueLLM takes for OpenAI itself.
-        program = program.replace(
-            "import gluellm\n",
-            "import gluellm.model_id\n"
-            "gluellm.model_id._OPENAI_DEFAULT_HOST = '127.0.0.1'\n"
-            "import gluellm\n",
-            1,
-        )
-    done = subprocess.run(
-        [sys.executable, "-c", program, when, what],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=home,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
+        local = "import gluellm.model_id\ngluellm.model_id._OPENAI_DEFAULT_HOST = '127.0.0.1'\n"
+        program = program.replace("import gluellm\n", f"{local}import gluellm\n", 1)
+    done = run_with_gluellm(program, when, what, home=home, server=server)
     return [line for line in done.stdout.splitlines() if line.startswith(("http", "error"))]
 
 
@@ -97,7 +70,7 @@ def _gluellm() -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_gateway_mode_is_openai(when: str, provider_server: FakeProvider, tmp_path: Path) -> None:
+def test_gateway_mode_is_openai(when, provider_server, tmp_path):
     """With OPENAI_BASE_URL set every model goes through the openai provider, and says so."""
     assert run(provider_server, when, "chat", tmp_path, gateway=True) == [
         "httpcore /v1/chat/completions ('openai', 'openai:m', 'chat')",
@@ -106,9 +79,7 @@ def test_gateway_mode_is_openai(when: str, provider_server: FakeProvider, tmp_pa
     ]
 
 
-def test_cached_providers_keep_their_own_names(
-    provider_server: FakeProvider, tmp_path: Path
-) -> None:
+def test_cached_providers_keep_their_own_names(provider_server, tmp_path):
     """Without a gateway each model goes to its own provider, both on GlueLLM's httpx client."""
     assert run(provider_server, "before", "chat", tmp_path, gateway=False) == [
         "httpcore /v1/chat/completions ('openai', 'm', 'chat')",
@@ -119,9 +90,7 @@ def test_cached_providers_keep_their_own_names(
 
 @pytest.mark.parametrize("what", ["embed", "late patch"])
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_embedding_that_gluellm_replaces_is_attributed(
-    when: str, what: str, provider_server: FakeProvider, tmp_path: Path
-) -> None:
+def test_embedding_that_gluellm_replaces_is_attributed(when, what, provider_server, tmp_path):
     """GlueLLM puts its own function over BaseOpenAIProvider._aembedding at its first call."""
     assert run(provider_server, when, what, tmp_path, gateway=False) == [
         "httpcore /v1/embeddings ('openai', 'e', 'embeddings')",

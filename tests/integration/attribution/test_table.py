@@ -1,42 +1,31 @@
 """Every public way of any-llm to send a request, by origin of the client: whose it is."""
 
-from __future__ import annotations
-
 import asyncio
 import inspect
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import any_llm
 import pytest
 from any_llm.utils.aio import run_async_in_sync
 
-from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 
 from . import providers
-from .probe import Probe
-from .recipes import MODEL
-from .rows import Row, rows, unknown
+from .providers import Probe
+from .recipes import MODEL, Row, rows, unknown
 
 
-def test_every_public_function_and_method_has_a_row() -> None:
+def test_every_public_function_and_method_has_a_row():
     """A name that any-llm adds is seen here first."""
     assert unknown() == set()
 
 
 @pytest.mark.parametrize("row", list(rows()), ids=str)
 def test_request_is_attributed(
-    row: Row,
-    attribution: AnyLLMAttribution,
-    errors: list[str],
-    probe: Probe,
-    provider_server: FakeProvider,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
+    row, attribution, errors, probe, provider_server, monkeypatch, tmp_path
+):
     """Provider, model and operation are known at the pool, and nowhere after the call."""
     providers.register_reranker(monkeypatch)
     handed_in = providers.http_client(row.provider) if row.origin == "handed in" else None

@@ -1,7 +1,5 @@
 """How the boards are laid out, and what each panel tells beside its numbers."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from itertools import combinations
@@ -43,20 +41,20 @@ def links_of(node: object) -> Iterator[str]:
             yield from links_of(value)
 
 
-def test_there_are_the_four_boards_that_answer_a_question_each() -> None:
+def test_there_are_the_four_boards_that_answer_a_question_each():
     """By the addresses that alerts, links and people know them by."""
     found = {board["uid"] for board in map(document, FILES)}
     assert found == {"gluellm-overview", "gluellm-pool", "gluellm-provider", "gluellm-fleet"}
 
 
-def test_titles_of_boards_differ() -> None:
+def test_titles_of_boards_differ():
     """Grafana refuses two boards of one title in a folder."""
     titles = [document(file)["title"] for file in FILES]
     assert len(set(titles)) == len(titles)
 
 
 @EACH
-def test_ids_and_titles_of_panels_differ(board: dict[str, Any]) -> None:
+def test_ids_and_titles_of_panels_differ(board):
     """Links go by the id, and people by the title."""
     for key in ("id", "title"):
         found = [panel[key] for panel in headed(board)]
@@ -64,7 +62,7 @@ def test_ids_and_titles_of_panels_differ(board: dict[str, Any]) -> None:
 
 
 @EACH
-def test_panels_stay_within_the_grid_and_do_not_overlap(board: dict[str, Any]) -> None:
+def test_panels_stay_within_the_grid_and_do_not_overlap(board):
     """Each has a place of its own, as wide as the grid at most."""
     for places in areas(board):
         for place in places:
@@ -78,7 +76,7 @@ def test_panels_stay_within_the_grid_and_do_not_overlap(board: dict[str, Any]) -
 
 
 @EACH
-def test_rows_of_panels_are_filled(board: dict[str, Any]) -> None:
+def test_rows_of_panels_are_filled(board):
     """No hole in the middle: panels that begin at one height are as wide as the grid together."""
     for places in areas(board):
         for height in {place["y"] for place in places}:
@@ -86,7 +84,7 @@ def test_rows_of_panels_are_filled(board: dict[str, Any]) -> None:
 
 
 @EACH
-def test_panels_follow_each_other_without_a_gap(board: dict[str, Any]) -> None:
+def test_panels_follow_each_other_without_a_gap(board):
     """Nothing is left free below a row of panels, nor for what is in a closed one."""
     for places in areas(board):
         ends = {place["y"] + place["h"] for place in places}
@@ -94,14 +92,14 @@ def test_panels_follow_each_other_without_a_gap(board: dict[str, Any]) -> None:
 
 
 @EACH
-def test_rows_that_hold_panels_are_closed(board: dict[str, Any]) -> None:
+def test_rows_that_hold_panels_are_closed(board):
     """Grafana drops the panels in an open row: those of one follow it."""
     for row in [panel for panel in board["panels"] if panel["type"] == "row"]:
         assert bool(row["collapsed"]) == bool(row["panels"])
 
 
 @EACH
-def test_every_panel_tells_how_to_read_it(board: dict[str, Any]) -> None:
+def test_every_panel_tells_how_to_read_it(board):
     """A description of some length, a unit, and words of its own for no data."""
     for panel in panels(board):
         assert len(panel["description"]) > 10
@@ -117,7 +115,7 @@ def test_every_panel_tells_how_to_read_it(board: dict[str, Any]) -> None:
 
 
 @EACH
-def test_a_number_without_data_has_no_colour_of_health(board: dict[str, Any]) -> None:
+def test_a_number_without_data_has_no_colour_of_health(board):
     """Nothing reported is neutral; green begins with the value 0."""
     for panel in panels(board):
         if panel["type"] in {"stat", "bargauge"}:
@@ -127,7 +125,7 @@ def test_a_number_without_data_has_no_colour_of_health(board: dict[str, Any]) ->
 
 
 @EACH
-def test_a_legend_says_nothing_of_a_line_that_has_ended(board: dict[str, Any]) -> None:
+def test_a_legend_says_nothing_of_a_line_that_has_ended(board):
     """A dash: neither what the line ended with, nor the words that the panel has for no data."""
     for panel in panels(board):
         if panel["type"] == "timeseries":
@@ -139,7 +137,7 @@ def test_a_legend_says_nothing_of_a_line_that_has_ended(board: dict[str, Any]) -
 
 
 @EACH
-def test_phases_come_in_one_order(board: dict[str, Any]) -> None:
+def test_phases_come_in_one_order(board):
     """The provider's, the pool's, the application's: by the queries, or by where one query's go."""
     phases = list(PHASE_COLORS)
     for panel in panels(board):
@@ -161,7 +159,7 @@ def test_phases_come_in_one_order(board: dict[str, Any]) -> None:
 
 
 @EACH
-def test_shares_and_counts_have_no_digits_that_tell_nothing(board: dict[str, Any]) -> None:
+def test_shares_and_counts_have_no_digits_that_tell_nothing(board):
     """A share has one decimal beside an axis and none elsewhere, a count none at all."""
     for panel in panels(board):
         if panel["type"] in {"text", "table"}:
@@ -174,7 +172,7 @@ def test_shares_and_counts_have_no_digits_that_tell_nothing(board: dict[str, Any
 
 
 @EACH
-def test_columns_of_tables_have_a_unit_and_a_name(board: dict[str, Any]) -> None:
+def test_columns_of_tables_have_a_unit_and_a_name(board):
     """Each query of a table is renamed, and each name has its unit."""
     for panel in panels(board):
         if panel["type"] != "table":
@@ -192,7 +190,7 @@ def test_columns_of_tables_have_a_unit_and_a_name(board: dict[str, Any]) -> None
 
 
 @EACH
-def test_links_lead_to_boards_that_exist(board: dict[str, Any]) -> None:
+def test_links_lead_to_boards_that_exist(board):
     """By their uid, with variables that they have."""
     known = {found["uid"]: found for found in map(document, FILES)}
     addresses = list(links_of(board))
@@ -210,7 +208,7 @@ def test_links_lead_to_boards_that_exist(board: dict[str, Any]) -> None:
 
 
 @EACH
-def test_every_board_leads_to_the_others(board: dict[str, Any]) -> None:
+def test_every_board_leads_to_the_others(board):
     """By the tag, with the variables and the time."""
     assert config.TAG in board["tags"]
     (link,) = [link for link in board["links"] if link["type"] == "dashboards"]
@@ -220,7 +218,7 @@ def test_every_board_leads_to_the_others(board: dict[str, Any]) -> None:
 
 
 @EACH
-def test_durations_show_exemplars(board: dict[str, Any]) -> None:
+def test_durations_show_exemplars(board):
     """A line of quantiles leads to the traces behind it; nothing else asks for any."""
     for panel in panels(board):
         for target in panel.get("targets", []):
@@ -229,14 +227,14 @@ def test_durations_show_exemplars(board: dict[str, Any]) -> None:
 
 
 @EACH
-def test_nothing_is_filled_in_that_only_an_import_fills_in(board: dict[str, Any]) -> None:
+def test_nothing_is_filled_in_that_only_an_import_fills_in(board):
     """A provisioned file has no inputs: what they would fill in would stay as it is."""
     assert "__inputs" not in board
     assert "${DS_" not in str(board)
 
 
 @EACH
-def test_an_import_by_hand_asks_for_the_data_source(board: dict[str, Any]) -> None:
+def test_an_import_by_hand_asks_for_the_data_source(board):
     """Its form has one input, which chooses the variable; the board itself stays as it is."""
     before = str(board)
     found = importable(board)
@@ -249,7 +247,7 @@ def test_an_import_by_hand_asks_for_the_data_source(board: dict[str, Any]) -> No
     assert str(board) == before
 
 
-def test_files_are_what_the_source_says() -> None:
+def test_files_are_what_the_source_says():
     """The committed boards are those that the source makes."""
     made = boards.files()
     assert {file.name: file.read_text() for file in FILES} == {
@@ -257,7 +255,7 @@ def test_files_are_what_the_source_says() -> None:
     }
 
 
-def test_links_to_runbooks_are_of_alerts_that_exist() -> None:
+def test_links_to_runbooks_are_of_alerts_that_exist():
     """Where a base is configured."""
     base = "https://wiki.example.com/pools"
     texts = "".join(build.generated(base).values())

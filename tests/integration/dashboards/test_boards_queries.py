@@ -1,9 +1,6 @@
 """What the boards ask: it parses, and it rests on what is emitted and on nothing else."""
 
-from __future__ import annotations
-
 import re
-from pathlib import Path
 
 import promql_parser
 import pytest
@@ -37,30 +34,28 @@ KNOWN_TO_BOTH = {
     "sqrt", "round", "max_over_time",
 }  # fmt: skip
 """Functions that Prometheus and VictoriaMetrics have and answer alike."""
-EACH = pytest.mark.parametrize(
-    "asked", questions(), ids=lambda asked: f"{asked.board}: {asked.place}"
-)
+QUESTIONS = questions()
 
 
 def metrics_of(asked: Asked) -> set[str]:
     return {selector.name for selector in selectors(asked.filled)}
 
 
-@EACH
-def test_every_query_is_promql(asked: Asked) -> None:
+def test_every_query_is_promql():
     """With its variables filled in, each query parses."""
-    promql_parser.parse(asked.filled)
+    for asked in QUESTIONS:
+        promql_parser.parse(asked.filled)
 
 
-@EACH
-def test_every_metric_in_a_query_is_emitted_or_recorded(asked: Asked) -> None:
+def test_every_metric_in_a_query_is_emitted_or_recorded():
     """No query rests on a metric that neither the contract nor a recording rule has."""
-    assert metrics_of(asked) <= STORED | MADE
+    for asked in QUESTIONS:
+        assert metrics_of(asked) <= STORED | MADE, asked
 
 
-def test_every_metric_is_on_a_board_or_said_not_to_be() -> None:
+def test_every_metric_is_on_a_board_or_said_not_to_be():
     """A metric that is emitted is shown, or listed with the reason; and never both."""
-    asked = set[str]().union(*(metrics_of(one) for one in questions()))
+    asked = set[str]().union(*(metrics_of(one) for one in QUESTIONS))
     shown = {
         metric.name
         for metric in METRICS
@@ -70,57 +65,57 @@ def test_every_metric_is_on_a_board_or_said_not_to_be() -> None:
     assert emitted - shown == set(NOT_SHOWN)
 
 
-@EACH
-def test_every_function_is_known_to_both_stores(asked: Asked) -> None:
+def test_every_function_is_known_to_both_stores():
     """VictoriaMetrics refuses a whole query for a function that it doesn't know."""
-    called = {
-        node.func.name
-        for node in nodes(promql_parser.parse(asked.filled))
-        if isinstance(node, promql_parser.Call)
-    }
-    assert called <= KNOWN_TO_BOTH
+    for asked in QUESTIONS:
+        called = {
+            node.func.name
+            for node in nodes(promql_parser.parse(asked.filled))
+            if isinstance(node, promql_parser.Call)
+        }
+        assert called <= KNOWN_TO_BOTH
 
 
-@EACH
-def test_no_query_rests_on_what_ways_of_ingestion_have_differently(asked: Asked) -> None:
+def test_no_query_rests_on_what_ways_of_ingestion_have_differently():
     """No label of the scope, no target_info, no bucket picked by its bound, no count of one."""
-    for selector in selectors(asked.filled):
-        labels = {matcher.name for matcher in selector.matchers.matchers}
-        assert not {label for label in labels if "scope" in label or label in {"le", "vmrange"}}
-        assert not selector.name.endswith(("_count", "_sum", "_info"))
+    for asked in QUESTIONS:
+        for selector in selectors(asked.filled):
+            labels = {matcher.name for matcher in selector.matchers.matchers}
+            assert not {label for label in labels if "scope" in label or label in {"le", "vmrange"}}
+            assert not selector.name.endswith(("_count", "_sum", "_info")), asked
 
 
-@EACH
-def test_every_query_is_narrowed_by_the_boards_variables(asked: Asked) -> None:
+def test_every_query_is_narrowed_by_the_boards_variables():
     """Each selector has all of the variables of its kind, so that none shows what is not chosen."""
-    process = {"cluster", "namespace", "job", "instance"}
-    for selector in selectors(asked.filled):
-        narrowed = {
-            name
-            for name, label in {
-                "cluster": "k8s_cluster_name", "namespace": "k8s_namespace_name", "job": "job",
-                "instance": "instance", "provider": "gen_ai_provider_name",
-                "pool": "gluellm_pool_name", "version": "service_version",
-            }.items()
-            if label in {matcher.name for matcher in selector.matchers.matchers}
-        }  # fmt: skip
-        of_pools = selector.name.startswith(("gluellm_pool", "http_client", "instance_pool:"))
-        wanted = process | ({"provider", "pool"} if of_pools else set())
-        # What recording rules make has no version, so their board can't be narrowed by it.
-        assert narrowed == wanted | (set() if asked.board == links.FLEET else {"version"})
+    for asked in QUESTIONS:
+        process = {"cluster", "namespace", "job", "instance"}
+        for selector in selectors(asked.filled):
+            narrowed = {
+                name
+                for name, label in {
+                    "cluster": "k8s_cluster_name", "namespace": "k8s_namespace_name", "job": "job",
+                    "instance": "instance", "provider": "gen_ai_provider_name",
+                    "pool": "gluellm_pool_name", "version": "service_version",
+                }.items()
+                if label in {matcher.name for matcher in selector.matchers.matchers}
+            }  # fmt: skip
+            of_pools = selector.name.startswith(("gluellm_pool", "http_client", "instance_pool:"))
+            wanted = process | ({"provider", "pool"} if of_pools else set())
+            # What recording rules make has no version, so their board can't be narrowed by it.
+            assert narrowed == wanted | (set() if asked.board == links.FLEET else {"version"})
 
 
-@EACH
-def test_rates_span_at_least_four_export_intervals(asked: Asked) -> None:
+def test_rates_span_at_least_four_export_intervals():
     """A rate looks back over Grafana's window, which Min step widens, or over minutes by name."""
-    windows = set(re.findall(r"\[([^\]]+)\]", asked.expression))
-    assert windows <= {"$__rate_interval", "5m", "15m", "10m", "1h"}
-    if "rate(" in asked.expression:
-        assert windows & {"$__rate_interval", "5m", "15m"}
+    for asked in QUESTIONS:
+        windows = set(re.findall(r"\[([^\]]+)\]", asked.expression))
+        assert windows <= {"$__rate_interval", "5m", "15m", "10m", "1h"}, asked
+        if "rate(" in asked.expression:
+            assert windows & {"$__rate_interval", "5m", "15m"}, asked
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_min_step_is_the_export_interval(file: Path) -> None:
+def test_min_step_is_the_export_interval(file):
     """`$__rate_interval` is four times Min step at least, so Min step is what people chose."""
     board = document(file)
     steps = {target["interval"] for panel in panels(board) for target in panel.get("targets", [])}
@@ -128,14 +123,14 @@ def test_min_step_is_the_export_interval(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_variables_that_are_used_are_defined(file: Path) -> None:
+def test_variables_that_are_used_are_defined(file):
     """In queries, links, legends and in the queries of variables, which go by those before them."""
     board = document(file)
     defined: set[str] = set()
     for variable in board["templating"]["list"]:
         query = variable["query"]
         asked = query["query"] if isinstance(query, dict) else ""
-        assert variables(asked) <= defined
+        assert variables(asked) <= defined, asked
         defined.add(variable["name"])
     rest = {key: value for key, value in board.items() if key != "templating"}
     used = variables(str(rest)) - set(BUILT_IN)

@@ -1,9 +1,6 @@
 """What `build.py` does with files that differ, and with a source that is wrong."""
 
-from __future__ import annotations
-
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,14 +12,20 @@ from gluellm_dashboards.panels import Line, lines
 from gluellm_dashboards.signals.signal import now, signal
 
 
+@pytest.fixture(scope="module")
+def generated() -> dict[Path, str]:
+    """What the source makes."""
+    return build.generated()
+
+
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def root(generated: dict[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the generated files, which `build.py` takes for its own."""
     copy = tmp_path / "dashboards"
     for part in ("grafana", "prometheus", "kubernetes", "runbooks"):
         if (build.ROOT / part).exists():
             shutil.copytree(build.ROOT / part, copy / part)
-    for path, text in build.generated().items():
+    for path, text in generated.items():
         (copy / path).parent.mkdir(parents=True, exist_ok=True)
         (copy / path).write_text(text)
     monkeypatch.setattr(build, "ROOT", copy)
@@ -32,45 +35,36 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     return copy
 
 
-def test_check_passes_on_what_was_written(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_passes_on_what_was_written(root, capsys):
     """Nothing to say, and nothing written."""
     assert build.main(["--check"]) == 0
     assert capsys.readouterr().err == ""
 
 
-def test_check_fails_on_a_board_that_was_edited(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace("Why are connections closed?", "Closed"), "gluellm-pool.json"),
+        (lambda text: None, "gluellm-pool.json"),
+    ],
+    ids=["edited", "missing"],
+)
+def test_check_fails_on_a_board_that_differs(root, capsys, change, said):
     """The difference is shown, and what to do; the file stays as it is."""
     file = root / "grafana" / "gluellm-pool.json"
-    edited = file.read_text().replace("Why are connections closed?", "Closed")
-    file.write_text(edited)
+    changed = change(file.read_text())
+    if changed is None:
+        file.unlink()
+    else:
+        file.write_text(changed)
     assert build.main(["--check"]) == 1
-    said = capsys.readouterr().err
-    assert "gluellm-pool.json" in said
-    assert "make dashboards" in said
-    assert file.read_text() == edited
+    error = capsys.readouterr().err
+    assert said in error
+    assert "make dashboards" in error
+    assert changed == (file.read_text() if file.exists() else None)
 
 
-def test_check_fails_on_a_board_that_is_missing(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A file that was never written is a difference too."""
-    (root / "grafana" / "gluellm-fleet.json").unlink()
-    assert build.main(["--check"]) == 1
-    assert "gluellm-fleet.json" in capsys.readouterr().err
-
-
-def test_check_fails_on_a_board_without_a_source(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A board that lies among them and that nobody would keep up to date."""
-    (root / "grafana" / "old.json").write_text("{}")
-    assert build.main(["--check"]) == 1
-    assert "old.json has no source" in capsys.readouterr().err
-
-
-def test_what_provisions_the_boards_is_no_stray(root: Path) -> None:
+def test_what_provisions_the_boards_is_no_stray(root):
     """It lies below the boards' folder and is not removed by a build."""
     other = root / "grafana" / "provisioning" / "dashboards" / "mine.yaml"
     other.parent.mkdir(parents=True, exist_ok=True)
@@ -80,18 +74,18 @@ def test_what_provisions_the_boards_is_no_stray(root: Path) -> None:
     assert build.main(["--check"]) == 0
 
 
-def test_a_build_writes_what_differs_and_removes_strays(root: Path) -> None:
-    """After it a check has nothing to say."""
+def test_a_build_writes_what_differs_and_removes_strays(root, capsys):
+    """After it a check has nothing to say; before it a board without a source was a difference."""
     (root / "grafana" / "old.json").write_text("{}")
     (root / "grafana" / "gluellm-pool.json").unlink()
+    assert build.main(["--check"]) == 1
+    assert "old.json has no source" in capsys.readouterr().err
     assert build.main([]) == 0
     assert not (root / "grafana" / "old.json").exists()
     assert build.main(["--check"]) == 0
 
 
-def test_an_unknown_metric_fails_with_the_nearest_known_name(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_metric_fails_with_the_nearest_known_name(root, monkeypatch, capsys):
     """As when a signal has a slip of the pen: nothing is written, and the message says what is."""
 
     def misspelt() -> tuple[Board, ...]:
@@ -109,15 +103,17 @@ def test_an_unknown_metric_fails_with_the_nearest_known_name(
     assert (root / "grafana" / "gluellm-pool.json").read_text() == before
 
 
-def test_an_unknown_attribute_fails_with_the_nearest_known_name() -> None:
+def test_an_unknown_attribute_fails_with_the_nearest_known_name():
     """A label that the metric can't have would match nothing, for ever."""
     with pytest.raises(UnknownNameError, match=r"the nearest is 'gluellm\.request\.phase'"):
         now("gluellm.pool.request.current", {"gluellm.request.phases": "queued"})
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
+def test_runbooks_at_no_address_are_refused(root, capsys):
+    """A path can't follow it, or a file would be broken or a template; nothing is written."""
+    file = root / "prometheus" / "alerts.yaml"
+    before = file.read_text()
+    for address in (
         "",
         "wiki/runbooks",
         "https://",
@@ -128,22 +124,15 @@ def test_an_unknown_attribute_fails_with_the_nearest_known_name() -> None:
         "https://wiki.example.com/$job",
         "https://wiki.example.com/it's",
         "javascript://wiki.example.com/",
-    ],
-)
-def test_runbooks_at_no_address_are_refused(
-    root: Path, capsys: pytest.CaptureFixture[str], address: str
-) -> None:
-    """A path can't follow it, or a file would be broken or a template; nothing is written."""
-    file = root / "prometheus" / "alerts.yaml"
-    before = file.read_text()
-    with pytest.raises(SystemExit) as ended:
-        build.main(["--runbooks", address])
-    assert ended.value.code == 2
-    assert "https://wiki.example.com/gluellm" in capsys.readouterr().err
+    ):
+        with pytest.raises(SystemExit) as ended:
+            build.main(["--runbooks", address])
+        assert ended.value.code == 2
+        assert "https://wiki.example.com/gluellm" in capsys.readouterr().err
     assert file.read_text() == before
 
 
-def test_runbooks_at_an_address_are_taken(root: Path) -> None:
+def test_runbooks_at_an_address_are_taken(root):
     """With a port and a path whose spaces are written out, and without the slash at its end."""
     assert build.main(["--runbooks", "http://wiki.example.com:8080/on%20call/"]) == 0
     text = (root / "prometheus" / "alerts.yaml").read_text()

@@ -1,7 +1,5 @@
 """Rules and alerts as they are written: what promtool decides is in ``tests/e2e/rules``."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
@@ -67,15 +65,14 @@ def names_in(expression: str) -> set[str]:
 
 
 @every_name
-def test_each_alert_has_a_case_that_fires_and_one_that_does_not(name: str) -> None:
+def test_each_alert_has_a_case_that_fires_and_one_that_does_not(name):
     """An alert that is only seen to fire, or only seen to be quiet, is not tested."""
     fires = {case.fires for case in CASES if case.alert == name}
-
     assert fires == {True, False}
 
 
 @every_alert
-def test_each_way_to_an_alert_has_a_case_that_fires(alert: Alert) -> None:
+def test_each_way_to_an_alert_has_a_case_that_fires(alert):
     """`GlueLLMBlind` has three: a test of one says nothing of the others."""
     firing = [
         one
@@ -85,18 +82,16 @@ def test_each_way_to_an_alert_has_a_case_that_fires(alert: Alert) -> None:
         for one in expected
         if one.kind == alert.kind
     ]
-
     assert firing
 
 
-def test_cases_are_told_apart_by_what_they_say() -> None:
+def test_cases_are_told_apart_by_what_they_say():
     """A failure names one case."""
     said = [(case.alert, case.says) for case in CASES]
-
     assert len(said) == len(set(said))
 
 
-def test_two_alerts_page_and_one_is_for_information() -> None:
+def test_two_alerts_page_and_one_is_for_information():
     """The paging policy."""
     assert {alert.name for alert in ALERTS if alert.severity == CRITICAL} == PAGES
     assert {alert.name for alert in ALERTS if alert.severity == INFO} == {"GlueLLMClientChurn"}
@@ -104,22 +99,21 @@ def test_two_alerts_page_and_one_is_for_information() -> None:
 
 
 @every_alert
-def test_no_alert_fires_at_the_first_glance(alert: Alert) -> None:
+def test_no_alert_fires_at_the_first_glance(alert):
     """Each has to be true for a while."""
     assert duration(alert.hold) >= config.EXPORT_INTERVAL
 
 
 @pytest.mark.parametrize("name", sorted(PAGES))
-def test_a_page_comes_within_150_seconds(name: str) -> None:
+def test_a_page_comes_within_150_seconds(name):
     """From the moment the state is there: until it is exported, until it is evaluated, and held."""
     for alert in (one for one in ALERTS if one.name == name):
         assert config.EXPORT_INTERVAL + duration(INTERVAL) + duration(alert.hold) <= 150
 
 
-def test_a_wait_for_a_stream_is_not_blamed_on_connections() -> None:
+def test_a_wait_for_a_stream_is_not_blamed_on_connections():
     """One connection of a hundred may be open then."""
     (alert,) = (one for one in ALERTS if '"stream_queued"' in one.expr)
-
     assert alert.severity == CRITICAL
     assert '"queued"' not in alert.expr
     assert "connections" not in alert.description
@@ -127,64 +121,60 @@ def test_a_wait_for_a_stream_is_not_blamed_on_connections() -> None:
 
 
 @pytest.mark.parametrize("window", [config.RATE_WINDOW, config.ANOMALY_WINDOW])
-def test_windows_of_counters_span_four_exports(window: str) -> None:
+def test_windows_of_counters_span_four_exports(window):
     """With fewer samples a lost export makes a hole."""
     assert duration(window) >= 4 * config.EXPORT_INTERVAL
 
 
-def test_a_state_is_believed_for_two_exports_and_not_for_five_minutes() -> None:
+def test_a_state_is_believed_for_two_exports_and_not_for_five_minutes():
     """One export may be lost; a killed process may not ring for as long as the store shows it."""
     assert 2 * config.EXPORT_INTERVAL < duration(config.FRESH) < 300
 
 
 @every_alert
-def test_alerts_read_metrics_of_the_contract(alert: Alert) -> None:
+def test_alerts_read_metrics_of_the_contract(alert):
     """And nothing else, but what tells that an instance is there at all."""
     allowed = OURS | {REQUESTS.name} | (OTHERS if alert.kind == "silent_instance" else set())
-
     assert names_in(alert.expr) <= allowed
 
 
 @pytest.mark.parametrize("recorded", [*recording.RECORDED, REQUESTS], ids=lambda one: one.name)
-def test_recording_rules_read_metrics_of_the_contract(recorded: recording.Recorded) -> None:
+def test_recording_rules_read_metrics_of_the_contract(recorded):
     """A recorded series rests on what is emitted, never on another recorded one."""
     assert names_in(recorded.promql) <= OURS
 
 
 @pytest.mark.parametrize("recorded", [*recording.RECORDED, REQUESTS], ids=lambda one: one.name)
-def test_a_recorded_series_is_called_after_its_labels(recorded: recording.Recorded) -> None:
+def test_a_recorded_series_is_called_after_its_labels(recorded):
     """``level:metric:operation``, and it keeps the labels that its level says."""
     level, metric, operation = recorded.name.split(":")
-
     assert level == recorded.level.prefix
     assert metric in {metric_name(one).removesuffix("_total") for one in semconv.METRICS}
     assert operation
     assert f"by ({', '.join(recorded.level.labels)}" in recorded.promql
 
 
-def test_recorded_series_have_different_names() -> None:
+def test_recorded_series_have_different_names():
     """Two rules that write one series contradict each other."""
     names = [one.name for one in (*recording.RECORDED, REQUESTS)]
-
     assert len(names) == len(set(names))
 
 
-def test_a_board_that_asks_for_what_is_not_recorded_is_told_the_nearest() -> None:
+def test_a_board_that_asks_for_what_is_not_recorded_is_told_the_nearest():
     """The fleet's board stays on recorded series."""
     with pytest.raises(UnknownNameError, match="nearest is 'oldest_waiter'"):
         recording.recorded("oldest_waiters", recording.INSTANCE_POOL)
 
 
 @every_alert
-def test_texts_use_labels_that_the_alert_has(alert: Alert) -> None:
+def test_texts_use_labels_that_the_alert_has(alert):
     """A label that is not there is an empty place in a text at night."""
     used = set(re.findall(r"\$labels\.(\w+)", f"{alert.summary} {alert.description}"))
-
     assert used <= set(alert.labels)
 
 
 @every_alert
-def test_the_result_of_an_alert_has_the_labels_that_it_says(alert: Alert) -> None:
+def test_the_result_of_an_alert_has_the_labels_that_it_says(alert):
     """They are what the link to its board, and the inhibition, rest on."""
     assert names_in(alert.expr)
     for label in alert.labels:
@@ -192,10 +182,9 @@ def test_the_result_of_an_alert_has_the_labels_that_it_says(alert: Alert) -> Non
 
 
 @every_alert
-def test_an_alert_says_what_to_do(alert: Alert) -> None:
+def test_an_alert_says_what_to_do(alert):
     """What it means and what to do first, the command, the board."""
     annotations = alert.rule["annotations"]
-
     assert set(annotations) == {"summary", "description", "command", "dashboard"}
     assert annotations["command"].startswith("gluellm-pools doctor")
     assert annotations["description"] == f"{alert.description} First: {alert.first}"
@@ -204,25 +193,23 @@ def test_an_alert_says_what_to_do(alert: Alert) -> None:
 
 
 @every_name
-def test_the_runbook_has_its_sections_in_order(name: str) -> None:
+def test_the_runbook_has_its_sections_in_order(name):
     """Whoever is paged finds the same thing at the same place."""
     text = (RUNBOOKS / f"{name}.md").read_text()
     headings = [line for line in text.splitlines() if line.startswith("## ")]
-
     assert text.startswith(f"# {name}\n")
     assert tuple(headings) == SECTIONS
 
 
 @every_name
-def test_the_runbook_begins_with_the_command(name: str) -> None:
+def test_the_runbook_begins_with_the_command(name):
     """Before anything is explained."""
     before_the_second, _, _ = (RUNBOOKS / f"{name}.md").read_text().partition(SECTIONS[1])
-
     assert "gluellm-pools doctor --pid" in before_the_second
 
 
 @every_name
-def test_the_runbook_says_the_thresholds_that_hold(name: str) -> None:
+def test_the_runbook_says_the_thresholds_that_hold(name):
     """A number that was changed in the configuration and not here misleads."""
     text = (RUNBOOKS / f"{name}.md").read_text()
 
@@ -231,16 +218,15 @@ def test_the_runbook_says_the_thresholds_that_hold(name: str) -> None:
         assert alert.severity in text
 
 
-def test_the_index_leads_to_every_runbook() -> None:
+def test_the_index_leads_to_every_runbook():
     """From a symptom."""
     linked = set(re.findall(r"\]\((\w+)\.md\)", (RUNBOOKS / "README.md").read_text()))
-
     assert linked == set(NAMES)
     assert {file.stem for file in RUNBOOKS.glob("*.md")} == {*NAMES, "README"}
 
 
 @pytest.mark.parametrize("file", sorted(RUNBOOKS.glob("*.md")), ids=lambda file: file.stem)
-def test_links_of_runbooks_lead_somewhere(file: Path) -> None:
+def test_links_of_runbooks_lead_somewhere(file):
     """To a file, and to a heading of it."""
     for target in re.findall(r"\]\(([^)#\s]*(?:#[\w-]+)?)\)", file.read_text()):
         path, _, heading = target.partition("#")
@@ -255,7 +241,7 @@ def _anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
 
 
-def test_runbooks_can_lie_elsewhere() -> None:
+def test_runbooks_can_lie_elsewhere():
     """``--runbooks URL`` is in alerts and on boards."""
     files = build.generated("https://wiki.example.com/pools/")
 
@@ -266,21 +252,19 @@ def test_runbooks_can_lie_elsewhere() -> None:
     assert "https://wiki.example.com/pools/GlueLLMRequestsStuck.md" in boards
 
 
-def test_without_a_base_nothing_links_to_a_runbook() -> None:
+def test_without_a_base_nothing_links_to_a_runbook():
     """A dead link on a pager wastes minutes. The configuration is as before the other build."""
     build.generated("https://wiki.example.com/pools/")
     texts = "".join(build.generated().values())
-
     assert "runbook" not in texts.lower()
     assert "example.com" not in texts.replace("api.example.com", "")
 
 
-def test_all_rules_are_there_as_plain_data() -> None:
+def test_all_rules_are_there_as_plain_data():
     """For whatever wraps them, as a PrometheusRule does."""
     found = [
         rule.get("alert") or rule["record"] for group in rules.groups() for rule in group["rules"]
     ]
-
     assert found == [
         *(one.name for one in recording.RECORDED),
         REQUESTS.name,
@@ -288,13 +272,13 @@ def test_all_rules_are_there_as_plain_data() -> None:
     ]
 
 
-def test_a_case_with_an_attribute_that_a_metric_lacks_is_refused() -> None:
+def test_a_case_with_an_attribute_that_a_metric_lacks_is_refused():
     """Tests run on series that the package can emit."""
     with pytest.raises(UnknownNameError, match=semconv.REQUEST_PHASE):
         series(semconv.POOL_LIVE, "1", {semconv.REQUEST_PHASE: "queued"})
 
 
-def test_inhibition_names_labels_that_alerts_have() -> None:
+def test_inhibition_names_labels_that_alerts_have():
     """In the example for Alertmanager."""
     text = (build.ROOT / "dev/alertmanager/alertmanager.yaml").read_text()
     page = next(alert for alert in ALERTS if alert.severity == CRITICAL)
@@ -304,7 +288,7 @@ def test_inhibition_names_labels_that_alerts_have() -> None:
     assert equal <= set(page.labels)
 
 
-def test_a_page_holds_back_symptoms_and_no_cause() -> None:
+def test_a_page_holds_back_symptoms_and_no_cause():
     """What explains a page has to arrive while it rings."""
     text = (build.ROOT / "dev/alertmanager/alertmanager.yaml").read_text()
     rules = yaml.safe_load(text)["inhibit_rules"]
@@ -314,7 +298,6 @@ def test_a_page_holds_back_symptoms_and_no_cause() -> None:
         for alert in ALERTS
         if all(_matches(alert, matcher) for matcher in of_pages["target_matchers"])
     }
-
     assert (
         held_back == {alert.name for alert in ALERTS if alert.symptom} == {"GlueLLMWaitNearTimeout"}
     )
@@ -329,7 +312,7 @@ def _matches(alert: Alert, matcher: str) -> bool:
 
 
 @pytest.mark.parametrize("file", sorted(RUNBOOKS.glob("*.md")), ids=lambda file: file.stem)
-def test_panels_that_a_runbook_names_are_on_the_board(file: Path) -> None:
+def test_panels_that_a_runbook_names_are_on_the_board(file):
     """At night nobody looks for a panel that was renamed."""
     named = re.findall(r"\*\*(\w+): ([^*]+)\*\*", file.read_text())
 

@@ -9,12 +9,12 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 NOBODY = 65534
 TIMEOUT = 60
+MAIN = "opentelemetry.instrumentation.gluellm.cli.main"
 PRELUDE = """
 import os, signal, sys, threading, time
 from opentelemetry.instrumentation.gluellm.diagnosis.on_signal import SignalReporter
@@ -46,72 +46,66 @@ def wait():
 """
 USUAL = "reporter.install(); ready(); wait()"
 FROM_HERE = f"import sys; sys.path[:0] = {sys.path!r}\n"
-_DOCTOR = """
-from opentelemetry.instrumentation.gluellm.cli.main import main
-from opentelemetry.instrumentation.gluellm.cli.doctor import attach
-{before}
+_DOCTOR = f"""
+from {MAIN} import main
+{{before}}
 sys.exit(main(["doctor", *sys.argv[1:]]))
 """
 Begin = Callable[..., subprocess.Popen[str]]
 
 
-def doctor(
-    place: Path, *arguments: object, user: int | None = None, before: str = "", **more: str
+def doctor_of(
+    user: int | None, place: Path, *arguments: object, before: str = "", **more: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the doctor to its end, as a user, after some code."""
+    """Run the doctor as a program of its own to its end, as a user, after some code."""
     if user is not None:
         drop = f"import fcntl, os; os.setgroups([]); os.setgid({user}); os.setuid({user})"
         before = f"{drop}\n{before}"
-    code = FROM_HERE + _DOCTOR.format(before=before)
     return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        [sys.executable, "-c", FROM_HERE + _DOCTOR.format(before=before), *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=TIMEOUT,
-        env=environment(place, more),
+        env=environment(TMPDIR=str(place), **more),
         check=False,
     )
 
 
-def environment(place: Path, more: Mapping[str, str]) -> dict[str, str]:
+def environment(**more: str) -> dict[str, str]:
     """Ours without settings."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "PYTHON"))}
-    return {**kept, "TMPDIR": str(place), **more}
+    return {**kept, **more}
 
 
-@contextmanager
-def beginning(place: Path) -> Iterator[Begin]:
-    """Starts programs, which are killed in the end."""
-    begun: list[subprocess.Popen[str]] = []
+def start(*command: object, **more: str) -> subprocess.Popen[str]:
+    """Start a program with pipes."""
+    return subprocess.Popen(
+        list(map(str, command)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(**more),
+    )
 
-    def begin(code: str, *, until: str = "ready", **more: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", f"{FROM_HERE}{PRELUDE}{textwrap.dedent(code)}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(place, more),
-        )
-        begun.append(process)
-        while until and (line := next_line(process)) != until:
-            assert line, process.communicate()[1]
-        return process
 
-    yield begin
-    for process in begun:
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
+def answering(code: str, **more: str) -> subprocess.Popen[str]:
+    """Start a program that can answer."""
+    return start(sys.executable, "-c", f"{FROM_HERE}{PRELUDE}{textwrap.dedent(code)}", **more)
 
 
 def next_line(process: subprocess.Popen[str]) -> str:
     """The next line that it prints; empty at its end."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
+
+
+def tell(process: subprocess.Popen[str]) -> None:
+    """Let it go on from where it waits."""
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
 
 
 def lives_on(process: subprocess.Popen[str]) -> list[str]:

@@ -1,13 +1,14 @@
-"""The doctor as a program of its own, and a fake provider for the programs that it looks after."""
-
-from __future__ import annotations
+"""The doctor, programs for it to look after, and a fake provider for these."""
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -16,20 +17,33 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
     FakeProvider,
     FakeProviderThread,
 )
+from opentelemetry.instrumentation.gluellm.cli.main import main
+
+from . import answering
+from .answering import Begin, next_line
 
 PYTHON = sys.executable
 SCRIPTS = Path(__file__).with_name("scripts")
 LEAKING, CALLING = SCRIPTS / "leaking.py", SCRIPTS / "calling.py"
-DOCTOR = [PYTHON, "-m", "opentelemetry.instrumentation.gluellm.cli.main", "doctor"]
-TIMEOUT = 60
+DOCTOR = [PYTHON, "-m", answering.MAIN, "doctor"]
 
-Start = Callable[..., subprocess.Popen[str]]
-Doctor = Callable[..., subprocess.CompletedProcess[str]]
-
+has_signals = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here")
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 needs_any_llm = pytest.mark.skipif(
     importlib.util.find_spec("any_llm") is None or importlib.util.find_spec("openai") is None,
     reason="needs any-llm and openai",
 )
+
+
+class Done(NamedTuple):
+    """How the doctor ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Doctor = Callable[..., Done]
 
 
 def line_number(script: Path, text: str) -> int:
@@ -37,12 +51,6 @@ def line_number(script: Path, text: str) -> int:
     lines = script.read_text().splitlines()
     (number,) = (n for n, line in enumerate(lines, 1) if text in line)
     return number
-
-
-def line_of(process: subprocess.Popen[str]) -> str:
-    """The next line that a process prints."""
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
 
 
 @pytest.fixture
@@ -53,50 +61,61 @@ def provider() -> Iterator[FakeProvider]:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """Ours without settings, with a place of this test's own for temporary files."""
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """For temporary files, of this process too, in an environment without settings."""
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        monkeypatch.delenv(name)
     place = tmp_path / "temporary"
     place.mkdir()
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}
-    return {**kept, "TMPDIR": str(place), "OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD": "2"}
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD", "2")
+    return place
 
 
 @pytest.fixture
-def doctor(environment: dict[str, str]) -> Doctor:
-    """Run the doctor to its end."""
-
-    def run(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*DOCTOR, *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            env={**environment, **more},
-            check=False,
-        )
-
-    return run
+def private(place: Path) -> Path:
+    """Where the doctor and those whom it asks find each other."""
+    return place / f"gluellm-pools-{os.geteuid()}"
 
 
 @pytest.fixture
-def start(environment: dict[str, str]) -> Iterator[Start]:
-    """Start a program with pipes; what still runs in the end is killed."""
-    started: list[subprocess.Popen[str]] = []
+def begin(place: Path) -> Iterator[Begin]:
+    """Starts programs that can answer, or others, which are killed in the end."""
+    begun: list[subprocess.Popen[str]] = []
 
-    def run(*command: object, **more: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            list(map(str, command)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**environment, **more},
-        )
-        started.append(process)
+    def begin(*code: object, until: str = "ready", **more: str) -> subprocess.Popen[str]:
+        run = answering.start if len(code) > 1 else answering.answering
+        paths = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")} if len(code) > 1 else {}
+        process = run(*code, **{"TMPDIR": str(place), **paths, **more})
+        begun.append(process)
+        while until and (line := next_line(process)) != until:
+            assert line, process.communicate()[1]
         return process
 
-    yield run
-    for process in started:
+    yield begin
+    for process in begun:
         process.kill()
-        process.communicate()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+@pytest.fixture
+def doctor(place: Path, capfd: pytest.CaptureFixture[str]) -> Doctor:
+    """The doctor, in this process, to its end."""
+
+    def run(*arguments: object, **more: str) -> Done:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tempfile, "tempdir", None)  # or the place would be an earlier one
+            for name, value in more.items():
+                patch.setenv(name, value)
+            try:
+                status = main(["doctor", *map(str, arguments)])
+            except SystemExit as ended:
+                status = int(ended.code or 0)
+        done = Done(status, *capfd.readouterr())
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run

@@ -1,26 +1,31 @@
 """A process that answers as none should, or ends, or gives its signal up at a bad moment."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
 import subprocess
-import sys
-import tempfile
 import textwrap
 import threading
-from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.main import main
 from support.waiting import wait_until
 
-from .answering import FROM_HERE, USUAL, Begin, beginning, doctor, environment, files_in, lives_on
+from .answering import (
+    FROM_HERE,
+    USUAL,
+    doctor_of,
+    environment,
+    files_in,
+    lives_on,
+    next_line,
+    tell,
+)
+from .conftest import PYTHON, has_signals, only_linux
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here")
+pytestmark = has_signals
 
 ANSWERING = """
 import contextlib
@@ -44,42 +49,6 @@ def end():
 """
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """For temporary files, of this process too."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def private(place: Path) -> Path:
-    """Where they find each other."""
-    return place / f"gluellm-pools-{os.geteuid()}"
-
-
-@pytest.fixture
-def begin(place: Path) -> Iterator[Begin]:
-    """Starts programs."""
-    with beginning(place) as started:
-        yield started
-
-
-Asked = tuple[int, str, str]
-"""Exit status, and what was printed and said."""
-Ask = Callable[..., Asked]
-
-
-@pytest.fixture
-def ask(place: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
-    """The doctor, in this process."""
-
-    def run(pid: int, *arguments: object) -> Asked:
-        status = main(["doctor", "--pid", str(pid), *map(str, arguments)])
-        return (status, *capsys.readouterr())
-
-    return run
-
-
 @pytest.mark.parametrize(
     ("respond", "status", "said"),
     [
@@ -100,12 +69,10 @@ def ask(place: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
         ("presence.withdraw()", 2, "ended, or was uninstrumented, before it answered"),
     ],
 )
-def test_an_answer_that_is_none_is_told_at_once(
-    ask: Ask, private: Path, begin: Begin, respond: str, status: int, said: str
-) -> None:
+def test_an_answer_that_is_none_is_told_at_once(doctor, private, begin, respond, status, said):
     """In one line without a traceback or an escape sequence, and nothing stays on disk."""
     process = begin(f"{ANSWERING}\ndef respond(token):\n    {respond}\nready(); end()")
-    returned, printed, told = ask(process.pid)
+    returned, printed, told = doctor("--pid", process.pid)
     assert returned == status, told
     assert said in told
     assert "\x1b" not in printed + told
@@ -113,22 +80,20 @@ def test_an_answer_that_is_none_is_told_at_once(
     lives_on(process)
 
 
-def test_an_entry_that_names_another_signal_gets_none(
-    ask: Ask, private: Path, begin: Begin
-) -> None:
+def test_an_entry_that_names_another_signal_gets_none(doctor, private, begin):
     """SIGINT is one that Python catches, and that would end the program."""
     process = begin(USUAL)
     entry = private / f"{process.pid}.json"
     content = json.loads(entry.read_text())
     for number in (9, 2, 0, -5, 10**30, True, "SIGUSR2", None):
         entry.write_text(json.dumps({**content, "signal": number}))
-        status, _, said = ask(process.pid)
+        status, _, said = doctor("--pid", process.pid)
         assert status == 2
         assert "names no signal that may ask for a report" in said
     assert lives_on(process) == []
 
 
-def test_an_answer_that_comes_too_late_is_taken_away(ask: Ask, private: Path, begin: Begin) -> None:
+def test_an_answer_that_comes_too_late_is_taken_away(doctor, private, begin):
     """By the process, since the doctor has left: a report names places in the code."""
     code = """
     def to_dict(self):
@@ -141,22 +106,19 @@ def test_an_answer_that_comes_too_late_is_taken_away(ask: Ask, private: Path, be
     threading.Event().wait(60)
     """
     process = begin(code)
-    status, printed, _ = ask(process.pid, "--timeout", 0.3)
+    status, printed, _ = doctor("--pid", process.pid, "--timeout", 0.3)
     assert status == 1
     assert "did not answer within 0.3 s" in printed
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stdout.readline() == "asked\n"
-    process.stdin.write("\n")
-    process.stdin.flush()
-    assert process.stdout.readline().startswith("Report on")
+    assert next_line(process) == "asked"
+    tell(process)
+    assert next_line(process).startswith("Report on")
     assert files_in(private) == [f"{process.pid}.json"]
 
 
-def test_a_process_that_ends_instead_of_an_answer(ask: Ask, private: Path, begin: Begin) -> None:
+def test_a_process_that_ends_instead_of_an_answer(doctor, private, begin):
     """It is told, and what it left is swept by the next one."""
     process = begin(f"{ANSWERING}\ndef respond(token): os._exit(3)\nready(); end()")
-    status, _, said = ask(process.pid)
+    status, _, said = doctor("--pid", process.pid)
     assert status == 2
     assert "before it answered" in said, said
     assert process.wait(10) == 3
@@ -164,12 +126,12 @@ def test_a_process_that_ends_instead_of_an_answer(ask: Ask, private: Path, begin
     assert files_in(private) == [f"{other.pid}.json"]
 
 
-def test_a_doctor_that_is_ended_leaves_nothing(place: Path, private: Path, begin: Begin) -> None:
+def test_a_doctor_that_is_ended_leaves_nothing(place, private, begin):
     """As by `timeout 5 gluellm-pools doctor --pid 4242`."""
     process = begin(f"{ANSWERING}\ndef respond(token): pass\nready(); end()")
     asking = subprocess.Popen(
-        [sys.executable, "-c", _doctor_code(""), str(process.pid)],
-        env=environment(place, {}),
+        [PYTHON, "-c", _doctor_code(""), str(process.pid)],
+        env=environment(TMPDIR=str(place)),
     )
     wait_until(lambda: len(files_in(private)) == 2, "a request", 30)
     asking.terminate()
@@ -207,34 +169,29 @@ sys.modules["last"].last = Last()
     [("reporter.uninstall(); ready(); wait()", 0), ("sys.exit(7)", 7)],
     ids=["uninstall", "exit"],
 )
-def test_a_process_that_gives_its_signal_up_meanwhile_is_not_killed(
-    place: Path, begin: Begin, end: str, status: int
-) -> None:
+def test_a_process_that_gives_its_signal_up_meanwhile_is_not_killed(place, begin, end, status):
     """It sees the request, and keeps a handler, or ignores the signal, to its end."""
     slow = SLOW_TO_END if status else ""
     process = begin(f"{slow}reporter.install(); ready(); wait(); {end}")
     read, write = os.pipe()
     looking = subprocess.Popen(
-        [sys.executable, "-c", _doctor_code(AT_THE_MOMENT.format(pipe=read)), str(process.pid)],
+        [PYTHON, "-c", _doctor_code(AT_THE_MOMENT.format(pipe=read)), str(process.pid)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         pass_fds=[read],
-        env=environment(place, {}),
+        env=environment(TMPDIR=str(place)),
     )
     try:
         assert looking.stdout is not None
         assert looking.stdout.readline() == "looked\n"
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
+        tell(process)
         # Either has withdrawn, and at its end the interpreter has given its handlers up.
-        assert process.stdout.readline() == "ready\n"
+        assert next_line(process) == "ready"
         os.write(write, b".")
         _, errors = looking.communicate(timeout=30)
         assert "before it answered" in errors
-        process.stdin.close()
+        tell(process)
         assert process.wait(30) == status
     finally:
         looking.kill()
@@ -250,7 +207,7 @@ def _doctor_code(before: str) -> str:
     )
 
 
-def test_a_signal_that_had_no_effect_is_sent_again(ask: Ask, begin: Begin) -> None:
+def test_a_signal_that_had_no_effect_is_sent_again(doctor, begin):
     """As one that comes just before a system call, and is looked at after it."""
     code = """
     def asked(*_):
@@ -263,45 +220,39 @@ def test_a_signal_that_had_no_effect_is_sent_again(ask: Ask, begin: Begin) -> No
     end()
     """
     process = begin(f"{ANSWERING}\n{textwrap.dedent(code)}")
-    assert ask(process.pid) == (0, "at last\n", "")
+    assert doctor("--pid", process.pid) == (0, "at last\n", "")
     lives_on(process)
 
 
 # Many at once
 
 
-def test_two_doctors_at_once_are_both_answered(place: Path, private: Path, begin: Begin) -> None:
+def test_two_doctors_at_once_are_both_answered(place, private, begin):
     """Each under its own token."""
     process = begin(USUAL)
-    done: list[subprocess.CompletedProcess[str]] = []
-    threads = [
-        threading.Thread(target=lambda: done.append(doctor(place, "--pid", process.pid)))
-        for _ in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as threads:
+        asking = [threads.submit(doctor_of, None, place, "--pid", process.pid) for _ in range(2)]
+    done = [one.result() for one in asking]
     assert [one.returncode for one in done] == [0, 0], done
     assert {one.stdout for one in done} == {f"report of {process.pid}\n"}
     assert files_in(private) == [f"{process.pid}.json"]
     lives_on(process)
 
 
-def test_a_storm_of_signals_is_answered_by_few_reports(ask: Ask, begin: Begin) -> None:
+def test_a_storm_of_signals_is_answered_by_few_reports(doctor, begin):
     """A thousand in a second: no more than ten reports a second, and the doctor still has its."""
     process = begin(f"began = time.monotonic()\n{USUAL}\nprint(time.monotonic() - began)")
     for _ in range(1000):
         os.kill(process.pid, signal.SIGUSR2)
         threading.Event().wait(0.001)
-    assert ask(process.pid) == (0, f"report of {process.pid}\n", "")
+    assert doctor("--pid", process.pid) == (0, f"report of {process.pid}\n", "")
     *reports, took = lives_on(process)
     assert 1 <= len(reports) <= 2 + 10 * float(took)
     assert set(reports) == {f"Report on SIGUSR2: report of {process.pid}"}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells threads by number")
-def test_nothing_but_a_process_is_asked(ask: Ask, begin: Begin) -> None:
+@only_linux
+def test_nothing_but_a_process_is_asked(doctor, begin):
     """A thread of one is told with whose it is; and a doctor does not ask itself."""
     process = begin(USUAL)
     (thread,) = (
@@ -309,10 +260,10 @@ def test_nothing_but_a_process_is_asked(ask: Ask, begin: Begin) -> None:
         for one in Path(f"/proc/{process.pid}/task").glob("*")
         if int(one.name) != process.pid
     )
-    status, _, said = ask(thread)
+    status, _, said = doctor("--pid", thread)
     assert status == 2
     assert f"{thread} is a thread of process {process.pid}: ask that one" in said
-    status, _, said = ask(os.getpid())
+    status, _, said = doctor("--pid", os.getpid())
     assert status == 2
     assert "answers no signal of ours" in said
     assert lives_on(process) == []

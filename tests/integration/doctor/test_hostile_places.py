@@ -1,12 +1,7 @@
 """An environment that is against it: places for temporary files, streams, limits, variables."""
 
-from __future__ import annotations
-
 import os
-import signal
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,29 +10,21 @@ from support.waiting import wait_until
 
 from .answering import (
     FROM_HERE,
+    MAIN,
     PRELUDE,
     TIMEOUT,
     USUAL,
-    Begin,
-    beginning,
-    doctor,
+    doctor_of,
     environment,
     files_in,
     lives_on,
     next_line,
 )
+from .conftest import PYTHON, has_signals, only_linux
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here")
-MAIN = "opentelemetry.instrumentation.gluellm.cli.main"
+pytestmark = has_signals
 NO_ROOM = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
 """No file can be written into, as on a full disk."""
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Begin]:
-    """Starts programs."""
-    with beginning(tmp_path) as started:
-        yield started
 
 
 def odd(place: Path) -> Path:
@@ -61,66 +48,63 @@ def deep(place: Path) -> Path:
 
 
 @pytest.mark.parametrize("make", [odd, linked, deep])
-def test_any_place_will_do(tmp_path: Path, begin: Begin, make) -> None:
+def test_any_place_will_do(doctor, tmp_path, begin, make):
     """Whatever it is called."""
-    place = make(tmp_path)
-    process = begin(USUAL, TMPDIR=os.fspath(place))
-    done = doctor(place, "--pid", process.pid)
+    place = {"TMPDIR": os.fspath(make(tmp_path))}
+    process = begin(USUAL, **place)
+    done = doctor("--pid", process.pid, **place)
     assert (done.returncode, done.stdout) == (0, f"report of {process.pid}\n"), done.stderr
     assert lives_on(process) == [f"Report on SIGUSR2: report of {process.pid}"]
     # And who looks elsewhere is told where, without what a terminal would obey.
-    done = doctor(place, "--pid", os.getpid())
+    done = doctor("--pid", os.getpid(), **place)
     assert done.returncode == 2
     assert "with the same TMPDIR" in done.stderr
     assert "\x1b" not in done.stderr
 
 
 @pytest.mark.parametrize("value", ["x" * 4000, "relative", "/nowhere", "/dev/null", ""])
-def test_a_place_that_can_not_be_used_is_passed_over(
-    tmp_path: Path, begin: Begin, value: str
-) -> None:
+def test_a_place_that_can_not_be_used_is_passed_over(doctor, private, begin, value):
     """As Python does: for the next one that may be. Both come to the same, nothing is harmed."""
-    places = {"TMPDIR": value, "TEMP": os.fspath(tmp_path)}
+    places = {"TMPDIR": value, "TEMP": os.fspath(private.parent)}
     process = begin(USUAL, **places)
-    assert files_in(tmp_path / f"gluellm-pools-{os.geteuid()}") == [f"{process.pid}.json"]
-    done = doctor(tmp_path, "--pid", process.pid, **places)
+    assert files_in(private) == [f"{process.pid}.json"]
+    done = doctor("--pid", process.pid, **places)
     assert (done.returncode, done.stdout) == (0, f"report of {process.pid}\n"), done.stderr
     lives_on(process)
 
 
-def test_without_any_place_that_can_be_written(tmp_path: Path, begin: Begin) -> None:
+def test_without_any_place_that_can_be_written(place, begin):
     """A container with a read-only file system: reports go to the log, and the doctor says why."""
     process = begin(f"{NO_ROOM}; {USUAL}", until="")
     line = next_line(process)
     assert line.startswith("Reports on SIGUSR2 go to the log only"), line
     assert "No usable temporary directory" in line
     assert next_line(process) == "ready"
-    done = doctor(tmp_path, "--pid", process.pid, before=NO_ROOM)
+    done = doctor_of(None, place, "--pid", process.pid, before=NO_ROOM)
     assert done.returncode == 2
     assert "can't be asked here: No usable temporary directory" in done.stderr
     assert "Traceback" not in done.stderr
     assert lives_on(process) == []
-    assert not files_in(tmp_path)
+    assert not files_in(place)
 
 
-def test_a_disk_that_is_full_later_is_told(tmp_path: Path, begin: Begin) -> None:
+def test_a_disk_that_is_full_later_is_told(doctor, place, private, begin):
     """The answer can't be left: not that the process hangs. The log has the report."""
     process = begin(f"reporter.install(); {NO_ROOM}; ready(); wait()")
-    private = tmp_path / f"gluellm-pools-{os.geteuid()}"
-    done = doctor(tmp_path, "--pid", process.pid)
+    done = doctor("--pid", process.pid)
     assert done.returncode == 2
     assert f"could not leave its answer in {private}: is it full?" in done.stderr
     assert files_in(private) == [f"{process.pid}.json"]
     late = "import tempfile; tempfile.gettempdir()\n" + NO_ROOM
-    done = doctor(tmp_path, "--pid", process.pid, before=late)
+    done = doctor_of(None, place, "--pid", process.pid, before=late)
     assert done.returncode == 2
     assert "can't be asked" in done.stderr
     assert files_in(private) == [f"{process.pid}.json"]
     assert len(lives_on(process)) == 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a descriptor is")
-def test_a_process_without_standard_streams(tmp_path: Path) -> None:
+@only_linux
+def test_a_process_without_standard_streams(doctor, place, tmp_path):
     """What native code writes to their numbers reaches neither our pipe nor our files."""
     code = """
 os.close(0); os.close(1); os.close(2)
@@ -137,7 +121,7 @@ while True: signal.pause()
 """
     log = tmp_path / "log"
     process = subprocess.Popen(
-        [sys.executable, "-c", FROM_HERE + PRELUDE + code, str(log)], env=environment(tmp_path, {})
+        [PYTHON, "-c", FROM_HERE + PRELUDE + code, str(log)], env=environment(TMPDIR=str(place))
     )
     try:
         wait_until(lambda: process.poll() is not None or log.exists(), "it is ready", TIMEOUT)
@@ -145,41 +129,41 @@ while True: signal.pause()
         held = {one.name for one in Path(f"/proc/{process.pid}/fd").iterdir()}
         assert not held & {"0", "1", "2"}
         for _ in range(2):
-            done = doctor(tmp_path, "--pid", process.pid)
+            done = doctor("--pid", process.pid)
             assert done.stdout == f"report of {process.pid}\n", done.stderr
     finally:
         process.kill()
         process.wait()
 
 
-@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&- 1>&- 2>&-"])
-def test_a_doctor_without_streams_still_has_its_status(
-    tmp_path: Path, begin: Begin, closed: str
-) -> None:
+@pytest.mark.parametrize(
+    ("closed", "status"),
+    [("1>&-", 0), ("2>&-", 2), ("0<&- 1>&- 2>&-", 0), ("0<&- 1>&- 2>&-", 2)],
+)
+def test_a_doctor_without_streams_still_has_its_status(place, begin, closed, status):
     """Both that of an answer, and that of a refusal."""
     process = begin(USUAL)
-    for pid, status in ((process.pid, 0), (os.getpid(), 2)):
-        command = f'"{sys.executable}" -m {MAIN} doctor --json --pid {pid} {closed}'
-        done = subprocess.run(
-            ["sh", "-c", command],
-            env=environment(tmp_path, {}),
-            capture_output=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
-        assert done.returncode == status, done.stderr
-        assert b"Traceback" not in done.stderr
+    pid = os.getpid() if status else process.pid
+    done = subprocess.run(
+        ["sh", "-c", f'"{PYTHON}" -m {MAIN} doctor --json --pid {pid} {closed}'],
+        env=environment(TMPDIR=str(place), PYTHONPATH=os.environ.get("PYTHONPATH", "")),
+        capture_output=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert b"Traceback" not in done.stderr
     lives_on(process)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_output_that_can_not_be_written_is_no_finding(tmp_path: Path, begin: Begin) -> None:
+def test_output_that_can_not_be_written_is_no_finding(place, begin):
     """Status 1 is for what is wrong with the process."""
     process = begin(USUAL)
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", MAIN, "doctor", "--pid", str(process.pid)],
-            env=environment(tmp_path, {}),
+            [PYTHON, "-m", MAIN, "doctor", "--pid", str(process.pid)],
+            env=environment(TMPDIR=str(place), PYTHONPATH=os.environ.get("PYTHONPATH", "")),
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -200,10 +184,10 @@ def test_output_that_can_not_be_written_is_no_finding(tmp_path: Path, begin: Beg
     ],
     ids=lambda found: next(iter(found)),
 )
-def test_variables_change_nothing(tmp_path: Path, begin: Begin, variables: dict[str, str]) -> None:
+def test_variables_change_nothing(place, begin, variables):
     """On either side."""
     process = begin(USUAL, **variables)
-    done = doctor(tmp_path, "--pid", process.pid, **variables)
+    done = doctor_of(None, place, "--pid", process.pid, **variables)
     assert (done.returncode, done.stdout) == (0, f"report of {process.pid}\n"), done.stderr
     assert not done.stderr
     lives_on(process)
@@ -212,7 +196,7 @@ def test_variables_change_nothing(tmp_path: Path, begin: Begin, variables: dict[
 # The program's own handlers, and its children
 
 
-def test_a_handler_that_came_later_and_passes_on(tmp_path: Path, begin: Begin) -> None:
+def test_a_handler_that_came_later_and_passes_on(doctor, begin):
     """Both have the signal."""
     process = begin(
         """
@@ -223,11 +207,11 @@ def test_a_handler_that_came_later_and_passes_on(tmp_path: Path, begin: Begin) -
         wait()
         """
     )
-    assert doctor(tmp_path, "--pid", process.pid).returncode == 0
+    assert doctor("--pid", process.pid).returncode == 0
     assert "theirs" in lives_on(process)
 
 
-def test_a_handler_that_came_later_and_keeps_it(tmp_path: Path, begin: Begin) -> None:
+def test_a_handler_that_came_later_and_keeps_it(doctor, begin):
     """The silence is not taken for a hanging program alone."""
     process = begin(
         """
@@ -237,13 +221,13 @@ def test_a_handler_that_came_later_and_keeps_it(tmp_path: Path, begin: Begin) ->
         wait()
         """
     )
-    done = doctor(tmp_path, "--pid", process.pid, "--timeout", "0.5")
+    done = doctor("--pid", process.pid, "--timeout", "0.5")
     assert done.returncode == 1
     assert "a handler of its own since" in " ".join(done.stdout.split())
     assert lives_on(process) == ["theirs"]
 
 
-def test_a_child_that_gave_the_signal_up_is_not_asked(tmp_path: Path, begin: Begin) -> None:
+def test_a_child_that_gave_the_signal_up_is_not_asked(doctor, begin):
     """Forked, without an entry of its own as after a fork in native code; its parent is."""
     process = begin(
         """
@@ -264,9 +248,9 @@ def test_a_child_that_gave_the_signal_up_is_not_asked(tmp_path: Path, begin: Beg
     )
     forked = int(next_line(process))
     assert next_line(process) == "ready"
-    done = doctor(tmp_path, "--pid", forked)
+    done = doctor("--pid", forked)
     assert done.returncode == 2
     assert "answers no signal of ours" in done.stderr
     os.kill(forked, 0)
-    assert doctor(tmp_path, "--pid", process.pid).returncode == 0
+    assert doctor("--pid", process.pid).returncode == 0
     lives_on(process)

@@ -1,45 +1,39 @@
 """`doctor -- PROGRAM` and signals: Ctrl-C at a terminal, and what a supervisor sends."""
 
-from __future__ import annotations
-
 import os
 import pty
 import re
 import signal
 import subprocess
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+import pytest
 
-from .conftest import CALLING, DOCTOR, PYTHON, TIMEOUT, Start, line_of, needs_any_llm
+from .answering import TIMEOUT, environment
+from .conftest import CALLING, DOCTOR, PYTHON
+
+EVERY_CLIENT = {"OTEL_PYTHON_GLUELLM_SCOPE": "all"}
 
 
-@needs_any_llm
-def test_a_terminated_doctor_terminates_the_program(start: Start, provider: FakeProvider) -> None:
-    """And tells what was found."""
-    process = start(*DOCTOR, "--", PYTHON, CALLING, provider.openai_url, "wait")
-    assert line_of(process) == "called"
-    process.send_signal(signal.SIGTERM)
+@pytest.mark.parametrize(
+    ("sent", "before"), [(signal.SIGTERM, ()), (signal.SIGINT, ("setsid",))], ids=["TERM", "INT"]
+)
+def test_a_signal_that_only_the_doctor_gets_is_passed_on(begin, provider, sent, before):
+    """From a supervisor, without a terminal; and what was found is told."""
+    command = (*before, *DOCTOR, "--", PYTHON, CALLING, provider.openai_url, "wait")
+    process = begin(*command, until="called", **EVERY_CLIENT)
+    process.send_signal(sent)
     _, errors = process.communicate(timeout=TIMEOUT)
-    assert process.returncode == 128 + signal.SIGTERM
-    assert "was ended by SIGTERM" in errors
-
-
-@needs_any_llm
-def test_an_interrupt_without_a_terminal_is_passed_on(start: Start, provider: FakeProvider) -> None:
-    """A supervisor sends it to the doctor only."""
-    process = start("setsid", *DOCTOR, "--", PYTHON, CALLING, provider.openai_url, "wait")
-    assert line_of(process) == "called"
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=TIMEOUT)
-    assert process.returncode == 128 + signal.SIGINT
-    assert errors.count("KeyboardInterrupt") == 1
-    assert re.search(r"^1 request in", errors, re.MULTILINE)
+    assert process.returncode == 128 + sent
+    assert f"was ended by {sent.name}" in errors
+    assert errors.count("KeyboardInterrupt") == (sent == signal.SIGINT)
+    if sent == signal.SIGINT:  # which lets it write its last report
+        assert re.search(r"^1 request in", errors, re.MULTILINE)
 
 
 class Terminal:
     """A terminal with a doctor in its foreground."""
 
-    def __init__(self, environment: dict[str, str], *arguments: object) -> None:
+    def __init__(self, *arguments: object) -> None:
         self.master, slave = pty.openpty()
         take = (
             "import fcntl, os, sys, termios; os.setsid(); "
@@ -50,7 +44,7 @@ class Terminal:
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env=environment,
+            env=environment(PYTHONPATH=os.environ.get("PYTHONPATH", ""), **EVERY_CLIENT),
         )
         os.close(slave)
         self.shown = ""
@@ -58,7 +52,10 @@ class Terminal:
     def until(self, text: str, times: int = 1) -> None:
         """Read until the text was shown that often."""
         while self.shown.count(text) < times:
-            self.shown += os.read(self.master, 4096).decode()
+            try:
+                self.shown += os.read(self.master, 4096).decode()
+            except OSError as error:  # EIO, once nobody has the other end
+                raise AssertionError(self.shown) from error
 
     def rest(self) -> str:
         """Read to the end; everything that was shown."""
@@ -79,12 +76,9 @@ class Terminal:
         os.close(self.master)
 
 
-@needs_any_llm
-def test_ctrl_c_ends_the_program_and_then_tells(
-    environment: dict[str, str], provider: FakeProvider
-) -> None:
+def test_ctrl_c_ends_the_program_and_then_tells(provider):
     """One KeyboardInterrupt in the program; the doctor outlives it and has the status of it."""
-    terminal = Terminal(environment, "--", PYTHON, CALLING, provider.openai_url, "wait")
+    terminal = Terminal("--", PYTHON, CALLING, provider.openai_url, "wait")
     try:
         terminal.until("called")
         terminal.press_ctrl_c()
@@ -98,12 +92,9 @@ def test_ctrl_c_ends_the_program_and_then_tells(
     assert "Interrupted." not in shown
 
 
-@needs_any_llm
-def test_ctrl_c_tells_of_a_program_that_does_not_end(
-    environment: dict[str, str], provider: FakeProvider
-) -> None:
+def test_ctrl_c_tells_of_a_program_that_does_not_end(provider):
     """What was found so far, each time; in the end the status of the program."""
-    terminal = Terminal(environment, "--", PYTHON, CALLING, provider.openai_url, "stay")
+    terminal = Terminal("--", PYTHON, CALLING, provider.openai_url, "stay")
     try:
         terminal.until("called")
         for times in (1, 2):

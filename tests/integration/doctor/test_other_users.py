@@ -3,8 +3,6 @@
 The tests become another user, which takes root.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import stat
@@ -14,16 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .answering import (
-    NOBODY,
-    USUAL,
-    Begin,
-    beginning,
-    doctor,
-    files_in,
-    lives_on,
-    next_line,
-)
+from .answering import NOBODY, USUAL, doctor_of, files_in, lives_on, next_line
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user"
@@ -32,19 +21,13 @@ AS_NOBODY = f"become({NOBODY}); {USUAL}"
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """As /tmp is: everybody may write there, and nobody take away what is another's."""
     made = Path(tempfile.mkdtemp())
     made.chmod(0o1777)
+    monkeypatch.setenv("TMPDIR", str(made))
     yield made
     shutil.rmtree(made)
-
-
-@pytest.fixture
-def begin(place: Path) -> Iterator[Begin]:
-    """Starts programs."""
-    with beginning(place) as started:
-        yield started
 
 
 @pytest.mark.parametrize(
@@ -55,20 +38,18 @@ def begin(place: Path) -> Iterator[Begin]:
     ],
     ids=["root asks nobody's", "nobody asks root's"],
 )
-def test_a_process_of_another_user_is_not_asked(
-    place: Path, begin: Begin, whose: str, asker: int | None, said: str
-) -> None:
+def test_a_process_of_another_user_is_not_asked(place, begin, whose, asker, said):
     """Though it answers: it gets no signal, and the asker leaves nothing."""
     process = begin(whose)
     owner = NOBODY if asker is None else 0
-    done = doctor(place, "--pid", process.pid, user=asker)
+    done = doctor_of(asker, place, "--pid", process.pid)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert files_in(place) == [f"gluellm-pools-{owner}"]
     assert lives_on(process) == []
 
 
-def test_a_user_asks_a_process_of_their_own(place: Path, begin: Begin) -> None:
+def test_a_user_asks_a_process_of_their_own(place, begin):
     """Everything is for them alone, and gone with the process but for the empty directory."""
     process = begin(AS_NOBODY)
     private = place / f"gluellm-pools-{NOBODY}"
@@ -76,7 +57,7 @@ def test_a_user_asks_a_process_of_their_own(place: Path, begin: Begin) -> None:
     assert private.stat().st_uid == NOBODY
     entry = private / f"{process.pid}.json"
     assert (stat.S_IMODE(entry.stat().st_mode), entry.stat().st_uid) == (0o600, NOBODY)
-    done = doctor(place, "--pid", process.pid, user=NOBODY)
+    done = doctor_of(NOBODY, place, "--pid", process.pid)
     assert (done.returncode, done.stdout) == (0, f"report of {process.pid}\n"), done.stderr
     assert files_in(private) == [entry.name]
     assert lives_on(process) == [f"Report on SIGUSR2: report of {process.pid}"]
@@ -122,7 +103,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_another_user_planted_is_not_used(place: Path, begin: Begin, kind: str) -> None:
+def test_what_another_user_planted_is_not_used(doctor, place, begin, kind):
     """Neither followed, nor opened, nor written into; the log still has the reports."""
     path = place / "gluellm-pools-0"
     plant(kind, path, place)
@@ -130,7 +111,7 @@ def test_what_another_user_planted_is_not_used(place: Path, begin: Begin, kind: 
     line = next_line(process)
     assert line.startswith("Reports on SIGUSR2 go to the log only"), line
     assert str(path) in line
-    done = doctor(place, "--pid", process.pid)
+    done = doctor("--pid", process.pid)
     assert done.returncode == 2
     assert f"can't be asked here: {path}" in done.stderr
     assert "Traceback" not in done.stderr
@@ -139,7 +120,7 @@ def test_what_another_user_planted_is_not_used(place: Path, begin: Begin, kind: 
     assert lives_on(process) == ["ready"]
 
 
-def test_a_directory_put_in_place_of_ours_is_not_used(place: Path, begin: Begin) -> None:
+def test_a_directory_put_in_place_of_ours_is_not_used(doctor, place, begin):
     """Where everybody may take away what is another's, as in a shared directory made in haste."""
     place.chmod(0o777)
     process = begin(USUAL)
@@ -147,7 +128,7 @@ def test_a_directory_put_in_place_of_ours_is_not_used(place: Path, begin: Begin)
     ours.rename(moved)
     plant("directory", ours, place)
     (ours / f"{process.pid}.json").write_text((moved / f"{process.pid}.json").read_text())
-    done = doctor(place, "--pid", process.pid)
+    done = doctor("--pid", process.pid)
     assert done.returncode == 2
     assert "belongs to, or is open to, another user" in done.stderr
     assert lives_on(process) == []
@@ -155,12 +136,12 @@ def test_a_directory_put_in_place_of_ours_is_not_used(place: Path, begin: Begin)
     assert files_in(ours) == [f"{process.pid}.json"]
 
 
-def test_pid_1_is_left_alone(place: Path) -> None:
+def test_pid_1_is_left_alone(doctor, place):
     """By its user, to whom it does not answer, and by another, whose it is not."""
-    done = doctor(place, "--pid", 1, user=NOBODY)
+    done = doctor_of(NOBODY, place, "--pid", 1)
     assert done.returncode == 2
     assert "process 1 belongs to the user with the id 0" in done.stderr
-    done = doctor(place, "--pid", 1)
+    done = doctor("--pid", 1)
     assert done.returncode == 2
     assert "process 1 (" in done.stderr
     assert "answers no signal of ours" in done.stderr
@@ -168,7 +149,7 @@ def test_pid_1_is_left_alone(place: Path) -> None:
 
 
 @pytest.mark.parametrize("umask", [0o777, 0o277, 0])
-def test_the_umask_changes_nothing(place: Path, begin: Begin, umask: int) -> None:
+def test_the_umask_changes_nothing(place, begin, umask):
     """What is written is for its owner alone. Where even they can't read it, nothing is."""
     process = begin(f"os.umask({umask}); {AS_NOBODY}", until="")
     private = place / f"gluellm-pools-{NOBODY}"
@@ -180,6 +161,6 @@ def test_the_umask_changes_nothing(place: Path, begin: Begin, umask: int) -> Non
     assert next_line(process) == "ready"
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
     assert stat.S_IMODE((private / f"{process.pid}.json").stat().st_mode) == 0o600
-    done = doctor(place, "--pid", process.pid, user=NOBODY, before=f"import os; os.umask({umask})")
+    done = doctor_of(NOBODY, place, "--pid", process.pid, before=f"import os; os.umask({umask})")
     assert done.returncode == 0, done.stderr
     lives_on(process)

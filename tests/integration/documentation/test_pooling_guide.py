@@ -1,7 +1,5 @@
 """docs/connection-pooling.md's defaults, held against what is installed."""
 
-from __future__ import annotations
-
 import asyncio
 import importlib
 from pathlib import Path
@@ -21,9 +19,7 @@ GUIDE = Path(__file__).parents[3] / "docs" / "connection-pooling.md"
         pytest.param("cerebras.cloud.sdk._constants", 100, 20, 5, 60, marks=pytest.mark.all_sdks),
     ],
 )
-def test_defaults_of_the_sdks(
-    module: str, connections: int, idle: int, connect: float, rest: float
-) -> None:
+def test_defaults_of_the_sdks(module, connections, idle, connect, rest):
     """Limits, timeouts, and two more attempts."""
     constants = importlib.import_module(module)
     limits, timeout = constants.DEFAULT_CONNECTION_LIMITS, constants.DEFAULT_TIMEOUT
@@ -39,7 +35,7 @@ def test_defaults_of_the_sdks(
 
 
 @pytest.mark.all_sdks
-def test_defaults_of_gluellm() -> None:
+def test_defaults_of_gluellm():
     """Its limits, its timeouts with the most that they may be, and its attempts."""
     config = pytest.importorskip("gluellm.config", reason="GlueLLM needs Python 3.12")
     fields = config.GlueLLMSettings.model_fields
@@ -63,7 +59,7 @@ def test_defaults_of_gluellm() -> None:
 
 
 @pytest.mark.all_sdks
-def test_gluellms_client_keeps_httpxs_expiry() -> None:
+def test_gluellms_client_keeps_httpxs_expiry():
     """It names limits and timeouts only."""
     api = pytest.importorskip("gluellm.api", reason="GlueLLM needs Python 3.12")
     pool = api._build_provider_http_client()._transport._pool
@@ -83,7 +79,7 @@ def guide() -> str:
     return " ".join(GUIDE.read_text(encoding="utf-8").split())
 
 
-def test_gluellm_keeps_clients_of_two_providers_for_each_loop(gluellm_api: Any) -> None:
+def test_gluellm_keeps_clients_of_two_providers_for_each_loop(gluellm_api):
     """All other providers have one for all loops."""
     for sdk in ("openai", "groq"):
         pytest.importorskip(sdk)
@@ -100,9 +96,7 @@ def test_gluellm_keeps_clients_of_two_providers_for_each_loop(gluellm_api: Any) 
     assert "await gluellm.close_providers()" in guide()
 
 
-def test_gluellms_limits_can_be_set_after_import(
-    gluellm_api: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gluellms_limits_can_be_set_after_import(gluellm_api, monkeypatch):
     """For clients that are built from then on."""
     import gluellm
 
@@ -113,9 +107,7 @@ def test_gluellms_limits_can_be_set_after_import(
     assert "read when `gluellm` is imported" not in guide()
 
 
-def test_gateway_has_all_models_of_gluellm(
-    gluellm_api: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gateway_has_all_models_of_gluellm(gluellm_api, monkeypatch):
     """They go through the openai client."""
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
 
@@ -127,7 +119,7 @@ def test_gateway_has_all_models_of_gluellm(
     assert "GlueLLM sends every model through its openai client" in guide()
 
 
-def test_gluellm_repeats_a_pool_timeout_and_not_its_own(gluellm_api: Any) -> None:
+def test_gluellm_repeats_a_pool_timeout_and_not_its_own(gluellm_api):
     """The SDK's exception for a pool timeout, and asyncio.wait_for's."""
     classified = gluellm_api.classify_llm_error(
         importlib.import_module("openai").APITimeoutError(None)
@@ -140,7 +132,7 @@ def test_gluellm_repeats_a_pool_timeout_and_not_its_own(gluellm_api: Any) -> Non
     assert "2 to 30 s between" not in guide()
 
 
-def test_the_guide_names_gluellms_rate_limiter() -> None:
+def test_the_guide_names_gluellms_rate_limiter():
     """With its setting, and where a wait in it shows."""
     for part in ("GLUELLM_RATE_LIMIT_REQUESTS_PER_MINUTE", "`gluellm_limiter`", "before the pool"):
         assert part in guide()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import any_llm
@@ -19,30 +24,45 @@ LIBRARY = {"openai": OPENAI_LIBRARY, "anthropic": "httpx"}
 """What the providers' SDKs run on."""
 
 
+def library(provider: str) -> ModuleType:
+    """The client library that a provider's SDK is on."""
+    return importlib.import_module(LIBRARY[provider])
+
+
 def arguments(provider: str, server: FakeProvider) -> dict[str, Any]:
     """What a provider needs to reach the fake one."""
     base = server.anthropic_url if provider == "anthropic" else server.openai_url
     return {"api_key": "any", "api_base": base}
 
 
-def create(provider: str, server: FakeProvider, **more: Any) -> Any:
-    """A provider's instance, with a pool of its own."""
+def create(provider: str, server: FakeProvider, connections: int = 0, **more: Any) -> Any:
+    """A provider's instance, with a pool of its own, of so many connections if given."""
+    if connections:
+        module: Any = library(provider)
+        limits = module.Limits(max_connections=connections)
+        more = {"http_client": module.AsyncClient(limits=limits, trust_env=False), **more}
     return any_llm.AnyLLM.create(provider, **arguments(provider, server), **more)
 
 
 def phases(model: str) -> list[str]:
     """The phases of the requests for a model that are under way."""
-    return [
-        request.phase
-        for pool in snapshot().pools
-        for request in pool.requests
-        if request.model == model
-    ]
+    requests = (request for pool in snapshot().pools for request in pool.requests)
+    return [request.phase for request in requests if request.model == model]
 
 
-def environment(**more: str) -> dict[str, str]:
-    """The environment of a script in a process of its own, which imports what the tests do."""
+def run_script(name: str, *arguments: str, cwd: Path, **more: str) -> list[Any]:
+    """What a script in a process of its own prints, as JSON line by line."""
     here = Path(__file__).parent
     places = [str(here), str(here.parents[1]), os.environ.get("PYTHONPATH", "")]
-    paths = os.pathsep.join(place for place in places if place)
-    return {**os.environ, "PYTHONPATH": paths, **more}
+    paths = os.pathsep.join(filter(None, places))
+    done = subprocess.run(
+        [sys.executable, str(here / "scripts" / name), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": paths, "HOME": str(cwd), **more},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

@@ -1,7 +1,6 @@
-"""A fake provider, providers in memory, and ears for the log."""
+"""A fake provider, the instrumentation on a clock that tests put forward, and ears for the log."""
 
-from __future__ import annotations
-
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,20 +10,24 @@ pytest.importorskip("any_llm")
 pytest.importorskip("openai")
 pytest.importorskip("anthropic")
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    FakeProvider,
-    FakeProviderThread,
-)
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider, FakeProviderThread
+from support.clock import Clock, instrumented
 from support.telemetry import Telemetry
 
 from .reports import Reports
 
-Instrument = Callable[..., Telemetry]
+Instrument = Callable[..., Clock]
+PROVIDERS = pytest.mark.parametrize("provider", ["openai", "anthropic"])
 
 
 @pytest.fixture
-def provider_server() -> Iterator[FakeProvider]:
+def anyio_backend() -> str:
+    """Where coroutines run that are tests."""
+    return "asyncio"
+
+
+@pytest.fixture
+def server() -> Iterator[FakeProvider]:
     """The fake provider, in a thread of its own."""
     with FakeProviderThread() as provider:
         yield provider
@@ -38,25 +41,24 @@ def reports() -> Iterator[Reports]:
 
 
 @pytest.fixture
-def instrument() -> Iterator[Instrument]:
-    """Turn the instrumentation on, with the smallest leak threshold unless told otherwise."""
-    telemetry = Telemetry()
-
-    def turn_on(**settings: Any) -> Telemetry:
-        GlueLLMInstrumentor().instrument(
-            meter_provider=telemetry.meter_provider,
-            tracer_provider=telemetry.tracer_provider,
-            **{"leak_threshold": 2, **settings},
-        )
-        return telemetry
-
-    yield turn_on
-    if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
-        GlueLLMInstrumentor().uninstrument()
-    telemetry.shutdown()
+def telemetry() -> Telemetry:
+    """What is told to OpenTelemetry once the instrumentation is on."""
+    return Telemetry()
 
 
 @pytest.fixture
-def telemetry(instrument: Instrument) -> Telemetry:
+def instrument(telemetry: Telemetry) -> Iterator[Instrument]:
+    """Turn the instrumentation on, with the smallest leak threshold unless told otherwise."""
+    with contextlib.ExitStack() as stack:
+
+        def turn_on(**settings: Any) -> Clock:
+            settings = {"leak_threshold": 2, "loop_lag": False, **settings}
+            return stack.enter_context(instrumented(telemetry, **settings))
+
+        yield turn_on
+
+
+@pytest.fixture
+def clock(instrument: Instrument) -> Clock:
     """The instrumentation on, for what any-llm does."""
     return instrument()

@@ -1,8 +1,5 @@
 """A PoolTimeout explains itself, wherever its traceback is shown."""
 
-from __future__ import annotations
-
-import asyncio
 import logging
 import re
 import traceback
@@ -13,52 +10,35 @@ from types import ModuleType
 from typing import Any
 
 import anthropic
-import httpx
 import openai
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    Behaviour,
-    FakeProvider,
-)
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
 from support.clients import Runner
 from support.http1 import HTTP1Server
 from support.libraries import Library
 from support.script import Reply
-from support.telemetry import Telemetry
 
 from . import calls
-from .conftest import Instrument
+from .conftest import PROVIDERS
 from .reports import place
 
+pytestmark = pytest.mark.anyio
 SDK: dict[str, ModuleType] = {"openai": openai, "anthropic": anthropic}
-WAIT = 0.3
+WAIT = 0.2
 NOTE = re.compile(
     r"Connection pool (?P<pool>\S+): max (?P<max>\d+), active (?P<active>\d+), idle (?P<idle>\d+), "
     r"connecting (?P<connecting>\d+), queued (?P<queued>\d+)\. "
     r"This request(?:, number (?P<number>\d+) of its call,)? waited "
     r"(?P<waited>[\d.]+) s, from (?P<began>\S+) to (?P<ended>\S+); (?P<holders>[^\n]*)\."
 )
-PROVIDERS = pytest.mark.parametrize("provider", ["openai", "anthropic"])
-
-
-def library(provider: str) -> Any:
-    """The client library that a provider's SDK is on."""
-    if calls.LIBRARY[provider] == "httpx":
-        return httpx
-    import httpx2
-
-    return httpx2
 
 
 def create(provider: str, server: FakeProvider, **more: Any) -> Any:
     """A provider's instance on a pool of two connections, with a short pool timeout."""
-    module = library(provider)
-    if "http_client" not in more:
-        limits = module.Limits(max_connections=2)
-        more["http_client"] = module.AsyncClient(limits=limits, trust_env=False)
-    timeout = module.Timeout(30, pool=WAIT)
-    return calls.create(provider, server, timeout=timeout, **{"max_retries": 0, **more})
+    timeout = calls.library(provider).Timeout(30, pool=WAIT)
+    more = {"max_retries": 0, "timeout": timeout, **more}
+    return calls.create(provider, server, connections=2, **more)
 
 
 async def never_iterated(llm: Any) -> None:
@@ -108,25 +88,15 @@ def is_time(text: str) -> datetime:
 
 
 @PROVIDERS
-def test_note_survives_the_sdks_wrapping_and_comes_once(
-    provider: str,
-    provider_server: FakeProvider,
-    telemetry: Telemetry,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+async def test_note_survives_the_sdks_wrapping_and_comes_once(provider, server, clock, caplog):
     """Two streams that nobody reads on a pool of two make the next call time out."""
-
-    async def run() -> Any:
-        llm = create(provider, provider_server)
-        held = await fill(provider, llm)
-        before = datetime.now(UTC)
-        error = await time_out(provider, llm)
-        after = datetime.now(UTC)
-        held.clear()
-        await llm.client.close()
-        return error, before, after
-
-    error, before, after = asyncio.run(run())
+    llm = create(provider, server)
+    held = await fill(provider, llm)
+    before = datetime.now(UTC)
+    error = await time_out(provider, llm)
+    after = datetime.now(UTC)
+    held.clear()
+    await llm.client.close()
     core = "httpcore2" if calls.LIBRARY[provider] == "httpx2" else "httpcore"
     kinds = [
         f"{type(link).__module__.partition('.')[0]}.{type(link).__name__}" for link in chain(error)
@@ -154,20 +124,19 @@ def test_note_survives_the_sdks_wrapping_and_comes_once(
     )
     assert re.fullmatch(rf"longest held: \(1\) {holder}; \(2\) {holder}", told["holders"])
     assert "".join(traceback.format_exception(error)).count(note) == 1
-    logged = logging.Formatter().format(caplog.records[-1])
+    (record,) = [record for record in caplog.records if record.name == "application"]
+    logged = logging.Formatter().format(record)
     assert logged.startswith("the call failed")
     assert logged.count(note) == 1
     assert logged.count("Connection pool ") == 1
 
 
 @PROVIDERS
-def test_timeout_stays_what_it_was(
-    provider: str, provider_server: FakeProvider, instrument: Instrument
-) -> None:
+async def test_timeout_stays_what_it_was(provider, server, instrument):
     """Types, messages and causes are those of a program that is not instrumented."""
 
     async def run() -> list[tuple[type, str, str]]:
-        llm = create(provider, provider_server)
+        llm = create(provider, server)
         held = await fill(provider, llm)
         error = await time_out(provider, llm)
         held.clear()
@@ -175,17 +144,15 @@ def test_timeout_stays_what_it_was(
         links = list(chain(error))[:3]  # further ones are the event loop's
         return [(type(link), str(link), repr(link.args)) for link in links]
 
-    plain = asyncio.run(run())
+    plain = await run()
     instrument()
-    assert asyncio.run(run()) == plain
+    assert await run() == plain
 
 
 @PROVIDERS
-def test_each_attempt_has_a_note_of_its_own(
-    provider: str, provider_server: FakeProvider, telemetry: Telemetry
-) -> None:
+async def test_each_attempt_has_a_note_of_its_own(provider, server, clock):
     """A retry waits anew."""
-    module = library(provider)
+    module: Any = calls.library(provider)
     errors: list[BaseException] = []
 
     class Listening(module.AsyncHTTPTransport):  # type: ignore[misc, name-defined]
@@ -196,17 +163,13 @@ def test_each_attempt_has_a_note_of_its_own(
                 errors.append(error)
                 raise
 
-    async def run() -> Any:
-        transport = Listening(limits=module.Limits(max_connections=2))
-        client = module.AsyncClient(transport=transport, trust_env=False)
-        llm = create(provider, provider_server, http_client=client, max_retries=2)
-        held = await fill(provider, llm)
-        error = await time_out(provider, llm)
-        held.clear()
-        await llm.client.close()
-        return error
-
-    error = asyncio.run(run())
+    transport = Listening(limits=module.Limits(max_connections=2))
+    client = module.AsyncClient(transport=transport, trust_env=False)
+    llm = create(provider, server, http_client=client, max_retries=2)
+    held = await fill(provider, llm)
+    error = await time_out(provider, llm)
+    held.clear()
+    await llm.client.close()
     attempts = [notes(attempt) for attempt in errors]
     assert [len(found) for found in attempts] == [1, 1, 1]
     told = [NOTE.fullmatch(found[0]) for found in attempts]
@@ -220,18 +183,17 @@ def test_each_attempt_has_a_note_of_its_own(
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
 @pytest.mark.parametrize("mode", ["sync", "asyncio"])
-def test_clients_of_the_libraries_have_the_note_too(
-    mode: str, name: str, server: HTTP1Server, instrument: Instrument
-) -> None:
+def test_clients_of_the_libraries_have_the_note_too(mode, name, listen, instrument):
     """Under scope="all", sync and async, where the application meets the library's own error."""
     instrument(scope="all")
+    http1 = listen(HTTP1Server)
     found = Library.load(name)
     with Runner.start(mode) as runner:
         client = runner.client(found, limits=found.client.Limits(max_connections=1))
-        gate = server.gate()
-        held = client.send(server.reply("/held", Reply(end_after=gate)))
+        gate = http1.gate()
+        held = client.send(http1.reply("/held", Reply(end_after=gate)))
         held.head()
-        error = client.send(server.url("/waiting"), pool=WAIT).failure()
+        error = client.send(http1.url("/waiting"), pool=WAIT).failure()
         gate.open()
         held.read()
     assert type(error) is found.client.PoolTimeout
@@ -245,16 +207,10 @@ def test_clients_of_the_libraries_have_the_note_too(
 
 
 @PROVIDERS
-def test_other_errors_have_no_note(
-    provider: str, provider_server: FakeProvider, telemetry: Telemetry
-) -> None:
+async def test_other_errors_have_no_note(provider, server, clock):
     """A read timeout, for one: the pool had no part in it."""
-
-    async def run() -> Any:
-        llm = calls.create(provider, provider_server, max_retries=0, timeout=WAIT)
-        provider_server.script(Behaviour(head_delay=30))
-        error = await time_out(provider, llm)
-        await llm.client.close()
-        return error
-
-    assert notes(asyncio.run(run())) == []
+    llm = calls.create(provider, server, max_retries=0, timeout=WAIT)
+    server.script(Behaviour(head_delay=30))
+    error = await time_out(provider, llm)
+    await llm.client.close()
+    assert notes(error) == []

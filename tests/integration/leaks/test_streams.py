@@ -1,36 +1,30 @@
 """Every way to treat a stream, with both SDKs, and whether that is told as a leak.
 
-All ways run side by side on one event loop, each with a client of its own; then nothing happens any
-more but that time passes. The garbage collector runs only when the test says so.
+All ways run on one event loop, each with a client of its own; then nothing happens any more but
+that time passes. The garbage collector runs only when the test says so.
 """
-
-from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
     Behaviour,
     FakeProvider,
     FakeProviderThread,
 )
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.installation import instrument
+from support.clock import Clock, instrumented
 from support.telemetry import Telemetry
 from support.waiting import until
 
 from . import calls
 from .reports import Reports, place
 
-THRESHOLD = 2
-FOUND_WITHIN = 5
 STREAM = calls.STREAM
 
 
@@ -134,8 +128,6 @@ class Outcome:
 
     provider: str
     reports: Reports
-    left_at: dict[str, float] = field(default_factory=dict)
-    """When each way was left, by the clock of the log."""
     traces: dict[str, str] = field(default_factory=dict)
     requested: set[str | None] = field(default_factory=set)
     """The models of the requests that reached the provider."""
@@ -146,10 +138,9 @@ class Outcome:
 
     def verdict(self, way: Way) -> str:
         """What was told of one way."""
-        name = way.__name__
-        if not self.reports.leaks(name):
+        if not self.reports.leaks(way.__name__):
             return HARMLESS
-        how = [over.how for over in self.reports.over(name)]
+        how = [over.how for over in self.reports.over(way.__name__)]
         return UNTIL_COLLECTED if how == ["was released after all"] else FOR_EVER
 
     def expected(self, *verdicts: str) -> set[str]:
@@ -157,11 +148,15 @@ class Outcome:
         return {way.__name__ for way, by in VERDICTS.items() if by[self.provider] in verdicts}
 
 
-async def run(outcome: Outcome, telemetry: Telemetry, server: FakeProvider) -> None:
-    """Go all ways, wait, collect garbage, close the clients."""
+async def run(outcome: Outcome, telemetry: Telemetry, clock: Clock, server: FakeProvider) -> None:
+    """Go all ways, let time pass, collect garbage, close the clients."""
     reports, stage = outcome.reports, Stage(server)
     tracer = telemetry.tracer_provider.get_tracer("application")
     clients = []
+
+    async def over(*verdicts: str) -> None:
+        names = outcome.expected(*verdicts)
+        await until(lambda: all(reports.over(name) for name in names), "the end of leaks")
 
     def measure() -> None:
         outcome.suspected.append(telemetry.value(semconv.LEAK_SUSPECTED))
@@ -172,19 +167,17 @@ async def run(outcome: Outcome, telemetry: Telemetry, server: FakeProvider) -> N
         with tracer.start_as_current_span("application") as span:
             outcome.traces[way.__name__] = f"{span.get_span_context().trace_id:032x}"
             await way(llm, stage)
-        outcome.left_at[way.__name__] = time.time()
-    await until(lambda: reports.leaks("kept"), "the last leak")
+    clock.advance(2.5)
+    await reports.leak("kept")
     measure()
     for _ in range(3):
         gc.collect()
         await asyncio.sleep(0)
-    going = outcome.expected(UNTIL_COLLECTED)
-    await until(lambda: all(reports.over(name) for name in going), "the end of what was dropped")
+    await over(UNTIL_COLLECTED)
     measure()
     for llm in clients:
         await llm.client.close()
-    staying = outcome.expected(FOR_EVER)
-    await until(lambda: all(reports.over(name) for name in staying), "the end of all leaks")
+    await over(FOR_EVER)
     measure()
     stage.hold.clear()
 
@@ -193,66 +186,47 @@ async def run(outcome: Outcome, telemetry: Telemetry, server: FakeProvider) -> N
 def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
     """What came of all ways."""
     telemetry = Telemetry()
-    instrument(telemetry, scope="any_llm", leak_threshold=THRESHOLD)
     gc.collect()
     gc.disable()
     try:
-        with Reports.listen() as reports, FakeProviderThread() as server:
+        with (
+            instrumented(telemetry, leak_threshold=2) as clock,
+            Reports.listen() as reports,
+            FakeProviderThread() as server,
+        ):
             found = Outcome(request.param, reports)
-            asyncio.run(run(found, telemetry, server))
+            asyncio.run(run(found, telemetry, clock, server))
             found.requested = {received.model for received in server.requests}
-        yield found
+            yield found
     finally:
         gc.enable()
-        GlueLLMInstrumentor().uninstrument()
-        telemetry.shutdown()
 
 
 @pytest.mark.parametrize("way", VERDICTS, ids=lambda way: way.__name__)
-def test_stream_that_holds_its_connection_unread_is_told(way: Way, outcome: Outcome) -> None:
-    """A leak is told once where the connection stays held, and nothing where it does not.
+def test_stream_that_holds_its_connection_unread_is_told(way, outcome):
+    """Once where the connection stays held, and not where it doesn't, with all that finds it.
 
     What openai holds until the garbage collector comes is told to be released then.
     """
-    assert outcome.verdict(way) == VERDICTS[way][outcome.provider]
-    assert len(outcome.reports.leaks(way.__name__)) <= 1
-
-
-def test_stream_of_anthropic_that_is_never_iterated_sends_nothing(outcome: Outcome) -> None:
-    """That is why it holds nothing; openai sends its request at once."""
-    sent = "never_iterated" in outcome.requested
-    assert sent == (outcome.provider == "openai")
-
-
-@pytest.mark.parametrize("way", PLACES, ids=lambda way: way.__name__)
-def test_leak_is_told_with_all_that_finds_it(way: Way, outcome: Outcome) -> None:
-    """Pool, provider, model, times, trace, and the line of this file that made the call."""
     name, provider = way.__name__, outcome.provider
+    assert outcome.verdict(way) == VERDICTS[way][provider]
     if VERDICTS[way][provider] == HARMLESS:
-        assert not outcome.reports.leaks(name)
         return
     (leak,) = outcome.reports.leaks(name)
     assert leak.pool == f"{provider}/{calls.LIBRARY[provider]}"
-    assert leak.whose.provider == provider
-    assert leak.whose.model == name
-    assert leak.whose.trace == outcome.traces[name]
-    assert leak.whose.correlation_id is None
-    assert leak.whose.place == PLACES[way]
-    assert leak.number == 1
-    assert leak.stack == ()
-    assert THRESHOLD <= leak.unread <= leak.held + 0.1
+    assert (leak.provider, leak.trace) == (provider, outcome.traces[name])
+    assert leak.correlation_id is None
+    assert leak.place == PLACES[way]
+    assert (leak.number, leak.stack) == ("1", "")
+    assert 2 <= float(leak.unread) <= float(leak.held) + 0.1
 
 
-@pytest.mark.parametrize("way", PLACES, ids=lambda way: way.__name__)
-def test_leak_is_found_soon_though_nothing_happens(way: Way, outcome: Outcome) -> None:
-    """Within 5 s of the threshold, with no further request and with nobody who collects."""
-    for leak in outcome.reports.leaks(way.__name__):
-        late = leak.at - outcome.left_at[way.__name__] - THRESHOLD
-        assert -0.2 <= late <= FOUND_WITHIN
-        assert leak.unread <= THRESHOLD + FOUND_WITHIN
+def test_stream_of_anthropic_that_is_never_iterated_sends_nothing(outcome):
+    """That is why it holds nothing; openai sends its request at once."""
+    assert ("never_iterated" in outcome.requested) == (outcome.provider == "openai")
 
 
-def test_leaks_are_counted(outcome: Outcome) -> None:
+def test_leaks_are_counted(outcome):
     """Those that there are now go down when they end; those that there ever were do not."""
     all_of_them = len(outcome.expected(UNTIL_COLLECTED, FOR_EVER))
     assert outcome.leaks == [all_of_them] * 3

@@ -1,7 +1,5 @@
 """What the tests of limits need: a server that counts connections, and no limits left behind."""
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Iterator
 
@@ -44,6 +42,12 @@ def no_limits_left(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
         if "could not" in record.message or "not applied" in record.message
     ]
     assert not failures
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Where coroutines run that are tests."""
+    return "asyncio"
 
 
 @pytest.fixture

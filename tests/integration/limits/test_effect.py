@@ -1,7 +1,5 @@
 """Each limit, set by ``configure_pools()``, is the one that the server sees in effect."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import gc
@@ -30,7 +28,7 @@ MANY = 10
 
 
 @pytest.mark.parametrize("provider", EVERY)
-def test_the_peak_of_connections_obeys_the_limit(provider: str, llms: CountedLLMs) -> None:
+def test_the_peak_of_connections_obeys_the_limit(provider, llms):
     """Without it there is a connection for each call at once; with it, so many as allowed."""
     llms.answer_together(MANY)
     call_at_once(create(provider, llms.origin), MANY)
@@ -50,7 +48,7 @@ def _closed(llms: CountedLLMs) -> bool:
 
 
 @pytest.mark.parametrize("provider", ["openai", "mistral", "anthropic", "groq", "bedrock", "otari"])
-def test_no_more_connections_are_kept_than_allowed(provider: str, llms: CountedLLMs) -> None:
+def test_no_more_connections_are_kept_than_allowed(provider, llms):
     """Of as many as there were calls; without the limit all of them stay open."""
 
     async def kept(expected: int) -> None:
@@ -70,7 +68,7 @@ def test_no_more_connections_are_kept_than_allowed(provider: str, llms: CountedL
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini", "cohere"])
-def test_an_idle_connection_expires(provider: str, llms: CountedLLMs) -> None:
+def test_an_idle_connection_expires(provider, llms):
     """A call after the expiry has a connection of its own; without the limit it reuses one."""
 
     async def connections() -> int:
@@ -89,7 +87,7 @@ def test_an_idle_connection_expires(provider: str, llms: CountedLLMs) -> None:
 @pytest.mark.parametrize(
     "provider", ["openai", "mistral", "anthropic", "groq", "ollama", "bedrock"]
 )
-def test_a_wait_for_a_connection_is_bounded(provider: str, llms: CountedLLMs) -> None:
+def test_a_wait_for_a_connection_is_bounded(provider, llms):
     """The SDKs of openai and anthropic wait for ten minutes; urllib3 waits for ever."""
     configure_pools(max_connections=1, pool_timeout=0.2)
     gate = llms.gate()
@@ -125,7 +123,7 @@ def _causes(error: BaseException | None) -> Any:
 
 
 @pytest.mark.all_sdks
-def test_limits_of_pools_that_live_for_one_call(llms: CountedLLMs) -> None:
+def test_limits_of_pools_that_live_for_one_call(llms):
     """liner and voyage build them in each call, so there the limit bounds one call."""
     configure_pools(max_connections=3, keepalive_expiry=7)
     GlueLLMInstrumentor().instrument()
@@ -139,7 +137,7 @@ def test_limits_of_pools_that_live_for_one_call(llms: CountedLLMs) -> None:
 
 
 @pytest.mark.all_sdks
-def test_the_snapshot_says_what_the_limit_is_and_where_it_came_from(llms: CountedLLMs) -> None:
+def test_the_snapshot_says_what_the_limit_is_and_where_it_came_from(llms):
     """In every library that has a limit, as data and as text."""
     configure_pools(max_connections=3, pool_timeout=7)
     configure_pools(provider="gemini", max_connections=4)
@@ -170,8 +168,9 @@ def test_the_snapshot_says_what_the_limit_is_and_where_it_came_from(llms: Counte
     assert f"limits from {both}" in " ".join(seen["text"].split())
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize("instrumented", [False, True])
-def test_a_pool_that_is_built_while_a_stream_is_read(instrumented: bool, llms: CountedLLMs) -> None:
+async def test_a_pool_that_is_built_while_a_stream_is_read(instrumented, llms):
     """liner builds it at the stream's first step, when any-llm's call has returned long since."""
     configure_pools(max_connections=3)
     if instrumented:
@@ -187,11 +186,8 @@ def test_a_pool_that_is_built_while_a_stream_is_read(instrumented: bool, llms: C
 
     llms.slow.look = look
 
-    async def main() -> None:
-        stream = await call(create("liner", llms.origin), stream=True)
-        assert seen == []
-        with contextlib.suppress(Exception):  # the fake has no stream of it
-            await anext(aiter(stream))
-
-    asyncio.run(main())
+    stream = await call(create("liner", llms.origin), stream=True)
+    assert seen == []
+    with contextlib.suppress(Exception):  # the fake has no stream of it
+        await anext(aiter(stream))
     assert seen == [3]

@@ -1,7 +1,5 @@
 """What the user set for a client wins, in the way of each SDK; an SDK's own default doesn't."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from collections.abc import Callable
@@ -14,10 +12,8 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.limits import configure_pools
-from support.counted_llms import CountedLLMs
 
-from .calls import call, call_at_once, create
-from .pools import built, limits_from, maximum, pool_timeout
+from .calls import built, call, call_at_once, create, limits_from, maximum, pool_timeout
 
 pytest.importorskip("any_llm")
 
@@ -94,9 +90,7 @@ CLIENTS: list[tuple[str, Callable[[], dict[str, Any]]]] = [
 
 
 @pytest.mark.parametrize(("provider", "given"), CLIENTS)
-def test_what_the_user_set_wins(
-    provider: str, given: Callable[[], dict[str, Any]], llms: CountedLLMs
-) -> None:
+def test_what_the_user_set_wins(provider, given, llms):
     """No pool that was built gets our number, and each call goes through."""
     configure_pools(max_connections=OURS, pool_timeout=5)
 
@@ -117,7 +111,7 @@ def test_what_the_user_set_wins(
 
 
 @pytest.mark.all_sdks
-def test_the_users_limit_of_liner_is_the_one_in_effect(llms: CountedLLMs) -> None:
+def test_the_users_limit_of_liner_is_the_one_in_effect(llms):
     """Its pool lives for one call, so it is looked at meanwhile."""
     configure_pools(max_connections=OURS)
     GlueLLMInstrumentor().instrument()
@@ -130,7 +124,7 @@ def test_the_users_limit_of_liner_is_the_one_in_effect(llms: CountedLLMs) -> Non
 
 
 @pytest.mark.parametrize("provider", ["bedrock", "sagemaker"])
-def test_a_config_without_a_limit_is_none_of_the_users(provider: str, llms: CountedLLMs) -> None:
+def test_a_config_without_a_limit_is_none_of_the_users(provider, llms):
     """Other options of botocore's Config say nothing of connections."""
     configure_pools(max_connections=OURS)
     with built() as pools:
@@ -140,7 +134,7 @@ def test_a_config_without_a_limit_is_none_of_the_users(provider: str, llms: Coun
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "groq"])
-def test_a_timeout_of_the_client_is_its_pool_timeout(provider: str, llms: CountedLLMs) -> None:
+def test_a_timeout_of_the_client_is_its_pool_timeout(provider, llms):
     """httpx takes a number for all four. The limit on connections holds all the same."""
     configure_pools(max_connections=OURS, pool_timeout=5)
     with built() as pools:
@@ -149,26 +143,24 @@ def test_a_timeout_of_the_client_is_its_pool_timeout(provider: str, llms: Counte
     del llm
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
-def test_a_timeout_of_one_call_is_its_pool_timeout(provider: str, llms: CountedLLMs) -> None:
+async def test_a_timeout_of_one_call_is_its_pool_timeout(provider, llms):
     """Of that call, and of no other one of the same pool."""
     configure_pools(max_connections=OURS, pool_timeout=5)
     GlueLLMInstrumentor().instrument()
     asked: list[float | None] = []
     llms.slow.look = lambda _: asked.extend(pool.pool_timeout for pool in snapshot().pools)
 
-    async def main() -> None:
-        llm = create(provider, llms.origin)
-        await call(llm)
-        await call(llm, timeout=30)
-        await call(llm)
-
-    asyncio.run(main())
+    llm = create(provider, llms.origin)
+    await call(llm)
+    await call(llm, timeout=30)
+    await call(llm)
     assert asked == [5, 30, 5]
 
 
 @pytest.mark.all_sdks
-def test_a_factory_of_huggingface_is_the_users(llms: CountedLLMs) -> None:
+def test_a_factory_of_huggingface_is_the_users(llms):
     """Its client is built inside any-llm's call, by a function that the user gave to the SDK."""
     hub = pytest.importorskip("huggingface_hub")
     configure_pools(max_connections=OURS)
@@ -189,7 +181,7 @@ def test_a_factory_of_huggingface_is_the_users(llms: CountedLLMs) -> None:
 @pytest.mark.all_sdks
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="GlueLLM needs Python 3.12")
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
-def test_the_client_of_gluellm_is_explicit(provider: str, llms: CountedLLMs) -> None:
+def test_the_client_of_gluellm_is_explicit(provider, llms):
     """GlueLLM builds it from its GLUELLM_HTTP_* settings and hands it to any-llm."""
     api = pytest.importorskip("gluellm.api")
     configure_pools(max_connections=OURS, pool_timeout=5)

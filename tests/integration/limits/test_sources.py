@@ -1,12 +1,7 @@
 """Where limits come from: several calls, providers, our variables, and HTTPX's."""
 
-from __future__ import annotations
-
 import asyncio
-import os
-import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +10,9 @@ import pytest
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.environment import LIMIT_VARIABLES
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
-from support.counted_llms import CountedLLMs
+from support.programs import run_program
 
-from .calls import create
-from .pools import built, limits_from, maximum
+from .calls import built, create, limits_from, maximum
 
 pytest.importorskip("any_llm")
 
@@ -35,7 +29,7 @@ def limits_of(provider: str, origin: str, **more: Any) -> tuple[int | None, str 
 
 
 @pytest.mark.all_sdks
-def test_one_for_a_provider_wins_over_one_for_all(llms: CountedLLMs) -> None:
+def test_one_for_a_provider_wins_over_one_for_all(llms):
     """In whichever order they were given, and value by value."""
     configure_pools(provider="openai", max_connections=5)
     configure_pools(max_connections=9, keepalive_expiry=2)
@@ -52,7 +46,7 @@ def test_one_for_a_provider_wins_over_one_for_all(llms: CountedLLMs) -> None:
     assert limits_of("groq", llms.origin)[0] == 9
 
 
-def test_a_later_call_changes_what_is_built_from_then_on(llms: CountedLLMs) -> None:
+def test_a_later_call_changes_what_is_built_from_then_on(llms):
     """A pool that exists keeps its limit, and what the later call leaves out holds on."""
     configure_pools(max_connections=5, keepalive_expiry=2)
     with built() as pools:
@@ -66,7 +60,7 @@ def test_a_later_call_changes_what_is_built_from_then_on(llms: CountedLLMs) -> N
     del first
 
 
-def test_reset_forgets_everything(llms: CountedLLMs) -> None:
+def test_reset_forgets_everything(llms):
     """The SDK's own number is back."""
     configure_pools(max_connections=5)
     configure_pools(provider="openai", max_connections=6)
@@ -74,7 +68,7 @@ def test_reset_forgets_everything(llms: CountedLLMs) -> None:
     assert limits_of("openai", llms.origin) == (1000, None)
 
 
-def test_a_pool_of_the_application_is_left_alone(llms: CountedLLMs) -> None:
+def test_a_pool_of_the_application_is_left_alone(llms):
     """Limits are for what any-llm builds, whatever else the process does."""
     import httpx
 
@@ -85,7 +79,7 @@ def test_a_pool_of_the_application_is_left_alone(llms: CountedLLMs) -> None:
     del client
 
 
-def test_both_clients_of_a_provider_with_two(llms: CountedLLMs) -> None:
+def test_both_clients_of_a_provider_with_two(llms):
     """deepseek has one of openai's and one of anthropic's."""
     configure_pools(provider="deepseek", max_connections=5)
     with built() as pools:
@@ -96,9 +90,7 @@ def test_both_clients_of_a_provider_with_two(llms: CountedLLMs) -> None:
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
-def test_pools_of_a_proxy(
-    provider: str, llms: CountedLLMs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pools_of_a_proxy(provider, llms, monkeypatch):
     """With a proxy in the environment the pool in use is another one."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
@@ -111,7 +103,7 @@ def test_pools_of_a_proxy(
     del llm
 
 
-def test_the_functions_of_the_module(llms: CountedLLMs) -> None:
+def test_the_functions_of_the_module(llms):
     """They build a client for each call, which has the limit; so has the sync interface."""
     import any_llm
 
@@ -132,7 +124,7 @@ def test_the_functions_of_the_module(llms: CountedLLMs) -> None:
     assert seen[-1:] == [5]
 
 
-def test_our_variables(monkeypatch: pytest.MonkeyPatch, llms: CountedLLMs) -> None:
+def test_our_variables(monkeypatch, llms):
     """``configure_pools()`` without an argument reads them; a call in code wins over them."""
     monkeypatch.setenv(LIMIT_VARIABLES["max_connections"], "4")
     monkeypatch.setenv(LIMIT_VARIABLES["pool_timeout"], "2.5")
@@ -150,7 +142,7 @@ def test_our_variables(monkeypatch: pytest.MonkeyPatch, llms: CountedLLMs) -> No
 
 
 @pytest.mark.all_sdks
-def test_our_variables_with_a_provider(monkeypatch: pytest.MonkeyPatch, llms: CountedLLMs) -> None:
+def test_our_variables_with_a_provider(monkeypatch, llms):
     """They are for it alone."""
     monkeypatch.setenv(LIMIT_VARIABLES["max_connections"], "4")
     monkeypatch.setenv(LIMIT_VARIABLES["provider"], "groq")
@@ -179,13 +171,8 @@ def test_our_variables_with_a_provider(monkeypatch: pytest.MonkeyPatch, llms: Co
     ],
 )
 def test_a_wrong_variable_is_logged_and_not_used(
-    variables: dict[str, str],
-    warning: str,
-    number: int,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    llms: CountedLLMs,
-) -> None:
+    variables, warning, number, monkeypatch, caplog, llms
+):
     """It must not keep a program from starting; what is right beside it holds."""
     for name, text in variables.items():
         monkeypatch.setenv(LIMIT_VARIABLES[name], text)
@@ -198,9 +185,7 @@ def test_a_wrong_variable_is_logged_and_not_used(
     assert limits_of("openai", llms.origin)[0] == number
 
 
-def test_the_variables_that_nothing_reads(
-    monkeypatch: pytest.MonkeyPatch, llms: CountedLLMs, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_variables_that_nothing_reads(monkeypatch, llms, caplog):
     """``apply_httpx_env=True`` makes them true, below everything that we read ourselves."""
     monkeypatch.setenv("HTTPX_MAX_CONNECTIONS", "4")
     monkeypatch.setenv("HTTPX_MAX_KEEPALIVE_CONNECTIONS", "2")
@@ -226,47 +211,36 @@ def test_the_variables_that_nothing_reads(
 
 def run(program: str, *launcher: str, **variables: str) -> list[str]:
     """The lines that a program prints in a process of its own."""
-    done = subprocess.run(
-        [*launcher, sys.executable, "-c", textwrap.dedent(program)],
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.split("\n")[:-1]
+    return run_program(program, launcher=launcher, **variables).stdout.split("\n")[:-1]
 
 
-INSTRUMENTED = """
-    import sys
-    import opentelemetry.instrumentation.gluellm as package
-    package.GlueLLMInstrumentor().instrument()
-    print(package.__name__ + ".limits" in sys.modules)
-    from any_llm import AnyLLM
-    pool = AnyLLM.create("openai", api_key="any").client._client._transport._pool
-    print(pool._max_connections)
-    package.GlueLLMInstrumentor().uninstrument()
-    pool = AnyLLM.create("openai", api_key="any").client._client._transport._pool
-    print(pool._max_connections)
-"""
+def test_nobody_imports_the_limits_unasked():
+    """An instrumentation must not change what a program does. A variable is asking, with
+    ``instrument()``, as ``opentelemetry-instrument`` calls it; its end undoes none."""
+    program = """
+        import os, sys
+        import opentelemetry.instrumentation.gluellm as package
+        from any_llm import AnyLLM
 
+        def limit():
+            client = AnyLLM.create("openai", api_key="any").client._client
+            return client._transport._pool._max_connections
 
-def test_nobody_imports_the_limits_unasked() -> None:
-    """An instrumentation must not change what a program does."""
-    assert run(INSTRUMENTED) == ["False", "1000", "1000"]
-    off = {LIMIT_VARIABLES["apply_httpx_env"]: "false", "HTTPX_MAX_CONNECTIONS": "5"}
-    assert run(INSTRUMENTED, **off) == ["False", "1000", "1000"]
-
-
-def test_a_variable_is_asking() -> None:
-    """With ``instrument()``, as ``opentelemetry-instrument`` calls it; its end undoes none."""
-    variable = {LIMIT_VARIABLES["max_connections"]: "4"}
-    assert run(INSTRUMENTED, **variable) == ["True", "4", "4"]
-    on = {LIMIT_VARIABLES["apply_httpx_env"]: "true", "HTTPX_MAX_CONNECTIONS": "5"}
-    assert run(INSTRUMENTED, **on) == ["True", "5", "5"]
+        for asked in (None, "false", "true"):
+            if asked:
+                os.environ["HTTPX_MAX_CONNECTIONS"] = "5"
+                os.environ[sys.argv[1]] = asked
+            package.GlueLLMInstrumentor().instrument()
+            print(package.__name__ + ".limits" in sys.modules, limit())
+            package.GlueLLMInstrumentor().uninstrument()
+        print(limit())
+    """
+    done = run_program(program, LIMIT_VARIABLES["apply_httpx_env"])
+    assert done.stdout.splitlines() == ["False 1000", "False 1000", "True 5", "5"]
 
 
 @pytest.mark.skipif(not COMMAND.exists(), reason="needs opentelemetry-distro")
-def test_a_variable_is_asking_under_opentelemetry_instrument() -> None:
+def test_a_variable_is_asking_under_opentelemetry_instrument():
     """Where there is no place for a call."""
     program = """
         from any_llm import AnyLLM
@@ -282,7 +256,7 @@ def test_a_variable_is_asking_under_opentelemetry_instrument() -> None:
     assert run(program, str(COMMAND), **variables) == ["4"]
 
 
-def test_any_llm_is_imported_by_nobody_but_the_program() -> None:
+def test_any_llm_is_imported_by_nobody_but_the_program():
     """Limits wait for it; a provider that is known needs no import either."""
     program = """
         import sys
@@ -297,7 +271,7 @@ def test_any_llm_is_imported_by_nobody_but_the_program() -> None:
     assert run(program) == ["False False", "5"]
 
 
-def test_without_any_llm_there_is_nothing_to_limit() -> None:
+def test_without_any_llm_there_is_nothing_to_limit():
     """Said clearly in code; the environment's limits are then nobody's."""
     program = """
         import sys

@@ -1,7 +1,5 @@
 """Limits and the instrumentation side by side: neither minds when the other comes or goes."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Iterator
 from itertools import permutations
@@ -23,12 +21,20 @@ from any_llm.providers.openai import OpenaiProvider
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
-from support.counted_llms import CountedLLMs
 from support.telemetry import Telemetry
 from support.waiting import until
 
-from .calls import call, call_at_once, create, gathered, many_threads
-from .pools import built, limits_from, maximum, pool_timeout
+from .calls import (
+    built,
+    call,
+    call_at_once,
+    create,
+    gathered,
+    limits_from,
+    many_threads,
+    maximum,
+    pool_timeout,
+)
 
 pytestmark = pytest.mark.all_sdks
 
@@ -78,7 +84,7 @@ ACTIONS: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("order", list(steps()), ids="-".join)
-def test_the_identical_functions_are_back(order: tuple[str, ...], llms: CountedLLMs) -> None:
+def test_the_identical_functions_are_back(order, llms):
     """In every order; and meanwhile each does what it is for, whether the other is on or not."""
     before = functions()
     on: set[str] = set()
@@ -99,7 +105,7 @@ def test_the_identical_functions_are_back(order: tuple[str, ...], llms: CountedL
 
 
 @pytest.mark.parametrize("first", ["limits", "instrumentation"])
-def test_the_metrics_are_the_same_with_limits(first: str, llms: CountedLLMs) -> None:
+def test_the_metrics_are_the_same_with_limits(first, llms):
     """Provider, model and counts; only the limit itself is another one."""
 
     def told(limits: bool) -> dict[str, Any]:
@@ -151,7 +157,7 @@ def _without_time(point: Any) -> str:
     return f"{sorted(point.attributes.items())} {count}"
 
 
-def test_a_request_in_flight_goes_on(llms: CountedLLMs) -> None:
+def test_a_request_in_flight_goes_on(llms):
     """While limits come and go."""
     gate = llms.gate()
     llms.answer_after(gate)
@@ -172,7 +178,7 @@ def test_a_request_in_flight_goes_on(llms: CountedLLMs) -> None:
     assert len(asyncio.run(main())) == 2
 
 
-def test_clients_that_botocore_makes_in_a_thread_of_the_executor(llms: CountedLLMs) -> None:
+def test_clients_that_botocore_makes_in_a_thread_of_the_executor(llms):
     """any-llm's bedrock has one for each timeout of a call, made where no context of it is."""
     configure_pools(max_connections=3, pool_timeout=4)
     with built() as pools:
@@ -187,9 +193,7 @@ def test_clients_that_botocore_makes_in_a_thread_of_the_executor(llms: CountedLL
     del llm
 
 
-def test_the_manager_that_botocore_makes_for_a_proxy(
-    llms: CountedLLMs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_manager_that_botocore_makes_for_a_proxy(llms, monkeypatch):
     """At the first request through it, in a thread of the executor."""
     monkeypatch.setenv("HTTP_PROXY", llms.origin)  # which answers what a proxy is asked, too
     monkeypatch.delenv("NO_PROXY")
@@ -202,7 +206,7 @@ def test_the_manager_that_botocore_makes_for_a_proxy(
     del llm
 
 
-def test_a_managers_pools_outside_any_llm_are_left_alone() -> None:
+def test_a_managers_pools_outside_any_llm_are_left_alone():
     """urllib3 and botocore serve the rest of the application as before."""
     configure_pools(max_connections=3)
     manager = urllib3.PoolManager()
@@ -215,7 +219,7 @@ def test_a_managers_pools_outside_any_llm_are_left_alone() -> None:
     del client
 
 
-def test_a_gemini_session_of_each_loop_has_the_limit(llms: CountedLLMs) -> None:
+def test_a_gemini_session_of_each_loop_has_the_limit(llms):
     """google-genai builds one for each loop, at the first call in it."""
     configure_pools(provider="gemini", max_connections=3)
     llm = create("gemini", llms.origin)

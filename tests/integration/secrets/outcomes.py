@@ -23,8 +23,7 @@ from support.exchange import Exchange
 from support.network import refused_url
 from support.script import Failure, Reply
 
-from .canaries import Canaries, dressed
-from .places import Places
+from .places import Canaries, Places, dressed
 
 STREAM = "in the body of an answer, in pieces"
 
@@ -109,9 +108,9 @@ def secrets_in_context(canaries: Canaries) -> Iterator[None]:
 class Attempts:
     """Requests of one pool, and what the instrumentation adds to their exceptions."""
 
-    def __init__(self, pool: PoolUnderTest, canaries: Canaries, places: Places) -> None:
+    def __init__(self, pool: PoolUnderTest, places: Places) -> None:
         self._pool = pool
-        self._canaries = canaries
+        self._canaries = places.canaries
         self._places = places
         self.made = 0
 

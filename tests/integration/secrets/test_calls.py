@@ -1,7 +1,5 @@
 """Nothing of any-llm's calls is told but what is promised: the provider, the model, the place."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json
@@ -21,10 +19,8 @@ from support.fake_llms import ANSWERS
 from support.http1 import HTTP1Server
 from support.script import Failure, Reply
 
-from .canaries import Canaries
-from .conftest import Record, assert_none_found
 from .outcomes import grow_old, secrets_in_context
-from .places import Places
+from .places import Canaries, Places
 
 JSON = (("content-type", "application/json"),)
 EVENTS = (("content-type", "text/event-stream"),)
@@ -136,39 +132,33 @@ async def outcomes(provider: str, server: HTTP1Server, canaries: Canaries, place
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_calls(
-    provider: str,
-    server: HTTP1Server,
-    canaries: Canaries,
-    places: Places,
-    record_property: Record,
-) -> None:
+def test_calls(provider, server, places):
     """Of each family of SDKs: prompts, tools, answers, keys and errors; and no model on metrics."""
     if provider == "gemini":
         pytest.importorskip("google.genai")
     if provider == "bedrock":
         pytest.importorskip("boto3")
-    with secrets_in_context(canaries):
-        asyncio.run(outcomes(provider, server, canaries, places))
-    assert_none_found(canaries, places, record_property)
+    with secrets_in_context(places.canaries):
+        asyncio.run(outcomes(provider, server, places.canaries, places))
+    places.assert_no_canary()
     assert f'"gluellm.pool.name": "{provider}"' in places.texts["metrics"]
-    assert canaries.planted[MODEL] in places.texts["spans"]
+    assert places.canaries.planted[MODEL] in places.texts["spans"]
     if provider in ("openai", "anthropic"):
         assert "leak suspected" in places.texts["log"]
-        assert canaries.planted["GlueLLM's correlation id"] in places.texts["log"]
+        assert places.canaries.planted["GlueLLM's correlation id"] in places.texts["log"]
 
 
-def test_the_texts_of_errors_are_the_providers(
-    server: HTTP1Server, canaries: Canaries, places: Places
-) -> None:
+def test_the_texts_of_errors_are_the_providers(server, places):
     """What an SDK raises has its own message, and nothing of ours beside a timeout's note."""
-    error = {"error": {"message": canaries.plant("a provider's error message"), "type": "x"}}
+    error = {"error": {"message": places.plant("a provider's error message"), "type": "x"}}
     server.reply(
         "/v1/chat/completions",
         Reply(status=400, headers=JSON, chunks=((0.0, json.dumps(error).encode()),)),
     )
     llm = AnyLLM.create("openai", api_key="k", api_base=server.url("/v1"))
-    with pytest.raises(Exception, match=canaries.planted["a provider's error message"]) as raised:
+    with pytest.raises(
+        Exception, match=places.canaries.planted["a provider's error message"]
+    ) as raised:
         llm.completion(model="m", messages=[{"role": "user", "content": "hi"}])
     assert not getattr(raised.value, "__notes__", [])
     places.look()

@@ -1,10 +1,8 @@
 """Names that an application or its users choose: bounded, printable, and fit to be exported."""
 
-from __future__ import annotations
-
 import contextlib
-import json
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -12,15 +10,15 @@ import pytest
 import urllib3
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
-from opentelemetry.instrumentation.gluellm.attribution.calls import provider_key
-from support.http1 import HTTP1Server
+from opentelemetry.instrumentation.gluellm.attribution.calls import model_reader, provider_key
+from opentelemetry.instrumentation.gluellm.attribution.context import current_call
+from opentelemetry.instrumentation.gluellm.pool.lease import Call
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.libraries import Library
 from support.script import Reply
 
-from .conftest import Record
 from .hostile import LONGEST_LABEL, TEXTS, assert_all_tame, is_tame
 from .outcomes import grow_old
-from .places import Places
 
 HOSTS = {
     **TEXTS,
@@ -47,9 +45,7 @@ def ask(library: Library, host: bytes, port: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
-def test_hosts_and_ports(
-    name: str, places: Places, caplog: pytest.LogCaptureFixture, record_property: Record
-) -> None:
+def test_hosts_and_ports(name, places, caplog):
     """What is no host or no port is ``_OTHER``, and points with it are exported."""
     library = Library.load(name)
     for host in HOSTS.values():
@@ -62,19 +58,16 @@ def test_hosts_and_ports(
         places.look()
     # As the encoder of OTLP complains of a number beyond 64 bits and of half a surrogate pair.
     assert not [r for r in caplog.records if "encode" in r.getMessage()]
-    figures = assert_all_tame(places)
+    assert_all_tame(places)
     origins = {total.origin for total in snapshot().totals[0].origins}
     assert "_OTHER" in origins
     assert all(len(origin) < 260 for origin in origins)
     assert not any(str(2**63) in origin for origin in origins)
-    record_property("hostile strings", len(HOSTS) + len(PORTS))
-    record_property("largest hostile string in bytes", 1_000_000)
-    for what, figure in figures.items():
-        record_property(what, figure)
 
 
-def test_targets_of_channels(places: Places, record_property: Record) -> None:
-    """gRPC takes any text for a target, and says what is wrong with it at the first call."""
+def test_targets_of_channels_and_hosts_of_urllib3(places):
+    """gRPC takes any text for a target, and says what is wrong at the first call; urllib3 any host
+    and port for a pool."""
     targets = [
         form.format(text.replace("\x00", "")[:5000])
         for text in HOSTS.values()
@@ -84,66 +77,50 @@ def test_targets_of_channels(places: Places, record_property: Record) -> None:
     for target in targets:
         with contextlib.suppress(Exception), grpc.insecure_channel(target) as channel:
             channel.unary_unary("/a/b")(b"", timeout=0.02)
-    places.look()
-    assert "gluellm.instrumentation.errors" not in places.texts["log"], places.texts["log"]
-    for what, figure in assert_all_tame(places).items():
-        record_property(what, figure)
-    record_property("hostile strings", len(targets))
-
-
-def test_hosts_of_urllib3(places: Places, record_property: Record) -> None:
-    """A pool is built for any host and port."""
     for host in HOSTS.values():
         for port in PORTS:
             with contextlib.suppress(Exception):
-                pool = urllib3.HTTPConnectionPool(host, port, retries=False, timeout=0.05)  # type: ignore[arg-type]
+                pool = urllib3.HTTPConnectionPool(host, port, retries=False, timeout=0.05)
                 pool.request("GET", "/")
     places.look()
-    for what, figure in assert_all_tame(places).items():
-        record_property(what, figure)
-    record_property("hostile strings", len(HOSTS) * len(PORTS))
+    assert "gluellm.instrumentation.errors" not in places.texts["log"], places.texts["log"]
+    assert_all_tame(places)
 
 
-@pytest.mark.parametrize("what", TEXTS)
-def test_names_of_pools(what: str) -> None:
-    """Only what is printable and short becomes one."""
-    name = TEXTS[what]
-    library = Library.load("httpx")
-    with library.client.Client(verify=False) as client:
-        if is_tame(name) and len(name) <= 64 and "://" not in name:
-            GlueLLMInstrumentor.instrument_client(client, name)
-            GlueLLMInstrumentor.uninstrument_client(client)
-            return
-        with pytest.raises(ValueError, match="pool_name=") as raised:
-            GlueLLMInstrumentor.instrument_client(client, name)
-        assert is_tame(str(raised.value))
-        assert len(str(raised.value)) < 200
+SECRETS = ("https://me:{}@host/v1", "sk-{}" + "x" * 60, "{}\n", "\x1b[31m{}")
+"""A URL or a key that stands where a pool's name goes."""
 
 
-@pytest.mark.parametrize("what", TEXTS)
-def test_names_of_providers(what: str) -> None:
+def test_names_of_pools(places):
+    """Only what is printable and short becomes one, and a refusal doesn't repeat what it was."""
+    secret = places.plant("the name of a pool")
+    with Library.load("httpx").client.Client(verify=False) as client:
+        for name in (*TEXTS.values(), *(form.format(secret) for form in SECRETS)):
+            if is_tame(name) and len(name) <= 64 and "://" not in name:
+                GlueLLMInstrumentor.instrument_client(client, name)
+                GlueLLMInstrumentor.uninstrument_client(client)
+                continue
+            with pytest.raises(ValueError, match="pool_name=") as raised:
+                GlueLLMInstrumentor.instrument_client(client, name)
+            assert is_tame(str(raised.value))
+            assert len(str(raised.value)) < 200
+            places.add("the refusals of names", str(raised.value))
+    places.assert_no_canary()
+
+
+def test_names_of_providers():
     """any-llm takes any text for one of a compatible API's."""
-
-    class Named:
-        PROVIDER_NAME = TEXTS[what]
-
-    key = provider_key(Named())
-    assert is_tame(key)
-    assert len(key) <= 64
+    for text in TEXTS.values():
+        key = provider_key(SimpleNamespace(PROVIDER_NAME=text))
+        assert is_tame(key)
+        assert len(key) <= 64
 
 
 @pytest.mark.parametrize("places", [{"model_attributes": True}], indirect=True)
-def test_models(
-    server: HTTP1Server,
-    places: Places,
-    caplog: pytest.LogCaptureFixture,
-    record_property: Record,
-) -> None:
+def test_models(server, places, caplog):
     """A model's name comes from whoever calls the application, and goes to labels and the log."""
-    pytest.importorskip("any_llm")
     pytest.importorskip("openai")
-    from any_llm import AnyLLM
-
+    any_llm = pytest.importorskip("any_llm")
     closed = server.gate()
     event = (
         b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[]}'
@@ -156,7 +133,7 @@ def test_models(
         Reply(headers=headers, chunks=((0.0, event), (closed, b""))),
     )
     question: Any = [{"role": "user", "content": "hi"}]
-    llm = AnyLLM.create("openai", api_key="k", api_base=server.url("/v1"))
+    llm = any_llm.AnyLLM.create("openai", api_key="k", api_base=server.url("/v1"))
     for text in TEXTS.values():
         with contextlib.suppress(Exception):
             llm.completion(model=text, messages=question)
@@ -164,28 +141,20 @@ def test_models(
     with caplog.at_level(logging.WARNING, "opentelemetry"):
         places.look()
     assert not [r for r in caplog.records if "encode" in r.getMessage()]
-    for what, figure in assert_all_tame(places).items():
-        record_property(what, figure)
-    metrics = json.loads(places.texts["metrics"])
+    assert_all_tame(places)
     models = {
-        point["attributes"]["gen_ai.request.model"]
-        for resource in metrics["resource_metrics"]
-        for scope in resource["scope_metrics"]
-        for metric in scope["metrics"]
-        for point in metric["data"]["data_points"]
-        if "gen_ai.request.model" in point["attributes"]
+        str(point.attributes[semconv.REQUEST_MODEL])
+        for points in places.telemetry.collect().values()
+        for point in points
+        if semconv.REQUEST_MODEL in point.attributes
     }
     assert len(models) >= len(TEXTS) / 2
     assert max(map(len, models)) == LONGEST_LABEL
     closed.open()
-    record_property("hostile strings", len(TEXTS))
 
 
-def test_models_in_the_log(server: HTTP1Server, places: Places, record_property: Record) -> None:
+def test_models_in_the_log(server, places):
     """Of a leak and of a queue that doesn't move: one line each, whatever the model is called."""
-    from opentelemetry.instrumentation.gluellm.attribution.calls import model_reader
-    from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-    from opentelemetry.instrumentation.gluellm.pool.lease import Call
 
     def method(self: Any, model: str) -> None:
         del self, model
@@ -210,6 +179,4 @@ def test_models_in_the_log(server: HTTP1Server, places: Places, record_property:
     client.close()
     assert places.texts["log"].count("leak suspected") >= 1
     assert places.texts["log"].count("was released after all") >= len(TEXTS)
-    for what, figure in assert_all_tame(places).items():
-        record_property(what, figure)
-    record_property("hostile strings", len(TEXTS))
+    assert_all_tame(places)

@@ -1,7 +1,6 @@
 """The commands as programs of their own: no secret and no escape reaches a terminal or the wire."""
 
-from __future__ import annotations
-
+import contextlib
 import json
 import os
 import pty
@@ -20,18 +19,17 @@ import pytest
 from google.protobuf.message import Message
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support import programs
 from support.http1 import HTTP1Server
-from support.listener import Listen
 from support.otlp import as_json, logs_request, metrics_request, number, traces_request
 from support.script import Reply
 from support.waiting import wait_until
 from support.watching import COMMAND, environment
+from unit.cli.verify.server import answer, serving
 
-from .canaries import Canaries
-from .conftest import Record
 from .hostile import MARK, TEXTS, assert_tame
-from .raw import RawServer
-from .recorder import Recorder
+from .places import Canaries
+from .servers import RawServer, Recorder
 from .test_calls import EVENTS, JSON, answered, streamed
 
 CALLER = Path(__file__).with_name("scripts") / "caller.py"
@@ -45,32 +43,23 @@ class Screen:
     """A command on a pseudo-terminal, or with a pipe for its output, whose bytes are kept."""
 
     def __init__(self, *arguments: str, terminal: bool, **more: str) -> None:
-        command = [*COMMAND, *arguments]
-        variables = environment(TERM="xterm-256color", LINES="50", **more)
+        self._ours, theirs = pty.openpty() if terminal else os.pipe()
+        self.process = subprocess.Popen(
+            arguments,
+            stdin=theirs if terminal else subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+            env=environment(TERM="xterm-256color", LINES="50", **more),
+        )
+        os.close(theirs)
         self.output = bytearray()
-        if terminal:
-            ours, theirs = pty.openpty()
-            self.process = subprocess.Popen(
-                command, stdin=theirs, stdout=theirs, stderr=theirs, env=variables
-            )
-            os.close(theirs)
-        else:
-            ours, theirs = os.pipe()
-            self.process = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=variables)
-            os.close(theirs)
-        self._ours = ours
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
 
     def _read(self) -> None:
-        while True:
-            try:
-                data = os.read(self._ours, 65536)
-            except OSError:  # a terminal whose last program has ended
-                return
-            if not data:
-                return
-            self.output += data
+        with contextlib.suppress(OSError):  # a terminal whose last program has ended
+            while data := os.read(self._ours, 65536):
+                self.output += data
 
     @property
     def text(self) -> str:
@@ -90,6 +79,19 @@ class Screen:
         os.close(self._ours)
 
 
+def ended(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """A command that has ended; whatever it printed that is no UTF-8 is seen as such."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        timeout=PATIENCE,
+        env=environment(**more),
+        check=False,
+    )
+
+
 def assert_screen_tame(text: str, longest: int = 2100) -> None:
     """No sequence but those that draw, and nothing that changes what is read."""
     for wild in ("\x1b]", "\x1bP", "\x1b_", "\x1b[31;5;7m", "\x9b", "\x07", "\u202e", "\x1b[2J"):
@@ -101,20 +103,12 @@ def assert_screen_tame(text: str, longest: int = 2100) -> None:
 
 def filled(message: Message, text: str, *, kept: tuple[str, ...] = ()) -> Message:
     """The message with the text in each of its fields for texts but those ``kept``."""
-    for field in message.DESCRIPTOR.fields:
-        value = getattr(message, field.name)
+    for field, value in message.ListFields():
         if field.message_type is not None:
-            if field.is_repeated if hasattr(field, "is_repeated") else field.label == 3:
-                for part in value:
-                    filled(part, text, kept=kept)
-            elif message.HasField(field.name):
-                filled(value, text, kept=kept)
-        elif field.cpp_type == field.CPPTYPE_STRING and field.type == field.TYPE_STRING:
-            repeated = field.is_repeated if hasattr(field, "is_repeated") else field.label == 3
-            if not repeated and value not in kept:
-                in_oneof = field.containing_oneof is not None
-                if not in_oneof or message.HasField(field.name):
-                    setattr(message, field.name, text)
+            for part in [value] if isinstance(value, Message) else value:
+                filled(part, text, kept=kept)
+        elif isinstance(value, str) and value not in kept:
+            setattr(message, field.name, text)
     return message
 
 
@@ -122,30 +116,25 @@ def requests_with(text: str, secret: str) -> Iterator[tuple[str, bytes, str]]:
     """Path, body and content type of exports with the text in every place for one."""
     text = text[:20_000]
     plain = text.encode("utf-8", "replace").decode()
-    names = {
-        "service__name": plain,
-        "service__namespace": plain,
-        "service__instance__id": plain + "1",
-        "host__name": plain,
-        "db__password": secret,
+    keys = ("service__name", "service__namespace", "service__instance__id", "host__name")
+    names = {**dict.fromkeys(keys, plain), "db__password": secret}
+    labels = {
+        f"{key.replace('.', '__')}": plain
+        for key in (
+            semconv.POOL_NAME,
+            semconv.PROVIDER_NAME,
+            semconv.POOL_LIBRARY,
+            semconv.ERROR_TYPE,
+            semconv.REQUEST_PHASE,
+            "gluellm.seam",
+        )
     }
-    pools = metrics_request(
-        number(
-            semconv.REQUESTS,
-            5,
-            gluellm__pool__name=plain,
-            gen_ai__provider__name=plain,
-            gluellm__pool__library=plain,
-            error__type=plain,
-            secret=secret,
-        ),
-        number(semconv.CONNECTION_OPENED, 5, gluellm__pool__name=plain),
-        number(semconv.SEAM, 0, gluellm__seam=plain, gluellm__pool__library=plain),
-        number(
-            semconv.REQUEST_CURRENT, 5, gluellm__pool__name=plain, gluellm__request__phase=plain
-        ),
-        **names,
-    )
+    metrics = (semconv.REQUESTS, semconv.CONNECTION_OPENED, semconv.SEAM, semconv.REQUEST_CURRENT)
+    points = [
+        number(metric, int(metric is not semconv.SEAM), **labels, secret=secret)
+        for metric in metrics
+    ]
+    pools = metrics_request(*points, **names)
     for found in pools.resource_metrics[0].scope_metrics[0].metrics:
         found.description = found.unit = plain
         exemplar = found.sum.data_points[0].exemplars.add()
@@ -187,27 +176,22 @@ def post(url: str, body: bytes, content_type: str, secret: str) -> tuple[int, by
 
 
 @pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipe"])
-def test_watch(terminal: bool, canaries: Canaries, record_property: Record) -> None:
+def test_watch(terminal, canaries):
     """Hostile texts in every field of OTLP, in both encodings, and secrets in all others."""
     secret = canaries.plant("a field of OTLP that is not shown")
-    screen = Screen("watch", "--port", "0", terminal=terminal)
+    screen = Screen(*COMMAND, "watch", "--port", "0", terminal=terminal)
     try:
         url = screen.wait_for(r"Listening on (http://\S+)")[1]
-        sent = 0
         for what, text in TEXTS.items():
             for path, body, content_type in requests_with(text, secret):
                 status, answer = post(url + path, body, content_type, secret)
                 assert status in (200, 400, 404, 415), (what, path, status)
                 assert not canaries.found_in(answer.decode("latin-1")), (what, path, answer)
-                sent += 1
         screen.wait_for(MARK)
         screen.wait_for("logged")
     finally:
         screen.end()
     text = screen.text
-    record_property("hostile strings", len(TEXTS))
-    record_property("exports of hostile texts", sent)
-    record_property("bytes of a screen searched", len(screen.output))
     assert not canaries.found_in(text)
     assert_screen_tame(text)
     assert "Traceback" not in text
@@ -215,9 +199,8 @@ def test_watch(terminal: bool, canaries: Canaries, record_property: Record) -> N
 
 def store_of(canaries: Canaries, texts: list[str]) -> Any:
     """A store that echoes what it was sent, and has hostile labels on the package's series."""
-    from unit.cli.verify.server import answer, serving
-
     name = "gluellm_pool_requests_total"
+    labels = ("job", "instance", "service_name", "gluellm_pool_name")
 
     def answering(handler: Any, path: str) -> None:
         echoed = f"{handler.headers.get('authorization')} {handler.headers.get('x-key')}"
@@ -233,20 +216,15 @@ def store_of(canaries: Canaries, texts: list[str]) -> Any:
         elif tail in ("query", "query_range"):
             rows = [
                 {
-                    "metric": {
-                        "__name__": name,
-                        "job": text[:5000],
-                        "instance": text[:5000],
-                        "service_name": text[:5000],
-                        "gluellm_pool_name": text[:5000],
-                        "echo": echoed,
-                        text[:100] or "a": text[:1000],
-                    },
-                    "value": [1e9, "1"],
+                    "__name__": name,
+                    **dict.fromkeys(labels, text[:5000]),
+                    "echo": echoed,
+                    text[:100] or "a": text[:1000],
                 }
                 for text in texts
             ]
-            data = {"resultType": "vector", "result": rows}
+            result = [{"metric": row, "value": [1e9, "1"]} for row in rows]
+            data = {"resultType": "vector", "result": result}
         else:
             data = {"yaml": echoed + texts[0], "activeTargets": [{"lastError": echoed + texts[1]}]}
         answer(handler, {"status": "success", "data": data, "warnings": [texts[2], echoed]})
@@ -255,28 +233,19 @@ def store_of(canaries: Canaries, texts: list[str]) -> Any:
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "JSON"])
-def test_verify(options: tuple[str, ...], canaries: Canaries, record_property: Record) -> None:
+def test_verify(options, canaries):
     """A store that echoes its credentials, and whose labels are hostile."""
     key, password = canaries.plant("a header of the store"), canaries.plant("the store's password")
     with store_of(canaries, [text[:5000] for text in TEXTS.values()]) as url:
-        arguments = ["--prometheus", url.replace("//", f"//me:{password}@"), *options]
-        done = subprocess.run(
-            [*COMMAND, "verify", *arguments, "--header", f"X-Key={key}"],
-            capture_output=True,
-            timeout=PATIENCE,
-            env=environment(),
-            check=False,
-        )
-    out = done.stdout.decode("utf-8", "surrogateescape")
-    error = done.stderr.decode("utf-8", "surrogateescape")
+        there = url.replace("//", f"//me:{password}@")
+        done = ended("verify", "--prometheus", there, *options, "--header", f"X-Key={key}")
+    out, error = done.stdout, done.stderr
     assert done.returncode in (0, 1, 2)
     assert not canaries.found_in(out + error)
     assert_screen_tame(out + error, 100_000 if options else 2100)
     assert "fault of gluellm-pools" not in error
     if options and done.returncode != 2:
         assert json.loads(out)
-    record_property("hostile strings", len(TEXTS))
-    record_property("bytes of a screen searched", len(out + error))
     assert MARK in out, (out, error)
 
 
@@ -289,6 +258,7 @@ def variables(canaries: Canaries, base: str, otlp: str, temporary: Path) -> dict
         "AWS_SECRET_ACCESS_KEY": canaries.plant("AWS_SECRET_ACCESS_KEY"),
         "OPENAI_BASE_URL": f"{base}/v1/{canaries.plant('the path of a base URL')}",
         "OTEL_EXPORTER_OTLP_ENDPOINT": otlp,
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "2",
         "OTEL_EXPORTER_OTLP_HEADERS": f"x-key={canaries.plant('OTEL_EXPORTER_OTLP_HEADERS')}",
         "OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL": "SIGUSR2",
         "OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD": "2",
@@ -304,9 +274,7 @@ def variables(canaries: Canaries, base: str, otlp: str, temporary: Path) -> dict
     }
 
 
-def test_doctor(
-    listen: Listen, tmp_path: Path, canaries: Canaries, record_property: Record
-) -> None:
+def test_doctor(listen, tmp_path, canaries):
     """Of a program that it runs, and of the same one as a process that it asks; and its exports."""
     pytest.importorskip("any_llm")
     pytest.importorskip("openai")
@@ -341,66 +309,41 @@ def test_doctor(
         assert process.stdout is not None
         line = process.stdout.readline().split()
         assert line[:1] == [b"leaked"], process.communicate(timeout=PATIENCE)
-        asked = [
-            subprocess.run(
-                [*COMMAND, "doctor", "--pid", line[1].decode(), *options],
-                capture_output=True,
-                timeout=PATIENCE,
-                env=given,
-                check=False,
-            )
-            for options in ((), ("--json",))
-        ]
+        asked = ended("doctor", "--pid", line[1].decode(), **given)
+        as_json = ended("doctor", "--pid", line[1].decode(), "--json", **given)
         closed.open()
         out, err = process.communicate(b"\n", timeout=PATIENCE)
     finally:
         process.kill()
         process.wait()
-    texts = {
-        "the program's doctor": out + err,
-        "doctor --pid": asked[0].stdout + asked[0].stderr,
-        "doctor --pid --json": asked[1].stdout + asked[1].stderr,
-        "what was exported": b"".join(
-            body for sent in collector.take(closed=False) for body in _bodies(sent)
-        ),
-    }
-    shown = {what: text.decode("utf-8", "surrogateescape") for what, text in texts.items()}
-    for what, text in shown.items():
-        record_property(f"bytes searched of {what}", len(text))
-        assert not canaries.found_in(text), (what, canaries.found_in(text))
-    record_property("canaries planted", len(canaries.planted))
-    assert json.loads(asked[1].stdout or b"null"), asked
-    for what in list(shown)[:3]:
-        assert_screen_tame(shown[what], 100_000 if "json" in what else 2100)
-    assert "LEAK SUSPECTED" in shown["doctor --pid"]
-    assert "leak" in shown["the program's doctor"]
-    assert b"gluellm.pool.requests" in texts["what was exported"]
-    assert MARK.encode() in texts["what was exported"]  # the model, on spans
+    exported = b"".join(
+        part.partition(b"\r\n\r\n")[2]  # of their heads the exporter's are its own
+        for sent in collector.take(closed=False)
+        for part in re.split(rb"POST /v1/\w+ HTTP/1.1\r\n", sent)[1:]
+    ).decode("utf-8", "surrogateescape")
+    own = (out + err).decode("utf-8", "surrogateescape")
+    told = asked.stdout + asked.stderr
+    for text in (own, told, as_json.stdout + as_json.stderr, exported):
+        assert not canaries.found_in(text), (canaries.found_in(text), text)
+    assert json.loads(as_json.stdout or "null"), as_json
+    assert_screen_tame(own)
+    assert_screen_tame(told)
+    assert_screen_tame(as_json.stdout + as_json.stderr, 100_000)
+    assert "LEAK SUSPECTED" in told
+    assert "leak" in own
+    assert "gluellm.pool.requests" in exported
+    assert MARK in exported  # the model, on spans
 
 
-def test_what_a_program_is_given_is_not_repeated(canaries: Canaries) -> None:
+def test_what_a_program_is_given_is_not_repeated(canaries):
     """Its first argument may be a script, and is told only where there is such a file."""
     for arguments in (("true", canaries.plant("a first argument")), ("true", "-k", "s")):
-        done = subprocess.run(
-            [*COMMAND, "doctor", "--", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            env=environment(),
-            check=False,
-        )
+        done = ended("doctor", "--", *arguments)
         assert "true ended with status 0" in done.stderr
         assert not canaries.found_in(done.stdout + done.stderr)
 
 
-def _bodies(sent: bytes) -> Iterator[bytes]:
-    """The bodies of requests; of their heads the exporter's are its own."""
-    for part in re.split(rb"POST /v1/\w+ HTTP/1.1\r\n", sent)[1:]:
-        yield part.partition(b"\r\n\r\n")[2]
-
-
-@pytest.mark.slow
-def test_demo(listen: Listen, tmp_path: Path, canaries: Canaries, record_property: Record) -> None:
+def test_demo(listen, tmp_path, canaries):
     """Exports to a collector that answers with escapes, in an environment full of secrets."""
     pytest.importorskip("any_llm")
     collector = listen(RawServer)
@@ -410,12 +353,12 @@ def test_demo(listen: Listen, tmp_path: Path, canaries: Canaries, record_propert
     reason = text.encode() + text.encode("latin-1", "replace")
     collector.answer = b"HTTP/1.1 400 " + reason + b"\r\nContent-Length: 0\r\n\r\n"
     given = variables(canaries, "http://127.0.0.1:9", collector.origin, tmp_path)
-    screen = Screen("demo", "--scenario", "failures", "--seconds", "6", terminal=True, **given)
+    program = programs.demo("failures", seconds=1.5)
+    screen = Screen(sys.executable, "-c", program, terminal=True, **given)
     try:
         screen.process.wait(PATIENCE)
     finally:
         screen.end()
-    record_property("bytes of a screen searched", len(screen.output))
     assert collector.timeline.count("request") > 0
     assert not canaries.found_in(screen.text), canaries.found_in(screen.text)
     assert_screen_tame(screen.text)

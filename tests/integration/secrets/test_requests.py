@@ -1,31 +1,29 @@
 """Nothing of a request is told, whichever library sends it and however it ends."""
 
-from __future__ import annotations
-
 import contextlib
-from collections.abc import Callable
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from opentelemetry.instrumentation.gluellm import snapshot
+from opentelemetry.instrumentation.gluellm.attribution.context import current_call
+from opentelemetry.instrumentation.gluellm.pool.lease import Call
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.metrics import DurationObserver
 from support.clients import PoolUnderTest, Runner
 from support.grpc_server import GrpcServer
 from support.http1 import HTTP1Server
 from support.http2 import HTTP2Server
 from support.libraries import Library
-from support.listener import Listen
-from support.network import unreachable
+from support.network import refused_url, unreachable
 from support.script import Reply
 from support.waiting import wait_until
 
-from .canaries import Canaries
-from .conftest import Record, assert_none_found
 from .outcomes import Attempts, grow_old, leases, replies, secrets_in_context, url
-from .places import Places
-from .raw import RawServer
+from .places import Canaries
+from .servers import RawServer
 
 CELLS = [
     ("httpx", "sync"),
@@ -65,27 +63,19 @@ def failing_observer(canaries: Canaries, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize(("name", "mode"), CELLS)
 def test_nothing_of_a_request_is_told(
-    name: str,
-    mode: str,
-    start_runner: Callable[[str], Runner],
-    listen: Listen,
-    canaries: Canaries,
-    failing_observer: None,
-    places: Places,
-    capfd: pytest.CaptureFixture[str],
-    record_property: Record,
-) -> None:
+    name, mode, start_runner, listen, failing_observer, places, capfd
+):
     """Answered, refused, redirected, broken, timed out, cancelled, leaked, stuck, churned."""
     server: Any = listen(GrpcServer if name == "grpc" else HTTP1Server)
     runner = start_runner(mode)
-    path = f"/v1/{canaries.plant('a path')}"
-    with secrets_in_context(canaries):
-        for reply in replies(canaries).values():
+    path = f"/v1/{places.plant('a path')}"
+    with secrets_in_context(places.canaries):
+        for reply in replies(places.canaries).values():
             server.reply(path, reply)
-            attempts = Attempts(pool_of(runner, name, 1), canaries, places)
+            attempts = Attempts(pool_of(runner, name, 1), places)
             attempts.whole(server.origin, path)
             attempts.whole(server.origin, path)
-        attempts = Attempts(pool_of(runner, name, 1), canaries, places)
+        attempts = Attempts(pool_of(runner, name, 1), places)
         gate = server.gate()
         server.reply(path, Reply(head_after=gate))
         attempts.whole(server.origin, path, read=0.1)
@@ -98,7 +88,7 @@ def test_nothing_of_a_request_is_told(
             with contextlib.suppress(BaseException):
                 exchange.cancel()
         places.look()
-        attempts = Attempts(pool_of(runner, name, 1), canaries, places)
+        attempts = Attempts(pool_of(runner, name, 1), places)
         # Unfinished, for a library that lets go of its connection once all of an answer has come.
         server.reply(path, Reply(chunks=((0.0, b"a"), (gate, b"b"))), Reply())
         held = attempts.send(server.origin, path)
@@ -119,13 +109,12 @@ def test_nothing_of_a_request_is_told(
             waiting.close()
         for _ in range(12):
             short = pool_of(runner, name, 1)
-            Attempts(short, canaries, places).whole(server.origin, path)
+            Attempts(short, places).whole(server.origin, path)
             short.close()
         grow_old(0)
-    places.look()
     printed = capfd.readouterr()
     places.add("what was printed", printed.out + printed.err)
-    assert_none_found(canaries, places, record_property)
+    places.assert_no_canary()
     # And it was no silence.
     log = places.texts["log"]
     assert "leak suspected" in log
@@ -140,26 +129,18 @@ def test_nothing_of_a_request_is_told(
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
 @pytest.mark.parametrize("mode", ["sync", "asyncio"])
-def test_nothing_of_a_request_over_http2_is_told(
-    name: str,
-    mode: str,
-    start_runner: Callable[[str], Runner],
-    listen: Listen,
-    canaries: Canaries,
-    places: Places,
-    record_property: Record,
-) -> None:
+def test_nothing_of_a_request_over_http2_is_told(name, mode, start_runner, listen, places):
     """Answered, reset, ended, cut off, and told to go away; with a stream that is left open."""
     server = listen(HTTP2Server)
     library = Library.load(name)
     pool = start_runner(mode).pool(library, http1=False, http2=True)
-    attempts = Attempts(pool, canaries, places)
+    attempts = Attempts(pool, places)
     gate = server.gate()
-    with secrets_in_context(canaries):
-        for reply in replies(canaries).values():
+    with secrets_in_context(places.canaries):
+        for reply in replies(places.canaries).values():
             # The server takes the path with its query.
-            for path in ("/v1", f"/{canaries.plant('a path')}"):
-                parts = urlsplit(url(canaries, server.origin, path))
+            for path in ("/v1", f"/{places.plant('a path')}"):
+                parts = urlsplit(url(places.canaries, server.origin, path))
                 server.reply(f"{parts.path}?{parts.query}", reply)
                 attempts.whole(server.origin, path)
         server.reply(f"{parts.path}?{parts.query}", Reply(chunks=((0.0, b"a"), (gate, b"b"))))
@@ -170,21 +151,18 @@ def test_nothing_of_a_request_over_http2_is_told(
         server.go_away()
         gate.open()
         held.close()
-    places.look()
-    assert_none_found(canaries, places, record_property)
+    places.assert_no_canary()
     assert "leak suspected" in places.texts["log"]
     assert '"network.protocol.version": "2"' in places.texts["metrics"]
 
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
-def test_nothing_of_an_upgrade_is_told(
-    name: str, listen: Listen, canaries: Canaries, places: Places, record_property: Record
-) -> None:
+def test_nothing_of_an_upgrade_is_told(name, listen, places):
     """A WebSocket with secrets in its key, its protocols and its messages."""
     server = listen(RawServer)
     server.lingers = True
-    answer = canaries.plant("the protocol of an answer to an upgrade")
-    message = canaries.plant("a message of a WebSocket")
+    answer = places.plant("the protocol of an answer to an upgrade")
+    message = places.plant("a message of a WebSocket")
     server.answer = (
         "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
         f"Sec-WebSocket-Protocol: {answer}\r\n\r\n{message}"
@@ -192,8 +170,8 @@ def test_nothing_of_an_upgrade_is_told(
     asked = {
         "connection": "upgrade",
         "upgrade": "websocket",
-        "sec-websocket-key": canaries.plant("the key of a WebSocket"),
-        "sec-websocket-protocol": canaries.plant("a protocol that is asked for"),
+        "sec-websocket-key": places.plant("the key of a WebSocket"),
+        "sec-websocket-protocol": places.plant("a protocol that is asked for"),
     }
     with (
         Library.load(name).client.Client(verify=False) as client,
@@ -204,6 +182,37 @@ def test_nothing_of_an_upgrade_is_told(
         network.write(message.encode())
         network.read(100)
         places.look()
-    places.look()
-    assert_none_found(canaries, places, record_property)
+    places.assert_no_canary()
     assert '"network.protocol.name": "websocket"' in places.texts["metrics"]
+
+
+KNOWN = {attribute.key for attribute in semconv.ATTRIBUTES} | {
+    value
+    for name, value in vars(semconv).items()
+    if name.startswith(("SPAN_", "TLS_", "CONNECTION_REUSED")) and isinstance(value, str)
+}
+NAMES = re.compile(r"(HTTP (wait_for_connection|connection_setup)|socket connect) 127\.0\.0\.1:\d+")
+
+
+@pytest.mark.parametrize("places", [{"model_attributes": True}], indirect=True)
+@pytest.mark.parametrize("name", ["httpx", "httpx2"])
+def test_attributes_are_the_contracts(name, server, places):
+    """With everything on that makes it tell more, of an answer and of a failure."""
+    library = Library.load(name)
+    with library.client.Client(verify=False, trust_env=False) as client:
+        called = current_call.set(Call("openai", "gpt-test", "chat"))
+        client.get(server.url())
+        with contextlib.suppress(library.client.HTTPError):
+            client.get(refused_url())
+        current_call.reset(called)
+    places.look()
+    keys: set[Any] = set()
+    for points in places.telemetry.collect().values():
+        for point in points:
+            keys |= set(point.attributes)
+    for span in places.telemetry.spans():
+        keys |= set(span.attributes or {})
+        assert span.events == ()
+        assert span.status.description is None
+        assert NAMES.fullmatch(span.name)
+    assert keys <= KNOWN, keys - KNOWN

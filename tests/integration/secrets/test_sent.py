@@ -1,7 +1,5 @@
 """Nothing is added to what is sent: with the instrumentation on and off it is the same bytes."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json
@@ -12,23 +10,20 @@ from typing import Any
 import pytest
 from hyperframe.frame import Frame
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.clients import Runner
+from support.clock import instrumented
 from support.fake_llms import MODEL, FakeLLMs
 from support.grpc_server import GrpcServer
 from support.http1 import HTTP1Server
 from support.http2 import HTTP2Server
 from support.libraries import Library
-from support.listener import Listen
-from support.network import Certificates
 from support.script import Reply
 from support.telemetry import Telemetry
 
-from .canaries import Canaries
-from .conftest import EVERYTHING, Record
+from .conftest import EVERYTHING
 from .outcomes import secrets_in_context
-from .recorder import Recorder, hello_of
+from .places import Canaries
+from .servers import Recorder, hello_of
 from .test_requests import CELLS as EVERY_CELL
 
 BODY = json.dumps({"prompt": "hi " * 50}).encode()
@@ -41,18 +36,9 @@ def off_and_on(send: Callable[[], Any]) -> tuple[Any, Any]:
     telemetry = Telemetry()
     with secrets_in_context(Canaries()):
         without = send()
-        GlueLLMInstrumentor().instrument(
-            meter_provider=telemetry.meter_provider,
-            tracer_provider=telemetry.tracer_provider,
-            **EVERYTHING,
-        )
-        try:
+        with instrumented(telemetry, **EVERYTHING):
             within = send()
-        finally:
-            GlueLLMInstrumentor().uninstrument()
-            told = telemetry.count(semconv.LEASE_DURATION)
-            telemetry.shutdown()
-    assert told, "it was off"
+            assert telemetry.count(semconv.LEASE_DURATION), "it was off"
     return without, within
 
 
@@ -60,13 +46,7 @@ CELLS = [cell for cell in EVERY_CELL if cell[0] != "grpc"]  # which has a test o
 
 
 @pytest.mark.parametrize(("name", "mode"), CELLS)
-def test_bytes_of_http(
-    name: str,
-    mode: str,
-    start_runner: Callable[[str], Runner],
-    listen: Listen,
-    record_property: Record,
-) -> None:
+def test_bytes_of_http(name, mode, start_runner, listen):
     """Two requests on a kept connection, one with a body and one refused: head, order, chunks."""
     server = listen(HTTP1Server)
     server.reply("/v1/x", Reply(), Reply(status=401), Reply(), Reply(status=401))
@@ -87,7 +67,6 @@ def test_bytes_of_http(
         return recorder.take()
 
     without, within = off_and_on(send)
-    record_property("bytes of requests compared", len(b"".join(without)))
     assert within == without
     assert len(without) == 1
     assert without[0].count(b"HTTP/1.1") == 2
@@ -96,62 +75,7 @@ def test_bytes_of_http(
 
 
 @pytest.mark.parametrize(("name", "mode"), CELLS)
-def test_chunks_of_a_body_that_is_streamed(
-    name: str, mode: str, listen: Listen, record_property: Record
-) -> None:
-    """Each piece is a chunk of its own, as the application made it."""
-    server = listen(HTTP1Server)
-    recorder = listen(Recorder, behind=server.port)
-    pieces = [b"a" * 10, b"b" * 3, b"c"]
-
-    async def asynchronous() -> None:
-        async def body() -> Any:
-            for piece in pieces:
-                yield piece
-
-        if name == "aiohttp":
-            import aiohttp
-
-            async with aiohttp.ClientSession() as session:
-                await (await session.post(recorder.url("/"), data=body())).read()
-            return
-        if name == "httpx over aiohttp":
-            import httpx_aiohttp
-
-            client: Any = httpx_aiohttp.HttpxAiohttpClient(trust_env=False)
-        else:
-            client = Library.load(name).client.AsyncClient(trust_env=False, verify=False)
-        async with client:
-            await client.post(recorder.url("/"), content=body())
-
-    def send() -> list[bytes]:
-        if mode == "asyncio":
-            asyncio.run(asynchronous())
-        elif name == "urllib3":
-            import urllib3
-
-            with urllib3.PoolManager() as manager:
-                manager.request("POST", recorder.url("/"), body=iter(pieces), chunked=True)
-        else:
-            with Library.load(name).client.Client(trust_env=False, verify=False) as client:
-                client.post(recorder.url("/"), content=iter(pieces))
-        return recorder.take()
-
-    without, within = off_and_on(send)
-    record_property("bytes of requests compared", len(b"".join(without)))
-    assert within == without
-    assert without[0].endswith(b"\r\na\r\naaaaaaaaaa\r\n3\r\nbbb\r\n1\r\nc\r\n0\r\n\r\n")
-
-
-@pytest.mark.parametrize(("name", "mode"), CELLS)
-def test_hello_of_tls(
-    name: str,
-    mode: str,
-    start_runner: Callable[[str], Runner],
-    listen: Listen,
-    certificates: Certificates,
-    record_property: Record,
-) -> None:
+def test_hello_of_tls(name, mode, start_runner, listen, certificates):
     """Extensions in order, the names and protocols in them, ciphers, versions."""
     server = listen(HTTP1Server, tls=certificates.server("h2", "http/1.1"))
     recorder = listen(Recorder, behind=server.port)
@@ -172,9 +96,8 @@ def test_hello_of_tls(
 
     without, within = off_and_on(send)
     assert [hello_of(sent) for sent in within] == [hello_of(sent) for sent in without]
-    hello = hello_of(without[0])
-    assert b"localhost" in hello.contents[0]
-    record_property("extensions of TLS compared", len(hello.extensions))
+    _, _, extensions = hello_of(without[0])
+    assert b"localhost" in dict(extensions)[0]
 
 
 def frames_of(sent: bytes) -> list[tuple[str, bytes]]:
@@ -190,48 +113,21 @@ def frames_of(sent: bytes) -> list[tuple[str, bytes]]:
     return found
 
 
-@pytest.mark.parametrize("name", ["httpx", "httpx2"])
+@pytest.mark.parametrize("name", ["httpx", "httpx2", "grpc"])
 @pytest.mark.parametrize("mode", ["sync", "asyncio"])
-def test_frames_of_http2(
-    name: str,
-    mode: str,
-    start_runner: Callable[[str], Runner],
-    listen: Listen,
-    record_property: Record,
-) -> None:
-    """Settings, headers as they are compressed, and data, in order."""
-    server = listen(HTTP2Server)
-    recorder = listen(Recorder, behind=server.port)
-    runner = start_runner(mode)
-
-    def send() -> list[bytes]:
-        pool = runner.pool(Library.load(name), http1=False, http2=True)
-        exchange = pool.send(recorder.url("/v1/x"), body=BODY, headers=HEADERS)
-        exchange.head()
-        exchange.read()
-        pool.close()
-        return recorder.take()
-
-    without, within = off_and_on(send)
-    frames = frames_of(without[0])
-    assert [frames_of(sent) for sent in within] == [frames_of(sent) for sent in without]
-    assert {name.split()[0] for name, _ in frames} >= {"SettingsFrame", "HeadersFrame", "DataFrame"}
-    record_property("frames of HTTP/2 compared", len(frames))
-
-
-@pytest.mark.parametrize("mode", ["sync", "asyncio"])
-def test_metadata_of_grpc(
-    mode: str, start_runner: Callable[[str], Runner], listen: Listen, record_property: Record
-) -> None:
-    """Settings, a call's metadata as it is compressed, and its message."""
-    server = listen(GrpcServer)
+def test_frames_of_http2(name, mode, start_runner, listen):
+    """Settings, headers or a call's metadata as they are compressed, and data, in order."""
+    server = listen(GrpcServer if name == "grpc" else HTTP2Server)
     server.reply("/a/b", Reply())
     recorder = listen(Recorder, behind=server.port)
-    runner = start_runner(mode)
+    runner, library = start_runner(mode), Library.load(name)
 
     def send() -> list[tuple[str, bytes]]:
-        pool = runner.client(Library.load("grpc"))
-        exchange = pool.send(recorder.url("/a/b"), body=b"x", headers=(("authorization", "key"),))
+        if name == "grpc":
+            pool, headers = runner.client(library), HEADERS[1:2]
+        else:
+            pool, headers = runner.pool(library, http1=False, http2=True), HEADERS
+        exchange = pool.send(recorder.url("/a/b"), body=BODY, headers=headers)
         exchange.head()
         exchange.read()
         pool.close()
@@ -240,8 +136,8 @@ def test_metadata_of_grpc(
 
     without, within = off_and_on(send)
     assert within == without
-    assert {name.split()[0] for name, _ in without} >= {"SettingsFrame", "HeadersFrame"}
-    record_property("frames of HTTP/2 compared", len(without))
+    frames = {frame.split()[0] for frame, _ in without}
+    assert frames >= {"SettingsFrame", "HeadersFrame", "DataFrame"}
 
 
 _OF_THE_MOMENT = re.compile(
@@ -251,12 +147,7 @@ PROVIDERS = {"openai": "/v1", "anthropic": "", "gemini": "", "bedrock": ""}
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_calls_of_any_llm(
-    provider: str,
-    listen: Listen,
-    monkeypatch: pytest.MonkeyPatch,
-    record_property: Record,
-) -> None:
+def test_calls_of_any_llm(provider, listen, monkeypatch):
     """Each family of SDKs: httpx and httpx2, aiohttp, urllib3; a call and one that is streamed."""
     pytest.importorskip("any_llm")
     pytest.importorskip({"gemini": "google.genai", "bedrock": "boto3"}.get(provider, provider))
@@ -285,7 +176,6 @@ def test_calls_of_any_llm(
         return [_OF_THE_MOMENT.sub(rb"\1", sent) for sent in recorder.take(closed=False)]
 
     without, within = off_and_on(send)
-    record_property("bytes of requests compared", len(b"".join(without)))
     assert b"".join(within) == b"".join(without)
     assert b"".join(without).count(b" HTTP/1.1\r\n") >= 2
     assert b"traceparent" not in b"".join(within)

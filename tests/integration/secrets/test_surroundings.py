@@ -1,13 +1,9 @@
 """Nothing of what stands around a request is told: proxies, sockets, hosts, names, variables."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -17,45 +13,31 @@ import pytest
 import trustme
 import urllib3
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.diagnosis.loop_places import places_of_busy_loops
 from opentelemetry.instrumentation.gluellm.patching import when_imported
-from support.clients import Runner
+from opentelemetry.instrumentation.gluellm.pool.registry import is_host
 from support.http1 import HTTP1Server
 from support.libraries import Library
-from support.listener import Listen
 from support.network import Certificates
 from support.proxies import HTTPProxy
 from support.script import Reply
 
-from .canaries import Canaries
-from .conftest import Record, assert_none_found
 from .outcomes import Attempts
-from .places import Places
 
 CLIENTS = ["httpx", "httpx2"]
 
 
 @pytest.mark.parametrize("refuses", [False, True], ids=["passes", "refuses"])
 @pytest.mark.parametrize("name", ["httpx", "httpx2", "aiohttp", "urllib3"])
-def test_credentials_of_proxies(
-    name: str,
-    refuses: bool,
-    start_runner: Callable[[str], Runner],
-    listen: Listen,
-    certificates: Certificates,
-    canaries: Canaries,
-    places: Places,
-    record_property: Record,
-) -> None:
+def test_credentials_of_proxies(name, refuses, start_runner, listen, certificates, places):
     """In the proxy's URL, for requests that it forwards and for tunnels, refused ones too."""
     proxy = listen(HTTPProxy)
     proxy.refuses = refuses
-    user, password = canaries.plant("the user of a proxy"), canaries.plant("a proxy's password")
+    user, password = places.plant("the user of a proxy"), places.plant("a proxy's password")
     there = proxy.url("").replace("//", f"//{user}:{password}@")
     runner = start_runner("asyncio" if name == "aiohttp" else "sync")
     library = Library.load(name)
-    path = f"/{canaries.plant('a path')}"
+    path = f"/{places.plant('a path')}"
     for tls in (None, certificates.server()):
         server = listen(HTTP1Server, tls=tls)
         server.reply(path, Reply())
@@ -63,55 +45,36 @@ def test_credentials_of_proxies(
             pool = runner.client(library, proxy=there, verify=certificates.client())
         else:
             pool = runner.pool(library, proxy=there, ssl_context=certificates.client())
-        attempts = Attempts(pool, canaries, places)
+        attempts = Attempts(pool, places)
         for _ in range(2):
             attempts.whole(server.origin, path)
     places.look()
     assert proxy.timeline.count("connect") + proxy.timeline.count("forward") >= 2
-    assert_none_found(canaries, places, record_property)
+    places.assert_no_canary()
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-def test_variables_of_the_environment(
-    name: str,
-    listen: Listen,
-    server: HTTP1Server,
-    canaries: Canaries,
-    monkeypatch: pytest.MonkeyPatch,
-    places: Places,
-    record_property: Record,
-) -> None:
+def test_variables_of_the_environment(name, listen, server, monkeypatch, places):
     """Proxies, keys and headers of exporters, with a client that reads them."""
     proxy = listen(HTTPProxy)
-    secret = canaries.plant("a variable of a proxy")
+    secret = places.plant("a variable of a proxy")
     for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(variable, proxy.url("").replace("//", f"//me:{secret}@"))
     monkeypatch.setenv("NO_PROXY", "")
-    for variable in (
-        "OPENAI_API_KEY",
-        "ANTHROPIC_API_KEY",
-        "AZURE_API_KEY",
-        "AWS_SECRET_ACCESS_KEY",
-    ):
-        monkeypatch.setenv(variable, canaries.plant(f"the variable {variable}"))
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"key={canaries.plant('an exporter header')}")
-    monkeypatch.setenv("GLUELLM_API_KEY", canaries.plant("a variable of GlueLLM"))
+    for variable in ("OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(variable, places.plant(f"the variable {variable}"))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"key={places.plant('an exporter header')}")
+    monkeypatch.setenv("GLUELLM_API_KEY", places.plant("a variable of GlueLLM"))
     with Library.load(name).client.Client(verify=False) as client:
         assert client.get(server.url("/")).status_code == 200
     places.look()
     assert proxy.timeline.count("forward") == 1
-    assert_none_found(canaries, places, record_property)
+    places.assert_no_canary()
 
 
-def test_paths_of_sockets(
-    listen: Listen,
-    tmp_path: Path,
-    canaries: Canaries,
-    places: Places,
-    record_property: Record,
-) -> None:
+def test_paths_of_sockets(listen, tmp_path, places):
     """Of a Unix socket the path is the user's, whichever library connects to it."""
-    directory = tmp_path / canaries.plant("the path of a socket")
+    directory = tmp_path / places.plant("the path of a socket")
     directory.mkdir()
     socket = directory / "s"
     server = listen(HTTP1Server, unix_path=socket)
@@ -132,17 +95,12 @@ def test_paths_of_sockets(
                     await session.get("http://local/")
 
     asyncio.run(main())
-    secret = canaries.plant("an abstract socket")
-    for target in (
-        f"unix:{socket}",
-        f"unix://{socket}",
-        f"unix-abstract:{secret}",
-        f"UNIX:{secret}",
-    ):
+    secret = places.plant("an abstract socket")
+    targets = [f"unix:{socket}", f"unix://{socket}", f"unix-abstract:{secret}", f"UNIX:{secret}"]
+    for target in targets:
         with grpc.insecure_channel(target) as channel, contextlib.suppress(grpc.RpcError):
             channel.unary_unary("/a/b")(b"", timeout=0.2)
-    places.look()
-    assert_none_found(canaries, places, record_property)
+    places.assert_no_canary()
 
 
 HOSTS = {
@@ -158,10 +116,10 @@ HOSTS = {
 """Mistakes by what stands where only a host can."""
 
 
-def test_what_is_no_host(canaries: Canaries, places: Places, record_property: Record) -> None:
+def test_what_is_no_host(places):
     """A key or a URL that somebody has pasted as a host is ``_OTHER``, in every library."""
     for place, form in HOSTS.items():
-        host = form.format(canaries.plant(place))
+        host = form.format(places.plant(place))
         for name in CLIENTS:
             core = Library.load(name).core
             url = core.URL(scheme=b"http", host=host.encode(), port=80, target=b"/")
@@ -179,36 +137,31 @@ def test_what_is_no_host(canaries: Canaries, places: Places, record_property: Re
         async with aiohttp.ClientSession() as session:
             for place, form in HOSTS.items():
                 with contextlib.suppress(Exception):
-                    await session.get(f"http://{form.format(canaries.plant(place))}/")
+                    await session.get(f"http://{form.format(places.plant(place))}/")
 
     asyncio.run(main())
-    places.look()
-    assert_none_found(canaries, places, record_property)
+    places.assert_no_canary()
     assert '"_OTHER"' in places.texts["metrics"]
 
 
-def test_a_key_that_is_a_host_by_its_form_is_told_as_one() -> None:
-    """What the tests above can't promise: ``server.address`` is told, and this could be one."""
-    from opentelemetry.instrumentation.gluellm.pool.registry import is_host
-
+def test_a_key_that_is_a_host_by_its_form_is_told_as_one():
+    """What the test above can't promise: ``server.address`` is told, and this could be one."""
     assert is_host("sk-1234567890")
     assert not is_host("sk-" + "1" * 61)
 
 
-def test_names_and_certificates_of_tls(
-    listen: Listen, canaries: Canaries, places: Places, record_property: Record
-) -> None:
+def test_names_and_certificates_of_tls(listen, places):
     """The name that is asked for in the handshake, and those in a certificate that doesn't fit."""
-    authority = trustme.CA(organization_name=canaries.plant("the issuer of a certificate"))
+    authority = trustme.CA(organization_name=places.plant("the issuer of a certificate"))
     other = Certificates(authority)
     issued = authority.issue_cert(
-        f"{canaries.plant('the name in a certificate')}.example",
-        common_name=canaries.plant("the subject of a certificate"),
+        f"{places.plant('the name in a certificate')}.example",
+        common_name=places.plant("the subject of a certificate"),
     )
     context = other.server()
     issued.configure_cert(context)
     server = listen(HTTP1Server, tls=context)
-    name = f"{canaries.plant('the name asked for in TLS')}.example"
+    name = f"{places.plant('the name asked for in TLS')}.example"
     for library in map(Library.load, CLIENTS):
         for trusting in (other.client(), Certificates.distrusting_client()):
             with library.client.Client(verify=trusting) as client, contextlib.suppress(Exception):
@@ -226,45 +179,27 @@ def test_names_and_certificates_of_tls(
     asyncio.run(main())
     places.look()
     assert '"secure_connection_error"' in places.texts["metrics"]
-    assert_none_found(canaries, places, record_property)
+    places.assert_no_canary()
 
 
-@pytest.mark.parametrize(
-    "form", ["https://me:{}@host/v1", "sk-{}" + "x" * 60, "{}\n", "\x1b[31m{}"]
-)
-def test_a_wrong_name_of_a_pool_is_not_repeated(
-    form: str, canaries: Canaries, places: Places, record_property: Record
-) -> None:
-    """A URL or a key as its name: refused, and the refusal doesn't say what it was."""
-    name = form.format(canaries.plant("the name of a pool"))
-    library = Library.load("httpx")
-    with library.client.Client() as client, pytest.raises(ValueError, match="pool_name=") as raised:
-        GlueLLMInstrumentor.instrument_client(client, name)
-    places.add("the refusal of a name", str(raised.value))
-    places.look()
-    assert_none_found(canaries, places, record_property)
-
-
-def test_names_of_threads_and_tasks_and_values_of_variables(
-    server: HTTP1Server, canaries: Canaries, places: Places, record_property: Record
-) -> None:
+def test_names_of_threads_and_tasks_and_values_of_variables(server, places):
     """Those that send requests, and those whose event loop is blocked."""
     library = Library.load("httpx2")
     held, told = threading.Event(), threading.Event()
-    secret = canaries.plant("the value of a variable")
+    secret = places.plant("the value of a variable")
 
     async def main() -> None:
         key = secret
         async with library.client.AsyncClient(verify=False) as client:
             request = client.get(server.url("/"), headers={"key": key})
-            await asyncio.create_task(request, name=canaries.plant("the name of a task"))
+            await asyncio.create_task(request, name=places.plant("the name of a task"))
             held.set()
             told.wait(10)
 
     def run() -> None:
         asyncio.run(main())
 
-    thread = threading.Thread(target=run, name=canaries.plant("the name of a thread"))
+    thread = threading.Thread(target=run, name=places.plant("the name of a thread"))
     thread.start()
     assert held.wait(10)
     busy = places_of_busy_loops()
@@ -272,19 +207,12 @@ def test_names_of_threads_and_tasks_and_values_of_variables(
     thread.join()
     assert any("in test_names_of_threads" in line for line in busy), busy
     places.add("where blocked loops are", "\n".join(busy))
-    places.look()
-    assert_none_found(canaries, places, record_property)
+    places.assert_no_canary()
 
 
-def test_exceptions_of_the_applications_code(
-    server: HTTP1Server,
-    canaries: Canaries,
-    places: Places,
-    caplog: pytest.LogCaptureFixture,
-    record_property: Record,
-) -> None:
+def test_exceptions_of_the_applications_code(server, places, caplog):
     """Of its hooks, of its transport, and of what it does while a request is under way."""
-    secret = canaries.plant("an exception of the application")
+    secret = places.plant("an exception of the application")
 
     def fail(*_: Any) -> None:
         raise RuntimeError(secret)
@@ -308,12 +236,10 @@ def test_exceptions_of_the_applications_code(
             client.post(server.url("/"), content=(fail() for _ in range(1)))
 
     class Hooked:
-        def imported(self, _module: Any) -> None:
-            fail()
+        imported = fail
 
     hooked = Hooked()
     with caplog.at_level(logging.DEBUG):
         when_imported("json", hooked.imported)
     assert "could not set up instrumentation for json: RuntimeError at " in caplog.text
-    places.look()
-    assert_none_found(canaries, places, record_property)
+    places.assert_no_canary()

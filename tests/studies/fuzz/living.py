@@ -21,7 +21,7 @@ from .target import Target, assert_clean
 from .wire import conversation, statuses_of, talk
 
 MOST_MEGABYTES = 300
-"""The same as tests/integration/watch/test_growth.py holds for the worst bodies."""
+"""The same as tests/integration/watch/test_watch.py holds for the worst bodies."""
 MORE_DESCRIPTORS = 5
 _PATIENCE = 30.0
 _FAILED = re.compile(r"Traceback|can't be shown|failed: \w+(Error|Exception)")

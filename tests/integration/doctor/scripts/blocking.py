@@ -4,11 +4,11 @@ import asyncio
 import sys
 import time
 
-from any_llm import AnyLLM
+import httpx
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 
-MESSAGES = [{"role": "user", "content": "hello"}]
+CALL = {"model": "some-model", "messages": [{"role": "user", "content": "hello"}]}
 
 
 def block() -> None:
@@ -22,13 +22,14 @@ def answer_is_awaited() -> bool:
 
 
 async def main(url: str) -> None:
-    llm = AnyLLM.create("openai", api_key="any", api_base=url)
-    call = asyncio.ensure_future(llm.acompletion(model="some-model", messages=MESSAGES))
-    while not answer_is_awaited():
-        await asyncio.sleep(0.01)
-    block()
-    await call
+    headers = {"authorization": "Bearer any"}
+    async with httpx.AsyncClient(trust_env=False, headers=headers) as client:
+        call = asyncio.ensure_future(client.post(f"{url}/chat/completions", json=CALL))
+        while not answer_is_awaited():
+            await asyncio.sleep(0.01)
+        block()
+        await call
 
 
-GlueLLMInstrumentor().instrument()
+GlueLLMInstrumentor().instrument(scope="all")
 asyncio.run(main(sys.argv[1]))

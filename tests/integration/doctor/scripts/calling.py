@@ -1,9 +1,11 @@
 """Calls a provider once. Arguments: its URL, and ways to do so.
 
-``instrument`` turns the instrumentation on by itself, with a provider of its own, and prints how
-many requests that was told of; ``client`` does so for its own client only; ``refused`` tries with a
-setting that is not allowed; ``child`` calls in a process that it starts, ``fork`` in one that it
-forks; ``wait`` stays until it is interrupted, and ``stay`` even then, until it is terminated.
+``any_llm`` calls through any-llm, else it is a plain client of httpx, which takes a fraction of the
+time to import. ``instrument`` turns the instrumentation on by itself, with a provider of its own,
+and prints how many requests that was told of; ``client`` does so for its own client only;
+``refused`` tries with a setting that is not allowed; ``child`` calls in a process that it starts,
+``fork`` in one that it forks; ``wait`` stays until it is interrupted, and ``stay`` even then, until
+it is terminated.
 """
 
 import asyncio
@@ -15,11 +17,20 @@ import sys
 import time
 from pathlib import Path
 
-from any_llm import AnyLLM
+import httpx
+
+CALL = {"model": "some-model", "messages": [{"role": "user", "content": "hello"}]}
+url, *ways = sys.argv[1:]
+client = httpx.Client(trust_env=False, headers={"authorization": "Bearer any"})
 
 
-async def call(llm: AnyLLM) -> None:
-    await llm.acompletion(model="some-model", messages=[{"role": "user", "content": "hello"}])
+def call() -> None:
+    if "any_llm" in ways:
+        from any_llm import AnyLLM
+
+        asyncio.run(AnyLLM.create("openai", api_key="any", api_base=url).acompletion(**CALL))
+    else:
+        client.post(f"{url}/chat/completions", json=CALL).raise_for_status()
 
 
 def leave_once_it_is_seen() -> None:
@@ -30,8 +41,6 @@ def leave_once_it_is_seen() -> None:
     os._exit(0)
 
 
-url, *ways = sys.argv[1:]
-llm = AnyLLM.create("openai", api_key="any", api_base=url)
 reader = None
 if {"instrument", "client", "refused"} & set(ways):
     from opentelemetry.sdk.metrics import MeterProvider
@@ -47,7 +56,7 @@ if {"instrument", "client", "refused"} & set(ways):
         reader = InMemoryMetricReader()
         provider = MeterProvider(metric_readers=[reader])
         if "client" in ways:
-            GlueLLMInstrumentor.instrument_client(llm.client, "mine", meter_provider=provider)
+            GlueLLMInstrumentor.instrument_client(client, "mine", meter_provider=provider)
         else:
             GlueLLMInstrumentor().instrument(meter_provider=provider)
 if "child" in ways:
@@ -55,11 +64,11 @@ if "child" in ways:
 elif "fork" in ways:
     forked = os.fork()
     if not forked:
-        asyncio.run(call(llm))
+        call()
         leave_once_it_is_seen()
     os.waitpid(forked, 0)
 else:
-    asyncio.run(call(llm))
+    call()
 if reader is not None:
     data = reader.get_metrics_data()
     for scope in data.resource_metrics[0].scope_metrics:
@@ -67,7 +76,8 @@ if reader is not None:
             if metric.name == semconv.REQUESTS.name:
                 print("told of", sum(point.value for point in metric.data.data_points))
 if "stay" in ways:
-    signal.signal(signal.SIGINT, lambda *_: print("stays", flush=True))
+    # Not print(), which can be what the signal interrupts.
+    signal.signal(signal.SIGINT, lambda *_: os.write(1, b"stays\n"))
 print("called", flush=True)
 while {"wait", "stay"} & set(ways):
     signal.pause()

@@ -10,16 +10,15 @@ import json
 import os
 import sys
 import threading
+import time
 from typing import Any
 
 import any_llm
 from reports import Reports
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from support.waiting import until
 
 CALL: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "stream": True}
-url = sys.argv[1]
 
 
 def watches() -> int:
@@ -29,7 +28,7 @@ def watches() -> int:
 
 def create() -> Any:
     """A provider's instance."""
-    return any_llm.AnyLLM.create("openai", api_key="any", api_base=url)
+    return any_llm.AnyLLM.create("openai", api_key="any", api_base=sys.argv[1])
 
 
 async def read(llm: Any) -> None:
@@ -42,11 +41,15 @@ async def leave(llm: Any, model: str) -> None:
     """Leave a stream, and wait until that is told."""
     found = [watches()]
     with Reports.listen() as reports:
-        await llm.acompletion(model=model, **CALL)
+        stream = await llm.acompletion(model=model, **CALL)
+        left = time.monotonic()
         found.append(watches())
-        await until(lambda: reports.leaks(model), "the leak")
-        leaks = [leak.whose.model for leak in reports.leaks()]
-    print(json.dumps({"of": model, "leaks": leaks, "watches": found}), flush=True)
+        await reports.leak(model)
+        after = time.monotonic() - left
+        leaks = [leak.model for leak in reports.leaks()]
+    del stream
+    told = {"of": model, "leaks": leaks, "watches": found, "after": after}
+    os.write(1, f"{json.dumps(told)}\n".encode())
 
 
 GlueLLMInstrumentor().instrument(leak_threshold=2)
@@ -55,5 +58,5 @@ process = os.fork()
 if process == 0:
     asyncio.run(leave(create(), "child"))
     os._exit(0)
-assert os.waitpid(process, 0)[1] == 0
 asyncio.run(leave(create(), "parent"))
+assert os.waitpid(process, 0)[1] == 0

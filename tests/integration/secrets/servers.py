@@ -1,14 +1,59 @@
-"""A relay that keeps what clients send, byte by byte, and the start of a handshake taken apart."""
+"""A server that answers whatever bytes it is told to, a relay that keeps what clients send."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import struct
-from dataclasses import dataclass
 
 from support.listener import Listener, ServerLoop
 from support.waiting import wait_until
+
+
+class RawServer(Listener):
+    """Reads a head, sends the bytes, and closes."""
+
+    def __init__(self, servers: ServerLoop) -> None:
+        self.answer = b""
+        self.lingers = False
+        """Whether it waits for the client to close, that a body on its way brings no reset."""
+        super().__init__(servers)
+
+    async def serve(
+        self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Answer one request."""
+        with contextlib.suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            await reader.readuntil(b"\r\n\r\n")
+        self.timeline.record("request", number)
+        writer.write(self.answer)
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+            if self.lingers:
+                await reader.read()
+
+
+def answers(text: str) -> dict[str, bytes]:
+    """Answers of HTTP/1.1 with a text in each of their parts."""
+    raw = text.encode("utf-8", "surrogatepass")
+    # What is no line end stays in one line; what is, splits the head as an attacker would.
+    end = b"Content-Length: 2\r\nConnection: close\r\n\r\nok"
+    return {
+        "reason": b"HTTP/1.1 200 " + raw + b"\r\n" + end,
+        "status": b"HTTP/1.1 " + raw + b" OK\r\n" + end,
+        "version": raw + b" 200 OK\r\n" + end,
+        "name": b"HTTP/1.1 200 OK\r\n" + raw + b": 1\r\n" + end,
+        "value": b"HTTP/1.1 200 OK\r\nX-A: " + raw + b"\r\n" + end,
+        "connection": b"HTTP/1.1 200 OK\r\nConnection: " + raw + b"\r\n" + end,
+        "location": b"HTTP/1.1 302 Found\r\nLocation: http://" + raw + b"/\r\n" + end,
+        "length": b"HTTP/1.1 200 OK\r\nContent-Length: " + raw + b"\r\n\r\nok",
+        "coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + raw + b"\r\n\r\nok",
+        "encoding": b"HTTP/1.1 200 OK\r\nContent-Encoding: " + raw + b"\r\n" + end,
+        "chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + raw + b"\r\nok",
+        "error": b"HTTP/1.1 500 " + raw + b"\r\n" + end.replace(b"ok", raw[:2]),
+        "upgrade": b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: " + raw + b"\r\n\r\n",
+        "early": b"HTTP/1.1 103 " + raw + b"\r\nLink: " + raw + b"\r\n\r\nHTTP/1.1 204 N\r\n\r\n",
+    }
 
 
 class Recorder(Listener):
@@ -63,26 +108,13 @@ class Recorder(Listener):
                 await writer.drain()
 
 
-@dataclass(frozen=True)
-class Hello:
-    """What a client's first message of TLS has that doesn't differ from one time to the next."""
-
-    version: int
-    ciphers: bytes
-    extensions: tuple[int, ...]
-    """Their numbers, in order."""
-    contents: dict[int, bytes]
-    """Of those that hold no random number: names, protocols, groups, signatures, versions."""
-
-
 _RANDOM = frozenset({51, 41, 35, 21})
 """Extensions with keys, tickets and padding."""
 
 
-def hello_of(sent: bytes) -> Hello:
-    """Read a ClientHello (RFC 8446, 4.1.2) that is in the first record of what was sent."""
-    assert sent[0] == 22, "no handshake"
-    assert sent[5] == 1, "no ClientHello"
+def hello_of(sent: bytes) -> tuple[int, bytes, list[tuple[int, bytes]]]:
+    """Version, ciphers and extensions of the ClientHello (RFC 8446, 4.1.2) that was sent first."""
+    assert (sent[0], sent[5]) == (22, 1), "no ClientHello in a handshake"
     at = 9
     (version,) = struct.unpack_from("!H", sent, at)
     at += 2 + 32
@@ -93,10 +125,9 @@ def hello_of(sent: bytes) -> Hello:
     at += 1 + sent[at]  # compression
     (length,) = struct.unpack_from("!H", sent, at)
     at, end = at + 2, at + 2 + length
-    found: list[tuple[int, bytes]] = []
+    found = []
     while at < end:
         kind, length = struct.unpack_from("!HH", sent, at)
-        found.append((kind, sent[at + 4 : at + 4 + length]))
+        found.append((kind, b"" if kind in _RANDOM else sent[at + 4 : at + 4 + length]))
         at += 4 + length
-    contents = {kind: content for kind, content in found if kind not in _RANDOM}
-    return Hello(version, ciphers, tuple(kind for kind, _ in found), contents)
+    return version, ciphers, found

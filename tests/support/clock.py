@@ -1,0 +1,67 @@
+"""The instrumentation on a clock that a test puts forward: no test waits for a threshold."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.pool import watch
+
+from .telemetry import Telemetry
+from .waiting import until
+
+
+class Clock:
+    """The monotonic clock, and what a test has added to it. The watch looks every 20 ms."""
+
+    def __init__(self) -> None:
+        self.ahead = 0
+        self.looks = 0
+        self.asleep = False
+        """Whether the watch looks at nothing."""
+        installation = GlueLLMInstrumentor._installation
+        assert installation is not None
+        installation.registry.clock = self
+        look = installation._watch.look
+
+        def counted() -> bool:
+            busy = self.asleep or look()
+            self.looks += 1
+            return busy
+
+        installation._watch.look = counted
+
+    def __call__(self) -> int:
+        return time.monotonic_ns() + self.ahead
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass for pools that are built after ``instrument()``."""
+        self.ahead += round(seconds * 1e9)
+
+    async def looked(self, times: int = 3) -> None:
+        """Wait until the watch has looked so often from now on."""
+        enough = self.looks + times + 1  # one may be on its way
+        await until(lambda: self.looks >= enough, "some looks")
+
+
+@contextlib.contextmanager
+def instrumented(telemetry: Telemetry, **settings: Any) -> Iterator[Clock]:
+    """The instrumentation, whose pools go by the clock."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watch, "INTERVAL", 0.02)
+        GlueLLMInstrumentor().instrument(
+            meter_provider=telemetry.meter_provider,
+            tracer_provider=telemetry.tracer_provider,
+            **settings,
+        )
+        try:
+            yield Clock()
+        finally:
+            if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
+                GlueLLMInstrumentor().uninstrument()
+            telemetry.shutdown()
