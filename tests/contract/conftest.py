@@ -1,51 +1,48 @@
 """The contract suite's axes: libraries, sync and async; and the instrumentation itself.
 
-Everything here goes through the package's public interface and the libraries' own.
+Everything here goes through the package's public interface and the libraries' own, except
+`quick_watch`. Arguments of tests are the fixtures below and those of the folder above, which have
+the types.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from support.clients import Runner
+from opentelemetry.instrumentation.gluellm.pool import oddities, watch
+from support.clients import PoolUnderTest, Runner
 from support.grpc_server import GrpcServer
 from support.http1 import HTTP1Server
+from support.http2 import HTTP2Server
 from support.installation import instrument
 from support.libraries import Library
 from support.listener import Listen
 from support.telemetry import Telemetry
 
-from .cells import LIBRARIES, cell
-
-MODES = ("sync", "asyncio")
+from .cells import cells_of, thinned
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "modes(*names): run in these modes, not sync and asyncio")
+    config.addinivalue_line("markers", "only(library): a scenario of this library alone")
+    config.addinivalue_line("markers", "all_pairs: httpx and httpx2 differ, so run both in full")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     names = [name for name in ("library", "runner") if name in metafunc.fixturenames]
     if not names:
         return
-    marker = metafunc.definition.get_closest_marker("modes")
-    wanted = marker.args if marker else MODES
-    file = Path(str(metafunc.definition.path)).name
-    pairs = [
-        (library, mode)
-        for library in LIBRARIES
-        for mode in cell(file, metafunc.function.__name__, library, wanted).modes
-    ]
-    if names == ["library"]:
-        metafunc.parametrize(
-            "library", list(dict.fromkeys(pair[0] for pair in pairs)), indirect=True
-        )
-    elif names == ["runner"]:
-        metafunc.parametrize("runner", wanted, indirect=True)
+    cells = cells_of(metafunc)
+    pairs = [(library, mode) for library, cell in cells.items() for mode in cell.modes]
+    if not metafunc.definition.get_closest_marker("all_pairs"):
+        pairs = thinned(metafunc.function.__name__, pairs)
+    if len(names) == 1:
+        column = ["library", "runner"].index(names[0])
+        values = list(dict.fromkeys(pair[column] for pair in pairs))
+        metafunc.parametrize(names[0], values, indirect=True)
     else:
         metafunc.parametrize("library,runner", pairs, indirect=True)
 
@@ -65,6 +62,12 @@ def server(request: pytest.FixtureRequest, listen: Listen) -> HTTP1Server | Grpc
 
 
 @pytest.fixture
+def http2_server(listen: Listen) -> HTTP2Server:
+    """An HTTP/2 server in cleartext, for clients that know beforehand."""
+    return listen(HTTP2Server)
+
+
+@pytest.fixture
 def runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
     """Threads for the sync pools, or an event loop for the async ones."""
     with Runner.start(request.param) as runner:
@@ -72,13 +75,31 @@ def runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
 
 
 @pytest.fixture
-def telemetry() -> Iterator[Telemetry]:
-    """Providers in memory, with the instrumentation on for every pool of the process."""
-    telemetry = Telemetry()
-    instrument(telemetry)
-    yield telemetry
-    GlueLLMInstrumentor().uninstrument()
-    telemetry.shutdown()
+def pool(runner: Runner, library: Library, telemetry: Telemetry) -> PoolUnderTest:
+    """A bare pool, observed."""
+    return runner.pool(library)
+
+
+@pytest.fixture
+def pool_of_one(runner: Runner, library: Library, telemetry: Telemetry) -> PoolUnderTest:
+    """A bare pool with room for one connection, observed."""
+    return runner.pool(library, max_connections=1)
+
+
+@pytest.fixture
+def http2_pool(runner: Runner, library: Library, telemetry: Telemetry) -> PoolUnderTest:
+    """A bare pool that speaks HTTP/2 and nothing else, observed."""
+    return runner.pool(library, http1=False, http2=True)
+
+
+@pytest.fixture
+def quick_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watch looks twenty times a second, not once, and allows a late timeout 0.2 s, not 1 s.
+
+    To be used before ``telemetry``.
+    """
+    monkeypatch.setattr(watch, "INTERVAL", 0.05)
+    monkeypatch.setattr(oddities, "_GRACE", 200_000_000)
 
 
 @pytest.fixture
@@ -89,3 +110,10 @@ def untouched() -> Iterator[Telemetry]:
     if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
         GlueLLMInstrumentor().uninstrument()
     telemetry.shutdown()
+
+
+@pytest.fixture
+def telemetry(untouched: Telemetry) -> Telemetry:
+    """Providers in memory, with the instrumentation on for every pool of the process."""
+    instrument(untouched)
+    return untouched

@@ -1,64 +1,49 @@
-"""gRPC's channels from first call to end, and the instrumentation that comes and goes."""
+"""gRPC's channels from first call to end: state, waits for it, snapshots, diagnosis."""
 
 from __future__ import annotations
 
+import dataclasses
 import gc
+import json
+import time
 import weakref
 from typing import Any
 
+import grpc
 import grpc.aio
 import pytest
-from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.clients import Runner
 from support.grpc_server import GrpcServer
 from support.installation import instrument
-from support.libraries import Library
-from support.listener import Listen
-from support.outcomes import assert_rows, assert_settled, failed, new
+from support.network import UNRESOLVABLE, refused_url
+from support.outcomes import SLACK, assert_near, assert_rows, assert_settled
+from support.rows import connect_failed, failed, new, pool_timeout, waited_for_ready
 from support.script import Reply
 from support.telemetry import Telemetry
-from support.waiting import wait_until
+from support.waiting import wait_until, wait_until_collected
 
-LEFT_OUT = (
-    semconv.OPEN_CONNECTIONS,
-    semconv.CONNECTION_CONNECTING,
-    semconv.CONNECTION_MAX,
-    semconv.CONNECTION_IDLE_MAX,
-    semconv.OCCUPANCY_RATIO,
-    semconv.PEAK_ACTIVE,
-    semconv.CONNECTION_OPENED,
-    semconv.CONNECTION_CLOSED,
-    semconv.CONNECTION_CREATE_DURATION,
-    semconv.REUSE_FAILURES,
-    semconv.ACQUIRE_TIMEOUT,
-    semconv.REQUEUES,
-    semconv.STREAM_ACTIVE,
-    semconv.ANOMALIES,
-)
-"""What a channel does not tell."""
+pytestmark = pytest.mark.only("grpc")
+
+NOT_REPORTED = """OPEN_CONNECTIONS CONNECTION_CONNECTING CONNECTION_MAX CONNECTION_IDLE_MAX
+    OCCUPANCY_RATIO PEAK_ACTIVE CONNECTION_OPENED CONNECTION_CLOSED CONNECTION_CREATE_DURATION
+    REUSE_FAILURES ACQUIRE_TIMEOUT REQUEUES STREAM_ACTIVE ANOMALIES"""
 
 
-def test_what_a_channel_does_not_tell_is_left_out(
-    runner: Runner, library: Library, server: GrpcServer, telemetry: Telemetry
-) -> None:
+def test_what_a_channel_does_not_tell_is_left_out(pool, server, telemetry):
     """No series says 0 where nobody knows, neither while the channel lives nor afterwards."""
-    pool = runner.pool(library)
     pool.get(server.url())
     for _ in range(2):
         points = telemetry.collect()
-        assert {metric.name for metric in LEFT_OUT} & points.keys() == set()
+        assert not [n for n in NOT_REPORTED.split() if getattr(semconv, n).name in points]
         pool.close()
     assert semconv.CHANNEL_TIME.name in points
 
 
-def test_closed_channel(
-    runner: Runner, library: Library, server: GrpcServer, telemetry: Telemetry
-) -> None:
+def test_closed_channel(pool, server, telemetry):
     """It is discarded, and in shutdown for as long as somebody refers to it."""
-    pool: Any = runner.pool(library)
     pool.get(server.url())
     assert telemetry.value(semconv.POOL_LIVE) == 1
     pool.close()
@@ -67,42 +52,26 @@ def test_closed_channel(
     assert telemetry.by(semconv.CHANNEL_CURRENT, "channel") == {"shutdown": 1}
     pool.forget()
 
-    def gone() -> bool:
-        gc.collect()
-        return not telemetry.by(semconv.CHANNEL_CURRENT, "channel")
-
-    wait_until(gone)
+    wait_until_collected(lambda: not telemetry.by(semconv.CHANNEL_CURRENT, "channel"))
     assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"closed": 1}
 
 
-def test_channel_that_nobody_closed(
-    runner: Runner, library: Library, server: GrpcServer, telemetry: Telemetry
-) -> None:
+def test_channel_that_nobody_closed(pool, server, telemetry):
     """It goes with the garbage collector, and we keep none alive."""
-    pool: Any = runner.pool(library)
     pool.get(server.url())
     reference = weakref.ref(pool.core)
     pool.forget()
 
-    def gone() -> bool:
-        gc.collect()
-        return reference() is None
-
-    wait_until(gone)
+    wait_until_collected(lambda: reference() is None)
     assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"garbage_collected": 1}
     assert telemetry.value(semconv.POOL_LIVE) == 0
     assert not telemetry.by(semconv.CHANNEL_CURRENT, "channel")
     assert_rows(telemetry, new())
 
 
-def test_channel_that_is_closed_under_a_call(
-    runner: Runner, library: Library, server: GrpcServer, telemetry: Telemetry
-) -> None:
+def test_channel_that_is_closed_under_a_call(pool, server, telemetry):
     """Its calls are cancelled."""
-    never = server.gate()
-    pool = runner.pool(library)
-    exchange = pool.send(server.reply("/", Reply(end_after=never)))
-    exchange.head()
+    exchange, _ = pool.hold(server, "/")
     rest = exchange.begin_read()
     wait_until(lambda: telemetry.current("reading") == 1)
     pool.close()
@@ -112,9 +81,7 @@ def test_channel_that_is_closed_under_a_call(
 
 
 @pytest.mark.modes("asyncio")
-def test_async_call_goes_on_without_its_channel(
-    runner: Runner, library: Library, server: GrpcServer, telemetry: Telemetry
-) -> None:
+def test_async_call_goes_on_without_its_channel(runner, library, server, telemetry):
     """Whoever builds a channel for one call and lets go of it still gets the answer."""
     gate = server.gate()
     server.reply("/", Reply(end_after=gate))
@@ -127,14 +94,9 @@ def test_async_call_goes_on_without_its_channel(
     async def read(call: Any) -> list[bytes]:
         return [chunk async for chunk in call]
 
-    assert runner.portal is not None
     call = runner.portal.call(start)
 
-    def gone() -> bool:
-        gc.collect()
-        return telemetry.value(semconv.POOL_LIVE) == 0
-
-    wait_until(gone)
+    wait_until_collected(lambda: telemetry.value(semconv.POOL_LIVE) == 0)
     assert telemetry.current("unread") == 1
     gate.open()
     assert runner.portal.call(read, call) == [b"ok"]
@@ -143,11 +105,8 @@ def test_async_call_goes_on_without_its_channel(
 
 
 @pytest.mark.modes("asyncio")
-def test_async_channel_whose_inside_is_closed_is_closed(
-    runner: Runner, library: Library, server: GrpcServer, telemetry: Telemetry
-) -> None:
+def test_async_channel_whose_inside_is_closed_is_closed(pool, runner, server, telemetry):
     """any-llm does that to the channels of a loop that is gone."""
-    pool: Any = runner.pool(library)
     pool.get(server.url())
     runner.portal.call(pool.channel._channel.close)  # type: ignore[union-attr]
     assert telemetry.by(semconv.POOL_DISCARDED, "discard") in ({}, {"closed": 1})
@@ -156,11 +115,8 @@ def test_async_channel_whose_inside_is_closed_is_closed(
 
 
 @pytest.mark.modes("sync")
-def test_sync_channel_lives_on_in_its_stubs(
-    runner: Runner, library: Library, server: GrpcServer, telemetry: Telemetry
-) -> None:
+def test_sync_channel_lives_on_in_its_stubs(pool, server, telemetry):
     """Its own object may go while a stub of it still makes calls: that is no end."""
-    pool: Any = runner.pool(library)
     stub = pool.channel_to(server.url()).unary_unary("/")
     stub(b"")
     pool.forget()
@@ -174,19 +130,16 @@ def test_sync_channel_lives_on_in_its_stubs(
 
 
 @pytest.mark.parametrize("kind", ["stream", "one answer", "intercepted"])
-def test_channel_from_before_instrument_is_followed_from_its_next_call(
-    runner: Runner, library: Library, server: GrpcServer, untouched: Telemetry, kind: str
-) -> None:
+def test_channel_from_before_instrument_is_followed(runner, library, server, untouched, kind):
     """And it is ready from the first look on."""
-    pool: Any = runner.pool(library)
+    pool = runner.pool(library)
     if kind == "intercepted":
         pool.intercept()
     pool.get(server.url())
     instrument(untouched)
     assert untouched.value(semconv.POOL_LIVE) == 0
     exchange = (pool.ask if kind == "one answer" else pool.send)(server.url())
-    exchange.head()
-    exchange.read()
+    exchange.finish()
     assert_settled(untouched, [exchange], new())
     assert untouched.by(semconv.CHANNEL_CURRENT, "channel") == {"ready": 1}
     assert untouched.by(semconv.REQUESTS, "address", "port") == {("127.0.0.1", server.port): 1}
@@ -194,9 +147,7 @@ def test_channel_from_before_instrument_is_followed_from_its_next_call(
     assert untouched.value(semconv.POOL_LIVE) == 0
 
 
-def test_calls_in_flight_at_instrument_and_uninstrument_go_on(
-    runner: Runner, library: Library, server: GrpcServer, untouched: Telemetry
-) -> None:
+def test_calls_in_flight_at_instrument_and_uninstrument_go_on(runner, library, server, untouched):
     """What was under way is not seen, or not any more; nothing of it is disturbed."""
     gates = [server.gate(), server.gate()]
     url = server.reply("/", *(Reply(end_after=gate) for gate in gates))
@@ -214,17 +165,13 @@ def test_calls_in_flight_at_instrument_and_uninstrument_go_on(
     assert before.read() == b"ok"
     assert rest.result(5) == b"ok"
     instrument(untouched)
-    after = pool.get(server.url("/after"))
-    assert after.duration > 0
+    pool.get(server.url("/after"))
     assert untouched.by(semconv.REQUESTS, "rpc") == {"OK": 1}
-    assert untouched.value(semconv.INSTRUMENTATION_ERRORS) == 0
-    assert untouched.value(semconv.ACTIVE_REQUESTS) == 0
+    untouched.check(INSTRUMENTATION_ERRORS=0, ACTIVE_REQUESTS=0)
     assert untouched.by(semconv.CHANNEL_CURRENT, "channel") == {"ready": 1}
 
 
-def test_single_channel_has_the_name_that_it_was_given(
-    runner: Runner, library: Library, server: GrpcServer, untouched: Telemetry
-) -> None:
+def test_single_channel_has_the_name_that_it_was_given(runner, library, server, untouched):
     """Whatever the scope is, until it is taken out again."""
     pool, other = runner.pool(library), runner.pool(library)
     for one in (pool, other):
@@ -244,37 +191,214 @@ def test_single_channel_has_the_name_that_it_was_given(
     assert not untouched.by(semconv.REQUESTS, "name", "library")
 
 
-def test_suppressed_calls_make_no_spans(
-    runner: Runner, library: Library, server: GrpcServer, untouched: Telemetry
-) -> None:
-    """They count like all others."""
-    instrument(untouched, span_min_duration=0)
-    pool = runner.pool(library)
-    with suppress_instrumentation():
-        pool.get(server.url())
-    wait_until(lambda: untouched.value(semconv.ACTIVE_REQUESTS) == 0)
-    assert_rows(untouched, new())
-    assert untouched.spans() == []
+STATES = semconv.CHANNEL_STATES
+FAST_RETRIES = [(f"grpc.{n}_reconnect_backoff_ms", 100) for n in ("initial", "min", "max")]
 
 
-def test_channels_outside_any_llm_are_out_of_the_default_scope(
-    runner: Runner, library: Library, server: GrpcServer, untouched: Telemetry
-) -> None:
-    """An OTLP exporter's channel, for instance, is nobody's business here."""
-    instrument(untouched, scope="any_llm")
-    pool = runner.pool(library)
+def states(telemetry: Telemetry) -> dict[str, int]:
+    """Channels by state, those that have none left out."""
+    return telemetry.by(semconv.CHANNEL_CURRENT, "channel")
+
+
+def times(telemetry: Telemetry) -> dict[str, float]:
+    """Seconds by state."""
+    return {state: telemetry.value(semconv.CHANNEL_TIME, channel=state) for state in STATES}
+
+
+def test_every_state_has_its_series_from_the_first_call_on(pool, server, telemetry):
+    """An alert asks for transient_failure before there ever was one."""
+    assert telemetry.points(semconv.CHANNEL_TIME) == []
     pool.get(server.url())
-    assert untouched.points(semconv.POOL_OPENED) == []
-    assert not hasattr(pool.core, "_gluellm_tracker") or pool.core._gluellm_tracker is None
+    for metric in (semconv.CHANNEL_CURRENT, semconv.CHANNEL_TIME):
+        told = [point.attributes[semconv.CHANNEL_STATE] for point in telemetry.points(metric)]
+        assert tuple(told) == STATES
 
 
-def test_origins_beyond_the_bound_share_one(
-    runner: Runner, library: Library, listen: Listen, untouched: Telemetry
-) -> None:
-    """Beyond ``max_origins`` the address is ``_OTHER`` and there is no port."""
-    instrument(untouched, max_origins=2)
-    pool = runner.pool(library)
-    for _ in range(3):
-        pool.get(listen(GrpcServer).url())
-    told = untouched.by(semconv.REQUESTS, "address")
-    assert told == {"127.0.0.1": 2, "_OTHER": 1}
+def test_slow_set_up_is_connecting_of_call_and_channel(pool, listen, telemetry):
+    """Both leave it when the connection is there, within some hundredths of the time it took."""
+    server = listen(GrpcServer, setup_after=0.4)
+    exchange = pool.ask(server.url())
+    wait_until(lambda: telemetry.current("connecting") == 1)
+    wait_until(lambda: states(telemetry) == {"connecting": 1})
+    exchange.finish()
+    assert_settled(telemetry, [exchange], new())
+    arrived = server.timeline.at("request") - exchange.entered
+    assert arrived >= 0.4
+    assert_near(telemetry.phases()["connecting"], arrived, slack=0.05 * arrived + SLACK)
+    assert_near(times(telemetry)["connecting"], arrived, slack=0.05 * arrived + SLACK)
+    assert states(telemetry) == {"ready": 1}
+    assert telemetry.count(semconv.ACQUIRE_DURATION) == 0
+
+
+def test_call_that_waits_for_ready_queues_until_then(pool, listen, telemetry):
+    """Its wait is an acquire, as it asked for, and has a span."""
+    server = listen(GrpcServer, setup_after=0.4)
+    exchange = pool.ask(server.url(), pool=30.0)
+    wait_until(lambda: telemetry.current("queued") == 1)
+    assert telemetry.value(semconv.PEAK_QUEUED) == 1
+    exchange.finish()
+    assert_settled(telemetry, [exchange], waited_for_ready(new()))
+    arrived = server.timeline.at("request") - exchange.entered
+    assert_near(telemetry.total(semconv.ACQUIRE_DURATION), arrived, slack=0.05 * arrived + SLACK)
+    (span,) = telemetry.spans("HTTP wait_for_connection")
+    assert span.name == f"HTTP wait_for_connection {server.target}"
+    assert semconv.SPAN_CONNECTION_ACTIVE not in (span.attributes or {})
+
+
+def test_call_that_waits_in_vain_for_ready(pool, telemetry):
+    """Its deadline is then a pool timeout: it never got what it queued for."""
+    exchange = pool.ask(refused_url(), pool=0.4)
+    wait_until(lambda: states(telemetry) == {"transient_failure": 1})
+    assert telemetry.current("queued") == 1
+    exchange.failure()
+    assert_settled(telemetry, [exchange], waited_for_ready(pool_timeout()))
+    assert telemetry.by(semconv.REQUESTS, "rpc") == {"DEADLINE_EXCEEDED": 1}
+    told = times(telemetry)
+    assert_near(told["transient_failure"] + told["connecting"] + told["idle"], 0.4, slack=2 * SLACK)
+    (span,) = telemetry.spans("HTTP wait_for_connection")
+    assert (span.attributes or {})[semconv.ERROR_TYPE] == "pool_timeout"
+
+
+def test_call_that_waits_for_a_server_to_come(runner, library, server, telemetry):
+    """It queues through failures to connect, and the channel tells that it was not ready."""
+    server.turns_away = True
+    pool = runner.pool(library, options=FAST_RETRIES)
+    exchange = pool.ask(server.url(), pool=30.0)
+    wait_until(lambda: states(telemetry) == {"transient_failure": 1})
+    wait_until(lambda: time.monotonic() > exchange.entered + 0.3)
+    server.turns_away = False
+    exchange.finish()
+    assert_settled(telemetry, [exchange], waited_for_ready(new()))
+    assert telemetry.total(semconv.ACQUIRE_DURATION) >= 0.3
+    assert times(telemetry)["transient_failure"] > 0.1
+
+
+@pytest.mark.parametrize("kind", ["stream", "one answer"])
+@pytest.mark.parametrize(
+    ("where", "error"), [("refused", "connection_error"), ("unresolvable", "name_resolution_error")]
+)
+def test_fail_fast_fails_at_once(pool, telemetry, kind, where, error):
+    """By reason; the channel goes on trying."""
+    url = refused_url() if where == "refused" else UNRESOLVABLE
+    exchange = (pool.send if kind == "stream" else pool.ask)(url)
+    exchange.failure()
+    assert_settled(telemetry, [exchange], connect_failed(error))
+    assert telemetry.by(semconv.REQUESTS, "rpc") == {"UNAVAILABLE": 1}
+    assert set(states(telemetry)) <= {"transient_failure", "connecting", "idle"}
+    assert telemetry.phases()["awaiting_response"] == 0
+
+
+def test_call_on_a_channel_that_has_failed_fails_without_a_wait(pool, telemetry):
+    """Each is told, and the series that an alert asks for was there from the start."""
+    url = refused_url()
+    exchanges = [pool.ask(url) for _ in range(3)]
+    for exchange in exchanges:
+        exchange.failure()
+    assert_settled(telemetry, exchanges, *[connect_failed("connection_error")] * 3)
+    (point,) = telemetry.points(semconv.REQUESTS, rpc="UNAVAILABLE", error="name_resolution_error")
+    assert point.value == 0
+
+
+def test_deadline_while_connecting_is_a_connect_timeout(pool, listen, telemetry):
+    """The call did not ask to wait: it was about to go out as soon as there is a connection."""
+    server = listen(GrpcServer, setup_after=30.0)
+    exchange = pool.ask(server.url(), connect=0.2)
+    exchange.failure()
+    assert_settled(telemetry, [exchange], failed("connect_timeout"))
+    assert_near(telemetry.phases()["connecting"], exchange.duration)
+
+
+@pytest.mark.parametrize("trusts", [True, False])
+def test_channel_over_tls(runner, library, listen, certificates, telemetry, trusts):
+    """It is reported as any other, and a certificate that is not trusted as a failure of TLS."""
+    server = listen(GrpcServer, tls=certificates.server("h2"))
+    authority = certificates.authority.cert_pem.bytes() if trusts else None
+    pool = runner.pool(library, credentials=grpc.ssl_channel_credentials(authority))
+    exchange = pool.ask(server.url())
+    exchange.finish() if trusts else exchange.failure()
+    row = new() if trusts else connect_failed("secure_connection_error")
+    assert_settled(telemetry, [exchange], row)
+
+
+def test_connection_that_the_server_closes_leaves_the_channel_idle(pool, runner, server, telemetry):
+    """An async channel is asked at each collection, a sync one at its next call."""
+    began = time.monotonic()
+    pool.get(server.url())
+    ready = time.monotonic()
+    wait_until(lambda: time.monotonic() > ready + 0.2)
+    server.hang_up()
+    if runner.mode != "sync":
+        wait_until(lambda: states(telemetry) == {"idle": 1})
+        assert 0.2 <= times(telemetry)["ready"] <= time.monotonic() - began
+    pool.ask(server.url()).finish()
+    wait_until(lambda: states(telemetry) == {"ready": 1})
+    assert server.timeline.count("accept") == 2
+
+
+def test_times_add_up_to_the_channels_life(pool, server, telemetry):
+    """Whatever states it was in, and after its end too."""
+    pool.get(server.url())
+    before = time.monotonic()
+    until_then, began = sum(times(telemetry).values()), time.monotonic()
+    wait_until(lambda: time.monotonic() > began + 0.2)
+    passed = sum(times(telemetry).values()) - until_then
+    assert_near(passed, time.monotonic() - began)
+    ended = time.monotonic()
+    pool.close()
+    told = times(telemetry)
+    alive = sum(told.values()) - told["shutdown"] - until_then
+    assert ended - began <= alive <= time.monotonic() - before
+    assert states(telemetry) == {"shutdown": 1}
+
+
+def test_snapshot_of_a_channel(pool, library, server, telemetry):
+    """Its state and its calls; and nothing of connections or limits."""
+    exchange, gate = pool.hold(server, "/")
+    wait_until(lambda: telemetry.current("unread") == 1)
+    taken = snapshot()
+    (told,) = taken.pools
+    assert (told.library, told.channel_state) == ("grpc", "ready")
+    assert 0 <= (told.channel_state_age or 0) <= told.age
+    assert told.connections == ()
+    assert told.max_connections is None
+    (request,) = told.requests
+    assert request.phase == "unread"
+    assert request.held is not None
+    assert request.connection is None
+    text = " ".join(str(taken).split())
+    assert "grpc/grpc: channel ready for" in text
+    assert "1 call under way, 0 queued" in text
+    assert "unlimited" not in text
+    json.dumps(taken.to_dict())
+    gate.open()
+    exchange.read()
+    (totals,) = snapshot().totals
+    assert totals.channel_seconds is not None
+    assert totals.channel_seconds["ready"] > 0
+    assert [(o.status, o.error) for o in totals.origins[0].outcomes] == [("OK", None)]
+    assert "requests 1 x OK" in " ".join(str(snapshot()).split())
+
+
+def test_healthy_channel_has_no_findings(pool, server, telemetry):
+    """It has no limit, and that is how gRPC works."""
+    for _ in range(5):
+        pool.get(server.url())
+    assert telemetry.current("unread") == 0
+    assert diagnose(snapshot()) == []
+
+
+def test_call_that_queues_for_a_channel_that_never_gets_ready(pool, telemetry):
+    """The finding names the state, for how long, and how many wait."""
+    exchange = pool.ask(refused_url(), pool=1.0)
+    wait_until(lambda: snapshot().pools and snapshot().pools[0].channel_state != "idle")
+    wait_until(lambda: snapshot().pools[0].channel_state == "transient_failure")
+    taken = snapshot()
+    assert telemetry.current("queued") == 1
+    assert "queued" in str(taken)
+    (late,) = taken.pools
+    later = dataclasses.replace(late, channel_state_age=60.0)
+    findings = diagnose(dataclasses.replace(taken, pools=(later,)))
+    (found,) = [finding for finding in findings if finding.kind is Kind.CHANNEL_NOT_READY]
+    assert found.severity is Severity.ERROR
+    assert "transient_failure for 60 s" in found.seen
+    exchange.failure()

@@ -1,50 +1,143 @@
-"""HTTP/2, where it differs: one set-up for several requests, streams, GOAWAY."""
+"""HTTP/2, where it differs: streams, their limit, orphans, GOAWAY."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import PoolUnderTest, Runner
+from support.http1 import HTTP1Server
 from support.http2 import HTTP2Server
 from support.libraries import Library
 from support.listener import Listen
-from support.outcomes import (
-    assert_near,
-    assert_phases,
-    assert_settled,
-    failed,
-    new,
-    reused,
-)
+from support.outcomes import assert_near, assert_phases, assert_rows, assert_settled
+from support.rows import failed, new, reused
 from support.script import Failure, Reply
 from support.telemetry import Telemetry
 from support.waiting import wait_until
 
+LIMIT = 7
+
 
 @pytest.fixture
 def server(listen: Listen) -> HTTP2Server:
-    """An HTTP/2 server in cleartext, for clients that know beforehand."""
-    return listen(HTTP2Server)
+    """An HTTP/2 server in cleartext that allows seven streams."""
+    return listen(HTTP2Server, max_streams=LIMIT)
 
 
-def http2_pool(runner: Runner, library: Library, **settings: Any) -> PoolUnderTest:
-    """A pool that speaks HTTP/2 and nothing else."""
-    return runner.pool(library, http1=False, http2=True, **settings)
+@pytest.fixture
+def pool(runner: Runner, library: Library, server: HTTP2Server) -> PoolUnderTest:
+    """A pool that speaks HTTP/2 and nothing else; its connection knows the server's limit."""
+    pool = runner.pool(library, http1=False, http2=True)
+    pool.get(server.url("/first"))
+    return pool
+
+
+def streams(telemetry: Telemetry) -> tuple[float, float, float]:
+    """Streams in use, their limit, and orphaned ones."""
+    told = telemetry.collect()
+    active, limit, orphaned = (
+        sum(point.value for point in told[metric.name])
+        for metric in (semconv.STREAM_ACTIVE, semconv.STREAM_MAX, semconv.STREAM_ORPHANED)
+    )
+    return active, limit, orphaned
+
+
+def test_streams_in_use_and_their_limit(telemetry, pool, server):
+    """Each request under way is a stream; the limit is the peer's, and stays when they are over."""
+    assert streams(telemetry) == (0, LIMIT, 0)
+    gate = server.gate()
+    url = server.reply("/held", Reply(end_after=gate))
+    exchanges = [pool.send(url) for _ in range(4)]
+    for exchange in exchanges:
+        exchange.head()
+    assert streams(telemetry) == (4, LIMIT, 0)
+    gate.open()
+    for exchange in exchanges:
+        exchange.read()
+    assert streams(telemetry) == (0, LIMIT, 0)
+
+
+def test_streams_of_several_connections_add_up(telemetry, runner, library, server):
+    """Two pools of one name and origin: twice the limit."""
+    for number in range(2):
+        pool = runner.pool(library, http1=False, http2=True)
+        pool.get(server.url())
+        pool.hold(server, f"/{number}")
+    assert streams(telemetry) == (2, 2 * LIMIT, 0)
+
+
+@pytest.mark.modes("asyncio")
+@pytest.mark.parametrize("in_body", [False, True], ids=["before the head", "in the body"])
+def test_cancelled_request_leaves_an_orphan(telemetry, pool, server, in_body):
+    """The library sends no RST_STREAM: the slot is taken until the server has sent everything."""
+    gate = server.gate()
+    reply = Reply(end_after=gate) if in_body else Reply(head_after=gate)
+    exchange = pool.send(server.reply("/held", reply))
+    server.timeline.wait_for("request", "/held")
+    if in_body:
+        exchange.head()
+        exchange.begin_read()
+        wait_until(lambda: telemetry.current("reading") == 1)
+    exchange.cancel()
+    assert streams(telemetry) == (0, LIMIT, 1)
+    pool.get(server.url("/meanwhile"))
+    assert streams(telemetry) == (0, LIMIT, 1)
+    gate.open()
+    server.timeline.wait_for("body_end", "/held")
+    pool.get(server.url("/after"))  # whichever stream reads does so for all
+    assert streams(telemetry) == (0, LIMIT, 0)
+
+
+def test_response_that_is_closed_early_leaves_an_orphan(telemetry, pool, server):
+    """A consumer that has read enough: answered, no error, and the provider sends to nobody."""
+    before = telemetry.phases()["unread"]
+    exchange, gate = pool.hold(server)
+    assert exchange.chunk() == b"ok"
+    wait_until(lambda: time.monotonic() > exchange.answered + 0.1)
+    exchange.close()
+    assert_near(telemetry.phases()["unread"] - before, exchange.left - exchange.answered)
+    assert streams(telemetry) == (0, LIMIT, 1)
+    gate.open()
+    server.timeline.wait_for("body_end", "/held")
+    pool.get(server.url("/after"))
+    assert streams(telemetry) == (0, LIMIT, 0)
+    assert_rows(telemetry, new(), reused(), reused(), closed={})
+
+
+def test_response_that_is_read_to_its_end_leaves_none(telemetry, pool, server):
+    """Nor does one that the server resets, however many there were."""
+    for _ in range(3 * LIMIT):
+        pool.get(server.url())
+    assert streams(telemetry) == (0, LIMIT, 0)
+
+
+def test_orphans_go_with_their_connection(telemetry, pool, server):
+    """A closed pool has no streams."""
+    exchange, _ = pool.hold(server)
+    exchange.close()
+    assert streams(telemetry) == (0, LIMIT, 1)
+    pool.close()
+    assert streams(telemetry) == (0, 0, 0)
+
+
+def test_series_are_there_only_where_http2_was_used(telemetry, runner, library, listen):
+    """An HTTP/1.1 connection has no streams, not even none."""
+    runner.pool(library).get(listen(HTTP1Server).url())
+    told = telemetry.collect()
+    assert semconv.POOL_OPENED.name in told
+    for metric in (semconv.STREAM_ACTIVE, semconv.STREAM_MAX, semconv.STREAM_ORPHANED):
+        assert metric.name not in told
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_phases_of_a_stream(
-    runner: Runner, library: Library, server: HTTP2Server, telemetry: Telemetry
-) -> None:
+def test_phases_of_a_stream(http2_pool, server, telemetry):
     """A stream's phases are those of an HTTP/1.1 request; its connection's version is 2."""
     gate = server.gate()
     reply = Reply(head_after=0.1, chunks=((0.0, b"a"), (gate, b"b")))
-    pool = http2_pool(runner, library)
-    first = pool.send(server.reply("/", reply))
+    first = http2_pool.send(server.reply("/", reply))
     server.timeline.wait_for("request")
     wait_until(lambda: telemetry.current("awaiting_response") == 1)
     first.head()
@@ -63,7 +156,7 @@ def test_phases_of_a_stream(
         unread=begun - first.answered,
         reading=first.left - begun,
     )
-    second = pool.get(server.url("/second"))
+    second = http2_pool.get(server.url("/second"))
     assert_settled(telemetry, [first, second], new(), reused())
     assert telemetry.total(semconv.ACQUIRE_DURATION) == 0
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle", version="2") == 1
@@ -71,27 +164,21 @@ def test_phases_of_a_stream(
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_waiting_for_a_stream(
-    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry
-) -> None:
+def test_waiting_for_a_stream(http2_pool, listen, telemetry):
     """With every stream in use the wait is for a stream: the connection was acquired at once."""
     server = listen(HTTP2Server, max_streams=1)
-    pool = http2_pool(runner, library)
-    first = pool.get(server.url())
-    gate = server.gate()
-    holder = pool.send(server.reply("/held", Reply(head_after=gate)))
-    server.timeline.wait_for("request", "/held")
-    waiter = pool.send(server.url("/waiter"))
+    first = http2_pool.get(server.url())
+    holder, gate = http2_pool.stall(server, "/held")
+    waiter = http2_pool.send(server.url("/waiter"), pool=0.05)  # which this wait doesn't know
     wait_until(lambda: telemetry.current("stream_queued") == 1)
+    assert streams(telemetry) == (1, 1, 0)
     assert telemetry.current("queued") == 0
     assert telemetry.current("awaiting_response") == 1
     wait_until(lambda: time.monotonic() > waiter.entered + 0.15)
     assert telemetry.value(semconv.REQUEST_OLDEST_AGE, phase="stream_queued") >= 0.1
     gate.open()
-    holder.head()
-    holder.read()
-    waiter.head()
-    waiter.read()
+    holder.finish()
+    waiter.finish()
     assert_settled(telemetry, [first, holder, waiter], new(), reused(), reused())
     waited = server.timeline.at("body_end", "/held") - waiter.entered
     assert_near(telemetry.phases()["stream_queued"], waited)
@@ -99,36 +186,26 @@ def test_waiting_for_a_stream(
     assert telemetry.value(semconv.PEAK_ACTIVE) == 1
 
 
-def test_two_streams_are_told_apart(
-    runner: Runner, library: Library, server: HTTP2Server, telemetry: Telemetry
-) -> None:
+def test_two_streams_are_told_apart(http2_pool, server, telemetry):
     """Streams of one connection are in phases of their own."""
-    pool = http2_pool(runner, library)
-    first = pool.get(server.url())
-    gate = server.gate()
-    held = pool.send(server.reply("/held", Reply(end_after=gate)))
-    held.head()
-    slow = pool.send(server.reply("/slow", Reply(head_after=gate)))
+    first = http2_pool.get(server.url())
+    held, gate = http2_pool.hold(server)
+    slow = http2_pool.send(server.reply("/slow", Reply(head_after=gate)))
     server.timeline.wait_for("request", "/slow")
     wait_until(lambda: telemetry.current("awaiting_response") == 1)
     assert telemetry.current("unread") == 1
-    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 2
-    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 1
+    telemetry.check(ACTIVE_REQUESTS=2, OPEN_CONNECTIONS=1)
     gate.open()
     for exchange in (slow, held):
-        exchange.head()
-        exchange.read()
+        exchange.finish()
     assert_settled(telemetry, [first, held, slow], new(), reused(), reused())
 
 
 @pytest.mark.parametrize("in_body", [False, True], ids=["before the head", "in the body"])
-def test_reset_stream(
-    runner: Runner, library: Library, server: HTTP2Server, telemetry: Telemetry, in_body: bool
-) -> None:
+def test_reset_stream(http2_pool, library, server, telemetry, in_body):
     """RST_STREAM fails one request; the connection goes on."""
     failure = Failure.RESET_IN_BODY if in_body else Failure.RESET_BEFORE_HEAD
-    pool = http2_pool(runner, library)
-    exchange = pool.send(server.reply("/", Reply(failure=failure)))
+    exchange = http2_pool.send(server.reply("/", Reply(failure=failure)))
     if in_body:
         exchange.head()
         assert exchange.chunk() == b"ok"
@@ -136,70 +213,51 @@ def test_reset_stream(
             exchange.read()
     else:
         assert isinstance(exchange.failure(), library.raises("protocol_error"))
-    again = pool.get(server.url("/fine"))
+    again = http2_pool.get(server.url("/fine"))
     row = failed("protocol_error", status=200 if in_body else None)
     assert_settled(telemetry, [exchange, again], row, reused())
     assert telemetry.value(semconv.CONNECTION_CLOSED) == 0
     assert server.timeline.count("accept") == 1
 
 
-def test_goaway_sends_a_request_back_to_the_queue(
-    runner: Runner, library: Library, server: HTTP2Server, telemetry: Telemetry
-) -> None:
+def test_goaway_sends_a_request_back_to_the_queue(http2_pool, server, telemetry):
     """The request that the server won't serve is queued again and gets a new connection."""
-    pool = http2_pool(runner, library)
-    first = pool.get(server.url())
+    first = http2_pool.get(server.url())
     server.go_away()
-    second = pool.get(server.url("/second"))
+    second = http2_pool.get(server.url("/second"))
     assert_settled(telemetry, [first, second], new(), new())
     assert telemetry.value(semconv.REQUEUES) == 1
-    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"goaway": 1}
-    assert telemetry.value(semconv.CONNECTION_OPENED) == 2
-    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 1
+    assert telemetry.closed() == {"goaway": 1}
+    telemetry.check(CONNECTION_OPENED=2, OPEN_CONNECTIONS=1)
     assert server.timeline.count("request") == 2
 
 
 @pytest.mark.modes("asyncio", "trio")
-def test_cancelled_stream_keeps_the_connection(
-    runner: Runner, library: Library, server: HTTP2Server, telemetry: Telemetry
-) -> None:
+def test_cancelled_stream_keeps_the_connection(http2_pool, server, telemetry):
     """A cancelled request is over; others on its connection are not."""
-    pool = http2_pool(runner, library)
-    first = pool.get(server.url())
-    never = server.gate()
-    before = pool.send(server.reply("/before", Reply(head_after=never)))
-    server.timeline.wait_for("request", "/before")
+    first = http2_pool.get(server.url())
+    before, _ = http2_pool.stall(server)
     before.cancel()
-    within = pool.send(server.reply("/within", Reply(end_after=never)))
-    within.head()
-    assert within.chunk() == b"ok"
+    within, between = (http2_pool.hold(server, path)[0] for path in ("/within", "/between"))
+    assert within.chunk() == between.chunk() == b"ok"
     within.begin_read()
-    wait_until(lambda: telemetry.current("reading") == 1)
+    wait_until(lambda: telemetry.current("reading") == telemetry.current("unread") == 1)
     within.cancel()
-    last = pool.get(server.url("/last"))
-    assert_settled(
-        telemetry,
-        [first, before, within, last],
-        new(),
-        failed("cancelled", created=False),
-        failed("cancelled", created=False, status=200),
-        reused(),
-    )
+    between.cancel()
+    last = http2_pool.get(server.url("/last"))
+    early, late = (failed("cancelled", created=False, status=status) for status in (None, 200))
+    exchanges = [first, before, within, between, last]
+    assert_settled(telemetry, exchanges, new(), early, late, late, reused())
     assert telemetry.value(semconv.CONNECTION_CLOSED) == 0
 
 
 @pytest.mark.modes("asyncio", "trio")
-def test_cancelled_while_waiting_for_a_stream(
-    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry
-) -> None:
+def test_cancelled_while_waiting_for_a_stream(http2_pool, listen, telemetry):
     """It had its connection, so it was a lease, cancelled without a status."""
     server = listen(HTTP2Server, max_streams=1)
-    pool = http2_pool(runner, library)
-    first = pool.get(server.url())
-    gate = server.gate()
-    holder = pool.send(server.reply("/held", Reply(end_after=gate)))
-    holder.head()
-    waiter = pool.send(server.url())
+    first = http2_pool.get(server.url())
+    holder, gate = http2_pool.hold(server)
+    waiter = http2_pool.send(server.url())
     wait_until(lambda: telemetry.current("stream_queued") == 1)
     waiter.cancel()
     gate.open()
@@ -209,26 +267,20 @@ def test_cancelled_while_waiting_for_a_stream(
     assert_near(telemetry.phases()["stream_queued"], waiter.duration)
 
 
-def test_read_timeout_of_a_stream(
-    runner: Runner, library: Library, server: HTTP2Server, telemetry: Telemetry
-) -> None:
+def test_read_timeout_of_a_stream(http2_pool, library, server, telemetry):
     """On HTTP/2 a read timeout fails the request alike."""
     never = server.gate()
-    pool = http2_pool(runner, library)
-    exchange = pool.send(server.reply("/", Reply(head_after=never)), read=0.15)
+    exchange = http2_pool.send(server.reply("/", Reply(head_after=never)), read=0.15)
     assert isinstance(exchange.failure(), library.raises("read_timeout"))
     assert_settled(telemetry, [exchange], failed("read_timeout"))
-    assert_phases(telemetry, awaiting_response=0.15)
+    assert_phases(telemetry, awaiting_response=exchange.duration)
 
 
-def test_connection_lost_under_two_streams(
-    runner: Runner, library: Library, server: HTTP2Server, telemetry: Telemetry
-) -> None:
+def test_connection_lost_under_two_streams(http2_pool, server, telemetry):
     """Both requests fail. httpcore lists the dead connection as idle until it needs the room."""
-    pool = http2_pool(runner, library)
-    first = pool.get(server.url())
+    first = http2_pool.get(server.url())
     never = server.gate()
-    lost = [pool.send(server.reply("/lost", Reply(head_after=never))) for _ in range(2)]
+    lost = [http2_pool.send(server.reply("/lost", Reply(head_after=never))) for _ in range(2)]
     server.timeline.wait_for("request", "/lost", count=2)
     server.hang_up()
     for exchange in lost:
@@ -236,23 +288,19 @@ def test_connection_lost_under_two_streams(
     row = failed("protocol_error", created=False)
     assert_settled(telemetry, [first, *lost], new(), row, row)
     assert telemetry.value(semconv.REUSE_FAILURES) == 2
-    pool.get(server.url())
+    http2_pool.get(server.url())
     assert telemetry.value(semconv.CONNECTION_OPENED) == 2
-    assert telemetry.value(semconv.OPEN_CONNECTIONS) == len(pool.connections)
-    pool.close()
-    assert telemetry.value(semconv.CONNECTION_CLOSED) == 2
-    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
+    assert telemetry.value(semconv.OPEN_CONNECTIONS) == len(http2_pool.connections)
+    http2_pool.close()
+    telemetry.check(CONNECTION_CLOSED=2, OPEN_CONNECTIONS=0)
 
 
-def test_idle_connection_that_the_server_closed(
-    runner: Runner, library: Library, server: HTTP2Server, telemetry: Telemetry
-) -> None:
+def test_idle_connection_that_the_server_closed(http2_pool, server, telemetry):
     """httpcore doesn't look at an idle HTTP/2 socket: the next request fails on it."""
-    pool = http2_pool(runner, library)
-    first = pool.get(server.url())
+    first = http2_pool.get(server.url())
     server.hang_up()
     server.timeline.wait_for("close")
-    second = pool.send(server.url())
+    second = http2_pool.send(server.url())
     # Whether the peer's FIN or its RST is met first is the kernel's choice.
     errors = {"RemoteProtocolError": "protocol_error", "ReadError": "read_error"}
     error = errors[type(second.failure()).__name__]
@@ -260,42 +308,22 @@ def test_idle_connection_that_the_server_closed(
     assert telemetry.value(semconv.REUSE_FAILURES) == 1
 
 
-def test_stream_closed_before_its_end(
-    runner: Runner, library: Library, server: HTTP2Server, telemetry: Telemetry
-) -> None:
-    """The application lost interest: answered, no error, and the connection stays."""
-    never = server.gate()
-    pool = http2_pool(runner, library)
-    exchange = pool.send(server.reply("/", Reply(end_after=never)))
-    exchange.head()
-    wait_until(lambda: time.monotonic() > exchange.answered + 0.1)
-    exchange.close()
-    again = pool.get(server.url("/again"))
-    assert_settled(telemetry, [exchange, again], new(), reused())
-    assert_near(telemetry.phases()["unread"], exchange.left - exchange.answered)
-    assert telemetry.value(semconv.CONNECTION_CLOSED) == 0
-
-
 # On asyncio the write that fails tells nobody: its loop notices later, in a read.
 @pytest.mark.modes("sync", "trio")
-def test_connection_lost_while_a_body_is_acknowledged(
-    runner: Runner, library: Library, server: HTTP2Server, telemetry: Telemetry
-) -> None:
+def test_connection_lost_while_a_body_is_acknowledged(http2_pool, library, server, telemetry):
     """The data had come, and the reader's own write, of their acknowledgement, fails."""
     gate, passed, never = server.gate(), server.gate(), server.gate()
-    pool = http2_pool(runner, library)
-    exchange = pool.send(server.reply("/", Reply(chunks=((gate, b"ok"),), end_after=never)))
+    exchange = http2_pool.send(server.reply("/", Reply(chunks=((gate, b"ok"),), end_after=never)))
     exchange.head()
-    other = pool.send(server.reply("/other", Reply(head_after=passed)))
+    other = http2_pool.send(server.reply("/other", Reply(head_after=passed)))
     server.timeline.wait_for("request", "/other")
     gate.open()
     server.timeline.wait_for("chunk", "/")
     passed.open()  # the other's reader reads for both
-    other.head()
-    other.read()
+    other.finish()
     server.hang_up(reset=True)
     server.timeline.wait_for("reset")
-    last = pool.send(server.url("/last"))
+    last = http2_pool.send(server.url("/last"))
     assert isinstance(last.failure(), library.core.WriteError)
     with pytest.raises(library.core.WriteError):
         exchange.read()
@@ -303,17 +331,3 @@ def test_connection_lost_while_a_body_is_acknowledged(
     assert_settled(
         telemetry, [exchange, other, last], failed("write_error", status=200), reused(), unsent
     )
-
-
-@pytest.mark.modes("asyncio", "trio")
-def test_cancelled_between_two_reads_of_a_stream(
-    runner: Runner, library: Library, server: HTTP2Server, telemetry: Telemetry
-) -> None:
-    """Told as on HTTP/1.1: cancelled, with the status that came."""
-    pool = http2_pool(runner, library)
-    exchange = pool.send(server.reply("/", Reply(end_after=server.gate())))
-    exchange.head()
-    assert exchange.chunk() == b"ok"
-    wait_until(lambda: telemetry.current("unread") == 1)
-    exchange.cancel()
-    assert_settled(telemetry, [exchange], failed("cancelled", status=200))

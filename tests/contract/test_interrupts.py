@@ -9,14 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import urllib3
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.clients import PoolUnderTest, Runner
-from support.http1 import HTTP1Server
-from support.libraries import Library
-from support.outcomes import assert_near, assert_rows, cancelled_in_queue, failed, new
+from support.outcomes import assert_near, assert_rows
+from support.rows import cancelled_in_queue, failed, new
 from support.script import Reply
-from support.telemetry import Telemetry
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.modes("sync")
@@ -57,59 +55,54 @@ def interrupted(ready: Callable[[], bool], action: Callable[[], Any]) -> float:
     return took
 
 
-def in_main_thread(pool: PoolUnderTest, url: str) -> Callable[[], Any]:
-    """A whole request as a plain call."""
-    return lambda: pool.call(url)
-
-
-def test_interrupted_while_queued(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_interrupted_while_queued(pool_of_one, server, telemetry):
     """It leaves the queue like a cancelled one."""
-    pool = runner.pool(library, max_connections=1)
-    gate = server.gate()
-    holder = pool.send(server.reply("/held", Reply(end_after=gate)))
-    holder.head()
-    took = interrupted(lambda: telemetry.current("queued") == 1, in_main_thread(pool, server.url()))
+    holder, gate = pool_of_one.hold(server)
+    took = interrupted(lambda: telemetry.current("queued"), lambda: pool_of_one.call(server.url()))
     assert telemetry.current("queued") == 0
     gate.open()
     holder.read()
     assert_rows(telemetry, new(), cancelled_in_queue())
-    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
     assert_near(sum(telemetry.phases().values()), took + holder.duration)
 
 
-def test_interrupted_before_the_head(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_interrupted_before_the_head(pool, server, telemetry):
     """The connection is lost, and so is the request."""
-    never = server.gate()
-    pool = runner.pool(library)
-    url = server.reply("/", Reply(head_after=never))
-    took = interrupted(
-        lambda: (
-            telemetry.current("awaiting_response") == 1 and server.timeline.count("request") == 1
-        ),
-        in_main_thread(pool, url),
-    )
-    assert_rows(telemetry, failed("cancelled"))
+    url = server.reply("/", Reply(head_after=server.gate()))
+
+    def waits() -> bool:
+        return bool(telemetry.current("awaiting_response") and server.timeline.count("request"))
+
+    took = interrupted(waits, lambda: pool.call(url))
+    assert_rows(telemetry, failed("cancelled"), closed={"cancelled": 1})
     assert_near(sum(telemetry.phases().values()), took)
-    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"cancelled": 1}
-    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
 
 
-def test_interrupted_in_the_body(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_interrupted_in_the_body(pool, server, telemetry):
     """With the status that came."""
-    never = server.gate()
-    pool = runner.pool(library)
-    url = server.reply("/", Reply(end_after=never))
-    took = interrupted(
-        lambda: bool(telemetry.current("reading") and server.timeline.count("chunk")),
-        in_main_thread(pool, url),
-    )
+    url = server.reply("/", Reply(end_after=server.gate()))
+
+    def reads() -> bool:
+        return bool(telemetry.current("reading") and server.timeline.count("chunk"))
+
+    took = interrupted(reads, lambda: pool.call(url))
     assert_rows(telemetry, failed("cancelled", status=200))
     assert_near(sum(telemetry.phases().values()), took)
-    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
+
+
+@pytest.mark.only("urllib3")
+def test_interrupted_wait_leaves_the_queue(pool_of_one, server, telemetry):
+    """It gives back a place that it never had, so that the holder finds none."""
+    if urllib3.__version__.startswith("1."):
+        pytest.skip("urllib3 1.26 throws the connection away and says nothing")
+    response = pool_of_one.open(server.url())
+    interrupted(lambda: telemetry.current("queued") == 1, lambda: pool_of_one.call(server.url()))
+    assert telemetry.current("queued") == 0
+    with pytest.raises(urllib3.exceptions.FullPoolError):
+        response.read()
+    requests = telemetry.requests()
+    assert requests == {(200, None): 1, (None, "cancelled"): 1}
+    assert telemetry.count(semconv.ACQUIRE_DURATION, error="cancelled") == 1
+    assert telemetry.closed() == {"keepalive_limit": 1}
+    telemetry.check(ACTIVE_REQUESTS=0, INSTRUMENTATION_ERRORS=0)

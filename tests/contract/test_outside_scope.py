@@ -12,10 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from support.clients import Runner
-from support.http1 import HTTP1Server
 from support.installation import instrument
-from support.libraries import Library
 from support.telemetry import Telemetry
 
 LOGGER = "opentelemetry.instrumentation.gluellm"
@@ -37,13 +34,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [line for line in said if OUTSIDE in line]
 
 
-def test_log_says_once_that_all_requests_are_outside(
-    runner: Runner,
-    library: Library,
-    server: HTTP1Server,
-    scoped: Telemetry,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_log_says_once_that_all_requests_are_outside(runner, library, server, scoped, caplog):
     """With their number and the setting, when metrics are collected and not on their path."""
     pool = runner.pool(library)
     for _ in range(3):
@@ -60,9 +51,7 @@ def test_log_says_once_that_all_requests_are_outside(
     ]
 
 
-def test_log_is_silent_where_a_pool_is_in_scope(
-    server: HTTP1Server, scoped: Telemetry, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_log_is_silent_where_a_pool_is_in_scope(server, scoped, caplog):
     """What is outside is outside on purpose then."""
     with httpx.Client() as inside, httpx.Client() as outside:
         GlueLLMInstrumentor.instrument_client(inside)
@@ -72,9 +61,7 @@ def test_log_is_silent_where_a_pool_is_in_scope(
     assert lines(caplog) == []
 
 
-def test_log_is_silent_where_single_clients_are_observed(
-    server: HTTP1Server, untouched: Telemetry, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_log_is_silent_where_single_clients_are_observed(server, untouched, caplog):
     """No scope was asked for."""
     caplog.set_level(logging.INFO, LOGGER)
     with httpx.Client() as unused, httpx.Client() as outside:
@@ -85,9 +72,7 @@ def test_log_is_silent_where_single_clients_are_observed(
     assert lines(caplog) == []
 
 
-def test_requests_of_exporters_are_not_counted(
-    server: HTTP1Server, scoped: Telemetry, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_requests_of_exporters_are_not_counted(server, scoped, caplog):
     """Every program that exports would have the line otherwise."""
     tracing = TracerProvider()
     exporter = OTLPSpanExporter(endpoint=server.url(), timeout=5)

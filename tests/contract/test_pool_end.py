@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
-from support.http1 import HTTP1Server
-from support.libraries import Library
-from support.outcomes import assert_rows, assert_settled, failed, new, pool_timeout, reused
+from support.outcomes import assert_rows, assert_settled
+from support.rows import failed, new, pool_timeout, reused
 from support.script import Reply
 from support.telemetry import Telemetry
-from support.waiting import wait_until
+from support.waiting import wait_until, wait_until_collected
 
 
 def close_as_it_is(pool: Any, runner: Runner) -> None:
@@ -29,195 +27,144 @@ def assert_at_the_server(telemetry: Telemetry) -> None:
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_closed_pool(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_closed_pool(pool, server, telemetry):
     """Its idle connections were closed with it, and its name reports 0."""
-    pool = runner.pool(library)
     exchange = pool.get(server.url())
-    assert telemetry.value(semconv.POOL_LIVE) == 1
-    assert telemetry.value(semconv.POOL_OPENED) == 1
+    telemetry.check(POOL_LIVE=1, POOL_OPENED=1)
     pool.close()
-    assert_settled(telemetry, [exchange], new())
-    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"pool_closed": 1}
+    assert_settled(telemetry, [exchange], new(), closed={"pool_closed": 1})
     assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"closed": 1}
     assert [point.value for point in telemetry.points(semconv.POOL_LIVE)] == [0]
     assert telemetry.points(semconv.OPEN_CONNECTIONS)
-    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
-    assert telemetry.value(semconv.POOL_OPENED) == 1
+    telemetry.check(OPEN_CONNECTIONS=0, POOL_OPENED=1)
 
 
-def test_closed_pool_serves_again(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_closed_pool_serves_again(pool, runner, server, telemetry):
     """Nothing in httpcore forbids requests after ``close()``: connections are counted as before."""
-    pool = runner.pool(library)
     first = pool.get(server.url())
     close_as_it_is(pool, runner)
     second = pool.get(server.url())
     third = pool.get(server.url())
     assert_settled(telemetry, [first, second, third], new(), new(), reused())
-    assert telemetry.value(semconv.POOL_LIVE) == 1
-    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 1
+    telemetry.check(POOL_LIVE=1, OPEN_CONNECTIONS=1)
 
 
-def test_pool_closed_under_a_request(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_pool_closed_under_a_request(pool, server, telemetry):
     """The connection goes with the pool; the request ends once, however its reader finds out."""
-    never = server.gate()
-    pool = runner.pool(library)
-    exchange = pool.send(server.reply("/", Reply(end_after=never)))
-    exchange.head()
+    exchange, _ = pool.hold(server, "/")
     assert exchange.chunk() == b"ok"
     pool.close()
-    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"pool_closed": 1}
+    assert telemetry.closed() == {"pool_closed": 1}
     exchange.close()
-    assert_settled(telemetry, [exchange], new())
-    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"pool_closed": 1}
+    assert_settled(telemetry, [exchange], new(), closed={"pool_closed": 1})
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
 
 
-def test_pool_closed_under_a_waiter(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_pool_closed_under_a_waiter(pool_of_one, runner, server, telemetry):
     """httpcore still serves who is queued, on a new connection: it is a request as any other."""
-    gate = server.gate()
-    pool = runner.pool(library, max_connections=1)
-    holder = pool.send(server.reply("/held", Reply(end_after=gate)))
-    holder.head()
-    waiter = pool.send(server.url("/queued"))
-    wait_until(lambda: pool.queued == 1)
-    close_as_it_is(pool, runner)
+    holder, _ = pool_of_one.hold(server)
+    waiter = pool_of_one.send(server.url("/queued"))
+    wait_until(lambda: pool_of_one.queued == 1)
+    close_as_it_is(pool_of_one, runner)
     holder.close()
-    waiter.head()
-    waiter.read()
+    waiter.finish()
     assert_settled(telemetry, [holder, waiter], new(), new())
     assert telemetry.value(semconv.CONNECTION_OPENED) == 2
-    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"pool_closed": 1}
+    assert telemetry.closed() == {"pool_closed": 1}
 
 
-def test_waiter_of_a_closed_pool_that_serves_again(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_waiter_of_a_closed_pool_that_serves_again(pool_of_one, runner, server, telemetry):
     """Who queued before the close may be served by a connection that is made after it.
 
     The pool is followed anew by then. The connection is opened once, and the request is told where
     it is.
     """
-    never = server.gate()
-    pool = runner.pool(library, max_connections=1)
-    holder = pool.send(server.reply("/held", Reply(end_after=never)))
-    holder.head()
+    holder, _ = pool_of_one.hold(server)
     gate = server.gate()
-    waiter = pool.send(server.reply("/queued", Reply(head_after=gate)))
-    wait_until(lambda: pool.queued == 1)
-    close_as_it_is(pool, runner)
-    last = pool.send(server.url("/last"))
+    waiter = pool_of_one.send(server.reply("/queued", Reply(head_after=gate)))
+    wait_until(lambda: pool_of_one.queued == 1)
+    close_as_it_is(pool_of_one, runner)
+    last = pool_of_one.send(server.url("/last"))
     server.timeline.wait_for("request", "/queued")
     assert_at_the_server(telemetry)
     assert telemetry.value(semconv.CONNECTION_OPENED) == 2
     gate.open()
-    waiter.head()
-    waiter.read()
-    last.head()
-    last.read()
+    waiter.finish()
+    last.finish()
     holder.close()
     assert_settled(telemetry, [holder, waiter, last], new(), new(), reused())
 
 
-def test_waiter_of_a_pool_that_is_closed_twice(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_waiter_of_a_pool_that_is_closed_twice(pool_of_one, runner, library, server, telemetry):
     """It has its connection though the pool served others meanwhile, who are gone by then."""
     never, gate = server.gate(), server.gate()
-    pool = runner.pool(library, max_connections=1)
-    holder = pool.send(server.reply("/held", Reply(end_after=never)))
+    holder = pool_of_one.send(server.reply("/held", Reply(end_after=never)))
     holder.head()
-    first = pool.send(server.reply("/first", Reply(end_after=never)))
-    wait_until(lambda: pool.queued == 1)
-    second = pool.send(server.reply("/second", Reply(head_after=gate)))
-    wait_until(lambda: pool.queued == 2)
-    close_as_it_is(pool, runner)
-    other = pool.send(server.url("/other"), pool=0.05)
+    first = pool_of_one.send(server.reply("/first", Reply(end_after=never)))
+    wait_until(lambda: pool_of_one.queued == 1)
+    second = pool_of_one.send(server.reply("/second", Reply(head_after=gate)))
+    wait_until(lambda: pool_of_one.queued == 2)
+    close_as_it_is(pool_of_one, runner)
+    other = pool_of_one.send(server.url("/other"), pool=0.05)
     assert isinstance(other.failure(), library.raises("pool_timeout"))
     first.head()
-    close_as_it_is(pool, runner)
+    close_as_it_is(pool_of_one, runner)
     first.close()
     server.timeline.wait_for("request", "/second")
     assert_at_the_server(telemetry)
     assert telemetry.value(semconv.CONNECTION_OPENED) == 3
     gate.open()
-    second.head()
-    second.read()
+    second.finish()
     holder.close()
     ended = [holder, first, second, other]
     assert_settled(telemetry, ended, new(), new(), new(), pool_timeout())
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_connection_of_a_closed_pool_that_serves_again_is_closed_once(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_connection_made_by_a_closed_pool_is_closed_once(pool_of_one, runner, server, telemetry):
     """A connection that a closed pool made for one who queued goes on under the pool's next use."""
-    never = server.gate()
-    pool = runner.pool(library, max_connections=1)
-    holder = pool.send(server.reply("/held", Reply(end_after=never)))
-    holder.head()
-    waiter = pool.send(server.url("/queued"))
-    wait_until(lambda: pool.queued == 1)
-    close_as_it_is(pool, runner)
+    holder, _ = pool_of_one.hold(server)
+    waiter = pool_of_one.send(server.url("/queued"))
+    wait_until(lambda: pool_of_one.queued == 1)
+    close_as_it_is(pool_of_one, runner)
     holder.close()
-    waiter.head()
-    waiter.read()
-    last = pool.get(server.url("/last"))
+    waiter.finish()
+    last = pool_of_one.get(server.url("/last"))
     assert_settled(telemetry, [holder, waiter, last], new(), new(), reused())
     assert telemetry.value(semconv.CONNECTION_OPENED) == 2
-    pool.forget()
+    pool_of_one.forget()
 
-    def gone() -> bool:
-        gc.collect()
-        return telemetry.value(semconv.POOL_DISCARDED, discard="garbage_collected") == 1
-
-    wait_until(gone, "the pool is collected")
+    wait_until_collected(
+        lambda: telemetry.value(semconv.POOL_DISCARDED, discard="garbage_collected") == 1,
+        "the pool is collected",
+    )
     assert telemetry.value(semconv.CONNECTION_CLOSED) == 2
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_reading_on_after_the_pool_was_closed(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_reading_on_after_the_pool_was_closed(pool, server, telemetry):
     """The read fails, so the request does: it is not told as answered well."""
-    never = server.gate()
-    pool = runner.pool(library)
-    exchange = pool.send(server.reply("/", Reply(end_after=never)))
-    exchange.head()
+    exchange, _ = pool.hold(server, "/")
     assert exchange.chunk() == b"ok"
     pool.close()
     assert exchange.begin_read().exception(5) is not None
     assert_settled(telemetry, [exchange], failed("read_error", status=200))
-    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"pool_closed": 1}
+    assert telemetry.closed() == {"pool_closed": 1}
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_garbage_collected_pool(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_garbage_collected_pool(pool, runner, server, telemetry):
     """A pool that nobody closed is gone with its connections, and its name reports 0."""
-    pool = runner.pool(library)
     pool.get(server.url())
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
     pool.forget()
 
-    def gone() -> bool:
-        gc.collect()
-        return telemetry.value(semconv.POOL_DISCARDED, discard="garbage_collected") == 1
-
-    wait_until(gone, "the pool is collected")
-    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"garbage_collected": 1}
+    wait_until_collected(
+        lambda: telemetry.value(semconv.POOL_DISCARDED, discard="garbage_collected") == 1,
+        "the pool is collected",
+    )
+    assert telemetry.closed() == {"garbage_collected": 1}
     assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"garbage_collected": 1}
     assert [point.value for point in telemetry.points(semconv.POOL_LIVE)] == [0]
     assert telemetry.points(semconv.OPEN_CONNECTIONS)
@@ -228,37 +175,27 @@ def test_garbage_collected_pool(
     server.timeline.wait_for("peer_closed")
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_garbage_collected_pool_with_an_open_response(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_garbage_collected_pool_with_an_open_response(pool, library, server, telemetry):
     """A response that was dropped with its pool ends its lease: nothing stays in a phase."""
-    never = server.gate()
-    pool = runner.pool(library)
-    exchange = pool.send(server.reply("/", Reply(end_after=never)))
-    exchange.head()
+    exchange, _ = pool.hold(server, "/")
     exchange.abandon()
     del exchange
     pool.forget()
 
-    def gone() -> bool:
-        gc.collect()
-        return telemetry.value(semconv.POOL_DISCARDED) == 1
-
-    wait_until(gone, "the pool is collected")
+    wait_until_collected(
+        lambda: telemetry.value(semconv.POOL_DISCARDED) == 1, "the pool is collected"
+    )
     assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
     assert all(telemetry.current(phase) == 0 for phase in semconv.PHASES)
     assert telemetry.count(semconv.LEASE_DURATION) == 1
     # urllib3's responses close their connection themselves when they go.
     ended_by = "response_incomplete" if library.name == "urllib3" else "garbage_collected"
-    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {ended_by: 1}
+    assert telemetry.closed() == {ended_by: 1}
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
 
 
-def test_many_pools_of_one_name(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_many_pools_of_one_name(runner, library, server, telemetry):
     """A pool per request: all in one series, opened and discarded by number."""
     exchanges = []
     for _ in range(5):
@@ -271,9 +208,7 @@ def test_many_pools_of_one_name(
     assert len(telemetry.points(semconv.POOL_OPENED)) == 1
 
 
-def test_unused_pool_does_not_count(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_unused_pool_does_not_count(runner, library, server, telemetry):
     """SDKs build pools that they never use: a pool is there from its first request on."""
     unused = runner.pool(library)
     assert telemetry.value(semconv.POOL_OPENED) == 0

@@ -5,30 +5,16 @@ from __future__ import annotations
 import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.clients import Runner
 from support.http1 import HTTP1Server
-from support.libraries import Library
-from support.listener import Listen
-from support.outcomes import assert_settled, failed, new, reused
+from support.outcomes import assert_settled
+from support.rows import breaks_off_before_the_head, failed, new, reused
 from support.script import Failure, Reply
-from support.telemetry import Telemetry
 from support.waiting import wait_until
 
 
-@pytest.mark.parametrize(
-    ("failure", "error"),
-    [(Failure.RESET_BEFORE_HEAD, "read_error"), (Failure.EOF_BEFORE_HEAD, "protocol_error")],
-)
-def test_broken_off_on_a_reused_connection(
-    runner: Runner,
-    library: Library,
-    server: HTTP1Server,
-    telemetry: Telemetry,
-    failure: Failure,
-    error: str,
-) -> None:
+@breaks_off_before_the_head
+def test_broken_off_on_a_reused_connection(pool, server, telemetry, failure, error):
     """What a load balancer does that forgot the connection: counted as a reuse failure."""
-    pool = runner.pool(library)
     server.reply("/", Reply(), Reply(failure=failure))
     first = pool.get(server.url())
     assert telemetry.value(semconv.REUSE_FAILURES) == 0
@@ -36,14 +22,11 @@ def test_broken_off_on_a_reused_connection(
     second.failure()
     assert_settled(telemetry, [first, second], new(), failed(error, created=False))
     assert telemetry.value(semconv.REUSE_FAILURES) == 1
-    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"error": 1}
+    assert telemetry.closed() == {"error": 1}
 
 
-def test_failure_after_the_head_is_no_reuse_failure(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_failure_after_the_head_is_no_reuse_failure(pool, library, server, telemetry):
     """Once a byte of the response came, the connection was alive."""
-    pool = runner.pool(library)
     server.reply("/", Reply(), Reply(failure=Failure.RESET_IN_BODY))
     first = pool.get(server.url())
     second = pool.send(server.url())
@@ -56,9 +39,7 @@ def test_failure_after_the_head_is_no_reuse_failure(
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_keepalive_expiry(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_keepalive_expiry(runner, library, server, telemetry):
     """An expired connection is closed, at the latest by the request that makes a new one."""
     pool = runner.pool(library, keepalive_expiry=0.05)
     first = pool.get(server.url())
@@ -69,18 +50,14 @@ def test_keepalive_expiry(
     second = pool.get(server.url())
     assert_settled(telemetry, [first, second], new(), new())
     expired = 2 if library.closes_expired_itself else 1
-    wait_until(
-        lambda: telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"keepalive_expired": expired}
-    )
+    wait_until(lambda: telemetry.closed() == {"keepalive_expired": expired})
     assert telemetry.value(semconv.CONNECTION_OPENED) == 2
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 2 - expired
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
 @pytest.mark.parametrize("expiry", [None, 60.0])
-def test_server_closes_an_idle_connection(
-    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry, expiry: float | None
-) -> None:
+def test_server_closes_an_idle_connection(runner, library, listen, telemetry, expiry):
     """The peer's idle timeout is told apart from the pool's own."""
     server = listen(HTTP1Server, idle_timeout=0.4)
     pool = runner.pool(library, keepalive_expiry=expiry)
@@ -88,23 +65,19 @@ def test_server_closes_an_idle_connection(
     server.timeline.wait_for("close")
     wait_until(lambda: pool.connections[0].has_expired())
     second = pool.get(server.url())
-    assert_settled(telemetry, [first, second], new(), new())
-    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"server_disconnect": 1}
+    assert_settled(telemetry, [first, second], new(), new(), closed={"server_disconnect": 1})
     assert telemetry.value(semconv.REUSE_FAILURES) == 0
 
 
-def test_keepalive_limit(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+@pytest.mark.all_pairs
+def test_keepalive_limit(runner, library, server, telemetry):
     """httpcore 1.0.9 counts every connection against the limit, httpcore2 the idle ones alone.
 
     So with one connection in use, the one that gets idle is closed by the first and kept by the
     second; with both idle, both libraries have closed one.
     """
     pool = runner.pool(library, max_connections=3, max_keepalive_connections=1)
-    gate = server.gate()
-    holder = pool.send(server.reply("/held", Reply(end_after=gate)))
-    holder.head()
+    holder, gate = pool.hold(server)
     other = pool.get(server.url("/other"))
     closed_early = library.name == "httpx"
     assert telemetry.value(semconv.CONNECTION_CLOSED, reason="keepalive_limit") == closed_early
@@ -112,15 +85,12 @@ def test_keepalive_limit(
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="active") == 1
     gate.open()
     holder.read()
-    assert_settled(telemetry, [holder, other], new(), new())
-    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"keepalive_limit": 1}
+    assert_settled(telemetry, [holder, other], new(), new(), closed={"keepalive_limit": 1})
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
     assert telemetry.value(semconv.CONNECTION_IDLE_MAX) == 1
 
 
-def test_keepalive_limit_of_a_full_pool(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_keepalive_limit_of_a_full_pool(runner, library, server, telemetry):
     """The release that makes too many idle closes one of them; none makes room for another origin.
 
     The connection that is kept may be the one whose request is not quite over.
@@ -134,14 +104,12 @@ def test_keepalive_limit_of_a_full_pool(
     gate.open()
     for exchange in exchanges:
         exchange.read()
-    assert_settled(telemetry, exchanges, new(), new())
-    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"keepalive_limit": 1}
+    assert_settled(telemetry, exchanges, new(), new(), closed={"keepalive_limit": 1})
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
 
 
-def test_eviction_below_the_keepalive_limit(
-    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry
-) -> None:
+@pytest.mark.all_pairs
+def test_eviction_below_the_keepalive_limit(runner, library, listen, telemetry):
     """httpcore2 may evict where it keeps fewer idle connections than the pool has in all.
 
     httpcore 1.0.9 keeps no idle one in a full pool, so it closes it for the limit, and earlier.
@@ -156,7 +124,7 @@ def test_eviction_below_the_keepalive_limit(
     gate.open()
     holder.close()
     assert_settled(telemetry, [first, holder, other], new(), new(), new())
-    reasons = telemetry.by(semconv.CONNECTION_CLOSED, "reason")
+    reasons = telemetry.closed()
     if library.name == "httpx":
         assert "evicted" not in reasons
     else:
@@ -164,15 +132,15 @@ def test_eviction_below_the_keepalive_limit(
         assert telemetry.value(semconv.OPEN_CONNECTIONS, port=here.port) == 0
 
 
-def test_eviction_for_another_origin(
-    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry
-) -> None:
+def test_eviction_for_another_origin(pool_of_one, listen, telemetry):
     """A full pool closes an idle connection to make room for one to elsewhere."""
     here, there = listen(HTTP1Server), listen(HTTP1Server)
-    pool = runner.pool(library, max_connections=1)
-    exchanges = [pool.get(here.url()), pool.get(there.url()), pool.get(there.url())]
-    assert_settled(telemetry, exchanges, new(), new(), reused())
-    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"evicted": 1}
+    exchanges = [
+        pool_of_one.get(here.url()),
+        pool_of_one.get(there.url()),
+        pool_of_one.get(there.url()),
+    ]
+    assert_settled(telemetry, exchanges, new(), new(), reused(), closed={"evicted": 1})
     assert telemetry.value(semconv.OPEN_CONNECTIONS, port=here.port) == 0
     assert telemetry.value(semconv.OPEN_CONNECTIONS, port=there.port) == 1
     assert telemetry.count(semconv.LEASE_DURATION, port=here.port) == 1
@@ -180,16 +148,12 @@ def test_eviction_for_another_origin(
 
 
 @pytest.mark.parametrize("asker", ["server", "client"])
-def test_connection_close_was_asked_for(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry, asker: str
-) -> None:
+def test_connection_close_was_asked_for(pool, server, telemetry, asker):
     """``Connection: close`` of either side ends the connection, as agreed."""
     header = (("Connection", "close"),)
-    pool = runner.pool(library)
     server.reply("/", Reply(headers=header if asker == "server" else ()))
     first = pool.get(server.url(), headers=header if asker == "client" else ())
-    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"connection_close": 1}
+    assert telemetry.closed() == {"connection_close": 1}
     second = pool.get(server.url("/kept"))
-    assert_settled(telemetry, [first, second], new(), new())
-    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"connection_close": 1}
+    assert_settled(telemetry, [first, second], new(), new(), closed={"connection_close": 1})
     assert server.timeline.count("accept") == 2

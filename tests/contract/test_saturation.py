@@ -9,9 +9,8 @@ import contextlib
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -19,13 +18,11 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.clients import PoolUnderTest, Runner
+from support.clients import Runner
 from support.http1 import HTTP1Server
 from support.http2 import HTTP2Server
-from support.libraries import Library
-from support.listener import Listen
-from support.network import Certificates
-from support.outcomes import assert_settled, new, reused
+from support.outcomes import assert_settled
+from support.rows import new, reused
 from support.script import Reply
 from support.telemetry import KEYS, Telemetry
 from support.waiting import wait_until
@@ -99,9 +96,7 @@ def read_all_the_time(
 
 @pytest.mark.modes("sync", "asyncio", "trio")
 @pytest.mark.parametrize("way", ["direct", "forward proxy"])
-def test_waiters_are_queued_until_their_connection_has_taken_them(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry, way: str
-) -> None:
+def test_waiters_are_queued_until_a_connection_takes_them(runner, library, server, telemetry, way):
     """httpcore 1.0 assigns a connection that is given back to all who wait; one gets it.
 
     With two connections, never are more than two requests in phases that hold one.
@@ -129,23 +124,19 @@ def test_waiters_are_queued_until_their_connection_has_taken_them(
         body.result(10)
     assert readings.most_held == 2
     assert_settled(telemetry, holders + waiters, *[new()] * 2, *[reused()] * WAITERS)
-    assert telemetry.value(semconv.PEAK_QUEUED) == WAITERS
-    assert telemetry.value(semconv.PEAK_ACTIVE) == 2
+    telemetry.check(PEAK_QUEUED=WAITERS, PEAK_ACTIVE=2)
     requeues = telemetry.value(semconv.REQUEUES)
     assert requeues > 0 if library.assigns_twice else requeues == 0
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_requests_that_enter_at_once_share_an_idle_connection_one_by_one(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_requests_that_enter_at_once_take_turns(pool_of_one, runner, server, telemetry):
     """httpcore 1.0 assigns it to each of them at once, and the first one may be overtaken."""
-    pool = runner.pool(library, max_connections=1)
     url = server.reply("/", Reply(head_after=0.002))
-    exchanges = [pool.get(url)]
+    exchanges = [pool_of_one.get(url)]
     with read_all_the_time(runner, telemetry) as readings:
         for _ in range(3):
-            batch = [pool.send(url) for _ in range(WAITERS)]
+            batch = [pool_of_one.send(url) for _ in range(WAITERS)]
             bodies = [exchange.begin_read() for exchange in batch]
             for body in bodies:
                 body.result(10)
@@ -155,13 +146,7 @@ def test_requests_that_enter_at_once_share_an_idle_connection_one_by_one(
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_http2_offered_and_http1_agreed(
-    runner: Runner,
-    library: Library,
-    listen: Listen,
-    certificates: Certificates,
-    telemetry: Telemetry,
-) -> None:
+def test_http2_offered_and_http1_agreed(runner, library, listen, certificates, telemetry):
     """All requests are assigned to the connection that is being established; one gets it."""
     server = listen(HTTP1Server, tls=certificates.server())
     server.setup_after = secured = server.gate()
@@ -184,9 +169,7 @@ def test_http2_offered_and_http1_agreed(
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_more_requests_than_streams(
-    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry
-) -> None:
+def test_more_requests_than_streams(runner, library, listen, telemetry):
     """On HTTP/2 who has no stream waits for one; nobody who waits counts as having one."""
     server = listen(HTTP2Server, max_streams=STREAMS)
     pool = runner.pool(library, max_connections=1, http1=False, http2=True)
@@ -196,8 +179,11 @@ def test_more_requests_than_streams(
     url = server.reply("/", Reply(head_after=0.002, end_after=0.002))
     holders = [pool.send(held) for _ in range(STREAMS)]
     wait_until(lambda: telemetry.current("awaiting_response") == STREAMS)
-    workers = [worker(runner, pool, url, 5) for _ in range(6 * STREAMS)]
-    wait_until(lambda: telemetry.current("stream_queued") == 6 * STREAMS)
+    threads = ThreadPoolExecutor(3 * STREAMS)
+    workers = [
+        threads.submit(lambda: [pool.get(url) for _ in range(3)]) for _ in range(3 * STREAMS)
+    ]
+    wait_until(lambda: telemetry.current("stream_queued") == 3 * STREAMS)
     with read_all_the_time(runner, telemetry, at_turns=False) as readings:
         bodies = [holder.begin_read() for holder in holders]
         gate.open()
@@ -205,22 +191,4 @@ def test_more_requests_than_streams(
             future.result(10)
     assert readings.most_held == STREAMS
     assert telemetry.value(semconv.STREAM_MAX) == STREAMS
-    assert telemetry.value(semconv.REQUESTS) == 1 + STREAMS + 6 * STREAMS * 5
-
-
-def worker(runner: Runner, pool: PoolUnderTest, url: str, number: int) -> Future[Any]:
-    """A task or a thread that makes so many requests one after the other."""
-    if runner.portal is not None:
-
-        async def task() -> None:
-            for _ in range(number):
-                await pool.fetch(url)
-
-        return runner.portal.start_task_soon(task)
-    done: Future[Any] = Future()
-
-    def thread() -> None:
-        done.set_result([pool.call(url) for _ in range(number)])
-
-    threading.Thread(target=thread, daemon=True).start()
-    return done
+    assert telemetry.value(semconv.REQUESTS) == 1 + STREAMS + 3 * STREAMS * 3

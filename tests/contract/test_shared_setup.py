@@ -5,36 +5,48 @@ from __future__ import annotations
 import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.clients import Runner
+from support.clients import PoolUnderTest, Runner
+from support.exchange import Exchange
 from support.http1 import HTTP1Server
 from support.http2 import HTTP2Server
 from support.libraries import Library
-from support.listener import Listen
+from support.listener import Listen, Listener
 from support.network import Certificates
-from support.outcomes import assert_near, assert_settled, connect_failed, failed, new, reused
+from support.outcomes import assert_near, assert_settled
+from support.rows import connect_failed, failed, new, reused
 from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import wait_until
 
 
-def test_set_up_is_shared(
-    runner: Runner,
-    library: Library,
-    listen: Listen,
-    certificates: Certificates,
-    telemetry: Telemetry,
-) -> None:
-    """Requests that wait for one set-up are all connecting; it is measured once."""
-    server = listen(HTTP2Server, tls=certificates.server("h2"), setup_after=0.2)
-    pool = runner.pool(library, http1=False, http2=True, ssl_context=certificates.client())
-    first = pool.send(server.url())
+@pytest.fixture
+def server(listen: Listen, certificates: Certificates) -> HTTP2Server:
+    """A server whose TLS handshakes take a while."""
+    return listen(HTTP2Server, tls=certificates.server("h2"), setup_after=0.2)
+
+
+@pytest.fixture
+def pool(
+    runner: Runner, library: Library, certificates: Certificates, telemetry: Telemetry
+) -> PoolUnderTest:
+    """A pool that trusts that server and speaks HTTP/2 only."""
+    return runner.pool(library, http1=False, http2=True, ssl_context=certificates.client())
+
+
+def begin(pool: PoolUnderTest, url: str, server: Listener, count: int = 2) -> list[Exchange]:
+    """Requests that wait for one set-up, which the first one has begun."""
+    first = pool.send(url)
     server.timeline.wait_for("accept")
-    others = [pool.send(server.url()) for _ in range(2)]
+    return [first, *(pool.send(url) for _ in range(count - 1))]
+
+
+def test_set_up_is_shared(pool, server, telemetry):
+    """Requests that wait for one set-up are all connecting; it is measured once."""
+    first, *others = begin(pool, server.url(), server, 3)
     wait_until(lambda: telemetry.current("connecting") == 3)
     assert telemetry.value(semconv.CONNECTION_CONNECTING) == 1
     for exchange in (first, *others):
-        exchange.head()
-        exchange.read()
+        exchange.finish()
     assert_settled(telemetry, [first, *others], new(), reused(), reused())
     secured = server.timeline.at("secured")
     waited = sum(secured - exchange.entered for exchange in (first, *others))
@@ -44,21 +56,12 @@ def test_set_up_is_shared(
     assert server.timeline.count("accept") == 1
 
 
-def test_after_the_set_up_they_wait_for_a_stream(
-    runner: Runner,
-    library: Library,
-    listen: Listen,
-    certificates: Certificates,
-    telemetry: Telemetry,
-) -> None:
+def test_after_the_set_up_they_wait_for_a_stream(pool, server, telemetry):
     """All that were connecting leave that phase together, also where one stream is all there is."""
-    server = listen(HTTP2Server, tls=certificates.server("h2"), setup_after=0.1, max_streams=1)
+    server.max_streams = 1
     gate = server.gate()
     url = server.reply("/", Reply(head_after=gate))
-    pool = runner.pool(library, http1=False, http2=True, ssl_context=certificates.client())
-    exchanges = [pool.send(url)]
-    server.timeline.wait_for("accept")
-    exchanges += [pool.send(url) for _ in range(3)]
+    exchanges = begin(pool, url, server, 4)
     wait_until(lambda: telemetry.current("connecting") == 4)
     server.timeline.wait_for("request")
     wait_until(lambda: telemetry.current("stream_queued") == 3)
@@ -71,45 +74,27 @@ def test_after_the_set_up_they_wait_for_a_stream(
 
 
 # httpcore drops such a connection from its list when the first set-up fails, and never closes it.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_set_up_that_fails_for_one_and_works_for_the_next(
-    runner: Runner,
-    library: Library,
-    listen: Listen,
-    certificates: Certificates,
-    telemetry: Telemetry,
-) -> None:
+def test_set_up_that_fails_for_the_first_only(pool, library, server, telemetry):
     """The request that waited sets the connection up itself: two set-ups, two outcomes."""
-    server = listen(HTTP2Server, tls=certificates.server("h2"), setup_after=0.25)
-    pool = runner.pool(library, http1=False, http2=True, ssl_context=certificates.client())
     hasty = pool.send(server.url(), connect=0.1)
     server.timeline.wait_for("accept")
     patient = pool.send(server.url(), connect=5)
     assert isinstance(hasty.failure(), library.raises("connect_timeout"))
-    patient.head()
-    patient.read()
+    patient.finish()
     assert server.timeline.count("accept") == 2
     assert_settled(telemetry, [hasty, patient], connect_failed("connect_timeout"), new())
-    assert_near(telemetry.total(semconv.CONNECTION_CREATE_DURATION, error="connect_timeout"), 0.1)
+    failed_after = telemetry.total(semconv.CONNECTION_CREATE_DURATION, error="connect_timeout")
+    assert_near(failed_after, hasty.duration)
     succeeded = telemetry.total(semconv.CONNECTION_CREATE_DURATION, error=None)
     assert_near(succeeded, server.timeline.at("secured") - hasty.left)
 
 
-def test_set_up_that_fails_for_all(
-    runner: Runner,
-    library: Library,
-    listen: Listen,
-    certificates: Certificates,
-    telemetry: Telemetry,
-) -> None:
+def test_set_up_that_fails_for_all(runner, library, server, certificates, telemetry):
     """Each request tries by itself when the one before it has failed, and each is told."""
-    server = listen(HTTP2Server, tls=certificates.server("h2"), setup_after=0.1)
     distrusting = certificates.distrusting_client()
     pool = runner.pool(library, http1=False, http2=True, ssl_context=distrusting)
-    first = pool.send(server.url())
-    server.timeline.wait_for("accept")
-    second = pool.send(server.url())
+    first, second = begin(pool, server.url(), server)
     for exchange in (first, second):
         assert isinstance(exchange.failure(), library.raises("connection_error"))
     assert server.timeline.count("accept") == 2
@@ -120,80 +105,47 @@ def test_set_up_that_fails_for_all(
 
 @pytest.mark.modes("asyncio", "trio")
 @pytest.mark.parametrize("succeeds", [True, False], ids=["succeeds", "fails"])
-def test_one_who_waits_for_the_set_up_is_cancelled(
-    runner: Runner,
-    library: Library,
-    listen: Listen,
-    certificates: Certificates,
-    telemetry: Telemetry,
-    succeeds: bool,
-) -> None:
+def test_set_up_with_a_cancelled_waiter(runner, library, server, certificates, telemetry, succeeds):
     """The set-up goes on for the one who began it, and its outcome is told all the same."""
-    server = listen(HTTP2Server, tls=certificates.server("h2"), setup_after=0.2)
     context = certificates.client() if succeeds else certificates.distrusting_client()
     pool = runner.pool(library, http1=False, http2=True, ssl_context=context)
-    first = pool.send(server.url())
-    server.timeline.wait_for("accept")
-    second = pool.send(server.url())
+    first, second = begin(pool, server.url(), server)
     wait_until(lambda: telemetry.current("connecting") == 2)
     second.cancel()
-    if succeeds:
-        first.head()
-        first.read()
-    else:
-        first.failure()
+    first.finish() if succeeds else first.failure()
     row = new() if succeeds else connect_failed("secure_connection_error")
     assert_settled(telemetry, [first, second], row, failed("cancelled", created=False))
-    assert_near(telemetry.total(semconv.CONNECTION_CREATE_DURATION), 0.2)
+    ended = server.timeline.at("secured") if succeeds else first.left
+    assert_near(telemetry.total(semconv.CONNECTION_CREATE_DURATION), ended - first.entered)
     assert telemetry.value(semconv.CONNECTION_CONNECTING) == 0
 
 
 @pytest.mark.modes("asyncio", "trio")
-def test_the_one_who_sets_up_is_cancelled(
-    runner: Runner,
-    library: Library,
-    listen: Listen,
-    certificates: Certificates,
-    telemetry: Telemetry,
-) -> None:
+def test_the_one_who_sets_up_is_cancelled(pool, server, telemetry):
     """The next one sets the connection up anew."""
-    server = listen(HTTP2Server, tls=certificates.server("h2"), setup_after=0.15)
-    pool = runner.pool(library, http1=False, http2=True, ssl_context=certificates.client())
-    first = pool.send(server.url())
-    server.timeline.wait_for("accept")
-    second = pool.send(server.url())
+    first, second = begin(pool, server.url(), server)
     wait_until(lambda: telemetry.current("connecting") == 2)
     first.cancel()
-    second.head()
-    second.read()
+    second.finish()
     assert server.timeline.count("accept") == 2
     assert_settled(telemetry, [first, second], connect_failed("cancelled"), new())
     succeeded = telemetry.total(semconv.CONNECTION_CREATE_DURATION, error=None)
     assert_near(succeeded, server.timeline.at("secured") - first.left)
 
 
-def test_server_that_speaks_only_http1(
-    runner: Runner,
-    library: Library,
-    listen: Listen,
-    certificates: Certificates,
-    telemetry: Telemetry,
-) -> None:
+def test_server_that_speaks_only_http1(runner, library, listen, certificates, telemetry):
     """Who hoped for a stream of a connection that became HTTP/1.1 queues again for another."""
     server = listen(HTTP1Server, tls=certificates.server(), setup_after=0.15)
     gate = server.gate()
     url = server.reply("/", Reply(head_after=gate))
     pool = runner.pool(library, http2=True, ssl_context=certificates.client())
-    first = pool.send(url)
-    server.timeline.wait_for("accept")
-    second = pool.send(url)
+    first, second = begin(pool, url, server)
     server.timeline.wait_for("request", count=2)
     assert telemetry.value(semconv.REQUEUES) == 1
     assert telemetry.current("awaiting_response") == 2
     gate.open()
     for exchange in (first, second):
-        exchange.head()
-        exchange.read()
+        exchange.finish()
     assert_settled(telemetry, [first, second], new(), new())
     # Up to the assignment that was not refused.
     refused = server.timeline.at("secured", nth=0) - second.entered

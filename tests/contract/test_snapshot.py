@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import gc
 import json
 import random
 import signal
@@ -19,14 +18,11 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, Snapshot, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.clients import PoolUnderTest, Runner
-from support.http1 import HTTP1Server
-from support.http2 import HTTP2Server
-from support.libraries import Library
-from support.listener import Listen
+from support.clients import PoolUnderTest
+from support.listener import Listener
 from support.script import Reply
 from support.telemetry import Telemetry
-from support.waiting import wait_until
+from support.waiting import wait_until, wait_until_collected
 
 MAXIMUM = 3
 ROUNDS = 5
@@ -69,25 +65,19 @@ def ended(taken: Snapshot) -> int:
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_snapshot_from_another_thread_under_load(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_snapshot_from_another_thread_under_load(runner, library, server, telemetry):
     """One after the other, while requests come, wait, time out and go."""
     check_under_load(runner.pool(library, max_connections=MAXIMUM), server, telemetry)
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_snapshot_from_another_thread_under_load_on_http2(
-    runner: Runner, library: Library, listen: Listen, telemetry: Telemetry
-) -> None:
+def test_snapshot_under_load_on_http2(runner, library, http2_server, telemetry):
     """The same with streams that share connections."""
     pool = runner.pool(library, max_connections=MAXIMUM, http1=False, http2=True)
-    check_under_load(pool, listen(HTTP2Server), telemetry)
+    check_under_load(pool, http2_server, telemetry)
 
 
-def check_under_load(
-    pool: PoolUnderTest, server: HTTP1Server | HTTP2Server, telemetry: Telemetry
-) -> None:
+def check_under_load(pool: PoolUnderTest, server: Listener, telemetry: Telemetry) -> None:
     """Take snapshots in a thread of their own, as fast as they come."""
     url = server.reply("/", Reply(head_after=0.005, end_after=0.005))
     over = threading.Event()
@@ -96,7 +86,7 @@ def check_under_load(
 
     def watch() -> None:
         try:
-            while not over.wait(0.0005):
+            while not over.wait(0.002):
                 taken.append(snapshot())
                 check(taken[-1])
                 del taken[:-1]
@@ -157,13 +147,7 @@ def interrupted() -> Iterator[list[BaseException | None]]:
 
 
 @pytest.mark.modes("sync")
-def test_snapshot_in_a_signal_handler_of_a_sync_program(
-    runner: Runner,
-    library: Library,
-    server: HTTP1Server,
-    telemetry: Telemetry,
-    interrupted: list[BaseException | None],
-) -> None:
+def test_snapshot_in_a_signal_handler(runner, library, server, telemetry, interrupted):
     """The main thread is interrupted anywhere in a request, also while it has the pool's lock."""
     pool = runner.pool(library, max_connections=MAXIMUM)
     url = server.reply("/", Reply(head_after=0.001, end_after=0.001))
@@ -182,13 +166,7 @@ def test_snapshot_in_a_signal_handler_of_a_sync_program(
 
 
 @pytest.mark.modes("sync")
-def test_snapshot_in_a_signal_handler_of_an_async_program(
-    runner: Runner,
-    library: Library,
-    server: HTTP1Server,
-    telemetry: Telemetry,
-    interrupted: list[BaseException | None],
-) -> None:
+def test_snapshot_in_a_handler_of_an_async_program(runner, library, server, telemetry, interrupted):
     """The event loop runs in the main thread, as it does in most programs."""
     assert runner.mode == "sync"  # it is in nobody's way
     url = server.reply("/", Reply(head_after=0.001, end_after=0.001))
@@ -224,11 +202,8 @@ def in_time(action: Callable[[], Any]) -> Any:
     return found[0]
 
 
-def test_snapshot_takes_no_lock(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_snapshot_takes_no_lock(pool, server, telemetry):
     """Neither the pool's nor ours, whoever holds them."""
-    pool = runner.pool(library)
     pool.get(server.url())
     installation: Any = GlueLLMInstrumentor._installation
     with (
@@ -243,14 +218,11 @@ def test_snapshot_takes_no_lock(
     assert telemetry.value(semconv.POOL_LIVE) == 1
 
 
-def test_snapshot_keeps_no_pool(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_snapshot_keeps_no_pool(runner, library, server, telemetry):
     """It holds numbers and text, and goes on holding them."""
     pool = runner.pool(library, max_connections=MAXIMUM)
     pool.get(server.url())
-    held = pool.send(server.reply("/held", Reply(end_after=server.gate())))
-    held.head()
+    held, _ = pool.hold(server)
     taken = snapshot()
     (requested,) = taken.pools[0].requests
     assert requested.phase == "unread"
@@ -261,11 +233,7 @@ def test_snapshot_keeps_no_pool(
     runner.pools.clear()
     del held
 
-    def collected() -> bool:
-        gc.collect()
-        return gone() is None
-
-    wait_until(collected)
+    wait_until_collected(lambda: gone() is None)
     assert telemetry.value(semconv.POOL_LIVE) == 0
     with pytest.raises(dataclasses.FrozenInstanceError):
         taken.pools[0].requests[0].phase = "reading"  # type: ignore[misc]
@@ -273,17 +241,12 @@ def test_snapshot_keeps_no_pool(
     check(taken)
 
 
-def test_snapshot_tells_each_state(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_snapshot_tells_each_state(pool_of_one, server, telemetry):
     """A connection that is read from, a request in the queue, and what they wait for."""
-    pool = runner.pool(library, max_connections=1)
-    gate = server.gate()
-    holder = pool.send(server.reply("/held", Reply(end_after=gate)))
-    holder.head()
+    holder, gate = pool_of_one.hold(server)
     holder.begin_read()
     wait_until(lambda: telemetry.current("reading") == 1)
-    waiter = pool.send(server.url("/waiter"), pool=30)
+    waiter = pool_of_one.send(server.url("/waiter"), pool=30)
     wait_until(lambda: telemetry.current("queued") == 1)
     (told,) = snapshot().pools
     assert (told.active, told.idle, told.connecting) == (1, 0, 0)
@@ -292,11 +255,10 @@ def test_snapshot_tells_each_state(
     assert (queued.phase, queued.connection, queued.pool_timeout) == ("queued", None, 30)
     assert queued.held is None
     gate.open()
-    waiter.head()
-    waiter.read()
+    waiter.finish()
 
 
-def test_without_an_installation_there_is_no_snapshot() -> None:
+def test_without_an_installation_there_is_no_snapshot():
     """And the error says what to do."""
     with pytest.raises(RuntimeError, match=r"instrument\(\) first"):
         snapshot()

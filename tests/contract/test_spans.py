@@ -9,12 +9,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.clients import Runner
 from support.http1 import HTTP1Server
 from support.http2 import HTTP2Server
-from support.libraries import Library
-from support.listener import Listen
-from support.network import Certificates, refused_url
+from support.network import refused_url
 from support.outcomes import assert_near
 from support.script import Reply
 from support.telemetry import Telemetry
@@ -47,44 +44,35 @@ def _links(span: ReadableSpan) -> list[int]:
     return [link.context.span_id for link in span.links if link.context is not None]
 
 
-def test_no_span_for_what_is_quick(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_no_span_for_what_is_quick(pool, server, telemetry):
     """An immediate acquire and a set-up on loopback are below the threshold."""
-    pool = runner.pool(library)
     pool.get(server.url())
     pool.get(server.url())
     assert telemetry.spans() == []
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_wait_span(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_wait_span(pool_of_one, server, telemetry):
     """It has the wait's true times, the state that explains it, and a link to the holder's span."""
     tracer = telemetry.tracer_provider.get_tracer("test")
-    pool = runner.pool(library, max_connections=1)
     gate = server.gate()
     with tracer.start_as_current_span("holder") as holding:
-        holder = pool.send(server.reply("/held", Reply(end_after=gate)))
+        holder = pool_of_one.send(server.reply("/held", Reply(end_after=gate)))
         holder.head()
     with tracer.start_as_current_span("waiter") as waiting:
-        waiter = pool.send(server.url())
-        wait_until(lambda: time.monotonic() > waiter.entered + 0.12 and pool.queued == 1)
+        waiter = pool_of_one.send(server.url())
+        wait_until(lambda: time.monotonic() > waiter.entered + 0.12 and pool_of_one.queued == 1)
     gate.open()
     holder.read()
-    waiter.head()
-    waiter.read()
+    waiter.finish()
     (span,) = telemetry.spans(WAIT)
     assert span.name == f"{WAIT} 127.0.0.1:{server.port}"
     assert span.kind is SpanKind.INTERNAL
     assert span.status.status_code is StatusCode.UNSET
     assert_near(began(span), waiter.entered)
     assert_near(seconds(span), server.timeline.at("body_end", "/held") - waiter.entered)
-    assert span.parent is not None
     assert span.parent.span_id == waiting.get_span_context().span_id
     assert _links(span) == [holding.get_span_context().span_id]
-    assert span.attributes is not None
     assert span.attributes[semconv.SPAN_CONNECTION_ACTIVE] == 1
     assert span.attributes[semconv.SPAN_CONNECTION_IDLE] == 0
     assert span.attributes[semconv.SPAN_CONNECTION_MAX] == 1
@@ -94,37 +82,25 @@ def test_wait_span(
 
 @pytest.mark.parametrize("ending", ["pool_timeout", "cancelled"])
 @pytest.mark.modes("asyncio")
-def test_wait_that_failed(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry, ending: str
-) -> None:
+def test_wait_that_failed(pool_of_one, server, telemetry, ending):
     """A pool timeout is an error, a cancelled wait is none; both have a span, however short."""
-    pool = runner.pool(library, max_connections=1)
-    gate = server.gate()
-    holder = pool.send(server.reply("/held", Reply(end_after=gate)))
-    holder.head()
+    holder, gate = pool_of_one.hold(server)
     if ending == "cancelled":
-        waiter = pool.send(server.url())
-        wait_until(lambda: pool.queued == 1)
+        waiter = pool_of_one.send(server.url())
+        wait_until(lambda: pool_of_one.queued == 1)
         waiter.cancel()
     else:
-        waiter = pool.send(server.url(), pool=0.02)
+        waiter = pool_of_one.send(server.url(), pool=0.02)
         waiter.failure()
     gate.open()
     holder.read()
     (span,) = telemetry.spans(WAIT)
     is_error = ending == "pool_timeout"
     assert span.status.status_code is (StatusCode.ERROR if is_error else StatusCode.UNSET)
-    assert span.attributes is not None
     assert span.attributes[semconv.ERROR_TYPE] == ending
 
 
-def test_setup_span(
-    runner: Runner,
-    library: Library,
-    listen: Listen,
-    certificates: Certificates,
-    telemetry: Telemetry,
-) -> None:
+def test_setup_span(runner, library, listen, certificates, telemetry):
     """It holds the TCP connect and the TLS handshake as its children."""
     server = listen(HTTP1Server, tls=certificates.server(), setup_after=0.12)
     pool = runner.pool(library, ssl_context=certificates.client())
@@ -137,39 +113,28 @@ def test_setup_span(
     assert setup.name == f"{SETUP} 127.0.0.1:{server.port}"
     assert connect.name == f"socket connect 127.0.0.1:{server.port}"
     assert tls.name == "TLS client handshake 127.0.0.1"
-    assert setup.parent is not None
     assert setup.parent.span_id == current.get_span_context().span_id
     for child in (connect, tls):
-        assert child.parent is not None
         assert child.parent.span_id == _id(setup)
         assert child.kind is SpanKind.INTERNAL
     assert_near(began(setup), exchange.entered)
     assert_near(seconds(setup), server.timeline.at("secured") - exchange.entered)
     assert_near(seconds(connect), 0)
     assert_near(seconds(tls), server.timeline.at("secured") - server.timeline.at("accept"))
-    assert tls.attributes is not None
     assert tls.attributes[semconv.TLS_PROTOCOL_NAME] == "tls"
     assert tls.attributes[semconv.TLS_PROTOCOL_VERSION] == "1.3"
     assert telemetry.spans(WAIT) == []
 
 
-def test_setup_that_failed(runner: Runner, library: Library, telemetry: Telemetry) -> None:
+def test_setup_that_failed(pool, telemetry):
     """A refused connection has its span, and it is an error."""
-    pool = runner.pool(library)
     pool.send(refused_url()).failure()
     (setup,) = telemetry.spans(SETUP)
     assert setup.status.status_code is StatusCode.ERROR
-    assert setup.attributes is not None
     assert setup.attributes[semconv.ERROR_TYPE] == "connection_error"
 
 
-def test_request_that_waits_for_anothers_set_up_links_to_it(
-    runner: Runner,
-    library: Library,
-    listen: Listen,
-    certificates: Certificates,
-    telemetry: Telemetry,
-) -> None:
+def test_request_links_to_the_set_up_it_waits_for(runner, library, listen, certificates, telemetry):
     """One set-up, one span of it; who waited for it besides points there."""
     server = listen(HTTP2Server, tls=certificates.server("h2"), setup_after=0.15)
     context = certificates.client()
@@ -178,8 +143,7 @@ def test_request_that_waits_for_anothers_set_up_links_to_it(
     server.timeline.wait_for("accept")
     second = pool.send(server.url())
     for exchange in (first, second):
-        exchange.head()
-        exchange.read()
+        exchange.finish()
     (setup,) = telemetry.spans(SETUP)
     own = _id(setup)
     linked = [s for s in telemetry.spans() if own in _links(s)]
@@ -187,9 +151,7 @@ def test_request_that_waits_for_anothers_set_up_links_to_it(
     assert telemetry.count(semconv.CONNECTION_CREATE_DURATION) == 1
 
 
-def test_clean_up_of_idle_connections_is_no_error(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_clean_up_of_idle_connections_is_no_error(runner, library, server, telemetry):
     """Expiry, hang-up and the pool's end leave no span behind."""
     pool = runner.pool(library, keepalive_expiry=60)
     pool.get(server.url())
@@ -200,12 +162,9 @@ def test_clean_up_of_idle_connections_is_no_error(
     assert telemetry.spans() == []
 
 
-def test_client_span_tells_reuse_and_wait(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_client_span_tells_reuse_and_wait(pool, server, telemetry):
     """The current CLIENT span gets two attributes; one of another kind gets none."""
     tracer = telemetry.tracer_provider.get_tracer("test")
-    pool = runner.pool(library)
     for name, kind in (("one", SpanKind.CLIENT), ("two", SpanKind.CLIENT), ("3", SpanKind.SERVER)):
         with tracer.start_as_current_span(name, kind=kind):
             pool.get(server.url())

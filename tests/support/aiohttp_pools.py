@@ -204,18 +204,6 @@ class AiohttpLibrary(Library):
         runner.portal.call(_build_session, raw._transport)
         return AiohttpClient(self, raw, runner)
 
-    @property
-    def assigns_twice(self) -> bool:
-        return False
-
-    @property
-    def limits_idle(self) -> bool:
-        return False
-
-    @property
-    def closes_expired_itself(self) -> bool:
-        return True
-
 
 class _Core:
     """aiohttp under the names that pools' scenarios ask for."""

@@ -13,6 +13,7 @@ import pytest
 
 from .exchange import Exchange, Opened, TaskExchange, ThreadExchange
 from .libraries import Library
+from .script import Gate, Reply
 from .waiting import PATIENCE
 
 Headers = tuple[tuple[str, str], ...]
@@ -122,9 +123,22 @@ class PoolUnderTest:
     def get(self, url: str, *, headers: Headers = (), **timeouts: Any) -> Exchange:
         """Make a whole request and return its exchange, over and done."""
         exchange = self.send(url, headers=headers, **timeouts)
-        exchange.head()
-        exchange.read()
+        exchange.finish()
         return exchange
+
+    def hold(self, server: Any, path: str = "/held", **timeouts: Any) -> tuple[Exchange, Gate]:
+        """A request whose head has come, and the gate that its body waits for."""
+        gate = server.gate()
+        exchange = self.send(server.reply(path, Reply(end_after=gate)), **timeouts)
+        exchange.head()
+        return exchange, gate
+
+    def stall(self, server: Any, path: str = "/stalled", **timeouts: Any) -> tuple[Exchange, Gate]:
+        """A request that has reached the server, and the gate that its head waits for."""
+        gate = server.gate()
+        exchange = self.send(server.reply(path, Reply(head_after=gate)), **timeouts)
+        server.timeline.wait_for("request", path)
+        return exchange, gate
 
     def call(self, url: str) -> bytes:
         """Make a whole request in the calling thread, and return its body."""

@@ -71,6 +71,11 @@ class Exchange:
         self.wait()
         return body
 
+    def finish(self) -> bytes:
+        """Wait for the head and read the body to its end."""
+        self.head()
+        return self.read()
+
     def chunk(self) -> bytes:
         """Read the next chunk of the body."""
         chunk: bytes = self._step("read_one").result(PATIENCE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -152,7 +151,6 @@ class FakeLLMs(HTTP1Server):
     """All of them. ``look`` is called on the server's loop with the path of each request, before it
     is answered: while the client waits."""
 
-    def __init__(self, servers: ServerLoop, *, tls: ssl.SSLContext | None = None) -> None:
-        self.answers = Answers()
-        super().__init__(servers, tls=tls)
-        self.script = self.answers
+    def __init__(self, servers: ServerLoop, **settings: Any) -> None:
+        super().__init__(servers, **settings)
+        self.script = self.answers = Answers()

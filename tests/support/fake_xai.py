@@ -8,7 +8,7 @@ from typing import Any
 
 from .grpc_server import GrpcServer
 from .listener import ServerLoop
-from .script import Delay, Reply, Script
+from .script import Delay, Reply
 
 ONE_ANSWER, STREAM = "/xai_api.Chat/GetCompletion", "/xai_api.Chat/GetCompletionChunk"
 
@@ -28,10 +28,8 @@ class FakeXai(GrpcServer):
     ) -> None:
         super().__init__(servers, **settings)
         chunks = tuple((word_after, _chunk(word)) for word in words)
-        self.script = Script()
         self.script.set(
-            ONE_ANSWER,
-            Reply(head_after=head_after, chunks=((0.0, _answer("".join(words))),)),
+            ONE_ANSWER, Reply(head_after=head_after, chunks=((0.0, _answer("".join(words))),))
         )
         self.script.set(STREAM, Reply(head_after=head_after, chunks=chunks, end_after=end_after))
 

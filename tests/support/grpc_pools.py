@@ -21,23 +21,14 @@ from .libraries import Library
 from .waiting import PATIENCE
 
 
-@dataclass(frozen=True, slots=True)
-class CallSettings:
-    """What a call asks for: gRPC has one deadline for all of it."""
+def _settings(timeouts: dict[str, Any]) -> dict[str, Any]:
+    """Of a call, from timeouts as HTTP names them: gRPC has one deadline for all of it.
 
-    timeout: float | None = None
-    wait_for_ready: bool | None = None
-
-    @classmethod
-    def of(cls, timeouts: dict[str, Any]) -> CallSettings:
-        """From timeouts as HTTP names them; one for the pool is a call that waits for ready."""
-        seconds = [value for value in timeouts.values() if value is not None]
-        ready = True if "pool" in timeouts else None
-        return cls(min(seconds, default=None), ready)
-
-    def arguments(self) -> dict[str, Any]:
-        """As gRPC's methods take them."""
-        return {"timeout": self.timeout, "wait_for_ready": self.wait_for_ready}
+    A timeout for the pool makes a call that waits for its channel to be ready.
+    """
+    seconds = [value for value in timeouts.values() if value is not None]
+    ready = True if "pool" in timeouts else None
+    return {"timeout": min(seconds, default=None), "wait_for_ready": ready}
 
 
 class ChannelUnderTest(PoolUnderTest):
@@ -130,10 +121,10 @@ class SyncChannel(ChannelUnderTest):
         self, url: str, *, body: bytes = b"", headers: Headers = (), **timeouts: Any
     ) -> Exchange:
         method = self.channel_to(url).unary_stream(urlsplit(url).path)
-        settings = CallSettings.of(timeouts)
+        settings = _settings(timeouts)
 
         def opening() -> Opened:
-            call = method(body, metadata=headers, **settings.arguments())
+            call = method(body, metadata=headers, **settings)
             head = dict(call.initial_metadata())
             if STATUS_HEADER not in head:
                 next(call)  # raises why
@@ -143,10 +134,10 @@ class SyncChannel(ChannelUnderTest):
 
     def ask(self, url: str, **timeouts: Any) -> Exchange:
         method = self.channel_to(url).unary_unary(urlsplit(url).path)
-        settings = CallSettings.of(timeouts)
+        settings = _settings(timeouts)
 
         def opening() -> Opened:
-            answer = method(b"", **settings.arguments())
+            answer = method(b"", **settings)
             return Opened(200, iter([answer]), lambda: None)
 
         return ThreadExchange(opening)
@@ -208,10 +199,10 @@ class AsyncChannel(ChannelUnderTest):
         self, url: str, *, body: bytes = b"", headers: Headers = (), **timeouts: Any
     ) -> Exchange:
         method = self.channel_to(url).unary_stream(urlsplit(url).path)
-        settings = CallSettings.of(timeouts)
+        settings = _settings(timeouts)
 
         async def opening() -> Opened:
-            call = method(body, metadata=headers, **settings.arguments())
+            call = method(body, metadata=headers, **settings)
             try:
                 head = dict(tuple(await call.initial_metadata()))
                 if STATUS_HEADER not in head:
@@ -225,10 +216,10 @@ class AsyncChannel(ChannelUnderTest):
 
     def ask(self, url: str, **timeouts: Any) -> Exchange:
         method = self.channel_to(url).unary_unary(urlsplit(url).path)
-        settings = CallSettings.of(timeouts)
+        settings = _settings(timeouts)
 
         async def opening() -> Opened:
-            answer = await method(b"", **settings.arguments())
+            answer = await method(b"", **settings)
             return Opened(200, _one(answer), _closing(lambda: None))
 
         return TaskExchange(self._portal, self._mode, opening)
@@ -302,29 +293,13 @@ class GrpcLibrary(Library):
     @property
     def pool_classes(self) -> tuple[type, ...]:
         inside = grpc.aio._channel, grpc.aio._call, grpc._channel
-        names = (
-            "Channel",
-            "UnaryUnaryCall",
-            "UnaryStreamCall",
-            "StreamUnaryCall",
-            "StreamStreamCall",
-            "_StreamResponseMixin",
-            "_Rendezvous",
-            "_SingleThreadedRendezvous",
-            "_MultiThreadedRendezvous",
-            "_UnaryUnaryMultiCallable",
-            "_UnaryStreamMultiCallable",
-            "_SingleThreadedUnaryStreamMultiCallable",
-            "_StreamUnaryMultiCallable",
-            "_StreamStreamMultiCallable",
-        )
+        names = """Channel UnaryUnaryCall UnaryStreamCall StreamUnaryCall StreamStreamCall
+            _StreamResponseMixin _Rendezvous _SingleThreadedRendezvous _MultiThreadedRendezvous
+            _UnaryUnaryMultiCallable _UnaryStreamMultiCallable _StreamUnaryMultiCallable
+            _SingleThreadedUnaryStreamMultiCallable _StreamStreamMultiCallable""".split()
         return tuple(
             getattr(module, name) for module in inside for name in names if hasattr(module, name)
         )
-
-    @property
-    def assigns_twice(self) -> bool:
-        return False
 
 
 _CORE = SimpleNamespace(__name__="grpc")

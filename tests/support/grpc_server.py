@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,7 +10,7 @@ import grpc
 import grpc.aio
 
 from .listener import Listener, ServerLoop
-from .script import Delay, Failure, Reply, Script, pause
+from .script import Failure, pause
 
 STATUS_HEADER = "x-status"
 """In an answer's initial metadata: what the script says, for whoever asks for a status."""
@@ -23,7 +21,6 @@ _STATUSES = {
     503: grpc.StatusCode.UNAVAILABLE,
 }
 """What a script's statuses are with gRPC; any other is OK."""
-_PIECE = 65536
 
 
 class _Answers(grpc.GenericRpcHandler):
@@ -48,30 +45,19 @@ class GrpcServer(Listener):
     Its URLs begin as HTTP's do, so that one test body serves all clients.
     """
 
-    def __init__(
-        self,
-        servers: ServerLoop,
-        *,
-        tls: ssl.SSLContext | None = None,
-        setup_after: Delay = 0.0,
-    ) -> None:
-        self.script = Script()
-        self.turns_away = False
-        """Whether a connection is closed at once, as by a proxy that finds nobody behind it."""
+    turns_away = False
+    """Whether a connection is closed at once, as by a proxy that finds nobody behind it."""
+
+    def __init__(self, servers: ServerLoop, **settings: Any) -> None:
         self._backend: Any = None
         self._backend_port = 0
-        super().__init__(servers, tls=tls, setup_after=setup_after)
+        super().__init__(servers, **settings)
         servers.call(self._start_backend())
 
     @property
     def target(self) -> str:
         """Where a channel leads."""
         return f"127.0.0.1:{self.port}"
-
-    def reply(self, path: str, *replies: Reply) -> str:
-        """Script the replies of a path, and return its URL."""
-        self.script.set(path, *replies)
-        return self.url(path)
 
     def close(self) -> None:
         """Stop listening and drop every connection."""
@@ -82,24 +68,8 @@ class GrpcServer(Listener):
         self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Pass everything on, both ways, until either side closes."""
-        if self.turns_away:
-            return
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._backend_port)
-        try:
-            ways = [
-                asyncio.ensure_future(_pass_on(reader, inner_writer)),
-                asyncio.ensure_future(_pass_on(inner_reader, writer)),
-            ]
-            try:
-                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-                if ways[0].done() and number in self._writers:
-                    self.timeline.record("peer_closed", number)
-            finally:
-                for way in ways:
-                    way.cancel()
-                await asyncio.gather(*ways, return_exceptions=True)
-        finally:
-            inner_writer.close()
+        if not self.turns_away:
+            await self._relay("127.0.0.1", self._backend_port, reader, writer)
 
     async def answer(self, path: str, context: Any) -> AsyncIterator[bytes]:
         """Answer one call."""
@@ -131,10 +101,3 @@ class GrpcServer(Listener):
         self._backend.add_generic_rpc_handlers((_Answers(self),))
         self._backend_port = self._backend.add_insecure_port("127.0.0.1:0")
         await self._backend.start()
-
-
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(_PIECE):
-            writer.write(data)
-            await writer.drain()

@@ -5,36 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from pathlib import Path
 from typing import Any
 
 import h11
 
-from .listener import Listener, ServerLoop
-from .script import Delay, Failure, Reply, Script, pause
+from .listener import Listener
+from .script import Failure, pause
 
 
 class HTTP1Server(Listener):
     """Serves over TCP, TLS or a Unix socket; bodies go out chunk by chunk."""
 
-    def __init__(
-        self,
-        servers: ServerLoop,
-        *,
-        tls: ssl.SSLContext | None = None,
-        unix_path: Path | None = None,
-        setup_after: Delay = 0.0,
-        idle_timeout: float | None = None,
-    ) -> None:
-        self.script = Script()
-        self.idle_timeout = idle_timeout
-        """Seconds after which the server closes a connection without a request."""
-        super().__init__(servers, tls=tls, unix_path=unix_path, setup_after=setup_after)
-
-    def reply(self, path: str, *replies: Reply) -> str:
-        """Script the replies of a path, and return its URL."""
-        self.script.set(path, *replies)
-        return self.url(path)
+    idle_timeout: float | None = None
+    """Seconds after which the server closes a connection without a request."""
 
     async def serve(
         self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

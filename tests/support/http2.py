@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from dataclasses import dataclass, field
+from typing import Any
 
 import h2.config
 import h2.connection
@@ -13,7 +13,7 @@ import h2.settings
 from hyperframe.frame import GoAwayFrame
 
 from .listener import Listener, ServerLoop
-from .script import Delay, Failure, Reply, Script, pause
+from .script import Failure, Reply, pause
 
 
 @dataclass(slots=True)
@@ -31,23 +31,11 @@ class _Connection:
 class HTTP2Server(Listener):
     """Serves over TLS with ALPN, or in cleartext to clients that know beforehand."""
 
-    def __init__(
-        self,
-        servers: ServerLoop,
-        *,
-        tls: ssl.SSLContext | None = None,
-        setup_after: Delay = 0.0,
-        max_streams: int = 100,
-    ) -> None:
-        self.script = Script()
-        self.max_streams = max_streams
-        self._connections: dict[int, _Connection] = {}
-        super().__init__(servers, tls=tls, setup_after=setup_after)
+    max_streams = 100
 
-    def reply(self, path: str, *replies: Reply) -> str:
-        """Script the replies of a path, and return its URL."""
-        self.script.set(path, *replies)
-        return self.url(path)
+    def __init__(self, servers: ServerLoop, **settings: Any) -> None:
+        self._connections: dict[int, _Connection] = {}
+        super().__init__(servers, **settings)
 
     def go_away(self, *, served: int | None = None) -> None:
         """Send GOAWAY on every connection.

@@ -17,3 +17,9 @@ def instrument(telemetry: Telemetry, **settings: Any) -> None:
         tracer_provider=telemetry.tracer_provider,
         **settings,
     )
+
+
+def find_leaks_after(seconds: float) -> None:
+    """Find leaks sooner than ``leak_threshold`` allows, which is 2 s at least."""
+    installation: Any = GlueLLMInstrumentor._installation
+    installation._watch._leak_threshold = int(seconds * 1e9)

@@ -81,14 +81,23 @@ class Library:
         return self.core.ConnectionPool, self.core.AsyncConnectionPool
 
     @property
+    def reports_connections(self) -> bool:
+        """Whether there are metrics and statuses of connections: gRPC tells only of calls."""
+        return self.name != "grpc"
+
+    def closed(self, **reasons: int) -> dict[str, int]:
+        """Connections that were closed, by reason, as far as the library reports them."""
+        return reasons if self.reports_connections else {}
+
+    @property
     def limits_idle(self) -> bool:
         """Whether there is a limit on idle connections."""
-        return True
+        return self.name != "aiohttp"
 
     @property
     def closes_expired_itself(self) -> bool:
         """Whether an idle connection that has expired is closed though no request comes."""
-        return False
+        return self.name == "aiohttp"
 
     @property
     def assigns_twice(self) -> bool:

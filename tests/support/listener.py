@@ -1,4 +1,8 @@
-"""Servers on a loop of their own, so that threads and event loops can be their clients alike."""
+"""The scripted server: it runs on a loop of its own, for threads and event loops as clients.
+
+How it speaks is a personality, a subclass: `http1`, `http2`, `grpc_server`, `proxies`, `deaf`, and
+the fake providers. What it says is a script: delays, chunks, resets, cut bodies.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from .script import Delay, Gate, pause
+from .script import Delay, Gate, Reply, Script, pause
 from .timeline import Timeline
 
 T = TypeVar("T")
@@ -48,9 +52,12 @@ class Listen(Protocol):
 class Listener:
     """Accepts connections and serves each in a task. Subclasses say how.
 
-    A connection becomes a transport only after ``setup_after``: until then nothing answers, so this
-    is how long a client takes to set up TLS.
+    ``settings`` are attributes of the personality's class, for this server alone.
     """
+
+    setup_after: Delay = 0.0
+    """A connection becomes a transport only after this: until then nothing answers, so this is how
+    long a client takes to set up TLS."""
 
     def __init__(
         self,
@@ -58,10 +65,13 @@ class Listener:
         *,
         tls: ssl.SSLContext | None = None,
         unix_path: Path | None = None,
-        setup_after: Delay = 0.0,
+        **settings: Any,
     ) -> None:
         self.timeline = Timeline()
-        self.setup_after = setup_after
+        self.script = Script()
+        for name, value in settings.items():
+            assert hasattr(type(self), name), f"{type(self).__name__} has no {name}"
+            setattr(self, name, value)
         self.scheme = "https" if tls else "http"
         self._servers = servers
         self._tls = tls
@@ -87,6 +97,11 @@ class Listener:
     def url(self, path: str = "/") -> str:
         """The URL of a path on this server."""
         return self.origin + path
+
+    def reply(self, path: str, *replies: Reply) -> str:
+        """Script the replies of a path, and return its URL."""
+        self.script.set(path, *replies)
+        return self.url(path)
 
     def gate(self) -> Gate:
         """A closed gate for a script of this server."""
@@ -117,6 +132,32 @@ class Listener:
     ) -> None:
         """Serve one connection until it ends."""
         raise NotImplementedError
+
+    async def _relay(
+        self,
+        host: str,
+        port: int,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        first: bytes = b"",
+        answer: bytes = b"",
+    ) -> None:
+        """Pass everything on, both ways, until either side closes."""
+        inner_reader, inner_writer = await asyncio.open_connection(host, port)
+        inner_writer.write(first)
+        writer.write(answer)
+        ways = [
+            asyncio.ensure_future(_pass_on(reader, inner_writer)),
+            asyncio.ensure_future(_pass_on(inner_reader, writer)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            inner_writer.close()
 
     def _close(self, number: int, *, reset: bool = False) -> None:
         writer = self._writers.pop(number, None)
@@ -173,3 +214,10 @@ class Listener:
             self._close(number)
             # The loop goes on for the whole run: a transport that lingers would be one more task's.
             transport.abort()
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()

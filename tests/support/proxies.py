@@ -3,45 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from urllib.parse import urlsplit
 
 from .listener import Listener
-from .script import pause
+from .script import Delay, pause
 
 
 class Proxy(Listener):
     """Relays connections. ``tunnel_after`` delays the answer to CONNECT or to a SOCKS request."""
 
-    tunnel_after = 0.0
+    tunnel_after: Delay = 0.0
     refuses = False
     """Answer every demand for a tunnel with an error."""
-
-    async def _relay(
-        self,
-        host: str,
-        port: int,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        *,
-        first: bytes = b"",
-        answer: bytes = b"",
-    ) -> None:
-        upstream_reader, upstream_writer = await asyncio.open_connection(host, port)
-        upstream_writer.write(first)
-        writer.write(answer)
-        directions = [
-            asyncio.ensure_future(_copy(reader, upstream_writer)),
-            asyncio.ensure_future(_copy(upstream_reader, writer)),
-        ]
-        try:
-            # Whichever side closes first ends both.
-            await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for direction in directions:
-                direction.cancel()
-            await asyncio.gather(*directions, return_exceptions=True)
-            upstream_writer.close()
 
 
 class HTTPProxy(Proxy):
@@ -97,10 +70,3 @@ class SOCKSProxy(Proxy):
             writer.write(answer)
             return
         await self._relay(host, port, reader, writer, answer=answer)
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()

@@ -40,29 +40,18 @@ Point = Any
 """A number's or a histogram's data point."""
 
 
-class Telemetry:
-    """A meter and a tracer provider in memory, and questions about what they hold.
+class Reading:
+    """The points of one collection, and questions about them.
 
-    Every question collects anew. ``where`` names attributes by their short names; None asks for
-    points that lack the attribute.
+    ``where`` names attributes by their short names; None asks for points that lack the attribute.
     """
 
-    def __init__(self) -> None:
-        self.reader = InMemoryMetricReader()
-        self.exporter = InMemorySpanExporter()
-        self.meter_provider = MeterProvider(metric_readers=[self.reader], shutdown_on_exit=False)
-        self.tracer_provider = TracerProvider(shutdown_on_exit=False)
-        self.tracer_provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+    def __init__(self, points: dict[str, list[Point]]) -> None:
+        self._points = points
 
     def collect(self) -> dict[str, list[Point]]:
-        """All points of one collection by the metric's name."""
-        data = self.reader.get_metrics_data()
-        points: dict[str, list[Point]] = {}
-        for resource in data.resource_metrics if data else ():
-            for scope in resource.scope_metrics:
-                for metric in scope.metrics:
-                    points.setdefault(metric.name, []).extend(metric.data.data_points)
-        return points
+        """All points by the metric's name."""
+        return self._points
 
     def points(self, metric: Metric, **where: Any) -> list[Point]:
         """The points of a metric."""
@@ -71,6 +60,12 @@ class Telemetry:
     def value(self, metric: Metric, **where: Any) -> float:
         """The sum over the points of a number metric; 0 where there is none."""
         return float(sum(point.value for point in self.points(metric, **where)))
+
+    def check(self, **values: float) -> None:
+        """Assert the `value` of metrics, which are named as ``semconv`` names them."""
+        points = Reading(self.collect())
+        told = {name: points.value(getattr(semconv, name)) for name in values}
+        assert told == values, f"reported {told}, expected {values}"
 
     def count(self, metric: Metric, **where: Any) -> int:
         """How many values a histogram has."""
@@ -93,6 +88,14 @@ class Telemetry:
                 result[key] = result.get(key, 0) + amount
         return {key[0]: amount for key, amount in result.items()} if len(names) == 1 else result
 
+    def requests(self, status: str = "status") -> dict[Any, int]:
+        """Requests that are over by status (``rpc`` for gRPC's) and error."""
+        return self.by(semconv.REQUESTS, status, "error")
+
+    def closed(self) -> dict[Any, int]:
+        """Connections that were closed, by reason."""
+        return self.by(semconv.CONNECTION_CLOSED, "reason")
+
     def phases(self, **where: Any) -> dict[str, float]:
         """Seconds of requests by phase."""
         seconds = dict.fromkeys(semconv.PHASES, 0.0)
@@ -103,6 +106,31 @@ class Telemetry:
     def current(self, phase: str) -> int:
         """How many requests are in a phase now."""
         return int(self.value(semconv.REQUEST_CURRENT, phase=phase))
+
+
+class Telemetry(Reading):
+    """A meter and a tracer provider in memory. Each question collects anew, except to `now()`."""
+
+    def __init__(self) -> None:
+        self.reader = InMemoryMetricReader()
+        self.exporter = InMemorySpanExporter()
+        self.meter_provider = MeterProvider(metric_readers=[self.reader], shutdown_on_exit=False)
+        self.tracer_provider = TracerProvider(shutdown_on_exit=False)
+        self.tracer_provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+
+    def collect(self) -> dict[str, list[Point]]:
+        """All points of a new collection by the metric's name."""
+        data = self.reader.get_metrics_data()
+        points: dict[str, list[Point]] = {}
+        for resource in data.resource_metrics if data else ():
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    points.setdefault(metric.name, []).extend(metric.data.data_points)
+        return points
+
+    def now(self) -> Reading:
+        """One collection, for several questions."""
+        return Reading(self.collect())
 
     def spans(self, beginning: str = "") -> list[ReadableSpan]:
         """The spans that have ended, by the beginning of their name."""

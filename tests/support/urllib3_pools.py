@@ -133,12 +133,11 @@ class ManagerUnderTest(PoolUnderTest):
 
     def call(self, url: str) -> bytes:
         """Make a whole request in the calling thread."""
-        response = self.open(url)
+        response = self.opening(lambda: self.open(url))()
         try:
-            return b"".join(response.stream(_PIECE))
+            return b"".join(cast("Iterator[bytes]", response.chunks))
         finally:
             response.close()
-            response.release_conn()
 
     def _close(self) -> None:
         # The manager's own method lets go of its pools and closes none.
@@ -191,10 +190,6 @@ class Urllib3Library(Library):
             HTTPSConnection,
             urllib3.HTTPResponse,
         )
-
-    @property
-    def assigns_twice(self) -> bool:
-        return False
 
 
 def _manager(

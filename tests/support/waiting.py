@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -19,13 +20,18 @@ def wait_until(condition: Callable[[], T], what: str = "", timeout: float = PATI
     Raises AssertionError after ``timeout`` seconds.
     """
     deadline = time.monotonic() + timeout
-    while True:
-        result = condition()
-        if result:
-            return result
+    pause = 0.001
+    while not (result := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {what or condition}")
-        time.sleep(0.002)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.01)
+    return result
+
+
+def wait_until_collected(condition: Callable[[], object], what: str = "") -> None:
+    """The same, with a garbage collection before each look."""
+    wait_until(lambda: (gc.collect(), condition())[1], what)
 
 
 async def until(condition: Callable[[], object], what: str = "") -> None:

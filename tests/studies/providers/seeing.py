@@ -15,7 +15,6 @@ import pytest
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import PoolSnapshot, Snapshot
 from support.fake_llms import FakeLLMs
-from support.fake_lm_studio import FakeLMStudio
 from support.fake_xai import FakeXai
 from support.listener import Listen, ServerLoop
 from support.network import Certificates
@@ -23,6 +22,7 @@ from support.proxies import HTTPProxy
 from support.telemetry import Telemetry
 
 from .calls import ENVIRONMENT, call, create
+from .fake_lm_studio import FakeLMStudio
 from .rows import Row
 
 Points = dict[str, list[Any]]

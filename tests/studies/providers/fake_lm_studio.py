@@ -8,15 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import (
-    AcceptConnection,
-    CloseConnection,
-    Ping,
-    Request,
-    TextMessage,
-)
+from wsproto.events import AcceptConnection, CloseConnection, Ping, Request, TextMessage
 
-from .listener import Listener, ServerLoop
+from support.listener import Listener, ServerLoop
 
 _MODEL = {
     "type": "llm",

@@ -1,0 +1,356 @@
+"""What only aiohttp does: its timeouts, its retries, its limits, the end of its connectors."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import aiohttp
+import pytest
+
+from opentelemetry.instrumentation.gluellm import snapshot
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import Runner
+from support.deaf import DeafServer
+from support.http1 import HTTP1Server
+from support.network import unreachable
+from support.outcomes import assert_near, assert_phases, assert_settled
+from support.rows import cancelled_in_queue, connect_failed, failed, new, pool_timeout, reused
+from support.script import Failure, Reply
+from support.waiting import PATIENCE, wait_until, wait_until_collected
+
+pytestmark = pytest.mark.only("aiohttp")
+
+
+def run(runner: Runner, function: Any, *arguments: Any) -> Any:
+    """Call a coroutine function in the runner's loop."""
+    assert runner.portal is not None
+    return runner.portal.start_task_soon(function, *arguments).result(PATIENCE)
+
+
+# Timeouts
+
+
+def test_total_timeout_in_the_queue_is_a_pool_timeout(pool_of_one, server, telemetry):
+    """It reaches the pool as a cancellation, and aiohttp raises its own error from that."""
+    holder, gate = pool_of_one.hold(server)
+    late = pool_of_one.send(server.url(), total=0.15)
+    error = late.failure()
+    assert isinstance(error, TimeoutError)
+    assert telemetry.value(semconv.ACQUIRE_TIMEOUT) == 0.15
+    gate.open()
+    holder.read()
+    assert_settled(telemetry, [holder, late], new(), pool_timeout())
+    (note,) = getattr(error.__cause__, "__notes__", [])
+    assert "max 1, active 1, idle 0, connecting 0, queued 1" in note
+    assert "longest held: (1)" in note
+
+
+@pytest.mark.parametrize("timeout", ["pool", "total"])
+def test_timeout_while_connecting_is_a_connect_timeout(pool, telemetry, timeout):
+    """``connect`` covers queue and set-up together: the phase tells which of them it struck."""
+    with unreachable() as url:
+        exchange = pool.send(url, **{timeout: 0.15})
+        exchange.failure()
+    assert_settled(telemetry, [exchange], connect_failed("connect_timeout"))
+    assert_phases(telemetry, connecting=exchange.duration)
+
+
+@pytest.mark.parametrize("where", ["before the head", "in the body"])
+def test_total_timeout_in_a_response_is_a_read_timeout(pool, server, telemetry, where):
+    """The provider was silent; with the status, if a head came."""
+    in_body = where == "in the body"
+    delay = {"end_after" if in_body else "head_after": server.gate()}
+    exchange = pool.send(server.reply("/", Reply(**delay)), total=0.15)
+    with pytest.raises(TimeoutError):
+        exchange.finish()
+    status = 200 if in_body else None
+    assert_settled(telemetry, [exchange], failed("read_timeout", status=status))
+    assert telemetry.closed() == {"error": 1}
+
+
+def test_total_timeout_while_sending(pool, listen, telemetry):
+    """A body that the server doesn't take: aiohttp sends it in a task and waits for the head."""
+    exchange = pool.send(listen(DeafServer).url(), body=bytes(64_000_000), total=0.3)
+    assert isinstance(exchange.failure(), TimeoutError)
+    assert_settled(telemetry, [exchange], failed("read_timeout"))
+
+
+# More than one request
+
+
+def test_request_that_is_tried_again_is_a_further_request(pool, server, telemetry):
+    """aiohttp tries an idempotent request again that failed on a reused connection, silently."""
+    pool.raw._retry_connection = True
+    server.reply("/", Reply(), Reply(failure=Failure.EOF_BEFORE_HEAD), Reply())
+    pool.get(server.url())
+    pool.get(server.url())
+    assert telemetry.requests() == {(200, None): 2, (None, "protocol_error"): 1}
+    telemetry.check(REUSE_FAILURES=1, CONNECTION_OPENED=2, ACTIVE_REQUESTS=0)
+
+
+# Limits
+
+
+def test_limit_for_each_host(runner, library, listen, telemetry):
+    """It lets a request wait though the connector has room, and shows beside the other limit."""
+    here, there = listen(HTTP1Server), listen(HTTP1Server)
+    pool = runner.pool(library, max_connections=0, limit_per_host=1)
+    holder, gate = pool.hold(here)
+    waiter = pool.send(here.url())
+    wait_until(lambda: telemetry.current("queued") == 1)
+    other = pool.get(there.url())
+    (told,) = snapshot().pools
+    assert told.max_connections is None
+    assert told.max_connections_per_origin == 1
+    assert telemetry.points(semconv.CONNECTION_MAX) == []
+    gate.open()
+    holder.read()
+    waiter.finish()
+    assert_settled(telemetry, [holder, other, waiter], new(), new(), reused())
+
+
+def test_idle_connections_are_beside_the_limit(pool_of_one, listen, telemetry):
+    """Those to other origins stay open, so there can be more connections than the limit says."""
+    servers = [listen(HTTP1Server) for _ in range(3)]
+    exchanges = [pool_of_one.get(server.url()) for server in servers]
+    assert_settled(telemetry, exchanges, new(), new(), new())
+    assert telemetry.value(semconv.CONNECTION_MAX) == 1
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 3
+    telemetry.check(PEAK_ACTIVE=1, OCCUPANCY_RATIO=0)
+
+
+def test_force_close(runner, library, server, telemetry):
+    """A connector that keeps nothing: a connection for each request, closed as agreed."""
+    pool = runner.pool(library, force_close=True, keepalive_expiry=None)
+    exchanges = [pool.get(server.url()) for _ in range(2)]
+    assert_settled(telemetry, exchanges, new(), new(), closed={"connection_close": 2})
+    assert [told.keepalive_expiry for told in snapshot().pools] == [0]
+
+
+@pytest.mark.usefixtures("quick_watch")
+def test_waiter_of_a_full_connector_is_no_anomaly(runner, library, listen, telemetry, monkeypatch):
+    """aiohttp serves whichever origin comes up, and a limit that is reached is reached for all."""
+    here, there = listen(HTTP1Server), listen(HTTP1Server)
+
+    def there_first(queues: list[Any]) -> None:
+        queues.sort(key=lambda key: key.port != there.port)
+
+    monkeypatch.setattr(aiohttp.connector.random, "shuffle", there_first)
+    pool = runner.pool(library, max_connections=2)
+    (first, gate), (second, other_gate), end = pool.hold(here), pool.hold(there), there.gate()
+    waiter = pool.send(here.url())
+    wait_until(lambda: pool.queued == 1)
+    slow = pool.send(there.reply("/slow", Reply(head_after=0.4, end_after=end)))
+    wait_until(lambda: pool.queued == 2)
+    gate.open()
+    first.read()
+    there.timeline.wait_for("request", "/slow")
+    assert telemetry.current("queued") == 1
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle", port=here.port) == 1
+    slow.head()
+    assert telemetry.current("queued") == 1
+    assert telemetry.value(semconv.ANOMALIES) == 0
+    end.open()
+    slow.read()
+    other_gate.open()
+    second.read()
+    waiter.finish()
+
+
+# Responses
+
+
+@pytest.mark.parametrize("to_its_end", [True, False])
+def test_read_that_is_given_up_is_no_failure(pool, runner, server, telemetry, to_its_end):
+    """An application that reads with a timeout of its own can read on."""
+    gate, end = server.gate(), server.gate()
+    url = server.reply("/", Reply(chunks=((gate, b"late"),), end_after=end))
+
+    async def read_twice() -> None:
+        async with pool.raw.get(url) as response:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(response.content.readany(), 0.05)
+            gate.open()
+            assert await response.content.readany() == b"late"
+            if to_its_end:
+                end.open()
+                await response.content.read()
+
+    run(runner, read_twice)
+    assert telemetry.requests() == {(200, None): 1}
+    closed = {} if to_its_end else {"response_incomplete": 1}
+    assert telemetry.closed() == closed
+
+
+def test_response_is_over_once_its_body_has_come(pool, server, telemetry):
+    """aiohttp reads ahead, and gives the connection back though nobody has read the body yet."""
+    exchange = pool.send(server.url())
+    exchange.head()
+    wait_until(lambda: telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1)
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+    assert exchange.read() == b"ok"
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_response_without_a_body(pool, runner, server, telemetry, method):
+    """Its head is its end."""
+    url = server.reply("/", Reply(status=204, chunks=()))
+
+    async def ask() -> None:
+        async with pool.raw.request(method, url) as response:
+            assert response.status == 204
+
+    run(runner, ask)
+    assert telemetry.requests() == {(204, None): 1}
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+
+
+@pytest.mark.parametrize("who", ["client", "server"])
+def test_websocket(pool, runner, listen, telemetry, who):
+    """It is one request of status 101, whose connection goes with it."""
+    from aiohttp import web
+
+    async def serve(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_str("hello")
+        if who == "server":
+            await socket.close()
+        else:
+            await socket.receive()
+        return socket
+
+    async def talk() -> None:
+        application = web.Application()
+        application.router.add_get("/", serve)
+        running = web.AppRunner(application)
+        await running.setup()
+        site = web.TCPSite(running, "127.0.0.1", 0)
+        await site.start()
+        port = running.addresses[0][1]
+        async with pool.raw.ws_connect(f"http://127.0.0.1:{port}/") as socket:
+            assert (await socket.receive()).data == "hello"
+            told = await asyncio.to_thread(telemetry.by, semconv.OPEN_CONNECTIONS, "protocol")
+            assert told == {"websocket": 1}
+            if who == "server":
+                await socket.receive()
+        await running.cleanup()
+
+    run(runner, talk)
+    assert telemetry.requests() == {(101, None): 1}
+    assert telemetry.closed() == {"connection_close": 1}
+    telemetry.check(ACTIVE_REQUESTS=0, INSTRUMENTATION_ERRORS=0)
+
+
+# The end of a connector
+
+
+def test_connector_that_is_closed_cancels_who_waits(pool_of_one, server, telemetry):
+    """And the response that was under way ends when its reader lets go of it."""
+    holder, _ = pool_of_one.hold(server)
+    waiter = pool_of_one.send(server.url())
+    wait_until(lambda: pool_of_one.queued == 1)
+    pool_of_one.close()
+    waiter.wait()
+    holder.close()
+    assert_settled(telemetry, [holder, waiter], new(), cancelled_in_queue())
+    assert telemetry.closed() == {"pool_closed": 1}
+    assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"closed": 1}
+
+
+def test_connector_closed_while_it_connects(runner, library, listen, certificates, telemetry):
+    """The connection that stands then is closed at once, and the request fails."""
+    server = listen(HTTP1Server, tls=certificates.server(), setup_after=0.2)
+    pool = runner.pool(library, ssl_context=certificates.client())
+    exchange = pool.send(server.url())
+    server.timeline.wait_for("accept")
+    pool.close()
+    assert isinstance(exchange.failure(), aiohttp.ClientConnectionError)
+    assert telemetry.value(semconv.CONNECTION_OPENED) == telemetry.value(semconv.CONNECTION_CLOSED)
+    telemetry.check(ACTIVE_REQUESTS=0, OPEN_CONNECTIONS=0)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_abandoned_response_is_held_until_the_server_is_done(pool, server, telemetry):
+    """The loop keeps it and its connector, so it stays what it is: unread, and a leak some day."""
+    exchange, gate = pool.hold(server, "/")
+    exchange.abandon()
+    del exchange
+    pool.forget()
+    for _ in range(3):
+        gc.collect()
+    assert telemetry.current("unread") == 1
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="active") == 1
+    gate.open()
+
+    wait_until_collected(lambda: telemetry.value(semconv.POOL_DISCARDED) == 1)
+    assert telemetry.requests() == {(200, None): 1}
+    assert telemetry.closed() == {"garbage_collected": 1}
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_session_that_is_left_behind_by_its_loop(server, telemetry):
+    """A response and a session that nobody closed, and a loop that is closed: all of it ends."""
+
+    async def main() -> None:
+        session = aiohttp.ClientSession()
+        await session.get(server.reply("/", Reply(end_after=server.gate())))
+
+    asyncio.run(main())
+
+    wait_until_collected(lambda: telemetry.value(semconv.POOL_DISCARDED) == 1)
+    telemetry.check(ACTIVE_REQUESTS=0, OPEN_CONNECTIONS=0)
+    assert telemetry.requests() == {(200, None): 1}
+
+
+def test_connector_that_is_closed_in_another_loop(server, telemetry):
+    """Its own is gone, so aiohttp closes none of its connections; they are gone all the same."""
+    sessions = []
+
+    async def main() -> None:
+        sessions.append(session := aiohttp.ClientSession())
+        async with session.get(server.url()) as response:
+            await response.read()
+
+    async def close() -> None:
+        await sessions[0].close()
+
+    asyncio.run(main())
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
+    asyncio.run(close())
+    assert telemetry.closed() == {"pool_closed": 1}
+    assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"closed": 1}
+    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
+
+
+# Connectors of somebody else's
+
+
+class OwnWay(aiohttp.TCPConnector):
+    """A connector that takes its time, and does without the library's own set-up."""
+
+    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:
+        await asyncio.sleep(0.15)
+        _, protocol = await self._loop.create_connection(self._factory, req.host, req.port)
+        return protocol
+
+
+def test_connector_that_connects_in_its_own_way(runner, library, server, telemetry):
+    """It is seen from its first request on."""
+
+    async def ask() -> None:
+        async with aiohttp.ClientSession(connector=OwnWay()) as session:
+            for _ in range(2):
+                async with session.get(server.url()) as response:
+                    await response.read()
+
+    run(runner, ask)
+    assert telemetry.requests() == {(200, None): 2}
+    assert telemetry.value(semconv.CONNECTION_OPENED) == 1
+    phases = telemetry.phases()
+    assert phases["connecting"] >= 0.15
+    assert_near(telemetry.total(semconv.CONNECTION_CREATE_DURATION), phases["connecting"])
+    assert phases["queued"] == 0

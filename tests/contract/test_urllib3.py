@@ -1,0 +1,409 @@
+"""What only urllib3 does: managers, its queue, retries, preloaded bodies, replays."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+import urllib3
+from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
+from opentelemetry.trace import SpanKind
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.deaf import MORE_THAN_BUFFERS, DeafServer
+from support.http1 import HTTP1Server
+from support.installation import instrument
+from support.listener import Listener
+from support.network import refused_url
+from support.outcomes import assert_near, assert_phases, assert_rows, assert_settled
+from support.rows import breaks_off_in_the_body, connect_failed, failed, new, reused
+from support.script import Failure, Reply
+from support.telemetry import Telemetry
+from support.waiting import wait_until, wait_until_collected
+
+pytestmark = pytest.mark.only("urllib3")
+OLD = urllib3.__version__.startswith("1.")
+
+
+def test_cleared_manager_builds_anew(pool, server, telemetry):
+    """Its pools are discarded as closed, though it only lets go of them; another one serves."""
+    first = pool.get(server.url())
+    pool.raw.clear()
+    gc.collect()
+    assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"closed": 1}
+    assert telemetry.closed() == {"pool_closed": 1}
+    second = pool.get(server.url())
+    assert_settled(telemetry, [first, second], new(), new())
+    telemetry.check(POOL_LIVE=1, POOL_OPENED=2)
+
+
+def test_pool_closed_under_a_request_lets_it_go_on(pool, server, telemetry):
+    """It goes on; its connection has nowhere to return to, and is closed when it is over."""
+    exchange, gate = pool.hold(server, "/")
+    pool.core.close()
+    assert telemetry.value(semconv.CONNECTION_CLOSED) == 0
+    assert telemetry.current("unread") == 1
+    gate.open()
+    assert exchange.read() == b"ok"
+    assert_settled(telemetry, [exchange], new(), closed={"pool_closed": 1})
+    assert telemetry.value(semconv.POOL_LIVE) == 0
+
+
+def test_closed_pool_refuses_requests(pool, server, telemetry):
+    """A request to it fails at once, and is one that failed."""
+    pool.get(server.url())
+    closed = pool.core
+    closed.close()
+    with pytest.raises(urllib3.exceptions.ClosedPoolError):
+        closed.urlopen("GET", "/")
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+    assert telemetry.requests() == {(200, None): 1, (None, "_OTHER"): 1}
+    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
+
+
+def test_manager_lets_go_of_the_pool_that_was_used_least(runner, library, listen, telemetry):
+    """One pool for each origin, and no more than ``num_pools``: the first one goes."""
+    here, there = listen(HTTP1Server), listen(HTTP1Server)
+    pool = runner.pool(library, num_pools=1)
+    pool.call(here.url())
+    pool.call(there.url())
+
+    wait_until_collected(lambda: telemetry.value(semconv.POOL_DISCARDED) == 1)
+    telemetry.check(POOL_LIVE=1, POOL_OPENED=2)
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, port=here.port) == 0
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, port=there.port) == 1
+    assert telemetry.value(semconv.CONNECTION_CLOSED) == 1
+
+
+def test_forwarding_proxy_serves_many_origins_with_one_pool(runner, library, listen, telemetry):
+    """Each request has the origin that it asks for, on a connection that they share."""
+    proxy = listen(HTTP1Server)
+    pool = runner.pool(library, proxy=proxy.origin)
+    for host in ("one.test", "other.test:8080"):
+        response = pool.open(f"http://{host}/")
+        assert response.read() == b"ok"
+    assert telemetry.by(semconv.LEASE_DURATION, "address", "port") == {
+        ("one.test", 80): 1,
+        ("other.test", 8080): 1,
+    }
+    assert_rows(telemetry, new(), reused())
+    telemetry.check(POOL_LIVE=1, OPEN_CONNECTIONS=1)
+
+
+def test_pools_without_a_manager(runner, library, server, telemetry):
+    """A pool that the application builds by itself, of a subclass as botocore has it."""
+    assert (runner.mode, library.name) == ("sync", "urllib3")
+
+    class Connection(urllib3.connection.HTTPConnection):
+        def close(self) -> None:
+            super().close()
+
+    class Pool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Connection
+
+    with Pool("127.0.0.1", server.port) as pool:
+        assert pool.request("GET", "/").data == b"ok"
+        assert pool.request("GET", "/").data == b"ok"
+        assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
+    assert_rows(telemetry, new(), reused(), closed={"pool_closed": 1})
+    assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"closed": 1}
+
+
+def test_pool_that_does_not_block_has_no_limit(runner, library, server, telemetry):
+    """Three at once on a pool of one: three connections, no wait, and one is kept."""
+    pool = runner.pool(library, maxsize=1)
+    gate = server.gate()
+    url = server.reply("/held", Reply(end_after=gate))
+    exchanges = [pool.send(url) for _ in range(3)]
+    for exchange in exchanges:
+        exchange.head()
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="active") == 3
+    assert telemetry.points(semconv.CONNECTION_MAX) == []
+    assert telemetry.points(semconv.OCCUPANCY_RATIO) == []
+    assert telemetry.value(semconv.CONNECTION_IDLE_MAX) == 1
+    gate.open()
+    for exchange in exchanges:
+        exchange.read()
+    assert_settled(telemetry, exchanges, new(), new(), new())
+    assert telemetry.total(semconv.ACQUIRE_DURATION) == 0
+    assert telemetry.closed() == {"keepalive_limit": 2}
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
+    assert telemetry.value(semconv.PEAK_ACTIVE) == 3
+
+
+def test_place_of_a_response_that_was_only_closed_is_lost(pool_of_one, library, server, telemetry):
+    """``close()`` without ``release_conn()``: the request is over, and a full pool stays full."""
+    never = server.gate()
+    response = pool_of_one.open(server.reply("/held", Reply(end_after=never)))
+    response.close()
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+    assert telemetry.closed() == {"response_incomplete": 1}
+    late = pool_of_one.send(server.url(), pool=0.1)
+    assert isinstance(late.failure(), library.raises("pool_timeout"))
+    response.release_conn()
+    assert pool_of_one.call(server.url()) == b"ok"
+    assert telemetry.requests() == {(200, None): 2, (None, "pool_timeout"): 1}
+    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
+
+
+@pytest.mark.skipif(OLD, reason="urllib3 1.26 gives it back at once")
+def test_connection_that_was_given_back_by_hand(pool, server, telemetry):
+    """A response that is read to its end and kept: its connection is the next request's."""
+    response = pool.open(server.url(), release_conn=False, preload_content=True)
+    assert response.data == b"ok"
+    assert telemetry.current("unread") == 1
+    response.release_conn()
+    assert telemetry.current("unread") == 0
+    pool.call(server.url())
+    assert_rows(telemetry, new(), reused())
+
+
+class NonsenseServer(Listener):
+    """Answers any request with a chunk whose size is no number."""
+
+    async def serve(
+        self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n")
+        await reader.read()
+
+
+def test_preloaded_body_is_reading(pool, server, telemetry):
+    """It is read within ``urlopen``: the head's delay is awaiting, the body's is reading."""
+    url = server.reply("/", Reply(head_after=0.15, end_after=0.2))
+    exchange = pool.send_with(url, preload_content=True)
+    wait_until(lambda: telemetry.current("awaiting_response") == 1)
+    wait_until(lambda: telemetry.current("reading") == 1)
+    exchange.head()
+    exchange.close()
+    assert_rows(telemetry, new())
+    timeline = server.timeline
+    head = timeline.at("head")
+    assert_phases(
+        telemetry,
+        awaiting_response=head - timeline.at("request"),
+        reading=timeline.at("body_end") - head,
+    )
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
+
+
+@breaks_off_in_the_body
+def test_preloaded_body_that_breaks_off(pool, library, server, telemetry, failure, error):
+    """A head came, so there is a status beside the error."""
+    with pytest.raises(library.raises(error)):
+        pool.open(server.reply("/", Reply(failure=failure)), preload_content=True)
+    assert_rows(telemetry, failed(error, status=200), closed={"error": 1})
+
+
+def test_response_that_is_dropped(pool, server, telemetry):
+    """Its finalizer closes its connection: that ends the request."""
+    response = pool.open(server.reply("/", Reply(end_after=server.gate())))
+    assert telemetry.current("unread") == 1
+    del response
+    gc.collect()
+    assert_rows(telemetry, new(), closed={"response_incomplete": 1})
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(200, "garbage_collected"), (204, "connection_close")]
+)
+@pytest.mark.skipif(OLD, reason="urllib3 1.26 releases it itself")
+def test_dropped_response_with_nothing_to_read(pool, server, telemetry, status, reason):
+    """No finalizer closes what has ended: the connection goes with it, and so does the request.
+
+    One without a body ends when it is read, which nobody does.
+    """
+    chunks = () if status == 204 else ((0.0, b"ok"),)
+    url = server.reply("/", Reply(status=status, chunks=chunks))
+    response = pool.open(url, release_conn=False, preload_content=status == 200)
+    assert telemetry.current("unread") == 1
+    del response
+    gc.collect()
+    assert_rows(telemetry, new(status=status), closed={reason: 1})
+    telemetry.check(OPEN_CONNECTIONS=0)
+
+
+def test_drained_response_gives_its_connection_back(pool, server, telemetry):
+    """``drain_conn()`` reads what is left, which is reading."""
+    gate = server.gate()
+    response = pool.open(server.reply("/", Reply(end_after=gate)))
+    thread = threading.Thread(target=response.drain_conn)
+    thread.start()
+    wait_until(lambda: telemetry.current("reading") == 1)
+    gate.open()
+    thread.join()
+    assert_rows(telemetry, new())
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
+
+
+def test_chunk_that_makes_no_sense(pool, library, listen, telemetry):
+    """The library closes the response in the middle of its read: a failure of the protocol."""
+    server = listen(NonsenseServer)
+    response = pool.open(server.url())
+    with pytest.raises(library.raises("protocol_error")):
+        b"".join(response.stream())
+    assert_rows(telemetry, failed("protocol_error", status=200), closed={"error": 1})
+
+
+def test_closed_by_another_thread_while_it_is_read(pool, server, telemetry):
+    """The read ends with whatever the library makes of it, and the request ends once."""
+    response = pool.open(server.reply("/", Reply(end_after=server.gate())))
+    failures: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            b"".join(response.stream())
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    wait_until(lambda: telemetry.current("reading") == 1)
+    response.connection.sock.shutdown(socket.SHUT_RD)
+    thread.join(10)
+    assert not thread.is_alive()
+    assert failures
+    telemetry.check(ACTIVE_REQUESTS=0, REQUESTS=1, CONNECTION_CLOSED=1, INSTRUMENTATION_ERRORS=0)
+
+
+def test_reader_of_lines(pool, server, telemetry):
+    """Line by line, as SDKs read event streams: the pause between two is the application's."""
+    url = server.reply("/", Reply(chunks=((0.0, b"a\n"), (0.15, b"b\n"))))
+    assert [*pool.open(url)] == [b"a\n", b"b\n"]
+    assert_rows(telemetry, new())
+    sent = server.timeline.at("body_end") - server.timeline.at("head")
+    assert_near(telemetry.phases()["reading"], sent)
+
+
+@pytest.fixture(params=["before", "after"])
+def traced(request: pytest.FixtureRequest, untouched: Telemetry) -> Iterator[Telemetry]:
+    """OpenTelemetry's own instrumentation of urllib3, installed before ours and after it."""
+
+    def theirs() -> None:
+        URLLib3Instrumentor().instrument(
+            tracer_provider=untouched.tracer_provider, meter_provider=untouched.meter_provider
+        )
+
+    if request.param == "before":
+        theirs()
+    instrument(untouched, span_min_duration=0.0)
+    if request.param == "after":
+        theirs()
+    yield untouched
+    URLLib3Instrumentor().uninstrument()
+    GlueLLMInstrumentor().uninstrument()
+
+
+def test_each_try_is_a_request(pool, server, telemetry):
+    """A reset, an end of file, and an answer: three connections were taken."""
+    broken = (Failure.RESET_BEFORE_HEAD, Failure.EOF_BEFORE_HEAD)
+    url = server.reply("/", *(Reply(failure=failure) for failure in broken), Reply())
+    response = pool.open(url, retries=2, preload_content=True)
+    assert response.data == b"ok"
+    assert_rows(telemetry, failed("read_error"), failed("protocol_error"), new())
+    assert telemetry.closed() == {"error": 2}
+
+
+def test_back_off_is_no_part_of_a_request(pool, telemetry):
+    """Between two tries nothing is in the pool."""
+    retries = urllib3.Retry(connect=2, backoff_factor=0.2)
+    exchange = pool.send_with(refused_url(), retries=retries)
+    exchange.failure()
+    assert exchange.duration >= 0.4
+    rows = [connect_failed("connection_error")] * 3
+    assert_rows(telemetry, *rows)
+    assert sum(telemetry.phases().values()) < 0.3
+
+
+def test_status_that_is_tried_again(pool, server, telemetry):
+    """Its body is read to its end, and the next try has the same connection."""
+    url = server.reply("/", Reply(status=503), Reply())
+    retries = urllib3.Retry(total=2, status_forcelist=[503], backoff_factor=0)
+    response = pool.open(url, retries=retries)
+    assert response.read() == b"ok"
+    assert_rows(telemetry, new(status=503), reused())
+
+
+@pytest.mark.parametrize("preload", [True, False])
+def test_redirect_that_a_pool_follows_is_two_requests(runner, library, server, telemetry, preload):
+    """Whether a manager follows it, or a pool by itself."""
+    pool = runner.pool(library, follow_redirects=True)
+    server.reply("/old", Reply(status=302, headers=(("Location", "/new"),)))
+    response = pool.open(server.url("/old"), preload_content=preload)
+    assert response.data == b"ok"
+    with urllib3.HTTPConnectionPool("127.0.0.1", server.port) as single:
+        assert single.urlopen("GET", "/old", preload_content=preload).data == b"ok"
+    assert_rows(telemetry, new(status=302), reused(), new(status=302), reused())
+
+
+def test_spans_nest_under_those_of_opentelemetrys_instrumentation(runner, library, server, traced):
+    """Whichever of the two was installed first; the wait and the set-up belong to its span."""
+    pool = runner.pool(library, max_connections=1)
+    holder = pool.open(server.url())
+    waiter = pool.send(server.url("/waiter"), pool=30)
+    wait_until(lambda: traced.current("queued") == 1)
+    holder.read()
+    holder.release_conn()
+    waiter.finish()
+    clients = [span for span in traced.spans() if span.kind is SpanKind.CLIENT]
+    assert len(clients) == 2
+    (setup,) = traced.spans("HTTP connection_setup")
+    (wait,) = traced.spans("HTTP wait_for_connection")
+    by_id = {span.get_span_context().span_id: span for span in clients}
+    assert by_id[setup.parent.span_id] is not by_id[wait.parent.span_id]
+    attributes = [dict(span.attributes or {}) for span in clients]
+    assert sorted(a["gluellm.connection.reused"] for a in attributes) == [False, True]
+    assert all("gluellm.pool.acquire.duration" in a for a in attributes)
+
+
+def test_failure_while_sending_that_is_tried_again(pool, listen, telemetry):
+    """Of the last try the exception tells; of one before, that it broke off while it was sent."""
+    deaf = listen(DeafServer)
+    retries = urllib3.Retry(1, allowed_methods=None)
+    exchange = pool.send_with(
+        deaf.url(), body=bytes(MORE_THAN_BUFFERS), timeouts={"write": 0.1}, retries=retries
+    )
+    exchange.failure()
+    assert_rows(telemetry, failed("write_error"), failed("write_timeout"), closed={"error": 2})
+
+
+@pytest.mark.parametrize("how", ["preloaded", "read", "not released"])
+def test_replays_of_vcrpy_are_no_requests(runner, library, server, telemetry, tmp_path, how):
+    """The request that is recorded counts; its replays are neither cancelled nor in flight."""
+    vcr = pytest.importorskip("vcr", reason="vcrpy is not installed")
+    url = server.url()
+    cassette = str(tmp_path / "cassette.yaml")
+
+    def ask() -> None:
+        pool = runner.pool(library)
+        response = pool.open(url, preload_content=how == "preloaded")
+        assert (response.read() if how == "read" else response.data) == b"ok"
+
+    with vcr.use_cassette(cassette):
+        ask()
+    assert_rows(telemetry, new())
+    with vcr.use_cassette(cassette, allow_playback_repeats=True) as replayed:
+        for _ in range(3):
+            ask()
+    assert replayed.play_count == 3
+    gc.collect()
+    assert telemetry.requests() == {(200, None): 1}
+    telemetry.check(ACTIVE_REQUESTS=0, CONNECTION_OPENED=1)
+
+
+def test_replay_after_a_recording_on_the_same_connection(pool_of_one, server, telemetry, tmp_path):
+    """An established connection is given back without an answer, and serves on."""
+    vcr = pytest.importorskip("vcr", reason="vcrpy is not installed")
+    url = server.url()
+    with vcr.use_cassette(str(tmp_path / "cassette.yaml"), allow_playback_repeats=True) as cassette:
+        for _ in range(3):
+            assert pool_of_one.open(url, preload_content=True).data == b"ok"
+    assert cassette.play_count == 2
+    assert telemetry.requests() == {(200, None): 1}
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0

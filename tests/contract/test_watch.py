@@ -1,0 +1,258 @@
+"""What the watch finds between requests: anomalies of a pool, leaks, late event loops."""
+
+from __future__ import annotations
+
+import gc
+import time
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import diagnose, snapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import PoolUnderTest
+from support.grpc_server import GrpcServer
+from support.http1 import HTTP1Server
+from support.http2 import HTTP2Server
+from support.installation import find_leaks_after, instrument
+from support.script import Reply
+from support.telemetry import Telemetry
+from support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("quick_watch")
+
+
+def anomalies(telemetry: Telemetry) -> dict[Any, int]:
+    """Anomalies by kind; what is 0 is left out."""
+    return telemetry.by(semconv.ANOMALIES, "anomaly")
+
+
+def test_lost_wake_up_is_a_waiter_beside_an_idle_connection(pool_of_one, server, telemetry):
+    """The connection was given back, and nobody told the request that waits for it."""
+    holder, gate = pool_of_one.hold(server)
+    waiter = pool_of_one.send(server.url("/waiter"), pool=60)
+    wait_until(lambda: telemetry.current("queued") == 1)
+    pool_of_one.skip_one_pass()
+    gate.open()
+    holder.read()
+    assert telemetry.current("queued") == 1
+    wait_until(lambda: anomalies(telemetry) == {"waiter_with_idle_connection": 1})
+    # The next pass heals it.
+    following = pool_of_one.send(server.url("/next"))
+    # Either may be served first: httpcore 1.0 gives both of them the connection.
+    bodies = [exchange.begin_read() for exchange in (waiter, following)]
+    assert [body.result(10) for body in bodies] == [b"ok", b"ok"]
+    assert anomalies(telemetry) == {"waiter_with_idle_connection": 1}
+
+
+def test_lost_connection_is_orphaned(runner, library, server, telemetry):
+    """Its request is over and the pool takes it for active: its place is gone for good."""
+    pool = runner.pool(library, max_connections=2)
+    exchange, _ = pool.hold(server, "/lost")
+    pool.lose_connection()
+    exchange.close()
+    wait_until(lambda: anomalies(telemetry) == {"orphaned_connection": 1})
+    for _ in range(3):
+        pool.get(server.url("/other"))
+    pool.get(server.reply("/slow", Reply(head_after=0.4)))
+    assert anomalies(telemetry) == {"orphaned_connection": 1}
+    assert telemetry.value(semconv.OCCUPANCY_RATIO) == 0.5
+
+
+def test_timeout_that_does_not_come_is_an_overrun(pool_of_one, server, telemetry, monkeypatch):
+    """The request waits on, far beyond what it asked for."""
+    holder, gate = pool_of_one.hold(server)
+    pool_of_one.wait_without_timeout(monkeypatch)
+    waiter = pool_of_one.send(server.url("/waiter"), pool=0.2)
+    wait_until(lambda: anomalies(telemetry) == {"pool_timeout_overrun": 1})
+    gate.open()
+    holder.read()
+    waiter.finish()
+    assert anomalies(telemetry) == {"pool_timeout_overrun": 1}
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+def test_pool_that_is_full_for_long_has_none(runner, library, server, telemetry):
+    """A waiter within its timeout, a connection that a slow request has, an idle one elsewhere."""
+    pool = runner.pool(library, max_connections=1)
+    slow = pool.send(server.reply("/slow", Reply(head_after=0.6)))
+    server.timeline.wait_for("request", "/slow")
+    waiter = pool.send(server.url("/waiter"), pool=30)
+    runner.pool(library).get(server.url("/elsewhere"))
+    for exchange in (slow, waiter):
+        exchange.finish()
+    assert len(telemetry.points(semconv.ANOMALIES)) >= 3
+    assert anomalies(telemetry) == {}
+
+
+BLOCK = 0.3
+
+
+@pytest.mark.modes("asyncio")
+def test_blocked_loop_is_seen(runner, library, server, telemetry):
+    """A request waits for its head while other code of the loop doesn't let go of it."""
+    gate = server.gate()
+    exchange = runner.pool(library).send(server.reply("/held", Reply(head_after=gate)))
+    server.timeline.wait_for("request", "/held")
+    assert telemetry.value(semconv.EVENT_LOOP_LAG_PEAK) < BLOCK / 2
+
+    def blocked() -> bool:
+        runner.portal.call(time.sleep, BLOCK)
+        return telemetry.value(semconv.EVENT_LOOP_LAG_PEAK) >= BLOCK / 2
+
+    # The watch starts the timer when it looks first.
+    wait_until(blocked)
+    for metric in (semconv.EVENT_LOOP_LAG_PEAK, semconv.EVENT_LOOP_LATE_TIME):
+        (point,) = telemetry.points(metric)
+        assert not point.attributes
+    late = telemetry.value(semconv.EVENT_LOOP_LATE_TIME)
+    assert late >= BLOCK / 2
+    runner.portal.call(time.sleep, BLOCK)
+    # Not at once: the timer may be firing.
+    wait_until(lambda: telemetry.value(semconv.EVENT_LOOP_LATE_TIME) >= late + BLOCK / 2)
+    gate.open()
+    exchange.finish()
+
+
+def _found() -> dict[Kind, Severity]:
+    return {finding.kind: finding.severity for finding in diagnose(snapshot())}
+
+
+@pytest.mark.modes("asyncio")
+def test_one_pause_does_not_hide_who_waits(pool_of_one, runner, server, telemetry):
+    """The loop pauses once, and requests that are stuck are reported all the same."""
+    held, gate = pool_of_one.hold(server)
+    waiters = [pool_of_one.send(server.url()) for _ in range(5)]
+    wait_until(lambda: telemetry.current("queued") == 5)
+
+    def paused() -> bool:
+        runner.portal.call(time.sleep, 0.35)
+        return telemetry.value(semconv.EVENT_LOOP_LAG_PEAK) > 0.2
+
+    wait_until(paused)
+    stuck = {(kind, Severity.WARNING) for kind in (Kind.POOL_SATURATED, Kind.POOL_TOO_SMALL)}
+    wait_until(lambda: stuck & _found().items())
+    assert _found()[Kind.BLOCKED_EVENT_LOOP] is Severity.INFO
+    gate.open()
+    for exchange in (held, *waiters):
+        exchange.finish()
+
+
+@pytest.mark.modes("asyncio")
+def test_blocked_loop_does_not_hide_a_longer_wait(pool_of_one, runner, server, telemetry):
+    """The loop is late for most of the time, but by a tenth of the wait at most."""
+    held, gate = pool_of_one.hold(server)
+    waiter = pool_of_one.send(server.url())
+    wait_until(lambda: telemetry.current("queued") == 1)
+
+    def both() -> bool:
+        runner.portal.call(time.sleep, 0.15)
+        found = _found()
+        blocked = found.get(Kind.BLOCKED_EVENT_LOOP, Severity.INFO)
+        return blocked is not Severity.INFO and Kind.POOL_SATURATED in found
+
+    wait_until(both)
+    gate.open()
+    for exchange in (held, waiter):
+        exchange.finish()
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+def test_healthy_loop_is_not_late(runner, library, server, telemetry):
+    """A request waits, and nothing else happens. Threads have no loop."""
+    runner.pool(library).get(server.reply("/slow", Reply(head_after=0.5)))
+    late = telemetry.value(semconv.EVENT_LOOP_LAG_PEAK)
+    if runner.mode == "asyncio":
+        assert late < 0.5
+    else:
+        assert late == 0
+
+
+def test_turned_off_there_is_no_series(runner, library, server, untouched):
+    """With ``loop_lag=False``."""
+    instrument(untouched, loop_lag=False)
+    runner.pool(library).get(server.url())
+    assert untouched.value(semconv.POOL_OPENED) == 1
+    assert untouched.points(semconv.EVENT_LOOP_LAG_PEAK) == []
+    assert untouched.points(semconv.EVENT_LOOP_LATE_TIME) == []
+
+
+def test_late_time_is_0_from_the_start(library, telemetry):
+    """Before any request: a rate cannot see a series that is born late."""
+    (point,) = telemetry.points(semconv.EVENT_LOOP_LATE_TIME)
+    assert point.value == 0
+
+
+THRESHOLD = 0.4
+
+
+@pytest.fixture
+def watched(untouched: Telemetry) -> Telemetry:
+    """The instrumentation on, with leaks that are found soon."""
+    instrument(untouched, leak_threshold=2)
+    find_leaks_after(THRESHOLD)
+    return untouched
+
+
+def check(
+    pool: PoolUnderTest, server: HTTP1Server | HTTP2Server | GrpcServer, telemetry: Telemetry
+) -> None:
+    """Hold one response that nobody reads, and one whose reader waits for the provider."""
+    leaked, _ = pool.hold(server, "/leaked")
+    silent, gate = pool.hold(server)
+    body = silent.begin_read()
+    wait_until(lambda: telemetry.value(semconv.LEAK_SUSPECTED) == 1, "the leak")
+    old = 2 * THRESHOLD
+    wait_until(lambda: telemetry.value(semconv.REQUEST_OLDEST_AGE, phase="reading") > old)
+    assert telemetry.value(semconv.LEAK_SUSPECTED) == telemetry.value(semconv.LEAKS) == 1
+    gate.open()
+    assert body.result(10) == b"ok"
+    leaked.close()
+    wait_until(lambda: telemetry.value(semconv.LEAK_SUSPECTED) == 0)
+    assert telemetry.value(semconv.LEAKS) == 1
+
+
+def test_unread_response_is_a_leak_and_a_silent_provider_is_none(watched, runner, library, server):
+    """Two connections, or two calls on one channel."""
+    check(runner.pool(library), server, watched)
+
+
+def test_leak_beside_a_silent_stream(watched, runner, library, http2_server):
+    """Two streams of one connection: whichever stream reads does so for all."""
+    pool = runner.pool(library, http1=False, http2=True)
+    pool.get(http2_server.url())
+    check(pool, http2_server, watched)
+
+
+@pytest.mark.only("aiohttp")
+def test_leak_on_a_connection_from_before_instrument(untouched, runner, library, server):
+    """What was there before is watched as what is new."""
+    pool = runner.pool(library)
+    pool.get(server.url())
+    instrument(untouched, leak_threshold=2)
+    find_leaks_after(THRESHOLD)
+    leaked, _ = pool.hold(server)
+    wait_until(lambda: untouched.value(semconv.LEAK_SUSPECTED) == 1, "the leak")
+    leaked.close()
+    untouched.check(LEAK_SUSPECTED=0, LEAKS=1, CONNECTION_OPENED=0)
+
+
+@pytest.mark.only("grpc")
+@pytest.mark.modes("asyncio")
+def test_async_stream_that_is_dropped_is_held_and_a_leak(watched, runner, library, server):
+    """grpc.aio keeps it, beyond its server's end: that is what a ``break`` in a loop does."""
+    pool = runner.pool(library)
+    dropped, end = pool.hold(server)
+    dropped.abandon()
+    del dropped
+    gc.collect()
+    wait_until(lambda: watched.value(semconv.LEAK_SUSPECTED) == 1, "the leak is found")
+    assert watched.value(semconv.LEAKS) == 1
+    end.open()
+    server.timeline.wait_for("body_end")
+    assert watched.current("unread") == 1
+    pool.close()
+    assert watched.value(semconv.ACTIVE_REQUESTS) == 0
+    wait_until(lambda: watched.value(semconv.LEAK_SUSPECTED) == 0)
+    assert watched.by(semconv.REQUESTS, "rpc") == {"CANCELLED": 1}
