@@ -14,8 +14,7 @@ from any_llm import AnyLLM
 from opentelemetry.trace import SpanKind, Tracer
 
 from . import faults
-from .calling import LONG, MESSAGES, Client, until_phase
-from .targets import MAX_STREAMS, Targets
+from .calling import LONG, MAX_STREAMS, MESSAGES, Client, until_phase
 
 _SHORT = 0.2
 _HANDSHAKE = 1.5
@@ -49,7 +48,7 @@ async def gave_up_reading(client: Client) -> None:
     await cancel(task)
 
 
-async def not_connected(make: Callable[..., Client], targets: Targets) -> None:
+async def not_connected(make: Callable[..., Client], targets: Any) -> None:
     """Nobody listens, and somebody who never answers a TLS handshake."""
     refused = make(targets.refused)
     spiteful = make(targets.spiteful)

@@ -1,9 +1,9 @@
-"""One run: two programs, one per protocol, against all stores; the table, and what else arrived."""
+"""One run: a program per protocol against all stores; the table, and what else arrived."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
+from e2e import compose
+from e2e.programs import Stack
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import Counts
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way
 
-from .. import compose
-from ..programs import Stack
 from .comparing import Cells, add_all, compare_pushed, compare_scraped
 from .counted import Origin
 from .process import RESOURCE, Process
@@ -61,15 +61,16 @@ class Run:
 
 
 @contextlib.contextmanager
-def run(folder: Path) -> Iterator[Run]:
+def run(folder: Path, protocols: Sequence[str] = PROTOCOLS) -> Iterator[Run]:
     """Let it happen; the stores can be asked until the context is left."""
     stack = Stack(folder / "stack")
     with contextlib.ExitStack() as exits:
         exits.callback(stack.stop)
         stack.start()
-        endpoints = (stack.collector.grpc_endpoint, stack.collector.http_endpoint)
+        collector = stack.collector
         processes = {}
-        for protocol, endpoint in zip(PROTOCOLS, endpoints, strict=True):
+        for protocol in protocols:
+            endpoint = collector.grpc_endpoint if protocol == "grpc" else collector.http_endpoint
             name = protocol.partition("/")[0]
             processes[protocol] = Process(folder / name, protocol, endpoint, instance=name)
             exits.callback(processes[protocol].end)

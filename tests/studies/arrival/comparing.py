@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from e2e.stores import Store
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way, series_names
 
-from ..stores import Store
 from .counted import METRICS, Origin, Series, as_series, series
 
 _ARRIVES_WITHIN = 20.0

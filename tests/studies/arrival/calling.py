@@ -18,6 +18,8 @@ from support.waiting import until
 MESSAGES = [{"role": "user", "content": "hello"}]
 LONG = 60.0
 """Seconds that nothing here takes."""
+MAX_STREAMS = 4
+"""HTTP/2 streams that a connection may have at once."""
 
 
 def library(sdk: str) -> Any:

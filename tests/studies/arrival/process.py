@@ -21,7 +21,7 @@ from support.fake_xai import fake_xai
 from support.network import Certificates
 from support.talking import TalkingProcess
 
-from .targets import MAX_STREAMS, Targets
+from .calling import MAX_STREAMS
 
 _ENDS_WITHIN = 30.0
 RESOURCE = {
@@ -78,18 +78,21 @@ class Surroundings:
             "tls": self._start(ssl_context=certificates.server()),
         }
         refused, spiteful = (self._listen(keep=False) for _ in range(2))
-        self.targets = Targets(
+        targets = {
             **{
                 name: provider.anthropic_url if name == "anthropic" else provider.openai_url
                 for name, provider in self._providers.items()
             },
-            xai=self._exits.enter_context(fake_xai()).target,
-            authority=str(authority),
-            refused=f"http://127.0.0.1:{refused}/v1",
-            spiteful=f"http://127.0.0.1:{spiteful}/v1",
-            deaf=f"https://127.0.0.1:{self._listen(keep=True)}/v1",
-        )
-        self.targets.write(folder / "targets.json")
+            # Host and port, as gRPC takes them.
+            "xai": self._exits.enter_context(fake_xai()).target,
+            "authority": str(authority),
+            # Nobody listens, and for the second one the program's own span processor fails.
+            "refused": f"http://127.0.0.1:{refused}/v1",
+            "spiteful": f"http://127.0.0.1:{spiteful}/v1",
+            # Takes connections and never answers, a TLS handshake included.
+            "deaf": f"https://127.0.0.1:{self._listen(keep=True)}/v1",
+        }
+        (folder / "targets.json").write_text(json.dumps(targets))
 
     @property
     def counts(self) -> dict[int, Counts]:
@@ -125,7 +128,7 @@ class Process(TalkingProcess):
         """What it says about itself."""
         self.surroundings = Surroundings(folder)
         super().__init__(
-            ["e2e.arrival.program", str(folder)],
+            ["studies.arrival.program", str(folder)],
             folder / "log",
             _exporting(protocol, endpoint, self.resource),
         )

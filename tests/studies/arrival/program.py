@@ -12,6 +12,7 @@ import ssl
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +21,6 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from . import acts
 from .calling import Client, Counted
-from .targets import Targets
 from .telling import Telling
 
 _PATIENCE = 60.0
@@ -31,7 +31,7 @@ class Program:
     """The calls, and the points at which it stands still."""
 
     def __init__(self, folder: Path) -> None:
-        self.targets = Targets.read(folder / "targets.json")
+        self.targets = SimpleNamespace(**json.loads((folder / "targets.json").read_text()))
         broken = urlsplit(self.targets.spiteful)
         span = semconv.SPAN_SETUP.format(address=broken.hostname, port=broken.port)
         self.telling = Telling(folder, span)

@@ -19,7 +19,7 @@ from .run import PROTOCOLS, Run, run
 
 def main() -> int:
     """0 when every cell is right, 1 when not, 2 when a program is missing."""
-    argparse.ArgumentParser(prog="e2e.arrival", description=__doc__).parse_args()
+    argparse.ArgumentParser(prog="studies.arrival", description=__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         try:
             with run(Path(folder)) as finished:
