@@ -50,9 +50,9 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         stack.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """All programs, started once for the tests of a file."""
+    """All programs, started once for all tests whose services have names of their own."""
     stack = Stack(tmp_path_factory.mktemp("stack"))
     try:
         stack.start()

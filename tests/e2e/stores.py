@@ -24,6 +24,8 @@ class Store(Program):
     """A program with Prometheus' query API."""
 
     port_names = ("http",)
+    lacks: tuple[str, ...] = ()
+    """Beginnings of flags that users may forget."""
 
     @property
     def url(self) -> str:
@@ -87,16 +89,20 @@ class Prometheus(Store):
         (self.folder / "targets").mkdir()
         (self.folder / "rules").mkdir()
 
+    def change(self, before: str, after: str) -> None:
+        """Another text in its configuration, before the start."""
+        text = self.configuration.read_text()
+        assert before in text
+        self.configuration.write_text(text.replace(before, after))
+
     def command(self, executable: Path) -> list[str]:
-        return [
-            str(executable),
-            *compose.flags(
-                "prometheus",
-                config__file=str(self.configuration),
-                storage__tsdb__path=str(self.folder / "data"),
-                web__listen_address=f"{HOST}:{self.ports['http']}",
-            ),
-        ]
+        flags = compose.flags(
+            "prometheus",
+            config__file=str(self.configuration),
+            storage__tsdb__path=str(self.folder / "data"),
+            web__listen_address=f"{HOST}:{self.ports['http']}",
+        )
+        return [str(executable), *(flag for flag in flags if not flag.startswith(self.lacks))]
 
     @property
     def otlp_endpoint(self) -> str:
@@ -147,15 +153,13 @@ class VictoriaMetrics(Store):
     health_path = "/health"
 
     def command(self, executable: Path) -> list[str]:
-        return [
-            str(executable),
-            *compose.flags(
-                "victoria-metrics",
-                storageDataPath=str(self.folder / "data"),
-                httpListenAddr=f"{HOST}:{self.ports['http']}",
-                relabelConfig=str(compose.DEV / "victoria-metrics/relabel.yaml"),
-            ),
-        ]
+        flags = compose.flags(
+            "victoria-metrics",
+            storageDataPath=str(self.folder / "data"),
+            httpListenAddr=f"{HOST}:{self.ports['http']}",
+            relabelConfig=str(compose.DEV / "victoria-metrics/relabel.yaml"),
+        )
+        return [str(executable), *(flag for flag in flags if not flag.startswith(self.lacks))]
 
     @property
     def otlp_endpoint(self) -> str:
@@ -174,6 +178,12 @@ class VictoriaMetrics(Store):
             connection.getresponse().read()
         finally:
             connection.close()
+
+
+def increase(values: list[float]) -> float:
+    """By how much a counter rose that was born at 0; where it falls, it began anew."""
+    before = [0.0, *values[:-1]]
+    return sum(v - b if v >= b else v for b, v in zip(before, values, strict=True))
 
 
 def _write_target(file: Path, port: int, labels: dict[str, str]) -> None:

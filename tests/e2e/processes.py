@@ -14,13 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from e2e.programs import free_port
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 from support.waiting import wait_until
 
-EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
-HOST = "127.0.0.1"
-_CALLER = Path(__file__).parent / "scripts" / "caller.py"
+from .running import HOST, free_port
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+SCRIPTS = Path(__file__).parent / "deployment" / "scripts"
+NEVER = 3600.0
+"""Seconds between two exports: only the last one is made."""
+_TESTS = Path(__file__).parents[1]
 _BEGINS_WITHIN = 30.0
 _ENDS_WITHIN = 40.0
 
@@ -33,27 +36,32 @@ def command(name: str) -> str:
     return str(path)
 
 
-def environment(endpoint: str, service: str, **more: str) -> dict[str, str]:
-    """Variables of a program that exports metrics, and spans, to the base URL of an endpoint."""
-    keep = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return {
-        **keep,
+def environment(
+    endpoint: str = "", service: str = "", instance: str = "", every: float = NEVER, **more: str
+) -> dict[str, str]:
+    """Ours, with settings of telemetry that tell where to export to, who it is, and how often."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    told = {
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(_TESTS), kept.get("PYTHONPATH")))),
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-        "OTEL_METRIC_EXPORT_INTERVAL": "3600000",
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+        "OTEL_METRIC_EXPORT_INTERVAL": f"{every * 1000:.0f}",
         "OTEL_LOGS_EXPORTER": "none",
         "OTEL_SERVICE_NAME": service,
-        **more,
+        "OTEL_RESOURCE_ATTRIBUTES": f"service.instance.id={instance}" if instance else "",
     }
+    return {**kept, **told, **more}
 
 
 class Caller:
     """A zero-code program; it exports as its environment says."""
 
     def __init__(self, provider: FakeProvider, variables: Mapping[str, str], log: Path) -> None:
+        script = SCRIPTS / "caller.py"
         with log.open("wb") as errors:
             self.process = subprocess.Popen(
-                [command("opentelemetry-instrument"), sys.executable, _CALLER, provider.openai_url],
+                [command("opentelemetry-instrument"), sys.executable, script, provider.openai_url],
                 env=dict(variables),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -70,32 +78,21 @@ class Caller:
         self.process.stdin.flush()
         assert self.process.stdout.readline() == "called\n", self.log.read_text()
 
-    def send(self, number: signal.Signals) -> None:
-        """A signal; SIGKILL is waited for."""
-        self.process.send_signal(number)
-        if number is signal.SIGKILL:
-            self.process.wait(_ENDS_WITHIN)
-
-    def end(self) -> None:
-        """Let it come to its end, with its exit handlers."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        if not self.process.stdin.closed:
-            self.process.stdin.close()
-        self.process.wait(_ENDS_WITHIN)
-        self.process.stdout.close()
+    def kill(self) -> None:
+        """Let it go at once, without its exit handlers."""
+        self.process.kill()
+        self.process.wait()
 
 
 @contextmanager
 def caller(provider: FakeProvider, variables: Mapping[str, str], log: Path) -> Iterator[Caller]:
-    """A `Caller` that is gone in the end, however the block ends."""
+    """A `Caller` that comes to its end with the block, unless it was killed."""
     running = Caller(provider, variables, log)
     try:
         yield running
-        running.end()
+        running.process.communicate(timeout=_ENDS_WITHIN)
     finally:
-        running.process.kill()
-        running.process.wait()
+        running.kill()
 
 
 class Server:
@@ -138,9 +135,7 @@ def served(arguments: list[str], variables: Mapping[str, str], log: Path) -> Ite
     server = Server(arguments, variables, log)
     try:
         wait_until(
-            lambda: server.process.poll() is not None or server.asked(),
-            "an answer",
-            _BEGINS_WITHIN,
+            lambda: server.process.poll() is not None or server.asked(), "an answer", _BEGINS_WITHIN
         )
         assert server.process.poll() is None, log.read_text()
         yield server

@@ -1,13 +1,12 @@
-"""Forks workers that call a provider, and prints what each counted, as JSON by process.
+"""Forks workers that call a provider.
 
-Arguments: the provider's URL, and how many calls each worker makes. The SDK's own environment
-variables say where to export to. ``before`` sets telemetry up before the fork, once for all;
-``after`` in each worker.
+Arguments: the provider's URL, ``before`` or ``after``, and how many calls each worker makes. The
+SDK's own environment variables say where to export to. ``before`` sets telemetry up before the
+fork, once for all; ``after`` in each worker.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
@@ -39,15 +38,11 @@ def work(url: str, times: int, meter_provider: MeterProvider | None) -> None:
 
 url, when, *calls = sys.argv[1:]
 common = set_up() if when == "before" else None
-counted = {}
 workers = []
 for times in map(int, calls):
-    process = os.fork()
-    if process == 0:
+    workers.append(os.fork())
+    if workers[-1] == 0:
         work(url, times, common)
         os._exit(0)
-    counted[process] = times
-    workers.append(process)
-for process in workers:
-    assert os.waitpid(process, 0)[1] == 0
-print(json.dumps(counted))
+for worker in workers:
+    assert os.waitpid(worker, 0)[1] == 0

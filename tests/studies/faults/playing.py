@@ -13,22 +13,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from e2e.programs import Stack
+from e2e.programs import STORES, Stack
+from e2e.stores import increase
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProviderThread
 from support.waiting import wait_until
 
-from .application import (
-    NO_TELEMETRY,
-    TIMEOUT,
-    Application,
-    requests_of,
-    telemetry_environment,
-)
+from .application import NO_TELEMETRY, TIMEOUT, Application, exporting
 from .slow_network import SlowNetwork
 
 T = TypeVar("T")
 
-STORES = ("prometheus_scraping", "prometheus_otlp", "victoria_metrics")
 IN_VAIN = 3
 """Exports that fail before the fault ends."""
 AFTERWARDS = 3
@@ -77,7 +71,6 @@ class Figures:
     """Exceptions that reached the program, its loop, its threads or its finalizers."""
     exports: int
     failed_exports: int
-    longest_export: float
     with_telemetry: dict[str, float]
     """Of `Lateness.take`, from the fault's begin to the last export after it."""
     without: dict[str, float]
@@ -94,9 +87,7 @@ class Figures:
 class Stage:
     """What runs while faults are played: the stores, a provider, a program without telemetry."""
 
-    def __init__(self, stack: Stack, folder: Path, *, compared: bool = True) -> None:
-        """Without ``compared`` there is no program without telemetry."""
-        self._compared = compared
+    def __init__(self, stack: Stack, folder: Path) -> None:
         self.stack = stack
         self.folder = folder
         self._closing = ExitStack()
@@ -108,11 +99,10 @@ class Stage:
             answers = Behaviour(head_delay=0.05, jitter=0.05, tokens=5)
             provider = closing.enter_context(FakeProviderThread(behaviour=answers))
             self.provider_url = provider.openai_url
-            if self._compared:
-                log = self.folder / "without.log"
-                self.without = Application(self.provider_url, NO_TELEMETRY, log, {})
-                closing.callback(self.without.kill)
-                self.without.ask("figures")
+            log = self.folder / "without.log"
+            self.without = Application(self.provider_url, NO_TELEMETRY, log, {})
+            closing.callback(self.without.kill)
+            self.without.ask("figures")
             self._closing = closing.pop_all()
         return self
 
@@ -162,7 +152,6 @@ class Play:
             errors=[*last["errors"], *after[1]["errors"]],
             exports=last["exports"],
             failed_exports=last["failed_exports"],
-            longest_export=at_its_end[0]["longest_export"],
             with_telemetry=_lateness(after[0]),
             without=_lateness(after[1]),
             growth=at_its_end[0]["resident"] - before[0]["resident"],
@@ -187,7 +176,7 @@ class Play:
     def _start(self, stack: ExitStack) -> None:
         # Slow is not too slow: these exports succeed.
         timeout = _SLOW_TIMEOUT if self._fault == Fault.SLOW else TIMEOUT
-        variables = telemetry_environment(self._endpoint(), self._instance, timeout)
+        variables = exporting(self._endpoint(), self._instance, timeout)
         log = self._stage.folder / f"{self._instance}.log"
         self._application = Application(self._stage.provider_url, self._protocol, log, variables)
         stack.callback(self._application.kill)
@@ -263,10 +252,9 @@ class Play:
         )
 
 
-def increase(values: list[float]) -> float:
-    """By how much a counter rose that was born at 0; where it falls, it began anew."""
-    before = [0.0, *values[:-1]]
-    return sum(v - b if v >= b else v for b, v in zip(before, values, strict=True))
+def requests_of(instance: str) -> str:
+    """Selects the requests that an instance has counted, in any store."""
+    return f'gluellm_pool_requests_total{{service_instance_id="{instance}"}}'
 
 
 def _lateness(figures: dict[str, Any]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from e2e.programs import Stack
 from .application import PROTOCOLS
 from .growth import ROUNDS, Growth, grow
 from .playing import FAULTS, Fault, Figures, Stage, play
-from .verdict import STALL, complaints
+from .verdict import STALL, costs, harm, keeps
 
 _HEAD = (
     f"{'fault':<23} {'protocol':<13} {'calls':>5} {'exceptions':>10} {'exports':>7} {'failed':>6} "
@@ -29,7 +29,7 @@ Memory over {ROUNDS} rounds of 4 calls and an export each, garbage collected:"""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play and print. 0, or 1 when a run was not as it should be, 2 without the programs."""
-    parser = argparse.ArgumentParser(prog="e2e.faults", description=__doc__)
+    parser = argparse.ArgumentParser(prog="studies.faults", description=__doc__)
     parser.add_argument(
         "--only",
         action="append",
@@ -41,20 +41,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     found = []
     try:
-        with tempfile.TemporaryDirectory() as name, _stage(Path(name)) as stage:
+        with (
+            tempfile.TemporaryDirectory() as name,
+            Stage(Stack(Path(name) / "stack"), Path(name)) as stage,
+        ):
             print(_HEAD, flush=True)
             for protocol in PROTOCOLS:
                 for fault in FAULTS[protocol]:
                     if fault in wanted:
                         figures = play(fault, protocol, stage)
                         print(line(figures), flush=True)
-                        found += complaints(figures)
+                        found += harm(figures) + costs(figures)
             if not options.only:
                 print(_GROWTH_HEAD)
                 for protocol in PROTOCOLS:
-                    for grown in grow(protocol, stage):
+                    both = grow(protocol, stage)
+                    for grown in both:
                         print(growth_line(protocol, grown), flush=True)
-    except pytest.skip.Exception as reason:
+                    found += keeps(protocol, *both)
+    except (pytest.skip.Exception, pytest.fail.Exception) as reason:
         print(reason, file=sys.stderr)
         return 2
     print(_NOTES.format(seconds=time.monotonic() - began, limit=STALL * 1e3))
@@ -62,10 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(complaint, file=sys.stderr)
     print(f"{len(found)} complaints." if found else "All runs as they should be.")
     return int(bool(found))
-
-
-def _stage(folder: Path) -> Stage:
-    return Stage(Stack(folder / "stack"), folder)
 
 
 def line(figures: Figures) -> str:

@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 
 SERVICE = "answers"
 _NEVER = 3_600_000.0
-"""Milliseconds; each export is asked for."""
+"""Milliseconds; each export is asked for, and the last one is made at the end."""
 
 
 def call(url: str, times: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from e2e.programs import free_port
 
-from .application import Application, telemetry_environment
+from .application import Application, exporting
 from .playing import Stage
 
 WARM_UP, ROUNDS = 5, 30
@@ -37,7 +37,7 @@ def grow(protocol: str, stage: Stage) -> tuple[Growth, Growth]:
         applications = []
         for name, endpoint in (("up", up), ("down", down)):
             instance = f"growth-{name}-{protocol.partition('/')[0]}"
-            variables = telemetry_environment(endpoint, instance)
+            variables = exporting(endpoint, instance)
             log = stage.folder / f"{instance}.log"
             application = Application(stage.provider_url, protocol, log, variables)
             stack.callback(application.kill)
@@ -46,7 +46,7 @@ def grow(protocol: str, stage: Stage) -> tuple[Growth, Growth]:
         for command in ("quiet", f"rounds {WARM_UP}", f"rounds {ROUNDS}"):
             for application in applications:
                 application.tell(command)
-            figures.append([application.answer() for application in applications])
+            figures.append([application.expect("figures") for application in applications])
     before, after = figures[1:]
     to_collector, in_vain = map(_growth, before, after)
     return to_collector, in_vain
