@@ -14,9 +14,15 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
 )
 
 from .programs import Stack
-from .running import required
+from .running import lacking, required
 
 Report = TypeVar("Report", pytest.CollectReport, pytest.TestReport)
+
+
+def pytest_sessionstart() -> None:
+    """One line, and not a failure of each test, where required programs are not there."""
+    if required() and (said := lacking()):
+        raise pytest.UsageError(said)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -56,16 +56,25 @@ class Store(Program):
 
     def ask(self, path: str, parameters: dict[str, str]) -> Any:
         """The ``data`` of an answer of the query API. Raises RuntimeError when it refuses."""
+        status, text = self._request("GET", f"{path}?{urlencode(parameters)}")
+        if status != 200:
+            raise RuntimeError(f"{self.name}: {status} {text}")
+        return json.loads(text)["data"]
+
+    def post(
+        self, path: str, body: str | bytes, content_type: str = "text/plain"
+    ) -> tuple[int, str]:
+        """The status and the text of the answer."""
+        return self._request("POST", path, body, {"Content-Type": content_type})
+
+    def _request(self, *request: Any) -> tuple[int, str]:
         connection = http.client.HTTPConnection(HOST, self.ports["http"], timeout=READY_WITHIN)
         try:
-            connection.request("GET", f"{path}?{urlencode(parameters)}")
+            connection.request(*request)
             response = connection.getresponse()
-            body = response.read()
+            return response.status, response.read().decode(errors="replace")
         finally:
             connection.close()
-        if response.status != 200:
-            raise RuntimeError(f"{self.name}: {response.status} {body.decode(errors='replace')}")
-        return json.loads(body)["data"]
 
     def _query(self, promql: str, at: float | None) -> list[dict[str, Any]]:
         parameters = {"query": promql, "time": f"{time.time() if at is None else at:.3f}"}
@@ -168,16 +177,8 @@ class VictoriaMetrics(Store):
 
     def ask(self, path: str, parameters: dict[str, str]) -> Any:
         """As `Store.ask`, with what arrived just now: by default it holds back 30 s of it."""
-        self._flush()
+        self._request("GET", "/internal/force_flush")
         return super().ask(path, {**parameters, "latency_offset": "1ms", "nocache": "1"})
-
-    def _flush(self) -> None:
-        connection = http.client.HTTPConnection(HOST, self.ports["http"], timeout=READY_WITHIN)
-        try:
-            connection.request("GET", "/internal/force_flush")
-            connection.getresponse().read()
-        finally:
-            connection.close()
 
 
 def increase(values: list[float]) -> float:
