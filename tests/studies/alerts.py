@@ -1,6 +1,6 @@
 """Breaks each alert in one place after the other, and tells which breaks no test of promtool sees.
 
-``PYTHONPATH=tests:dashboards python -m e2e.rules.mutants [alert ...]``; status 1 if one isn't seen.
+``make -C tests/studies alerts [ARGS=ALERT]``; exits with 1 if one isn't seen.
 """
 
 from __future__ import annotations
@@ -10,16 +10,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import yaml
+from e2e.rules.deciding import Rule, decided, group_of_alerts
 
-from gluellm_dashboards.rules.alerts import INTERVAL
-
-from ..running import find
-from .test_promtool import PROMETHEUS, run
-
-Rule = dict[str, Any]
 _THRESHOLD = re.compile(r"(?<=[<>=] )\d+(?:\.\d+)?")
 _BORN = re.compile(
     r"\((\w+(?:\{[^}]*\})?) unless on \([^)]*\) last_over_time\([^)]*\)\) or (rate\([^)]*\) \* \d+)"
@@ -58,15 +51,8 @@ def mutants(rule: Rule) -> Iterator[tuple[str, Rule]]:
 
 def survives(rules: list[Rule], name: str) -> bool:
     """Whether the tests of an alert pass with these rules."""
-    tests = yaml.safe_load((PROMETHEUS / "tests" / f"{name}.yaml").read_text())
-    # Other alerts only cost time.
-    needed = [rule for rule in rules if rule.get("alert", name) == name]
     with tempfile.TemporaryDirectory() as folder:
-        tests["rule_files"] = ["rules.yaml"]
-        content = {"groups": [{"name": "mutant", "interval": INTERVAL, "rules": needed}]}
-        (Path(folder) / "rules.yaml").write_text(yaml.safe_dump(content))
-        (Path(folder) / "tests.yaml").write_text(yaml.safe_dump(tests))
-        done = run(find("promtool"), "test", "rules", f"{folder}/tests.yaml")
+        done = decided(rules, name, Path(folder))
     output = done.stdout + done.stderr
     if "exp:" not in output and done.returncode != 0:
         raise RuntimeError(output)
@@ -75,8 +61,7 @@ def survives(rules: list[Rule], name: str) -> bool:
 
 def main(names: list[str]) -> int:
     """1 if a break is not seen."""
-    (group,) = yaml.safe_load((PROMETHEUS / "alerts.yaml").read_text())["groups"]
-    rules: list[Rule] = group["rules"]
+    rules: list[Rule] = group_of_alerts()["rules"]
     every = sorted({rule["alert"] for rule in rules if "alert" in rule})
     survivors = tried = 0
     for place, rule in enumerate(rules):

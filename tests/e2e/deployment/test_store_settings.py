@@ -5,7 +5,6 @@ Mimir and Grafana Cloud have the same rules under their own settings' names; the
 
 from __future__ import annotations
 
-import http.client
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from e2e.calls import call, instrumented
 from e2e.programs import Prometheus, Stack, VictoriaMetrics
-from e2e.running import HOST
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 
 _COUNT = "gluellm_pool_lease_duration_seconds_count"
@@ -60,17 +58,8 @@ def start(stack: Stack, otlp: dict[str, Any] | None) -> Prometheus:
 
 def post(store: Prometheus | VictoriaMetrics, message: Any) -> tuple[int, str]:
     """The status and the text of the answer."""
-    connection = http.client.HTTPConnection(HOST, store.ports["http"], timeout=10)
-    connection.request(
-        "POST",
-        f"{store.otlp_endpoint.removeprefix(store.url)}/v1/metrics",
-        message.SerializeToString(),
-        {"Content-Type": "application/x-protobuf"},
-    )
-    answer = connection.getresponse()
-    text = answer.read().decode(errors="replace")
-    connection.close()
-    return answer.status, text
+    path = f"{store.otlp_endpoint.removeprefix(store.url)}/v1/metrics"
+    return store.post(path, message.SerializeToString(), "application/x-protobuf")
 
 
 def about_us(row: dict[str, str]) -> dict[str, str]:
