@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from e2e.processes import SCRIPTS, environment
-from e2e.programs import Stack, Store, free_port
+from e2e.programs import STORES, Stack, Store, free_port
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProviderThread
 from support.waiting import wait_until
 
@@ -57,37 +57,38 @@ def last_sample(store: Store) -> float:
     return max(moment for moment, _ in series["values"])
 
 
-@pytest.mark.parametrize("way", ["the Collector's page", "the program's page"])
-def test_what_is_scraped_goes_with_a_scrape(way: str, stack: Stack, tmp_path: Path) -> None:
-    """After `metric_expiration`, or at once: the next scrape marks the series stale."""
-    store, log, port, variables = stack.prometheus_scraping, tmp_path / "log", 0, {}
-    if way == "the program's page":
-        port = free_port()
-        stack.start(store.name)
-        store.scrape("programs", port, instance="killed")
-    else:
-        stack.collector.overlays.append(SCRIPTS / "short_expiration.yaml")
-        stack.start("collector", store.name)
-        variables = environment(stack.collector.http_endpoint, "hangs", "killed", every=0.2)
-    with hanging(log, port, **variables) as process:
-        seen(store, process, log)
+def gone(store: Store) -> None:
+    """Wait until the store shows it no more, by a marker: it has not waited for its lookback."""
     wait_until(lambda: not store.query(OLDEST_AGE), "it goes", _PATIENCE)
-    # It has not waited for its lookback: there is a marker.
     assert time.time() < last_sample(store) + LOOKBACK
 
 
-def test_what_is_pushed_lasts_for_the_lookback_of_five_minutes(
+def test_what_is_scraped_from_it_goes_with_the_next_scrape(stack: Stack, tmp_path: Path) -> None:
+    """A scrape that fails marks all series of its target stale."""
+    store, log, port = stack.prometheus_scraping, tmp_path / "log", free_port()
+    stack.start(store.name)
+    store.scrape("programs", port, instance="killed")
+    with hanging(log, port) as process:
+        seen(store, process, log)
+    gone(store)
+
+
+def test_what_a_collector_hands_on_goes_with_its_page_or_after_five_minutes(
     stack: Stack, tmp_path: Path
 ) -> None:
-    """Nobody marks these series: a killed program is seen, and an alert rings, for 5 min more."""
-    stores: tuple[Store, ...] = (stack.prometheus_otlp, stack.victoria_metrics)
-    stack.start("collector", *(store.name for store in stores))
+    """After `metric_expiration` the page lacks it, and a scrape marks it stale. Nobody marks what
+    is pushed: a killed program is seen, and an alert rings, for the lookback of stores more.
+    """
+    stack.collector.overlays.append(SCRIPTS / "short_expiration.yaml")
+    stack.start()
     log = tmp_path / "log"
     variables = environment(stack.collector.http_endpoint, "hangs", "killed", every=0.2)
     with hanging(log, **variables) as process:
-        for store in stores:
-            seen(store, process, log)
-    for store in stores:
+        for name in STORES:
+            seen(getattr(stack, name), process, log)
+    gone(stack.prometheus_scraping)
+    pushed: tuple[Store, ...] = (stack.prometheus_otlp, stack.victoria_metrics)
+    for store in pushed:
         last = last_sample(store)
         assert store.query(OLDEST_AGE, last + LOOKBACK - 1)
         assert not store.query(OLDEST_AGE, last + LOOKBACK + 1)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from e2e.processes import SCRIPTS, environment
+from e2e.calls import call, exporting, instrumented
 from e2e.programs import STORES, Prometheus, Stack, Store
 from e2e.stores import increase
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
@@ -78,7 +76,7 @@ def restarted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack,
 
 
 def _play(stack: Stack, stores: list[Store]) -> None:
-    """The second process of each run starts when the stores have all of the first."""
+    """The second process of each run, an SDK of its own, starts when the first is stored."""
 
     def stored(number: int) -> bool:
         return all(
@@ -88,22 +86,11 @@ def _play(stack: Stack, stores: list[Store]) -> None:
             for run, calls in RUNS.items()
         )
 
-    script = SCRIPTS / "calling_and_exporting.py"
     with FakeProviderThread() as provider:
         for number in range(2):
-            processes = [
-                subprocess.Popen(
-                    [sys.executable, script, provider.openai_url, str(calls[number])],
-                    env=environment(stack.collector.http_endpoint, "calling", run),
-                )
-                for run, calls in RUNS.items()
-            ]
-            try:
-                assert [process.wait(90) for process in processes] == [0, 0]
-            finally:
-                for process in processes:
-                    process.kill()
-                    process.wait()
+            for run, calls in RUNS.items():
+                with instrumented(exporting(stack.collector.http_endpoint), run):
+                    call(provider.openai_url, calls[number])
             wait_until(lambda number=number: stored(number), f"process {number + 1} is stored", 40)
 
 
