@@ -14,9 +14,15 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
 )
 
 from .programs import Stack
-from .running import required
+from .running import lacking, required
 
 Report = TypeVar("Report", pytest.CollectReport, pytest.TestReport)
+
+
+def pytest_sessionstart() -> None:
+    """One line, and not a failure of each test, where required programs are not there."""
+    if required() and (said := lacking()):
+        raise pytest.UsageError(said)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -50,9 +56,9 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         stack.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """All programs, started once for the tests of a file."""
+    """All programs, started once for all tests whose services have names of their own."""
     stack = Stack(tmp_path_factory.mktemp("stack"))
     try:
         stack.start()

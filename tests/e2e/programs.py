@@ -16,6 +16,7 @@ __all__ = [
     "Collector",
     "Program",
     "Prometheus",
+    "STORES",
     "Stack",
     "StartError",
     "Store",
@@ -24,6 +25,8 @@ __all__ = [
     "free_port",
 ]
 
+STORES = ("prometheus_scraping", "prometheus_otlp", "victoria_metrics")
+"""Names of a `Stack`'s stores: one for each way from its Collector."""
 _SPANS_TO_FILE = Path(__file__).parent / "collector" / "spans-to-file.yaml"
 
 

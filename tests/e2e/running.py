@@ -27,6 +27,7 @@ READY_WITHIN = 30.0
 """Seconds; a busy machine may need a few for what else takes one."""
 _ANSWERS_WITHIN = 2.0
 _STOPS_WITHIN = 15.0
+_ENDS_WITHIN = 180.0
 _TRIES = 5
 _LOG_TAIL = 25
 _IN_USE = "address already in use"
@@ -78,6 +79,36 @@ def find(program: str) -> Path:
         if found:
             return Path(found)
     pytest.skip(f"no {program} on PATH, nor in the cache ({where}). Bring it with: {AGAIN}")
+
+
+def lacking() -> str:
+    """Which of the pinned programs and files are not in the cache, in one line; else nothing."""
+    try:
+        cache = Cache(cache_folder(os.environ))
+    except ToolsError as error:
+        return " ".join(str(error).split())
+    names = [tool.name for tool in tools() if cache.state(tool) != "there"]
+    where = f"not there as pinned, in {cache.folder}: {', '.join(names)}"
+    return f"{where}. Bring them with: {AGAIN}" if names else ""
+
+
+def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run one of the programs to its end, whatever its status."""
+    return subprocess.run(
+        [str(find(program)), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=_ENDS_WITHIN,
+        check=False,
+    )
+
+
+def succeed(program: str, *arguments: object) -> str:
+    """What it says. Fails the test where it ends with another status than 0."""
+    finished = run(program, *arguments)
+    said = finished.stdout + finished.stderr
+    assert finished.returncode == 0, said
+    return said
 
 
 def free_port() -> int:

@@ -24,6 +24,8 @@ class Store(Program):
     """A program with Prometheus' query API."""
 
     port_names = ("http",)
+    lacks: tuple[str, ...] = ()
+    """Beginnings of flags that users may forget."""
 
     @property
     def url(self) -> str:
@@ -54,16 +56,25 @@ class Store(Program):
 
     def ask(self, path: str, parameters: dict[str, str]) -> Any:
         """The ``data`` of an answer of the query API. Raises RuntimeError when it refuses."""
+        status, text = self._request("GET", f"{path}?{urlencode(parameters)}")
+        if status != 200:
+            raise RuntimeError(f"{self.name}: {status} {text}")
+        return json.loads(text)["data"]
+
+    def post(
+        self, path: str, body: str | bytes, content_type: str = "text/plain"
+    ) -> tuple[int, str]:
+        """The status and the text of the answer."""
+        return self._request("POST", path, body, {"Content-Type": content_type})
+
+    def _request(self, *request: Any) -> tuple[int, str]:
         connection = http.client.HTTPConnection(HOST, self.ports["http"], timeout=READY_WITHIN)
         try:
-            connection.request("GET", f"{path}?{urlencode(parameters)}")
+            connection.request(*request)
             response = connection.getresponse()
-            body = response.read()
+            return response.status, response.read().decode(errors="replace")
         finally:
             connection.close()
-        if response.status != 200:
-            raise RuntimeError(f"{self.name}: {response.status} {body.decode(errors='replace')}")
-        return json.loads(body)["data"]
 
     def _query(self, promql: str, at: float | None) -> list[dict[str, Any]]:
         parameters = {"query": promql, "time": f"{time.time() if at is None else at:.3f}"}
@@ -87,16 +98,20 @@ class Prometheus(Store):
         (self.folder / "targets").mkdir()
         (self.folder / "rules").mkdir()
 
+    def change(self, before: str, after: str) -> None:
+        """Another text in its configuration, before the start."""
+        text = self.configuration.read_text()
+        assert before in text
+        self.configuration.write_text(text.replace(before, after))
+
     def command(self, executable: Path) -> list[str]:
-        return [
-            str(executable),
-            *compose.flags(
-                "prometheus",
-                config__file=str(self.configuration),
-                storage__tsdb__path=str(self.folder / "data"),
-                web__listen_address=f"{HOST}:{self.ports['http']}",
-            ),
-        ]
+        flags = compose.flags(
+            "prometheus",
+            config__file=str(self.configuration),
+            storage__tsdb__path=str(self.folder / "data"),
+            web__listen_address=f"{HOST}:{self.ports['http']}",
+        )
+        return [str(executable), *(flag for flag in flags if not flag.startswith(self.lacks))]
 
     @property
     def otlp_endpoint(self) -> str:
@@ -147,15 +162,13 @@ class VictoriaMetrics(Store):
     health_path = "/health"
 
     def command(self, executable: Path) -> list[str]:
-        return [
-            str(executable),
-            *compose.flags(
-                "victoria-metrics",
-                storageDataPath=str(self.folder / "data"),
-                httpListenAddr=f"{HOST}:{self.ports['http']}",
-                relabelConfig=str(compose.DEV / "victoria-metrics/relabel.yaml"),
-            ),
-        ]
+        flags = compose.flags(
+            "victoria-metrics",
+            storageDataPath=str(self.folder / "data"),
+            httpListenAddr=f"{HOST}:{self.ports['http']}",
+            relabelConfig=str(compose.DEV / "victoria-metrics/relabel.yaml"),
+        )
+        return [str(executable), *(flag for flag in flags if not flag.startswith(self.lacks))]
 
     @property
     def otlp_endpoint(self) -> str:
@@ -164,16 +177,14 @@ class VictoriaMetrics(Store):
 
     def ask(self, path: str, parameters: dict[str, str]) -> Any:
         """As `Store.ask`, with what arrived just now: by default it holds back 30 s of it."""
-        self._flush()
+        self._request("GET", "/internal/force_flush")
         return super().ask(path, {**parameters, "latency_offset": "1ms", "nocache": "1"})
 
-    def _flush(self) -> None:
-        connection = http.client.HTTPConnection(HOST, self.ports["http"], timeout=READY_WITHIN)
-        try:
-            connection.request("GET", "/internal/force_flush")
-            connection.getresponse().read()
-        finally:
-            connection.close()
+
+def increase(values: list[float]) -> float:
+    """By how much a counter rose that was born at 0; where it falls, it began anew."""
+    before = [0.0, *values[:-1]]
+    return sum(v - b if v >= b else v for b, v in zip(before, values, strict=True))
 
 
 def _write_target(file: Path, port: int, labels: dict[str, str]) -> None:

@@ -10,7 +10,6 @@ import pytest
 pytest.importorskip("any_llm")
 pytest.importorskip("h2")
 
-from gluellm_dashboards.rules.expressions import REQUESTS
 from studies.accuracy.incidents.__main__ import main
 from studies.accuracy.incidents.replay import DATA, KeptPrometheus, Record
 
@@ -18,8 +17,7 @@ from .programs import Prometheus, find
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-_HEALTHY, _SECONDS = 5.0, 65.0
-"""Rules that are recorded are evaluated every minute, at a second that nobody chooses."""
+_HEALTHY, _SECONDS = 5.0, 15.0
 
 
 @pytest.fixture(scope="module")
@@ -79,16 +77,6 @@ def test_a_deploy_has_an_instance_of_another_version(kept: Path, store: Promethe
     )
     limits = sorted((row["metric"]["service_version"], row["value"][1]) for row in found)
     assert limits == [("1.4.0", 20), ("1.4.0", 20), ("1.5.0", 2)]
-
-
-def test_rules_were_evaluated_meanwhile(kept: Path, store: Prometheus) -> None:
-    """What was recorded, of either file, was kept with the rest.
-
-    An alert itself is not stored before Prometheus' third evaluation, a minute and a half later.
-    """
-    record = Record.read(kept)
-    assert store.query("service_pool:gluellm_pool_live:sum", record.ended)
-    assert store.query(REQUESTS.name, record.ended)
 
 
 @pytest.mark.parametrize(

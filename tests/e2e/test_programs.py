@@ -15,60 +15,7 @@ import pytest
 from support.waiting import wait_until
 
 from . import running
-from .compose import DEV
-from .programs import Alertmanager, Prometheus, Stack, StartError, find
-
-
-def test_all_programs_start_on_ports_of_their_own_and_answer(stack: Stack) -> None:
-    """Every program says that it is healthy, and the stores answer a query."""
-    stack.start()
-    assert all(program.healthy() for program in stack.programs)
-    stores = (stack.prometheus_scraping, stack.prometheus_otlp, stack.victoria_metrics)
-    for store in stores:
-        assert [row["value"][1] for row in store.query("vector(7)")] == [7.0]
-
-
-def test_the_scraping_prometheus_scrapes_the_collector(stack: Stack) -> None:
-    """The target of the users' job `collector` is up, at an interval of the test's."""
-    stack.start("prometheus_scraping", "collector")
-    query = 'up{job="collector"} == 1'
-    wait_until(lambda: stack.prometheus_scraping.query(query), "the Collector is scraped")
-
-
-def test_an_alert_of_a_rule_file_reaches_alertmanager(stack: Stack, tmp_path: Path) -> None:
-    """Prometheus evaluates what it was given and sends it to the address of a file."""
-    rules = tmp_path / "rules.yaml"
-    rules.write_text(
-        "groups: [{name: always, interval: 1h,"
-        " rules: [{alert: Always, expr: vector(1), labels: {severity: info}}]}]"
-    )
-    configuration = DEV / "alertmanager/alertmanager.yaml"
-    alertmanager = Alertmanager("alertmanager", tmp_path, configuration)
-    alertmanager.start()
-    try:
-        store = stack.prometheus_otlp
-        store.load_rules(rules)
-        store.alert(alertmanager)
-        stack.start("prometheus_otlp")
-        wait_until(lambda: alertmanager.alerts('severity="info"'), "the alert is there")
-        (alert,) = alertmanager.alerts()
-        assert alert["labels"]["alertname"] == "Always"
-        assert alert["status"]["state"] == "active"
-        assert alertmanager.alerts('severity="page"') == []
-        assert [one["state"] for one in store.alerts()] == ["firing"]
-    finally:
-        alertmanager.stop()
-
-
-def test_a_killed_program_comes_back_on_its_ports(stack: Stack) -> None:
-    """After SIGKILL `start` gives the same program, with the same address."""
-    stack.start("prometheus_otlp")
-    before = stack.prometheus_otlp.url
-    stack.prometheus_otlp.kill()
-    assert not stack.prometheus_otlp.healthy()
-    stack.prometheus_otlp.start()
-    assert stack.prometheus_otlp.url == before
-    assert stack.prometheus_otlp.healthy()
+from .programs import Prometheus, Stack, StartError, find
 
 
 def test_a_port_that_was_taken_before_the_start_is_replaced(stack: Stack, tmp_path: Path) -> None:
@@ -137,43 +84,43 @@ def test_only_the_pinned_program_will_do_where_programs_are_required(
         find("prometheus")
 
 
-def test_without_programs_a_replay_is_skipped(empty_cache: Path) -> None:
-    """A missing program is neither a failure nor an error."""
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "tests/e2e/test_incidents.py", "-p", "no:cacheprovider"],
-        cwd=Path(__file__).parents[2],
+def pytest_of(*files: str, without: str = "none", **variables: str) -> tuple[int, str]:
+    """The status and the output of a run of files, without a package."""
+    hiding = f"import sys; sys.modules[{without!r}] = None; import pytest; sys.exit(pytest.main())"
+    here = Path(__file__).parent
+    finished = subprocess.run(
+        [sys.executable, "-c", hiding, *(str(here / name) for name in files)],
+        env={**os.environ, "PYTEST_ADDOPTS": "-p no:cacheprovider", **variables},
+        cwd=here.parents[1],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
-    assert run.returncode == 0, run.stdout
-    assert "4 skipped" in run.stdout
+    return finished.returncode, finished.stdout + finished.stderr
 
 
-@pytest.mark.parametrize(("require", "skipped"), [("", True), ("1", False)])
-@pytest.mark.parametrize(
-    ("package", "name"),
-    [("any_llm", "verify/test_good.py"), ("opentelemetry.distro", "zero_code/test_zero_code.py")],
-    ids=["a file", "its tests"],
-)
-def test_nothing_is_skipped_where_programs_are_required(
-    package: str, name: str, require: str, skipped: bool
-) -> None:
-    """A missing package fails as well."""
-    hiding = f"import sys; sys.modules[{package!r}] = None; import pytest; sys.exit(pytest.main())"
-    file = Path(__file__).parent / name
-    run = subprocess.run(
-        [sys.executable, "-c", hiding, str(file), "-p", "no:cacheprovider"],
-        env={**os.environ, "REQUIRE_E2E": require},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (" skipped in " in run.stdout) is skipped, run.stdout
-    assert ("would be skipped" in run.stdout) is not skipped, run.stdout
+def test_without_programs_nothing_fails(empty_cache: Path) -> None:
+    """Fixtures need them too, and those of a whole file."""
+    files = ("deployment/test_workers.py", "test_arrival.py", "test_incidents.py", "boards")
+    status, said = pytest_of(*files)
+    assert status == 0, said
+    assert " skipped" in said
+
+
+def test_where_programs_are_required_one_line_says_what_brings_them(empty_cache: Path) -> None:
+    status, said = pytest_of("test_arrival.py", REQUIRE_E2E="1")
+    assert status == pytest.ExitCode.USAGE_ERROR
+    (line,) = (line for line in said.splitlines() if "make e2e-tools" in line)
+    assert "prometheus, promtool, otelcol-gluellm, victoria-metrics, vmalert, alertm" in line
+
+
+def test_a_missing_package_fails_where_programs_are_required() -> None:
+    find("prometheus")
+    package = "opentelemetry.distro"
+    status, said = pytest_of("deployment/test_zero_code.py", without=package, REQUIRE_E2E="1")
+    assert status == pytest.ExitCode.INTERRUPTED
+    assert "would be skipped" in said, said
 
 
 def test_programs_die_with_a_test_run_that_is_killed(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 from opentelemetry.instrumentation.gluellm.cli.verify.boards import Board, read_board
@@ -128,8 +129,9 @@ def ask(way: Way, story: Story, expression: str) -> Answer:
     return ask_between(way.store, expression, story.began, story.ended + STEP)
 
 
+@cache
 def ask_between(store: Store, expression: str, began: float, ended: float) -> Answer:
-    """Whatever it says; an error is an answer as well."""
+    """Whatever it says; an error is an answer as well. Asked once, since the story is over."""
     parameters = {
         "query": expression,
         "start": f"{began:.3f}",

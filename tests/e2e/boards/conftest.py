@@ -1,4 +1,4 @@
-"""The demo, played once in each scope for all tests of the boards."""
+"""The demo, played once for all tests of the boards."""
 
 from __future__ import annotations
 
@@ -10,16 +10,11 @@ from .playing import Story, arrived, played
 from .recording import record
 
 
-@pytest.fixture(scope="session", params=["any_llm", "all"])
-def story(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Story]:
-    """What was played, with the stores that it went to.
-
-    With ``scope="all"`` the boards show the same, though the demo exports through pools too.
-    """
+@pytest.fixture(scope="session")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """What was played, with the stores that it went to."""
     pytest.importorskip("any_llm")
-    with played(tmp_path_factory.mktemp("boards"), request.param) as story:
+    with played(tmp_path_factory.mktemp("boards")) as story:
         arrived(story)
         record(story)
         yield story

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from typing import Any, Final
 
-from ..running import HOST, READY_WITHIN
 from ..stores import VictoriaMetrics
 from .playing import Story
 from .rules import recording_rules
@@ -28,14 +26,8 @@ def record(story: Story) -> None:
         }
         for row in store.ask("/api/v1/query_range", parameters)["result"]:
             lines.append(_line(rule.name, row))
-    connection = http.client.HTTPConnection(HOST, store.ports["http"], timeout=READY_WITHIN)
-    try:
-        connection.request("POST", "/api/v1/import", "\n".join(lines))
-        response = connection.getresponse()
-        body = response.read()
-    finally:
-        connection.close()
-    assert response.status == 204, body.decode(errors="replace")
+    status, text = store.post("/api/v1/import", "\n".join(lines))
+    assert status == 204, text
 
 
 def _line(name: str, row: dict[str, Any]) -> str:

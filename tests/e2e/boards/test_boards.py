@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.gluellm.cli.verify.variables import label_que
 from .asking import STEP, Asking, ask, ask_between, boards, filled
 from .empty import FROM, LACKS, NEVER, QUIET, UNSHOWN, acts_with_data, metrics_of
 from .implied import ALERTS, ANTHROPIC, HTTP2, IMPLIED, OPENAI, Implied, last
-from .playing import WAYS, WINDOW, Story, Way
+from .playing import VICTORIA_METRICS, WAYS, WINDOW, Story, Way
 from .rules import alerts, recording_rules
 
 pytestmark = pytest.mark.timeout(300)  # the story is played before the first test
@@ -23,6 +23,11 @@ _HOUR = 3600.0
 STARTED = "Processes started"
 _MOMENT = 2.0
 """Seconds."""
+
+
+_EITHER = ("Prometheus, OTLP", VICTORIA_METRICS)
+"""One way into each kind of store, where how the data came makes no difference."""
+of_either = pytest.mark.parametrize("way", _EITHER, indirect=True)
 
 
 @pytest.fixture(params=WAYS)
@@ -64,6 +69,7 @@ def test_each_legend_and_column_shows_labels_that_the_answer_has(
             assert missing <= UNSHOWN.keys() | LACKS.get(way.name, set()), question
 
 
+@of_either
 @pytest.mark.parametrize("board", BOARDS, ids=of)
 def test_what_the_demo_does_not_have_is_empty_without_an_error(
     story: Story, way: Way, board: Asking
@@ -98,28 +104,19 @@ def test_only_pools_of_calls_are_shown(story: Story, way: Way) -> None:
     assert names == {OPENAI, ANTHROPIC, HTTP2}
 
 
+@of_either
 @pytest.mark.parametrize("board", BOARDS, ids=of)
-def test_a_service_without_instances_shows_nothing_and_no_error(
+def test_a_board_without_data_shows_nothing_and_no_error(
     story: Story, way: Way, board: Asking
 ) -> None:
-    """A name that no process has: empty panels, not red ones."""
+    """A name that no process has, and a time before anything was exported: no panel is red."""
+    before = story.began - 2 * _HOUR
     for expression in board.expressions:
-        answer = ask(way, story, filled(expression, board.variables, job="nowhere"))
-        assert not answer.error
-        assert not answer.series, expression
-
-
-@pytest.mark.parametrize("board", BOARDS, ids=of)
-def test_a_time_without_data_shows_nothing_and_no_error(
-    story: Story, way: Way, board: Asking
-) -> None:
-    """As a board that was imported before anything was exported."""
-    began = story.began - 2 * _HOUR
-    for expression in board.expressions:
-        expression = filled(expression, board.variables, job=way.job)
-        answer = ask_between(way.store, expression, began, began + 10)
-        assert not answer.error
-        assert not answer.series, expression
+        for job, began in (("nowhere", story.began), (way.job, before)):
+            asked = filled(expression, board.variables, job=job)
+            answer = ask_between(way.store, asked, began, began + 10)
+            assert not answer.error
+            assert not answer.series, asked
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=of)

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from e2e.processes import EXAMPLES, caller, environment
 from e2e.programs import Stack, free_port
+from e2e.running import HOST
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 from support.waiting import wait_until
 
-from .processes import EXAMPLES, HOST, caller, environment
-
-_OFTEN = {"OTEL_METRIC_EXPORT_INTERVAL": "200", "OTEL_TRACES_EXPORTER": "none"}
 _FREEZE = """
 import os, signal, serverless
 serverless.handler({"question": "hello"}, None)
@@ -55,21 +54,20 @@ def test_what_came_since_the_last_export_goes_with_a_killed_process(
 ) -> None:
     """A frozen process that goes on has lost nothing; one that is killed loses what was new."""
     endpoint = to_prometheus.prometheus_otlp.otlp_endpoint
-    variables = environment(endpoint, "frozen", **_OFTEN)
+    variables = environment(endpoint, "frozen", every=0.2, OTEL_TRACES_EXPORTER="none")
     with caller(provider, variables, tmp_path / "log") as program:
         program.call(2)
         wait_until(lambda: stored(to_prometheus, "frozen") == (2, 2), "two calls", 30)
         program.call(3)
-        program.send(signal.SIGSTOP)
-        program.send(signal.SIGCONT)
+        program.process.send_signal(signal.SIGSTOP)
+        program.process.send_signal(signal.SIGCONT)
         wait_until(lambda: stored(to_prometheus, "frozen") == (5, 5), "three more, afterwards", 30)
-        program.process.kill()
-        program.process.wait()
+        program.kill()
 
     never = environment(endpoint, "killed", OTEL_TRACES_EXPORTER="none")
     with caller(provider, never, tmp_path / "log") as program:
         program.call(2)
-        program.send(signal.SIGKILL)
+        program.kill()
     assert stored(to_prometheus, "killed") == (0, 0)
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from e2e.calls import call, exporting, instrumented
+from e2e.processes import EXAMPLES
 from e2e.programs import Stack
+from e2e.running import HOST
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 from support.waiting import wait_until
-
-from .calls import call, exporting, instrumented
-from .processes import EXAMPLES, HOST
 
 _CALLS = 5
 

@@ -11,11 +11,10 @@ from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
+from e2e.calls import call, exporting, instrumented
 from e2e.programs import Stack
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider, FakeProviderThread
 from support.waiting import wait_until
-
-from .calls import call, exporting, instrumented
 
 _CALLS = 7
 _NAME = "gluellm_pool_lease_duration_seconds"
@@ -28,55 +27,51 @@ VIEW = View(
 pytest.importorskip("any_llm")
 
 
-@pytest.fixture(scope="module")
-def instance(shared_stack: Stack) -> str:
-    """The service.instance.id of a process whose seven calls went to all stores."""
-    from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
+_OF = '{service_instance_id="exponential"}'
 
+
+@pytest.fixture(scope="module")
+def stores(shared_stack: Stack) -> Stack:
+    """All have seven calls of a process."""
     with (
         FakeProviderThread() as provider,
         instrumented(exporting(shared_stack.collector.http_endpoint), "exponential", [VIEW]),
     ):
         call(provider.openai_url, _CALLS)
-    return "exponential"
+    return shared_stack
 
 
-def test_prometheus_stores_native_histograms(shared_stack: Stack, instance: str) -> None:
+def test_prometheus_stores_native_histograms(stores: Stack) -> None:
     """On its OTLP endpoint: one series, without ``_bucket``, for the functions on native ones."""
-    store = shared_stack.prometheus_otlp
-    of = f'{{service_instance_id="{instance}"}}'
-    wait_until(lambda: store.query(f"histogram_count({_NAME}{of})"))
-    assert store.query(f"histogram_count({_NAME}{of})")[0]["value"][1] == _CALLS
-    (quantile,) = store.query(f"histogram_quantile(0.9, sum({_NAME}{of}))")
+    store = stores.prometheus_otlp
+    (count,) = wait_until(lambda: store.query(f"histogram_count({_NAME}{_OF})"))
+    assert count["value"][1] == _CALLS
+    (quantile,) = store.query(f"histogram_quantile(0.9, sum({_NAME}{_OF}))")
     assert 0 < quantile["value"][1] < 60
     for suffix in "_bucket", "_count", "_sum":
-        assert not store.series(f"{_NAME}{suffix}{of}")
+        assert not store.series(f"{_NAME}{suffix}{_OF}")
 
 
-def test_the_collectors_prometheus_exporter_leaves_one_bucket(
-    shared_stack: Stack, instance: str
-) -> None:
+def test_the_collectors_prometheus_exporter_leaves_one_bucket(stores: Stack) -> None:
     """Count and sum are right; every quantile is NaN."""
-    store = shared_stack.prometheus_scraping
-    of = f'{{service_instance_id="{instance}"}}'
-    (count,) = wait_until(lambda: store.query(f"{_NAME}_count{of}"))
+    store = stores.prometheus_scraping
+    (count,) = wait_until(lambda: store.query(f"{_NAME}_count{_OF}"))
     assert count["value"][1] == _CALLS
-    assert [row["le"] for row in store.series(f"{_NAME}_bucket{of}")] == ["+Inf"]
-    (quantile,) = store.query(f"histogram_quantile(0.9, sum by (le) ({_NAME}_bucket{of}))")
+    assert [row["le"] for row in store.series(f"{_NAME}_bucket{_OF}")] == ["+Inf"]
+    (quantile,) = store.query(f"histogram_quantile(0.9, sum by (le) ({_NAME}_bucket{_OF}))")
     assert math.isnan(quantile["value"][1])
 
 
-def test_victoria_metrics_stores_ranges(shared_stack: Stack, instance: str) -> None:
+def test_victoria_metrics_stores_ranges(stores: Stack) -> None:
     """Buckets have a ``vmrange`` and no ``le``, so that a quantile by ``le`` is empty."""
-    store = shared_stack.victoria_metrics
-    of = f'{{service_instance_id="{instance}"}}'
-    (count,) = wait_until(lambda: store.query(f"{_NAME}_count{of}"))
+    store = stores.victoria_metrics
+    (count,) = wait_until(lambda: store.query(f"{_NAME}_count{_OF}"))
     assert count["value"][1] == _CALLS
-    buckets = store.series(f"{_NAME}_bucket{of}")
+    buckets = store.series(f"{_NAME}_bucket{_OF}")
     assert buckets
     assert all("vmrange" in row and "le" not in row for row in buckets)
-    assert not store.query(f"histogram_quantile(0.9, sum by (le) ({_NAME}_bucket{of}))")
-    (quantile,) = store.query(f"histogram_quantile(0.9, sum by (vmrange) ({_NAME}_bucket{of}))")
+    assert not store.query(f"histogram_quantile(0.9, sum by (le) ({_NAME}_bucket{_OF}))")
+    (quantile,) = store.query(f"histogram_quantile(0.9, sum by (vmrange) ({_NAME}_bucket{_OF}))")
     assert 0 < quantile["value"][1] < 60
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -30,21 +29,13 @@ SAID = {
 }
 
 
-class WithoutReceiver(Prometheus):
-    """Prometheus without the flag that users forget."""
-
-    def command(self, executable: Path) -> list[str]:
-        flags = super().command(executable)
-        flags.remove("--web.enable-otlp-receiver")
-        return flags
-
-
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[str]]]:
     """What each export logged."""
     folder = tmp_path_factory.mktemp("stack")
     stack = Stack(folder)
-    closed = WithoutReceiver("closed", folder)
+    closed = Prometheus("closed", folder)
+    closed.lacks = ("--web.enable-otlp-receiver",)
     try:
         stack.start("collector", "prometheus_otlp", "victoria_metrics")
         closed.start()

@@ -5,9 +5,6 @@ Mimir and Grafana Cloud have the same rules under their own settings' names; the
 
 from __future__ import annotations
 
-import http.client
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,13 +12,20 @@ import yaml
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
+from e2e.calls import call, instrumented
 from e2e.programs import Prometheus, Stack, VictoriaMetrics
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 
-from .calls import call, instrumented
-from .processes import HOST
-
 _COUNT = "gluellm_pool_lease_duration_seconds_count"
+ABOUT_US = {
+    "job",
+    "instance",
+    "service_name",
+    "service_instance_id",
+    "service_version",
+    "service.instance.id",
+    "telemetry_sdk_language",
+}
 
 pytest.importorskip("any_llm")
 
@@ -54,51 +58,54 @@ def start(stack: Stack, otlp: dict[str, Any] | None) -> Prometheus:
 
 def post(store: Prometheus | VictoriaMetrics, message: Any) -> tuple[int, str]:
     """The status and the text of the answer."""
-    connection = http.client.HTTPConnection(HOST, store.ports["http"], timeout=10)
-    connection.request(
-        "POST",
-        f"{store.otlp_endpoint.removeprefix(store.url)}/v1/metrics",
-        message.SerializeToString(),
-        {"Content-Type": "application/x-protobuf"},
-    )
-    answer = connection.getresponse()
-    text = answer.read().decode(errors="replace")
-    connection.close()
-    return answer.status, text
+    path = f"{store.otlp_endpoint.removeprefix(store.url)}/v1/metrics"
+    return store.post(path, message.SerializeToString(), "application/x-protobuf")
 
 
-def test_without_settings_job_and_instance_are_all_there_is(stack: Stack, export: Any) -> None:
-    """The rest of the resource is on target_info, and what identifies it is not even there."""
-    store = start(stack, None)
+def about_us(row: dict[str, str]) -> dict[str, str]:
+    """The labels that come of the resource."""
+    return {key: value for key, value in row.items() if key in ABOUT_US}
+
+
+ALWAYS = {"job": "shop/answers", "instance": "one"}
+NAMED = {"service_name": "answers", "service_instance_id": "one"}
+
+
+@pytest.mark.parametrize(
+    ("otlp", "on_each", "on_target_info"),
+    [
+        (None, ALWAYS, {"service_version": "1.2.3"}),
+        (
+            {
+                "promote_resource_attributes": ["service.version"],
+                "keep_identifying_resource_attributes": True,
+            },
+            {**ALWAYS, "service_version": "1.2.3"},
+            {**NAMED, "service_version": "1.2.3"},
+        ),
+    ],
+    ids=["without settings", "promoted and kept"],
+)
+def test_prometheus_promotes_what_it_is_told_to(
+    otlp: dict[str, Any] | None,
+    on_each: dict[str, str],
+    on_target_info: dict[str, str],
+    stack: Stack,
+    export: Any,
+) -> None:
+    """By itself to each series job and instance alone, and what these say not even elsewhere."""
+    store = start(stack, otlp)
     assert post(store, export)[0] == 200
     (row,) = store.series(_COUNT)
-    assert (row["job"], row["instance"]) == ("shop/answers", "one")
-    assert not {"service_name", "service_instance_id", "service_version"} & set(row)
+    assert about_us(row) == on_each
     (info,) = store.series("target_info")
-    assert info["service_version"] == "1.2.3"
-    assert "service_name" not in info
-
-
-def test_promoted_attributes_are_labels_of_each_series(stack: Stack, export: Any) -> None:
-    """And identifying ones stay on target_info too when they are kept."""
-    store = start(
-        stack,
-        {
-            "promote_resource_attributes": ["service.version"],
-            "keep_identifying_resource_attributes": True,
-        },
-    )
-    assert post(store, export)[0] == 200
-    (row,) = store.series(_COUNT)
-    assert row["service_version"] == "1.2.3"
-    (info,) = store.series("target_info")
-    assert (info["service_name"], info["service_instance_id"]) == ("answers", "one")
+    assert about_us(info) == {**ALWAYS, "telemetry_sdk_language": "python", **on_target_info}
 
 
 @pytest.mark.parametrize(
     ("strategy", "name"),
     [
-        ("UnderscoreEscapingWithSuffixes", "gluellm_pool_lease_duration_seconds_count"),
+        ("UnderscoreEscapingWithSuffixes", _COUNT),
         ("UnderscoreEscapingWithoutSuffixes", "gluellm_pool_lease_duration_count"),
         ("NoUTF8EscapingWithSuffixes", "gluellm.pool.lease.duration_seconds_count"),
         ("NoTranslation", "gluellm.pool.lease.duration_count"),
@@ -117,8 +124,7 @@ def test_names_are_those_of_the_boards_with_one_strategy_only(
 def test_a_second_value_for_the_same_moment_is_a_duplicate(stack: Stack, export: Any) -> None:
     """The same value again is harmless; another one is dropped, the first one holds."""
     store = start(stack, None)
-    assert post(store, export)[0] == 200
-    assert post(store, export)[0] == 200
+    assert [post(store, export)[0] for _ in range(2)] == [200, 200]
     for metric in export.resource_metrics[0].scope_metrics[0].metrics:
         if metric.name == "gluellm.pool.lease.duration":
             metric.histogram.data_points[0].count += 1
@@ -129,53 +135,32 @@ def test_a_second_value_for_the_same_moment_is_a_duplicate(stack: Stack, export:
     assert [value for _, value in store.samples(_COUNT)[0]["values"]] == [1]
 
 
-class Lacking(VictoriaMetrics):
-    """VictoriaMetrics without flags that users forget."""
-
-    lacks: tuple[str, ...] = ()
-
-    def command(self, executable: Path) -> list[str]:
-        flags = super().command(executable)
-        return [flag for flag in flags if not flag.startswith(self.lacks)]
-
-
-@pytest.fixture
-def lacking(tmp_path: Path) -> Iterator[Lacking]:
-    """It runs for one test, once it is started."""
-    store = Lacking("lacking", tmp_path)
-    yield store
-    store.stop()
-
-
-def test_victoria_metrics_without_naming_keeps_the_dots(lacking: Lacking, export: Any) -> None:
-    """In names and in labels."""
-    lacking.lacks = ("--opentelemetry.usePrometheusNaming",)
-    lacking.start()
-    assert post(lacking, export)[0] in {200, 204}
-    (row,) = lacking.series('{__name__="gluellm.pool.lease.duration_count"}')
-    assert row["service.instance.id"] == "one"
-
-
-def test_victoria_metrics_by_itself_makes_all_attributes_labels(
-    lacking: Lacking, export: Any
+@pytest.mark.parametrize(
+    ("lacks", "name", "labels"),
+    [
+        ((), _COUNT, {**ALWAYS, **NAMED, "service_version": "1.2.3"}),
+        # Dots are kept, in names and in labels.
+        (
+            ("opentelemetry.usePrometheusNaming",),
+            "gluellm.pool.lease.duration_count",
+            {"service.instance.id": "one"},
+        ),
+        # All attributes are labels, and job and instance, made by relabelling, are none.
+        (
+            ("opentelemetry.promote", "relabelConfig"),
+            _COUNT,
+            {**NAMED, "service_version": "1.2.3", "telemetry_sdk_language": "python"},
+        ),
+    ],
+    ids=["with all flags", "without naming", "without promotion and relabelling"],
+)
+def test_victoria_metrics_has_the_labels_of_prometheus_by_its_flags(
+    lacks: tuple[str, ...], name: str, labels: dict[str, str], stack: Stack, export: Any
 ) -> None:
-    """And neither job nor instance, which are made by relabelling."""
-    lacking.lacks = ("--opentelemetry.promote", "--relabelConfig")
-    lacking.start()
-    assert post(lacking, export)[0] in {200, 204}
-    (row,) = lacking.series(_COUNT)
-    assert (row["service_name"], row["service_instance_id"]) == ("answers", "one")
-    assert row["telemetry_sdk_language"] == "python"
-    assert not {"job", "instance"} & set(row)
-
-
-def test_victoria_metrics_with_the_flags_has_the_labels_of_prometheus(
-    stack: Stack, export: Any
-) -> None:
-    """Those of dashboards/dev."""
+    """Those of dashboards/dev, and what comes without those that users forget."""
+    store = stack.victoria_metrics
+    store.lacks = tuple(f"--{flag}" for flag in lacks)
     stack.start("victoria_metrics")
-    assert post(stack.victoria_metrics, export)[0] in {200, 204}
-    (row,) = stack.victoria_metrics.series(_COUNT)
-    assert (row["job"], row["instance"]) == ("shop/answers", "one")
-    assert row["service_version"] == "1.2.3"
-    assert "telemetry_sdk_language" not in row
+    assert post(store, export)[0] in {200, 204}
+    (row,) = store.series(f'{{__name__="{name}"}}')
+    assert about_us(row) == labels

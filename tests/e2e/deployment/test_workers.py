@@ -6,56 +6,61 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from e2e.programs import Stack
+from e2e.processes import EXAMPLES, SCRIPTS, command, environment, served
+from e2e.programs import STORES, Stack, Store
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 from support.waiting import wait_until
 
-from .processes import EXAMPLES, command, environment, served
-
 _REQUESTS = 24
+# Not more than half of the requests, so that one of the two workers at least is replaced.
+_MAX_REQUESTS = _REQUESTS // 2
 _TASKS = 8
-_SCRIPTS = Path(__file__).parent / "scripts"
+_FORKED = (3, 5, 8)
+"""Calls of each forked worker."""
+_BIND = "--bind 127.0.0.1:{port}"
+SERVERS = {
+    "gunicorn": "gunicorn --config gunicorn_conf.py --preload wsgi_app:application"
+    f" --max-requests {_MAX_REQUESTS} {_BIND}",
+    "uvicorn": "uvicorn --workers 2 asgi_app:app --port {port}",
+    # Workers get ids of their own, and the parent, which serves nothing, is one more.
+    "zero-code": "opentelemetry-instrument gunicorn wsgi_app:application --workers 2"
+    f" --threads 4 {_BIND}",
+}
 
 pytest.importorskip("any_llm")
 
 
-@pytest.fixture(scope="module")
-def to_prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A Collector that sends to the OTLP endpoint of Prometheus."""
-    stack = Stack(tmp_path_factory.mktemp("stack"))
-    try:
-        stack.start("collector", "prometheus_otlp")
-        yield stack
-    finally:
-        stack.stop()
-
-
-def by_instance(stack: Stack, service: str, name: str, labels: str = "") -> dict[str, float]:
+def by_instance(
+    store: Store, service: str, name: str = "gluellm_pool_requests_total"
+) -> dict[str, float]:
     """The last value of a metric in each process of a service, whether it lives or not."""
-    rows = stack.prometheus_otlp.query(
-        f'sum by (instance) (last_over_time({name}{{job="{service}"{labels}}}[10m]))'
-    )
-    return {row["metric"]["instance"]: row["value"][1] for row in rows}
+    selector = f'{name}{{service_name="{service}"}}'
+    rows = store.query(f"sum by (service_instance_id) (last_over_time({selector}[10m]))")
+    return {row["metric"]["service_instance_id"]: row["value"][1] for row in rows}
 
 
-def answered(stack: Stack, service: str) -> dict[str, float]:
-    """Requests that were answered, by process, as far as they are stored."""
-    status = ',http_response_status_code="200"'
-    return by_instance(stack, service, "gluellm_pool_requests_total", status)
+def finally_stored(stack: Stack, service: str, right: Callable[[dict[str, float]], bool]) -> None:
+    """Wait until each store has the requests and the waits of each process."""
+    for name in STORES:
+        store = getattr(stack, name)
+        for metric in (
+            "gluellm_pool_requests_total",
+            "gluellm_pool_acquire_duration_seconds_count",
+        ):
 
+            def found(store: Store = store, metric: str = metric) -> dict[str, float]:
+                return {k: v for k, v in by_instance(store, service, metric).items() if v}
 
-def stored(stack: Stack, service: str, times: int) -> dict[str, float]:
-    """The same, once their sum is there."""
-    try:
-        wait_until(lambda: sum(answered(stack, service).values()) == times)
-    except AssertionError:
-        raise AssertionError(f"{answered(stack, service)}, not {times} in all") from None
-    return answered(stack, service)
+            try:
+                wait_until(lambda found=found: right(found()), timeout=30)
+            except AssertionError:
+                raise AssertionError(f"{metric} in {name}: {found()}") from None
+            assert "pod-1" not in found()
 
 
 def variables(stack: Stack, provider: FakeProvider, service: str, **more: str) -> dict[str, str]:
@@ -63,83 +68,85 @@ def variables(stack: Stack, provider: FakeProvider, service: str, **more: str) -
     return environment(
         stack.collector.http_endpoint,
         service,
+        # As the containers of a pod get it. The example's own id wins.
+        "pod-1",
         OPENAI_BASE_URL=provider.openai_url,
         OPENAI_API_KEY="any",
-        # As the containers of a pod get it. The example's own id wins.
-        OTEL_RESOURCE_ATTRIBUTES="service.instance.id=pod-1,k8s.pod.name=answers-0",
         **more,
     )
 
 
-# Not more than half of the requests, so that one of the two workers at least is replaced.
-_MAX_REQUESTS = _REQUESTS // 2
-_GUNICORN = (
-    f"gunicorn --config gunicorn_conf.py --max-requests {_MAX_REQUESTS} wsgi_app:application"
-)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [f"{_GUNICORN} --bind 127.0.0.1:{{port}}", "uvicorn --workers 2 asgi_app:app --port {port}"],
-    ids=["gunicorn", "uvicorn"],
-)
+@pytest.mark.parametrize("service", SERVERS)
 def test_what_workers_did_adds_up(
-    arguments: str, to_prometheus: Stack, provider: FakeProvider, tmp_path: Path
+    service: str, shared_stack: Stack, provider: FakeProvider, tmp_path: Path
 ) -> None:
     """Nothing is exported before the end, so this is also the export of workers that go."""
-    service, *others = arguments.split()
+    program, *others = SERVERS[service].split()
+    if service == "zero-code":
+        others[0] = command(others[0])
     log = tmp_path / "log"
     with served(
-        [command(service), *others], variables(to_prometheus, provider, service), log
+        [command(program), *others], variables(shared_stack, provider, service), log
     ) as server:
         server.ask(_REQUESTS)
         if service == "gunicorn":
             # A worker that is replaced exports while the server goes on.
+            store = shared_stack.prometheus_otlp
             wait_until(
-                lambda: max(answered(to_prometheus, service).values(), default=0) >= _MAX_REQUESTS,
+                lambda: max(by_instance(store, service).values(), default=0) >= _MAX_REQUESTS,
                 "the last export of a worker that was replaced",
                 30,
             )
-    found = stored(to_prometheus, service, provider.counts.completed)
-    assert provider.counts.completed > _REQUESTS
-    assert "pod-1" not in found
+    made = provider.counts.completed
+    assert made > _REQUESTS
+    finally_stored(shared_stack, service, lambda found: sum(found.values()) == made)
     assert "Traceback" not in log.read_text()
+    if service == "zero-code":
+        dropped = "gluellm_instrumentation_dropped_total"
+        assert "pod-1" in by_instance(shared_stack.prometheus_otlp, service, dropped)
 
 
-def test_forked_from_an_instrumented_process(
-    to_prometheus: Stack, provider: FakeProvider, tmp_path: Path
-) -> None:
-    """Under opentelemetry-instrument: workers get ids of their own, and the parent is one more."""
-    arguments = "wsgi_app:application --workers 2 --threads 4 --bind 127.0.0.1:{port}".split()
-    with served(
-        [command("opentelemetry-instrument"), command("gunicorn"), *arguments],
-        variables(to_prometheus, provider, "zero-code"),
-        tmp_path / "log",
-    ) as server:
-        server.ask(_REQUESTS)
-    found = stored(to_prometheus, "zero-code", provider.counts.completed)
-    assert "pod-1" not in found
-    everyone = by_instance(to_prometheus, "zero-code", "gluellm_instrumentation_dropped_total")
-    assert set(everyone) >= {*found, "pod-1"}
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("when", ["after", "before"])
+def test_forked_workers_add_up(when: str, shared_stack: Stack, provider: FakeProvider) -> None:
+    """Set up in each worker, or once before the fork: each counts its own calls, and no others.
+
+    Before the fork only as long as none falls into an export of the parent: a lock of the SDK's
+    then stays held in the child, which never exports. So there is none here before the workers'.
+    """
+    service = f"forked-{when}"
+    finished = subprocess.run(
+        [sys.executable, SCRIPTS / "forking.py", provider.openai_url, when, *map(str, _FORKED)],
+        env=environment(shared_stack.collector.http_endpoint, service),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert provider.counts.completed == sum(_FORKED)
+    finally_stored(shared_stack, service, lambda found: sorted(found.values()) == list(_FORKED))
 
 
 def test_celery_processes_export_when_they_end(
-    to_prometheus: Stack, provider: FakeProvider, tmp_path: Path
+    shared_stack: Stack, provider: FakeProvider, tmp_path: Path
 ) -> None:
     """Two forked processes; their last export is that of `worker_process_shutdown`."""
     pytest.importorskip("celery")
+    path = os.pathsep.join(
+        filter(None, (str(EXAMPLES), str(SCRIPTS), os.environ.get("PYTHONPATH")))
+    )
     settings = {
-        **variables(to_prometheus, provider, "celery"),
+        **variables(shared_stack, provider, "celery"),
         "CELERY_BROKER_URL": "filesystem://",
         "FOLDER": str(tmp_path),
-        "PYTHONPATH": os.pathsep.join([str(EXAMPLES), str(_SCRIPTS)]),
+        "PYTHONPATH": path,
     }
     enqueue = (
         f"from celery_on_files import answer; [answer.delay('hello') for _ in range({_TASKS})]"
     )
     subprocess.run([sys.executable, "-c", enqueue], env=settings, check=True, timeout=60)
-    log = tmp_path / "log"
-    with log.open("wb") as output:
+    with (tmp_path / "log").open("wb") as output:
         worker = subprocess.Popen(
             [command("celery"), "--app", "celery_on_files", "worker", "--concurrency", "2"],
             env=settings,
@@ -156,4 +163,4 @@ def test_celery_processes_export_when_they_end(
         if worker.poll() is None:
             os.killpg(worker.pid, signal.SIGKILL)
             worker.wait()
-    assert "pod-1" not in stored(to_prometheus, "celery", _TASKS), log.read_text()
+    finally_stored(shared_stack, "celery", lambda found: sum(found.values()) == _TASKS)

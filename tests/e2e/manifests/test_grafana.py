@@ -5,43 +5,24 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
 
+from ..running import HOST
+from ..serving import Request, serving
 from .reading import DASHBOARDS, GRAFANA, boards, load
 
 # What Grafana's file provider reads; it says nothing about a key that it doesn't know.
-PROVIDER = {
-    "name",
-    "orgId",
-    "folder",
-    "folderUid",
-    "type",
-    "disableDeletion",
-    "updateIntervalSeconds",
-    "allowUiUpdates",
-    "options",
-}
+PROVIDER = set(
+    "name orgId folder folderUid type disableDeletion updateIntervalSeconds allowUiUpdates"
+    " options".split()
+)
 # And of a data source.
-DATA_SOURCE = {
-    "name",
-    "uid",
-    "type",
-    "access",
-    "orgId",
-    "url",
-    "isDefault",
-    "basicAuth",
-    "basicAuthUser",
-    "jsonData",
-    "secureJsonData",
-    "editable",
-    "version",
-}
+DATA_SOURCE = set(
+    "name uid type access orgId url isDefault basicAuth basicAuthUser jsonData secureJsonData"
+    " editable version".split()
+)
 REPLACED = re.compile(r"\$\{.+?\}")
 
 
@@ -125,64 +106,37 @@ def _data_sources(value: Any) -> set[str]:
     return found | {uid for one in value.values() for uid in _data_sources(one)}
 
 
-class _Api(BaseHTTPRequestHandler):
-    """Keeps what was sent, and says what Grafana says to a good request."""
-
-    requests: list[tuple[str, str, Any]]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        authorization = self.headers.get("Authorization", "")
-        self.requests.append((self.path, authorization, json.loads(body)))
-        answer = b'{"status":"success"}'
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *arguments: object) -> None:
-        """Not into the output of the tests."""
-
-
-@pytest.fixture
-def api() -> Iterator[tuple[str, list[tuple[str, str, Any]]]]:
-    """The address of a server on loopback, and what it was sent."""
-    handler = type("Api", (_Api,), {"requests": []})
-    with HTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", handler.requests
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def test_the_commands_of_the_readme_send_each_board_to_the_http_api(
-    api: tuple[str, list[tuple[str, str, Any]]],
-) -> None:
+def test_the_commands_of_the_readme_send_each_board_to_the_http_api() -> None:
     """The folder first, then the boards into it; a second time overwrites, and keeps them there."""
-    address, requests = api
+    requests: list[Request] = []
+
+    def answer(request: Request) -> str:
+        requests.append(request)
+        return '{"status":"success"}'
+
     text = (DASHBOARDS / "README.md").read_text()
     (commands,) = re.findall(r"```sh\n(.*?/api/dashboards/db.*?)```", text, re.DOTALL)
-    run = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands],
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "GRAFANA": address, "TOKEN": "secret"},
-        cwd=DASHBOARDS,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    with serving(answer) as port:
+        run = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands],
+            env={
+                "PATH": "/usr/local/bin:/usr/bin:/bin",
+                "GRAFANA": f"http://{HOST}:{port}",
+                "TOKEN": "secret",
+            },
+            cwd=DASHBOARDS,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     assert run.returncode == 0, run.stderr
-    assert {authorization for _, authorization, _ in requests} == {"Bearer secret"}
-    (folder_path, _, folder), *sent = requests
+    assert {request.headers["Authorization"] for request in requests} == {"Bearer secret"}
+    assert [request.path for request in requests] == ["/api/folders", *["/api/dashboards/db"] * 4]
+    folder, *sent = [json.loads(request.body) for request in requests]
     (provider,) = load("grafana/provisioning/dashboards/gluellm.yaml")["providers"]
-    assert (folder_path, folder) == (
-        "/api/folders",
-        {"uid": provider["folderUid"], "title": provider["folder"]},
-    )
-    assert {path for path, _, _ in sent} == {"/api/dashboards/db"}
-    assert all(body.pop("overwrite") is True for _, _, body in sent)
-    assert all(body.pop("folderUid") == folder["uid"] for _, _, body in sent)
-    assert {body["dashboard"]["uid"]: body["dashboard"] for _, _, body in sent} == boards()
+    assert folder == {"uid": provider["folderUid"], "title": provider["folder"]}
+    assert {body["dashboard"]["uid"]: body for body in sent} == {
+        uid: {"dashboard": board, "folderUid": folder["uid"], "overwrite": True}
+        for uid, board in boards().items()
+    }

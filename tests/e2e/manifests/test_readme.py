@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
+import shutil
 from pathlib import Path
 
 import yaml
 
-from e2e.running import find
+from e2e.running import succeed
 from gluellm_dashboards import config
 from opentelemetry.instrumentation.gluellm import thresholds
 
@@ -95,20 +95,9 @@ def test_the_table_of_alerts_says_the_thresholds_that_hold() -> None:
 def test_the_kustomization_of_the_readme_builds(tmp_path: Path) -> None:
     """It sets the namespace and the label of everything that is in the folder."""
     (text,) = re.findall(r"```yaml\n(.*?kind: Kustomization.*?)```", README, re.DOTALL)
-    (tmp_path / "dashboards").mkdir()
-    for file in (DASHBOARDS / "kubernetes").iterdir():
-        (tmp_path / "dashboards" / "kubernetes").mkdir(exist_ok=True)
-        (tmp_path / "dashboards" / "kubernetes" / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(DASHBOARDS / "kubernetes", tmp_path / "dashboards" / "kubernetes")
     (tmp_path / "kustomization.yaml").write_text(text)
-    run = subprocess.run(
-        [find("kustomize"), "build", tmp_path],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    built = list(yaml.safe_load_all(run.stdout))
+    built = list(yaml.safe_load_all(succeed("kustomize", "build", tmp_path)))
     assert len(built) == 5
     assert {one["metadata"]["namespace"] for one in built} == {"monitoring"}
     assert {one["metadata"]["labels"]["release"] for one in built} == {"kube-prometheus-stack"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import _jsonnet
 import pytest
 import yaml
 
-from e2e.running import find
+from e2e.running import run, succeed
 
 from .reading import DASHBOARDS, boards, groups, load
 
@@ -48,14 +47,7 @@ def test_promtool_accepts_mimir_s_groups(tmp_path: Path) -> None:
     """Mimir reads them as Prometheus does; the namespace is mimirtool's."""
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump({"groups": load("mimir/rules.yaml")["groups"]}))
-    run = subprocess.run(
-        [find("promtool"), "check", "rules", "--lint-fatal", file],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
+    succeed("promtool", "check", "rules", "--lint-fatal", file)
 
 
 def test_what_a_rule_rests_on_stays_in_its_group() -> None:
@@ -78,20 +70,10 @@ def test_vmalert_accepts_the_rules(tmp_path: Path, expr: str, accepted: bool) ->
     other = tmp_path / "other.yaml"
     content = {"groups": [{"name": "other", "rules": [{"record": "a", "expr": expr}]}]}
     other.write_text(yaml.safe_dump(content))
-    run = subprocess.run(
-        [
-            find("vmalert"),
-            "-dryRun",
-            f"-rule={DASHBOARDS / 'prometheus' / '*.yaml'}",
-            f"-rule={other}",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (run.returncode == 0) is accepted, run.stderr
-    assert "finished reading 2 files" in run.stderr
+    rules = (f"-rule={DASHBOARDS / 'prometheus' / '*.yaml'}", f"-rule={other}")
+    finished = run("vmalert", "-dryRun", *rules)
+    assert (finished.returncode == 0) is accepted, finished.stderr
+    assert "finished reading 2 files" in finished.stderr
 
 
 def test_the_mixin_has_the_boards_and_the_rules() -> None:

@@ -10,17 +10,17 @@ import yaml
 
 from gluellm_dashboards.rules.alerts import ALERTS
 
-from ..running import find
+from ..boards.rules import RULES
+from ..running import run
 from .day import Day, written
 from .simulation import HOUR, MINUTE
-from .test_promtool import PROMETHEUS, run
 
 _FIRING = re.compile(r'\balertname="(\w+)"')
 
 
 def fired(day: Day, folder: Path) -> set[str]:
     """The alerts that fired at any minute of it, as Prometheus evaluates the rules."""
-    content = yaml.safe_load((PROMETHEUS / "alerts.yaml").read_text())
+    content = yaml.safe_load((RULES / "alerts.yaml").read_text())
     for group in content["groups"]:
         # New samples come once a minute, so nothing is to be seen in between.
         group["interval"] = "1m"
@@ -34,7 +34,7 @@ def fired(day: Day, folder: Path) -> set[str]:
                 "interval": "1m",
                 "input_series": [
                     {"series": name, "values": written(samples, minutes)}
-                    for name, samples in day.play().items()
+                    for name, samples in day.series.items()
                 ],
                 "promql_expr_test": [
                     {
@@ -48,7 +48,7 @@ def fired(day: Day, folder: Path) -> set[str]:
     }
     file = folder / "day.yaml"
     file.write_text(yaml.dump(test, Dumper=yaml.CSafeDumper, width=10**9))
-    done = run(find("promtool"), "test", "rules", str(file))
+    done = run("promtool", "test", "rules", file)
     found = set(_FIRING.findall(done.stdout + done.stderr))
     # It fails when something fired, since nothing was expected, and for no other reason.
     assert (done.returncode == 0) == (not found), done.stdout + done.stderr
@@ -63,15 +63,15 @@ def healthy() -> Day:
     return day
 
 
-def test_no_alert_fires_on_a_quiet_day(tmp_path: Path) -> None:
+def test_no_alert_fires_on_a_quiet_day(healthy: Day, tmp_path: Path) -> None:
     """24 h with silent calls, a deploy, two hours at zero, 429s, a gap, and one leaked stream."""
-    assert fired(Day(), tmp_path) == set()
+    assert fired(healthy, tmp_path) == set()
 
 
 def test_an_incident_on_such_a_day_is_seen(tmp_path: Path) -> None:
     """Otherwise the quiet of the day would prove nothing: a provider is slow for 20 minutes."""
     day = Day(hours=3, quiet=(0, 0), slow=(1 * HOUR, 1 * HOUR + 20 * MINUTE))
-
+    day.play()
     assert {"GlueLLMRequestsStuck", "GlueLLMPoolTimeouts"} <= fired(day, tmp_path)
 
 

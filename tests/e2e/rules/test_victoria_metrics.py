@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import re
 import time
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ from gluellm_dashboards.rules.cases import CASES
 from gluellm_dashboards.rules.expressions import REQUESTS
 
 from ..programs import VictoriaMetrics
-from ..running import HOST, READY_WITHIN
 
 _MINUTE = 60
 _STEP = int(INTERVAL.removesuffix("s"))
@@ -64,21 +62,10 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[VictoriaM
     store.start()
     try:
         body = "\n".join(line for case in SAYABLE for line in _lines(case, start))
-        connection = http.client.HTTPConnection(HOST, store.ports["http"], timeout=READY_WITHIN)
-        connection.request("POST", "/api/v1/import/prometheus", body)
-        assert connection.getresponse().status == 204
-        connection.close()
-        _flush(store)
+        assert store.post("/api/v1/import/prometheus", body)[0] == 204
         yield store, start
     finally:
         store.stop()
-
-
-def _flush(store: VictoriaMetrics) -> None:
-    connection = http.client.HTTPConnection(HOST, store.ports["http"], timeout=READY_WITHIN)
-    connection.request("GET", "/internal/force_flush")
-    assert connection.getresponse().status == 200
-    connection.close()
 
 
 def _true_for(store: VictoriaMetrics, expression: str, at: int) -> set[str]:

@@ -25,35 +25,28 @@ def limit(name: str, most: str, live: str = "1x60") -> list[dict[str, str]]:
     ]
 
 
-def test_a_new_version_is_marked_with_its_number(tmp_path: Path) -> None:
-    """A deploy: processes that were not there, of a version that is new."""
+def test_a_new_version_is_marked_with_its_number_for_one_step(tmp_path: Path) -> None:
+    """A deploy: processes that were not there, of a version that is new. Then they are known."""
     written = [process("a", "1.0", "1x60"), process("b", "1.1", "_x30 1x30")]
     found = {'{job="api", service_version="1.1"}': 1.0}
-    check(tmp_path, written, events.STARTED, "33m", found)
-
-
-def test_a_start_is_marked_for_one_step(tmp_path: Path) -> None:
-    """After it the process is known."""
-    written = [process("a", "1.0", "1x60"), process("b", "1.1", "_x30 1x30")]
-    check(tmp_path, written, events.STARTED, "40m", {})
+    check(tmp_path, written, (events.STARTED, "33m", found), (events.STARTED, "40m", {}))
 
 
 def test_a_gap_in_the_data_is_no_start(tmp_path: Path) -> None:
     """A Collector was restarted: for seven minutes nothing came, and then the same processes."""
     written = [process("a", "1.0", "1x20 _x7 1x30")]
-    for minute in range(28, 45):
-        check(tmp_path, written, events.STARTED, f"{minute}m", {})
+    check(tmp_path, written, *((events.STARTED, f"{minute}m", {}) for minute in range(28, 45)))
 
 
 def test_a_limit_that_changes_is_marked(tmp_path: Path) -> None:
     """From 100 to 10, as the processes of a deploy have it."""
     written = limit("a", "100x30 10x30")
     found = '{job="api", gen_ai_provider_name="openai", gluellm_pool_name="openai"}'
-    check(tmp_path, written, events.LIMIT_CHANGED, "32m", {found: 10.0})
-    check(tmp_path, written, events.LIMIT_CHANGED, "40m", {})
+    changed = events.LIMIT_CHANGED
+    check(tmp_path, written, (changed, "32m", {found: 10.0}), (changed, "40m", {}))
 
 
 def test_more_processes_and_pools_are_no_other_limit(tmp_path: Path) -> None:
     """The sum of limits grows with both, and each pool has what it had."""
     written = [*limit("a", "100x30 300x30", "1x30 3x30"), *limit("b", "_x30 100x30", "_x30 1x30")]
-    check(tmp_path, written, events.LIMIT_CHANGED, "32m", {})
+    check(tmp_path, written, (events.LIMIT_CHANGED, "32m", {}))

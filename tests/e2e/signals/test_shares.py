@@ -18,18 +18,18 @@ def ended(rate: float, **how: str) -> dict[str, str]:
 def test_what_is_sent_again_is_a_share_of_all(tmp_path: Path) -> None:
     """One of four."""
     written = [ended(3), ended(1, gluellm_request_resend="true")]
-    check(tmp_path, written, requests.RESEND_SHARE, "10m", {"{}": 0.25})
+    check(tmp_path, written, (requests.RESEND_SHARE, "10m", {"{}": 0.25}))
 
 
 def test_nothing_sent_again_is_zero_and_not_nothing(tmp_path: Path) -> None:
     """The series of what is sent again begins with the first."""
-    check(tmp_path, [ended(3)], requests.RESEND_SHARE, "10m", {"{}": 0})
+    check(tmp_path, [ended(3)], (requests.RESEND_SHARE, "10m", {"{}": 0}))
 
 
 def test_all_sent_again_is_all(tmp_path: Path) -> None:
     """Not one that isn't, but its series is there."""
     written = [ended(0), ended(2, gluellm_request_resend="true")]
-    check(tmp_path, written, requests.RESEND_SHARE, "10m", {"{}": 1})
+    check(tmp_path, written, (requests.RESEND_SHARE, "10m", {"{}": 1}))
 
 
 def test_error_statuses_are_a_share_of_what_had_a_connection(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_error_statuses_are_a_share_of_what_had_a_connection(tmp_path: Path) -> 
         ended(1, rpc_response_status_code="RESOURCE_EXHAUSTED"),
         ended(1, rpc_response_status_code="OK"),
     ]
-    check(tmp_path, written, requests.ERROR_STATUS_SHARE, "10m", {"{}": 0.5})
+    check(tmp_path, written, (requests.ERROR_STATUS_SHARE, "10m", {"{}": 0.5}))
 
 
 def test_what_fails_is_any_error_and_any_error_status(tmp_path: Path) -> None:
@@ -58,14 +58,14 @@ def test_what_fails_is_any_error_and_any_error_status(tmp_path: Path) -> None:
         ended(1, error_type="pool_timeout", gluellm_request_resend="true"),
         ended(1, rpc_response_status_code="UNAVAILABLE"),
     ]
-    check(tmp_path, written, requests.FAILED_SHARE, "10m", {"{}": 0.5})
+    check(tmp_path, written, (requests.FAILED_SHARE, "10m", {"{}": 0.5}))
 
 
 def test_all_fail_where_nothing_went_well_since_the_start(tmp_path: Path) -> None:
     """A provider that is down when a process starts: there is no series of what went well."""
     written = [ended(3, error_type="connection_error"), ended(1, http_response_status_code="503")]
-    check(tmp_path, written, requests.FAILED_SHARE, "10m", {"{}": 1})
-    check(tmp_path, written, requests.ERROR_STATUS_SHARE, "10m", {"{}": 1})
+    shares = requests.FAILED_SHARE, requests.ERROR_STATUS_SHARE
+    check(tmp_path, written, *((share, "10m", {"{}": 1}) for share in shares))
 
 
 def test_statuses_are_what_was_answered(tmp_path: Path) -> None:
@@ -76,19 +76,19 @@ def test_statuses_are_what_was_answered(tmp_path: Path) -> None:
         ended(2, error_type="pool_timeout"),
     ]
     found = {'{http_response_status_code="200"}': 4.0, '{rpc_response_status_code="OK"}': 1.0}
-    check(tmp_path, written, requests.STATUSES, "10m", found)
+    check(tmp_path, written, (requests.STATUSES, "10m", found))
 
 
 def test_without_requests_there_is_no_share(tmp_path: Path) -> None:
     """No data, which a panel says in words, and not 0."""
     written = [ended(0), series("gluellm_pool_opened_total", POOL, "1+0x20")]
-    for signal in (
+    shares = (
         requests.RESEND_SHARE,
         requests.ERROR_STATUS_SHARE,
         requests.FAILED_SHARE,
         pools.CHURN,
-    ):
-        check(tmp_path, written, signal, "10m", {})
+    )
+    check(tmp_path, written, *((share, "10m", {}) for share in shares))
 
 
 def test_requests_that_never_connected_are_no_reuse(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_requests_that_never_connected_are_no_reuse(tmp_path: Path) -> None:
         ended(5, error_type="connection_error"),
         series("gluellm_pool_connection_opened_total", POOL, "0+60x20"),
     ]
-    check(tmp_path, written, connections.REUSE_SHARE, "10m", {"{}": 0.9})
+    check(tmp_path, written, (connections.REUSE_SHARE, "10m", {"{}": 0.9}))
 
 
 def test_the_worst_pool_churns_beside_a_busy_one(tmp_path: Path) -> None:
@@ -111,4 +111,4 @@ def test_the_worst_pool_churns_beside_a_busy_one(tmp_path: Path) -> None:
         series("gluellm_pool_opened_total", POOL, "1+0x20"),
         series("gluellm_pool_opened_total", other, "0+60x20"),
     ]
-    check(tmp_path, written, pools.WORST_CHURN, "10m", {"{}": 1})
+    check(tmp_path, written, (pools.WORST_CHURN, "10m", {"{}": 1}))

@@ -67,73 +67,61 @@ def normal(mean: float) -> int:
     return math.ceil(mean + 2.33 * math.sqrt(mean))
 
 
-def asks_for(folder: Path, written: list[dict[str, str]], mean: float) -> None:
-    check(folder, written, sizing.CONCURRENCY, "10m", {"{}": mean})
-    check(folder, written, sizing.SIZE, "10m", {"{}": normal(mean)})
+# Two at once where two a second come for a second each, and some more for chance.
+SIZES = {
+    "a healthy pool: what is in use": (pool(holding=2, served=2), 2),
+    # 20 callers of a pool of 4: the queue stays, and without a limit all would be served.
+    "callers that wait for their answer: a place each": (pool(holding=4, queued=16, served=4), 20),
+    # 6 arrive a second, 4 are served, a second each: what has piled up says nothing.
+    "callers that come whatever happens: arrivals times lease": (
+        pool(holding=4, queued=100, growth=2, served=4),
+        6,
+    ),
+    # Connections that nobody gives back don't make the pool too small.
+    "a leak: no demand": (pool(holding=2, unread=8, served=2), 2),
+    # 6 arrive, 3 are served a second each, 3 give up at once: six places would serve all.
+    "waits that were given up: demand": (pool(holding=3, served=3, timed_out=3), 6),
+    # 12 arrive a second, 10 are served a second each, 2 give up: 130 queue, and 12 would do.
+    "a queue that gives up: as its timeout makes it": (
+        pool(holding=10, queued=130, served=10, timed_out=2),
+        12,
+    ),
+    # 4 calls a second, each of which is sent 3 times in vain or served at last.
+    "what is sent again: the same demand": (
+        pool(holding=4, queued=100, served=2, timed_out=2, sent_again=6),
+        8,
+    ),
+    # Nothing ends within the window: what is in the pool is what is known.
+    "requests longer than the window: they count": (pool(holding=5, queued=2, served=0), 7),
+    "pools of one name: they share it": (pool(holding=8, served=8, pools=4), 2),
+    # Processes don't lend each other connections.
+    "several processes: the busiest": (
+        [
+            *pool(holding=2, served=2),
+            *pool(holding=9, served=9, labels={**POOL, "instance": "api-2"}),
+        ],
+        9,
+    ),
+}
 
 
-def test_a_healthy_pool_needs_what_is_in_use_and_some_more(tmp_path: Path) -> None:
-    """Two a second for a second each: two at once in the mean."""
-    asks_for(tmp_path, pool(holding=2, served=2), 2)
-
-
-def test_callers_that_wait_for_their_answer_need_a_place_each(tmp_path: Path) -> None:
-    """20 callers of a pool of 4: the queue stays, and without a limit all would be served."""
-    asks_for(tmp_path, pool(holding=4, queued=16, served=4), 20)
-
-
-def test_callers_that_come_whatever_happens_need_arrivals_times_lease(tmp_path: Path) -> None:
-    """6 arrive a second, 4 are served, a second each: what has piled up says nothing."""
-    asks_for(tmp_path, pool(holding=4, queued=100, growth=2, served=4), 6)
-
-
-def test_a_leak_is_no_demand(tmp_path: Path) -> None:
-    """Connections that nobody gives back don't make the pool too small."""
-    asks_for(tmp_path, pool(holding=2, unread=8, served=2), 2)
-
-
-def test_waits_that_were_given_up_are_demand(tmp_path: Path) -> None:
-    """6 arrive, 3 are served a second each, 3 give up at once: six places would serve all."""
-    asks_for(tmp_path, pool(holding=3, served=3, timed_out=3), 6)
-
-
-def test_a_queue_that_gives_up_is_as_long_as_its_timeout_makes_it(tmp_path: Path) -> None:
-    """12 arrive a second, 10 are served a second each, 2 give up: 130 queue, and 12 would do."""
-    asks_for(tmp_path, pool(holding=10, queued=130, served=10, timed_out=2), 12)
-
-
-def test_what_is_sent_again_is_the_same_demand(tmp_path: Path) -> None:
-    """4 calls a second, each of which is sent 3 times in vain or served at last."""
-    asks_for(tmp_path, pool(holding=4, queued=100, served=2, timed_out=2, sent_again=6), 8)
-
-
-def test_without_a_request_that_is_served_nothing_is_known_of_a_queue_that_gives_up(
-    tmp_path: Path,
-) -> None:
-    """Every connection leaks: what waits in vain asks for no place but for what holds them."""
+@pytest.mark.parametrize("what", SIZES)
+def test_boards_ask_for_the_size_that_the_load_needs(what: str, tmp_path: Path) -> None:
+    written, mean = SIZES[what]
     check(
         tmp_path,
-        pool(unread=8, queued=50, served=0, timed_out=2),
-        sizing.CONCURRENCY,
-        "10m",
-        {"{}": 0},
+        written,
+        (sizing.CONCURRENCY, "10m", {"{}": mean}),
+        (sizing.SIZE, "10m", {"{}": normal(mean)}),
     )
 
 
-def test_requests_that_run_for_longer_than_the_window_count(tmp_path: Path) -> None:
-    """Nothing ends within the window: what is in the pool is what is known."""
-    asks_for(tmp_path, pool(holding=5, queued=2, served=0), 7)
-
-
-def test_pools_of_one_name_share_the_demand(tmp_path: Path) -> None:
-    """The size is that of a single pool."""
-    asks_for(tmp_path, pool(holding=8, served=8, pools=4), 2)
-
-
-def test_the_busiest_process_counts(tmp_path: Path) -> None:
-    """Processes don't lend each other connections."""
-    other = {**POOL, "instance": "api-2"}
-    asks_for(tmp_path, [*pool(holding=2, served=2), *pool(holding=9, served=9, labels=other)], 9)
+def test_without_a_request_that_is_served_a_queue_that_gives_up_tells_nothing(
+    tmp_path: Path,
+) -> None:
+    """Every connection leaks: what waits in vain asks for no place but for what holds them."""
+    written = pool(unread=8, queued=50, served=0, timed_out=2)
+    check(tmp_path, written, (sizing.CONCURRENCY, "10m", {"{}": 0}))
 
 
 @pytest.mark.parametrize("mean", [0.5, 1, 2, 5, 10, 20, 50, 100, 500, 1000])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,32 +13,45 @@ from typing import Any
 
 import pytest
 
+from e2e.processes import environment
 from e2e.programs import Store
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
 from opentelemetry.instrumentation.gluellm.cli.main import main
 from support.waiting import wait_until
 
+SEVERAL = "count_over_time(gluellm_pool_lease_duration_seconds_count[1m]) > 3"
+"""So many exports that rates have an answer."""
 _PROGRAM = Path(__file__).parent / "program.py"
 _ARRIVES_WITHIN = 60.0
-_ENDS_WITHIN = 20.0
 
-Run = Callable[..., "subprocess.Popen[bytes]"]
 Verify = Callable[..., tuple[int, str]]
 
 
-@pytest.fixture
-def run(provider: FakeProvider) -> Iterator[Run]:
-    """Starts a program with these settings; returns once its calls run."""
-    started: list[subprocess.Popen[bytes]] = []
+class Programs:
+    """Starts programs, and ends those that it started."""
 
-    def start(**settings: Any) -> subprocess.Popen[bytes]:
-        resource = {"service.name": "answers", "service.instance.id": f"worker-{len(started)}"}
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+        self._running: list[int] = []
+        self._count = 0
+        self._forking = subprocess.Popen(
+            [sys.executable, _PROGRAM],
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._say() == "imported"
+
+    def __call__(self, **settings: Any) -> None:
+        """A program with these settings; returns once its calls run."""
+        resource = {"service.name": "answers", "service.instance.id": f"worker-{self._count}"}
         whole = {
-            "provider": provider.openai_url,
+            "provider": self._provider,
             "resource": resource,
             "endpoint": "",
             "port": 0,
-            "interval": 0.5,
+            "interval": 0.3,
             "behind": 0,
             "exponential": False,
             "instrument": "gluellm",
@@ -45,38 +59,53 @@ def run(provider: FakeProvider) -> Iterator[Run]:
             "temporality": "cumulative",
             **settings,
         }
-        keep = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        variable = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
-        process = subprocess.Popen(
-            [sys.executable, _PROGRAM, json.dumps(whole)],
-            env={**keep, variable: whole["temporality"]},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        started.append(process)
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        return process
+        assert self._forking.stdin is not None
+        self._forking.stdin.write(json.dumps(whole) + "\n")
+        self._forking.stdin.flush()
+        self._running.append(int(self._say()))
+        self._count += 1
 
-    yield start
-    for process in started:
-        assert process.stdin is not None
-        process.stdin.close()
-    for process in started:
+    def end(self) -> None:
+        """End all, as a user does before starting them anew."""
+        for process in self._running:
+            os.kill(process, signal.SIGTERM)
+        wait_until(lambda: not any(map(_lives, self._running)), "programs end", 20)
+        self._running.clear()
+        self._count = 0
+
+    def close(self) -> None:
+        """Whatever has not ended is killed."""
+        self._forking.communicate(timeout=20)
+
+    def _say(self) -> str:
+        assert self._forking.stdout is not None
+        return self._forking.stdout.readline().strip()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="package")
+def programs() -> Iterator[Programs]:
+    """What starts them for all tests, and the provider that they call."""
+    with FakeProviderThread() as provider:
+        programs = Programs(provider.openai_url)
         try:
-            process.wait(_ENDS_WITHIN)
+            yield programs
         finally:
-            process.kill()
-            process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
+            programs.close()
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a program that `run` started, as a user does before starting it anew."""
-    assert process.stdin is not None
-    process.stdin.close()
-    process.wait(_ENDS_WITHIN)
+@pytest.fixture
+def run(programs: Programs) -> Iterator[Programs]:
+    """Starts programs for one test."""
+    yield programs
+    programs.end()
 
 
 @pytest.fixture
@@ -92,6 +121,6 @@ def verify(capsys: pytest.CaptureFixture[str]) -> Verify:
     return command
 
 
-def arrived(store: Store, promql: str) -> None:
+def arrived(store: Store, promql: str = SEVERAL) -> None:
     """Wait until a query has an answer."""
     wait_until(lambda: bool(store.query(promql)), promql, _ARRIVES_WITHIN)

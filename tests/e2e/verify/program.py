@@ -1,85 +1,105 @@
-"""A program that makes real calls and exports metrics as its one argument, JSON, tells.
+"""Programs that make real calls and export metrics, forked from one that has imported all of it.
 
-It says ``ready`` on standard output once its calls run, and ends with standard input.
+Each line of standard input is the settings of one, as JSON. A program prints its process id once
+its calls run, and ends at SIGTERM; all end with standard input.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import signal
 import sys
-import threading
 import time
 from typing import Any
 
-SETTINGS: dict[str, Any] = json.loads(sys.argv[1])
+import httpx
+from any_llm import AnyLLM
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.sdk.metrics import Histogram, MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
+from opentelemetry.sdk.resources import Resource
+from prometheus_client import start_http_server
 
-if SETTINGS["behind"]:
-    # A machine whose clock is behind: before the SDK takes the function.
-    true_time = time.time_ns
-    time.time_ns = lambda: true_time() - int(SETTINGS["behind"] * 1e9)
-
-import httpx  # noqa: E402
-from any_llm import AnyLLM  # noqa: E402
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: E402
-from opentelemetry.exporter.prometheus import PrometheusMetricReader  # noqa: E402
-from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor  # noqa: E402
-from opentelemetry.sdk.metrics import Histogram, MeterProvider  # noqa: E402
-from opentelemetry.sdk.metrics.export import (  # noqa: E402
-    MetricReader,
-    PeriodicExportingMetricReader,
-)
-from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation  # noqa: E402
-from opentelemetry.sdk.resources import Resource  # noqa: E402
-from prometheus_client import start_http_server  # noqa: E402
-
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor  # noqa: E402
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 
 _PAUSE = 0.02
 
 
-def reader() -> MetricReader:
+def put_clock_back(seconds: float) -> None:
+    """A machine whose clock is behind, for all that asks for nanoseconds."""
+    true_time = time.time_ns
+    behind = lambda: true_time() - int(seconds * 1e9)  # noqa: E731
+    for module in list(sys.modules.values()):
+        if getattr(module, "time_ns", None) is true_time:
+            module.time_ns = behind  # type: ignore[attr-defined]
+
+
+def reader(settings: dict[str, Any]) -> MetricReader:
     """What exports: scraped at a port, or sent to an endpoint."""
-    if SETTINGS["port"]:
-        start_http_server(SETTINGS["port"], addr="127.0.0.1")
+    if settings["port"]:
+        start_http_server(settings["port"], addr="127.0.0.1")
         return PrometheusMetricReader()
     exponential = {Histogram: ExponentialBucketHistogramAggregation()}
     exporter = OTLPMetricExporter(
-        SETTINGS["endpoint"] + "/v1/metrics",
-        preferred_aggregation=exponential if SETTINGS["exponential"] else None,
+        settings["endpoint"] + "/v1/metrics",
+        preferred_aggregation=exponential if settings["exponential"] else None,
     )
-    return PeriodicExportingMetricReader(exporter, SETTINGS["interval"] * 1000)
+    return PeriodicExportingMetricReader(exporter, settings["interval"] * 1000)
 
 
-async def calls() -> None:
-    """One after the other until standard input ends."""
-    over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
-    llm = AnyLLM.create("openai", api_key="any", api_base=SETTINGS["provider"])
+async def calls(settings: dict[str, Any]) -> None:
+    """One after the other, until the program is to end."""
+    over = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
+    llm = AnyLLM.create("openai", api_key="any", api_base=settings["provider"])
     async with httpx.AsyncClient() as client:
         said = False
         while not over.is_set():
-            if SETTINGS["calls"] == "any_llm":
+            if settings["calls"] == "any_llm":
                 await llm.acompletion(model="m", messages=[{"role": "user", "content": "hello"}])
-            elif SETTINGS["calls"] == "httpx":
-                await client.get(SETTINGS["provider"] + "/models")
+            elif settings["calls"] == "httpx":
+                await client.get(settings["provider"] + "/models")
             if not said:
                 said = True
-                print("ready", flush=True)
+                print(os.getpid(), flush=True)
             await asyncio.sleep(_PAUSE)
     await llm.client.close()
 
 
-def main() -> None:
+def program(settings: dict[str, Any]) -> None:
     """Instrument, call, export."""
+    if settings["behind"]:
+        put_clock_back(settings["behind"])
+    os.environ["OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"] = settings["temporality"]
     # Not Resource.create(): newer SDKs give each process an instance of its own there.
-    provider = MeterProvider([reader()], Resource(SETTINGS["resource"]))
-    if SETTINGS["instrument"] == "gluellm":
+    provider = MeterProvider([reader(settings)], Resource(settings["resource"]))
+    if settings["instrument"] == "gluellm":
         GlueLLMInstrumentor().instrument(meter_provider=provider)
-    elif SETTINGS["instrument"] == "httpx":
+    elif settings["instrument"] == "httpx":
         HTTPXClientInstrumentor().instrument(meter_provider=provider)
-    asyncio.run(calls())
+    asyncio.run(calls(settings))
     provider.shutdown()
+
+
+def main() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # a program that has ended is gone at once
+    print("imported", flush=True)
+    started = []
+    for line in sys.stdin:
+        started.append(os.fork())
+        if started[-1] == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            program(json.loads(line))
+            os._exit(0)
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 if __name__ == "__main__":

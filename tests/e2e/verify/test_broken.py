@@ -3,27 +3,212 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from e2e.programs import Stack, Store
+from e2e.programs import Stack
 from support.waiting import wait_until
 
-from .conftest import Run, Verify, arrived
+from .conftest import SEVERAL, Programs, Verify, arrived
 
 pytest.importorskip("any_llm")
 
-_SEVERAL = "count_over_time(gluellm_pool_lease_duration_seconds_count[1m]) > 3"
 _SHARED = {"service.name": "answers", "service.instance.id": "the-one"}
+_NO_INSTANCE = {"resource": {"service.name": "answers"}}
+_SCRAPING, _OTLP, _VICTORIA = "prometheus_scraping", "prometheus_otlp", "victoria_metrics"
+_CURED_WITHIN = 60.0
 
 
-def test_two_workers_with_one_instance_collide(stack: Stack, run: Run, verify: Verify):
-    """As after a fork, or with an instance id that a deployment sets for all."""
-    stack.start("prometheus_otlp")
+@dataclass(frozen=True, kw_only=True)
+class Broken:
+    """A set-up with one program; to the scraped store it is through the Collector."""
+
+    store: str = _OTLP
+    change: tuple[str, str] | None = None
+    """Of Prometheus' configuration."""
+    lacks: tuple[str, ...] = ()
+    """A flag of the store's."""
+    exporter: dict[str, str] = field(default_factory=dict)
+    """Settings of the Collector's exporter."""
+    run: dict[str, Any] = field(default_factory=dict)
+    arrived: str = SEVERAL
+    says: tuple[str, ...]
+
+
+BROKEN = {
+    # One such process is well; the second one would spoil its numbers.
+    "no instance": Broken(
+        run=_NO_INSTANCE,
+        says=(
+            "WARNING: no instance",
+            "answers: no label tells its processes apart",
+            "service.instance.id",
+        ),
+    ),
+    # There is a label, and it tells nothing.
+    "the collector's address for an instance": Broken(
+        store=_SCRAPING,
+        run=_NO_INSTANCE,
+        says=("WARNING: no instance", "instance is the Collector's address"),
+    ),
+    # Prometheus' OTLP endpoint with another translation: the boards' names are not there.
+    **{
+        strategy: Broken(
+            change=("UnderscoreEscapingWithSuffixes", strategy),
+            arrived='{"gluellm.pool.live"} > 0',
+            says=(
+                f"names are stored with {style}:",
+                f"(it is {strategy})",
+                "translation_strategy: UnderscoreEscapingWithSuffixes",
+                f"its metric is stored under another name: {style}",
+            ),
+        )
+        for strategy, style in (
+            ("NoTranslation", "dots kept, no suffixes"),
+            ("NoUTF8EscapingWithSuffixes", "dots kept, with suffixes"),
+        )
+    },
+    "no suffixes and a prefix": Broken(
+        store=_SCRAPING,
+        exporter={
+            "namespace": "our",
+            "translation_strategy": "UnderscoreEscapingWithoutSuffixes",
+        },
+        arrived="count_over_time(our_gluellm_pool_requests[1m]) > 3",
+        says=(
+            "names are stored with underscores, no suffixes: our_gluellm_pool_",
+            "names begin with our_",
+            "take `namespace` out of the Collector's prometheus exporter",
+        ),
+    ),
+    # The export works, and nobody called instrument().
+    "another instrumentation only": Broken(
+        run={"instrument": "httpx", "calls": "httpx"},
+        arrived='{__name__=~"http_client_.*_count"} > 0',
+        says=(
+            "ERROR: another instrumentation",
+            "http_client_duration",
+            "GlueLLMInstrumentor().instrument() was not called",
+        ),
+    ),
+    # The pools' metrics come with the first call.
+    "no call yet": Broken(
+        run={"calls": ""},
+        arrived="count_over_time(gluellm_instrumentation_dropped_total[1m]) > 3",
+        says=(
+            "WARNING: no call",
+            "no pool has served a request yet",
+            'instrument(scope="all")',
+        ),
+    ),
+    # The process has ended, or its clock is behind: nobody can tell from here.
+    "old samples": Broken(
+        run={"behind": 600},
+        arrived="count_over_time(gluellm_pool_lease_duration_seconds_count[15m]) > 3",
+        says=(
+            "ERROR: stopped",
+            "the newest sample is 10 min old",
+            "clock is that far behind",
+            "no sample for 5 min: nothing is exported any more",
+        ),
+    ),
+    # One process, whose counters fall at will in a steady rhythm: no collision.
+    "deltas stored as they are": Broken(
+        store=_VICTORIA,
+        run={"temporality": "delta"},
+        arrived="resets(gluellm_pool_request_time_seconds_total[1m]) > 4",
+        says=(
+            "ERROR: deltas stored",
+            "come in the rhythm of one exporter",
+            "cure: unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        ),
+    ),
+    # VictoriaMetrics makes no job and instance of the resource's attributes by itself.
+    "no relabelling": Broken(
+        store=_VICTORIA,
+        lacks=("--relabelConfig",),
+        says=(
+            "WARNING: labels of their own",
+            "service and process are in service_name and service_instance_id",
+            "start VictoriaMetrics with -relabelConfig",
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_set_up_is_told_with_its_cure(
+    name: str, stack: Stack, run: Programs, verify: Verify, tmp_path: Path
+) -> None:
+    case = BROKEN[name]
+    store = getattr(stack, case.store)
+    store.lacks = case.lacks
+    if case.change:
+        store.change(*case.change)
+    overlay = tmp_path / "exporter.yaml"
+    overlay.write_text(json.dumps({"exporters": {"prometheus": case.exporter}}))
+    stack.collector.overlays += [overlay] if case.exporter else []
+    if case.store == _SCRAPING:
+        stack.start("collector", case.store)
+        run(endpoint=stack.collector.http_endpoint, **case.run)
+    else:
+        stack.start(case.store)
+        run(endpoint=store.otlp_endpoint, **case.run)
+    arrived(store, case.arrived)
+    status, text = verify(store.url)
+    assert status == 1
+    assert [said for said in case.says if said not in text] == [], text
+    assert "processes collide" not in text
+
+
+def _green(verify: Verify, url: str) -> str:
+    """The report, once it is good."""
+    told: list[str] = []
+
+    def good() -> bool:
+        status, text = verify(url)
+        told[:] = [text]
+        return status == 0
+
+    wait_until(good, "verify is good", _CURED_WITHIN)
+    return told[0]
+
+
+def test_a_scrape_without_honor_labels_is_told_and_its_cure_is_seen(
+    stack: Stack, run: Programs, verify: Verify
+) -> None:
+    """All processes of all services look like one; afterwards their series are told as past."""
+    store = stack.prometheus_scraping
+    right, wrong = "honor_labels: true", "honor_labels: false"
+    store.change(right, wrong)
+    stack.start("collector", store.name)
+    run(endpoint=stack.collector.http_endpoint)
+    arrived(store)
+    status, text = verify(store.url)
+    assert status == 1
+    assert "ERROR: labels exported" in text, text
+    assert "Collector's Prometheus exporter (" in text
+    assert "service is the label exported_job: answers" in text
+    assert "in Prometheus' scrape_configs, for the job that scrapes the Collector: honor" in text
+    store.stop()
+    store.change(wrong, right)
+    store.start()
+    text = _green(verify, store.url)
+    assert "INFO: labels exported seen: until" in text, text
+    assert "the newest samples are right" in text
+
+
+def test_two_workers_with_one_instance_collide_until_each_has_its_own(
+    stack: Stack, run: Programs, verify: Verify
+) -> None:
+    """As after a fork, or with one id for all of a deployment; the falls stay in the window."""
+    stack.start(_OTLP)
     store = stack.prometheus_otlp
-    run(endpoint=store.otlp_endpoint, resource=_SHARED)
-    run(endpoint=store.otlp_endpoint, resource=_SHARED)
+    for _ in range(2):
+        run(endpoint=store.otlp_endpoint, resource=_SHARED)
     arrived(store, "resets(gluellm_pool_requests_total[1m]) > 4")
     status, text = verify(store.url)
     assert status == 1
@@ -31,111 +216,15 @@ def test_two_workers_with_one_instance_collide(stack: Stack, run: Run, verify: V
     assert "counters of job=answers instance=the-one" in text
     assert "several processes write into the same series" in text
     assert "give each process its own service.instance.id" in text
+    run.end()
+    for _ in range(2):
+        run(endpoint=store.otlp_endpoint)
+    text = _green(verify, store.url)
+    assert "INFO: processes collide seen: until" in text, text
 
 
-def test_processes_without_an_instance_are_warned_of(stack: Stack, run: Run, verify: Verify):
-    """One such process is well; the second one would spoil its numbers."""
-    stack.start("prometheus_otlp")
-    store = stack.prometheus_otlp
-    run(endpoint=store.otlp_endpoint, resource={"service.name": "answers"})
-    arrived(store, _SEVERAL)
-    status, text = verify(store.url)
-    assert status == 1
-    assert "WARNING: no instance" in text, text
-    assert "answers: no label tells its processes apart" in text
-    assert "service.instance.id" in text
-
-
-def test_without_an_instance_the_collector_s_address_stands_for_it(
-    stack: Stack, run: Run, verify: Verify
-):
-    """There is a label, and it tells nothing."""
-    stack.start("collector", "prometheus_scraping")
-    run(endpoint=stack.collector.http_endpoint, resource={"service.name": "answers"})
-    arrived(stack.prometheus_scraping, _SEVERAL)
-    status, text = verify(stack.prometheus_scraping.url)
-    assert status == 1
-    assert "WARNING: no instance" in text, text
-    assert "instance is the Collector's address" in text
-
-
-def test_a_scrape_without_honor_labels(stack: Stack, run: Run, verify: Verify):
-    """All processes of all services look like one."""
-    configuration = stack.prometheus_scraping.configuration
-    text = configuration.read_text()
-    assert "honor_labels: true" in text
-    configuration.write_text(text.replace("honor_labels: true", "honor_labels: false"))
-    stack.start("collector", "prometheus_scraping")
-    run(endpoint=stack.collector.http_endpoint)
-    arrived(stack.prometheus_scraping, _SEVERAL)
-    status, text = verify(stack.prometheus_scraping.url)
-    assert status == 1
-    assert "ERROR: labels exported" in text, text
-    assert "Collector's Prometheus exporter (" in text
-    assert "service is the label exported_job: answers" in text
-    assert "in Prometheus' scrape_configs, for the job that scrapes the Collector: honor" in text
-
-
-@pytest.mark.parametrize(
-    ("strategy", "style"),
-    [
-        ("NoTranslation", "dots kept, no suffixes"),
-        ("NoUTF8EscapingWithSuffixes", "dots kept, with suffixes"),
-    ],
-)
-def test_names_that_keep_their_dots(stack, run, verify: Verify, strategy, style):
-    """Prometheus' OTLP endpoint with another translation: the boards' names are not there."""
-    configuration = stack.prometheus_otlp.configuration
-    text = configuration.read_text()
-    assert "UnderscoreEscapingWithSuffixes" in text
-    configuration.write_text(text.replace("UnderscoreEscapingWithSuffixes", strategy))
-    stack.start("prometheus_otlp")
-    store = stack.prometheus_otlp
-    run(endpoint=store.otlp_endpoint)
-    arrived(store, '{"gluellm.pool.live"} > 0')
-    status, text = verify(store.url)
-    assert status == 1
-    assert f"names are stored with {style}:" in text, text
-    assert f"(it is {strategy})" in text
-    assert "translation_strategy: UnderscoreEscapingWithSuffixes" in text
-    assert f"its metric is stored under another name: {style}" in text
-
-
-def test_names_without_suffixes_and_with_a_prefix(stack, run, verify: Verify, tmp_path):
-    """Two settings of the Collector's exporter."""
-    overlay = tmp_path / "names.yaml"
-    overlay.write_text(
-        "exporters:\n  prometheus:\n    namespace: our\n"
-        "    translation_strategy: UnderscoreEscapingWithoutSuffixes\n"
-    )
-    stack.collector.overlays.append(overlay)
-    stack.start("collector", "prometheus_scraping")
-    run(endpoint=stack.collector.http_endpoint)
-    store = stack.prometheus_scraping
-    arrived(store, "count_over_time(our_gluellm_pool_requests[1m]) > 3")
-    status, text = verify(store.url)
-    assert status == 1
-    assert "names are stored with underscores, no suffixes: our_gluellm_pool_" in text, text
-    assert "names begin with our_" in text
-    assert "take `namespace` out of the Collector's prometheus exporter" in text
-
-
-def test_data_of_another_instrumentation_only(stack: Stack, run: Run, verify: Verify):
-    """The export works, and nobody called instrument()."""
-    stack.start("prometheus_otlp")
-    store = stack.prometheus_otlp
-    run(endpoint=store.otlp_endpoint, instrument="httpx", calls="httpx")
-    arrived(store, '{__name__=~"http_client_.*_count"} > 0')
-    status, text = verify(store.url)
-    assert status == 1
-    assert "ERROR: another instrumentation" in text, text
-    assert "http_client_duration" in text
-    assert "GlueLLMInstrumentor().instrument() was not called" in text
-
-
-def test_an_empty_store(stack: Stack, verify: Verify):
-    """What to do next stands there in order."""
-    stack.start("victoria_metrics")
+def test_an_empty_store_gets_told_what_to_do_next(stack: Stack, verify: Verify) -> None:
+    stack.start(_VICTORIA)
     status, text = verify(stack.victoria_metrics.url)
     assert status == 1
     assert "ERROR: store empty" in text, text
@@ -145,36 +234,11 @@ def test_an_empty_store(stack: Stack, verify: Verify):
     assert "look for `Exporting failed. Dropping data.` in its log" in text
 
 
-def test_a_program_without_a_call_yet(stack: Stack, run: Run, verify: Verify):
-    """Instrumented and exporting; the pools' metrics come with the first call."""
-    stack.start("prometheus_otlp")
-    store = stack.prometheus_otlp
-    run(endpoint=store.otlp_endpoint, calls="")
-    arrived(store, "count_over_time(gluellm_instrumentation_dropped_total[1m]) > 3")
-    status, text = verify(store.url)
-    assert status == 1
-    assert "WARNING: no call" in text, text
-    assert "no pool has served a request yet" in text
-    assert 'instrument(scope="all")' in text
-
-
-def test_samples_that_are_old(stack: Stack, run: Run, verify: Verify):
-    """The process has ended, or its clock is behind: nobody can tell from here."""
-    stack.start("prometheus_otlp")
-    store = stack.prometheus_otlp
-    run(endpoint=store.otlp_endpoint, behind=600)
-    arrived(store, "count_over_time(gluellm_pool_lease_duration_seconds_count[15m]) > 3")
-    status, text = verify(store.url)
-    assert status == 1
-    assert "ERROR: stopped" in text, text
-    assert "the newest sample is 10 min old" in text
-    assert "clock is that far behind" in text
-    assert "no sample for 5 min: nothing is exported any more" in text
-
-
-def test_deltas_that_prometheus_refuses(stack: Stack, run: Run, verify: Verify):
+def test_deltas_that_prometheus_refuses_leave_it_empty(
+    stack: Stack, run: Programs, verify: Verify
+) -> None:
     """It takes nothing of such an export, gauges included; the program's log knows."""
-    stack.start("prometheus_otlp")
+    stack.start(_OTLP)
     run(endpoint=stack.prometheus_otlp.otlp_endpoint, temporality="delta")
     wait_until(lambda: "invalid temporality" in stack.prometheus_otlp.log_tail())
     status, text = verify(stack.prometheus_otlp.url)
@@ -183,25 +247,11 @@ def test_deltas_that_prometheus_refuses(stack: Stack, run: Run, verify: Verify):
     assert "unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE" in text
 
 
-def test_deltas_that_victoria_metrics_stores(stack: Stack, run: Run, verify: Verify):
-    """As they are: one process, whose counters fall at will in a steady rhythm."""
-    stack.start("victoria_metrics")
-    store = stack.victoria_metrics
-    run(endpoint=store.otlp_endpoint, temporality="delta")
-    arrived(store, "resets(gluellm_pool_request_time_seconds_total[1m]) > 4")
-    status, text = verify(store.url)
-    assert status == 1
-    assert "ERROR: deltas stored" in text, text
-    assert "come in the rhythm of one exporter" in text
-    assert "cure: unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE" in text
-    assert "processes collide" not in text
-
-
 def test_exponential_histograms_are_no_fault(
-    stack: Stack, run: Run, verify: Verify, tmp_path: Path
-):
+    stack: Stack, run: Programs, verify: Verify, tmp_path: Path
+) -> None:
     """Stored as native ones, which our queries read. A board of one's own may read _bucket."""
-    stack.start("prometheus_otlp")
+    stack.start(_OTLP)
     store = stack.prometheus_otlp
     run(endpoint=store.otlp_endpoint, exponential=True)
     arrived(store, "count_over_time(gluellm_pool_lease_duration_seconds[1m]) > 3")
@@ -216,49 +266,21 @@ def test_exponential_histograms_are_no_fault(
     assert "is stored as a native histogram, without _bucket" in text
 
 
-def test_data_that_comes_twice(stack: Stack, run: Run, verify: Verify):
-    """Sent to a store that also scrapes it: all sums are doubled."""
-    stack.start("collector", "prometheus_scraping", "prometheus_otlp")
-    store: Store = stack.prometheus_otlp
-    stack.prometheus_otlp.scrape("collector", stack.collector.ports["scrape"])
+def test_data_that_comes_twice_is_told(stack: Stack, run: Programs, verify: Verify) -> None:
+    """Sent to a store that also scrapes it: all sums are doubled. Its own pages are no store."""
+    stack.start("collector", _SCRAPING, _OTLP)
+    store = stack.prometheus_otlp
+    store.scrape("collector", stack.collector.ports["scrape"])
     run(endpoint=stack.collector.http_endpoint)
-    arrived(store, f"count({_SEVERAL}) > 1")
+    arrived(store, f"count({SEVERAL}) > 1")
     status, text = verify(store.url)
     assert status == 1
     assert "ERROR: arrives twice" in text, text
     assert "Collector's Prometheus exporter and Prometheus' OTLP endpoint at once" in text
-
-
-def test_what_is_no_store(stack: Stack, verify: Verify):
-    """The Collector's own ports, which people have at hand."""
-    stack.start("collector", "prometheus_scraping")
-    for url in (stack.collector.scrape_url, stack.collector.scrape_url.removesuffix("/metrics")):
+    for url, said in (
+        (stack.collector.scrape_url, "this is a page to be scraped"),
+        (stack.collector.scrape_url.removesuffix("/metrics"), "this is a page to be scraped"),
+        (stack.collector.http_endpoint, "this takes OTLP"),
+    ):
         status, text = verify(url)
-        assert status == 2
-        assert "this is a page to be scraped" in text
-    status, text = verify(stack.collector.http_endpoint)
-    assert status == 2
-    assert "this takes OTLP" in text
-
-
-def test_victoria_metrics_without_relabelling(
-    stack: Stack, run: Run, verify: Verify, monkeypatch: pytest.MonkeyPatch
-):
-    """It makes no job and instance of the resource's attributes by itself."""
-    store = stack.victoria_metrics
-    command = type(store).command
-    monkeypatch.setattr(
-        type(store),
-        "command",
-        lambda self, executable: [
-            word for word in command(self, executable) if "relabelConfig" not in word
-        ],
-    )
-    stack.start("victoria_metrics")
-    run(endpoint=store.otlp_endpoint)
-    arrived(store, _SEVERAL)
-    status, text = verify(store.url)
-    assert status == 1
-    assert "WARNING: labels of their own" in text, text
-    assert "service and process are in service_name and service_instance_id" in text
-    assert "start VictoriaMetrics with -relabelConfig" in text
+        assert (status, said in text) == (2, True), text

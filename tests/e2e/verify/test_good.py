@@ -3,63 +3,42 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from e2e.programs import Stack, Store, free_port
+from e2e.programs import Stack, free_port
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way
 
-from .conftest import Run, Verify, arrived
+from .conftest import SEVERAL, Programs, Verify, arrived
 
 pytest.importorskip("any_llm")
 
-_SEVERAL = "count_over_time(gluellm_pool_lease_duration_seconds_count[1m]) > 3"
+_OURS = Path(__file__).parents[3] / "dashboards"
+_STORES = {
+    Way.COLLECTOR: "prometheus_scraping",
+    Way.PROMETHEUS: "prometheus_otlp",
+    Way.VICTORIA_METRICS: "victoria_metrics",
+    Way.READER: "prometheus_scraping",
+}
 
 
-def through_the_collector(stack: Stack, run: Run) -> Store:
-    """Scraped from the Collector's exporter."""
-    stack.start("collector", "prometheus_scraping")
-    run(endpoint=stack.collector.http_endpoint)
-    return stack.prometheus_scraping
-
-
-def to_prometheus(stack: Stack, run: Run) -> Store:
-    """Sent to its OTLP endpoint."""
-    stack.start("prometheus_otlp")
-    run(endpoint=stack.prometheus_otlp.otlp_endpoint)
-    return stack.prometheus_otlp
-
-
-def to_victoria_metrics(stack: Stack, run: Run) -> Store:
-    """Sent to its OTLP endpoint."""
-    stack.start("victoria_metrics")
-    run(endpoint=stack.victoria_metrics.otlp_endpoint)
-    return stack.victoria_metrics
-
-
-def scraped(stack: Stack, run: Run) -> Store:
-    """Scraped from the program."""
-    port = free_port()
-    stack.start("prometheus_scraping")
-    run(port=port)
-    stack.prometheus_scraping.scrape("programs", port)
-    return stack.prometheus_scraping
-
-
-@pytest.mark.parametrize(
-    ("way", "begin"),
-    [
-        (Way.COLLECTOR, through_the_collector),
-        (Way.PROMETHEUS, to_prometheus),
-        (Way.VICTORIA_METRICS, to_victoria_metrics),
-        (Way.READER, scraped),
-    ],
-    ids=lambda value: value.name.lower() if isinstance(value, Way) else "",
-)
-def test_a_good_set_up_is_called_good(stack, run, verify: Verify, way, begin):
+@pytest.mark.parametrize("way", Way, ids=lambda way: way.name.lower())
+def test_a_good_set_up_is_called_good(
+    way: Way, stack: Stack, run: Programs, verify: Verify
+) -> None:
     """With its way, its labels, and an answer to each question that rests on calls alone."""
-    store = begin(stack, run)
-    arrived(store, _SEVERAL)
+    store = getattr(stack, _STORES[way])
+    if way is Way.READER:
+        port = free_port()
+        stack.start(store.name)
+        run(port=port)
+        store.scrape("programs", port)
+    else:
+        through_collector = way is Way.COLLECTOR
+        stack.start(*["collector"] * through_collector, store.name)
+        run(endpoint=stack.collector.http_endpoint if through_collector else store.otlp_endpoint)
+    arrived(store)
     status, text = verify(store.url)
     assert "Good so far" in text, text
     assert "INFO: rates too low" in text
@@ -74,59 +53,55 @@ def test_a_good_set_up_is_called_good(stack, run, verify: Verify, way, begin):
         assert "worker-0" in text
 
 
-def test_what_is_found_is_data_too(stack, run, verify: Verify):
-    """As JSON, narrowed to one of two services."""
+def test_a_service_is_found_by_its_name_with_or_without_its_namespace(
+    stack: Stack, run: Programs, verify: Verify
+) -> None:
+    """As JSON, narrowed to some of three services. A name that is misspelt is no silent service."""
     stack.start("prometheus_otlp")
     store = stack.prometheus_otlp
-    for service in ("answers", "questions"):
-        run(
-            endpoint=store.otlp_endpoint,
-            resource={"service.name": service, "service.instance.id": service},
-        )
-    arrived(store, f"count({_SEVERAL}) > 1")
-    status, text = verify(store.url, "--json", "--service", "questions")
-    found = json.loads(text)
-    assert status == 0
-    assert found["good"] is True
-    (way,) = found["ways"]
-    assert way["services"] == {"questions": ["questions"]}
-    assert (way["service_label"], way["instance_label"]) == ("job", "instance")
-    rows = {row["metric"]: row for row in found["metrics"]}
-    assert rows["gluellm.pool.live"]["series"] == 1
-    assert found["missing"]
-    assert all(gap["expected"] for gap in found["missing"])
-
-
-def test_an_unknown_service_is_told_from_a_silent_one(stack, run, verify: Verify):
-    """The name may be misspelt."""
-    stack.start("prometheus_otlp")
-    run(endpoint=stack.prometheus_otlp.otlp_endpoint)
-    arrived(stack.prometheus_otlp, _SEVERAL)
-    status, text = verify(stack.prometheus_otlp.url, "--service", "anwsers")
+    for namespace, service in (("shop", "answers"), ("lab", "answers"), ("", "questions")):
+        resource = {"service.name": service, "service.instance.id": f"{namespace}-1"}
+        space = {"service.namespace": namespace} if namespace else {}
+        run(endpoint=store.otlp_endpoint, resource={**resource, **space})
+    arrived(store, f"count({SEVERAL}) > 2")
+    shop, lab = {"shop/answers": ["shop-1"]}, {"lab/answers": ["lab-1"]}
+    for name, services in (
+        ("answers", {**shop, **lab}),
+        ("shop/answers", shop),
+        ("questions", {"questions": ["-1"]}),
+    ):
+        status, text = verify(store.url, "--json", "--service", name)
+        assert status == 0, text
+        found = json.loads(text)
+        assert found["good"] is True
+        (way,) = found["ways"]
+        assert way["services"] == services
+        assert (way["service_label"], way["instance_label"]) == ("job", "instance")
+        rows = {row["metric"]: row for row in found["metrics"]}
+        assert rows["gluellm.pool.live"]["series"] == len(services)
+        assert sum(row["rows"] > 0 for row in found["queries"]) == 20
+        assert found["missing"]
+        assert all(gap["expected"] for gap in found["missing"])
+    status, text = verify(store.url, "--service", "anwsers")
     assert status == 1
     assert "no process of the service 'anwsers' has data here" in text
-    assert "the services here: answers." in text
+    assert "the services here: lab/answers, questions, shop/answers." in text
 
 
-def test_a_service_is_found_by_its_name_without_its_namespace(stack, run, verify: Verify):
-    """The job is then namespace/name: either is understood, for findings and queries."""
+def test_every_query_of_our_boards_is_answered_or_said_to_be_in_order(
+    stack: Stack, run: Programs, verify: Verify
+) -> None:
+    """With the rules loaded. Nobody sets a cluster or a version here, which All lets through."""
+    stack.prometheus_otlp.load_rules(_OURS / "prometheus" / "recording.yaml")
     stack.start("prometheus_otlp")
     store = stack.prometheus_otlp
-    for namespace in ("shop", "lab"):
-        run(
-            endpoint=store.otlp_endpoint,
-            resource={
-                "service.name": "answers",
-                "service.namespace": namespace,
-                "service.instance.id": namespace,
-            },
-        )
-    arrived(store, f"count({_SEVERAL}) > 1")
-    both = {"shop/answers", "lab/answers"}
-    for name, services in (("answers", both), ("shop/answers", {"shop/answers"})):
-        status, text = verify(store.url, "--json", "--service", name)
-        found = json.loads(text)
-        assert status == 0, text
-        (way,) = found["ways"]
-        assert set(way["services"]) == services
-        assert sum(row["rows"] > 0 for row in found["queries"]) == 20
+    run(endpoint=store.otlp_endpoint)
+    arrived(store)
+    arrived(store, "instance_pool:gluellm_pool_requests:rate5m")
+    status, text = verify(store.url, "--boards", str(_OURS / "grafana"))
+    assert status == 0, text
+    assert text.count("BOARD GlueLLM pools: ") == 4
+    assert "NO DATA" not in text
+    assert "variable $cluster" in text
+    assert "annotation Limits changed" in text
+    assert 'off by default: instrument(metrics="full")' in text

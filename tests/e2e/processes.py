@@ -1,0 +1,147 @@
+"""Programs of users as processes: the examples of docs/, and one that calls when it is told to."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+from support.waiting import wait_until
+
+from .running import HOST, free_port
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+SCRIPTS = Path(__file__).parent / "deployment" / "scripts"
+NEVER = 3600.0
+"""Seconds between two exports: only the last one is made."""
+_TESTS = Path(__file__).parents[1]
+_BEGINS_WITHIN = 30.0
+_ENDS_WITHIN = 40.0
+
+
+def command(name: str) -> str:
+    """A console script of the environment that runs the tests."""
+    path = Path(sys.executable).with_name(name)
+    if not path.exists():
+        pytest.skip(f"{name} is not installed: pip install --group test")
+    return str(path)
+
+
+def environment(
+    endpoint: str = "", service: str = "", instance: str = "", every: float = NEVER, **more: str
+) -> dict[str, str]:
+    """Ours, with settings of telemetry that tell where to export to, who it is, and how often."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    told = {
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(_TESTS), kept.get("PYTHONPATH")))),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+        "OTEL_METRIC_EXPORT_INTERVAL": f"{every * 1000:.0f}",
+        "OTEL_LOGS_EXPORTER": "none",
+        "OTEL_SERVICE_NAME": service,
+        "OTEL_RESOURCE_ATTRIBUTES": f"service.instance.id={instance}" if instance else "",
+    }
+    return {**kept, **told, **more}
+
+
+class Caller:
+    """A zero-code program; it exports as its environment says."""
+
+    def __init__(self, provider: FakeProvider, variables: Mapping[str, str], log: Path) -> None:
+        script = SCRIPTS / "caller.py"
+        with log.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [command("opentelemetry-instrument"), sys.executable, script, provider.openai_url],
+                env=dict(variables),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        self.log = log
+
+    def call(self, times: int) -> None:
+        """Make calls, and wait for their answers."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{times}\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "called\n", self.log.read_text()
+
+    def kill(self) -> None:
+        """Let it go at once, without its exit handlers."""
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def caller(provider: FakeProvider, variables: Mapping[str, str], log: Path) -> Iterator[Caller]:
+    """A `Caller` that comes to its end with the block, unless it was killed."""
+    running = Caller(provider, variables, log)
+    try:
+        yield running
+        running.process.communicate(timeout=_ENDS_WITHIN)
+    finally:
+        running.kill()
+
+
+class Server:
+    """A web server of the examples; each request to it is a call to the provider."""
+
+    def __init__(self, arguments: list[str], variables: Mapping[str, str], log: Path) -> None:
+        self.port = free_port()
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [argument.replace("{port}", str(self.port)) for argument in arguments],
+                env=dict(variables),
+                cwd=EXAMPLES,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # its workers end with it: see `served`
+            )
+        self.log = log
+
+    def asked(self) -> bool:
+        """Whether a request was answered."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=_BEGINS_WITHIN)
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def ask(self, times: int) -> None:
+        """Send so many requests, eight at a time; each must be answered."""
+        with ThreadPoolExecutor(8) as threads:
+            assert all(threads.map(lambda _: self.asked(), range(times))), self.log.read_text()
+
+
+@contextmanager
+def served(arguments: list[str], variables: Mapping[str, str], log: Path) -> Iterator[Server]:
+    """A server that answered once; at the block's end it is asked to end, and has."""
+    server = Server(arguments, variables, log)
+    try:
+        wait_until(
+            lambda: server.process.poll() is not None or server.asked(), "an answer", _BEGINS_WITHIN
+        )
+        assert server.process.poll() is None, log.read_text()
+        yield server
+        server.process.terminate()
+        server.process.wait(_ENDS_WITHIN)
+    finally:
+        if server.process.poll() is None:
+            os.killpg(server.process.pid, signal.SIGKILL)
+            server.process.wait()

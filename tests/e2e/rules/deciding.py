@@ -1,0 +1,36 @@
+"""What promtool decides about the cases of one alert."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..boards.rules import RULES
+from ..running import run
+
+Rule = dict[str, Any]
+
+
+def group_of_alerts() -> dict[str, Any]:
+    """The one group of the rules' file."""
+    (group,) = yaml.safe_load((RULES / "alerts.yaml").read_text())["groups"]
+    return dict(group)
+
+
+def decided(rules: Sequence[Rule], name: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The end of promtool's run of an alert's cases, by those of the rules that it needs.
+
+    The other alerts only cost time.
+    """
+    needed = [rule for rule in rules if rule.get("alert", name) == name]
+    tests = yaml.safe_load((RULES / "tests" / f"{name}.yaml").read_text())
+    for file, content in (
+        ("rules.yaml", {"groups": [{**group_of_alerts(), "rules": needed}]}),
+        ("tests.yaml", {**tests, "rule_files": ["rules.yaml"]}),
+    ):
+        (folder / file).write_text(yaml.safe_dump(content))
+    return run("promtool", "test", "rules", folder / "tests.yaml")

@@ -1,0 +1,53 @@
+"""A server on loopback that answers as a test says: a page, a webhook, an API."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from .running import HOST
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was sent."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@contextmanager
+def serving(
+    answer: Callable[[Request], str], content_type: str = "application/json"
+) -> Iterator[int]:
+    """Every GET and POST is answered with 200 and what ``answer`` says; yields the port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            said = answer(Request(self.path, dict(self.headers), body)).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer((HOST, 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,175 @@
+"""What a program counts arrives in every store, under the documented names; so do its spans.
+
+One program, over gRPC. ``make -C tests/studies arrival`` has the table of both protocols.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
+from studies.arrival.process import RESOURCE
+from studies.arrival.run import JOB, PULLED_JOB, Run, Told, run
+from studies.arrival.spans import arrived, attributes, by_id
+from support.waiting import wait_until
+
+# xai is one of the providers that it calls.
+pytestmark = [pytest.mark.all_sdks, pytest.mark.timeout(300)]
+
+PROTOCOL = "grpc"
+# Requests empty the buffer that they fill: it drops only where they can't, as in a signal handler.
+ALWAYS_ZERO = {semconv.INSTRUMENTATION_DROPPED.name}
+HELD = {
+    ("openai", "awaiting_response"): 1,
+    ("openai", "reading"): 1,
+    ("openai", "unread"): 1,
+    ("tight", "unread"): 1,
+    ("tight", "queued"): 1,
+    ("deaf", "connecting"): 1,
+    ("http2", "unread"): 4,
+    ("http2", "stream_queued"): 1,
+    ("left", "unread"): 1,
+    ("odd", "unread"): 1,
+    ("odd", "queued"): 2,
+}
+"""Requests by pool and phase while the program stands still: what `acts.Held` does."""
+
+
+@pytest.fixture(scope="module")
+def arrival(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """The program after its end; the stores can still be asked."""
+    with run(tmp_path_factory.mktemp("arrival"), [PROTOCOL]) as finished:
+        yield finished
+
+
+@pytest.fixture
+def told(arrival: Run) -> Told:
+    """What the program told of itself."""
+    return arrival.told[PROTOCOL]
+
+
+@pytest.mark.parametrize("way", Way)
+def test_every_metric_is_stored_as_it_was_counted(arrival: Run, way: Way) -> None:
+    """Each series has the documented name and labels, and the very value."""
+    for table in arrival.tables:
+        cells = table[way]
+        assert {name: cell.wrong for name, cell in cells.items() if cell.wrong} == {}
+        assert {name for name, cell in cells.items() if not cell.equal + cell.between} == set()
+
+
+def test_every_metric_was_more_than_zero(told: Told) -> None:
+    moved = {
+        name
+        for export in told.exports
+        for name, point in _points(export)
+        if point.get("value", point.get("count"))
+    }
+    assert {metric.name for metric in semconv.METRICS} - moved == ALWAYS_ZERO
+
+
+def test_gauges_tell_what_is_held_in_each_phase_and_nothing_else(told: Told) -> None:
+    (held, *_) = told.exports
+    assert _by(held, semconv.REQUEST_CURRENT, semconv.POOL_NAME, semconv.REQUEST_PHASE) == HELD
+    leaks = sum(count for (_, phase), count in HELD.items() if phase == "unread")
+    assert sum(_by(held, semconv.LEAK_SUSPECTED, semconv.POOL_NAME).values()) == leaks
+    anomalies = _by(held, semconv.ANOMALIES, semconv.ANOMALY_TYPE)
+    assert anomalies == dict.fromkeys(semconv.ANOMALY_TYPES, 1)
+    assert sum(_by(held, semconv.STREAM_ORPHANED, semconv.POOL_NAME).values()) == 1
+
+
+def test_counts_are_those_of_the_providers_and_the_callers(told: Told) -> None:
+    """Statuses and connections as the providers counted, timeouts and streams as the callers."""
+    last = told.exports[-1]
+    counted = _by(last, semconv.REQUESTS, semconv.SERVER_PORT, semconv.STATUS_CODE)
+    assert {key: count for key, count in counted.items() if key[1] is not None} == {
+        (port, status): count
+        for port, counts in told.providers.items()
+        for status, count in counts.by_status.items()
+    }
+    # Those that were refused, or never secured, were not opened.
+    opened = _by(last, semconv.CONNECTION_OPENED, semconv.POOL_NAME)
+    assert sum(opened.values()) == sum(counts.connections for counts in told.providers.values())
+    caught: Counter[str] = Counter()
+    for ended, count in told.counted["ended"].items():
+        outcome = ended.partition("|")[2]
+        if outcome.endswith("Timeout"):
+            caught[outcome.removesuffix("Timeout").lower()] += count
+    assert _by(last, semconv.TIMEOUTS, semconv.TIMEOUT_KIND) == caught
+    assert set(caught) == {"pool", "connect", "read"}
+    leases = _by(last, semconv.LEASE_DURATION, semconv.POOL_NAME, semconv.RESPONSE_STREAMING)
+    streamed = {pool: count for (pool, streaming), count in leases.items() if streaming is True}
+    assert streamed == told.counted["streams"]
+
+
+def test_a_program_has_the_same_job_and_instance_on_every_way(arrival: Run) -> None:
+    """A scraped program is called by its target. The rest of its resource is on target_info."""
+    stack, query = arrival.stack, "group by (job, instance) (gluellm_pool_live)"
+    pushed = {(JOB, PROTOCOL)}
+    for store in (stack.prometheus_otlp, stack.victoria_metrics):
+        assert _identities(store.query(query)) == pushed
+    past = f'last_over_time(gluellm_pool_live{{job="{PULLED_JOB}"}}[10m])'
+    found = [row for q in (query, past) for row in stack.prometheus_scraping.query(q)]
+    assert _identities(found) == pushed | {(PULLED_JOB, PROTOCOL)}
+    for store in (stack.prometheus_scraping, stack.prometheus_otlp):
+        (row,) = store.query(f'target_info{{job="{JOB}"}}')
+        assert row["metric"]["telemetry_sdk_language"] == "python"
+        assert row["metric"]["service_version"] == RESOURCE["service.version"]
+    assert stack.victoria_metrics.query("target_info") == []
+
+
+def test_spans_arrive_whole(arrival: Run, told: Told) -> None:
+    """Each exported span once: its name, kind, times, parent, attributes, links, status, scope."""
+    spans = arrival.stack.collector.spans()
+    assert by_id(map(arrived, spans)) == by_id(told.spans)
+    assert {span["name"].split()[0] for span in spans} == {"HTTP", "call", "socket", "TLS"}
+    for span in spans:
+        assert told.process.resource.items() <= attributes(span["resource"]).items()
+
+
+@pytest.mark.parametrize("name", ["prometheus_scraping", "prometheus_otlp"])
+def test_exemplars_point_to_traces_that_exist(arrival: Run, name: str) -> None:
+    calls = {
+        (span["traceId"], span["spanId"])
+        for span in arrival.stack.collector.spans()
+        if span["name"].startswith("call ")
+    }
+    store = getattr(arrival.stack, name)
+    for histogram in ("acquire", "lease"):
+        selector = f'gluellm_pool_{histogram}_duration_seconds_bucket{{job="{JOB}"}}'
+        pointed = {
+            (exemplar["labels"]["trace_id"], exemplar["labels"]["span_id"])
+            for row in wait_until(lambda query=selector: store.exemplars(query), "exemplars")
+            for exemplar in row["exemplars"]
+        }
+        assert pointed
+        assert pointed <= calls
+
+
+def _identities(rows: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    return {(row["metric"]["job"], row["metric"]["instance"]) for row in rows}
+
+
+def _points(export: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    return [
+        (metric["name"], point)
+        for resource in export["resource_metrics"]
+        for scope in resource["scope_metrics"]
+        for metric in scope["metrics"]
+        for point in metric["data"]["data_points"]
+    ]
+
+
+def _by(export: Mapping[str, Any], metric: Metric, *keys: str) -> dict[Any, float]:
+    """Values, or counts, by attributes; what is 0 is left out. With one key by its values."""
+    sums: Counter[Any] = Counter()
+    for name, point in _points(export):
+        if name == metric.name:
+            key = tuple(point["attributes"].get(each) for each in keys)
+            sums[key[0] if len(keys) == 1 else key] += point.get("value", point.get("count"))
+    return {key: value for key, value in sums.items() if value}

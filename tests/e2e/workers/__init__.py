@@ -1,1 +1,0 @@
-"""Several processes of one program: their counts add up."""

@@ -1,1 +1,0 @@
-"""`opentelemetry-instrument` with the OTLP exporter: no change of code, environment only."""

@@ -1,0 +1,84 @@
+"""Breaks each alert in one place after the other, and tells which breaks no test of promtool sees.
+
+``make -C tests/studies alerts [ARGS=ALERT]``; exits with 1 if one isn't seen.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from e2e.rules.deciding import Rule, decided, group_of_alerts
+
+_THRESHOLD = re.compile(r"(?<=[<>=] )\d+(?:\.\d+)?")
+_BORN = re.compile(
+    r"\((\w+(?:\{[^}]*\})?) unless on \([^)]*\) last_over_time\([^)]*\)\) or (rate\([^)]*\) \* \d+)"
+)
+
+
+def mutants(rule: Rule) -> Iterator[tuple[str, Rule]]:
+    """What is broken, and the rule with it."""
+    expression = rule["expr"]
+    for match in _THRESHOLD.finditer(expression):
+        value = float(match[0])
+        for other in (value / 1000, value * 1000) if value else (1000.0,):
+            changed = f"{expression[: match.start()]}{other:g}{expression[match.end() :]}"
+            yield f"threshold {match[0]} is {other:g}", {**rule, "expr": changed}
+    if "for" in rule:
+        yield "for is 0s", {**rule, "for": "0s"}
+        yield "for is 2h", {**rule, "for": "2h"}
+    if _BORN.search(expression):
+        yield "new series are not seen", {**rule, "expr": _BORN.sub(r"\2", expression)}
+        yield (
+            "new series count twice",
+            {**rule, "expr": _BORN.sub(r"sum without (none) (\g<0>) + \2", expression)},
+        )
+        yield "every series is new", {**rule, "expr": _BORN.sub(r"\1", expression)}
+        others = re.sub(r"unless on \([^)]*\)", "unless", expression)
+        yield "a label that comes later makes it new", {**rule, "expr": others}
+        instances = expression.replace("unless on (job, instance, ", "unless on (job, ")
+        yield "one instance makes all known", {**rule, "expr": instances}
+        versions = expression.replace(" service_version,", "")
+        yield "a new version is known", {**rule, "expr": versions}
+        yield "an hour's memory is short", {**rule, "expr": expression.replace("[1h]", "[5m]")}
+    if "[150s]" in expression:
+        yield "a state is believed for ever", {**rule, "expr": expression.replace("150s", "1h")}
+        yield "a state is believed for 10 s", {**rule, "expr": expression.replace("150s", "10s")}
+
+
+def survives(rules: list[Rule], name: str) -> bool:
+    """Whether the tests of an alert pass with these rules."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = decided(rules, name, Path(folder))
+    output = done.stdout + done.stderr
+    if "exp:" not in output and done.returncode != 0:
+        raise RuntimeError(output)
+    return done.returncode == 0
+
+
+def main(names: list[str]) -> int:
+    """1 if a break is not seen."""
+    rules: list[Rule] = group_of_alerts()["rules"]
+    every = sorted({rule["alert"] for rule in rules if "alert" in rule})
+    survivors = tried = 0
+    for place, rule in enumerate(rules):
+        # What is computed for several alerts has to be seen by one of them.
+        concerned = [rule["alert"]] if "alert" in rule else every
+        if names and not set(concerned) & set(names):
+            continue
+        for what, mutant in mutants(rule):
+            together = [mutant if at == place else one for at, one in enumerate(rules)]
+            tried += 1
+            if all(survives(together, name) for name in concerned):
+                survivors += 1
+                called = rule.get("alert", "requests")
+                print(f"not seen: {called} {rule.get('labels', '')}: {what}", flush=True)
+    print(f"{tried} breaks, {tried - survivors} seen")
+    return int(bool(survivors))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,112 @@
+"""What a Collector at fault does to a program, for each fault and protocol."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from e2e.programs import Stack
+
+from .application import PROTOCOLS
+from .growth import ROUNDS, Growth, grow
+from .playing import FAULTS, Fault, Figures, Stage, play
+from .verdict import STALL, costs, harm, keeps
+
+_HEAD = (
+    f"{'fault':<23} {'protocol':<13} {'calls':>5} {'exceptions':>10} {'exports':>7} {'failed':>6} "
+    f"{'late':>13} {'ours':>11} {'waited':>11} {'memory':>10}  stored"
+)
+
+_GROWTH_HEAD = f"""
+Memory over {ROUNDS} rounds of 4 calls and an export each, garbage collected:"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play and print. 0, or 1 when a run was not as it should be, 2 without the programs."""
+    parser = argparse.ArgumentParser(prog="studies.faults", description=__doc__)
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=[fault.name.lower() for fault in Fault],
+        help="play this fault only; can be given several times",
+    )
+    options = parser.parse_args(arguments)
+    wanted = [Fault[name.upper()] for name in options.only or ()] or list(Fault)
+    began = time.monotonic()
+    found = []
+    try:
+        with (
+            tempfile.TemporaryDirectory() as name,
+            Stage(Stack(Path(name) / "stack"), Path(name)) as stage,
+        ):
+            print(_HEAD, flush=True)
+            for protocol in PROTOCOLS:
+                for fault in FAULTS[protocol]:
+                    if fault in wanted:
+                        figures = play(fault, protocol, stage)
+                        print(line(figures), flush=True)
+                        found += harm(figures) + costs(figures)
+            if not options.only:
+                print(_GROWTH_HEAD)
+                for protocol in PROTOCOLS:
+                    both = grow(protocol, stage)
+                    for grown in both:
+                        print(growth_line(protocol, grown), flush=True)
+                    found += keeps(protocol, *both)
+    except (pytest.skip.Exception, pytest.fail.Exception) as reason:
+        print(reason, file=sys.stderr)
+        return 2
+    print(_NOTES.format(seconds=time.monotonic() - began, limit=STALL * 1e3))
+    for complaint in found:
+        print(complaint, file=sys.stderr)
+    print(f"{len(found)} complaints." if found else "All runs as they should be.")
+    return int(bool(found))
+
+
+def line(figures: Figures) -> str:
+    """One row of the table."""
+    with_it, without = figures.with_telemetry, figures.without
+    stored = "/".join(f"{value:.0f}" for value in figures.increases.values())
+    late = _milliseconds(with_it["late"], without["late"])
+    ours = _milliseconds(with_it["stalled"], without["stalled"])
+    waited = _milliseconds(with_it["waited"], without["waited"])
+    memory = f"{figures.growth / 1e6:.1f}/{figures.growth_without / 1e6:.1f} MB"
+    return (
+        f"{figures.fault:<23} {figures.protocol:<13} {figures.answered:>5} "
+        f"{len(figures.errors):>10} {figures.exports:>7} {figures.failed_exports:>6} {late:>13} "
+        f"{ours:>11} {waited:>11} {memory:>10}  {stored}"
+    )
+
+
+def growth_line(protocol: str, grown: Growth) -> str:
+    """One row of the memory's table."""
+    return (
+        f"{protocol:<13} {grown.exports} exports, {grown.failed_exports:>3} in vain: "
+        f"resident {grown.resident / 1e6:+.1f} MB, {grown.blocks:+} objects"
+    )
+
+
+def _milliseconds(first: float, second: float) -> str:
+    return f"{first * 1e3:.1f}/{second * 1e3:.1f} ms"
+
+
+_NOTES = """
+Each pair is with and without telemetry, two programs with the same load at the same time.
+late: the worst lateness of a timer of the event loop while the Collector was at fault and after.
+ours: the worst, less the time for which the machine kept the program's threads from a processor.
+waited: of that, the worst in which the loop's own thread did not compute: it waited for another.
+memory: growth of resident memory while the Collector was at fault.
+stored: what the counter rose by in a Prometheus that scrapes the Collector, in one that takes OTLP
+from it, and in VictoriaMetrics. It has to be the calls.
+Allowed are no exception, and a loop that waited for less than {limit:.0f} ms.
+Played in {seconds:.0f} s."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
