@@ -28,17 +28,13 @@ def test_sub_interpreter_gets_none() -> None:
         thread_beside(lambda: None, name="any")
 
 
-def test_python_that_knows_no_interpreters_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is the main one alone."""
-    monkeypatch.setitem(sys.modules, "_interpreters", None)
-    monkeypatch.setitem(sys.modules, "_xxsubinterpreters", None)
-    assert thread_beside(lambda: None, name="any").daemon
-
-
-def test_python_that_tells_otherwise_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The modules are private ones: what they have may be of another make."""
-    module = ModuleType("_interpreters")
-    vars(module).update(get_current=lambda _: 1, get_main=None)
+@pytest.mark.parametrize("functions", [None, {"get_current": lambda _: 1, "get_main": None}])
+def test_python_that_knows_no_interpreters_gets_one(
+    monkeypatch: pytest.MonkeyPatch, functions: dict[str, object] | None
+) -> None:
+    """There is the main one alone; or what these private modules have is of another make."""
+    module = None if functions is None else ModuleType("_interpreters")
+    vars(module).update(functions or {}) if module else None
     monkeypatch.setitem(sys.modules, "_interpreters", module)
     monkeypatch.setitem(sys.modules, "_xxsubinterpreters", module)
     assert thread_beside(lambda: None, name="any").daemon
