@@ -25,12 +25,6 @@ from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
 from unit.pool.fakes import FakePool, Scene
 
 
-@pytest.fixture
-def scene() -> Scene:
-    """One pool."""
-    return Scene()
-
-
 def take(scene: Scene, **settings: Any) -> Snapshot:
     """A snapshot; the counting began with the clock, at 1000 s."""
     settings = {"began": 1000 * 10**9, "leak_threshold": 60.0, "loop_lag": None, **settings}
@@ -57,8 +51,7 @@ def outcomes(snapshot: Snapshot) -> dict[tuple[int | None, str | None], int]:
 def serve(scene: Scene) -> Lease:
     """A whole request on an idle connection."""
     lease = scene.acquire()
-    scene.tracker.answered(lease, 200)
-    scene.tracker.released(lease)
+    scene.serve(lease)
     return lease
 
 
@@ -157,8 +150,8 @@ def test_each_request_is_told(scene: Scene) -> None:
     assert request.leak_suspected
 
 
-def test_queued_request_has_waited_since_it_entered(scene: Scene) -> None:
-    """However often it was refused a connection in between."""
+def test_request_without_a_listed_connection(scene: Scene) -> None:
+    """Queued since it entered, however often it was refused one; held, but of one not listed."""
     lease = scene.enter()
     for _ in range(3):
         scene.tracker.waiting(lease, 5.0)
@@ -167,12 +160,9 @@ def test_queued_request_has_waited_since_it_entered(scene: Scene) -> None:
         scene.tracker.refused(lease)
     (request,) = only_pool(take(scene)).requests
     assert (request.phase, request.phase_age) == ("queued", 6.0)
-    assert (request.held, request.connection) == (None, None)
-    assert request.provider == "openai"
-
-
-def test_request_whose_connection_is_not_listed_any_more(scene: Scene) -> None:
-    """The pool replaced it: held, but not to be found."""
+    assert (request.held, request.connection, request.provider) == (None, None, "openai")
+    # One that has ended is not told, though a finalizer has yet to take it off the list.
+    lease.ended_at, lease.ended = scene.clock(), True
     scene.acquire()
     (request,) = only_pool(take(scene)).requests
     assert (request.held, request.connection) == (0.0, None)
@@ -196,13 +186,6 @@ def test_lease_that_is_refused_meanwhile_is_not_held_for_a_month(scene: Scene) -
     scene.clock.advance(3)
     (request,) = only_pool(take(scene)).requests
     assert request.held == 3.0
-
-
-def test_request_that_has_ended_is_not_told(scene: Scene) -> None:
-    """Though a finalizer has yet to take it off the list."""
-    lease = scene.enter()
-    lease.ended_at, lease.ended = scene.clock(), True
-    assert only_pool(take(scene)).requests == ()
 
 
 def test_pool_that_can_not_be_read_is_left_out(scene: Scene) -> None:
@@ -303,18 +286,13 @@ def test_outcomes_of_a_snapshot_are_bounded_like_those_of_a_collection(scene: Sc
 
 
 def test_snapshot_leaves_the_durations_to_the_collection(scene: Scene) -> None:
-    """It counts what has ended and takes nothing from the outbox."""
+    """It counts what has ended, passes records over and takes nothing from the outbox."""
+    record = (object(), 1.0, {}, None)
+    scene.registry.outbox.put(record)
     lease = serve(scene)
     assert outcomes(take(scene)) == {(200, None): 1}
     assert lease.told == 0
-    assert list(scene.registry.outbox.items) == [lease, lease]
-
-
-def test_histogram_records_in_the_outbox_are_passed_over(scene: Scene) -> None:
-    """They stand between the leases."""
-    scene.registry.outbox.put((object(), 1.0, {}, None))
-    serve(scene)
-    assert outcomes(take(scene)) == {(200, None): 1}
+    assert list(scene.registry.outbox.items) == [record, lease, lease]
 
 
 def test_time_in_phases_is_of_finished_and_running_requests(scene: Scene) -> None:
@@ -377,23 +355,16 @@ def test_process_tells_what_bears_upon_its_pools(
 # What a snapshot is
 
 
-def test_snapshot_is_plain_data(scene: Scene) -> None:
+def test_snapshot_is_plain_frozen_data(scene: Scene) -> None:
     """JSON takes it, and nothing of it is an object of ours."""
     serve(scene)
     scene.enter(Call("groq", "llama", "chat", find()))
-    plain = take(scene).to_dict()
-    assert json.loads(json.dumps(plain)) == plain
-    assert json.dumps(plain, allow_nan=False)
-
-
-def test_snapshot_is_frozen(scene: Scene) -> None:
-    """In all its parts."""
-    scene.enter()
     snapshot = take(scene)
+    plain = snapshot.to_dict()
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
     for part in (snapshot, snapshot.process, snapshot.totals[0], snapshot.pools[0].requests[0]):
-        name = dataclasses.fields(part)[0].name
         with pytest.raises(dataclasses.FrozenInstanceError):
-            setattr(part, name, None)
+            setattr(part, dataclasses.fields(part)[0].name, None)
 
 
 def test_snapshot_keeps_nothing_alive(scene: Scene) -> None:

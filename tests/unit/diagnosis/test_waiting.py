@@ -247,7 +247,7 @@ def hung(number: int = 3, age: float = 40.0, phase: str = "awaiting_response") -
 
 
 def test_provider_that_answers_nobody() -> None:
-    """From the start: there is nothing to compare with. Two hard questions are worth a word only."""
+    """From the start. Two hard questions are worth a word only."""
     finding = found(SLOW, a_snapshot(the_totals(0), hung()))
     assert finding.severity is Severity.WARNING
     for part in ("3 requests to", "the longest for 40 s", "0 queued"):
