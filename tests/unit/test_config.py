@@ -86,35 +86,33 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "_warned", set())
 
 
-def test_defaults_are_the_documented_ones() -> None:
-    """Without any argument or variable, Config.read gives the fields' defaults."""
-    assert Config.read() == Config()
-    assert Config() == Config(
-        scope="any_llm",
-        http_spans=False,
-        metrics="lean",
-        span_min_duration=0.05,
-        max_origins=20,
-        peak_window=75.0,
-        model_attributes=False,
-        time_in_queue=False,
-        leak_threshold=60.0,
-        leak_stacks=False,
-        loop_lag=True,
-        snapshot_signal=None,
-    )
+DEFAULTS = {
+    "scope": "any_llm",
+    "http_spans": False,
+    "metrics": "lean",
+    "span_min_duration": 0.05,
+    "max_origins": 20,
+    "peak_window": 75.0,
+    "model_attributes": False,
+    "time_in_queue": False,
+    "leak_threshold": 60.0,
+    "leak_stacks": False,
+    "loop_lag": True,
+    "snapshot_signal": None,
+}
 
 
-def test_every_setting_is_described() -> None:
-    """Each field says what it does and what is allowed, and accepts its own default."""
+def test_defaults_are_the_documented_ones_and_every_setting_is_described() -> None:
+    """Type checkers know all the settings; a Config is read once, and nobody changes it."""
+    assert Config.read() == Config() == Config(**DEFAULTS)
     for setting in SETTINGS:
         assert setting.description
         assert setting.rule.allowed
         assert setting.rule.accepts(setting.default)
-
-
-def test_config_can_not_be_changed() -> None:
-    """A Config is read once: nobody changes it behind the instrumentation's back."""
+    passed_on = "tracer_provider meter_provider skip_dep_check raise_exception_on_conflict"
+    names = {setting.name for setting in SETTINGS}
+    assert Settings.__annotations__.keys() - set(passed_on.split()) == names == DEFAULTS.keys()
+    assert {name for _, _, name, _ in ENVIRONMENT_VALUES} == names
     with pytest.raises(FrozenInstanceError):
         Config().scope = "all"  # type: ignore[misc]
 
@@ -170,23 +168,15 @@ def test_environment_variable_sets_its_setting(
     assert type(found) is type(value)
 
 
-def test_every_setting_has_a_tested_variable() -> None:
-    """The table above covers all settings."""
-    assert {name for _, _, name, _ in ENVIRONMENT_VALUES} == {setting.name for setting in SETTINGS}
-
-
-def test_argument_wins_over_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Code knows better than the environment."""
-    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", "7")
-    assert Config.read(max_origins=8).max_origins == 8
-
-
-def test_argument_hides_a_wrong_environment_variable(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("text", ["7", "many"])
+def test_argument_wins_over_environment(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
-    """A variable that isn't used isn't complained about."""
-    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", "many")
-    assert Config.read(max_origins=8).max_origins == 8
+    """A variable that isn't used isn't complained about; an empty one counts as unset."""
+    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", text)
+    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_SCOPE", " ")
+    read = Config.read(max_origins=8)
+    assert (read.max_origins, read.scope) == (8, "any_llm")
     assert not caplog.records
 
 
@@ -220,15 +210,6 @@ def test_misspelt_environment_variable_is_named_once_with_the_known_ones(
     assert "OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD" in record.getMessage()
 
 
-def test_empty_environment_variable_counts_as_unset(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As the OpenTelemetry specification has it."""
-    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_SCOPE", " ")
-    assert Config.read().scope == "any_llm"
-    assert not caplog.records
-
-
 @pytest.mark.parametrize(
     ("milliseconds", "seconds"),
     [("1000", 75.0), ("60000", 75.0), ("120000", 150.0), ("inf", 75.0), ("often", 75.0)],
@@ -240,14 +221,3 @@ def test_peak_window_spans_a_collection(
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", milliseconds)
     assert Config.read().peak_window == seconds
     assert Config.read(peak_window=5.0).peak_window == 5.0
-
-
-def test_signature_of_instrument_has_every_setting() -> None:
-    """Type checkers know all the settings that exist, and none that does not."""
-    passed_on = {
-        "tracer_provider",
-        "meter_provider",
-        "skip_dep_check",
-        "raise_exception_on_conflict",
-    }
-    assert Settings.__annotations__.keys() - passed_on == {setting.name for setting in SETTINGS}

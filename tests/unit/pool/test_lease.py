@@ -14,7 +14,6 @@ from opentelemetry.instrumentation.gluellm.pool.lease import (
     READING,
     STREAM_QUEUED,
     UNREAD,
-    Call,
 )
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from unit.pool.fakes import SECOND, Scene
@@ -93,11 +92,3 @@ def test_wait_lasts_until_the_assignment_or_the_end(scene: Scene, end: str) -> N
         scene.tracker.released(lease)
     scene.clock.advance(1)
     assert lease.acquire_time == 2.5 * SECOND
-
-
-def test_call_of_any_llm_starts_without_requests() -> None:
-    """A call that has not ended claims what happens inside it."""
-    call = Call("openai", "gpt-test", "chat")
-    assert (call.provider, call.model, call.operation) == ("openai", "gpt-test", "chat")
-    assert call.requests == 0
-    assert not call.ended

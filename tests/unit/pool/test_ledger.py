@@ -159,11 +159,3 @@ def test_ways_to_leave_are_bounded_over_all_ledgers_and_no_request_is_lost() -> 
     for resend in (False, True):
         whole.requests[whole.outcome(200, None, resend)] += 1
     assert whole.requests[200, None, False] == whole.requests[200, None, True] == 1
-
-
-def test_closed_connections_count_by_reason() -> None:
-    """Each reason has its own number."""
-    ledger = pool_ledger()
-    for reason in ("evicted", "pool_closed", "evicted"):
-        ledger.connection_closed(reason)
-    assert ledger.closed == {"evicted": 2, "pool_closed": 1}

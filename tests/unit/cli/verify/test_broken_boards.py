@@ -52,14 +52,15 @@ def test_a_broken_board_is_refused_by_name(tmp_path, what):
         read_board(written(tmp_path, body))
 
 
-@pytest.mark.parametrize("what", _BROKEN)
-def test_a_broken_board_in_a_folder_is_told_and_the_others_are_run(tmp_path, capsys, what):
+def test_a_broken_board_in_a_folder_is_told_and_the_others_are_run(tmp_path, capsys):
     """One file of many; the exit status says that not all could be looked at."""
-    written(tmp_path, _BROKEN[what][0], "a.json")
+    written(tmp_path, "{", "a.json")
+    with pytest.raises(BoardError, match=r"holds no Grafana dashboard.*a\.json can't be used"):
+        read_boards([tmp_path])
     written(tmp_path, {"title": "Sound", "panels": [{"targets": [{"expr": "up"}]}]}, "b.json")
     broken, sound = read_boards([tmp_path])
     assert (broken.title, broken.targets, sound.title) == ("a.json", (), "Sound")
-    assert _BROKEN[what][1] in broken.broken
+    assert "no JSON" in broken.broken
     with store() as url:
         status = main(["verify", "--prometheus", url, "--boards", str(tmp_path), "--json"])
     assert status == 1
@@ -68,13 +69,6 @@ def test_a_broken_board_in_a_folder_is_told_and_the_others_are_run(tmp_path, cap
     assert outcome["reason"]
     assert not outcome["fine"]
     assert [one["rows"] for one in queries if one["board"] == "Sound"] == [1]
-
-
-def test_a_folder_of_broken_boards_only_is_refused(tmp_path):
-    """With why."""
-    written(tmp_path, "{", "a.json")
-    with pytest.raises(BoardError, match=r"holds no Grafana dashboard.*a\.json can't be used"):
-        read_boards([tmp_path])
 
 
 def test_what_is_no_regular_file_is_not_read(tmp_path, capsys):
@@ -113,21 +107,21 @@ def test_the_label_and_the_selector_are_taken_apart(query, found):
 @pytest.mark.parametrize(
     "read",
     [
-        lambda: label_query(Variable("v", "query", "label_values(" + " " * 100_000 + "!" * 100)),
-        lambda: label_query(Variable("v", "query", "label_values(" + " ," * 100_000 + "!)")),
-        lambda: unknown_variables("${a:" * 100_000, []),
-        lambda: unknown_variables("[[a:" * 100_000, []),
-        lambda: selectors('a{b="' + '\\"' * 100_000),
-        lambda: selectors("`'\"" * 100_000),
-        lambda: selectors("a[" + "1" * 100_000 + "]"),
-        lambda: duration("1" * 100_000),
+        lambda n: label_query(Variable("v", "query", "label_values(" + " " * n + "!" * 100)),
+        lambda n: label_query(Variable("v", "query", "label_values(" + " ," * n + "!)")),
+        lambda n: unknown_variables("${a:" * n, []),
+        lambda n: unknown_variables("[[a:" * n, []),
+        lambda n: selectors('a{b="' + '\\"' * n),
+        lambda n: selectors("`'\"" * n),
+        lambda n: selectors("a[" + "1" * n + "]"),
+        lambda n: duration("1" * n),
     ],
 )
 def test_a_query_is_read_in_one_pass(read):
     """Not once for each of its characters, which takes minutes."""
-    began = time.monotonic()
-    read()
-    assert time.monotonic() - began < 2
+    began = time.thread_time()
+    read(20_000)
+    assert time.thread_time() - began < 1
 
 
 def test_values_that_name_each_other_end_somewhere():
