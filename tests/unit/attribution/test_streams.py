@@ -40,30 +40,18 @@ async def numbers(seen: list[Any]) -> AsyncGenerator[Any, Any]:
         seen.append(current_call.get())
 
 
-def test_call_is_set_in_each_step_and_never_between(call: Call) -> None:
-    """The consumer's code runs in the same task, and sees nothing."""
+@pytest.mark.parametrize("outer", [None, Call("anthropic")], ids=["alone", "inside another call"])
+def test_call_is_set_in_each_step_and_never_between(call: Call, outer: Call | None) -> None:
+    """The consumer's code runs in the same task, and sees what was there before."""
 
     async def run() -> None:
-        seen: list[Any] = []
-        stream = wrap_stream(numbers(seen), call)
-        async for _ in stream:
-            assert current_call.get() is None
-        assert seen == [call] * 4
-        assert current_call.get() is None
-        assert call.ended
-
-    asyncio.run(run())
-
-
-def test_step_gives_back_what_was_there_before(call: Call) -> None:
-    """A stream that is read inside another call hides that only for its own steps."""
-
-    async def run() -> None:
-        outer = Call("anthropic")
         current_call.set(outer)
-        async for _ in wrap_stream(numbers([]), call):
+        seen: list[Any] = []
+        async for _ in wrap_stream(numbers(seen), call):
             assert current_call.get() is outer
+        assert seen == [call] * 4
         assert current_call.get() is outer
+        assert call.ended
 
     asyncio.run(run())
 
@@ -235,11 +223,8 @@ def test_attributes_type_and_repr_are_the_streams(call: Call) -> None:
 
     bare = Stream()
     stream = wrap_stream(bare, call)
-    assert [isinstance(stream, kind) for kind in (Stream, AsyncIterator, str)] == [
-        True,
-        True,
-        False,
-    ]
+    kinds = (Stream, AsyncIterator, str)
+    assert [isinstance(stream, kind) for kind in kinds] == [True, True, False]
     assert stream.response == "r"
     stream.extra = 1
     assert bare.extra == 1  # type: ignore[attr-defined]
@@ -256,7 +241,7 @@ def test_attributes_type_and_repr_are_the_streams(call: Call) -> None:
 
 
 def test_sdk_stream_stays_a_context_manager(call: Call) -> None:
-    """Entering gives the wrapper; leaving ends the call."""
+    """Entering gives the wrapper; leaving ends the call, and so does a close of either spelling."""
     seen: list[Any] = []
 
     class Stream:
@@ -276,6 +261,13 @@ def test_sdk_stream_stays_a_context_manager(call: Call) -> None:
         async def close(self) -> None:
             seen.append("closed")
 
+    class Plain:
+        async def __anext__(self) -> int:
+            return 1
+
+        def close(self) -> str:
+            return "closed"
+
     async def run() -> None:
         stream = wrap_stream(Stream(), call)
         assert type(stream) is AsyncContextStream
@@ -289,20 +281,9 @@ def test_sdk_stream_stays_a_context_manager(call: Call) -> None:
         assert seen[-1] == "closed"
 
     asyncio.run(run())
-
-
-def test_close_that_is_not_async_ends_the_call(call: Call) -> None:
-    """SDKs spell it either way."""
-
-    class Stream:
-        async def __anext__(self) -> int:
-            return 1
-
-        def close(self) -> str:
-            return "closed"
-
-    assert wrap_stream(Stream(), call).close() == "closed"
-    assert call.ended
+    other = Call("openai")
+    assert wrap_stream(Plain(), other).close() == "closed"
+    assert other.ended
 
 
 def test_sync_stream(call: Call) -> None:
@@ -369,20 +350,17 @@ def test_download_opens_and_reads_inside_the_call(call: Call) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("result", [None, "text", b"bytes", [1], {"a": 1}, object(), range(3)])
-def test_what_is_no_stream_is_left_alone(result: Any, call: Call) -> None:
-    """Answers, lists and pages are handed on as they are."""
-    assert wrap_stream(result, call) is None
-
-
-def test_page_is_left_alone(call: Call) -> None:
+class Page:
     """An async iterable that is no iterator: a model that people validate and serialize."""
 
-    class Page:
-        def __aiter__(self) -> AsyncIterator[int]:
-            raise NotImplementedError
+    def __aiter__(self) -> AsyncIterator[int]:
+        raise NotImplementedError
 
-        def __iter__(self) -> Iterator[int]:
-            raise NotImplementedError
+    def __iter__(self) -> Iterator[int]:
+        raise NotImplementedError
 
-    assert wrap_stream(Page(), call) is None
+
+def test_what_is_no_stream_is_left_alone(call: Call) -> None:
+    """Answers, lists and pages are handed on as they are."""
+    for result in (None, "text", b"bytes", [1], {"a": 1}, object(), range(3), Page()):
+        assert wrap_stream(result, call) is None
