@@ -59,45 +59,27 @@ CORES = pytest.mark.parametrize("core", [httpcore, httpcore2], ids=lambda core: 
 
 
 @CORES
-@pytest.mark.parametrize("kind", ["AsyncConnectionPool", "ConnectionPool"])
+@pytest.mark.parametrize("kind", ["", "Async"])
 def test_httpcore(core: Any, kind: str, installed: PoolLimits, errors: list[str]) -> None:
-    """By keyword and by position, and by default."""
-    make = getattr(core, kind)
+    """By keyword, by position and by default, and in proxies, which are pools of their own."""
+    make = getattr(core, f"{kind}ConnectionPool")
+    proxies = [getattr(core, f"{kind}{proxy}Proxy") for proxy in ("HTTP", "SOCKS")]
     with inside():
         for pool in (
             make(),
             make(max_connections=50, keepalive_expiry=9.0),
             make(None, None, 50, 40),
+            *(proxy("http://127.0.0.1:9", max_connections=50) for proxy in proxies),
         ):
-            assert pool._max_connections == 3
-            assert pool._max_keepalive_connections == 2
-            assert pool._keepalive_expiry == 4.5
-            assert getattr(pool, POOL_TIMEOUT) == 0.5
+            assert (pool._max_connections, pool._max_keepalive_connections) == (3, 2)
+            assert (pool._keepalive_expiry, getattr(pool, POOL_TIMEOUT)) == (4.5, 0.5)
             assert "max_connections=3" in getattr(pool, LIMITS_FROM)
     assert make(max_connections=50)._max_connections == 50
-    assert errors == []
-
-
-@CORES
-@pytest.mark.parametrize("proxy", ["AsyncHTTPProxy", "HTTPProxy", "AsyncSOCKSProxy", "SOCKSProxy"])
-def test_proxies_of_httpcore(
-    core: Any, proxy: str, installed: PoolLimits, errors: list[str]
-) -> None:
-    """They are pools of their own."""
-    with inside():
-        pool = getattr(core, proxy)("http://127.0.0.1:9", max_connections=50)
-    assert (pool._max_connections, getattr(pool, POOL_TIMEOUT)) == (3, 0.5)
-    assert errors == []
-
-
-@CORES
-def test_only_what_is_limited_is_changed(core: Any, installed: PoolLimits) -> None:
-    """One limit leaves the others as the SDK set them."""
-    with inside({"keepalive_expiry": Value(1.5)}):
-        pool = core.ConnectionPool(max_connections=50, max_keepalive_connections=40)
+    with inside({"keepalive_expiry": Value(1.5)}):  # the others stay as the SDK set them
+        pool = make(max_connections=50, max_keepalive_connections=40)
     assert (pool._max_connections, pool._max_keepalive_connections) == (50, 40)
-    assert pool._keepalive_expiry == 1.5
-    assert getattr(pool, POOL_TIMEOUT) is None
+    assert (pool._keepalive_expiry, getattr(pool, POOL_TIMEOUT)) == (1.5, None)
+    assert errors == []
 
 
 def test_aiohttp(installed: PoolLimits, errors: list[str]) -> None:

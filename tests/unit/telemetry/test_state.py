@@ -53,40 +53,26 @@ def collected() -> Collected:
     return Collected()
 
 
-def test_pool_series_has_the_provider_that_all_requests_have(collected: Collected) -> None:
-    """And no other one is there."""
-    for _ in range(3):
-        collected.request(OPENAI)
-    assert collected.by_provider(semconv.CONNECTION_OPENED) == {"openai": 3}
-    assert collected.by_provider(semconv.POOL_LIVE) == {"openai": 1}
-
-
 def test_second_provider_begins_a_series_without_one_at_zero(collected: Collected) -> None:
     """The old one stays with its last values, and the two add up to the whole."""
     for _ in range(3):
         collected.request(OPENAI)
     assert collected.by_provider(semconv.CONNECTION_OPENED) == {"openai": 3}
+    assert collected.by_provider(semconv.POOL_LIVE) == {"openai": 1}
     lease = collected.scene.tracker.begin(b"api.test", None, b"https", GROQ)
+    opened, closed = semconv.CONNECTION_OPENED, semconv.CONNECTION_CLOSED
     for metric, before in (
-        (semconv.CONNECTION_OPENED, 3),
-        (semconv.POOL_OPENED, 1),
-        (semconv.LEAKS, 0),
-        (semconv.REQUEUES, 0),
+        *((opened, 3), (semconv.POOL_OPENED, 1), (semconv.LEAKS, 0)),
+        *((semconv.REQUEUES, 0), (closed, 3)),
     ):
         assert collected.by_provider(metric) == {"openai": before, None: 0}, metric.name
-    closed = collected.by_provider(semconv.CONNECTION_CLOSED)
-    assert closed == {"openai": 3, None: 0}
     collected.scene.tracker.failed(lease, "cancelled")
     collected.request(GROQ)
     collected.request(OPENAI)
-    assert collected.by_provider(semconv.CONNECTION_OPENED) == {"openai": 3, None: 2}
-    assert collected.by_provider(semconv.CONNECTION_CLOSED) == {"openai": 3, None: 2}
-    assert collected.by_provider(
-        semconv.ANOMALIES, gluellm__anomaly__type="orphaned_connection"
-    ) == {
-        "openai": 0,
-        None: 0,
-    }
+    for metric in (opened, closed):
+        assert collected.by_provider(metric) == {"openai": 3, None: 2}
+    orphans = {"gluellm__anomaly__type": "orphaned_connection"}
+    assert collected.by_provider(semconv.ANOMALIES, **orphans) == {"openai": 0, None: 0}
 
 
 def test_gauges_go_on_without_a_provider(collected: Collected) -> None:
