@@ -25,11 +25,12 @@ def test_processes_whose_long_names_begin_alike_are_told_apart(key, names):
 def test_the_end_of_a_long_name_is_shown():
     """It is what tells pods apart; what is shown stays short."""
     watched = Watched()
-    watched.export("openai", service__instance__id=POD + "x2k4p.main")
+    watched.export(POD + "eu-west", service__instance__id=POD + "x2k4p.main")
     name = name_of(watched.process)
     assert name.startswith("shop (production-")
     assert name.endswith("-x2k4p.main)")
     assert len(watched.process.identity.instance) == NAME_CHARACTERS
+    assert "d-eu-west/httpx2: " in process_lines(watched.process)[1]
 
 
 @pytest.mark.parametrize("names", [(POD + "a", POD + "b"), MIDDLE])
@@ -43,24 +44,12 @@ def test_pools_whose_long_names_begin_alike_are_not_added_up(names):
     assert len(process_lines(watched.process)) == 3
 
 
-def test_the_end_of_a_long_pools_name_is_shown():
-    """In the lines as well."""
-    watched = Watched()
-    watched.export(POD + "eu-west")
-    assert "d-eu-west/httpx2: " in process_lines(watched.process)[1]
-
-
-@pytest.mark.parametrize("length", [0, 1, 9, 10, 11, 1000])
-def test_shortened_text_is_as_long_as_allowed(length):
+def test_shortened_text_is_printable_and_as_long_as_allowed():
     """Both ends are kept, and nothing is cut that has room."""
-    text = "".join(chr(97 + n % 26) for n in range(length))
-    short = printable_ends(text, 10)
-    assert len(short) == min(length, 10)
-    assert (short == text) == (length <= 10)
-    assert short[:3] == text[:3]
-    assert short[-4:] == text[-4:]
-
-
-def test_shortened_text_is_printable():
-    """An escape at the end is as bad as one at the start."""
+    for length in (0, 1, 9, 10, 11, 1000):
+        text = "".join(chr(97 + n % 26) for n in range(length))
+        short = printable_ends(text, 10)
+        assert len(short) == min(length, 10)
+        assert (short == text) == (length <= 10)
+        assert (short[:3], short[-4:]) == (text[:3], text[-4:])
     assert "\x1b" not in printable_ends("\x1b[2J" * 100)

@@ -65,19 +65,15 @@ def test_a_list_that_is_truncated_is_refused(cut):
     assert raised.value.status == 400
 
 
-def test_buckets_of_fixed_size_are_no_parts():
-    """Ordinary histograms: counts and bounds take in memory what they take in the body."""
+def test_what_the_bound_allows_is_taken():
+    """Nothing below it is refused. Buckets of fixed size take in memory what they take here."""
+    parts = 6  # messages around it
+    body = exponential(field(2, b"\xff\x01" * (decoding.PARTS - parts)))
+    assert len(body) > decoding.UNCOUNTED_BYTES
+    decode(Signal.METRICS, Encoding.PROTOBUF, body)
     bounds = [float(n) for n in range(150)]
     metric = histogram(semconv.ACQUIRE_DURATION, range(151), bounds)
     request = metrics_request(*[metric] * 2000)
     body = request.SerializeToString()
     assert len(body) > 8 * decoding.PARTS
     assert decode(Signal.METRICS, Encoding.PROTOBUF, body) == request
-
-
-def test_the_largest_list_that_is_allowed_is_taken():
-    """The bound refuses nothing below it."""
-    parts = 6  # messages around it
-    body = exponential(field(2, b"\xff\x01" * (decoding.PARTS - parts)))
-    assert len(body) > decoding.UNCOUNTED_BYTES
-    decode(Signal.METRICS, Encoding.PROTOBUF, body)
