@@ -1,6 +1,7 @@
 """After the cure: what only ended series show is told as past, not as wrong."""
 
 import dataclasses
+import itertools
 
 import pytest
 
@@ -18,47 +19,32 @@ _FELL = FallingCounter(_LABELS, 20.0, 40.0)
 
 
 @pytest.mark.parametrize(
-    "ended",
+    ("old", "age", "more", "found"),
     [
-        Series(NO_HONOR, _NOW - 5, 45.0, marked=True),  # reloaded: marked by the next scrape
-        Series(NO_HONOR, _NOW - 50, 45.0),  # restarted: nobody marks them
+        ({"marked": True}, 5, {}, ["info: labels_exported"]),  # reloaded: the next scrape marks
+        ({}, 50, {}, ["info: labels_exported"]),  # restarted: nobody marks them
+        ({}, 5, {}, ["error: labels_exported"]),  # one of two processes is not right
+        ({}, 700, {"new": 2000}, ["error: labels_exported", "error: stopped"]),
     ],
 )
-def test_labels_that_were_exported_are_no_error_any_more(ended):
+def test_labels_that_were_exported_are_no_error_any_more(old, age, more, found):
     """Judged by the series with fresh samples; the old ones are told with their end."""
-    cured = given(processes=[ended, Series(COLLECTOR, _NOW - 1, 10.0)], scraped=True)
-    assert kinds(cured) == ["info: labels_exported"]
-    (finding,) = findings(cured, arrivals(cured))
-    assert finding.seen.startswith("until 5")
-    assert " s ago: api: job and instance are those of the Collector" in finding.seen
-    assert finding.means == "the newest samples are right"
-
-
-def test_labels_are_an_error_as_long_as_such_samples_come():
-    """One of two processes is right, the other is not."""
-    facts = given(
-        processes=[Series(NO_HONOR, _NOW - 5, 45.0), Series(COLLECTOR, _NOW - 1, 10.0)],
-        scraped=True,
-    )
-    assert "error: labels_exported" in kinds(facts)
-
-
-def test_where_all_has_ended_the_newest_samples_are_judged():
-    """Nothing says that they were cured."""
-    facts = given(
-        processes=[Series(NO_HONOR, _NOW - 700, 45.0), Series(COLLECTOR, _NOW - 2000, 10.0)],
-        scraped=True,
-    )
-    assert kinds(facts)[:2] == ["error: labels_exported", "error: stopped"]
+    processes = [Series(NO_HONOR, _NOW - age, 45.0, **old)]
+    processes.append(Series(COLLECTOR, _NOW - more.get("new", 1), 10.0))
+    facts = given(processes=processes, scraped=True)
+    assert kinds(facts)[: len(found)] == found
+    if found[0].startswith("info"):
+        (finding,) = findings(facts, arrivals(facts))
+        assert finding.seen.startswith("until 5")
+        assert " s ago: api: job and instance are those of the Collector" in finding.seen
+        assert finding.means == "the newest samples are right"
 
 
 def test_a_process_without_an_instance_that_has_ended_is_past():
     """The same for warnings."""
+    living = Series({**COLLECTOR, "job": "api"}, _NOW - 1, 10.0)
     facts = given(
-        processes=[
-            Series(NO_INSTANCE, _NOW - 200, 45.0),
-            Series({**COLLECTOR, "job": "api"}, _NOW - 1, 10.0),
-        ],
+        processes=[Series(NO_INSTANCE, _NOW - 200, 45.0), living],
         targets={("other", "127.0.0.1:8889"): 1.0},
         scraped=True,
     )
@@ -96,16 +82,36 @@ def test_a_counter_falls_still_or_did_before():
     two = [value for place in range(20) for value in (100 + place, 5 + place)]
     now = judged(_FELL, _times(40), two, _NOW)
     assert (now.over, now.falls, now.samples) == (False, 20, 40)
-    ended = judged(_FELL, _times(40, end=_NOW - 40), two, _NOW)
-    assert (ended.over, ended.until) == (True, _NOW - 40)
-    rising = judged(_FELL, _times(50), [*two, *range(200, 210)], _NOW)
-    assert (rising.over, rising.until) == (True, _times(50)[39])
-    nothing = judged(_FELL, _times(5), [1, 2, 3, 4, 5], _NOW)
-    assert (nothing.over, nothing.until) == (True, None)
-
-
-def test_a_collision_that_began_a_moment_ago_counts_by_its_newest_samples():
-    """Its falls are few of the window's."""
+    for times, values, until in (
+        (_times(40, end=_NOW - 40), two, _NOW - 40),
+        (_times(50), [*two, *range(200, 210)], _times(50)[39]),
+        (_times(5), [1, 2, 3, 4, 5], None),
+    ):
+        ended = judged(_FELL, times, values, _NOW)
+        assert (ended.over, ended.until) == (True, until)
+    # One that began a moment ago has few falls of the window's.
     long = FallingCounter(_LABELS, 4.0, 900.0)
-    now = judged(long, _times(8), [100, 5, 101, 6, 102, 7, 103, 8], _NOW)
-    assert now.share == 0.5
+    assert judged(long, _times(8), [100, 5, 101, 6, 102, 7, 103, 8], _NOW).share == 0.5
+
+
+def colliding(values):
+    """What is told of a counter with these as its newest samples."""
+    falls = sum(b < a for a, b in itertools.pairwise(values))
+    whole = FallingCounter(_LABELS, falls, len(values))
+    return kinds(given(falling=[judged(whole, _times(len(values)), values, _NOW)]))
+
+
+@pytest.mark.parametrize("alone", [0, 30, 140])
+def test_a_second_process_is_noticed_however_long_the_first_was_alone(alone):
+    """Few falls of all samples are enough, where each second sample falls since it came."""
+    first = [7.0 * number for number in range(alone)]
+    both = [value for number in range(6) for value in (7.0 * (alone + number), 6.0 * number)]
+    assert colliding([*first, *both]) == ["error: processes_collide"]
+
+
+@pytest.mark.parametrize("every", [6, 10, 20])
+def test_a_process_that_is_restarted_under_its_name_collides_with_nobody(every):
+    """It falls too, and rises in between, however long it lived before."""
+    lives = [7.0 * number for _ in range(5) for number in range(every)]
+    assert colliding(lives) == []
+    assert colliding([7.0 * number for number in range(60)] + lives) == []
