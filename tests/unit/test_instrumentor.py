@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import signal
@@ -102,33 +101,34 @@ class BrokenLogError(Exception):
     """What the application's log raises."""
 
 
+def broken_filter(_: Any) -> bool:
+    raise BrokenLogError
+
+
+class BrokenHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise BrokenLogError
+
+
 @pytest.fixture(params=["filter", "record factory", "handler"])
 def broken_log(request: pytest.FixtureRequest) -> Iterator[None]:
     """A set-up of the log, one of its parts, that raises with our every record."""
-    logger, factory = logging.getLogger(LOGGER), logging.getLogRecordFactory()
-
-    def broken_filter(_: logging.LogRecord) -> bool:
-        raise BrokenLogError
+    logger, handler = logging.getLogger(LOGGER), BrokenHandler()
+    factory = logging.getLogRecordFactory()
 
     def broken_factory(name: str, *arguments: Any, **further: Any) -> logging.LogRecord:
         if name.startswith(LOGGER):
             raise BrokenLogError
         return factory(name, *arguments, **further)
 
-    class BrokenHandler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            raise BrokenLogError
-
-    handler = BrokenHandler()
     if request.param == "filter":
         logger.addFilter(broken_filter)
     elif request.param == "handler":
         logger.addHandler(handler)
     else:
         logging.setLogRecordFactory(broken_factory)
-    with contextlib.suppress(BrokenLogError):
+    with pytest.raises(BrokenLogError):
         logger.warning("it is broken")
-        pytest.fail("the log is not broken")
     yield
     logger.removeFilter(broken_filter)
     logger.removeHandler(handler)
