@@ -7,6 +7,7 @@ comes from outside the package is held here, since it depends on the module and 
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,19 +27,27 @@ WIRING = ("instrumentor.py", "installation.py", "http_spans.py")
 OPENTELEMETRY_SDK = "opentelemetry.sdk"
 
 
-def imported_by(module: Path) -> Iterator[str]:
+@functools.cache
+def tree_of(module: Path) -> ast.Module:
+    return ast.parse((PACKAGE / module).read_text())
+
+
+@functools.cache
+def imported_by(module: Path) -> list[str]:
     """Dotted names that a module imports, relative ones made absolute.
 
     ``from a import b`` counts as ``a.b``, since b can be a module.
     """
     package = [*PACKAGE_NAME.split("."), *module.parent.parts]
-    for node in ast.walk(ast.parse((PACKAGE / module).read_text())):
+    found: list[str] = []
+    for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             prefix = ".".join([*base, *([node.module] if node.module else [])])
-            yield from (f"{prefix}.{alias.name}" for alias in node.names)
+            found += (f"{prefix}.{alias.name}" for alias in node.names)
+    return found
 
 
 def is_under(name: str, *packages: str) -> bool:
@@ -119,7 +128,7 @@ def test_layers_inside_the_package() -> None:
 def test_adapters_import_no_library_when_they_are_imported() -> None:
     """An HTTP library or any-llm is looked at when it is there, inside a function."""
     for module in in_folder("adapters", "attribution"):
-        tree = ast.parse((PACKAGE / module).read_text())
+        tree = tree_of(module)
         top = {name for node in module_level_imports(tree) for name in names_of(node)}
         wrong = [name for name in top if not is_standard_library(name) and name != "wrapt"]
         assert not wrong, module
@@ -159,7 +168,7 @@ def test_nothing_imports_the_limits() -> None:
         imported = imported_by(module)
         if module != instrumentor:
             assert not [n for n in imported if is_under(n, f"{PACKAGE_NAME}.limits")], module
-    tree = ast.parse((PACKAGE / instrumentor).read_text())
+    tree = tree_of(instrumentor)
     places = [
         node.name
         for node in ast.walk(tree)
