@@ -208,18 +208,15 @@ def test_pool_that_can_not_be_read_is_left_out(scene: Scene) -> None:
 # What was counted
 
 
-@pytest.mark.parametrize("drained", [0, 1, 2, 3, 4], ids=lambda n: f"{n} of 4 told")
-def test_what_waits_in_the_outbox_is_counted_once(scene: Scene, drained: int) -> None:
+def test_what_waits_in_the_outbox_is_counted_once(scene: Scene) -> None:
     """A request stands there twice, answered and ended, and may be told in between."""
     first, second = serve(scene), serve(scene)
     items = scene.registry.outbox.items
     assert list(items) == [first, first, second, second]
-    for _ in range(drained):
-        lease = items.popleft()
-        lease.account()
-    assert outcomes(take(scene)) == {(200, None): 2}
-    scene.work_off()
-    assert outcomes(take(scene)) == {(200, None): 2}
+    for _ in range(5):
+        assert outcomes(take(scene)) == {(200, None): 2}
+        if items:
+            items.popleft().account()
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["before the reading", "after it"])
@@ -227,7 +224,6 @@ def test_outbox_that_is_worked_off_meanwhile_counts_once(scene: Scene, first: bo
     """By a collection in another thread, just when the ledger is being read."""
     serve(scene)
     serve(scene)
-    requests = scene.origin.requests
     work_off = scene.work_off
 
     class Busy(dict[Any, int]):
@@ -238,7 +234,7 @@ def test_outbox_that_is_worked_off_meanwhile_counts_once(scene: Scene, first: bo
             work_off()
             return found
 
-    scene.origin.requests = Busy(requests)
+    scene.origin.requests = Busy(scene.origin.requests)
     assert outcomes(take(scene)) == {(200, None): 2}
 
 
@@ -329,24 +325,20 @@ def test_process_tells_what_bears_upon_its_pools(
     monkeypatch.setenv("HTTPX_MAX_CONNECTIONS", "500")
     monkeypatch.delenv("HTTPX_MAX_KEEPALIVE_CONNECTIONS", raising=False)
     lag = LoopLag(scene.registry, 75.0)
-    lag._peak.raise_to(250_000_000, scene.clock())
     scene.registry.books.late_time += 15_000_000_000
     scene.clock.advance(600)
     lag._peak.raise_to(250_000_000, scene.clock())
     process = take(scene, loop_lag=lag).process
     assert process.pid == os.getpid()
     assert process.ignored_variables == ("HTTPX_MAX_CONNECTIONS",)
-    assert process.event_loop_lag == 0.25
-    assert process.event_loop_late == 15.0
-    assert process.event_loop_late_share == 0.25
-    assert take(scene).process.event_loop_lag is None
-    assert take(scene).process.event_loop_late is None
-    assert take(scene).process.event_loop_late_share is None
+    late = "event_loop_lag event_loop_late event_loop_late_share".split()
+    assert [getattr(process, name) for name in late] == [0.25, 15.0, 0.25]
+    off = take(scene).process
+    assert [getattr(off, name) for name in late] == [None] * 3
     assert process.open_descriptors is not None
-    before = process.open_descriptors
     read, write = os.pipe()
     try:
-        assert take(scene).process.open_descriptors == before + 2
+        assert take(scene).process.open_descriptors == process.open_descriptors + 2
     finally:
         os.close(read)
         os.close(write)

@@ -47,19 +47,32 @@ def test_pools_of_one_name_and_library_share_a_ledger() -> None:
 def test_names_are_bounded() -> None:
     """The fifty-first name and all that follow are one: _OTHER, of no provider."""
     registry = PoolRegistry(clock=Clock())
-    pools = [FakePool() for _ in range(MAX_NAMES + 30)]
-    trackers = [
-        registry.track(pool, read, owner=Owner(f"pool-{number}", "openai"), library="httpx")
-        for number, pool in enumerate(pools)
+    pools = [FakePool() for _ in range(MAX_NAMES + 31)]
+    owners = [Owner(f"pool-{number % (MAX_NAMES + 30)}", "openai") for number in range(len(pools))]
+    ledgers = [
+        registry.track(pool, read, owner=owner, library="httpx").ledger
+        for pool, owner in zip(pools, owners, strict=True)
     ]
-    names = {tracker.ledger.name for tracker in trackers}
     assert MAX_NAMES == 50
-    assert len(names) == MAX_NAMES + 1
-    other = trackers[-1].ledger
+    assert len({ledger.name for ledger in ledgers}) == MAX_NAMES + 1
+    other = ledgers[-2]
     assert (other.name, other.provider, other.live) == (OTHER, None, 30)
-    again = FakePool()
-    known = registry.track(again, read, owner=Owner("pool-0", "openai"), library="httpx")
-    assert known.ledger is trackers[0].ledger
+    assert ledgers[-1] is ledgers[0]
+
+
+def test_ledgers_of_name_and_origin_are_bounded() -> None:
+    """Fifty names with two hundred origins each would be 60 000 series of phases."""
+    registry = PoolRegistry(clock=Clock(), max_origins=200)
+    pools = [FakePool() for _ in range(MAX_NAMES + 5)]
+    for number, pool in enumerate(pools):
+        tracker = track(registry, pool, f"pool-{number}")
+        for origin in range(220):
+            tracker.origin(b"host-%d" % origin, 80, b"http")
+    pairs = [(ledger.name, key) for ledger in registry.ledgers.values() for key in ledger.origins]
+    others = [pair for pair in pairs if pair[1] == (OTHER, None, None)]
+    assert len(pairs) - len(others) == MAX_ORIGIN_LEDGERS
+    assert len(others) <= MAX_NAMES + 1
+    assert len(pairs) * len(PHASES) < 1500
 
 
 # Origins
@@ -108,21 +121,6 @@ def test_origins_of_the_process_are_bounded() -> None:
     scene = Scene(max_origins=5)
     ports = {scene.tracker.origin(b"localhost", port, b"http").port for port in range(1000, 2000)}
     assert len(ports) == 5
-
-
-def test_ledgers_of_name_and_origin_are_bounded() -> None:
-    """Fifty names with two hundred origins each would be 60 000 series of phases."""
-    registry = PoolRegistry(clock=Clock(), max_origins=200)
-    pools = [FakePool() for _ in range(MAX_NAMES + 5)]
-    for number, pool in enumerate(pools):
-        tracker = track(registry, pool, f"pool-{number}")
-        for origin in range(220):
-            tracker.origin(b"host-%d" % origin, 80, b"http")
-    pairs = [(ledger.name, key) for ledger in registry.ledgers.values() for key in ledger.origins]
-    others = [pair for pair in pairs if pair[1] == (OTHER, None, None)]
-    assert len(pairs) - len(others) == MAX_ORIGIN_LEDGERS
-    assert len(others) <= MAX_NAMES + 1
-    assert len(pairs) * len(PHASES) < 1500
 
 
 # State

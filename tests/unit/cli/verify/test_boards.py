@@ -68,10 +68,13 @@ def test_annotations_are_queries_too(tmp_path):
 
 def test_a_variable_without_values_does_no_harm_where_all_lets_everything_through():
     """Also what lacks the label."""
-    assert Variable("a", "query", all_value=".*", has_all=True).may_be_empty
-    assert not Variable("a", "query", all_value=".+", has_all=True).may_be_empty
-    assert not Variable("a", "query", has_all=True).may_be_empty
-    assert not Variable("a", "query", all_value=".*").may_be_empty
+    for given, harmless in (
+        ({"all_value": ".*", "has_all": True}, True),
+        ({"all_value": ".+", "has_all": True}, False),
+        ({"has_all": True}, False),
+        ({"all_value": ".*"}, False),
+    ):
+        assert Variable("a", "query", **given).may_be_empty is harmless
 
 
 @pytest.mark.parametrize("body", ["{", "[]", "{}", '{"panels": 3}', "null"])
@@ -103,13 +106,15 @@ def test_all_ways_to_write_a_variable():
 
 def test_a_variable_s_value_is_what_grafana_shows_at_first():
     """The saved choice where it still exists, else all, else the first."""
-    assert value_of(Variable("a", "query", chosen=("x",)), ["x", "y"]) == "x"
-    assert value_of(Variable("a", "query", chosen=("gone",)), ["x", "y"]) == "x"
-    assert value_of(Variable("a", "query", chosen=("gone",), has_all=True), ["x"]) == ".*"
-    assert value_of(Variable("a", "query", has_all=True, all_value=".+"), ["x"]) == ".+"
+    for given, values, shown in (
+        ({"chosen": ("x",)}, ["x", "y"], "x"),
+        ({"chosen": ("gone",)}, ["x", "y"], "x"),
+        ({"chosen": ("gone",), "has_all": True}, ["x"], ".*"),
+        ({"has_all": True, "all_value": ".+"}, ["x"], ".+"),
+        ({"chosen": ("a.b", "c"), "has_all": True}, ["a.b", "c"], r"a\\.b|c"),
+    ):
+        assert value_of(Variable("a", "query", **given), values) == shown
     assert value_of(Variable("a", "interval")) == "5m"
-    several = Variable("a", "query", chosen=("a.b", "c"), has_all=True)
-    assert value_of(several, ["a.b", "c"]) == r"a\\.b|c"
 
 
 @pytest.mark.parametrize(
