@@ -92,10 +92,7 @@ def test_what_the_instrumentation_logs_is_kept_until_it_is_taken():
         assert not logger.propagate
     finally:
         log.detach()
-    assert log.take() == [
-        (logging.WARNING, "a?[31m"),
-        (logging.INFO, "b"),
-    ]
+    assert log.take() == [(logging.WARNING, "a?[31m"), (logging.INFO, "b")]
     assert log.take() == []
     assert (logger.level, logger.propagate, list(logger.handlers)) == before
 
@@ -111,7 +108,4 @@ def test_notes_keep_each_warning_once():
     logger.warning("%d", "no number")
     logger.info("quiet")
     logger.removeHandler(notes)
-    assert notes.lines() == [
-        "3 x WARNING demo-notes: down: x",
-        "WARNING demo-notes: '%d'",
-    ]
+    assert notes.lines() == ["3 x WARNING demo-notes: down: x", "WARNING demo-notes: '%d'"]

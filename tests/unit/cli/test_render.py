@@ -6,11 +6,7 @@ import pytest
 from rich.console import Console
 
 from opentelemetry.instrumentation.gluellm.cli.histogram import Histogram
-from opentelemetry.instrumentation.gluellm.cli.render import (
-    pool_summary,
-    view_blocks,
-    view_lines,
-)
+from opentelemetry.instrumentation.gluellm.cli.render import pool_summary, view_blocks, view_lines
 from opentelemetry.instrumentation.gluellm.cli.view import PoolKey, PoolView, View
 
 BUSY = PoolView(

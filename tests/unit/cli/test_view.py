@@ -101,9 +101,7 @@ def test_requests_are_counted_with_their_failures():
     source.set(semconv.REQUESTS, 2, **named(semconv.ERROR_TYPE, "pool_timeout"))
     source.set(semconv.REQUESTS, 4, **named(semconv.ERROR_TYPE, "connection_error"))
     source.set(
-        semconv.REQUESTS,
-        1,
-        **{semconv.ERROR_TYPE: "read_timeout", semconv.STATUS_CODE: 200},
+        semconv.REQUESTS, 1, **{semconv.ERROR_TYPE: "read_timeout", semconv.STATUS_CODE: 200}
     )
     pool = source.read().pools[KEY]
     assert pool.requests == 20

@@ -58,9 +58,8 @@ def serve(scene: Scene) -> Lease:
 # Live pools
 
 
-def test_pool_without_anything() -> None:
+def test_pool_without_anything(scene: Scene) -> None:
     """A registry that has seen nothing gives an empty snapshot."""
-    scene = Scene()
     scene.pool = None
     scene.registry.ledgers.clear()
     snapshot = take(scene)
@@ -244,8 +243,7 @@ def test_running_and_suppressed_requests_are_not_outcomes(scene: Scene) -> None:
     scene.tracker.answered(running, 200)
     suppressed = scene.acquire()
     suppressed.counted = False
-    scene.tracker.answered(suppressed, 200)
-    scene.tracker.released(suppressed)
+    scene.serve(suppressed)
     snapshot = take(scene)
     assert outcomes(snapshot) == {}
     assert only_origin(snapshot).requests_now["unread"] == 1
@@ -295,8 +293,7 @@ def test_time_in_phases_is_of_finished_and_running_requests(scene: Scene) -> Non
     """As the counter has it."""
     first = scene.acquire()
     scene.clock.advance(2)
-    scene.tracker.answered(first, 200)
-    scene.tracker.released(first)
+    scene.serve(first)
     scene.acquire()
     scene.clock.advance(3)
     assert only_origin(take(scene)).phase_seconds["awaiting_response"] == 5.0

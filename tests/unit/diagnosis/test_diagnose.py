@@ -50,10 +50,7 @@ def in_trouble(**process: Any) -> Snapshot:
         [a_request(held=1.0)] * 10 + [a_request("queued", 5.0)] * 5, [a_connection("active")] * 10
     )
     totals = the_totals(
-        200,
-        {"queued": 5.0, "awaiting_response": 2.0, "unread": 2.0},
-        peak_active=10,
-        peak_queued=9,
+        200, {"queued": 5.0, "awaiting_response": 2.0, "unread": 2.0}, peak_active=10, peak_queued=9
     )
     return a_snapshot(totals, pool, uptime=110.0, **process)
 

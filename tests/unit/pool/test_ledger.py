@@ -7,12 +7,7 @@ import random
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE, QUEUED
-from opentelemetry.instrumentation.gluellm.pool.ledger import (
-    Bound,
-    OriginLedger,
-    Peak,
-    PoolLedger,
-)
+from opentelemetry.instrumentation.gluellm.pool.ledger import Bound, OriginLedger, Peak, PoolLedger
 from unit.pool.fakes import SECOND, Scene
 
 WINDOW = 75 * SECOND
@@ -103,9 +98,8 @@ def test_time_in_a_phase_moves_while_a_request_hangs_and_stays_when_it_ends(scen
     assert scene.times()[QUEUED] == 16 * SECOND
 
 
-def test_time_by_phase_never_falls_over_many_leases() -> None:
+def test_time_by_phase_never_falls_over_many_leases(scene: Scene) -> None:
     """Whole nanoseconds: the sums of thousands of leases are exact."""
-    scene = Scene()
     chance = random.Random(1)
     before = [0] * 6
     spent = 0

@@ -7,13 +7,7 @@ import weakref
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.pool.lease import (
-    PHASES,
-    QUEUED,
-    READING,
-    UNREAD,
-    Call,
-)
+from opentelemetry.instrumentation.gluellm.pool.lease import PHASES, QUEUED, READING, UNREAD, Call
 from opentelemetry.instrumentation.gluellm.pool.ledger import OTHER
 from opentelemetry.instrumentation.gluellm.pool.registry import (
     MAX_NAMES,

@@ -41,9 +41,8 @@ def test_python_that_knows_no_interpreters_gets_one(
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_watch_without_a_thread_counts_that_once_and_loses_no_request() -> None:
+def test_watch_without_a_thread_counts_that_once_and_loses_no_request(scene: Scene) -> None:
     """Neither the request that would have started it nor the next one."""
-    scene = Scene()
     watch = Watch(scene.registry, leak_threshold=60, loop_lag=None)
     watch.start()
     for _ in range(3):

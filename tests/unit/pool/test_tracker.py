@@ -40,11 +40,7 @@ def test_request_on_a_new_connection(scene: Scene) -> None:
     assert scene.ledger.opened == 1
     assert not lease.reused
     scene.settled()
-    assert scene.recorder.names == [
-        "pool_opened",
-        "connection_created",
-        "lease_answered",
-    ]
+    assert scene.recorder.names == ["pool_opened", "connection_created", "lease_answered"]
 
 
 def test_request_on_an_idle_connection_is_reused(scene: Scene) -> None:
@@ -53,8 +49,7 @@ def test_request_on_an_idle_connection_is_reused(scene: Scene) -> None:
     lease = scene.acquire(connection)
     assert lease.phase == AWAITING_RESPONSE
     assert lease.reused
-    scene.tracker.answered(lease, 200)
-    scene.tracker.released(lease)
+    scene.serve(lease)
     # Nothing to be told on its way: all is in the outbox.
     assert scene.recorder.names == ["pool_opened"]
     assert scene.work_off() == [lease, lease]

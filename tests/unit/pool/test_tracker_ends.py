@@ -6,10 +6,7 @@ import gc
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.pool.lease import (
-    AWAITING_RESPONSE,
-    UNREAD,
-)
+from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE, UNREAD
 from unit.pool.fakes import SECOND, Scene
 
 # Failures

@@ -156,9 +156,8 @@ def test_origin_series_are_told_apart_by_provider(collected: Collected) -> None:
     }
 
 
-def test_connection_moves_to_the_provider_that_it_serves() -> None:
+def test_connection_moves_to_the_provider_that_it_serves(scene: Scene) -> None:
     """Not to one that it was only promised to: httpcore 1.0 may refuse it."""
-    scene = Scene()
     connection = scene.connection(established=True)
     connection.reports_accept = True
     first = scene.tracker.begin(b"api.test", None, b"https", OPENAI)
@@ -167,15 +166,13 @@ def test_connection_moves_to_the_provider_that_it_serves() -> None:
     scene.tracker.waiting(second)
     scene.tracker.assigned(second, connection)
     assert connection.origin is first.origin
-    scene.tracker.answered(first, 200)
-    scene.tracker.released(first)
+    scene.serve(first)
     scene.tracker.accepted(second, connection)
     assert connection.origin is second.origin
 
 
-def test_pool_asks_once_for_an_origin_that_providers_share() -> None:
+def test_pool_asks_once_for_an_origin_that_providers_share(scene: Scene) -> None:
     """Churn compares pools with requests."""
-    scene = Scene()
     for call in (OPENAI, GROQ, None):
         scene.tracker.begin(b"shared.test", None, b"https", call)
     shared = [o for o in scene.ledger.origins.values() if o.address == "shared.test"]
@@ -195,9 +192,8 @@ def test_provider_of_a_request() -> None:
     assert found.begin(b"example.com", None, b"https", None).origin.provider is None
 
 
-def test_pool_names_beyond_the_bound_have_no_provider() -> None:
+def test_pool_names_beyond_the_bound_have_no_provider(scene: Scene) -> None:
     """What is folded is of several, whichever comes first."""
-    scene = Scene()
     pools = [FakePool() for _ in range(60)]
     trackers = [scene.track(pool, f"p{n}", "openai") for n, pool in enumerate(pools)]
     last = trackers[-1].ledger

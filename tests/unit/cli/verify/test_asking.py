@@ -72,10 +72,7 @@ _OTHERS = "https://u:secret@other.example/x/api/v1/status/buildinfo"
             ["redirects to https://other.example/x, which is not followed"],
         ),
         *(
-            (
-                replying("no", status),
-                [f"HTTP status {status}", "--header", "GLUELLM_POOLS_HEADERS"],
-            )
+            (replying("no", status), [f"HTTP status {status}", "--header", "GLUELLM_POOLS_HEADERS"])
             for status in (401, 403)
         ),
         (

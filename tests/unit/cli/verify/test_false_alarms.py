@@ -168,10 +168,7 @@ def test_a_first_sample_is_too_early_for_a_rate_and_no_trouble(asked, age, sampl
     one = Selector("x_total", (), 300.0)
     with asked(answers) as store:
         told = why_no_rate(store, given(interval=interval), one, "x_total")
-    assert told == (
-        "a rate needs two samples, and there is only one yet: wait for the next",
-        fine,
-    )
+    assert told == ("a rate needs two samples, and there is only one yet: wait for the next", fine)
 
 
 def test_a_target_that_was_down_before_it_was_dropped_is_not_down(asked):

@@ -59,12 +59,7 @@ _TARGET = {"scraped": True, "targets": {("programs", "127.0.0.1:9464"): 1.0}}
         (OTLP, {"product": Product(Kind.MIMIR)}, Way.PROMETHEUS, _JOB),
         (READER, _TARGET, Way.READER, _JOB),
         (READER, {"info": [{"job": "programs", "service_name": "api"}]}, Way.READER, _JOB),
-        (
-            VICTORIA,
-            _ON_VICTORIA,
-            Way.VICTORIA_METRICS,
-            ("service_name", "service_instance_id"),
-        ),
+        (VICTORIA, _ON_VICTORIA, Way.VICTORIA_METRICS, ("service_name", "service_instance_id")),
         (DOTTED, _ON_VICTORIA, Way.VICTORIA_METRICS, ("service.name", "service.instance.id")),
         ({**VICTORIA, "job": "api", "instance": _UUID}, _ON_VICTORIA, Way.VICTORIA_METRICS, _JOB),
         ({"job": "api"}, _ON_VICTORIA, None, ("job", None)),

@@ -3,9 +3,7 @@
 import time
 
 import pytest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from opentelemetry.instrumentation.gluellm.cli.watch.bounds import SERIES_PER_PROCESS
 from opentelemetry.instrumentation.gluellm.cli.watch.intake import Rejected

@@ -1,9 +1,7 @@
 """What counts as a part of a body: all that takes more memory than it has bytes."""
 
 import pytest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from opentelemetry.instrumentation.gluellm.cli.watch import decoding
 from opentelemetry.instrumentation.gluellm.cli.watch.decoding import Encoding, Signal, decode

@@ -4,11 +4,7 @@ import pytest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from opentelemetry.instrumentation.gluellm.cli.watch.bounds import BUCKETS
-from opentelemetry.instrumentation.gluellm.cli.watch.points import (
-    Point,
-    UnfitPointError,
-    points_of,
-)
+from opentelemetry.instrumentation.gluellm.cli.watch.points import Point, UnfitPointError, points_of
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import CUMULATIVE, DELTA, POOL, gauge, histogram, number, pairs
 
