@@ -66,6 +66,11 @@ def test_call_carries_provider_model_and_operation(
     assert errors == []
 
 
+async def seeing(self: Any, model: str) -> Any:
+    """A coroutine of a provider that returns the call that it sees."""
+    return current_call.get()
+
+
 def test_base_that_is_patched_later_is_still_attributed(
     fake: Any, attribution: AnyLLMAttribution
 ) -> None:
@@ -126,9 +131,7 @@ def test_any_llm_with_an_init_subclass_of_its_own(
 
     class Later(fake.AnyLLM):  # type: ignore[misc]
         PROVIDER_NAME = "later"
-
-        async def acompletion(self, model: str) -> Any:
-            return current_call.get()
+        acompletion = seeing
 
     assert seen == [Later]
     assert asyncio.run(Later().acompletion("m")).provider == "later"
@@ -140,8 +143,7 @@ def test_override_in_a_mix_in_is_covered(fake: Any, attribution: AnyLLMAttributi
     """A public coroutine may come from a class that is no provider."""
 
     class Mixin:
-        async def acompletion(self, model: str) -> Any:
-            return current_call.get()
+        acompletion = seeing
 
     class Mixed(Mixin, fake.AnyLLM):  # type: ignore[misc]
         PROVIDER_NAME = "mixed"
@@ -273,11 +275,8 @@ def test_subclass_hook_of_ours_that_stays_passes_through(
     attribution.uninstall()
     fake.AnyLLM.__init_subclass__ = hook
 
-    async def acompletion(self: Any, model: str) -> Any:
-        return current_call.get()
-
-    later = type("Later", (fake.AnyLLM,), {"PROVIDER_NAME": "later", "acompletion": acompletion})
-    assert later.__dict__["acompletion"] is acompletion
+    later = type("Later", (fake.AnyLLM,), {"PROVIDER_NAME": "later", "acompletion": seeing})
+    assert later.__dict__["acompletion"] is seeing
     assert "_aembedding" not in later.__dict__
     assert asyncio.run(later().acompletion("m")) is None
 

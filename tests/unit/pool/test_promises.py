@@ -114,10 +114,17 @@ def test_immediate_acquire_of_a_contested_connection_is_exactly_zero(scene: Scen
     scene.settled()
 
 
-def test_request_that_is_overtaken_is_queued_from_that_moment(scene: Scene) -> None:
-    """It was assigned the connection first and at once; its task runs later, as trio has it."""
-    connection = idle_connection(scene)
+@pytest.mark.parametrize("new", [False, True])
+def test_request_that_is_overtaken_is_queued_from_that_moment(scene: Scene, new: bool) -> None:
+    """It was assigned the connection first and at once, or has established it.
+
+    Its task runs later, as trio has it.
+    """
+    connection = scene.connection() if new else idle_connection(scene)
     first, second = scene.acquire(connection), scene.acquire(connection)
+    if new:
+        scene.tracker.established(connection, "1.1")
+        connection.reports_accept = True
     assert (first.phase, second.phase) == (AWAITING_RESPONSE, QUEUED)
     scene.clock.advance(1)
     scene.tracker.accepted(second, connection)
@@ -219,20 +226,6 @@ def test_http2_was_offered_and_http1_agreed(scene: Scene) -> None:
     for other in others:
         take(scene, other, connection)
     assert [time / SECOND for time in scene.times()] == [0, 3, 0, 0, 0, 0]
-    scene.settled()
-
-
-def test_request_that_overtakes_the_one_that_established_the_connection(scene: Scene) -> None:
-    """trio runs their tasks in any order."""
-    connection = scene.connection()
-    first, second = scene.acquire(connection), scene.acquire(connection)
-    scene.tracker.established(connection, "1.1")
-    connection.reports_accept = True
-    scene.tracker.accepted(second, connection)
-    assert (first.phase, second.phase) == (QUEUED, AWAITING_RESPONSE)
-    scene.tracker.refused(first)
-    scene.serve(second)
-    take(scene, first, connection)
     scene.settled()
 
 

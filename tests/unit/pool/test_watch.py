@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -379,10 +380,9 @@ def test_stop_ends_the_thread_and_no_request_starts_another(watched: Watched) ->
     watched.watch.stop()
     assert not thread.is_alive()
     watched.scene.registry.outbox.attention = True
-    watched.request()
-    assert watched.thread is None
-    watched.watch.wake()
-    assert watched.thread is None
+    for start in (watched.request, watched.watch.wake):
+        start()
+        assert watched.thread is None
     watched.watch.stop()
 
 
@@ -422,17 +422,14 @@ def test_many_threads_wake_one_watch(watched: Watched) -> None:
     """However many requests come at once."""
     barrier = threading.Barrier(16)
 
-    def enter() -> None:
+    def enter(_: int) -> None:
         barrier.wait()
         for _ in range(20):
             watched.watch.wake()
         watched.scene.enter()
 
-    threads = [threading.Thread(target=enter) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(16) as executor:
+        list(executor.map(enter, range(16)))
     for _ in range(3):
         watched.seen()
     assert watched.looks.threads == {watched.thread}

@@ -141,13 +141,18 @@ def test_credentials_are_sent_and_never_told(verify, monkeypatch):
     assert seen[0]["Authorization"].startswith("Basic ")
 
 
-def test_a_silent_server_ends_at_the_deadline(verify):
+def test_a_silent_server_ends_at_the_deadline_and_nobody_there_is_told(verify):
     """It takes the connection, and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         began = time.monotonic()
         text = verify(f"http://127.0.0.1:{server.getsockname()[1]}", "--timeout", "0.3")
-    assert "did not answer all within 0.3 s" in text
-    assert time.monotonic() - began < 5
+        assert "did not answer all within 0.3 s" in text
+        assert time.monotonic() - began < 5
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        text = verify(f"http://127.0.0.1:{bound.getsockname()[1]}")
+    assert "nobody answers at 127.0.0.1:" in text
+    assert "refused" in text
 
 
 def test_a_server_that_sends_a_byte_now_and_then_ends_at_the_deadline(verify):
@@ -174,32 +179,17 @@ def test_a_flood_is_cut_off(verify, monkeypatch):
     assert "longer than 1 MiB" in text
 
 
-def test_nobody_there_is_told(verify):
-    """With what to check."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        text = verify(f"http://127.0.0.1:{bound.getsockname()[1]}")
-    assert "nobody answers at 127.0.0.1:" in text
-    assert "refused" in text
-
-
-def test_a_certificate_that_is_not_trusted_is_told(verify):
+def test_a_certificate_that_is_not_trusted_and_a_wrong_scheme_are_told(verify):
     """With the variable that names one's own authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-    with serving(lambda handler, path: answer(handler, "x"), context) as url:
+    with serving(replying("x"), context) as url:
         text = verify(url)
         assert "certificate is not trusted" in text
         assert "SSL_CERT_FILE" in text
-        text = verify(url.replace("https", "http"))
-    assert "https://" in text
-
-
-def test_http_where_tls_is_asked_for_is_told(verify):
-    """The scheme is wrong."""
-    with serving(lambda handler, path: answer(handler, "x")) as url:
-        text = verify(url.replace("http", "https"))
-    assert "begins with http://" in text
+        assert "https://" in verify(url.replace("https", "http"))
+    with serving(replying("x")) as url:
+        assert "begins with http://" in verify(url.replace("http", "https"))
 
 
 def test_what_speaks_no_http_is_told(verify):
