@@ -1,4 +1,4 @@
-"""Garbage collections are cheap: what was imported before the first test takes no part in them."""
+"""Fixtures for the unit tests."""
 
 from __future__ import annotations
 
@@ -9,5 +9,12 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def imported_modules_are_not_collected() -> None:
+    """Collections are cheap: what was imported before the first test takes no part in them."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Coroutines that are tests run on asyncio."""
+    return "asyncio"

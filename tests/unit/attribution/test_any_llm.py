@@ -19,6 +19,8 @@ from opentelemetry.instrumentation.gluellm.attribution.context import current_ca
 
 from . import fake_any_llm
 
+pytestmark = pytest.mark.anyio
+
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -152,7 +154,9 @@ def test_override_in_a_mix_in_is_covered(fake: Any, attribution: AnyLLMAttributi
     assert asyncio.run(Mixed().acompletion("m")).provider == "mixed"
 
 
-def test_override_that_is_no_coroutine_function(fake: Any, attribution: AnyLLMAttribution) -> None:
+async def test_override_that_is_no_coroutine_function(
+    fake: Any, attribution: AnyLLMAttribution
+) -> None:
     """A plain function that returns an awaitable, or a stream, is a call as well."""
 
     class Own(fake.AnyLLM):  # type: ignore[misc]
@@ -167,42 +171,33 @@ def test_override_that_is_no_coroutine_function(fake: Any, attribution: AnyLLMAt
         async def alist_files(self) -> Any:
             yield current_call.get()
 
-    async def run() -> None:
-        answer = await Own().acompletion("m")
-        assert (answer.provider, answer.ended) == ("own", True)
-        async for call in Own().alist_files():
-            assert (call.provider, call.operation, call.ended) == ("own", "list_files", False)
-            assert current_call.get() is None
-        assert call.ended
-
     attribution.install()
-    asyncio.run(run())
+    answer = await Own().acompletion("m")
+    assert (answer.provider, answer.ended) == ("own", True)
+    async for call in Own().alist_files():
+        assert (call.provider, call.operation, call.ended) == ("own", "list_files", False)
+        assert current_call.get() is None
+    assert call.ended
 
 
-def test_download_is_a_call(fake: Any, attribution: AnyLLMAttribution) -> None:
+async def test_download_is_a_call(fake: Any, attribution: AnyLLMAttribution) -> None:
     """Its context manager enters with the call set."""
 
-    async def run() -> None:
-        async with fake.Provider().adownload_file("f") as call:
-            assert (call.operation, call.ended) == ("download_file", False)
-            assert current_call.get() is None
-        assert call.ended
-
     attribution.install()
-    asyncio.run(run())
+    async with fake.Provider().adownload_file("f") as call:
+        assert (call.operation, call.ended) == ("download_file", False)
+        assert current_call.get() is None
+    assert call.ended
 
 
-def test_ended_call_in_the_context_is_none(fake: Any, attribution: AnyLLMAttribution) -> None:
+async def test_ended_call_in_the_context_is_none(fake: Any, attribution: AnyLLMAttribution) -> None:
     """A task that outlived its call starts a call of its own."""
     attribution.install()
 
-    async def run() -> None:
-        over = await fake.Provider().acompletion("old")
-        current_call.set(over)
-        assert (await fake.Provider().acompletion("new")).model == "new"
-        assert current_call.get() is over
-
-    asyncio.run(run())
+    over = await fake.Provider().acompletion("old")
+    current_call.set(over)
+    assert (await fake.Provider().acompletion("new")).model == "new"
+    assert current_call.get() is over
 
 
 def test_wrappers_look_like_the_originals_and_are_made_once(

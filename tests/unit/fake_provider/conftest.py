@@ -21,11 +21,6 @@ CALL: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class OpenAI:
     """What the tests need of the SDK, the same as of the other."""
 

@@ -74,7 +74,7 @@ async def test_dropping_idle_connections_spares_the_busy_ones(provider, http2):
 async def test_client_that_leaves_is_counted():
     """A client that gives up is noticed while the provider still waits."""
     async with FakeProvider(behaviour=Behaviour(head_delay=60)) as provider:
-        async with httpx.AsyncClient(timeout=0.05) as client:
+        async with httpx.AsyncClient(timeout=httpx.Timeout(10, read=0.05)) as client:
             with pytest.raises(httpx.ReadTimeout):
                 await client.get(f"{provider.openai_url}/models")
         await until(lambda: provider.counts.abandoned == 1)

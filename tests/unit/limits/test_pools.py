@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import weakref
 from collections.abc import Callable, Iterator
@@ -23,6 +22,8 @@ from opentelemetry.instrumentation.gluellm.limits import pools as pools_module
 from opentelemetry.instrumentation.gluellm.limits.pools import PoolLimits
 from opentelemetry.instrumentation.gluellm.limits.scope import LimitedCall, current_limits
 from opentelemetry.instrumentation.gluellm.limits.values import Value
+
+pytestmark = pytest.mark.anyio
 
 LIMITS = {
     "max_connections": Value(3),
@@ -83,23 +84,20 @@ def test_httpcore(core: Any, kind: str, installed: PoolLimits) -> None:
     assert (pool._keepalive_expiry, getattr(pool, POOL_TIMEOUT)) == (1.5, None)
 
 
-def test_aiohttp(installed: PoolLimits) -> None:
+async def test_aiohttp(installed: PoolLimits) -> None:
     """In every kind of connector. One that keeps no connection isn't told for how long."""
 
-    async def main() -> None:
-        with inside():
-            for connector in (aiohttp.TCPConnector(limit=0), aiohttp.UnixConnector("/tmp/none")):
-                assert (connector.limit, connector._keepalive_timeout) == (3, 4.5)
-                await connector.close()
-            once = aiohttp.TCPConnector(force_close=True)
-            assert (once.limit, once._keepalive_timeout) == (3, None)
-            assert getattr(once, LIMITS_FROM) == "configure_pools(max_connections=3)"
-            await once.close()
-            async with aiohttp.ClientSession() as session:
-                assert session.connector is not None
-                assert session.connector.limit == 3
-
-    asyncio.run(main())
+    with inside():
+        for connector in (aiohttp.TCPConnector(limit=0), aiohttp.UnixConnector("/tmp/none")):
+            assert (connector.limit, connector._keepalive_timeout) == (3, 4.5)
+            await connector.close()
+        once = aiohttp.TCPConnector(force_close=True)
+        assert (once.limit, once._keepalive_timeout) == (3, None)
+        assert getattr(once, LIMITS_FROM) == "configure_pools(max_connections=3)"
+        await once.close()
+        async with aiohttp.ClientSession() as session:
+            assert session.connector is not None
+            assert session.connector.limit == 3
 
 
 def test_urllib3(installed: PoolLimits) -> None:

@@ -16,6 +16,8 @@ from opentelemetry.instrumentation.gluellm.limits.values import Value, Values
 from opentelemetry.instrumentation.gluellm.patching import LIMITS_MARK
 from unit.attribution import fake_any_llm
 
+pytestmark = pytest.mark.anyio
+
 LIMITS = {"max_connections": Value(3), "pool_timeout": Value(5)}
 
 
@@ -113,16 +115,13 @@ def test_what_the_constructor_was_given_holds_for_every_call(world: World) -> No
     assert [call(llm, timeout=t).own_timeout for t in (3, None, 0)] == [True, False, True]
 
 
-def test_a_stream_has_the_limits_in_its_steps(world: World) -> None:
+async def test_a_stream_has_the_limits_in_its_steps(world: World) -> None:
     """It passes for the SDK's class, through both wrappers."""
 
-    async def main() -> None:
-        stream = await world.provider().acompletion("stream")
-        assert isinstance(stream, Stream)
-        assert limited() is None
-        found = await anext(stream)
-        assert found.limits == LIMITS
-        assert not found.ended
-        assert limited() is None
-
-    asyncio.run(main())
+    stream = await world.provider().acompletion("stream")
+    assert isinstance(stream, Stream)
+    assert limited() is None
+    found = await anext(stream)
+    assert found.limits == LIMITS
+    assert not found.ended
+    assert limited() is None
