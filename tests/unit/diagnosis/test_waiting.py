@@ -10,6 +10,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Sever
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import PoolSnapshot, Snapshot
 from unit.diagnosis.building import (
     BLOCKED,
+    HEALTHY_TIMES,
     a_connection,
     a_pool,
     a_request,
@@ -111,10 +112,15 @@ def test_when_a_pool_is_too_small(
 
 
 def test_pool_timeouts_make_it_an_error() -> None:
-    """These requests failed, however small their share of all time."""
+    """These requests failed, however small their share of all time. Where none got through and
+    nothing can be reckoned with, twice the size is advised.
+    """
     finding = found(SMALL, further(errors={"pool_timeout": 2}), BASELINE)
     assert finding.severity is Severity.ERROR
     assert "2 pool timeouts" in finding.seen
+    nothing_held = {phase: -time for phase, time in HEALTHY_TIMES.items()}
+    nothing = busy(10, errors={"pool_timeout": 10}, each={**nothing_held, "queued": 10.0})
+    assert "Allow 20 connections" in found(SMALL, nothing).cure
 
 
 def test_load_on_several_pools_is_shared() -> None:

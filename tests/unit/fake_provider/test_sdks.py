@@ -251,6 +251,8 @@ async def test_other_endpoints_of_anthropic(client):
 async def test_other_endpoints_of_openai(provider, client):
     """Models, embeddings (base64 and plain), responses (streamed and not), and replies."""
     sdk = client.client
+    chunks = await sdk.chat.completions.create(**CALL, stream=True)  # usage is not asked for
+    assert [chunk.usage async for chunk in chunks][-1] is None
     assert [model.id async for model in sdk.models.list()] == ["demo"]
     vectors = await sdk.embeddings.create(model="e", input=["a", "b"])
     assert vectors.data[1].embedding == pytest.approx([0.1, 0.2, 0.3])

@@ -105,6 +105,17 @@ def test_http2_connection_with_many_requests_is_active_once(scene: Scene) -> Non
     scene.settled()
 
 
+def test_connection_whose_stream_takes_no_notes_is_established_by_the_answer(scene: Scene) -> None:
+    lease = scene.enter()
+    connection = scene.connection()
+    scene.tracker.assigned(lease, connection)
+    scene.clock.advance(1)
+    scene.serve(lease)
+    assert connection.established_at == lease.answered_at == scene.clock()
+    assert scene.ledger.opened == len(scene.recorder.told("connection_created")) == 1
+    scene.settled()
+
+
 def test_further_request_of_a_call_is_a_resend(scene: Scene) -> None:
     """The SDK's retry, or a redirect: not the call's first request."""
     call = Call("openai")

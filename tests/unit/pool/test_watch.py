@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -247,15 +248,17 @@ def test_look_tells_whether_requests_are_under_way(scene: Scene, watch: Watch) -
 
 
 @pytest.mark.parametrize("error", [SystemExit(), ValueError("secret")], ids=repr)
+@pytest.mark.parametrize("where", ["observer", "clock"])
 def test_failing_look_is_counted_and_raises_nothing(
-    scene: Scene, watch: Watch, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    scene: Scene, watch: Watch, monkeypatch: pytest.MonkeyPatch, where: str, error: BaseException
 ) -> None:
     """The thread goes on: it is ours, and no log handler's or test's to end."""
-
-    def fail() -> None:
-        raise error
-
-    monkeypatch.setattr(scene.registry.observer, "watch_passed", fail)
+    unread(scene)
+    fail = Mock(side_effect=error)
+    if where == "clock":
+        scene.registry.clock = fail
+    else:
+        monkeypatch.setattr(scene.registry.observer, "watch_passed", fail)
     watch.look()
     assert scene.registry.failures.counts == {"watch": 1}
 
