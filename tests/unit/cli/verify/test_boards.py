@@ -123,11 +123,14 @@ def test_a_variable_s_value_is_what_grafana_shows_at_first():
         ("label_values(a, job)", ("job", "a")),
         ('label_values(a{b="c",d="e"}, job)', ("job", 'a{b="c",d="e"}')),
         ("label_values(job)", ("job", "")),
+        ("label_values( a , job )", ("job", "a")),
+        (" label_values(\n  a{b='c)'},\n  job\n) ", ("job", "a{b='c)'}")),
+        *((f"label_values({wrong}", None) for wrong in (", job)", ")", "a, job", "a, b c)")),
         ("query_result(a)", None),
     ],
 )
 def test_what_a_variable_asks_for(query, found):
-    """Label and selector."""
+    """Label and selector, with the spaces that people write."""
     assert label_query(Variable("v", "query", query)) == found
 
 

@@ -89,22 +89,6 @@ def test_what_is_no_regular_file_is_not_read(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ("label_values( a , job )", ("job", "a")),
-        (" label_values(\n  a{b='c)'},\n  job\n) ", ("job", "a{b='c)'}")),
-        ("label_values(, job)", None),
-        ("label_values()", None),
-        ("label_values(a, job", None),
-        ("label_values(a, b c)", None),
-    ],
-)
-def test_the_label_and_the_selector_are_taken_apart(query, found):
-    """With the spaces that people write."""
-    assert label_query(Variable("v", "query", query)) == found
-
-
-@pytest.mark.parametrize(
     "read",
     [
         lambda n: label_query(Variable("v", "query", "label_values(" + " " * n + "!" * 100)),
