@@ -34,14 +34,7 @@ from unit.diagnosis.building import (
     the_totals,
 )
 
-EMPTY = Snapshot(
-    taken_at=0.0,
-    uptime=0.0,
-    leak_threshold=0.0,
-    process=ProcessSnapshot(pid=1),
-    pools=(),
-    totals=(),
-)
+EMPTY = Snapshot(taken_at=0.0, uptime=0.0, leak_threshold=0.0, process=ProcessSnapshot(pid=1))
 
 
 def in_trouble(**process: Any) -> Snapshot:
@@ -191,14 +184,15 @@ def test_descriptors(used: int | None, limit: int | None, severity: Severity | N
     assert [f.severity for f in diagnose(snapshot)] == ([severity] if severity else [])
 
 
-@pytest.mark.parametrize("gluellm", [False, True])
-def test_variables_that_nothing_reads(*, gluellm: bool) -> None:
+def test_variables_that_nothing_reads() -> None:
     """All of them in one finding, with what is read instead."""
     names = ("HTTPX_MAX_CONNECTIONS", "HTTPX_MAX_KEEPALIVE_CONNECTIONS")
-    finding = found(Kind.IGNORED_VARIABLE, a_snapshot(ignored_variables=names, gluellm=gluellm))
-    assert finding.severity is Severity.INFO
-    assert all(name in finding.seen for name in names)
-    assert "GLUELLM_HTTP_MAX_CONNECTIONS" in finding.cure
+    for gluellm in (False, True):
+        snapshot = a_snapshot(ignored_variables=names, gluellm=gluellm)
+        finding = found(Kind.IGNORED_VARIABLE, snapshot)
+        assert finding.severity is Severity.INFO
+        assert all(name in finding.seen for name in names)
+        assert "GLUELLM_HTTP_MAX_CONNECTIONS" in finding.cure
 
 
 @pytest.mark.parametrize(("used", "severity"), [(50, Severity.INFO), (900, Severity.WARNING)])

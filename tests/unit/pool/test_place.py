@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import subprocess
-import sys
 import sysconfig
 import threading
 import weakref
@@ -95,18 +93,6 @@ def test_applications_are_not_passed_over(filename: str, name: str) -> None:
     found = library(filename, name)(find)
     assert found is not None
     assert found.key == (filename, 2)
-
-
-def test_program_without_a_file() -> None:
-    """``python -``: its lines are named."""
-    program = (
-        "from opentelemetry.instrumentation.gluellm.pool.place import find\n"
-        "def ask():\n"
-        "    return find()\n"
-        "print(ask())\n"
-    )
-    told = subprocess.check_output([sys.executable, "-"], input=program, text=True, timeout=60)
-    assert told.strip() == "<stdin>:3 in ask"
 
 
 # Installed applications
