@@ -13,68 +13,44 @@ from opentelemetry.instrumentation.gluellm.instrumentor import Settings
 
 LOGGER = "opentelemetry.instrumentation.gluellm"
 
-WRONG_VALUES = [
-    ("scope", "everything", '"any_llm" or "all"'),
-    ("scope", None, '"any_llm" or "all"'),
-    ("http_spans", "true", "True or False"),
-    ("http_spans", 1, "True or False"),
-    ("metrics", "FULL", '"lean" or "full"'),
-    ("span_min_duration", -0.1, "at least 0"),
-    ("span_min_duration", float("nan"), "at least 0"),
-    ("span_min_duration", float("inf"), "at least 0"),
-    ("span_min_duration", "0.1", "at least 0"),
-    ("span_min_duration", True, "at least 0"),
-    ("max_origins", 0, "from 1 to 200"),
-    ("max_origins", 201, "from 1 to 200"),
-    ("max_origins", 2.0, "from 1 to 200"),
-    ("max_origins", True, "from 1 to 200"),
-    ("peak_window", 0, "above 0"),
-    ("model_attributes", None, "True or False"),
-    ("time_in_queue", "0", "True or False"),
-    ("leak_threshold", 1.9, "at least 2"),
-    ("leak_threshold", -1, "or 0"),
-    ("leak_threshold", float("inf"), "finite"),
-    ("leak_threshold", "60", "a finite number"),
-    ("leak_threshold", None, "a finite number"),
-    ("leak_stacks", 1, "True or False"),
-    ("loop_lag", None, "True or False"),
-    ("snapshot_signal", "", "name of a signal"),
-    ("snapshot_signal", 12, "name of a signal"),
-]
+INFINITE, NAN = float("inf"), float("nan")
+WRONG_VALUES = {
+    ("scope", '"any_llm" or "all"'): ("everything", None),
+    ("http_spans", "True or False"): ("true", 1),
+    ("metrics", '"lean" or "full"'): ("FULL",),
+    ("span_min_duration", "at least 0"): (-0.1, NAN, INFINITE, "0.1", True),
+    ("max_origins", "from 1 to 200"): (0, 201, 2.0, True),
+    ("peak_window", "above 0"): (0,),
+    ("model_attributes", "True or False"): (None,),
+    ("time_in_queue", "True or False"): ("0",),
+    ("leak_threshold", "at least 2"): (1.9,),
+    ("leak_threshold", "or 0"): (-1,),
+    ("leak_threshold", "a finite number"): (INFINITE, "60", None),
+    ("leak_stacks", "True or False"): (1,),
+    ("loop_lag", "True or False"): (None,),
+    ("snapshot_signal", "name of a signal"): ("", 12),
+}
 
-ENVIRONMENT_VALUES = [
-    ("SCOPE", "all", "scope", "all"),
-    ("SCOPE", " ALL ", "scope", "all"),
-    ("HTTP_SPANS", "true", "http_spans", True),
-    ("HTTP_SPANS", "True", "http_spans", True),
-    ("HTTP_SPANS", "1", "http_spans", True),
-    ("HTTP_SPANS", "false", "http_spans", False),
-    ("HTTP_SPANS", "0", "http_spans", False),
-    ("METRICS", "full", "metrics", "full"),
-    ("SPAN_MIN_DURATION", "0", "span_min_duration", 0.0),
-    ("SPAN_MIN_DURATION", "1.5", "span_min_duration", 1.5),
-    ("MAX_ORIGINS", "7", "max_origins", 7),
-    ("PEAK_WINDOW", "10", "peak_window", 10.0),
-    ("MODEL_ATTRIBUTES", "1", "model_attributes", True),
-    ("TIME_IN_QUEUE", "true", "time_in_queue", True),
-    ("LEAK_THRESHOLD", "0", "leak_threshold", 0.0),
-    ("LEAK_THRESHOLD", "2", "leak_threshold", 2.0),
-    ("LEAK_STACKS", "true", "leak_stacks", True),
-    ("LOOP_LAG", "false", "loop_lag", False),
-    ("SNAPSHOT_SIGNAL", "SIGUSR2", "snapshot_signal", "SIGUSR2"),
-]
+ENVIRONMENT_VALUES: dict[str, dict[str, object]] = {
+    "SCOPE": {"all": "all", " ALL ": "all"},
+    "HTTP_SPANS": {"true": True, "True": True, "1": True, "false": False, "0": False},
+    "METRICS": {"full": "full"},
+    "SPAN_MIN_DURATION": {"0": 0.0, "1.5": 1.5},
+    "MAX_ORIGINS": {"7": 7},
+    "PEAK_WINDOW": {"10": 10.0},
+    "MODEL_ATTRIBUTES": {"1": True},
+    "TIME_IN_QUEUE": {"true": True},
+    "LEAK_THRESHOLD": {"0": 0.0, "2": 2.0},
+    "LEAK_STACKS": {"true": True},
+    "LOOP_LAG": {"false": False},
+    "SNAPSHOT_SIGNAL": {"SIGUSR2": "SIGUSR2"},
+}
 
 WRONG_ENVIRONMENT = [
-    ("SCOPE", "pools"),
-    ("HTTP_SPANS", "yes"),
-    ("METRICS", "some"),
-    ("SPAN_MIN_DURATION", "50ms"),
-    ("SPAN_MIN_DURATION", "nan"),
-    ("MAX_ORIGINS", "1.5"),
-    ("MAX_ORIGINS", "1000"),
-    ("PEAK_WINDOW", "-1"),
-    ("LEAK_THRESHOLD", "1"),
-    ("LEAK_THRESHOLD", "a minute"),
+    *(("SCOPE", "pools"), ("HTTP_SPANS", "yes"), ("METRICS", "some"), ("PEAK_WINDOW", "-1")),
+    *(("SPAN_MIN_DURATION", "50ms"), ("SPAN_MIN_DURATION", "nan")),
+    *(("MAX_ORIGINS", "1.5"), ("MAX_ORIGINS", "1000")),
+    *(("LEAK_THRESHOLD", "1"), ("LEAK_THRESHOLD", "a minute")),
 ]
 
 
@@ -86,63 +62,57 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "_warned", set())
 
 
-def test_defaults_are_the_documented_ones() -> None:
-    """Without any argument or variable, Config.read gives the fields' defaults."""
-    assert Config.read() == Config()
-    assert Config() == Config(
-        scope="any_llm",
-        http_spans=False,
-        metrics="lean",
-        span_min_duration=0.05,
-        max_origins=20,
-        peak_window=75.0,
-        model_attributes=False,
-        time_in_queue=False,
-        leak_threshold=60.0,
-        leak_stacks=False,
-        loop_lag=True,
-        snapshot_signal=None,
-    )
+DEFAULTS = {
+    "scope": "any_llm",
+    "http_spans": False,
+    "metrics": "lean",
+    "span_min_duration": 0.05,
+    "max_origins": 20,
+    "peak_window": 75.0,
+    "model_attributes": False,
+    "time_in_queue": False,
+    "leak_threshold": 60.0,
+    "leak_stacks": False,
+    "loop_lag": True,
+    "snapshot_signal": None,
+}
 
 
-def test_every_setting_is_described() -> None:
-    """Each field says what it does and what is allowed, and accepts its own default."""
+def test_defaults_are_the_documented_ones_and_every_setting_is_described() -> None:
+    """Type checkers know all the settings; a Config is read once, and nobody changes it."""
+    assert Config.read() == Config() == Config(**DEFAULTS)
     for setting in SETTINGS:
         assert setting.description
         assert setting.rule.allowed
         assert setting.rule.accepts(setting.default)
-
-
-def test_config_can_not_be_changed() -> None:
-    """A Config is read once: nobody changes it behind the instrumentation's back."""
+    passed_on = "tracer_provider meter_provider skip_dep_check raise_exception_on_conflict"
+    names = {setting.name for setting in SETTINGS}
+    assert Settings.__annotations__.keys() - set(passed_on.split()) == names == DEFAULTS.keys()
+    assert {suffix.lower() for suffix in ENVIRONMENT_VALUES} == names
     with pytest.raises(FrozenInstanceError):
         Config().scope = "all"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(("name", "value", "allowed"), WRONG_VALUES)
+@pytest.mark.parametrize(
+    ("name", "allowed", "value"),
+    [(*key, value) for key, values in WRONG_VALUES.items() for value in values],
+)
 def test_wrong_argument_names_setting_value_and_what_is_allowed(
     name: str, value: object, allowed: str
 ) -> None:
     """The message of the ValueError is enough to mend the call."""
     with pytest.raises(ValueError) as raised:
         Config.read(**{name: value})
-    message = str(raised.value)
-    assert message.startswith(f"{name}={value!r}")
-    assert allowed in message
-
-
-@pytest.mark.parametrize("digits", [400, 5000])
-@pytest.mark.parametrize(
-    "name", ["span_min_duration", "peak_window", "leak_threshold", "max_origins", "scope"]
-)
-def test_whole_number_too_large_for_a_float_is_a_wrong_argument(name: str, digits: int) -> None:
-    """Of thousands of digits Python can't even write it; the message names the setting still."""
-    with pytest.raises(ValueError, match=f"^{name}=.*: allowed is "):
-        Config.read(**{name: 10**digits})
+    assert str(raised.value).startswith(f"{name}={value!r}")
+    assert allowed in str(raised.value)
 
 
 def test_argument_that_can_not_be_written_is_named() -> None:
-    """An object whose repr fails is no better value, and no other exception."""
+    """Neither a number of thousands of digits nor an object whose repr fails is another error."""
+    for name in ("span_min_duration", "peak_window", "leak_threshold", "max_origins", "scope"):
+        for digits in (400, 5000):
+            with pytest.raises(ValueError, match=f"^{name}=.*: allowed is "):
+                Config.read(**{name: 10**digits})
 
     class Unwritable:
         def __repr__(self) -> str:
@@ -159,34 +129,26 @@ def test_unknown_argument_names_it_and_the_known_ones() -> None:
     assert all(setting.name in str(raised.value) for setting in SETTINGS)
 
 
-@pytest.mark.parametrize(("suffix", "text", "name", "value"), ENVIRONMENT_VALUES)
+@pytest.mark.parametrize("suffix", ENVIRONMENT_VALUES)
 def test_environment_variable_sets_its_setting(
-    monkeypatch: pytest.MonkeyPatch, suffix: str, text: str, name: str, value: object
+    monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
     """Each setting has a variable, with the types that text can hold."""
-    monkeypatch.setenv(f"OTEL_PYTHON_GLUELLM_{suffix}", text)
-    found = getattr(Config.read(), name)
-    assert found == value
-    assert type(found) is type(value)
+    for text, value in ENVIRONMENT_VALUES[suffix].items():
+        monkeypatch.setenv(f"OTEL_PYTHON_GLUELLM_{suffix}", text)
+        found = getattr(Config.read(), suffix.lower())
+        assert (found, type(found)) == (value, type(value))
 
 
-def test_every_setting_has_a_tested_variable() -> None:
-    """The table above covers all settings."""
-    assert {name for _, _, name, _ in ENVIRONMENT_VALUES} == {setting.name for setting in SETTINGS}
-
-
-def test_argument_wins_over_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Code knows better than the environment."""
-    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", "7")
-    assert Config.read(max_origins=8).max_origins == 8
-
-
-def test_argument_hides_a_wrong_environment_variable(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("text", ["7", "many"])
+def test_argument_wins_over_environment(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
-    """A variable that isn't used isn't complained about."""
-    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", "many")
-    assert Config.read(max_origins=8).max_origins == 8
+    """A variable that isn't used isn't complained about; an empty one counts as unset."""
+    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", text)
+    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_SCOPE", " ")
+    read = Config.read(max_origins=8)
+    assert (read.max_origins, read.scope) == (8, "any_llm")
     assert not caplog.records
 
 
@@ -220,15 +182,6 @@ def test_misspelt_environment_variable_is_named_once_with_the_known_ones(
     assert "OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD" in record.getMessage()
 
 
-def test_empty_environment_variable_counts_as_unset(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As the OpenTelemetry specification has it."""
-    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_SCOPE", " ")
-    assert Config.read().scope == "any_llm"
-    assert not caplog.records
-
-
 @pytest.mark.parametrize(
     ("milliseconds", "seconds"),
     [("1000", 75.0), ("60000", 75.0), ("120000", 150.0), ("inf", 75.0), ("often", 75.0)],
@@ -240,14 +193,3 @@ def test_peak_window_spans_a_collection(
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", milliseconds)
     assert Config.read().peak_window == seconds
     assert Config.read(peak_window=5.0).peak_window == 5.0
-
-
-def test_signature_of_instrument_has_every_setting() -> None:
-    """Type checkers know all the settings that exist, and none that does not."""
-    passed_on = {
-        "tracer_provider",
-        "meter_provider",
-        "skip_dep_check",
-        "raise_exception_on_conflict",
-    }
-    assert Settings.__annotations__.keys() - passed_on == {setting.name for setting in SETTINGS}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import signal
@@ -28,10 +27,9 @@ from opentelemetry.instrumentation.gluellm.pool.seams import Seams
 from opentelemetry.instrumentation.gluellm.telemetry import logs
 
 POOLS = [
-    httpcore.ConnectionPool,
-    httpcore.AsyncConnectionPool,
-    httpcore2.ConnectionPool,
-    httpcore2.AsyncConnectionPool,
+    getattr(core, kind)
+    for core in (httpcore, httpcore2)
+    for kind in ("ConnectionPool", "AsyncConnectionPool")
 ]
 LOGGER = "opentelemetry.instrumentation.gluellm"
 
@@ -54,127 +52,83 @@ def off() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "allowed"),
+    ("setting", "value", "said"),
     [
-        ("scope", "everything", '"any_llm" or "all"'),
-        ("http_spans", "yes", "True or False"),
-        ("metrics", None, '"lean" or "full"'),
-        ("span_min_duration", -1, "at least 0"),
-        ("max_origins", 100_000, "from 1 to 200"),
-        ("peak_window", float("inf"), "above 0"),
+        ("scope", "everything", "^scope='everything'.*any_llm"),
+        ("peak_window", float("inf"), "^peak_window=inf.*above 0"),
+        ("max_origin", 5, "max_origin'"),
     ],
 )
-def test_wrong_setting_raises_and_installs_nothing(
-    setting: str, value: object, allowed: str
-) -> None:
-    """The message names the setting, the value and what is allowed."""
+def test_wrong_setting_raises_and_installs_nothing(setting: str, value: object, said: str) -> None:
+    """A misspelt one would otherwise be off without a word. The next call is as the first."""
     before = methods()
-    with pytest.raises(ValueError) as raised:
+    with pytest.raises((ValueError, TypeError), match=said):
         GlueLLMInstrumentor().instrument(**{setting: value})
-    for part in (setting, repr(value), allowed):
-        assert part in str(raised.value)
     assert methods() == before
     assert GlueLLMInstrumentor._installation is None
     assert not GlueLLMInstrumentor().is_instrumented_by_opentelemetry
-
-
-def test_unknown_setting_raises_and_installs_nothing() -> None:
-    """A misspelt one would otherwise be off without a word."""
-    before = methods()
-    with pytest.raises(TypeError, match="max_origin'"):
-        GlueLLMInstrumentor().instrument(max_origin=5)
-    assert methods() == before
-
-
-def test_instrument_works_after_a_mistake() -> None:
-    """The next call with a right value is as the first."""
-    with pytest.raises(ValueError):
-        GlueLLMInstrumentor().instrument(scope="none")
+    GlueLLMInstrumentor().uninstrument()  # harmless
     GlueLLMInstrumentor().instrument(scope="all")
     assert GlueLLMInstrumentor._installation is not None
     GlueLLMInstrumentor().uninstrument()
     assert GlueLLMInstrumentor._installation is None
 
 
-def test_wrong_environment_variable_is_told_once_and_the_default_holds(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It must not keep a program from starting."""
-    monkeypatch.setattr(config, "_warned", set())
-    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", "many")
-    with caplog.at_level(logging.WARNING, logger=LOGGER):
-        for _ in range(2):
-            GlueLLMInstrumentor().instrument()
-            installation = GlueLLMInstrumentor._installation
-            assert installation is not None
-            assert installation.registry.max_origins == 20
-            GlueLLMInstrumentor().uninstrument()
-    (record,) = caplog.records
-    message = record.getMessage()
-    for part in ("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", "'many'", "from 1 to 200", "20"):
-        assert part in message
-
-
 @pytest.mark.parametrize("seconds", [1e10, 1e300, sys.float_info.max, 10**300], ids="{:.0e}".format)
-@pytest.mark.parametrize("setting", ["span_min_duration", "peak_window", "leak_threshold"])
-def test_any_finite_number_of_seconds_is_taken(setting: str, seconds: float) -> None:
+def test_any_finite_number_of_seconds_is_taken(seconds: float) -> None:
     """Centuries mean for ever: they must not overflow on the way to nanoseconds."""
-    GlueLLMInstrumentor().instrument(**{setting: seconds})
+    settings = ("span_min_duration", "peak_window", "leak_threshold")
+    GlueLLMInstrumentor().instrument(**dict.fromkeys(settings, seconds))  # type: ignore[arg-type]
     assert GlueLLMInstrumentor._installation is not None
     str(snapshot())
 
 
-@pytest.mark.parametrize(
-    "variable",
-    [
-        "OTEL_PYTHON_GLUELLM_SPAN_MIN_DURATION",
-        "OTEL_PYTHON_GLUELLM_PEAK_WINDOW",
-        "OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD",
-        config.EXPORT_INTERVAL_VARIABLE,
-    ],
-)
-@pytest.mark.parametrize("text", ["1e303", "1e308", "1e400", "9" * 400, "9" * 5000], ids=len)
+@pytest.mark.parametrize("variable", ["SPAN_MIN_DURATION", "PEAK_WINDOW", "LEAK_THRESHOLD", None])
 def test_no_number_in_the_environment_keeps_a_program_from_starting(
-    monkeypatch: pytest.MonkeyPatch, variable: str, text: str
+    monkeypatch: pytest.MonkeyPatch, variable: str | None
 ) -> None:
     """It is for ever where it is finite, and else a wrong one: the default holds."""
-    monkeypatch.setattr(config, "_warned", set())
-    monkeypatch.setenv(variable, text)
-    GlueLLMInstrumentor().instrument()
-    assert GlueLLMInstrumentor._installation is not None
+    name = f"OTEL_PYTHON_GLUELLM_{variable}" if variable else config.EXPORT_INTERVAL_VARIABLE
+    for text in ("1e303", "1e308", "1e400", "9" * 400, "9" * 5000):
+        monkeypatch.setattr(config, "_warned", set())
+        monkeypatch.setenv(name, text)
+        GlueLLMInstrumentor().instrument()
+        assert GlueLLMInstrumentor._installation is not None
+        GlueLLMInstrumentor().uninstrument()
 
 
 class BrokenLogError(Exception):
     """What the application's log raises."""
 
 
+def broken_filter(_: Any) -> bool:
+    raise BrokenLogError
+
+
+class BrokenHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise BrokenLogError
+
+
 @pytest.fixture(params=["filter", "record factory", "handler"])
 def broken_log(request: pytest.FixtureRequest) -> Iterator[None]:
     """A set-up of the log, one of its parts, that raises with our every record."""
-    logger, factory = logging.getLogger(LOGGER), logging.getLogRecordFactory()
-
-    def broken_filter(_: logging.LogRecord) -> bool:
-        raise BrokenLogError
+    logger, handler = logging.getLogger(LOGGER), BrokenHandler()
+    factory = logging.getLogRecordFactory()
 
     def broken_factory(name: str, *arguments: Any, **further: Any) -> logging.LogRecord:
         if name.startswith(LOGGER):
             raise BrokenLogError
         return factory(name, *arguments, **further)
 
-    class BrokenHandler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            raise BrokenLogError
-
-    handler = BrokenHandler()
     if request.param == "filter":
         logger.addFilter(broken_filter)
     elif request.param == "handler":
         logger.addHandler(handler)
     else:
         logging.setLogRecordFactory(broken_factory)
-    with contextlib.suppress(BrokenLogError):
+    with pytest.raises(BrokenLogError):
         logger.warning("it is broken")
-        pytest.fail("the log is not broken")
     yield
     logger.removeFilter(broken_filter)
     logger.removeHandler(handler)
@@ -304,66 +258,35 @@ def test_failure_while_installing_is_undone(monkeypatch: pytest.MonkeyPatch) -> 
     assert GlueLLMInstrumentor._installation is None
 
 
-def test_uninstrument_without_instrument_is_harmless() -> None:
-    """The base class logs that there was nothing to do."""
-    GlueLLMInstrumentor().uninstrument()
-    assert GlueLLMInstrumentor._installation is None
-
-
-def test_nothing_is_required() -> None:
-    """A dependency that is demanded and missing would turn the whole off without a word."""
-    assert tuple(GlueLLMInstrumentor().instrumentation_dependencies()) == ()
-
-
 # Single clients
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "two\nlines", "tab\t", "\x00", 5, b"bytes"])
 def test_wrong_pool_name_raises_and_installs_nothing(name: Any) -> None:
-    """A label must be short and printable."""
+    """A label must be short and printable: up to 64 characters of any language."""
     before = methods()
-    with httpx.Client() as client, pytest.raises(ValueError, match="pool_name="):
-        GlueLLMInstrumentor.instrument_client(client, name)
-    assert methods() == before
-    assert GlueLLMInstrumentor._installation is None
-
-
-@pytest.mark.parametrize("name", ["x", "x" * 64, "search backend", "Übersetzung"])
-def test_printable_pool_name_is_taken(name: str) -> None:
-    """Up to 64 characters of any language."""
     with httpx.Client() as client:
-        GlueLLMInstrumentor.instrument_client(client, name)
-        GlueLLMInstrumentor.uninstrument_client(client)
+        with pytest.raises(ValueError, match="pool_name="):
+            GlueLLMInstrumentor.instrument_client(client, name)
+        assert methods() == before
+        assert GlueLLMInstrumentor._installation is None
+        GlueLLMInstrumentor.uninstrument_client(client)  # harmless
+        for printable in ("x", "x" * 64, "search backend", "Übersetzung"):
+            GlueLLMInstrumentor.instrument_client(client, printable)
+            GlueLLMInstrumentor.uninstrument_client(client)
 
 
-@pytest.mark.parametrize(
-    "client",
-    [
-        None,
-        "openai",
-        object(),
-        httpx,
-        httpx.Client,
-        httpx.Client(transport=httpx.MockTransport(str)),
-    ],
-)
-def test_what_is_no_client_raises_and_installs_nothing(client: Any) -> None:
+NO_CLIENTS = (None, "openai", object(), httpx, httpx.Client)
+
+
+@pytest.mark.parametrize("client", [*NO_CLIENTS, httpx.Client(transport=httpx.MockTransport(str))])
+@pytest.mark.parametrize("method", ["instrument_client", "uninstrument_client"])
+def test_what_is_no_client_raises_and_installs_nothing(client: Any, method: str) -> None:
     """The message says what is expected."""
     before = methods()
-    for method in (
-        GlueLLMInstrumentor.instrument_client,
-        GlueLLMInstrumentor.uninstrument_client,
-    ):
-        with pytest.raises(TypeError, match="expected an httpx or httpx2 Client"):
-            method(client)
+    with pytest.raises(TypeError, match="expected an httpx or httpx2 Client"):
+        getattr(GlueLLMInstrumentor, method)(client)
     assert methods() == before
-    assert GlueLLMInstrumentor._installation is None
-
-
-def test_client_that_was_never_instrumented_can_be_taken_out() -> None:
-    """Harmless, and nothing is installed for it."""
-    with httpx.Client() as client:
-        GlueLLMInstrumentor.uninstrument_client(client)
     assert GlueLLMInstrumentor._installation is None
 
 

@@ -54,12 +54,25 @@ def counting(calls: list[str]) -> Callable[[Any], Any]:
     return make
 
 
+@pytest.fixture
+def target() -> Any:
+    return make_target()
+
+
+@pytest.fixture
+def patches() -> PatchSet:
+    return PatchSet()
+
+
+@pytest.fixture
+def calls() -> list[str]:
+    return []
+
+
 @pytest.mark.parametrize("name", ["method", "coroutine", "build"])
-def test_undo_puts_the_identical_object_back(name: str) -> None:
+def test_undo_puts_the_identical_object_back(target: Any, patches: PatchSet, name: str) -> None:
     """Not an equal one: whoever compares or keeps references sees nothing."""
-    target = make_target()
     before = dict(vars(target))
-    patches = PatchSet()
     assert patches.wrap(target, name, counting([]))
     assert vars(target)[name] is not before[name]
     patches.undo()
@@ -67,55 +80,32 @@ def test_undo_puts_the_identical_object_back(name: str) -> None:
     assert dict(vars(target)) == before
 
 
-def test_replacement_is_called() -> None:
-    """And passes everything on."""
-    target = make_target()
-    calls: list[str] = []
-    PatchSet().wrap(target, "method", counting(calls))
-    assert target().method("a", timeout=1.0) == "a 1.0"
-    assert calls == ["method"]
-
-
-def test_class_method_stays_one() -> None:
-    """It gets its class, called on the class or on a subclass."""
-    target = make_target()
-    calls: list[str] = []
-    patches = PatchSet()
+def test_replacement_is_called_and_a_class_method_stays_one(
+    target: Any, patches: PatchSet, calls: list[str]
+) -> None:
+    """It passes everything on; a class method gets its class, also on a subclass."""
+    patches.wrap(target, "method", counting(calls))
     patches.wrap(target, "build", counting(calls))
+    assert target().method("a", timeout=1.0) == "a 1.0"
     sub = type("Sub", (target,), {})
     assert target.build("a") == (target, "a")
     assert sub.build("b") == (sub, "b")
-    assert calls == ["build", "build"]
+    assert calls == ["method", "build", "build"]
 
 
 @pytest.mark.parametrize("name", ["method", "coroutine"])
-def test_replacement_looks_like_the_original(name: str) -> None:
-    """respx and other mocks decide by name, docstring and signature what they replace."""
-    target = make_target()
+def test_replacement_looks_like_the_original(target: Any, patches: PatchSet, name: str) -> None:
+    """Mocks decide by name, docstring and signature; frameworks ask whether they have to await."""
     original = vars(target)[name]
-    PatchSet().wrap(target, name, counting([]))
+    patches.wrap(target, name, counting([]))
     replacement = vars(target)[name]
-    assert replacement.__name__ == original.__name__
-    assert replacement.__qualname__ == original.__qualname__
-    assert replacement.__doc__ == original.__doc__
-    assert replacement.__module__ == original.__module__
+    for attribute in ("__name__", "__qualname__", "__doc__", "__module__"):
+        assert getattr(replacement, attribute) == getattr(original, attribute)
     assert inspect.signature(replacement) == inspect.signature(original)
     assert replacement.__wrapped__ is original
-
-
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="a plain function can't be marked before")
-def test_plain_function_that_replaces_a_coroutine_function_is_taken_for_one() -> None:
-    """Frameworks ask iscoroutinefunction() whether they have to await."""
-    target = make_target()
-    PatchSet().wrap(target, "coroutine", counting([]))
-    PatchSet().wrap(target, "method", counting([]))
-    assert inspect.iscoroutinefunction(target.coroutine)
-    assert not inspect.iscoroutinefunction(target.method)
-
-
-def test_coroutine_function_that_replaces_one_is_one() -> None:
-    """On every version of Python."""
-    target = make_target()
+    if sys.version_info >= (3, 12):  # a plain function can't be marked before
+        assert inspect.iscoroutinefunction(replacement) is (name == "coroutine")
+    patches.undo()
 
     def make(original: Any) -> Any:
         async def replacement(*args: Any) -> Any:
@@ -123,7 +113,7 @@ def test_coroutine_function_that_replaces_one_is_one() -> None:
 
         return replacement
 
-    PatchSet().wrap(target, "coroutine", make)
+    patches.wrap(target, "coroutine", make)
     assert inspect.iscoroutinefunction(target.coroutine)
 
 
@@ -169,50 +159,31 @@ def wrap_foreign(target: Any) -> Any:
     return foreign
 
 
-def test_wrapper_of_somebody_else_on_top_stays() -> None:
-    """Ours can't be taken out from below it: it stays in the chain, and theirs stays in place."""
-    target = make_target()
-    patches = PatchSet()
-    patches.wrap(target, "method", counting([]))
-    foreign = wrap_foreign(target)
-    patches.undo()
-    assert vars(target)["method"] is foreign
-    assert target().method("a") == "foreign a None"
-
-
-def test_patch_below_somebody_elses_wrapper_is_not_doubled() -> None:
-    """While ours is live below theirs, patching again would count each call twice."""
-    target = make_target()
-    calls: list[str] = []
-    patches = PatchSet()
+def test_wrapper_of_somebody_else_on_top_stays(
+    target: Any, patches: PatchSet, calls: list[str]
+) -> None:
+    """While ours is live below theirs, it is not doubled; once it is dead, one goes on top."""
     patches.wrap(target, "method", counting(calls))
-    wrap_foreign(target)
-    assert patches.wrap(target, "method", counting(calls)) is False
-    target().method("a")
-    assert calls == ["method"]
-
-
-def test_undone_patch_below_somebody_elses_wrapper_is_made_anew() -> None:
-    """The old one is dead, so a new one goes on top."""
-    target = make_target()
-    patches = PatchSet()
-    patches.wrap(target, "method", counting([]))
     foreign = wrap_foreign(target)
-    patches.undo()
-    calls: list[str] = []
-    assert patches.wrap(target, "method", counting(calls)) is True
+    assert patches.wrap(target, "method", counting(calls)) is False
     assert target().method("a") == "foreign a None"
     assert calls == ["method"]
     patches.undo()
     assert vars(target)["method"] is foreign
+    assert target().method("a") == "foreign a None"
+    anew: list[str] = []
+    assert patches.wrap(target, "method", counting(anew)) is True
+    assert target().method("a") == "foreign a None"
+    assert anew == ["method"]
+    patches.undo()
+    assert vars(target)["method"] is foreign
 
 
-def test_inherited_method_is_patched_where_it_was_asked_for() -> None:
-    """The base class is left alone, and undoing leaves the subclass without one of its own."""
-    target = make_target()
+def test_inherited_method_is_patched_where_it_was_asked_for(
+    target: Any, patches: PatchSet, calls: list[str]
+) -> None:
+    """The base is left alone, and undoing leaves the subclass without one of its own."""
     sub = type("Sub", (target,), {})
-    calls: list[str] = []
-    patches = PatchSet()
     patches.wrap(sub, "method", counting(calls))
     target().method("a")
     assert calls == []
@@ -220,21 +191,11 @@ def test_inherited_method_is_patched_where_it_was_asked_for() -> None:
     assert calls == ["method"]
     patches.undo()
     assert "method" not in vars(sub)
-
-
-def test_subclass_and_base_are_patched_each() -> None:
-    """The base's patch is not taken for the subclass's own."""
-    target = make_target()
-    sub = type("Sub", (target,), {"method": lambda self, url: url})
-    patches = PatchSet()
+    own = type("Own", (target,), {"method": lambda self, url: url})
     assert patches.wrap(target, "method", counting([]))
-    assert patches.wrap(sub, "method", counting([]))
-
-
-def test_missing_attribute_raises() -> None:
-    """A seam that is gone is the caller's to handle."""
-    with pytest.raises(AttributeError):
-        PatchSet().wrap(make_target(), "missing", counting([]))
+    assert patches.wrap(own, "method", counting([]))
+    with pytest.raises(AttributeError):  # a seam that is gone is the caller's to handle
+        patches.wrap(target, "missing", counting([]))
 
 
 def test_patched_class_goes_with_its_last_user() -> None:
@@ -277,9 +238,14 @@ def module(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_callback_hears_of_a_module_that_is_imported_later(module: str) -> None:
-    """Libraries are often imported at the first call."""
-    listener = Listener()
+    """Libraries are often imported at the first call. Hooks stay, so they hold weakly."""
+    listener, gone = Listener(), Listener()
     when_imported(module, listener.heard)
+    when_imported(module, gone.heard)
+    reference = weakref.ref(gone)
+    del gone
+    gc.collect()
+    assert reference() is None
     assert listener.modules == []
     found = __import__(module)
     assert listener.modules == [found]
@@ -287,44 +253,28 @@ def test_callback_hears_of_a_module_that_is_imported_later(module: str) -> None:
     assert listener.modules == [found, found]
 
 
-def test_failure_of_the_callback_stays_out_of_the_import(
-    module: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("log_raises", [False, True])
+def test_log_that_raises_stays_out_of_the_import(
+    module: str, caplog: pytest.LogCaptureFixture, log_raises: bool
 ) -> None:
-    """A host's import statement must not raise for our sake."""
-    listener = Listener()
-    when_imported(module, listener.fails)
-    assert __import__(module).VALUE == 1
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-
-
-def test_log_that_raises_stays_out_of_the_import(module: str) -> None:
-    """Telling of a failure is no reason for another one."""
+    """A host's import must not raise for our sake; telling of a failure is no reason either."""
     logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
     told = []
 
-    def broken(record: logging.LogRecord) -> bool:
-        told.append(record)
-        raise RuntimeError
+    def tell(record: logging.LogRecord) -> bool:
+        told.append(record.levelname)
+        if log_raises:
+            raise RuntimeError
+        return True
 
-    logger.addFilter(broken)
+    logger.addFilter(tell)
     try:
         listener = Listener()
         when_imported(module, listener.fails)
         assert __import__(module).VALUE == 1
     finally:
-        logger.removeFilter(broken)
-    assert len(told) == 1
-
-
-def test_import_hook_keeps_nothing_alive(module: str) -> None:
-    """Hooks can't be taken back, so they hold weakly."""
-    listener = Listener()
-    when_imported(module, listener.heard)
-    reference = weakref.ref(listener)
-    del listener
-    gc.collect()
-    assert reference() is None
-    assert __import__(module).VALUE == 1
+        logger.removeFilter(tell)
+    assert told == ["WARNING"]
 
 
 @pytest.mark.parametrize("name", ["method", "coroutine", "build"])
@@ -401,13 +351,16 @@ def test_sets_of_two_purposes_come_and_go_in_two_threads() -> None:
     first.undo()
 
 
-def test_a_set_that_comes_back_over_another_leaves_nothing_behind() -> None:
-    """On and off again and again beneath the other purpose, and in the end the original is back."""
-    target = make_target()
-    original = vars(target)["method"]
+@pytest.mark.parametrize("foreign_between", [False, True])
+def test_a_set_that_comes_back_over_another_leaves_nothing_behind(
+    target: Any, patches: PatchSet, foreign_between: bool
+) -> None:
+    """On and off beneath the other purpose; what is foreign in between isn't ours to take out."""
+    expected = vars(target)["method"]
     other = PatchSet(LIMITS_MARK)
-    patches = PatchSet()
     patches.wrap(target, "method", counting([]))
+    if foreign_between:
+        expected = wrap_foreign(target)
     other.wrap(target, "method", counting([]))
     under = vars(target)["method"]
     for _ in range(3):
@@ -416,25 +369,7 @@ def test_a_set_that_comes_back_over_another_leaves_nothing_behind() -> None:
         assert patches.wrap(target, "method", counting([]))
     patches.undo()
     other.undo()
-    assert vars(target)["method"] is original
-
-
-def test_a_foreign_wrapper_between_two_purposes_stays() -> None:
-    """It isn't ours to take out, and what it wraps goes on being called."""
-    target = make_target()
-    patches, other = PatchSet(), PatchSet(LIMITS_MARK)
-    patches.wrap(target, "method", counting([]))
-    ours = vars(target)["method"]
-
-    @functools.wraps(ours)
-    def foreign(*args: Any, **kwargs: Any) -> Any:
-        return ours(*args, **kwargs)
-
-    target.method = foreign  # type: ignore[attr-defined]
-    other.wrap(target, "method", counting([]))
-    patches.undo()
-    other.undo()
-    assert vars(target)["method"] is foreign
+    assert vars(target)["method"] is expected
 
 
 def run(target: Any, name: str) -> None:

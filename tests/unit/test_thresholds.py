@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,33 +80,12 @@ def _numbers(path: Path) -> Iterator[str]:
                 yield ast.unparse(node)
 
 
-def test_thresholds_import_nothing() -> None:
-    """So everything can read them: the pool layer, the command and the boards."""
-    imports = [
-        node for node in ast.walk(_tree(HOME)) if isinstance(node, (ast.Import, ast.ImportFrom))
-    ]
-    assert imports == []
-
-
-def test_each_threshold_has_a_reason() -> None:
-    """A docstring follows it, or follows the last of several that share one."""
-    body = _tree(HOME).body
-    for node, after in zip(body, [*body[1:], None], strict=True):
-        if isinstance(node, ast.Assign):
-            assert isinstance(after, (ast.Assign, ast.Expr)), ast.unparse(node)
-
-
-def test_each_threshold_is_used() -> None:
-    """One that nothing reads is a second definition of what is read instead."""
+def test_thresholds_import_nothing_and_each_is_used() -> None:
+    """So everything can read them. One that nothing reads is defined elsewhere too."""
+    assert not [n for n in ast.walk(_tree(HOME)) if isinstance(n, (ast.Import, ast.ImportFrom))]
     sources = [*LIBRARY.rglob("*.py"), *BOARDS.rglob("*.py")]
-    texts = "\n".join(path.read_text() for path in sources if path != HOME)
-    home = HOME.read_text()
-    unused = [
-        name
-        for name in VALUES
-        if not re.search(rf"\b{name}\b", texts) and len(re.findall(rf"\b{name}\b", home)) < 2
-    ]
-    assert unused == []
+    words = Counter(word for path in sources for word in re.findall(r"\w+", path.read_text()))
+    assert [name for name in VALUES if words[name] < 2] == []
 
 
 @pytest.mark.parametrize("path", READERS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -139,32 +119,21 @@ def test_alert_has_the_definition_of_the_rest(alert: str, value: float) -> None:
     assert all(re.search(rf"[<>]=? {value:g}\b", expr) for expr in found)
 
 
-def test_churn_is_the_same_for_log_watch_and_findings() -> None:
-    """Below 3 requests per pool, from 10 pools on."""
+def test_definitions_are_the_same_for_log_watch_and_findings() -> None:
+    """Churn, stuck requests, whose page comes later on purpose, and slow consumers."""
     assert thresholds.churns(10, 29)
     assert not thresholds.churns(10, 30)
     assert not thresholds.churns(9, 9)
     assert reading.reading(PoolView(pools_opened=10, requests=29)) is not None
     assert reading.reading(PoolView(pools_opened=10, requests=30)) is None
-
-
-def test_stuck_is_the_same_for_log_and_watch() -> None:
-    """The page comes later on purpose."""
     assert watch.STUCK_AFTER == thresholds.STUCK_AFTER * 1e9
     stuck, waiting = (
         PoolView(oldest={"queued": thresholds.STUCK_AFTER + more}) for more in (0.0, -0.1)
     )
     assert reading.severity(stuck) > reading.severity(waiting)
     assert thresholds.STUCK_ALERT_AFTER > thresholds.STUCK_AFTER
-
-
-def test_slow_consumer_is_the_same_for_watch_and_findings() -> None:
-    """From 0.3 of the held time on, while requests wait."""
-
-    def view(unread: float) -> PoolView:
-        return PoolView(
-            oldest={"queued": 2.0}, seconds_by_phase={"unread": unread, "reading": 1 - unread}
-        )
-
-    assert "slow consumer" in (reading.reading(view(thresholds.UNREAD_SHARE + 0.01)) or "")
-    assert "slow consumer" not in (reading.reading(view(thresholds.UNREAD_SHARE - 0.01)) or "")
+    for more, slow in ((0.01, True), (-0.01, False)):
+        unread = thresholds.UNREAD_SHARE + more
+        times = {"unread": unread, "reading": 1 - unread}
+        view = PoolView(oldest={"queued": 2.0}, seconds_by_phase=times)
+        assert ("slow consumer" in (reading.reading(view) or "")) is slow

@@ -38,66 +38,66 @@ NO_NAME = socket.gaierror(socket.EAI_NONAME, "unknown")
 NO_FILES = OSError(errno.EMFILE, "too many")
 
 
-@pytest.mark.parametrize(
-    ("error", "phase", "name"),
-    [
-        (exceptions.EmptyPoolError(ANY, ""), QUEUED, "pool_timeout"),
-        (exceptions.ClosedPoolError(ANY, ""), QUEUED, "_OTHER"),
-        (KeyboardInterrupt(), QUEUED, "cancelled"),
-        (exceptions.ConnectTimeoutError(ANY, ""), CONNECTING, "connect_timeout"),
-        (exceptions.ReadTimeoutError(ANY, "", ""), CONNECTING, "connect_timeout"),
-        (TimeoutError(), CONNECTING, "connect_timeout"),
-        (exceptions.NewConnectionError(ANY, ""), CONNECTING, "connection_error"),
-        (
-            caused(exceptions.NewConnectionError(ANY, ""), NO_FILES),
-            CONNECTING,
-            "too_many_open_files",
-        ),
-        (exceptions.NameResolutionError("host", ANY, NO_NAME), CONNECTING, "name_resolution_error"),
-        (
-            caused(exceptions.NewConnectionError(ANY, ""), NO_NAME),  # urllib3 1.26
-            CONNECTING,
-            "name_resolution_error",
-        ),
-        (exceptions.LocationParseError("a..b"), CONNECTING, "name_resolution_error"),
-        (exceptions.SSLError("bad"), CONNECTING, "secure_connection_error"),
-        (ssl.SSLCertVerificationError("bad"), CONNECTING, "secure_connection_error"),
-        (ssl.SSLEOFError("eof"), CONNECTING, "secure_connection_error"),
-        (OSError("Tunnel connection failed: 403"), CONNECTING, "connection_error"),
-        (http.client.RemoteDisconnected(), CONNECTING, "connection_error"),
-        (
-            exceptions.ProxyError("", exceptions.ConnectTimeoutError(ANY, "")),
-            CONNECTING,
-            "connect_timeout",
-        ),
-        (
-            exceptions.ProxyError("", exceptions.NewConnectionError(ANY, "")),
-            CONNECTING,
-            "connection_error",
-        ),
-        (exceptions.ReadTimeoutError(ANY, "", ""), AWAITING_RESPONSE, "read_timeout"),
-        (TimeoutError(), AWAITING_RESPONSE, "write_timeout"),
-        (TimeoutError(), READING, "read_timeout"),
-        (ConnectionResetError(errno.ECONNRESET, ""), AWAITING_RESPONSE, "read_error"),
-        (BrokenPipeError(errno.EPIPE, ""), AWAITING_RESPONSE, "write_error"),
-        (http.client.RemoteDisconnected(), AWAITING_RESPONSE, "protocol_error"),
-        (http.client.BadStatusLine("?"), AWAITING_RESPONSE, "protocol_error"),
-        (http.client.IncompleteRead(b""), READING, "protocol_error"),
-        (exceptions.ProtocolError("", ConnectionResetError()), READING, "read_error"),
-        (exceptions.ProtocolError("Response ended prematurely"), READING, "protocol_error"),
-        (ssl.SSLError("bad record"), READING, "read_error"),
-        (OSError(errno.EIO, ""), READING, "read_error"),
-        (
-            exceptions.MaxRetryError(ANY, "", exceptions.ReadTimeoutError(ANY, "", "")),
-            AWAITING_RESPONSE,
-            "read_timeout",
-        ),
-        (GeneratorExit(), READING, "cancelled"),
-        (ValueError(), AWAITING_RESPONSE, "_OTHER"),
+CONNECT_TIMEOUT = exceptions.ConnectTimeoutError(ANY, "")
+READ_TIMEOUT = exceptions.ReadTimeoutError(ANY, "", "")
+
+
+def refused(cause: BaseException | None = None) -> BaseException:
+    error = exceptions.NewConnectionError(ANY, "")
+    return error if cause is None else caused(error, cause)
+
+
+FAILURES = {
+    QUEUED: [
+        (exceptions.EmptyPoolError(ANY, ""), "pool_timeout"),
+        (exceptions.ClosedPoolError(ANY, ""), "_OTHER"),
+        (KeyboardInterrupt(), "cancelled"),
     ],
+    CONNECTING: [
+        (CONNECT_TIMEOUT, "connect_timeout"),
+        (READ_TIMEOUT, "connect_timeout"),
+        (TimeoutError(), "connect_timeout"),
+        (refused(), "connection_error"),
+        (refused(NO_FILES), "too_many_open_files"),
+        (exceptions.NameResolutionError("host", ANY, NO_NAME), "name_resolution_error"),
+        (refused(NO_NAME), "name_resolution_error"),  # urllib3 1.26
+        (exceptions.LocationParseError("a..b"), "name_resolution_error"),
+        (exceptions.SSLError("bad"), "secure_connection_error"),
+        (ssl.SSLCertVerificationError("bad"), "secure_connection_error"),
+        (ssl.SSLEOFError("eof"), "secure_connection_error"),
+        (OSError("Tunnel connection failed: 403"), "connection_error"),
+        (http.client.RemoteDisconnected(), "connection_error"),
+        (exceptions.ProxyError("", CONNECT_TIMEOUT), "connect_timeout"),
+        (exceptions.ProxyError("", refused()), "connection_error"),  # type: ignore[arg-type]
+    ],
+    AWAITING_RESPONSE: [
+        (READ_TIMEOUT, "read_timeout"),
+        (TimeoutError(), "write_timeout"),
+        (ConnectionResetError(errno.ECONNRESET, ""), "read_error"),
+        (BrokenPipeError(errno.EPIPE, ""), "write_error"),
+        (http.client.RemoteDisconnected(), "protocol_error"),
+        (http.client.BadStatusLine("?"), "protocol_error"),
+        (exceptions.MaxRetryError(ANY, "", READ_TIMEOUT), "read_timeout"),
+        (ValueError(), "_OTHER"),
+    ],
+    READING: [
+        (TimeoutError(), "read_timeout"),
+        (http.client.IncompleteRead(b""), "protocol_error"),
+        (exceptions.ProtocolError("", ConnectionResetError()), "read_error"),
+        (exceptions.ProtocolError("Response ended prematurely"), "protocol_error"),
+        (ssl.SSLError("bad record"), "read_error"),
+        (OSError(errno.EIO, ""), "read_error"),
+        (GeneratorExit(), "cancelled"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("phase", "error", "name"),
+    [(phase, *each) for phase, failures in FAILURES.items() for each in failures],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
 )
-def test_failure_by_class_cause_and_phase(error: BaseException, phase: int, name: str) -> None:
+def test_failure_by_class_cause_and_phase(phase: int, error: BaseException, name: str) -> None:
     """One name of the contract, as httpcore's errors have it for the same cause."""
     assert failure_of(At(phase), error) == name  # type: ignore[arg-type]
 

@@ -7,9 +7,9 @@ comes from outside the package is held here, since it depends on the module and 
 from __future__ import annotations
 
 import ast
-import subprocess
+import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,19 +26,27 @@ WIRING = ("instrumentor.py", "installation.py", "http_spans.py")
 OPENTELEMETRY_SDK = "opentelemetry.sdk"
 
 
-def imported_by(module: Path) -> Iterator[str]:
+@functools.cache
+def tree_of(module: Path) -> ast.Module:
+    return ast.parse((PACKAGE / module).read_text())
+
+
+@functools.cache
+def imported_by(module: Path) -> list[str]:
     """Dotted names that a module imports, relative ones made absolute.
 
     ``from a import b`` counts as ``a.b``, since b can be a module.
     """
     package = [*PACKAGE_NAME.split("."), *module.parent.parts]
-    for node in ast.walk(ast.parse((PACKAGE / module).read_text())):
+    found: list[str] = []
+    for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             prefix = ".".join([*base, *([node.module] if node.module else [])])
-            yield from (f"{prefix}.{alias.name}" for alias in node.names)
+            found += (f"{prefix}.{alias.name}" for alias in node.names)
+    return found
 
 
 def is_under(name: str, *packages: str) -> bool:
@@ -61,81 +69,61 @@ def outside(*folders: str) -> list[Path]:
     return [module for module in MODULES if module.parts[0] not in folders]
 
 
-def test_there_are_modules_to_look_at() -> None:
-    """A renamed folder must not make the tests below pass by looking at nothing."""
-    for folder in ("pool", "adapters", "attribution", "telemetry", "limits", "cli"):
-        assert in_folder(folder), folder
+def wired(module: Path, name: str) -> bool:
+    """The wiring names the providers that it hands on, and nothing else of the signals' APIs."""
+    signals = is_under(name, *SIGNAL_APIS, OPENTELEMETRY_SDK)
+    return not signals or (module.name in WIRING and name in PROVIDERS)
 
 
-def test_layers_inside_the_package() -> None:
-    """instrumentor -> adapters, attribution, telemetry -> pool, and nothing sideways."""
-    command = "from importlinter.cli import lint_imports_command; lint_imports_command()"
-    pytest.importorskip("importlinter")
-    run = subprocess.run(
-        [sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
+OBSERVING = [f"{PACKAGE_NAME}.{name}" for name in ("telemetry", "diagnosis", "installation")]
+RULES: dict[str, tuple[list[Path], Callable[[Path, str], bool]]] = {
+    # The thresholds are plain numbers, and import nothing.
+    "the pool rests on the standard library alone": (
+        in_folder("pool"),
+        lambda _, name: (
+            is_standard_library(name)
+            or is_under(name, f"{PACKAGE_NAME}.pool", f"{PACKAGE_NAME}.thresholds")
+        ),
+    ),
+    "only telemetry imports the APIs of signals": (outside("telemetry", "cli"), wired),
+    "telemetry uses the API and not the SDK": (
+        in_folder("telemetry"),
+        lambda _, name: not is_under(name, OPENTELEMETRY_SDK),
+    ),
+    "dashboards and docs read the contract without anything installed": (
+        [Path("telemetry/semconv.py")],
+        lambda _, name: is_standard_library(name),
+    ),
+    "adapters and attribution alone know libraries, which may be missing": (
+        outside("adapters", "attribution", "cli"),
+        lambda _, name: is_standard_library(name) or is_under(name, "opentelemetry", "wrapt"),
+    ),
+    "nothing imports the command line": (
+        outside("cli"),
+        lambda _, name: not is_under(name, f"{PACKAGE_NAME}.cli"),
+    ),
+    "limits know nothing of what observes": (
+        in_folder("limits"),
+        lambda _, name: not is_under(name, *OBSERVING),
+    ),
+}
 
 
-@pytest.mark.parametrize("module", in_folder("pool"), ids=str)
-def test_pool_rests_on_the_standard_library_alone(module: Path) -> None:
-    """What happens in a pool is plain Python, tested without any library.
-
-    The thresholds are plain numbers, and import nothing.
-    """
-    foreign = [
-        name
-        for name in imported_by(module)
-        if not is_standard_library(name)
-        and not is_under(name, f"{PACKAGE_NAME}.pool", f"{PACKAGE_NAME}.thresholds")
-    ]
-    assert not foreign
+@pytest.mark.parametrize("rule", RULES)
+def test_modules_import_only_what_they_may(rule: str) -> None:
+    modules, allowed = RULES[rule]
+    assert modules
+    wrong = [(str(m), name) for m in modules for name in imported_by(m) if not allowed(m, name)]
+    assert not wrong
 
 
-@pytest.mark.parametrize("module", outside("telemetry", "cli"), ids=str)
-def test_only_telemetry_imports_the_signal_apis(module: Path) -> None:
-    """One place decides what is sent where; the CLI sets up an SDK of its own.
-
-    The wiring names the providers that it hands on, and nothing else of these.
-    """
-    allowed = PROVIDERS if module.name in WIRING else ()
-    signals = [
-        name
-        for name in imported_by(module)
-        if is_under(name, *SIGNAL_APIS, OPENTELEMETRY_SDK) and name not in allowed
-    ]
-    assert not signals
-
-
-@pytest.mark.parametrize("module", in_folder("telemetry"), ids=str)
-def test_telemetry_uses_the_api_and_not_the_sdk(module: Path) -> None:
-    """The SDK is the application's choice: the package works with the API alone."""
-    assert not [name for name in imported_by(module) if is_under(name, OPENTELEMETRY_SDK)]
-
-
-def test_the_contract_is_data() -> None:
-    """Dashboards and docs read the contract module without anything installed."""
-    names = imported_by(Path("telemetry/semconv.py"))
-    assert not [name for name in names if not is_standard_library(name)]
-
-
-@pytest.mark.parametrize("module", outside("adapters", "attribution", "cli"), ids=str)
-def test_libraries_are_known_to_adapters_and_attribution_only(module: Path) -> None:
-    """Beyond them, the package rests on OpenTelemetry and wrapt: a library may be missing."""
-    foreign = [
-        name
-        for name in imported_by(module)
-        if not is_standard_library(name) and not is_under(name, "opentelemetry", "wrapt")
-    ]
-    assert not foreign
-
-
-@pytest.mark.parametrize("module", in_folder("adapters", "attribution"), ids=str)
-def test_adapters_import_no_library_when_they_are_imported(module: Path) -> None:
+def test_adapters_import_no_library_when_they_are_imported() -> None:
     """An HTTP library or any-llm is looked at when it is there, inside a function."""
-    tree = ast.parse((PACKAGE / module).read_text())
-    top = {name for node in module_level_imports(tree) for name in names_of(node)}
-    assert not [name for name in top if not is_standard_library(name) and name != "wrapt"]
+    for module in in_folder("adapters", "attribution"):
+        tree = tree_of(module)
+        top = {name for node in module_level_imports(tree) for name in names_of(node)}
+        wrong = [name for name in top if not is_standard_library(name) and name != "wrapt"]
+        assert not wrong, module
 
 
 def module_level_imports(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
@@ -162,37 +150,22 @@ def names_of(node: ast.Import | ast.ImportFrom) -> list[str]:
     return [(node.module or "").split(".")[0]]
 
 
-@pytest.mark.parametrize("module", outside("cli"), ids=str)
-def test_nothing_imports_the_command_line(module: Path) -> None:
-    """The CLI is apart."""
-    assert not [name for name in imported_by(module) if is_under(name, f"{PACKAGE_NAME}.cli")]
+def test_nothing_imports_the_limits() -> None:
+    """They are changed only for who imports that module, or sets a variable of theirs.
 
-
-@pytest.mark.parametrize("module", outside("cli", "limits"), ids=str)
-def test_nothing_imports_the_limits(module: Path) -> None:
-    """They are changed only for who imports that module.
-
-    Setting a variable of theirs is asking for them, too, and where that is so `instrument()`
-    imports them, in one function: docs/decisions/0008.
+    Then `instrument()` imports them, in one function: docs/decisions/0008.
     """
-    limits = f"{PACKAGE_NAME}.limits"
-    if module == Path("instrumentor.py"):
-        tree = ast.parse((PACKAGE / module).read_text())
-        places = [
-            node.name
-            for node in ast.walk(tree)
-            if isinstance(node, ast.FunctionDef)
-            and any(isinstance(n, ast.ImportFrom) and n.module == "limits" for n in ast.walk(node))
-        ]
-        assert places == ["_set_limits_of_environment"]
-        names = [node.module for node in module_level_imports(tree) if hasattr(node, "module")]
-        assert "limits" not in names
-        return
-    assert not [name for name in imported_by(module) if is_under(name, limits)]
-
-
-def test_limits_know_nothing_of_telemetry_and_findings() -> None:
-    """What changes behaviour is apart from what observes it."""
-    observing = [f"{PACKAGE_NAME}.{name}" for name in ("telemetry", "diagnosis", "installation")]
-    for module in in_folder("limits"):
-        assert not [name for name in imported_by(module) if is_under(name, *observing)], module
+    instrumentor = Path("instrumentor.py")
+    for module in outside("cli", "limits"):
+        imported = imported_by(module)
+        if module != instrumentor:
+            assert not [n for n in imported if is_under(n, f"{PACKAGE_NAME}.limits")], module
+    tree = tree_of(instrumentor)
+    places = [
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and any(isinstance(n, ast.ImportFrom) and n.module == "limits" for n in ast.walk(node))
+    ]
+    assert places == ["_set_limits_of_environment"]
+    assert "limits" not in [getattr(node, "module", None) for node in module_level_imports(tree)]

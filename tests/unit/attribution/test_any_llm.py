@@ -19,6 +19,8 @@ from opentelemetry.instrumentation.gluellm.attribution.context import current_ca
 
 from . import fake_any_llm
 
+pytestmark = pytest.mark.anyio
+
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -43,40 +45,32 @@ def attribution(fake: Any, errors: list[str]) -> Iterator[AnyLLMAttribution]:
 def test_call_carries_provider_model_and_operation(
     fake: Any, attribution: AnyLLMAttribution, errors: list[str]
 ) -> None:
-    """The model is found by name or by place; afterwards the call is over and gone."""
+    """The model is found by name or by place; afterwards the call is over and gone.
+
+    A pool that is built in the constructor has no model and no operation.
+    """
     attribution.install()
-    llm = fake.Provider()
-    for answer in (
-        asyncio.run(llm.acompletion("m", [])),
-        asyncio.run(llm.acompletion(messages=[], model="m")),
-        llm.completion("m"),
+    llm = fake.AnyLLM.create.__func__(fake.Provider)
+    built = llm.built_by
+    assert (built.provider, built.model, built.operation) == ("fake", None, None)
+    assert (llm.ended_while_built, built.ended) == (False, True)
+    for answer, model, operation in (
+        (asyncio.run(llm.acompletion("m", [])), "m", "chat"),
+        (asyncio.run(llm.acompletion(messages=[], model="m")), "m", "chat"),
+        (llm.completion("m"), "m", "chat"),
+        # any-llm's module functions call this one without a public coroutine around it.
+        (asyncio.run(llm._aembedding("m", "text")), "m", "embeddings"),
+        (asyncio.run(llm.alist_files(limit=3)), None, "list_files"),
     ):
-        assert (answer.provider, answer.model, answer.operation) == ("fake", "m", "chat")
+        assert (answer.provider, answer.model, answer.operation) == ("fake", model, operation)
         assert answer.ended
-    files = asyncio.run(llm.alist_files(limit=3))
-    assert (files.model, files.operation) == (None, "list_files")
     assert current_call.get() is None
     assert errors == []
 
 
-def test_constructor_claims_and_ends(fake: Any, attribution: AnyLLMAttribution) -> None:
-    """A pool that is built in it has no model and no operation."""
-    attribution.install()
-    llm = fake.AnyLLM.create.__func__(fake.Provider)
-    assert (llm.built_by.provider, llm.built_by.model, llm.built_by.operation) == (
-        "fake",
-        None,
-        None,
-    )
-    assert not llm.ended_while_built
-    assert llm.built_by.ended
-
-
-def test_direct_call_of_a_providers_coroutine(fake: Any, attribution: AnyLLMAttribution) -> None:
-    """any-llm's module functions call ``_aembedding`` without a public coroutine around it."""
-    attribution.install()
-    call = asyncio.run(fake.Provider()._aembedding("m", "text"))
-    assert (call.model, call.operation) == ("m", "embeddings")
+async def seeing(self: Any, model: str) -> Any:
+    """A coroutine of a provider that returns the call that it sees."""
+    return current_call.get()
 
 
 def test_base_that_is_patched_later_is_still_attributed(
@@ -139,9 +133,7 @@ def test_any_llm_with_an_init_subclass_of_its_own(
 
     class Later(fake.AnyLLM):  # type: ignore[misc]
         PROVIDER_NAME = "later"
-
-        async def acompletion(self, model: str) -> Any:
-            return current_call.get()
+        acompletion = seeing
 
     assert seen == [Later]
     assert asyncio.run(Later().acompletion("m")).provider == "later"
@@ -153,8 +145,7 @@ def test_override_in_a_mix_in_is_covered(fake: Any, attribution: AnyLLMAttributi
     """A public coroutine may come from a class that is no provider."""
 
     class Mixin:
-        async def acompletion(self, model: str) -> Any:
-            return current_call.get()
+        acompletion = seeing
 
     class Mixed(Mixin, fake.AnyLLM):  # type: ignore[misc]
         PROVIDER_NAME = "mixed"
@@ -163,7 +154,9 @@ def test_override_in_a_mix_in_is_covered(fake: Any, attribution: AnyLLMAttributi
     assert asyncio.run(Mixed().acompletion("m")).provider == "mixed"
 
 
-def test_override_that_is_no_coroutine_function(fake: Any, attribution: AnyLLMAttribution) -> None:
+async def test_override_that_is_no_coroutine_function(
+    fake: Any, attribution: AnyLLMAttribution
+) -> None:
     """A plain function that returns an awaitable, or a stream, is a call as well."""
 
     class Own(fake.AnyLLM):  # type: ignore[misc]
@@ -178,66 +171,50 @@ def test_override_that_is_no_coroutine_function(fake: Any, attribution: AnyLLMAt
         async def alist_files(self) -> Any:
             yield current_call.get()
 
-    async def run() -> None:
-        answer = await Own().acompletion("m")
-        assert (answer.provider, answer.ended) == ("own", True)
-        async for call in Own().alist_files():
-            assert (call.provider, call.operation, call.ended) == ("own", "list_files", False)
-            assert current_call.get() is None
-        assert call.ended
-
     attribution.install()
-    asyncio.run(run())
+    answer = await Own().acompletion("m")
+    assert (answer.provider, answer.ended) == ("own", True)
+    async for call in Own().alist_files():
+        assert (call.provider, call.operation, call.ended) == ("own", "list_files", False)
+        assert current_call.get() is None
+    assert call.ended
 
 
-def test_download_is_a_call(fake: Any, attribution: AnyLLMAttribution) -> None:
+async def test_download_is_a_call(fake: Any, attribution: AnyLLMAttribution) -> None:
     """Its context manager enters with the call set."""
 
-    async def run() -> None:
-        async with fake.Provider().adownload_file("f") as call:
-            assert (call.operation, call.ended) == ("download_file", False)
-            assert current_call.get() is None
-        assert call.ended
-
     attribution.install()
-    asyncio.run(run())
+    async with fake.Provider().adownload_file("f") as call:
+        assert (call.operation, call.ended) == ("download_file", False)
+        assert current_call.get() is None
+    assert call.ended
 
 
-def test_ended_call_in_the_context_is_none(fake: Any, attribution: AnyLLMAttribution) -> None:
+async def test_ended_call_in_the_context_is_none(fake: Any, attribution: AnyLLMAttribution) -> None:
     """A task that outlived its call starts a call of its own."""
     attribution.install()
 
-    async def run() -> None:
-        over = await fake.Provider().acompletion("old")
-        current_call.set(over)
-        assert (await fake.Provider().acompletion("new")).model == "new"
-        assert current_call.get() is over
-
-    asyncio.run(run())
+    over = await fake.Provider().acompletion("old")
+    current_call.set(over)
+    assert (await fake.Provider().acompletion("new")).model == "new"
+    assert current_call.get() is over
 
 
-def test_wrappers_look_like_the_originals(fake: Any, attribution: AnyLLMAttribution) -> None:
-    """Mocks, documentation and warnings about coroutines that nobody awaited read these."""
+def test_wrappers_look_like_the_originals_and_are_made_once(
+    fake: Any, attribution: AnyLLMAttribution
+) -> None:
+    """By one attribution or by two. Mocks, documentation and warnings of coroutines read these."""
     before = fake.AnyLLM.acompletion
     attribution.install()
-    after = fake.AnyLLM.acompletion
+    after, once = fake.AnyLLM.acompletion, fake.Provider._aembedding
     assert after is not before
-    assert (after.__name__, after.__qualname__, after.__doc__, inspect.signature(after)) == (
-        before.__name__,
-        before.__qualname__,
-        before.__doc__,
-        inspect.signature(before),
-    )
+    for attribute in ("__name__", "__qualname__", "__doc__"):
+        assert getattr(after, attribute) == getattr(before, attribute)
+    assert inspect.signature(after) == inspect.signature(before)
     assert inspect.iscoroutinefunction(after)
     coroutine = fake.Provider().acompletion("m")
     assert coroutine.__qualname__ == before.__qualname__
     coroutine.close()
-
-
-def test_installed_twice_is_wrapped_once(fake: Any, attribution: AnyLLMAttribution) -> None:
-    """By one attribution or by two."""
-    attribution.install()
-    once = fake.Provider._aembedding
     attribution.install()
     other = AnyLLMAttribution()
     other.install()
@@ -293,11 +270,8 @@ def test_subclass_hook_of_ours_that_stays_passes_through(
     attribution.uninstall()
     fake.AnyLLM.__init_subclass__ = hook
 
-    async def acompletion(self: Any, model: str) -> Any:
-        return current_call.get()
-
-    later = type("Later", (fake.AnyLLM,), {"PROVIDER_NAME": "later", "acompletion": acompletion})
-    assert later.__dict__["acompletion"] is acompletion
+    later = type("Later", (fake.AnyLLM,), {"PROVIDER_NAME": "later", "acompletion": seeing})
+    assert later.__dict__["acompletion"] is seeing
     assert "_aembedding" not in later.__dict__
     assert asyncio.run(later().acompletion("m")) is None
 
@@ -309,50 +283,43 @@ def test_subclass_hook_of_ours_that_stays_passes_through(
         ("acompletion", "any_llm.calls"),
         ("_aembedding", "any_llm.embedding"),
         ("_amoderation", "any_llm.moderation"),
+        (None, None),
     ],
 )
 def test_missing_seam_turns_off_itself_only(
-    attribute: str, seam: str, fake: Any, attribution: AnyLLMAttribution
+    attribute: str | None, seam: str | None, fake: Any, attribution: AnyLLMAttribution
 ) -> None:
-    """What any-llm renamed is named, the rest works."""
-    delattr(fake.AnyLLM, attribute)
+    """What any-llm renamed is named, the rest works. Without the class every seam is missing."""
+    if attribute is None:
+        del fake.AnyLLM
+    else:
+        delattr(fake.AnyLLM, attribute)
     attribution.install()
-    assert attribution.seams() == {name: name != seam for name in SEAMS}
-    llm = object.__new__(fake.Provider)
-    assert asyncio.run(llm.alist_files()).provider == "fake"
-
-
-def test_module_without_the_class(fake: Any, attribution: AnyLLMAttribution) -> None:
-    """Every seam is missing, and nothing breaks."""
-    del fake.AnyLLM
-    attribution.install()
-    assert attribution.seams() == dict.fromkeys(SEAMS, False)
+    assert attribution.seams() == {name: name != seam and seam is not None for name in SEAMS}
+    if seam is not None:
+        llm = object.__new__(fake.Provider)
+        assert asyncio.run(llm.alist_files()).provider == "fake"
     attribution.uninstall()
     assert attribution.seams() == {}
 
 
+def broken(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("ours")
+
+
 def test_failure_of_ours_leaves_the_call_alone(
-    fake: Any,
-    attribution: AnyLLMAttribution,
-    errors: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    fake: Any, attribution: AnyLLMAttribution, errors: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It goes on unattributed, and is counted."""
-
-    def broken(*args: Any, **kwargs: Any) -> Any:
-        raise RuntimeError("ours")
-
     attribution.install()
     llm = fake.Provider()
     monkeypatch.setattr(calls, "provider_key", broken)
     assert asyncio.run(llm.acompletion("m")) is None
     assert fake.Provider().built_by is None
     assert errors == ["attribution.call", "attribution.call"]
-
     monkeypatch.undo()
     monkeypatch.setattr(calls, "wrap_stream", broken)
-    call = asyncio.run(llm.acompletion("m"))
-    assert call.ended
+    assert asyncio.run(llm.acompletion("m")).ended
     assert errors[2:] == ["attribution.stream"]
 
 
@@ -360,10 +327,6 @@ def test_failure_of_the_counter_is_no_failure_of_the_call(
     fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last resort."""
-
-    def broken(*_: Any) -> None:
-        raise RuntimeError
-
     attribution = AnyLLMAttribution(broken)
     attribution.install()
     monkeypatch.setattr(calls, "provider_key", broken)
@@ -372,16 +335,9 @@ def test_failure_of_the_counter_is_no_failure_of_the_call(
 
 
 def test_failure_while_patching_is_no_failure_of_the_import(
-    fake: Any,
-    attribution: AnyLLMAttribution,
-    errors: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    fake: Any, attribution: AnyLLMAttribution, errors: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """install() returns, and the seams tell."""
-
-    def broken(base: type) -> Any:
-        raise RuntimeError("ours")
-
     monkeypatch.setattr(attribution_module, "_public_coroutines", broken)
     attribution.install()
     assert attribution.seams() == dict.fromkeys(SEAMS, False)
@@ -411,35 +367,20 @@ def test_error_of_the_call_is_the_callers(
     assert errors == []
 
 
-@pytest.mark.parametrize(
-    ("method", "operation"),
-    [
-        ("acompletion", "chat"),
-        ("aresponses", "chat"),
-        ("amessages", "chat"),
-        ("aembedding", "embeddings"),
-        ("_aembedding", "embeddings"),
-        ("_amoderation", "moderation"),
-        ("aretrieve_batch_results", "retrieve_batch_results"),
-    ],
-)
-def test_operation_name(method: str, operation: str) -> None:
+def test_operation_name() -> None:
     """The registered name where there is one, else any-llm's."""
-    assert operation_name(method) == operation
+    registered = {
+        "chat": "acompletion aresponses amessages",
+        "embeddings": "aembedding _aembedding",
+    }
+    for name, methods in (*registered.items(), ("moderation", "_amoderation")):
+        assert {operation_name(method) for method in methods.split()} == {name}
+    assert operation_name("aretrieve_batch_results") == "retrieve_batch_results"
 
 
-@pytest.mark.parametrize(
-    ("name", "key"),
-    [
-        ("openai", "openai"),
-        ("my gateway", "my gateway"),
-        ("sk.proj-1", "sk.proj-1"),
-        ("https://host/v1", "_OTHER"),
-        ("a" * 65, "_OTHER"),
-        ("", "_OTHER"),
-        ("Passwort: geheim", "_OTHER"),
-    ],
-)
-def test_provider_key_is_a_plain_name(name: str, key: str) -> None:
+def test_provider_key_is_a_plain_name() -> None:
     """create_openai_compatible() takes any text."""
-    assert provider_key(type("Own", (), {"PROVIDER_NAME": name})) == key
+    plain = ("openai", "my gateway", "sk.proj-1")
+    for name in (*plain, "https://host/v1", "a" * 65, "", "Passwort: geheim"):
+        key = provider_key(type("Own", (), {"PROVIDER_NAME": name}))
+        assert key == (name if name in plain else "_OTHER")

@@ -22,6 +22,8 @@ from opentelemetry.instrumentation.gluellm.attribution.streams import (
 )
 from opentelemetry.instrumentation.gluellm.pool.lease import Call
 
+pytestmark = pytest.mark.anyio
+
 
 @pytest.fixture
 def call() -> Call:
@@ -40,61 +42,43 @@ async def numbers(seen: list[Any]) -> AsyncGenerator[Any, Any]:
         seen.append(current_call.get())
 
 
-def test_call_is_set_in_each_step_and_never_between(call: Call) -> None:
-    """The consumer's code runs in the same task, and sees nothing."""
+@pytest.mark.parametrize("outer", [None, Call("anthropic")], ids=["alone", "inside another call"])
+async def test_call_is_set_in_each_step_and_never_between(call: Call, outer: Call | None) -> None:
+    """The consumer's code runs in the same task, and sees what was there before."""
 
-    async def run() -> None:
-        seen: list[Any] = []
-        stream = wrap_stream(numbers(seen), call)
-        async for _ in stream:
-            assert current_call.get() is None
-        assert seen == [call] * 4
-        assert current_call.get() is None
-        assert call.ended
-
-    asyncio.run(run())
-
-
-def test_step_gives_back_what_was_there_before(call: Call) -> None:
-    """A stream that is read inside another call hides that only for its own steps."""
-
-    async def run() -> None:
-        outer = Call("anthropic")
-        current_call.set(outer)
-        async for _ in wrap_stream(numbers([]), call):
-            assert current_call.get() is outer
+    current_call.set(outer)
+    seen: list[Any] = []
+    async for _ in wrap_stream(numbers(seen), call):
         assert current_call.get() is outer
+    assert seen == [call] * 4
+    assert current_call.get() is outer
+    assert call.ended
 
-    asyncio.run(run())
 
-
-def test_asend_athrow_and_aclose_go_through(call: Call) -> None:
+async def test_asend_athrow_and_aclose_go_through(call: Call) -> None:
     """An async generator stays one, with the call set in every kind of step."""
 
-    async def run() -> None:
-        seen: list[Any] = []
-        stream = wrap_stream(numbers(seen), call)
-        assert inspect.isasyncgen(stream) is isinstance(stream, AsyncGenerator) is True
-        assert await anext(stream) == 0
-        assert await stream.asend("sent") == "sent"
-        with pytest.raises(KeyError):
-            await stream.athrow(KeyError("x"))
-        assert call.ended
-        assert seen == [call, call]
-        assert current_call.get() is None
+    seen: list[Any] = []
+    stream = wrap_stream(numbers(seen), call)
+    assert inspect.isasyncgen(stream) is isinstance(stream, AsyncGenerator) is True
+    assert await anext(stream) == 0
+    assert await stream.asend("sent") == "sent"
+    with pytest.raises(KeyError):
+        await stream.athrow(KeyError("x"))
+    assert call.ended
+    assert seen == [call, call]
+    assert current_call.get() is None
 
-        other = Call("openai")
-        ended = []
-        async with aclosing(wrap_stream(numbers(seen), other)) as opened:
-            await anext(opened)
-            ended.append(other.ended)
-        assert [*ended, other.ended] == [False, True]
-        assert seen[-1] is other
-
-    asyncio.run(run())
+    other = Call("openai")
+    ended = []
+    async with aclosing(wrap_stream(numbers(seen), other)) as opened:
+        await anext(opened)
+        ended.append(other.ended)
+    assert [*ended, other.ended] == [False, True]
+    assert seen[-1] is other
 
 
-def test_stream_that_fails_raises_the_same_and_ends(call: Call) -> None:
+async def test_stream_that_fails_raises_the_same_and_ends(call: Call) -> None:
     """The error passes unchanged."""
     error = OSError("reset")
 
@@ -102,41 +86,35 @@ def test_stream_that_fails_raises_the_same_and_ends(call: Call) -> None:
         yield 1
         raise error
 
-    async def run() -> None:
-        stream = wrap_stream(broken(), call)
+    stream = wrap_stream(broken(), call)
+    await anext(stream)
+    with pytest.raises(OSError, match="reset") as caught:
         await anext(stream)
-        with pytest.raises(OSError, match="reset") as caught:
-            await anext(stream)
-        assert caught.value is error
-        assert call.ended
-
-    asyncio.run(run())
+    assert caught.value is error
+    assert call.ended
 
 
-def test_cancelled_step_ends_and_leaves_no_call(call: Call) -> None:
+async def test_cancelled_step_ends_and_leaves_no_call(call: Call) -> None:
     """A consumer that is cancelled and goes on has nothing of the call in its context."""
 
     async def hanging() -> AsyncIterator[int]:
         await asyncio.sleep(60)
         yield 1
 
-    async def run() -> None:
-        async def consumer() -> None:
-            try:
-                await anext(wrap_stream(hanging(), call))
-            except asyncio.CancelledError:
-                assert current_call.get() is None
+    async def consumer() -> None:
+        try:
+            await anext(wrap_stream(hanging(), call))
+        except asyncio.CancelledError:
+            assert current_call.get() is None
 
-        task = asyncio.create_task(consumer())
-        await asyncio.sleep(0)
-        task.cancel()
-        await task
-        assert call.ended
-
-    asyncio.run(run())
+    task = asyncio.create_task(consumer())
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+    assert call.ended
 
 
-def test_nothing_but_the_consumer_keeps_a_stream(call: Call) -> None:
+async def test_nothing_but_the_consumer_keeps_a_stream(call: Call) -> None:
     """Dropped is dropped at once, without the collector, and the call is over."""
 
     class Stream:
@@ -146,23 +124,20 @@ def test_nothing_but_the_consumer_keeps_a_stream(call: Call) -> None:
         async def __anext__(self) -> int:
             return 1
 
-    async def run() -> None:
-        bare = Stream()
-        reference = weakref.ref(bare)
-        stream = wrap_stream(bare, call)
-        del bare
-        async for _ in stream:
-            break
-        assert not call.ended
-        gc.disable()
-        try:
-            del stream
-            assert reference() is None
-        finally:
-            gc.enable()
-        assert call.ended
-
-    asyncio.run(run())
+    bare = Stream()
+    reference = weakref.ref(bare)
+    stream = wrap_stream(bare, call)
+    del bare
+    async for _ in stream:
+        break
+    assert not call.ended
+    gc.disable()
+    try:
+        del stream
+        assert reference() is None
+    finally:
+        gc.enable()
+    assert call.ended
 
 
 def test_step_that_a_finalizer_closes_elsewhere_is_no_error(call: Call) -> None:
@@ -187,7 +162,7 @@ async def _context() -> Any:
     return contextvars.copy_context()
 
 
-def test_iterator_of_its_own_keeps_the_call(call: Call) -> None:
+async def test_iterator_of_its_own_keeps_the_call(call: Call) -> None:
     """An SDK's stream makes a generator per ``async for``; the stream itself may be dropped."""
 
     class Stream:
@@ -201,21 +176,18 @@ def test_iterator_of_its_own_keeps_the_call(call: Call) -> None:
         async def __anext__(self) -> Any:
             raise NotImplementedError
 
-    async def run() -> None:
-        stream = wrap_stream(Stream(), call)
-        async for number, seen in stream:
-            assert seen is call
-            if number == 1:
-                break
-        assert not call.ended, "it can be read on"
-        iterator = aiter(stream)
-        del stream
-        assert await anext(iterator) == (2, call)
-        assert not call.ended
-        del iterator
-        assert call.ended
-
-    asyncio.run(run())
+    stream = wrap_stream(Stream(), call)
+    async for number, seen in stream:
+        assert seen is call
+        if number == 1:
+            break
+    assert not call.ended, "it can be read on"
+    iterator = aiter(stream)
+    del stream
+    assert await anext(iterator) == (2, call)
+    assert not call.ended
+    del iterator
+    assert call.ended
 
 
 def test_attributes_type_and_repr_are_the_streams(call: Call) -> None:
@@ -235,11 +207,8 @@ def test_attributes_type_and_repr_are_the_streams(call: Call) -> None:
 
     bare = Stream()
     stream = wrap_stream(bare, call)
-    assert [isinstance(stream, kind) for kind in (Stream, AsyncIterator, str)] == [
-        True,
-        True,
-        False,
-    ]
+    kinds = (Stream, AsyncIterator, str)
+    assert [isinstance(stream, kind) for kind in kinds] == [True, True, False]
     assert stream.response == "r"
     stream.extra = 1
     assert bare.extra == 1  # type: ignore[attr-defined]
@@ -255,8 +224,8 @@ def test_attributes_type_and_repr_are_the_streams(call: Call) -> None:
     assert weakref.ref(stream)() is stream
 
 
-def test_sdk_stream_stays_a_context_manager(call: Call) -> None:
-    """Entering gives the wrapper; leaving ends the call."""
+async def test_sdk_stream_stays_a_context_manager(call: Call) -> None:
+    """Entering gives the wrapper; leaving ends the call, and so does a close of either spelling."""
     seen: list[Any] = []
 
     class Stream:
@@ -276,33 +245,26 @@ def test_sdk_stream_stays_a_context_manager(call: Call) -> None:
         async def close(self) -> None:
             seen.append("closed")
 
-    async def run() -> None:
-        stream = wrap_stream(Stream(), call)
-        assert type(stream) is AsyncContextStream
-        async with AsyncExitStack() as stack:
-            entered = await stack.enter_async_context(stream)
-            assert await anext(entered) is call
-            assert not call.ended
-        assert call.ended
-        assert seen == [call, call]
-        await stream.close()
-        assert seen[-1] == "closed"
-
-    asyncio.run(run())
-
-
-def test_close_that_is_not_async_ends_the_call(call: Call) -> None:
-    """SDKs spell it either way."""
-
-    class Stream:
+    class Plain:
         async def __anext__(self) -> int:
             return 1
 
         def close(self) -> str:
             return "closed"
 
-    assert wrap_stream(Stream(), call).close() == "closed"
+    stream = wrap_stream(Stream(), call)
+    assert type(stream) is AsyncContextStream
+    async with AsyncExitStack() as stack:
+        entered = await stack.enter_async_context(stream)
+        assert await anext(entered) is call
+        assert not call.ended
     assert call.ended
+    assert seen == [call, call]
+    await stream.close()
+    assert seen[-1] == "closed"
+    other = Call("openai")
+    assert wrap_stream(Plain(), other).close() == "closed"
+    assert other.ended
 
 
 def test_sync_stream(call: Call) -> None:
@@ -340,7 +302,7 @@ def test_sync_stream(call: Call) -> None:
     assert third.ended
 
 
-def test_download_opens_and_reads_inside_the_call(call: Call) -> None:
+async def test_download_opens_and_reads_inside_the_call(call: Call) -> None:
     """The request is sent on entry, and the body is read in steps."""
     seen: list[Any] = []
 
@@ -352,37 +314,31 @@ def test_download_opens_and_reads_inside_the_call(call: Call) -> None:
         finally:
             seen.append(current_call.get())
 
-    async def run() -> None:
-        async with AsyncOpening(download(), call) as chunks:
-            assert current_call.get() is None
-            assert type(chunks) is AsyncStream
-            await anext(chunks)
-            await chunks.aclose()
-        assert seen == [call] * 4
-        assert call.ended
+    async with AsyncOpening(download(), call) as chunks:
+        assert current_call.get() is None
+        assert type(chunks) is AsyncStream
+        await anext(chunks)
+        await chunks.aclose()
+    assert seen == [call] * 4
+    assert call.ended
 
-        other = Call("openai")
-        opening = AsyncOpening(download(), other)
-        del opening
-        assert other.ended
-
-    asyncio.run(run())
+    other = Call("openai")
+    opening = AsyncOpening(download(), other)
+    del opening
+    assert other.ended
 
 
-@pytest.mark.parametrize("result", [None, "text", b"bytes", [1], {"a": 1}, object(), range(3)])
-def test_what_is_no_stream_is_left_alone(result: Any, call: Call) -> None:
-    """Answers, lists and pages are handed on as they are."""
-    assert wrap_stream(result, call) is None
-
-
-def test_page_is_left_alone(call: Call) -> None:
+class Page:
     """An async iterable that is no iterator: a model that people validate and serialize."""
 
-    class Page:
-        def __aiter__(self) -> AsyncIterator[int]:
-            raise NotImplementedError
+    def __aiter__(self) -> AsyncIterator[int]:
+        raise NotImplementedError
 
-        def __iter__(self) -> Iterator[int]:
-            raise NotImplementedError
+    def __iter__(self) -> Iterator[int]:
+        raise NotImplementedError
 
-    assert wrap_stream(Page(), call) is None
+
+def test_what_is_no_stream_is_left_alone(call: Call) -> None:
+    """Answers, lists and pages are handed on as they are."""
+    for result in (None, "text", b"bytes", [1], {"a": 1}, object(), range(3), Page()):
+        assert wrap_stream(result, call) is None

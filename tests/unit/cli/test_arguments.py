@@ -11,8 +11,7 @@ from opentelemetry.instrumentation.gluellm.cli.arguments import written
 
 
 @pytest.mark.parametrize(
-    ("encoding", "expected"),
-    [("ascii", b"so \\u2192 \\xe4\n"), ("latin-1", b"so \\u2192 \xe4\n")],
+    ("encoding", "expected"), [("ascii", b"so \\u2192 \\xe4\n"), ("latin-1", b"so \\u2192 \xe4\n")]
 )
 def test_what_the_encoding_lacks_is_escaped(
     encoding: str, expected: bytes, monkeypatch: pytest.MonkeyPatch

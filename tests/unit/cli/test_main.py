@@ -30,21 +30,16 @@ def test_wrong_arguments_are_refused(arguments, said, capsys):
     assert said in capsys.readouterr().err
 
 
-def test_an_unknown_scenario_is_answered_with_the_known_ones(capsys):
-    """Exit 2 and the list."""
+def test_scenarios_are_listed_and_an_unknown_one_is_answered_with_them(capsys):
+    """One act a paragraph, in the story's order; exit 2 for what is none."""
     assert command.main(["demo", "--scenario", "sunny"]) == 2
     error = capsys.readouterr().err
     assert "no scenario 'sunny'" in error
     assert ", ".join(ACTS) in error
-
-
-def test_list_names_every_scenario(capsys):
-    """One act a paragraph, in the story's order."""
     assert command.main(["demo", "--list"]) == 0
-    out = capsys.readouterr().out
-    starts = [line.split()[0] for line in out.splitlines() if not line.startswith(" ")]
-    assert starts == ACTS
-    assert max(map(len, out.splitlines())) <= 80
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == ACTS
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize(

@@ -13,39 +13,26 @@ def full(**more) -> PoolView:
     return PoolView(active=2, maximum=2, **{"seconds_by_phase": QUEUEING, "requests": 9, **more})
 
 
-@pytest.mark.parametrize(
-    ("pool", "said"),
-    [
-        (full(leaks_suspected=1), "gluellm-pools doctor names the line"),
-        (full(streams_orphaned=1), "HTTP/2 streams of ended requests"),
-        (PoolView(pools_opened=10, requests=19), "one client"),
-        (full(seconds_by_phase={"connecting": 3.0, "queued": 7.0}), "instead of reused"),
-        (
-            PoolView(channels={"connecting": 1}, seconds_by_phase={"connecting": 3.0}),
-            "channels that are not connected",
-        ),
-        (full(seconds_by_phase={"queued": 5.0, "unread": 3.0, "reading": 2.0}), "not yet read"),
-        (full(oldest={"awaiting_response": 45.0}), "45.0 s for an answer so far"),
-        (full(timeouts={"read": 3}), "does not answer in time"),
-        (full(oldest={"reading": 20.0}), "calls hold them all (20.0 s): a small pool, or a slow"),
-        (full(oldest={"reading": 2.0}), "young calls (2.0 s) hold them all: the pool is too small"),
-    ],
-    ids=[
-        "leak",
-        "http2",
-        "churn",
-        "connecting",
-        "channel",
-        "unread",
-        "slow",
-        "silent",
-        "either",
-        "small",
-    ],
-)
-def test_numbers_are_read_as_the_table_of_phases_has_it(pool, said):
+LATE = {"queued": 5.0, "unread": 3.0, "reading": 2.0}
+CHANNELS = PoolView(channels={"connecting": 1}, seconds_by_phase={"connecting": 3.0})
+SAID = {
+    "gluellm-pools doctor names the line": full(leaks_suspected=1),
+    "HTTP/2 streams of ended requests": full(streams_orphaned=1),
+    "one client": PoolView(pools_opened=10, requests=19),
+    "instead of reused": full(seconds_by_phase={"connecting": 3.0, "queued": 7.0}),
+    "channels that are not connected": CHANNELS,
+    "not yet read": full(seconds_by_phase=LATE),
+    "45.0 s for an answer so far": full(oldest={"awaiting_response": 45.0}),
+    "does not answer in time": full(timeouts={"read": 3}),
+    "calls hold them all (20.0 s): a small pool, or a slow": full(oldest={"reading": 20.0}),
+    "young calls (2.0 s) hold them all: the pool is too small": full(oldest={"reading": 2.0}),
+}
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_numbers_are_read_as_the_table_of_phases_has_it(said):
     """One for each line of it; every text fits beside a label in 80 columns."""
-    text = reading(pool)
+    text = reading(SAID[said])
     assert said in text
     assert len(text) <= 80 - 14
 
@@ -54,13 +41,13 @@ def test_numbers_are_read_as_the_table_of_phases_has_it(pool, said):
     "pool",
     [
         PoolView(),
-        PoolView(active=1, maximum=2, seconds_by_phase=QUEUEING),
-        PoolView(active=9, seconds_by_phase=QUEUEING),
+        PoolView(active=1, maximum=2, seconds_by_phase=QUEUEING),  # not full
+        PoolView(active=9, seconds_by_phase=QUEUEING),  # no limit
         PoolView(active=2, maximum=2, seconds_by_phase={"reading": 5.0, "queued": 0.4}),
         PoolView(pools_opened=10, requests=30),
+        # Read late, and nobody waits.
         PoolView(active=1, maximum=2, seconds_by_phase={"unread": 3.0, "reading": 1.0}),
     ],
-    ids=["nothing", "not full", "no limit", "hardly queues", "kept", "read late, and nobody waits"],
 )
 def test_nothing_is_said_where_the_numbers_say_nothing(pool):
     """A guess would send people to the wrong place."""

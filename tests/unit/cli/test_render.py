@@ -6,11 +6,7 @@ import pytest
 from rich.console import Console
 
 from opentelemetry.instrumentation.gluellm.cli.histogram import Histogram
-from opentelemetry.instrumentation.gluellm.cli.render import (
-    pool_summary,
-    view_blocks,
-    view_lines,
-)
+from opentelemetry.instrumentation.gluellm.cli.render import pool_summary, view_blocks, view_lines
 from opentelemetry.instrumentation.gluellm.cli.view import PoolKey, PoolView, View
 
 BUSY = PoolView(
@@ -62,11 +58,6 @@ def test_a_block_tells_the_pools_numbers():
     assert "unread" not in text
 
 
-def test_the_bar_is_as_long_as_the_maximum():
-    """24 cells for 10 connections: 7 active, 2 connecting, 2 idle, the rest free."""
-    assert f"{'█' * 7}{'▒' * 2}{'▓' * 2}{'·' * 13} 3 active" in drawn(view_of(BUSY))
-
-
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_no_line_is_wider_than_the_terminal(width):
     """Long lines are cut, not wrapped, so that the blocks keep their height."""
@@ -75,26 +66,35 @@ def test_no_line_is_wider_than_the_terminal(width):
     assert max(map(len, lines)) <= width
 
 
+def test_the_bar_is_as_long_as_the_maximum():
+    """24 cells for 10 connections: 7 active, 2 connecting, 2 idle, the rest free."""
+    assert f"{'█' * 7}{'▒' * 2}{'▓' * 2}{'·' * 13} 3 active" in drawn(view_of(BUSY))
+
+
+def test_what_is_not_there_is_said_and_not_shown_as_0():
+    """No maximum, no wait, no pool, missing seams and own failures."""
+    text = drawn(view_of(PoolView(live=1)))
+    for part in ("max none", "p50 -  p95 -  p99 -", "provider unknown"):
+        assert part in text
+    text = drawn(View({}, ["httpx: acquire"], 3))
+    assert "not visible here: httpx: acquire" in text
+    assert "failed or dropped records 3 times" in text
+    assert "no pool has served a request yet" in drawn(View())
+
+
+ALL_PHASES = "queued connecting stream_queued awaiting_response".split()
+
+
 @pytest.mark.parametrize(
     ("spent", "shown"),
     [
-        ({"queued": 90, "reading": 10}, "queued 90%  reading 10%"),
+        ({"queued": 90, "reading": 10}, "queued 90%  reading 10%"),  # there is room
         (
             {"queued": 3, "connecting": 2, "awaiting_response": 20, "reading": 15, "unread": 60},
-            "awaiting_response 20%  reading 15%  unread 60%",
+            "awaiting_response 20%  reading 15%  unread 60%",  # small ones left out
         ),
-        (
-            {
-                "queued": 6,
-                "connecting": 6,
-                "stream_queued": 6,
-                "awaiting_response": 6,
-                "unread": 76,
-            },
-            "unread 76%  queued 6%",
-        ),
+        ({**dict.fromkeys(ALL_PHASES, 6), "unread": 76}, "unread 76%  queued 6%"),  # by size
     ],
-    ids=["room", "small ones left out", "by size"],
 )
 def test_the_largest_share_of_time_is_never_cut(spent, shown):
     """In 80 columns, whatever the order of the phases."""
@@ -111,26 +111,6 @@ def test_what_the_numbers_mean_is_the_last_line():
     assert "| means: answers that nobody reads" in line
     healthy = view_of(PoolView(requests=1, live=1))
     assert "means" not in drawn(healthy) + "".join(view_lines(healthy))
-
-
-def test_a_pool_without_bound_or_requests():
-    """No maximum, no wait: said so, not shown as 0."""
-    text = drawn(view_of(PoolView(live=1)))
-    assert "max none" in text
-    assert "p50 -  p95 -  p99 -" in text
-    assert "provider unknown" in text
-
-
-def test_no_pool_yet():
-    """An empty view is a sentence."""
-    assert "no pool has served a request yet" in drawn(View())
-
-
-def test_what_is_not_visible_is_said():
-    """Missing seams and own failures are lines of their own."""
-    view = View({}, ["httpx: acquire"], 3)
-    assert "not visible here: httpx: acquire" in drawn(view)
-    assert "failed or dropped records 3 times" in drawn(view)
 
 
 def test_escapes_and_markup_from_outside_stay_text():
@@ -204,16 +184,12 @@ def test_a_grpc_pool_has_channels_and_calls(width):
     assert line.endswith("| channels: 3")
 
 
-def test_a_grpc_pool_with_calls_that_wait_for_ready():
-    """These alone have a time queued, and then it is told."""
+def test_a_grpc_pool_with_calls_that_wait_or_whose_channels_are_gone():
+    """Calls that wait for ready alone have a time queued. What was called stays."""
     pool = PoolView(requests=1, live=1, channels={"ready": 1}, wait=Histogram((0.0, 1.0), (1, 0)))
     view = view_of(pool, "google", "grpc")
     for text in (drawn(view), *view_lines(view)):
         assert "p50 0 s" in text
-
-
-def test_a_grpc_pool_whose_channels_are_gone():
-    """What was called stays, and no channel is in any state."""
     text = drawn(view_of(PoolView(requests=30, channels={"ready": 0}), "google", "grpc"))
     assert " channels     none\n" in text
     assert "30 over, 0 failed" in text

@@ -10,15 +10,11 @@ from opentelemetry.instrumentation.gluellm.cli.screens import Terminal, print_li
 FOREIGN = "svc:fire:x [bold]a[/bold] [/] :key:"
 
 
-def test_a_line_is_printed_as_it_is():
-    """No emoji for what looks like the name of one, and no markup."""
+def test_foreign_text_is_printed_as_it_is(capsys):
+    """No emoji for what looks like the name of one, and no markup; also in a table's cells."""
     console = Console(file=io.StringIO(), width=80, color_system=None)
     print_line(console, FOREIGN)
     assert console.file.getvalue() == f"{FOREIGN}\n"
-
-
-def test_the_terminal_prints_foreign_text_as_it_is(capsys):
-    """Also without `print_line`, and in a table's cells."""
     Terminal().print(FOREIGN)
     assert capsys.readouterr().out == f"{FOREIGN}\n"
 

@@ -36,13 +36,7 @@ class Source:
     def set_raw(self, metric: semconv.Metric, value: float, attributes: dict) -> None:
         if metric.name not in self.observations:
             self.observations[metric.name] = observations = {}
-            create = {
-                semconv.Instrument.OBSERVABLE_COUNTER: self.meter.create_observable_counter,
-                semconv.Instrument.OBSERVABLE_GAUGE: self.meter.create_observable_gauge,
-                semconv.Instrument.OBSERVABLE_UP_DOWN_COUNTER: (
-                    self.meter.create_observable_up_down_counter
-                ),
-            }[metric.instrument]
+            create = getattr(self.meter, f"create_{metric.instrument.name.lower()}")
             create(metric.name, [lambda _: list(observations.values())], metric.unit)
         key = tuple(sorted(attributes.items()))
         self.observations[metric.name][key] = Observation(value, attributes)
@@ -63,10 +57,25 @@ def named(key: str, value: object) -> dict[str, object]:
     return {key: value}
 
 
-def test_no_metrics_are_an_empty_view():
-    """Before anything was recorded there is nothing to show."""
-    assert read(None) == View()
-    assert Source().read() == View()
+def test_what_is_no_row_of_ours():
+    """No metrics, those of another scope, and points without a pool's name, which views drop."""
+    assert read(None) == Source().read() == View()
+    other = Source(scope="some.other.library")
+    other.set(semconv.OPEN_CONNECTIONS, 3, **named(semconv.CONNECTION_STATE, "active"))
+    assert other.read() == View()
+    source = Source()
+    source.set_raw(semconv.POOL_LIVE, 1, {"else": 1})
+    assert source.read().pools == {}
+
+
+def test_pools_of_one_name_on_two_libraries_are_two_rows():
+    """The same provider may sit on either library. Without a limit there is no metric of it."""
+    source = Source()
+    source.set(semconv.POOL_LIVE, 1)
+    source.set(semconv.POOL_LIVE, 1, **named(semconv.POOL_LIBRARY, "httpx"))
+    pools = source.read().pools
+    assert list(pools) == [PoolKey("openai", "httpx"), KEY]
+    assert pools[KEY].maximum is None
 
 
 def test_state_is_summed_over_origins_and_protocols():
@@ -84,21 +93,6 @@ def test_state_is_summed_over_origins_and_protocols():
     assert pool.providers == {"openai"}
 
 
-def test_an_unlimited_pool_has_no_maximum():
-    """The metric is left out then, and the view says None."""
-    source = Source()
-    source.set(semconv.POOL_LIVE, 1)
-    assert source.read().pools[KEY].maximum is None
-
-
-def test_pools_of_one_name_on_two_libraries_are_two_rows():
-    """The same provider may sit on either library."""
-    source = Source()
-    source.set(semconv.POOL_LIVE, 1)
-    source.set(semconv.POOL_LIVE, 1, **named(semconv.POOL_LIBRARY, "httpx"))
-    assert list(source.read().pools) == [PoolKey("openai", "httpx"), KEY]
-
-
 def test_requests_are_counted_with_their_failures():
     """Errors and statuses of 400 and above are failures; what never left is not reached."""
     source = Source()
@@ -107,9 +101,7 @@ def test_requests_are_counted_with_their_failures():
     source.set(semconv.REQUESTS, 2, **named(semconv.ERROR_TYPE, "pool_timeout"))
     source.set(semconv.REQUESTS, 4, **named(semconv.ERROR_TYPE, "connection_error"))
     source.set(
-        semconv.REQUESTS,
-        1,
-        **{semconv.ERROR_TYPE: "read_timeout", semconv.STATUS_CODE: 200},
+        semconv.REQUESTS, 1, **{semconv.ERROR_TYPE: "read_timeout", semconv.STATUS_CODE: 200}
     )
     pool = source.read().pools[KEY]
     assert pool.requests == 20
@@ -153,30 +145,21 @@ def test_reused_is_what_was_acquired_without_a_set_up():
 def test_since_gives_the_growth_of_counters_and_the_state_of_now():
     """What an act did is the difference of two views; its quantiles too."""
     source = Source()
-    source.set(semconv.REQUESTS, 10, **named(semconv.STATUS_CODE, 200))
-    source.set(semconv.TIMEOUTS, 1, **named(semconv.TIMEOUT_KIND, "read"))
-    source.set(semconv.POOL_LIVE, 1)
-    source.record(semconv.ACQUIRE_DURATION, 0)
-    before = source.read()
-    source.set(semconv.REQUESTS, 12, **named(semconv.STATUS_CODE, 200))
-    source.set(semconv.TIMEOUTS, 4, **named(semconv.TIMEOUT_KIND, "read"))
-    source.set(semconv.POOL_LIVE, 3)
-    for _ in range(4):
-        source.record(semconv.ACQUIRE_DURATION, 2.0)
-    pool = source.read().since(before).pools[KEY]
-    assert pool.requests == 2
-    assert pool.timeouts == {"read": 3}
-    assert pool.live == 3
-    assert pool.wait.count == 4
+    empty = source.read()
+
+    def numbers(requests, timeouts, live, wait, waits):
+        source.set(semconv.REQUESTS, requests, **named(semconv.STATUS_CODE, 200))
+        source.set(semconv.TIMEOUTS, timeouts, **named(semconv.TIMEOUT_KIND, "read"))
+        source.set(semconv.POOL_LIVE, live)
+        for _ in range(waits):
+            source.record(semconv.ACQUIRE_DURATION, wait)
+        return source.read()
+
+    before = numbers(10, 1, 1, 0, 1)
+    assert before.since(empty).pools[KEY].requests == 10  # a name that came later began at 0
+    pool = numbers(12, 4, 3, 2.0, 4).since(before).pools[KEY]
+    assert (pool.requests, pool.timeouts, pool.live, pool.wait.count) == (2, {"read": 3}, 3, 4)
     assert 1.0 < pool.wait.quantile(0.5).value <= 2.0
-
-
-def test_a_pool_that_came_later_is_whole_in_the_difference():
-    """A name without an earlier view began at 0."""
-    source = Source()
-    before = source.read()
-    source.set(semconv.REQUESTS, 2, **named(semconv.STATUS_CODE, 200))
-    assert source.read().since(before).pools[KEY].requests == 2
 
 
 def test_grpc_channels_are_counted_by_state_and_calls_by_status():
@@ -195,20 +178,6 @@ def test_grpc_channels_are_counted_by_state_and_calls_by_status():
     assert not KEY.of_channels
     assert pool.channels == {"ready": 2, "idle": 0}
     assert (pool.requests, pool.failed) == (32, 2)
-
-
-def test_metrics_of_other_scopes_are_not_ours():
-    """http.client.* names belong to whoever emits them."""
-    source = Source(scope="some.other.library")
-    source.set(semconv.OPEN_CONNECTIONS, 3, **named(semconv.CONNECTION_STATE, "active"))
-    assert source.read() == View()
-
-
-def test_points_without_a_pool_name_are_skipped():
-    """A view of the user's may drop attributes; there is no row to show them in."""
-    source = Source()
-    source.set_raw(semconv.POOL_LIVE, 1, {"else": 1})
-    assert source.read().pools == {}
 
 
 def test_an_exponential_histogram_counts_but_has_no_quantiles():

@@ -22,43 +22,25 @@ ORIGIN = "api.test:443"
 BLOCKED = {"event_loop_lag": 0.5, "event_loop_late": 40.0, "event_loop_late_share": 0.4}
 """Of a process: its event loop is late for two fifths of the time, by half a second at most."""
 PHASES = ("queued", "connecting", "stream_queued", "awaiting_response", "reading", "unread")
-HEALTHY_TIMES = {
-    "queued": 0.0,
-    "connecting": 0.001,
-    "stream_queued": 0.0,
-    "awaiting_response": 0.3,
-    "reading": 0.5,
-    "unread": 0.005,
-}
+HEALTHY_TIMES = dict(zip(PHASES, (0.0, 0.001, 0.0, 0.3, 0.5, 0.005), strict=True))
 """Mean seconds of a healthy request in each phase."""
 
 
 def a_connection(state: str = "idle", **changes: Any) -> ConnectionSnapshot:
-    return ConnectionSnapshot(
-        **{
-            "origin": ORIGIN,
-            "state": state,
-            "protocol": "1.1",
-            "age": 30.0,
-            "requests_served": 10,
-            **changes,
-        }
-    )
+    used = {"protocol": "1.1", "age": 30.0, "requests_served": 10}
+    return ConnectionSnapshot(**{"origin": ORIGIN, "state": state, **used, **changes})
 
 
 def a_request(phase: str = "reading", phase_age: float = 0.5, **changes: Any) -> RequestSnapshot:
-    return RequestSnapshot(
-        **{
-            "origin": ORIGIN,
-            "phase": phase,
-            "phase_age": phase_age,
-            "age": phase_age,
-            "held": None if phase == "queued" else phase_age,
-            "provider": "openai",
-            "model": "gpt-4o",
-            **changes,
-        }
-    )
+    held = None if phase == "queued" else phase_age
+    now = {"phase": phase, "phase_age": phase_age, "age": phase_age, "held": held}
+    whose = {"origin": ORIGIN, "provider": "openai", "model": "gpt-4o"}
+    return RequestSnapshot(**{**whose, **now, **changes})
+
+
+NAMES = {"name": "openai", "provider": "openai", "library": "httpx2"}
+LIMITS = {"max_connections": 10, "max_idle_connections": 10, "keepalive_expiry": 5.0}
+TIMEOUTS = {"pool_timeout": 10.0, "read_timeout": 600.0}
 
 
 def a_pool(
@@ -66,23 +48,9 @@ def a_pool(
     connections: Sequence[ConnectionSnapshot] = (),
     **changes: Any,
 ) -> PoolSnapshot:
-    return PoolSnapshot(
-        **{
-            "name": "openai",
-            "provider": "openai",
-            "library": "httpx2",
-            "age": 90.0,
-            "requests_entered": 100,
-            "max_connections": 10,
-            "max_idle_connections": 10,
-            "keepalive_expiry": 5.0,
-            "pool_timeout": 10.0,
-            "read_timeout": 600.0,
-            "requests": tuple(requests),
-            "connections": tuple(connections),
-            **changes,
-        }
-    )
+    there = {"requests": tuple(requests), "connections": tuple(connections)}
+    age = {"age": 90.0, "requests_entered": 100}
+    return PoolSnapshot(**{**NAMES, **age, **LIMITS, **TIMEOUTS, **there, **changes})
 
 
 def the_totals(
@@ -105,38 +73,19 @@ def the_totals(
     kinds = {"pool_timeout": "pool", "connect_timeout": "connect", "read_timeout": "read"}
     outcomes = [Outcome(count=fine, status=200)] if fine else []
     outcomes += [Outcome(count=count, error=error) for error, count in errors.items()]
-    return PoolTotals(
-        **{
-            "name": "openai",
-            "provider": "openai",
-            "library": "httpx2",
-            "pools_opened": 1,
-            "pools_live": 1,
-            "pools_discarded": 0,
-            "connections_opened": 4,
-            "connections_closed": {"keepalive_expired": 0},
-            "requeues": 0,
-            "peak_active": 4,
-            "peak_queued": 0,
-            "leaks": 0,
-            "anomalies": {},
-            "origins": (
-                OriginTotals(
-                    **{
-                        "origin": ORIGIN,
-                        "pools": 1,
-                        "requests_entered": requests + sum(now.values()),
-                        "phase_seconds": {phase: times[phase] * requests for phase in PHASES},
-                        "requests_now": {phase: now.get(phase, 0) for phase in PHASES},
-                        "outcomes": tuple(outcomes),
-                        "timeouts": {kind: errors.get(error, 0) for error, kind in kinds.items()},
-                        **(origin or {}),
-                    }
-                ),
-            ),
-            **changes,
-        }
-    )
+    counts = {"pools": 1, "requests_entered": requests + sum(now.values())}
+    phases = {
+        "phase_seconds": {phase: times[phase] * requests for phase in PHASES},
+        "requests_now": {phase: now.get(phase, 0) for phase in PHASES},
+    }
+    timeouts = {kind: errors.get(error, 0) for error, kind in kinds.items()}
+    ended = {"outcomes": tuple(outcomes), "timeouts": timeouts}
+    only = OriginTotals(**{"origin": ORIGIN, **counts, **phases, **ended, **(origin or {})})
+    pools = {"pools_opened": 1, "pools_live": 1, "pools_discarded": 0}
+    opened = {"connections_opened": 4, "connections_closed": {"keepalive_expired": 0}}
+    peaks = {"peak_active": 4, "peak_queued": 0}
+    odd = {"requeues": 0, "leaks": 0, "anomalies": {}}
+    return PoolTotals(**{**NAMES, **pools, **opened, **peaks, **odd, "origins": (only,), **changes})
 
 
 def a_snapshot(
@@ -146,21 +95,13 @@ def a_snapshot(
     leak_threshold: float = 60.0,
     **process: Any,
 ) -> Snapshot:
+    descriptors = {"open_descriptors": 50, "descriptor_limit": 1024}
+    loop = {"event_loop_lag": 0.01, "event_loop_late": 0.0, "event_loop_late_share": 0.0}
     return Snapshot(
         taken_at=1_800_000_000.0 + uptime,
         uptime=uptime,
         leak_threshold=leak_threshold,
-        process=ProcessSnapshot(
-            **{
-                "pid": 17,
-                "open_descriptors": 50,
-                "descriptor_limit": 1024,
-                "event_loop_lag": 0.01,
-                "event_loop_late": 0.0,
-                "event_loop_late_share": 0.0,
-                **process,
-            }
-        ),
+        process=ProcessSnapshot(**{"pid": 17, **descriptors, **loop, **process}),
         pools=pools or (a_pool(),),
         totals=(totals,) if isinstance(totals, PoolTotals) else tuple(totals or (the_totals(),)),
     )

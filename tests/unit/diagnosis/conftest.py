@@ -1,4 +1,4 @@
-"""A place of each test's own where processes and the doctor find each other."""
+"""What tests of the diagnosis begin with."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
+from unit.pool.fakes import Scene
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """One pool on a fake clock."""
+    return Scene()
 
 
 @pytest.fixture

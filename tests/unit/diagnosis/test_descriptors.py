@@ -32,6 +32,6 @@ def test_closed_twice_is_harmless() -> None:
     """uninstall() and a fork may both do it."""
     read, write = os.pipe()
     own = OwnDescriptor(write)
-    own.close()
-    own.close()
+    for _ in range(2):
+        own.close()
     os.close(read)

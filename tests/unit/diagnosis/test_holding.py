@@ -26,7 +26,7 @@ def leaked(age: float = 80.0, place: str = "/srv/app/chat.py:17 in answer") -> R
 
 
 def test_leak_names_model_place_and_time() -> None:
-    """What a person needs to find the line of code."""
+    """What a person needs to find the line of code; of many places the first three."""
     pool = a_pool([leaked(70.0), leaked(80.0), leaked(65.0, "/srv/app/other.py:3 in go")])
     finding = found(Kind.LEAK, a_snapshot(the_totals(leaks=3), pool))
     assert finding.severity is Severity.WARNING
@@ -37,6 +37,9 @@ def test_leak_names_model_place_and_time() -> None:
         "for 65 s, trace abababababababababababababababab)."
     )
     assert "contextlib.aclosing(stream)" in finding.cure
+    pool = a_pool([leaked(place=f"a{number}.py:1 in f") for number in range(5)])
+    seen = found(Kind.LEAK, a_snapshot(the_totals(leaks=5), pool)).seen
+    assert seen.endswith("; and 2 more places.")
 
 
 def test_leak_explains_the_queue() -> None:
@@ -48,78 +51,70 @@ def test_leak_explains_the_queue() -> None:
     assert found(Kind.LEAK, snapshot).severity is Severity.ERROR
 
 
-def test_unread_answers_are_no_leak_until_they_are_called_one() -> None:
-    """The threshold is the watch's, and there is one place that applies it."""
-    pool = a_pool([a_request("unread", 59.0)])
-    assert not all_kinds(a_snapshot(the_totals(), pool))
-
-
-def test_leaks_that_came_back_are_past() -> None:
-    """Those of the interval; what was known at `previous` is old news."""
+def test_leaks_are_those_that_are_called_so_and_of_the_interval() -> None:
+    """One place applies the threshold: the watch. What was known at `previous` is old news."""
+    unread = a_pool([a_request("unread", 59.0)])
+    assert not all_kinds(a_snapshot(the_totals(), unread))
     before = a_snapshot(the_totals(leaks=2), uptime=50.0)
     snapshot = a_snapshot(the_totals(leaks=3))
     assert "1 connection had been held unread" in found(Kind.LEAK, snapshot, before).seen
     assert not kinds(a_snapshot(the_totals(leaks=2)), before)
 
 
-def test_many_places_are_counted() -> None:
-    """The first three, and how many more."""
-    pool = a_pool([leaked(place=f"a{number}.py:1 in f") for number in range(5)])
-    seen = found(Kind.LEAK, a_snapshot(the_totals(leaks=5), pool)).seen
-    assert seen.endswith("; and 2 more places.")
+QUICK = {"awaiting_response": -0.28, "reading": -0.48}
+FULL = {"peak_active": 10, "peak_queued": 9}
+TWO_UNREAD = a_pool([a_request("unread", 50.0)] * 2)
 
 
-@pytest.mark.parametrize(("unread", "fires"), [(0.33, False), (0.36, True)])
-def test_slow_consumer_by_its_share(unread: float, *, fires: bool) -> None:
-    """From three tenths of the held time on."""
-    assert (kinds(a_snapshot(the_totals(each={"unread": unread}))) == [Kind.SLOW_CONSUMER]) is fires
+@pytest.mark.parametrize(
+    ("snapshot", "fires"),
+    [
+        (a_snapshot(the_totals(each={"unread": 0.33})), False),  # three tenths of the held time
+        (a_snapshot(the_totals(each={"unread": 0.36})), True),
+        (a_snapshot(the_totals(each={**QUICK, "unread": 0.09})), False),  # of next to nothing
+        (a_snapshot(the_totals(each={**QUICK, "unread": 0.1})), True),
+        (a_snapshot(the_totals(4, {"unread": 5.0})), False),  # one caller with a reason
+        (a_snapshot(the_totals(5, {"unread": 5.0})), True),
+        # What lies unread now may never be read.
+        (a_snapshot(the_totals(100, {"unread": 1.0}, now={"unread": 2}), TWO_UNREAD), False),
+        (a_snapshot(the_totals(100, {"unread": 2.0, "queued": 3.0}, **FULL)), True),
+    ],
+)
+def test_slow_consumer(snapshot: Snapshot, *, fires: bool) -> None:
+    """It explains the queue."""
+    assert kinds(snapshot) == [Kind.SLOW_CONSUMER] * fires
 
 
-def test_large_share_of_next_to_nothing_is_no_slow_consumer() -> None:
-    """A busy loop reads a short answer a few milliseconds late."""
-    quick = {"awaiting_response": -0.28, "reading": -0.48}
-    assert not kinds(a_snapshot(the_totals(each={**quick, "unread": 0.09})))
-    assert kinds(a_snapshot(the_totals(each={**quick, "unread": 0.1}))) == [Kind.SLOW_CONSUMER]
-
-
-def test_few_requests_are_no_slow_consumer() -> None:
-    """Four may be one caller with a reason."""
-    assert not kinds(a_snapshot(the_totals(4, {"unread": 5.0})))
-    assert kinds(a_snapshot(the_totals(5, {"unread": 5.0}))) == [Kind.SLOW_CONSUMER]
-
-
-def test_what_lies_unread_now_is_not_counted() -> None:
-    """It may never be read."""
-    pool = a_pool([a_request("unread", 50.0)] * 2)
-    totals = the_totals(100, {"unread": 1.0}, now={"unread": 2})
-    assert not kinds(a_snapshot(totals, pool))
-
-
-def test_slow_consumer_explains_the_queue() -> None:
-    """Connections are held by the application."""
-    totals = the_totals(100, {"unread": 2.0, "queued": 3.0}, peak_active=10, peak_queued=9)
-    assert kinds(a_snapshot(totals)) == [Kind.SLOW_CONSUMER]
-
-
-def multiplexed(orphaned: int, active: int = 5, waiting: float = 0.0) -> Snapshot:
+def multiplexed(orphaned: int, active: int = 5, waiting: float = 0.0, **process: float) -> Snapshot:
     connection = a_connection(
         "active", protocol="2", streams_active=active, streams_max=100, streams_orphaned=orphaned
     )
     requests = [a_request("stream_queued", waiting)] if waiting else []
-    return a_snapshot(the_totals(), a_pool(requests, [connection]))
+    return a_snapshot(the_totals(), a_pool(requests, [connection]), **process)
 
 
-@pytest.mark.parametrize(("orphaned", "fires"), [(0, False), (9, False), (10, True)])
-def test_orphaned_streams(orphaned: int, *, fires: bool) -> None:
-    """From a tenth of the limit on: a few cancelled requests are normal."""
-    assert (kinds(multiplexed(orphaned)) == [Kind.HTTP2_STUCK]) is fires
+WANT_OF_STREAMS = the_totals(100, errors={"protocol_error": 5}, origin={"reuse_failures": 5})
 
 
-def test_failures_for_want_of_a_stream_are_no_reuse_failures() -> None:
-    """httpcore raises "Max outbound streams is 100, 100 open" on the reused connection."""
-    totals = the_totals(100, errors={"protocol_error": 5}, origin={"reuse_failures": 5})
-    snapshot = dataclasses.replace(multiplexed(50), totals=(totals,))
-    assert kinds(snapshot) == [Kind.HTTP2_STUCK]
+@pytest.mark.parametrize(
+    ("snapshot", "fires"),
+    [
+        (multiplexed(0), False),
+        (multiplexed(9), False),  # a few cancelled requests are normal
+        (multiplexed(10), True),
+        # httpcore raises "Max outbound streams is 100, 100 open" on the reused connection.
+        (dataclasses.replace(multiplexed(50), totals=(WANT_OF_STREAMS,)), True),
+        (multiplexed(0, 100, 4.9), False),
+        (multiplexed(0, 99, 8.0), False),
+        (multiplexed(0, 100, 5.0), True),
+        (multiplexed(0, 100, 5.0, **BLOCKED), False),  # waiting may be the loop's
+        (multiplexed(0, 100, 5.1, **BLOCKED), True),
+    ],
+)
+def test_streams_that_are_orphaned_or_all_taken(snapshot: Snapshot, *, fires: bool) -> None:
+    """From a tenth of the limit on, or with a request that has waited for long."""
+    expected = [Kind.HTTP2_STUCK] * fires
+    assert [kind for kind in kinds(snapshot) if kind is not Kind.BLOCKED_EVENT_LOOP] == expected
 
 
 def test_waiting_for_an_orphaned_stream_is_an_error() -> None:
@@ -131,22 +126,3 @@ def test_waiting_for_an_orphaned_stream_is_an_error() -> None:
         "for a stream, the longest for 8.0 s."
     )
     assert "http2=False" in finding.cure
-
-
-@pytest.mark.parametrize(
-    ("active", "waiting", "fires"), [(100, 4.9, False), (99, 8.0, False), (100, 5.0, True)]
-)
-def test_full_connection(active: int, waiting: float, *, fires: bool) -> None:
-    """All streams taken, and a request that has waited for long."""
-    assert (kinds(multiplexed(0, active, waiting)) == [Kind.HTTP2_STUCK]) is fires
-
-
-def test_blocked_loop_makes_streams_wait() -> None:
-    """Orphans are orphans; waiting may be the loop's."""
-    full = a_connection(
-        "active", protocol="2", streams_active=100, streams_max=100, streams_orphaned=0
-    )
-    pool = a_pool([a_request("stream_queued", 5.0)], [full])
-    assert kinds(a_snapshot(the_totals(), pool, **BLOCKED)) == [Kind.BLOCKED_EVENT_LOOP]
-    pool = a_pool([a_request("stream_queued", 5.1)], [full])
-    assert Kind.HTTP2_STUCK in kinds(a_snapshot(the_totals(), pool, **BLOCKED))

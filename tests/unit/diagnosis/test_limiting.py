@@ -10,30 +10,19 @@ from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import LimiterSnapshot, Snapshot
 from unit.diagnosis.building import a_pool, a_request, a_snapshot, all_kinds, found, the_totals
 
-GLUELLMS = {"library": "httpx"}
-
 
 def a_limiter(provider: str | None = "openai", **changes: Any) -> LimiterSnapshot:
-    return LimiterSnapshot(
-        **{
-            "provider": provider,
-            "waiting": 20,
-            "longest": 9.0,
-            "waited": 20,
-            "seconds": 180.0,
-            "calls_per_minute": 60,
-            **changes,
-        }
-    )
+    waits = {"waiting": 20, "longest": 9.0, "waited": 20, "seconds": 180.0, "calls_per_minute": 60}
+    return LimiterSnapshot(provider=provider, **{**waits, **changes})
 
 
 def crowded(
-    *limiters: LimiterSnapshot, queued_now: int = 0, uptime: float = 100.0, **names: Any
+    *limiters: LimiterSnapshot, queued_now: int = 0, uptime: float = 100.0, library: str = "httpx"
 ) -> Snapshot:
     """A pool in which requests have queued for half of their time."""
-    names = {**GLUELLMS, **names}
-    totals = the_totals(100, {"queued": 1.0}, peak_active=10, peak_queued=10, **names)
-    pool = a_pool([a_request("queued", 1.0)] * queued_now, **names)
+    full = {"peak_active": 10, "peak_queued": 10}
+    totals = the_totals(100, {"queued": 1.0}, library=library, **full)
+    pool = a_pool([a_request("queued", 1.0)] * queued_now, library=library)
     return a_snapshot(totals, pool, gluellm=True, limiters=limiters, uptime=uptime)
 
 
@@ -76,16 +65,8 @@ def test_limiter_from_when_on(changes: dict[str, Any], *, fires: bool) -> None:
     assert (Kind.GLUELLM_LIMITER in all_kinds(snapshot)) is fires
 
 
-def test_limiter_until_previous_is_old_news() -> None:
-    """The limit was raised since."""
-    over = a_limiter(waiting=0, longest=0.0)
-    before = crowded(over, uptime=50.0)
-    assert Kind.GLUELLM_LIMITER in all_kinds(before)
-    assert Kind.GLUELLM_LIMITER not in all_kinds(crowded(over), before)
-
-
 def test_limiter_names_its_setting() -> None:
-    """And what the pool does meanwhile."""
+    """And what the pool does meanwhile. What was until `previous` is old news."""
     finding = found(Kind.GLUELLM_LIMITER, crowded(a_limiter()))
     assert finding.pool == "openai/httpx"
     assert finding.seen == (
@@ -95,3 +76,7 @@ def test_limiter_names_its_setting() -> None:
     )
     assert "lets 60 calls a minute pass" in finding.means
     assert "GLUELLM_RATE_LIMIT_REQUESTS_PER_MINUTE" in finding.cure
+    over = a_limiter(waiting=0, longest=0.0)
+    before = crowded(over, uptime=50.0)
+    assert Kind.GLUELLM_LIMITER in all_kinds(before)
+    assert Kind.GLUELLM_LIMITER not in all_kinds(crowded(over), before)

@@ -58,18 +58,12 @@ def test_share_that_is_none(share: float) -> None:
         poisson_quantile(1.0, share)
 
 
+HEALTHY = {"arrived": 100, "given_up": 0.0, "period": 10.0, "lease_time": 0.5, "in_pool": 5.0}
+NOW = {"in_pool_now": 5, "peak": 0, "maximum": 4}
+
+
 def size(**changes: float) -> Sizing | None:
-    arguments = {
-        "arrived": 100,
-        "given_up": 0.0,
-        "period": 10.0,
-        "lease_time": 0.5,
-        "in_pool": 5.0,
-        "in_pool_now": 5,
-        "peak": 0,
-        "maximum": 4,
-    }
-    return required_size(**{**arguments, **changes})  # type: ignore[arg-type]
+    return required_size(**{**HEALTHY, **NOW, **changes})  # type: ignore[arg-type]
 
 
 def test_arrival_rate_times_lease_time() -> None:
@@ -79,39 +73,53 @@ def test_arrival_rate_times_lease_time() -> None:
     )
 
 
-def test_closed_loop_counts_what_waits() -> None:
-    """20 callers on 4 connections: 4 are served at a time, but 20 want to be, and no more."""
-    sizing = size(arrived=80, in_pool=20.0, in_pool_now=20, peak=20)
+IMPATIENT = {"period": 100.0, "lease_time": 1.0, "maximum": 10}
+
+
+@pytest.mark.parametrize(
+    ("changes", "concurrency", "expected"),
+    [
+        # 20 callers on 4 connections: 4 are served at a time, but 20 want to be, and no more.
+        ({"arrived": 80, "in_pool": 20.0, "in_pool_now": 20, "peak": 20}, 20.0, 20),
+        # An open loop that the pool can't serve: what waits has grown for as long as one looked.
+        ({"arrived": 200, "in_pool": 64.0, "in_pool_now": 124, "peak": 124}, 10.0, 18),
+        # The mean over an hour says nothing about a minute.
+        ({"arrived": 1000, "period": 3600.0, "in_pool": 0.5, "peak": 30}, None, 30),
+        # A peak below the mean is of another time.
+        ({"in_pool": 20.0, "in_pool_now": 20, "peak": 3}, None, 31),
+        # A pool that lets requests wait is never told to stay as it is.
+        ({"in_pool": 0.1, "arrived": 1, "maximum": 50}, None, 51),
+        # 26 callers since the beginning of the period: the queue is there, and doesn't grow.
+        (
+            {"arrived": 170, "period": 6.0, "lease_time": 0.31}
+            | {"in_pool": 25.0, "in_pool_now": 26, "peak": 26},
+            25.0,
+            26,
+        ),
+        # Arrivals that need 26, each of which waits 8 s in vain or in the end.
+        (
+            {**IMPATIENT, "arrived": 2600, "given_up": 0.6}
+            | {"in_pool": 170.0, "in_pool_now": 170, "peak": 176},
+            26.0,
+            39,
+        ),
+        # 26 callers with a patience of 0.15 s arrive 173 times a second; they need 26.
+        (
+            {**IMPATIENT, "arrived": 17300, "given_up": 0.9}
+            | {"in_pool": 26.0, "in_pool_now": 26, "peak": 26},
+            26.0,
+            26,
+        ),
+    ],
+)
+def test_size_by_what_waits_and_what_gives_up(
+    changes: dict[str, float], concurrency: float | None, expected: int
+) -> None:
+    sizing = size(**changes)
     assert sizing is not None
-    assert (sizing.concurrency, sizing.size) == (20.0, 20)
-
-
-def test_growing_queue_does_not_count() -> None:
-    """An open loop that the pool can't serve: what waits has grown for as long as one looked."""
-    sizing = size(arrived=200, in_pool=64.0, in_pool_now=124, peak=124)
-    assert sizing is not None
-    assert (sizing.concurrency, sizing.size) == (10.0, 18)
-
-
-def test_burst_in_a_long_period_counts_by_its_peak() -> None:
-    """The mean over an hour says nothing about a minute."""
-    sizing = size(arrived=1000, period=3600.0, in_pool=0.5, peak=30)
-    assert sizing is not None
-    assert sizing.size == 30
-
-
-def test_forgotten_peak_is_no_bound() -> None:
-    """A peak below the mean is of another time."""
-    sizing = size(in_pool=20.0, in_pool_now=20, peak=3)
-    assert sizing is not None
-    assert sizing.size == 31
-
-
-def test_size_is_above_what_there_is() -> None:
-    """A pool that lets requests wait is never told to stay as it is."""
-    sizing = size(in_pool=0.1, arrived=1, maximum=50)
-    assert sizing is not None
-    assert sizing.size == 51
+    assert sizing.size == expected
+    assert concurrency in (None, sizing.concurrency)
+    assert sizing.cut_off is ("given_up" in changes)
 
 
 @pytest.mark.parametrize(
@@ -121,42 +129,3 @@ def test_size_is_above_what_there_is() -> None:
 def test_nothing_to_reckon_with(changes: dict[str, float]) -> None:
     """No time, no rate."""
     assert size(**changes) is None
-
-
-def test_callers_that_came_at_once_are_a_closed_loop() -> None:
-    """26 callers since the beginning of the period: the queue is there, and doesn't grow."""
-    sizing = size(arrived=170, period=6.0, lease_time=0.31, in_pool=25.0, in_pool_now=26, peak=26)
-    assert sizing is not None
-    assert (sizing.concurrency, sizing.size) == (25.0, 26)
-
-
-def test_callers_that_give_up_are_no_demand() -> None:
-    """Arrivals that need 26, each of which waits 8 s in vain or in the end: the queue is of 170."""
-    sizing = size(
-        arrived=2600,
-        given_up=0.6,
-        period=100.0,
-        lease_time=1.0,
-        in_pool=170.0,
-        in_pool_now=170,
-        peak=176,
-        maximum=10,
-    )
-    assert sizing is not None
-    assert (sizing.concurrency, sizing.size, sizing.cut_off) == (26.0, 39, True)
-
-
-def test_callers_that_ask_again_are_no_demand() -> None:
-    """26 callers with a patience of 0.15 s arrive 173 times a second; they need 26."""
-    sizing = size(
-        arrived=17300,
-        given_up=0.9,
-        period=100.0,
-        lease_time=1.0,
-        in_pool=26.0,
-        in_pool_now=26,
-        peak=26,
-        maximum=10,
-    )
-    assert sizing is not None
-    assert (sizing.concurrency, sizing.size) == (26.0, 26)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from itertools import takewhile
 from pathlib import Path
 
 from opentelemetry.instrumentation.gluellm.diagnosis.loop_places import places_of_busy_loops
@@ -12,13 +13,11 @@ from support.waiting import wait_until
 
 def told_of(thread: threading.Thread) -> list[str]:
     """The lines on one thread."""
-    lines = places_of_busy_loops()
+    lines = iter(places_of_busy_loops())
     start = f"event loop of thread {thread.native_id}, innermost frame first"
-    if start not in lines:
+    if start not in lines:  # which takes those before it
         return []
-    following = list(lines[lines.index(start) + 1 :])
-    ends = [n for n, line in enumerate(following) if not line.startswith("  ")]
-    return following[: ends[0]] if ends else following
+    return list(takewhile(lambda line: line.startswith("  "), lines))
 
 
 def test_a_busy_loop_is_told_with_its_frames_and_a_waiting_one_not() -> None:

@@ -63,58 +63,35 @@ def test_note_tells_state_wait_and_holders(scene: Scene) -> None:
     )
 
 
-def test_type_message_and_cause_stay(scene: Scene) -> None:
-    """The note is all that is added."""
+def test_one_note_is_all_that_is_added(scene: Scene) -> None:
+    """Others' notes stay. In a transport over a transport the inner pool has explained it."""
     cause = ValueError("cause")
     error = PoolTimeoutError("as it was")
     error.__cause__ = cause
+    error.add_note("from the application")
     time_out(scene, error)
-    assert type(error) is PoolTimeoutError
-    assert error.args == ("as it was",)
-    assert error.__cause__ is cause
+    time_out(scene, error)
+    assert (type(error), error.args, error.__cause__) == (PoolTimeoutError, ("as it was",), cause)
+    assert len(notes(error)) == 2
+    assert notes(error)[0] == "from the application"
     assert "Connection pool openai" in "".join(traceback.format_exception(error))
 
 
-def test_error_of_a_transport_over_a_transport_gets_one_note(scene: Scene) -> None:
-    """The inner pool has explained it."""
-    error = PoolTimeoutError()
-    time_out(scene, error)
-    before = notes(error)
-    time_out(scene, error)
-    assert notes(error) == before
-
-
-def test_notes_of_others_stay(scene: Scene) -> None:
-    """The application may have added its own."""
-    error = PoolTimeoutError()
-    error.add_note("from the application")
-    time_out(scene, error)
-    assert notes(error)[0] == "from the application"
-    assert len(notes(error)) == 2
-
-
 def test_times_are_those_of_the_wait_in_utc(scene: Scene) -> None:
-    """From its place in the queue to now."""
+    """From its last place in the queue to now, as the library counts its timeout."""
     error = PoolTimeoutError()
-    time_out(scene, error, seconds=30.0)
+    lease = scene.enter()
+    for seconds in (4, 30):
+        scene.tracker.waiting(lease, 30.0)
+        scene.clock.advance(seconds)
+    scene.tracker.timed_out(lease, error)
+    assert "This request waited 30.0 s" in notes(error)[0]
     began, ended = (
         datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z")
         for text in re.findall(TIME, notes(error)[0])
     )
     assert abs((ended - began).total_seconds() - 30) < 0.01
     assert abs((datetime.now(UTC) - ended).total_seconds()) < 5
-
-
-def test_wait_counts_from_its_last_place_in_the_queue(scene: Scene) -> None:
-    """As the library counts its timeout."""
-    error = PoolTimeoutError()
-    lease = scene.enter()
-    scene.tracker.waiting(lease, 5.0)
-    scene.clock.advance(4)
-    scene.tracker.waiting(lease, 5.0)
-    scene.clock.advance(5)
-    scene.tracker.timed_out(lease, error)
-    assert "This request waited 5.0 s" in notes(error)[0]
 
 
 def test_error_that_takes_no_note_is_left_alone(scene: Scene) -> None:

@@ -9,8 +9,10 @@ import stat
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -38,8 +40,8 @@ class NoReport:
         return "what was found"
 
 
-def no_report() -> Any:
-    return NoReport()
+def theirs(*_: object) -> None:
+    """A handler of the application's."""
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def logged() -> list[str]:
 @pytest.fixture
 def reporter(logged: list[str]) -> Iterator[SignalReporter]:
     """A reporter for SIGUSR2, which is off again in the end."""
-    made = SignalReporter("SIGUSR2", no_report, logged.append)
+    made = SignalReporter("SIGUSR2", NoReport, logged.append)
     yield made
     made.uninstall()
 
@@ -60,10 +62,7 @@ def reporter(logged: list[str]) -> Iterator[SignalReporter]:
 
 
 def test_a_signal_that_somebody_has_stays_theirs(reporter: SignalReporter) -> None:
-    """Refused with the name of who has it."""
-
-    def theirs(*_: object) -> None: ...
-
+    """Refused with the name of who has it: a handler, or one that was set in C past Python."""
     before = signal.signal(signal.SIGUSR2, theirs)
     try:
         with pytest.raises(ValueError, match=r"is taken by the handler .*theirs.*another one"):
@@ -71,11 +70,8 @@ def test_a_signal_that_somebody_has_stays_theirs(reporter: SignalReporter) -> No
         assert signal.getsignal(signal.SIGUSR2) is theirs
     finally:
         signal.signal(signal.SIGUSR2, before)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
-def test_a_signal_that_was_taken_past_python_is_seen(reporter: SignalReporter) -> None:
-    """faulthandler sets its handler in C, and getsignal() goes on saying SIG_DFL."""
+    if sys.platform != "linux":
+        return  # only Linux tells of faulthandler's
     with Path(os.devnull).open("w") as nowhere:
         faulthandler.register(signal.SIGUSR2, file=nowhere)
         try:
@@ -86,21 +82,12 @@ def test_a_signal_that_was_taken_past_python_is_seen(reporter: SignalReporter) -
 
 
 def test_another_thread_is_told_to_use_the_main_thread(reporter: SignalReporter) -> None:
-    """Python allows handlers there only."""
-    errors: list[str] = []
-
-    def install() -> None:
-        try:
-            reporter.install()
-        except ValueError as error:
-            errors.append(str(error))
-
-    thread = threading.Thread(target=install, name="a worker")
-    thread.start()
-    thread.join()
-    assert len(errors) == 1
-    assert "main thread" in errors[0]
-    assert "a worker" not in errors[0]  # a name is the application's text
+    """Python allows handlers there only. The thread's name is the application's text."""
+    with ThreadPoolExecutor(1, thread_name_prefix="a worker") as executor:
+        error = executor.submit(reporter.install).exception()
+    assert isinstance(error, ValueError)
+    assert "main thread" in str(error)
+    assert "a worker" not in str(error)
     assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
 
 
@@ -157,9 +144,6 @@ def test_nothing_stays_open_where_it_can_not_begin(
 
 def test_a_handler_that_came_later_stays(reporter: SignalReporter) -> None:
     """It is not ours to take away."""
-
-    def theirs(*_: object) -> None: ...
-
     reporter.install()
     signal.signal(signal.SIGUSR2, theirs)
     reporter.uninstall()
@@ -167,53 +151,35 @@ def test_a_handler_that_came_later_stays(reporter: SignalReporter) -> None:
     signal.signal(signal.SIGUSR2, signal.SIG_DFL)
 
 
-def test_off_in_another_thread_leaves_a_handler_that_does_nothing(
+def test_the_report_goes_to_the_log_until_it_is_off(
     reporter: SignalReporter, logged: list[str]
 ) -> None:
-    """The default would kill the process; and the next install() finds the signal free."""
+    """Off in another thread leaves a handler that does nothing: the default would kill."""
     reporter.install()
     thread = threading.Thread(target=reporter.uninstall)
     thread.start()
     thread.join()
     os.kill(os.getpid(), signal.SIGUSR2)
     assert not logged
-    reporter.install()
+    reporter.install()  # the signal is free
     os.kill(os.getpid(), signal.SIGUSR2)
     wait_until(lambda: logged, "a report")
+    assert logged == ["Report on SIGUSR2:\nwhat was found"]
     reporter.uninstall()
     assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
 
 
-def test_the_report_goes_to_the_log(reporter: SignalReporter, logged: list[str]) -> None:
-    """Whoever sends the signal, with kill or by the doctor."""
-    reporter.install()
-    os.kill(os.getpid(), signal.SIGUSR2)
-    wait_until(lambda: logged, "a report")
-    assert logged == ["Report on SIGUSR2:\nwhat was found"]
-
-
-def test_failures_are_told_and_go_no_further(logged: list[str]) -> None:
+def test_failures_are_told_and_go_no_further() -> None:
     """A report that can't be made, and a log that can't be written; the thread goes on."""
     failures: list[str] = []
-    working = threading.Event()
-
-    def report() -> Any:
-        if not working.is_set():
-            raise RuntimeError("broken")
-        return NoReport()
-
-    def log(text: str) -> None:
-        logged.append(text)
-        raise OSError("full")
-
+    report = Mock(side_effect=[RuntimeError("broken"), NoReport()])
+    log = Mock(side_effect=OSError("full"))
     reporter = SignalReporter("SIGUSR2", report, log, lambda what, _: failures.append(what))
     reporter.install()
     try:
-        os.kill(os.getpid(), signal.SIGUSR2)
-        wait_until(lambda: failures == ["report"], "the first failure")
-        working.set()
-        os.kill(os.getpid(), signal.SIGUSR2)
-        wait_until(lambda: failures == ["report", "report.log"], "the second failure")
+        for expected in (["report"], ["report", "report.log"]):
+            os.kill(os.getpid(), signal.SIGUSR2)
+            wait_until(lambda expected=expected: failures == expected, "a failure")  # type: ignore[misc]
     finally:
         reporter.uninstall()
 
@@ -221,19 +187,16 @@ def test_failures_are_told_and_go_no_further(logged: list[str]) -> None:
 # Where the doctor finds it
 
 
-def test_the_directory_is_private(reporter: SignalReporter, place: Path) -> None:
-    """Nobody else may read what is in it, or put something there."""
-    reporter.install()
-    assert stat.S_IMODE(place.stat().st_mode) == 0o700
-    for entry in place.iterdir():
-        assert stat.S_IMODE(entry.stat().st_mode) == 0o600
-
-
 @pytest.mark.parametrize("trap", ["open to others", "a link", "a file"])
 def test_a_directory_of_others_is_not_used(
     trap: str, reporter: SignalReporter, logged: list[str], place: Path
 ) -> None:
-    """One warning, and the log still has the reports."""
+    """One warning, and the log still has the reports. Ours is private."""
+    reporter.install()
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(entry.stat().st_mode) for entry in place.iterdir()] == [0o600]
+    reporter.uninstall()
+    place.rmdir()
     if trap == "open to others":
         place.mkdir()
         place.chmod(0o770)

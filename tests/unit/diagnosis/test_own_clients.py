@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.cures import Advisor
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import ExecutorSnapshot
+from support.http1 import HTTP1Server
+from support.script import Reply
 from unit.diagnosis.building import a_pool, a_request, a_snapshot, all_kinds, found, the_totals
 
 LIBRARIES = ("aiohttp", "urllib3", "grpc")
@@ -64,26 +64,16 @@ def test_advice_is_in_the_librarys_terms(library: str, provider: str | None) -> 
         assert all(text.count(a) == text.count(b) for a, b in ("()", "[]", "{}"))
 
 
-@pytest.mark.parametrize(
-    ("provider", "library"),
-    [("gemini", "aiohttp"), ("bedrock", "urllib3"), ("xai", "grpc"), ("openai", "httpx")],
-)
-def test_providers_own_library_is_any_llms(provider: str, library: str) -> None:
-    """Its advice is the provider's. One of httpx is handed to SDKs that use httpx2."""
-    assert "AnyLLM.create" in own(library, provider).allow(40)
-
-
-@pytest.mark.parametrize("library", ["httpx", "httpx2"])
-def test_idle_limit_of_an_own_client_of_httpx(library: str) -> None:
-    """The one that has a limit for it."""
-    assert own(library).keep(14) == (
-        f"Keep 14 connections: {library}.AsyncClient(limits={library}.Limits("
-        "max_connections=None, max_keepalive_connections=14))"
-    )
-
-
-def test_boto3_is_told_where_a_pool_is_not_limited() -> None:
-    """Its pools never are; one that makes requests wait is another client's."""
+def test_advice_by_library_and_provider() -> None:
+    """A provider's own library is any-llm's. boto3 is told where a pool is not limited."""
+    for provider, library in (("gemini", "aiohttp"), ("bedrock", "urllib3"), ("xai", "grpc")):
+        assert "AnyLLM.create" in own(library, provider).allow(40)
+    assert "AnyLLM.create" in own("httpx", "openai").allow(40)  # handed to SDKs that use httpx2
+    for library in ("httpx", "httpx2"):  # the ones that have a limit for idle connections
+        assert own(library).keep(14) == (
+            f"Keep 14 connections: {library}.AsyncClient(limits={library}.Limits("
+            "max_connections=None, max_keepalive_connections=14))"
+        )
     assert "botocore" not in own("urllib3").allow(40)
     assert "at most 40 threads" in own("urllib3").allow(40, limited=False)
 
@@ -153,12 +143,15 @@ def test_grpc_takes_what_is_advised() -> None:
         assert ("options=" in text) is (what not in ("wait", "keep", "instance"))
 
 
+def named(library: str, provider: str | None = None) -> dict[str, Any]:
+    return {"name": "search", "provider": provider, "library": library}
+
+
 def leak(library: str, provider: str | None) -> Finding:
-    identity: dict[str, Any] = {"name": "search", "provider": provider, "library": library}
+    identity = named(library, provider)
     request = a_request("unread", 80.0, leak_suspected=True, provider=provider)
-    return found(
-        Kind.LEAK, a_snapshot(the_totals(leaks=1, **identity), a_pool([request], **identity))
-    )
+    totals = the_totals(leaks=1, **identity)
+    return found(Kind.LEAK, a_snapshot(totals, a_pool([request], **identity)))
 
 
 @pytest.mark.parametrize(
@@ -183,69 +176,39 @@ def test_leak_is_ended_as_the_library_does(library: str, provider: str | None, c
     assert text.endswith(".")
 
 
-class Answering(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, *arguments: object) -> None: ...
-
-
-@pytest.fixture
-def a_server() -> Iterator[int]:
-    """The port of a server that answers."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
-
-
-def unread_and_ended(pool: Any, end: Any) -> Any:
-    """An answer that is ended unread, and the next request for its place in the pool."""
-    response = pool.request("GET", "/", preload_content=False, retries=False)
-    end(response)
-    return pool.request("GET", "/", pool_timeout=0.05, retries=False)
-
-
-def test_urllib3_needs_both_calls_to_give_an_answer_up(a_server: int) -> None:
+def test_urllib3_needs_both_calls_to_give_an_answer_up(server: HTTP1Server) -> None:
     """With one of them its place is lost, which the advice rests on."""
     urllib3 = pytest.importorskip("urllib3")
-    pool = urllib3.HTTPConnectionPool("127.0.0.1", a_server, maxsize=1, block=True)
-    with pytest.raises(urllib3.exceptions.EmptyPoolError):
-        unread_and_ended(pool, lambda response: response.close())
-    pool = urllib3.HTTPConnectionPool("127.0.0.1", a_server, maxsize=1, block=True)
-    answer = unread_and_ended(pool, lambda r: (r.close(), r.release_conn()))
-    assert answer.status == 200
-    pool.close()
+    url = urlsplit(server.reply("/", Reply(), Reply(), Reply()))
+    for both in (False, True):
+        pool = urllib3.HTTPConnectionPool(url.hostname, url.port, maxsize=1, block=True)
+        response = pool.request("GET", "/", preload_content=False, retries=False)
+        response.close()
+        if both:
+            response.release_conn()
+            assert pool.request("GET", "/", pool_timeout=1, retries=False).status
+        else:
+            with pytest.raises(urllib3.exceptions.EmptyPoolError):
+                pool.request("GET", "/", pool_timeout=0.05, retries=False)
+        pool.close()
 
 
 def unbounded(library: str, **changes: Any) -> Any:
-    identity: dict[str, Any] = {"name": "search", "provider": None, "library": library}
-    return a_snapshot(the_totals(**identity), a_pool(max_connections=None, **identity, **changes))
+    pool = a_pool(max_connections=None, **named(library), **changes)
+    return a_snapshot(the_totals(**named(library)), pool)
 
 
-@pytest.mark.parametrize(
-    ("library", "cure"),
-    [
+def test_own_pool_without_a_limit() -> None:
+    """With where its library has one. A channel has no such limit, and is never unbounded."""
+    for library, cure in (
         ("aiohttp", "aiohttp.TCPConnector(limit=100)"),
         ("urllib3", "urllib3.PoolManager(maxsize=100, block=True)"),
         ("urllib3", "botocore.config.Config(max_pool_connections=100)"),
         ("httpx", "httpx.Limits(max_connections=100)"),
-    ],
-)
-def test_own_pool_without_a_limit(library: str, cure: str) -> None:
-    """With where its library has one."""
-    assert cure in found(Kind.UNBOUNDED_POOL, unbounded(library)).cure
-
-
-@pytest.mark.parametrize("state", [None, "ready"])
-def test_channel_is_never_an_unbounded_pool(state: str | None) -> None:
-    """Whether its state is known or not: it has no such limit."""
-    assert Kind.UNBOUNDED_POOL not in all_kinds(unbounded("grpc", channel_state=state))
+    ):
+        assert cure in found(Kind.UNBOUNDED_POOL, unbounded(library)).cure
+    for state in (None, "ready"):
+        assert Kind.UNBOUNDED_POOL not in all_kinds(unbounded("grpc", channel_state=state))
 
 
 @pytest.mark.parametrize(
@@ -254,21 +217,17 @@ def test_channel_is_never_an_unbounded_pool(state: str | None) -> None:
         (None, "grpc", "the channel's target"),
         (None, "aiohttp", "the URL"),
         (None, "urllib3", "the URL"),
-        ("xai", "grpc", "api_base"),
-        ("openai", "httpx2", "api_base"),
-        ("openai", "httpx", "api_base"),
-        ("anthropic", "httpx", "api_base"),
+        *((provider, "httpx", "api_base") for provider in ("openai", "anthropic")),
+        *(("xai", "grpc", "api_base"), ("openai", "httpx2", "api_base")),
     ],
 )
 def test_where_the_server_is_in_the_librarys_words(
     provider: str | None, library: str, word: str
 ) -> None:
     """Only any-llm has an ``api_base``."""
-    identity: dict[str, Any] = {"name": "search", "provider": provider, "library": library}
-    errors = dict.fromkeys(
-        ("connection_error", "name_resolution_error", "secure_connection_error"), 30
-    )
-    totals = the_totals(100, errors=errors, **identity)
+    identity = named(library, provider)
+    kinds = ("connection_error", "name_resolution_error", "secure_connection_error")
+    totals = the_totals(100, errors=dict.fromkeys(kinds, 30), **identity)
     cure = found(Kind.CONNECT_FAILURES, a_snapshot(totals, a_pool(**identity))).cure
     assert f"check {word}, the port" in cure
     assert f"check {word} for a typing error" in cure
@@ -286,19 +245,13 @@ def full_executor(provider: str | None, kept: int) -> Finding:
     )
 
 
-@pytest.mark.parametrize("provider", ["bedrock", None])
-@pytest.mark.parametrize(("kept", "more"), [(39, True), (40, False), (50, False)])
-def test_connections_that_are_kept_already_are_not_asked_for(
-    provider: str | None, kept: int, *, more: bool
-) -> None:
-    """The threads alone are the cure then."""
-    cure = full_executor(provider, kept).cure
-    assert "ThreadPoolExecutor(40)" in cure
-    assert ("max_pool_connections=40" in cure) is more
-
-
-def test_full_executor_of_an_own_client_is_not_any_llms() -> None:
-    """The application put the calls into threads."""
+def test_full_executor_asks_for_threads_and_for_connections_that_are_not_kept_yet() -> None:
+    """An own client's calls were put into threads by the application."""
+    for provider in ("bedrock", None):
+        for kept, more in ((39, True), (40, False), (50, False)):
+            cure = full_executor(provider, kept).cure
+            assert "ThreadPoolExecutor(40)" in cure
+            assert ("max_pool_connections=40" in cure) is more
     assert "any-llm takes" in full_executor("bedrock", 10).means
     assert "any-llm" not in str(full_executor(None, 10))
     assert "an executor of yours" in full_executor(None, 10).cure

@@ -61,7 +61,7 @@ def start() -> Iterator[Callable[[str], subprocess.Popen[str]]]:
     yield run
     for child in children:
         child.kill()
-        child.communicate()
+        child.wait()
 
 
 def line_of(child: subprocess.Popen[str]) -> str:
@@ -81,43 +81,50 @@ def ask(pid: int) -> dict[str, Any]:
     return answer
 
 
-def test_the_doctor_is_answered_in_another_thread(start: Any) -> None:
-    """Also where the main thread hangs in a system call, and as often as it asks."""
-    child = start("reporter.install(); print('ready', flush=True); sys.stdin.readline()")
-    assert line_of(child) == "ready"
-    for _ in range(3):
-        assert ask(child.pid) == {"pid": child.pid, "thread": "gluellm-pool-report"}
-        assert line_of(child) == f"Report on SIGUSR2: report of {child.pid}"
+def test_the_doctor_is_answered_whatever_the_main_thread_does(start: Any, place: Path) -> None:
+    """While it is busy, hangs in a system call or holds a lock of the log, as often as it asks.
 
-
-def test_a_busy_main_thread_is_no_obstacle(start: Any) -> None:
-    """Python calls handlers between two instructions."""
-    child = start("reporter.install(); print('ready', flush=True)\nwhile True: pass")
-    assert line_of(child) == "ready"
-    assert ask(child.pid)["pid"] == child.pid
-
-
-def test_a_signal_within_a_lock_of_the_log_blocks_nothing(start: Any) -> None:
-    """The doctor has its answer although the log can't be written now."""
+    The end of the program removes its entry, without uninstall().
+    """
     child = start(
         """
         lock = threading.Lock()
         def log(text):
             with lock:
-                print("logged", flush=True)
+                print(text.replace("\\n", " "), flush=True)
         reporter = SignalReporter("SIGUSR2", Report, log)
         reporter.install()
+        print("busy", flush=True)
+        while not os.path.exists(os.environ["TMPDIR"] + "/enough"):
+            pass
+        print("hangs", flush=True)
+        sys.stdin.readline()
         with lock:
-            print("ready", flush=True)
+            print("locked", flush=True)
             sys.stdin.readline()
         sys.stdin.readline()
         """
     )
-    assert line_of(child) == "ready"
-    assert ask(child.pid)["pid"] == child.pid
+    answer = {"pid": child.pid, "thread": "gluellm-pool-report"}
+    report = f"Report on SIGUSR2: report of {child.pid}"
+    assert line_of(child) == "busy"
+    assert ask(child.pid) == answer
+    assert line_of(child) == report
+    place.with_name("enough").touch()
+    assert line_of(child) == "hangs"
+    for _ in range(2):
+        assert ask(child.pid) == answer
+        assert line_of(child) == report
     child.stdin.write("\n")
     child.stdin.flush()
-    assert line_of(child) == "logged"
+    assert line_of(child) == "locked"
+    assert ask(child.pid) == answer
+    child.stdin.write("\n")
+    child.stdin.flush()
+    assert line_of(child) == report
+    child.stdin.close()
+    assert child.wait(10) == 0
+    assert not list(place.iterdir())
 
 
 def test_a_wait_that_would_block_the_program_is_refused(start: Any) -> None:
@@ -170,8 +177,8 @@ def test_a_forked_child_answers_in_a_greenlet(
     )
 
 
-def test_a_forked_child_answers_for_itself_and_the_parent_goes_on(start: Any) -> None:
-    """A pipe, a thread and an entry each."""
+def test_a_forked_child_answers_for_itself_and_the_parent_goes_on(start: Any, place: Path) -> None:
+    """A pipe, a thread and an entry each. What is left of a killed one is not taken for alive."""
     child = start(
         """
         reporter.install()
@@ -194,31 +201,14 @@ def test_a_forked_child_answers_for_itself_and_the_parent_goes_on(start: Any) ->
             assert ask(pid)["pid"] == pid
             assert line_of(child) == f"Report on SIGUSR2: report of {pid}"
     finally:
-        directory.close()
         os.kill(forked, signal.SIGKILL)
     assert line_of(child) == "goes on"
     assert ask(child.pid)["pid"] == child.pid
-
-
-def test_what_a_killed_process_left_is_not_taken_for_alive_and_is_swept(
-    start: Any, place: Path
-) -> None:
-    """Its lock went with it."""
-    child = start("reporter.install(); print('ready', flush=True); sys.stdin.readline()")
-    assert line_of(child) == "ready"
-    child.kill()
-    child.wait()
-    assert (place / f"{child.pid}.json").exists()
-    directory = Directory.open()
-    assert presence_of(directory, child.pid) is None
+    # Its lock went with it, and the next process sweeps it.
+    assert (place / f"{forked}.json").exists()
+    assert presence_of(directory, forked) is None
     presence = Presence(signal.SIGUSR2)
-    assert [entry.name for entry in place.iterdir()] == [f"{os.getpid()}.json"]
+    names = {entry.name for entry in place.iterdir()}
+    assert names == {f"{os.getpid()}.json", f"{child.pid}.json"}
     presence.withdraw()
     directory.close()
-
-
-def test_the_end_of_the_program_removes_its_entry(start: Any, place: Path) -> None:
-    """Without uninstall()."""
-    child = start("reporter.install()")
-    assert child.wait(10) == 0
-    assert not list(place.iterdir())

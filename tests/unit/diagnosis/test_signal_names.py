@@ -11,21 +11,15 @@ from opentelemetry.instrumentation.gluellm.diagnosis.signal_names import signal_
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here")
 
 
+REFUSED = {
+    "there is no such signal here": ("SIGNONE", "sigusr2", "", "12"),
+    "no program can catch it": ("SIGKILL", "SIGSTOP"),
+    "a meaning of its own": ("SIGINT", "SIGTERM", "SIGHUP", "SIGSEGV", "SIGCHLD"),
+}
+
+
 @pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("SIGNONE", "there is no such signal here"),
-        ("sigusr2", "there is no such signal here"),
-        ("", "there is no such signal here"),
-        ("12", "there is no such signal here"),
-        ("SIGKILL", "no program can catch it"),
-        ("SIGSTOP", "no program can catch it"),
-        ("SIGINT", "a meaning of its own"),
-        ("SIGTERM", "a meaning of its own"),
-        ("SIGHUP", "a meaning of its own"),
-        ("SIGSEGV", "a meaning of its own"),
-        ("SIGCHLD", "a meaning of its own"),
-    ],
+    ("name", "said"), [(name, said) for said, names in REFUSED.items() for name in names]
 )
 def test_other_signals_are_refused_with_the_reason(name: str, said: str) -> None:
     """What was given, why not, and which are allowed."""

@@ -65,23 +65,21 @@ def test_nothing_of_it_without_the_setting_or_after_the_end(
     assert "gluellm-pool-report" not in threads()
 
 
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGNONE"])
-def test_a_signal_that_can_not_be_used_is_refused(
-    instrumentor: GlueLLMInstrumentor, name: str
-) -> None:
-    """And nothing is installed."""
-    with pytest.raises(ValueError, match=f"snapshot_signal='{name}'"):
-        instrumentor.instrument(snapshot_signal=name)
-    assert not instrumentor.is_instrumented_by_opentelemetry
-
-
-def test_a_taken_signal_is_refused_and_everything_undone(
-    instrumentor: GlueLLMInstrumentor,
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("SIGKILL", "snapshot_signal='SIGKILL'"),
+        ("SIGNONE", "snapshot_signal='SIGNONE'"),
+        ("SIGUSR2", r"is taken by the handler .*theirs"),
+    ],
+)
+def test_a_signal_that_can_not_be_used_is_refused_and_everything_undone(
+    instrumentor: GlueLLMInstrumentor, name: str, said: str
 ) -> None:
     """The next instrument(), without it, finds nothing in its way."""
     signal.signal(signal.SIGUSR2, theirs)
-    with pytest.raises(ValueError, match=r"is taken by the handler .*theirs"):
-        instrumentor.instrument(snapshot_signal="SIGUSR2")
+    with pytest.raises(ValueError, match=said):
+        instrumentor.instrument(snapshot_signal=name)
     assert not instrumentor.is_instrumented_by_opentelemetry
     instrumentor.instrument()
     assert instrumentor.is_instrumented_by_opentelemetry

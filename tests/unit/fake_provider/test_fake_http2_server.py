@@ -106,30 +106,6 @@ async def test_bodies_larger_than_a_frame_pass_both_ways(provider):
     assert provider.counts.connections == 1
 
 
-async def test_idle_connections_are_closed_after_the_timeout(provider):
-    """A connection is idle when it has no stream, however long the last answer took."""
-    provider.idle_timeout = 0.05
-    provider.script(Behaviour(head_delay=0.2))
-    async with httpx.AsyncClient(http1=False, http2=True) as client:
-        assert (await client.get(f"{provider.openai_url}/models")).status_code == 200
-        await until(lambda: provider.counts.idle_closed == 1)
-        await until(lambda: provider.counts.open_connections == 0)
-
-
-async def test_dropping_idle_connections_spares_the_busy_ones(provider):
-    """`drop(idle_only=True)` leaves a connection with an open stream alone."""
-    url = f"{provider.openai_url}/models"
-    async with httpx.AsyncClient(http1=False, http2=True) as client:
-        await client.get(url)
-        provider.script(Behaviour(head_delay=0.2))
-        busy = asyncio.create_task(client.get(url))
-        await until(lambda: provider.counts.requests == 2)
-        await provider.drop(idle_only=True)
-        assert (await busy).status_code == 200
-        await provider.drop(idle_only=True)
-        assert provider.counts.open_connections == 0
-
-
 async def test_http1_is_not_understood(provider):
     """A client that does not know beforehand gets no answer, and the provider goes on."""
     async with httpx.AsyncClient() as client:

@@ -1,6 +1,7 @@
 """The fake provider as a server: listening, refusing, dropping, TLS, its own thread."""
 
 import asyncio
+import math
 import ssl
 import time
 
@@ -41,35 +42,39 @@ async def test_refused_connections_and_recovery_on_the_same_port():
         assert provider.counts.connections == 2
 
 
-async def test_idle_connections_are_closed_after_the_timeout():
-    """A keep-alive connection that carries nothing is closed by the server."""
-    async with FakeProvider(idle_timeout=0.05) as provider, httpx.AsyncClient() as client:
-        await client.get(f"{provider.openai_url}/models")
+async def test_idle_connections_are_closed_after_the_timeout(provider, http2):
+    """A connection is idle when it carries nothing, however long the last answer took."""
+    provider.idle_timeout = 0.05
+    provider.script(Behaviour(head_delay=0.2))
+    async with httpx.AsyncClient(http1=not http2, http2=http2) as client:
+        assert (await client.get(f"{provider.openai_url}/models")).status_code == 200
         await until(lambda: provider.counts.idle_closed == 1)
-        assert provider.counts.open_connections == 0
+        await until(lambda: provider.counts.open_connections == 0)
 
 
-async def test_dropping_idle_connections_spares_the_busy_ones():
-    """`drop(idle_only=True)` leaves a request in the middle of its answer alone."""
-    async with FakeProvider() as provider, httpx.AsyncClient() as client:
-        url = f"{provider.openai_url}/models"
+async def test_dropping_idle_connections_spares_the_busy_ones(provider, http2):
+    """`drop(idle_only=True)` leaves a connection in the middle of an answer alone."""
+    url = f"{provider.openai_url}/models"
+    async with (
+        httpx.AsyncClient(http1=not http2, http2=http2) as client,
+        httpx.AsyncClient(http1=not http2, http2=http2) as other,
+    ):
+        provider.script(Behaviour(), Behaviour(head_delay=math.inf))
         await client.get(url)
-        # Long enough for the other client on a machine that stands still for a while.
-        provider.behaviour = Behaviour(head_delay=2)
         busy = asyncio.create_task(client.get(url))
         await until(lambda: provider.counts.requests == 2)
-        async with httpx.AsyncClient() as other:
-            provider.behaviour = Behaviour()
-            await other.get(url)
-            await provider.drop(idle_only=True)
-            assert provider.counts.open_connections == 1
-        assert (await busy).status_code == 200
+        await other.get(url)
+        assert provider.counts.open_connections == 2
+        await provider.drop(idle_only=True)
+        await until(lambda: provider.counts.open_connections == 1)
+        assert not busy.done()
+        busy.cancel()
 
 
 async def test_client_that_leaves_is_counted():
     """A client that gives up is noticed while the provider still waits."""
     async with FakeProvider(behaviour=Behaviour(head_delay=60)) as provider:
-        async with httpx.AsyncClient(timeout=0.05) as client:
+        async with httpx.AsyncClient(timeout=httpx.Timeout(10, read=0.05)) as client:
             with pytest.raises(httpx.ReadTimeout):
                 await client.get(f"{provider.openai_url}/models")
         await until(lambda: provider.counts.abandoned == 1)
@@ -114,24 +119,6 @@ async def test_thread_serves_while_the_clients_loop_is_blocked():
             assert provider.counts.completed == 1
             assert (await task).status_code == 200
             await thread.call(provider.refuse())
-
-
-def test_reused_connections_are_dropped():
-    """`drop_reused` answers a connection's first request, and resets the connection at the next."""
-    with (
-        FakeProviderThread(behaviour=Behaviour(drop_reused=True)) as provider,
-        httpx.Client() as client,
-    ):
-        url = f"{provider.openai_url}/models"
-        for _ in range(2):
-            assert client.get(url).status_code == 200
-            with pytest.raises(httpx.ReadError) as reset:
-                client.get(url)
-            assert "reset" in str(reset.value).lower()
-        assert provider.counts.connections == 2
-        assert provider.counts.requests == 4
-        assert provider.counts.by_status == {200: 2}
-        assert provider.counts.resets == 2
 
 
 def test_behaviour_can_depend_on_the_request():

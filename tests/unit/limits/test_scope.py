@@ -16,6 +16,8 @@ from opentelemetry.instrumentation.gluellm.limits.values import Value, Values
 from opentelemetry.instrumentation.gluellm.patching import LIMITS_MARK
 from unit.attribution import fake_any_llm
 
+pytestmark = pytest.mark.anyio
+
 LIMITS = {"max_connections": Value(3), "pool_timeout": Value(5)}
 
 
@@ -87,57 +89,39 @@ def call(llm: Any, model: str = "m", **more: Any) -> Any:
 
 
 def test_limits_hold_in_the_constructor_and_in_calls(world: World) -> None:
-    """And not outside."""
+    """And not outside. The outermost call decides; without limits nothing is put around any."""
     llm = world.provider()
-    assert llm.limited_while_built.limits == LIMITS
-    assert llm.limited_while_built.ended
+    assert (llm.limited_while_built.limits, llm.limited_while_built.ended) == (LIMITS, True)
     found = call(llm)
     assert (found.provider, found.limits, found.own_timeout) == ("own", LIMITS, False)
     assert found.ended
     assert limited() is None
-
-
-def test_the_outermost_call_decides(world: World) -> None:
-    """As for attribution: what is called inside is its own affair."""
     outer, inner = call(world.provider(), "nested")
     assert outer is inner
+    world.limits = {}
+    llm = world.provider()
+    assert llm.limited_while_built is call(llm) is None
 
 
 def test_what_the_constructor_was_given_holds_for_every_call(world: World) -> None:
-    """The arguments of the outermost constructor count, whatever it passes on."""
+    """The outermost constructor's arguments count. The pool keeps its timeout for other calls."""
     llm = world.provider(limits=object())
-    assert set(llm.limited_while_built.limits) == {"pool_timeout"}
-    assert set(call(llm).limits) == {"pool_timeout"}
+    assert set(llm.limited_while_built.limits) == set(call(llm).limits) == {"pool_timeout"}
     llm = world.provider(http_client=object(), timeout=4)
     assert llm.limited_while_built.limits == {}
     assert call(llm).own_timeout
     assert set(call(world.provider(timeout=4)).limits) == {"max_connections"}
-
-
-def test_a_timeout_of_one_call(world: World) -> None:
-    """The pool keeps its timeout for other calls."""
     llm = world.provider()
     assert [call(llm, timeout=t).own_timeout for t in (3, None, 0)] == [True, False, True]
 
 
-def test_without_limits_there_is_no_call(world: World) -> None:
-    """Nothing is put around anything."""
-    world.limits = {}
-    llm = world.provider()
-    assert llm.limited_while_built is None
-    assert call(llm) is None
-
-
-def test_a_stream_has_the_limits_in_its_steps(world: World) -> None:
+async def test_a_stream_has_the_limits_in_its_steps(world: World) -> None:
     """It passes for the SDK's class, through both wrappers."""
 
-    async def main() -> None:
-        stream = await world.provider().acompletion("stream")
-        assert isinstance(stream, Stream)
-        assert limited() is None
-        found = await anext(stream)
-        assert found.limits == LIMITS
-        assert not found.ended
-        assert limited() is None
-
-    asyncio.run(main())
+    stream = await world.provider().acompletion("stream")
+    assert isinstance(stream, Stream)
+    assert limited() is None
+    found = await anext(stream)
+    assert found.limits == LIMITS
+    assert not found.ended
+    assert limited() is None

@@ -34,77 +34,55 @@ def refused(**arguments: Any) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("name", ["max_connections", "max_keepalive_connections"])
-@pytest.mark.parametrize(
-    "value", [0, -1, 1.0, 2.5, True, False, "5", math.nan, math.inf, MOST_CONNECTIONS + 1, 10**400]
-)
-def test_numbers_of_connections(name: str, value: object) -> None:
-    """The message has the name, the range, and what to do instead."""
-    text = refused(**{name: value})
-    assert text.startswith(f"{name}=")
-    assert "a whole number from 1 to 100000" in text
-    assert "Leave it out" in text
-
-
-@pytest.mark.parametrize("name", ["keepalive_expiry", "pool_timeout"])
-@pytest.mark.parametrize(
-    "value", [0, -0.5, True, "5", math.nan, math.inf, -math.inf, LONGEST + 1, 10**400, None, 1j]
-)
-def test_numbers_of_seconds(name: str, value: object) -> None:
-    """A day is more than anybody waits: more is milliseconds, taken for seconds."""
-    if value is None:
-        assert refused(**{name: None}).startswith("no limit is given")
-        return
-    text = refused(**{name: value})
-    assert text.startswith(f"{name}=")
-    assert "seconds above 0 and up to 86400" in text
+CONNECTIONS = (0, -1, 1.0, 2.5, True, False, "5", math.nan, math.inf, MOST_CONNECTIONS + 1, 10**400)
+SECONDS = (0, -0.5, True, "5", math.nan, math.inf, -math.inf, LONGEST + 1, 10**400, 1j)
 
 
 @pytest.mark.parametrize(
-    ("name", "values"),
+    ("name", "values", "allowed"),
     [
-        ("max_connections", (1, MOST_CONNECTIONS)),
-        ("max_keepalive_connections", (1, MOST_CONNECTIONS)),
-        ("keepalive_expiry", (0.001, 1, LONGEST)),
-        ("pool_timeout", (0.001, 1, LONGEST)),
+        ("max_connections", CONNECTIONS, "a whole number from 1 to 100000"),
+        ("max_keepalive_connections", CONNECTIONS, "a whole number from 1 to 100000"),
+        # A day is more than anybody waits: more is milliseconds, taken for seconds.
+        ("keepalive_expiry", SECONDS, "seconds above 0 and up to 86400"),
+        ("pool_timeout", SECONDS, "seconds above 0 and up to 86400"),
     ],
 )
-def test_ends_of_the_ranges_are_allowed(name: str, values: tuple[float, ...]) -> None:
-    """Both of them."""
+def test_wrong_numbers(name: str, values: tuple[object, ...], allowed: str) -> None:
+    """The message has the name, the range, and what to do instead."""
     for value in values:
-        configure_pools(**{name: value})  # type: ignore[arg-type]
-        assert configure._state.settings.of("openai")[name].number == value
-
-
-def test_nothing_given() -> None:
-    """A provider alone is nothing, too."""
+        text = refused(**{name: value})
+        assert text.startswith(f"{name}=")
+        assert allowed in text
+        assert "Leave it out" in text
+    assert refused(**{name: None}).startswith("no limit is given")
     assert refused().startswith("no limit is given: give max_connections, ")
     assert refused(provider="openai").startswith("no limit is given")
 
 
-def test_a_long_value_is_cut_and_a_strange_one_is_printable() -> None:
-    """An error message may end in a log."""
-    assert len(refused(provider="x" * 10_000, max_connections=1)) < 2000
-    assert "\x1b" not in refused(provider="\x1b[2J", max_connections=1)
+def test_ends_of_the_ranges_are_allowed() -> None:
+    for name in LIMITS:
+        of_connections = name.startswith("max_")
+        for value in (1, MOST_CONNECTIONS) if of_connections else (0.001, 1, LONGEST):
+            configure_pools(**{name: value})  # type: ignore[arg-type]
+            assert configure._state.settings.of("openai")[name].number == value
+            reset_pools()
 
 
-@pytest.mark.parametrize(
-    ("name", "offered"),
-    [
-        ("opnai", "'openai'"),
-        ("OpenAI", "'openai'"),
-        ("gemni", "'gemini'"),
-        ("antropic", "'anthropic'"),
-    ],
-)
-def test_unknown_provider(name: str, offered: str) -> None:
-    """The nearest names are offered; where there is none, all of them."""
-    text = refused(provider=name, max_connections=1)
-    assert f"provider={name!r}: any-llm has no such provider. Did you mean " in text
-    assert offered in text
+def test_unknown_provider() -> None:
+    """The nearest names are offered; where there is none, all of them. The message is for a log."""
+    for name, offered in (
+        *(("opnai", "'openai'"), ("OpenAI", "'openai'")),
+        *(("gemni", "'gemini'"), ("antropic", "'anthropic'")),
+    ):
+        text = refused(provider=name, max_connections=1)
+        assert f"provider={name!r}: any-llm has no such provider. Did you mean " in text
+        assert offered in text
     assert "There are anthropic, " in refused(provider="zzzzzz", max_connections=1)
     for value in (5, b"openai", ["openai"], True):
         assert "a provider's key" in refused(provider=value, max_connections=1)
+    assert len(refused(provider="x" * 10_000, max_connections=1)) < 2000
+    assert "\x1b" not in refused(provider="\x1b[2J", max_connections=1)
 
 
 def test_every_provider_of_any_llm_is_one() -> None:
@@ -129,29 +107,19 @@ def test_a_provider_that_only_a_newer_any_llm_has(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("provider", "limit", "library"),
+    ("providers", "limit", "library"),
     [
-        ("gemini", "max_keepalive_connections", "aiohttp"),
-        ("gemini", "pool_timeout", "aiohttp"),
-        ("vertexai", "pool_timeout", "aiohttp"),
-        ("azure", "max_keepalive_connections", "aiohttp"),
-        ("voyage", "pool_timeout", "aiohttp"),
-        ("cohere", "pool_timeout", "aiohttp"),
-        ("fireworks", "pool_timeout", "aiohttp"),
-        ("bedrock", "keepalive_expiry", "urllib3"),
-        ("sagemaker", "keepalive_expiry", "urllib3"),
-        ("otari", "keepalive_expiry", "urllib3"),
+        ("gemini azure", "max_keepalive_connections", "aiohttp"),
+        ("gemini vertexai voyage cohere fireworks", "pool_timeout", "aiohttp"),
+        ("bedrock sagemaker otari", "keepalive_expiry", "urllib3"),
         *(("xai", name, "gRPC") for name in LIMITS),
     ],
 )
-def test_a_limit_that_the_library_lacks(provider: str, limit: str, library: str) -> None:
-    """With the library's name, and what it has."""
-    text = refused(provider=provider, **{limit: 5})
-    assert f"provider={provider!r} runs on {library}" in text
-
-
-def test_a_limit_that_only_some_libraries_have_can_be_given_for_all() -> None:
-    """It holds where there is it."""
+def test_a_limit_that_the_library_lacks(providers: str, limit: str, library: str) -> None:
+    """With the library's name, and what it has. Given for all, it holds where there is it."""
+    for provider in providers.split():
+        text = refused(provider=provider, **{limit: 5})
+        assert f"provider={provider!r} runs on {library}" in text
     configure_pools(max_connections=5, max_keepalive_connections=4, keepalive_expiry=3)
     configure_pools(pool_timeout=2)
 
@@ -178,16 +146,13 @@ def test_contradictions() -> None:
     configure_pools(provider="openai", max_keepalive_connections=9)  # another scope
 
 
-def test_two_numbers_for_the_one_of_urllib3() -> None:
-    """Where the provider is named. For all providers they are no contradiction."""
+def test_urllib3_has_one_number_and_waits_only_for_a_limit() -> None:
+    """Where the provider is named: for all providers two numbers are no contradiction."""
     text = refused(provider="bedrock", max_connections=5, max_keepalive_connections=4)
     assert "contradict each other" in text
     configure_pools(provider="bedrock", max_connections=5, max_keepalive_connections=5)
     configure_pools(max_connections=5, max_keepalive_connections=4)
-
-
-def test_a_wait_that_never_happens() -> None:
-    """urllib3 opens a connection more, unless there is a limit."""
+    reset_pools()
     assert "Give max_connections too" in refused(provider="bedrock", pool_timeout=5)
     configure_pools(provider="bedrock", pool_timeout=5, max_connections=5)
     reset_pools()
@@ -195,18 +160,10 @@ def test_a_wait_that_never_happens() -> None:
     configure_pools(provider="bedrock", pool_timeout=5)
 
 
-@pytest.mark.parametrize("value", [1, "true", None])
-def test_apply_httpx_env_is_yes_or_no(value: object) -> None:
-    """No other thing that counts as true."""
-    assert "allowed is True or False" in refused(apply_httpx_env=value)
-
-
-def test_httpx_variables_for_a_provider_without_a_pool() -> None:
-    """Whatever they say."""
+def test_apply_httpx_env() -> None:
+    """Yes or no, and not for a provider without a pool. The variables may be unset."""
+    for value in (1, "true", None):
+        assert "allowed is True or False" in refused(apply_httpx_env=value)
     assert "gRPC" in refused(provider="xai", apply_httpx_env=True)
-
-
-def test_httpx_variables_that_are_not_set_are_no_mistake() -> None:
-    """The same code runs where they are and where they aren't."""
     configure_pools(apply_httpx_env=True)
     assert configure._state.settings.of("openai") == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
@@ -76,53 +77,13 @@ class Recorder(PoolObserver):
         """The arguments of each event of this name."""
         return [arguments for event, arguments in self.events if event == name]
 
-    def pool_opened(self, *arguments: Any) -> None:
-        self.events.append(("pool_opened", arguments))
 
-    def pool_discarded(self, *arguments: Any) -> None:
-        self.events.append(("pool_discarded", arguments))
+def _writes_down(event: str) -> Callable[..., None]:
+    return lambda self, *arguments: self.events.append((event, arguments))
 
-    def lease_queued(self, *arguments: Any) -> None:
-        self.events.append(("lease_queued", arguments))
 
-    def lease_requeued(self, *arguments: Any) -> None:
-        self.events.append(("lease_requeued", arguments))
-
-    def lease_answered(self, *arguments: Any) -> None:
-        self.events.append(("lease_answered", arguments))
-
-    def lease_timed_out(self, *arguments: Any) -> None:
-        self.events.append(("lease_timed_out", arguments))
-
-    def watch_passed(self, *arguments: Any) -> None:
-        self.events.append(("watch_passed", arguments))
-
-    def leak_suspected(self, *arguments: Any) -> None:
-        self.events.append(("leak_suspected", arguments))
-
-    def leak_over(self, *arguments: Any) -> None:
-        self.events.append(("leak_over", arguments))
-
-    def requests_stuck(self, *arguments: Any) -> None:
-        self.events.append(("requests_stuck", arguments))
-
-    def clients_churned(self, *arguments: Any) -> None:
-        self.events.append(("clients_churned", arguments))
-
-    def lease_waited(self, *arguments: Any) -> None:
-        self.events.append(("lease_waited", arguments))
-
-    def outbox_filling(self, *arguments: Any) -> None:
-        self.events.append(("outbox_filling", arguments))
-
-    def connection_created(self, *arguments: Any) -> None:
-        self.events.append(("connection_created", arguments))
-
-    def connection_failed(self, *arguments: Any) -> None:
-        self.events.append(("connection_failed", arguments))
-
-    def connection_closed(self, *arguments: Any) -> None:
-        self.events.append(("connection_closed", arguments))
+for _event in [name for name in vars(PoolObserver) if not name.startswith("_")]:
+    setattr(Recorder, _event, _writes_down(_event))
 
 
 class Scene:
@@ -168,6 +129,18 @@ class Scene:
         lease = self.enter()
         self.tracker.assigned(lease, connection or self.connection(established=True))
         return lease
+
+    def serve(self, *leases: Lease) -> None:
+        """Answer and end them, one after the other."""
+        for lease in leases:
+            self.tracker.answered(lease, 200)
+            self.tracker.released(lease)
+
+    def settled(self) -> None:
+        """Nothing runs, stands in a queue or holds a connection any more."""
+        assert self.current() == [0] * 6
+        assert (self.ledger.queued.value, self.ledger.active.value) == (0, 0)
+        assert not self.tracker.leases
 
     def work_off(self) -> list[Lease]:
         """Take the leases from the outbox and count those that have ended, as a drain does."""

@@ -11,25 +11,39 @@ HOST = b"churned.test"
 
 
 @pytest.fixture
-def scene() -> Scene:
-    """One pool that has nothing to do with it."""
-    return Scene()
-
-
-@pytest.fixture
 def churn(scene: Scene) -> Churn:
     """Looked by hand."""
     return Churn(scene.registry)
 
 
-def build(scene: Scene, pools: int, requests: int = 1, name: str = "groq") -> None:
-    """Pools of one origin, gone at once, each with so many requests."""
+def build(scene: Scene, pools: int, requests: int = 1, name: str = "groq") -> list[FakePool]:
+    """Pools of one origin, each with so many requests; they are gone unless they are kept."""
+    made = []
     for _ in range(pools):
-        pool = FakePool()
-        tracker = scene.track(pool, name, name)
+        made.append(FakePool())
+        tracker = scene.track(made[-1], name, name)
         for _ in range(requests):
-            lease = tracker.begin(HOST, None, b"https", None)
-            tracker.failed(lease, "connection_error")
+            tracker.failed(tracker.begin(HOST, None, b"https", None), "connection_error")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("pools", "requests", "kept", "fires"),
+    [
+        *[(10, 1, False, True), (9, 1, False, False), (20, 3, False, False)],
+        *[(10, 2, False, True), (49, 1, True, False), (50, 1, True, True)],
+    ],
+)
+def test_many_pools_with_few_requests_are_churn_unless_they_are_kept(
+    scene: Scene, churn: Churn, pools: int, requests: int, kept: bool, fires: bool
+) -> None:
+    """Fifty are churn though no garbage collector came: nobody needs that many."""
+    made = build(scene, pools, requests)
+    if not kept:
+        made.clear()
+    churn.look()
+    expected = [("groq", "churned.test", pools, pools * requests)]
+    assert told(scene) == (expected if fires else [])
 
 
 def told(scene: Scene) -> list[tuple[str, str, int, int]]:
@@ -40,51 +54,10 @@ def told(scene: Scene) -> list[tuple[str, str, int, int]]:
     ]
 
 
-def test_a_client_for_each_call_is_churn(scene: Scene, churn: Churn) -> None:
-    """Ten pools with a request each."""
-    build(scene, 10)
-    churn.look()
-    assert told(scene) == [("groq", "churned.test", 10, 10)]
-
-
-def test_clients_that_stay_are_no_churn(scene: Scene, churn: Churn) -> None:
-    """One for each tenant, say, that has just begun."""
-    kept = [FakePool() for _ in range(49)]
-    for pool in kept:
-        tracker = scene.track(pool, "groq", "groq")
-        tracker.failed(tracker.begin(HOST, None, b"https", None), "connection_error")
-    churn.look()
-    assert told(scene) == []
-
-
-def test_so_many_are_churn_though_no_garbage_collector_came(scene: Scene, churn: Churn) -> None:
-    """They are alive, and nobody needs that many."""
-    kept = [FakePool() for _ in range(50)]
-    for pool in kept:
-        tracker = scene.track(pool, "groq", "groq")
-        tracker.failed(tracker.begin(HOST, None, b"https", None), "connection_error")
-    churn.look()
-    assert [pools for _, _, pools, _ in told(scene)] == [50]
-
-
 def test_what_was_counted_before_is_not_judged(scene: Scene) -> None:
     """By an installation that is gone: it was not in the last minute."""
     build(scene, 20)
     Churn(scene.registry).look()
-    assert told(scene) == []
-
-
-def test_nine_pools_can_be_what_a_program_needs(scene: Scene, churn: Churn) -> None:
-    """One for each worker."""
-    build(scene, 9)
-    churn.look()
-    assert told(scene) == []
-
-
-def test_pools_that_are_used_are_no_churn(scene: Scene, churn: Churn) -> None:
-    """Three requests each: most of them found a connection."""
-    build(scene, 20, requests=3)
-    churn.look()
     assert told(scene) == []
 
 
@@ -134,31 +107,24 @@ def test_names_are_told_apart(scene: Scene, churn: Churn) -> None:
     assert told(scene) == []
 
 
-def test_one_pool_with_many_hosts_is_no_churn() -> None:
-    """Beyond the bound all origins go by one name, and one pool asks for it once."""
-    scene = Scene(max_origins=15)
-    for number in range(14):
+@pytest.mark.parametrize(("pools", "known"), [(1, 14), (30, 0)])
+def test_many_hosts_beyond_the_bound_are_no_churn(pools: int, known: int) -> None:
+    """All of them go by one name: one pool asks for it once, and one for each can't be shared."""
+    scene = Scene(max_origins=known + 1)
+    for number in range(known):
         scene.tracker.origin(b"known-%d.test" % number, None, b"https")
     churn = Churn(scene.registry)
-    pool = FakePool()
-    tracker = scene.track(pool)
+    kept = [FakePool()]
+    tracker = scene.track(kept[0])
     for number in range(50):
+        if pools > 1:
+            kept = [FakePool()]
+            tracker = scene.track(kept[0])
         lease = tracker.begin(b"host-%d.test" % number, None, b"https", None)
         tracker.failed(lease, "connection_error")
-    other = scene.ledger.origins["_OTHER", None, "openai"]
-    assert (other.pools, other.entered) == (1, 50)
-    churn.look()
-    assert told(scene) == []
-
-
-def test_many_origins_under_one_name_are_no_churn() -> None:
-    """A pool for each of many hosts can't be shared."""
-    scene = Scene(max_origins=1)
-    churn = Churn(scene.registry)
-    for number in range(30):
-        pool = FakePool()
-        tracker = scene.track(pool)
-        tracker.failed(tracker.begin(b"host-%d.test" % number, None, b"https", None), "cancelled")
+    if pools == 1:
+        other = scene.ledger.origins["_OTHER", None, "openai"]
+        assert (other.pools, other.entered) == (1, 50)
     churn.look()
     assert told(scene) == []
 

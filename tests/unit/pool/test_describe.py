@@ -21,12 +21,6 @@ from opentelemetry.instrumentation.gluellm.pool.words import one_line, place_tex
 from unit.pool.fakes import SECOND, FakePool, Scene
 
 
-@pytest.fixture
-def scene() -> Scene:
-    """One pool."""
-    return Scene()
-
-
 def hold(scene: Scene, call: Call | None = None) -> Lease:
     """A request that has its connection and waits for a head."""
     lease = scene.enter(call)
@@ -55,14 +49,10 @@ def test_text_from_outside_stays_on_one_line(text: object, told: str) -> None:
     assert one_line(text) == told
 
 
-def test_long_text_is_cut() -> None:
+def test_long_text_is_cut_and_a_long_place_keeps_its_end() -> None:
     """A prompt that was passed as a model fills no log."""
     assert one_line("a" * 200, LONGEST) == "a" * 200
     assert one_line("a" * 201, LONGEST) == "a" * 197 + "..."
-
-
-def test_long_place_keeps_its_end() -> None:
-    """File, line and function are what it is told for."""
     end = "module.py:7 in call"
     assert place_text(end, LONGEST) == end
     assert place_text("/srv/" + "deep/" * 50 + end, LONGEST) == "..." + ("deep/" * 50 + end)[-197:]
@@ -79,8 +69,7 @@ def test_label_is_name_and_library(scene: Scene) -> None:
     assert label(scene.track(pool, "na\nme", None)) == "na?me/httpx2"
 
 
-def test_state_tells_limit_and_counts(scene: Scene) -> None:
-    """As the pool has them at this moment."""
+def test_state_tells_limit_and_counts_as_far_as_they_are_known(scene: Scene) -> None:
     assert scene.pool is not None
     for kind in ("active", "active", "idle", "connecting"):
         record = scene.connection(established=True)
@@ -89,12 +78,7 @@ def test_state_tells_limit_and_counts(scene: Scene) -> None:
     assert state(scene.tracker) == "max 10, active 2, idle 1, connecting 1, queued 1"
     scene.pool.maximum = None
     assert state(scene.tracker).startswith("max unlimited, ")
-
-
-def test_state_of_a_pool_that_is_gone_is_what_we_know(scene: Scene) -> None:
-    """Nothing is made up."""
     scene.tracker.reference = None
-    scene.tracker.waiting(scene.enter(), None)
     assert state(scene.tracker) == "queued 1"
 
 
@@ -102,29 +86,22 @@ def test_state_of_a_pool_that_is_gone_is_what_we_know(scene: Scene) -> None:
 
 
 def test_the_longest_held_come_first_and_no_more_than_three(scene: Scene) -> None:
-    """With their age, their phase and how long they have been in it."""
+    """With their age since the acquire, their phase and how long they have been in it."""
+    waiter = scene.enter()
+    scene.tracker.waiting(waiter, None)
     for model in ("a", "b", "c", "d"):
         hold(scene, Call("groq", model))
         scene.clock.advance(10)
-    told = holders(scene.tracker, scene.clock())
-    assert told == (
+    assert holders(scene.tracker, scene.clock()) == (
         "longest held: (1) 40.0 s, awaiting_response for 40.0 s, provider groq, model a; "
         "(2) 30.0 s, awaiting_response for 30.0 s, provider groq, model b; "
         "(3) 20.0 s, awaiting_response for 20.0 s, provider groq, model c"
     )
-
-
-def test_age_counts_from_the_acquire_and_not_from_the_entry(scene: Scene) -> None:
-    """Who waited long has not held long."""
-    waiter = scene.enter()
-    scene.tracker.waiting(waiter, None)
-    scene.clock.advance(100)
-    hold(scene)
-    scene.clock.advance(5)
+    for lease in list(scene.tracker.leases)[1:]:
+        scene.tracker.released(lease)
     scene.tracker.assigned(waiter, scene.connection(established=True))
     scene.clock.advance(1)
-    assert holders(scene.tracker, scene.clock()).startswith("longest held: (1) 6.0 s, ")
-    assert "(2) 1.0 s, " in holders(scene.tracker, scene.clock())
+    assert holders(scene.tracker, scene.clock()).startswith("longest held: (1) 1.0 s, ")
 
 
 def test_who_waits_or_was_refused_holds_nothing(scene: Scene) -> None:
@@ -171,26 +148,16 @@ def test_everything_that_is_known_of_the_caller(scene: Scene) -> None:
 
 
 def test_outside_an_any_llm_call_the_pool_tells_the_provider(scene: Scene) -> None:
-    """And the request's own place stands for the call's."""
+    """The request's own place stands for the call's. A pool of nobody is said to be one."""
     lease = scene.enter()
     lease.own_place = find()
     assert whose(lease).startswith(f"provider openai, at {__file__}:")
-
-
-def test_nothing_known_is_said_so(scene: Scene) -> None:
-    """A pool of nobody."""
-    pool = FakePool()
-    tracker = scene.track(pool, "httpx2", None)
-    lease = tracker.begin(b"secret.test", None, b"https", None)
-    assert whose(lease) == "nothing known of its caller"
-
-
-def test_invalid_span_is_no_trace(scene: Scene) -> None:
-    """Zero means none."""
-    lease = scene.enter()
     assert trace_id(lease) is None
     lease.observed = SpanContext(0, 0, is_remote=False)
     assert trace_id(lease) is None
+    pool = FakePool()
+    nobodys = scene.track(pool, "httpx2", None).begin(b"secret.test", None, b"https", None)
+    assert whose(nobodys) == "nothing known of its caller"
 
 
 def test_seconds_are_told_with_a_tenth() -> None:

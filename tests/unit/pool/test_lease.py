@@ -14,7 +14,6 @@ from opentelemetry.instrumentation.gluellm.pool.lease import (
     READING,
     STREAM_QUEUED,
     UNREAD,
-    Call,
 )
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from unit.pool.fakes import SECOND, Scene
@@ -22,35 +21,25 @@ from unit.pool.fakes import SECOND, Scene
 ALL = (QUEUED, CONNECTING, STREAM_QUEUED, AWAITING_RESPONSE, READING, UNREAD)
 
 
-def test_phase_numbers_stand_for_the_names_of_the_contract() -> None:
-    """The number of a phase is its place in the contract's list."""
+def test_lease_is_in_exactly_one_phase_queued_at_first(scene: Scene) -> None:
+    """A phase's number is its place in the contract's list; its age counts from its beginning."""
     assert PHASES == semconv.PHASES
     assert [PHASES[phase] for phase in ALL] == list(PHASES)
-
-
-def test_new_lease_is_queued() -> None:
-    """A request begins in the pool's queue, and counts there."""
-    scene = Scene()
     lease = scene.enter()
     assert lease.phase == QUEUED
     assert scene.current() == [1, 0, 0, 0, 0, 0]
-
-
-def test_lease_is_in_exactly_one_phase() -> None:
-    """Entering a phase leaves the one before, whatever the order."""
-    scene = Scene()
-    lease = scene.enter()
     for before, after in itertools.permutations(ALL, 2):
+        scene.clock.advance(2)
         lease.enter(before, scene.clock())
         lease.enter(after, scene.clock())
-        assert sum(scene.current()) == 1
-        assert scene.current()[after] == 1
-        assert lease.phase == after
+        entered = scene.clock()
+        scene.clock.advance(3)
+        assert sum(scene.current()) == scene.current()[after] == 1
+        assert (lease.phase, lease.phase_since) == (after, entered)
 
 
-def test_phases_add_up_to_the_whole_time() -> None:
+def test_phases_add_up_to_the_whole_time(scene: Scene) -> None:
     """Each nanosecond between entering and the end is in one phase, and no other."""
-    scene = Scene()
     entered = scene.clock()
     lease = scene.enter()
     for step, phase in enumerate((*ALL[1:], READING, UNREAD, READING), start=1):
@@ -65,46 +54,22 @@ def test_phases_add_up_to_the_whole_time() -> None:
     assert scene.current() == [0] * 6
 
 
-def test_phase_since_is_when_the_phase_was_entered() -> None:
-    """The age of a phase counts from its own beginning."""
-    scene = Scene()
-    lease = scene.enter()
-    scene.clock.advance(2)
-    lease.enter(READING, scene.clock())
-    entered = scene.clock()
-    scene.clock.advance(3)
-    assert lease.phase_since == entered
-
-
-def test_ended_lease_enters_no_phase() -> None:
-    """A read that returns after the response was closed changes nothing."""
-    scene = Scene()
-    lease = scene.enter()
-    scene.tracker.released(lease)
-    times = scene.times()
-    scene.clock.advance(5)
-    lease.enter(UNREAD, scene.clock())
-    assert scene.current() == [0] * 6
-    assert scene.times() == times
-    assert lease.phase == QUEUED
-
-
-def test_lease_ends_once() -> None:
-    """A second end changes nothing, and keeps the first end's time."""
-    scene = Scene()
+def test_lease_ends_once_and_enters_no_phase_then(scene: Scene) -> None:
+    """A read that returns after the response was closed changes nothing, nor does a second end."""
     lease = scene.enter()
     scene.clock.advance(1)
     scene.tracker.released(lease)
     ended_at = lease.ended_at
-    scene.clock.advance(1)
+    scene.clock.advance(5)
+    lease.enter(UNREAD, scene.clock())
     scene.tracker.released(lease)
-    assert lease.ended_at == ended_at
+    assert scene.current() == [0] * 6
+    assert (lease.ended_at, lease.phase) == (ended_at, QUEUED)
     assert scene.times() == [SECOND, 0, 0, 0, 0, 0]
 
 
-def test_immediate_acquire_took_exactly_nothing() -> None:
+def test_immediate_acquire_took_exactly_nothing(scene: Scene) -> None:
     """Whatever our own clock reads meanwhile, a request that never stood in the queue waited 0."""
-    scene = Scene()
     lease = scene.enter()
     scene.clock.now += 1234
     scene.tracker.assigned(lease, scene.connection(established=True))
@@ -114,9 +79,8 @@ def test_immediate_acquire_took_exactly_nothing() -> None:
 
 
 @pytest.mark.parametrize("end", ["assigned", "failed", "ended"])
-def test_wait_lasts_until_the_assignment_or_the_end(end: str) -> None:
+def test_wait_lasts_until_the_assignment_or_the_end(scene: Scene, end: str) -> None:
     """The time to acquire ends at the assignment, or where there was none at the request's end."""
-    scene = Scene()
     lease = scene.enter()
     scene.tracker.waiting(lease)
     scene.clock.advance(2.5)
@@ -128,11 +92,3 @@ def test_wait_lasts_until_the_assignment_or_the_end(end: str) -> None:
         scene.tracker.released(lease)
     scene.clock.advance(1)
     assert lease.acquire_time == 2.5 * SECOND
-
-
-def test_call_of_any_llm_starts_without_requests() -> None:
-    """A call that has not ended claims what happens inside it."""
-    call = Call("openai", "gpt-test", "chat")
-    assert (call.provider, call.model, call.operation) == ("openai", "gpt-test", "chat")
-    assert call.requests == 0
-    assert not call.ended

@@ -7,12 +7,7 @@ import random
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE, QUEUED
-from opentelemetry.instrumentation.gluellm.pool.ledger import (
-    Bound,
-    OriginLedger,
-    Peak,
-    PoolLedger,
-)
+from opentelemetry.instrumentation.gluellm.pool.ledger import Bound, OriginLedger, Peak, PoolLedger
 from unit.pool.fakes import SECOND, Scene
 
 WINDOW = 75 * SECOND
@@ -26,43 +21,30 @@ def pool_ledger(outcomes: int = 100) -> PoolLedger:
 # Peaks
 
 
-def test_peak_is_the_highest_value_of_the_window() -> None:
+@pytest.mark.parametrize(
+    ("changes", "highest"),
+    [
+        ([(1, 1), (1, 1), (1, 1), (-1, 1), (-1, 1)], {2: 3, 1 + 75: 3}),
+        ([(5, 1), (-4, 1)], {1 + 75 + 30: 1}),  # two fifths of a window more
+        ([(4, 1)], {50 * 75: 4}),  # what holds is the highest still
+        ([(4, 1), (-4, 60 * 75)], {60 * 75 + 1: 4, 62 * 75: 0}),
+        ([(7, 3), (-7, 3)], dict.fromkeys(range(4, 61), 7)),  # readers don't disturb each other
+    ],
+)
+def test_peak_is_the_highest_value_of_the_window(
+    changes: list[tuple[int, int]], highest: dict[int, int]
+) -> None:
     """A spike between two collections is seen, though it is over when somebody reads."""
     peak = Peak(WINDOW, 0)
-    for value in (1, 1, 1, -1, -1):
-        peak.change(value, SECOND)
-    assert peak.value == 1
-    assert peak.highest(2 * SECOND) == 3
-    assert peak.highest(SECOND + WINDOW) == 3
-
-
-def test_peak_forgets_what_is_older_than_the_window() -> None:
-    """A spike is reported for a window, and for less than two fifths of one more."""
-    peak = Peak(WINDOW, 0)
-    peak.change(5, SECOND)
-    peak.change(-4, SECOND)
-    assert peak.highest(SECOND + WINDOW + 2 * WINDOW // 5) == 1
-
-
-def test_peak_of_a_value_that_holds_stays() -> None:
-    """Nothing changes for many windows: what holds is the highest still."""
-    peak = Peak(WINDOW, 0)
-    peak.change(4, SECOND)
-    assert peak.highest(50 * WINDOW) == 4
-    peak.change(-4, 60 * WINDOW)
-    assert peak.highest(60 * WINDOW + SECOND) == 4
-    assert peak.highest(62 * WINDOW) == 0
-
-
-def test_readers_of_a_peak_do_not_disturb_each_other() -> None:
-    """A reader that comes every second leaves the spike to one that comes every minute."""
-    peak = Peak(WINDOW, 0)
-    peak.change(7, 3 * SECOND)
-    peak.change(-7, 3 * SECOND)
-    for second in range(4, 60):
-        assert peak.highest(second * SECOND) == 7
-        assert peak.highest(second * SECOND) == 7
-    assert peak.highest(60 * SECOND) == 7
+    for by, second in changes:
+        peak.change(by, second * SECOND)
+    assert peak.value == sum(by for by, _ in changes)
+    for second, value in highest.items():
+        assert peak.highest(second * SECOND) == peak.highest(second * SECOND) == value
+    tiny = Peak(1, 0)  # a window shorter than its slices can be
+    tiny.change(2, 0)
+    tiny.change(-2, 100)
+    assert (tiny.highest(100), tiny.highest(200)) == (2, 0)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -100,43 +82,24 @@ def test_peak_covers_the_window_between_collections(seed: int, timed: bool) -> N
         assert highest <= most_since(now - WINDOW - 2 * WINDOW // 5 - 5)
 
 
-def test_peak_with_a_tiny_window() -> None:
-    """A window shorter than its slices can be still works."""
-    peak = Peak(1, 0)
-    peak.change(2, 0)
-    peak.change(-2, 100)
-    assert peak.highest(100) == 2
-    assert peak.highest(200) == 0
-
-
 # Time by phase
 
 
-def test_time_in_a_phase_moves_while_a_request_hangs() -> None:
-    """Running leases count as they run, so a hang is seen before it is over."""
-    scene = Scene()
-    scene.enter()
-    scene.clock.advance(10)
-    assert scene.times()[QUEUED] == 10 * SECOND
-    scene.clock.advance(10)
-    assert scene.times()[QUEUED] == 20 * SECOND
-
-
-def test_time_in_a_phase_is_the_same_before_and_after_it_ends() -> None:
+def test_time_in_a_phase_moves_while_a_request_hangs_and_stays_when_it_ends(scene: Scene) -> None:
     """A lease that leaves a phase leaves its time there: the counter neither jumps nor falls."""
-    scene = Scene()
+    assert scene.times() == [0] * 6
     first, second = scene.enter(), scene.enter()
-    scene.clock.advance(4)
-    running = scene.times()[QUEUED]
+    for seconds in (4, 8):
+        scene.clock.advance(4)
+        assert scene.times()[QUEUED] == 2 * seconds * SECOND
     first.enter(AWAITING_RESPONSE, scene.clock())
-    assert scene.times()[QUEUED] == running == 8 * SECOND
+    assert scene.times()[QUEUED] == 16 * SECOND
     scene.tracker.failed(second, "cancelled")
-    assert scene.times()[QUEUED] == running
+    assert scene.times()[QUEUED] == 16 * SECOND
 
 
-def test_time_by_phase_never_falls_over_many_leases() -> None:
+def test_time_by_phase_never_falls_over_many_leases(scene: Scene) -> None:
     """Whole nanoseconds: the sums of thousands of leases are exact."""
-    scene = Scene()
     chance = random.Random(1)
     before = [0] * 6
     spent = 0
@@ -162,20 +125,6 @@ def test_time_by_phase_never_falls_over_many_leases() -> None:
 # Requests
 
 
-def test_requests_count_by_the_way_they_left() -> None:
-    """Status, error and resend tell requests apart."""
-    origin = OriginLedger(pool_ledger(), "api.test", 443)
-    origin.requests[origin.outcome(200, None, False)] += 1
-    origin.requests[origin.outcome(200, None, False)] += 1
-    origin.requests[origin.outcome(200, None, True)] += 1
-    origin.requests[origin.outcome(0, "pool_timeout", False)] += 1
-    assert {way: number for way, number in origin.requests.items() if number} == {
-        (200, None, False): 2,
-        (200, None, True): 1,
-        (0, "pool_timeout", False): 1,
-    }
-
-
 def test_failures_to_connect_are_born_at_zero_within_the_bound() -> None:
     """An alert can't see a series that is born at 1; nor may those of all origins overflow."""
     bound = Bound(6)
@@ -188,39 +137,19 @@ def test_failures_to_connect_are_born_at_zero_within_the_bound() -> None:
     assert bound.left == 2
 
 
-def test_ways_to_leave_are_bounded_over_all_ledgers() -> None:
+def test_ways_to_leave_are_bounded_over_all_ledgers_and_no_request_is_lost() -> None:
     """A server that answers with any number it likes fills no store: the rest is one series."""
     bound = Bound(3)
     ledgers = [
         PoolLedger(name, None, "httpx", window=WINDOW, now=0, outcomes=bound) for name in "ab"
     ]
     first, second = (OriginLedger(ledger, "api.test", 443) for ledger in ledgers)
-    for status in (200, 201):
-        first.requests[first.outcome(status, None, False)] += 1
-    for status in (200, 300, 301, 302):
-        second.requests[second.outcome(status, None, False)] += 1
-    first.requests[first.outcome(200, None, False)] += 1
-    first.requests[first.outcome(404, None, False)] += 1
+    for origin, statuses in ((first, (200, 201)), (second, range(200, 302)), (first, (200, 404))):
+        for status in statuses:
+            origin.requests[origin.outcome(status, None, False)] += 1
     assert first.requests == {(200, None, False): 2, (201, None, False): 1, (0, "_OTHER", False): 1}
-    assert second.requests == {(200, None, False): 1, (0, "_OTHER", False): 3}
-
-
-def test_no_request_is_lost_beyond_the_bound() -> None:
-    """What has no series of its own still counts."""
-    origin = OriginLedger(pool_ledger(outcomes=5), "api.test", 443)
-    for status in range(200, 300):
-        origin.requests[origin.outcome(status, None, False)] += 1
-    assert sum(origin.requests.values()) == 100
-
-
-def test_closed_connections_count_by_reason() -> None:
-    """Each reason has its own number."""
-    ledger = pool_ledger()
-    for reason in ("evicted", "pool_closed", "evicted"):
-        ledger.connection_closed(reason)
-    assert ledger.closed == {"evicted": 2, "pool_closed": 1}
-
-
-def test_new_ledger_has_no_time() -> None:
-    """All phases start at 0, whatever the clock says."""
-    assert Scene().times() == [0] * 6
+    assert second.requests == {(200, None, False): 1, (0, "_OTHER", False): 101}
+    whole = OriginLedger(pool_ledger(), "api.test", 443)
+    for resend in (False, True):
+        whole.requests[whole.outcome(200, None, resend)] += 1
+    assert whole.requests[200, None, False] == whole.requests[200, None, True] == 1

@@ -86,12 +86,14 @@ def odd() -> Odd:
 # A waiter beside an idle connection
 
 
-def test_waiter_beside_an_idle_connection_is_counted_once(odd: Odd) -> None:
-    """However long both last."""
+@pytest.mark.parametrize("waiters", [1, 3])
+def test_waiter_beside_an_idle_connection_is_counted_once(odd: Odd, waiters: int) -> None:
+    """However long both last, and each one that a lost wake-up left behind."""
     odd.listed("idle")
-    odd.waiter()
+    for _ in range(waiters):
+        odd.waiter()
     odd.look(10)
-    assert odd.counted == {IDLE: 1}
+    assert odd.counted == {IDLE: waiters}
 
 
 def test_waiter_beside_an_idle_connection_for_one_look_is_nothing(odd: Odd) -> None:
@@ -105,65 +107,42 @@ def test_waiter_beside_an_idle_connection_for_one_look_is_nothing(odd: Odd) -> N
     assert odd.counted == {}
 
 
-def test_each_such_waiter_is_counted(odd: Odd) -> None:
-    """Three that a lost wake-up left behind."""
-    odd.listed("idle")
-    for _ in range(3):
-        odd.waiter()
-    odd.look(3)
-    assert odd.counted == {IDLE: 3}
+@pytest.mark.parametrize("what", ["the connection", "the waiter"])
+def test_what_was_served_between_the_looks_is_no_anomaly(odd: Odd, what: str) -> None:
+    """A busy pool has a waiter and an idle connection at many a moment.
 
-
-def test_connection_that_served_between_the_looks_was_not_idle(odd: Odd) -> None:
-    """A busy pool has a waiter and an idle connection at many a moment."""
+    The waiter was assigned, and refused: httpcore 1.0 does so to all but one.
+    """
     record = odd.listed("idle")
-    odd.waiter()
-    for _ in range(10):
-        odd.look()
-        record.served += 1
-    assert odd.counted == {}
-
-
-def test_waiter_that_queued_anew_between_the_looks_was_served(odd: Odd) -> None:
-    """It was assigned, and refused: httpcore 1.0 does so to all but one."""
-    odd.listed("idle")
     lease = odd.waiter()
     for _ in range(10):
         odd.look()
-        odd.scene.tracker.waiting(lease, None)
+        if what == "the connection":
+            record.served += 1
+        else:
+            odd.scene.tracker.waiting(lease, None)
     assert odd.counted == {}
 
 
-@pytest.mark.parametrize("state", ["active", "connecting"])
-def test_busy_connection_could_not_serve(odd: Odd, state: str) -> None:
-    """One that is in use, or yet to be established."""
-    odd.listed(state, wanted=True)
-    odd.waiter()
-    odd.look(5)
-    assert odd.counted == {}
-
-
-def test_idle_connection_that_is_assigned_already_could_not_serve(odd: Odd) -> None:
-    """Its request is about to use it."""
-    odd.listed("idle", wanted=True)
-    odd.waiter()
-    odd.look(5)
-    assert odd.counted == {}
-
-
-def test_idle_connection_of_another_origin_could_not_serve(odd: Odd) -> None:
-    """It could be evicted, but that is the pool's to decide."""
-    odd.listed("idle")
-    odd.waiter(host=b"other.test")
-    odd.look(5)
-    assert odd.counted == {}
-
-
-def test_origins_beyond_the_bound_are_not_compared() -> None:
-    """All of them go by one name."""
-    odd = Odd(max_origins=0)
-    odd.listed("idle")
-    odd.waiter()
+@pytest.mark.parametrize(
+    ("state", "wanted", "host", "max_origins"),
+    [
+        ("active", True, b"api.test", 20),
+        ("connecting", True, b"api.test", 20),
+        ("idle", True, b"api.test", 20),  # it is assigned already
+        ("idle", False, b"other.test", 20),  # evicting it is the pool's to decide
+        ("idle", False, b"api.test", 0),  # all origins beyond the bound go by one name
+        ("idle", False, b"", 20),
+    ],
+)
+def test_connection_that_could_not_serve_the_waiter_is_no_anomaly(
+    state: str, wanted: bool, host: bytes, max_origins: int
+) -> None:
+    """Nor is an idle one beside which nobody waits."""
+    odd = Odd(max_origins=max_origins)
+    odd.listed(state, wanted=wanted)
+    if host:
+        odd.waiter(host=host)
     odd.look(5)
     assert odd.counted == {}
 
@@ -171,18 +150,15 @@ def test_origins_beyond_the_bound_are_not_compared() -> None:
 # A connection that nobody refers to
 
 
+@pytest.mark.parametrize("waits", [True, False])
 @pytest.mark.parametrize("state", ["active", "connecting"])
-def test_connection_that_nobody_refers_to_is_counted_once(odd: Odd, state: str) -> None:
-    """It takes a place of the pool for ever."""
+def test_connection_that_nobody_refers_to_is_counted_once(
+    odd: Odd, state: str, waits: bool
+) -> None:
+    """It takes a place of the pool for ever, also where the last request left it behind."""
     odd.listed(state)
-    odd.waiter()
-    odd.look(10)
-    assert odd.counted == {ORPHAN: 1}
-
-
-def test_it_is_found_without_any_request_too(odd: Odd) -> None:
-    """Left behind by the last one."""
-    odd.listed("active")
+    if waits:
+        odd.waiter()
     odd.look(10)
     assert odd.counted == {ORPHAN: 1}
 
@@ -209,35 +185,19 @@ def test_connection_that_a_request_of_the_pool_has_is_no_orphan(odd: Odd, state:
     assert odd.counted == {}
 
 
-def test_idle_connection_is_no_orphan(odd: Odd) -> None:
-    """Nobody has to refer to it."""
-    odd.listed("idle")
-    odd.look(5)
-    assert odd.counted == {}
-
-
 # A waiter past its own timeout
 
 
-def test_waiter_past_its_timeout_is_counted_once(odd: Odd) -> None:
-    """The pool should have let it go."""
-    odd.waiter(timeout=5.0)
-    odd.look(20)
-    assert odd.counted == {OVERRUN: 1}
-
-
-def test_waiter_within_its_timeout_and_a_second_is_fine(odd: Odd) -> None:
+@pytest.mark.parametrize(
+    ("timeout", "looks", "counted"), [(5.0, 20, {OVERRUN: 1}), (5.0, 6, {}), (None, 100, {})]
+)
+def test_waiter_past_its_timeout_and_a_second_is_counted_once(
+    odd: Odd, timeout: float | None, looks: int, counted: dict[str, int]
+) -> None:
     """Timers are no more exact than the machine."""
-    odd.waiter(timeout=5.0)
-    odd.look(6)
-    assert odd.counted == {}
-
-
-def test_waiter_without_a_timeout_waits_for_ever(odd: Odd) -> None:
-    """As it asked."""
-    odd.waiter(timeout=None)
-    odd.look(100)
-    assert odd.counted == {}
+    odd.waiter(timeout)
+    odd.look(looks)
+    assert odd.counted == counted
 
 
 def test_timeout_begins_anew_with_each_place_in_the_queue(odd: Odd) -> None:
@@ -280,17 +240,15 @@ def test_waiter_on_a_loop_that_is_not_watched_may_be_later(odd: Odd) -> None:
     ],
     ids=[IDLE, ORPHAN, OVERRUN],
 )
-def test_nothing_counts_while_an_event_loop_is_late(
+def test_nothing_counts_while_an_event_loop_is_late_nor_once_more_afterwards(
     odd: Odd, provoke: Callable[[Odd], object]
 ) -> None:
     """What is seen then may be a second old."""
     provoke(odd)
-    odd.lag.late = SECOND
-    odd.look(10)
-    assert odd.counted == {}
-    odd.lag.late = 0
-    odd.look(2)
-    assert sum(odd.counted.values()) == 1
+    for late, looks, counted in ((SECOND, 10, 0), (0, 2, 1), (SECOND, 2, 1), (0, 8, 1)):
+        odd.lag.late = late
+        odd.look(looks)
+        assert sum(odd.counted.values()) == counted
 
 
 def test_state_before_the_lateness_is_not_continued_after_it(odd: Odd) -> None:
@@ -302,28 +260,6 @@ def test_state_before_the_lateness_is_not_continued_after_it(odd: Odd) -> None:
     odd.lag.late = 0
     odd.look()
     assert odd.counted == {}
-
-
-@pytest.mark.parametrize(
-    "provoke",
-    [
-        lambda odd: (odd.listed("idle"), odd.waiter()),
-        lambda odd: odd.listed("active"),
-        lambda odd: odd.waiter(timeout=1.0),
-    ],
-    ids=[IDLE, ORPHAN, OVERRUN],
-)
-def test_what_was_counted_is_not_counted_again_after_a_lateness(
-    odd: Odd, provoke: Callable[[Odd], object]
-) -> None:
-    """It is the same anomaly, though nobody could look for a while."""
-    provoke(odd)
-    odd.look(4)
-    odd.lag.late = SECOND
-    odd.look(2)
-    odd.lag.late = 0
-    odd.look(8)
-    assert sum(odd.counted.values()) == 1
 
 
 def test_pool_that_can_not_be_read_has_no_anomalies(odd: Odd) -> None:

@@ -24,35 +24,20 @@ def request(scene: Scene, status: int = 200) -> None:
     scene.tracker.released(lease)
 
 
-def test_outbox_is_bounded_and_counts_what_it_drops() -> None:
-    """What comes when it is full is dropped: the oldest stay, memory doesn't grow."""
+def test_outbox_is_bounded_and_no_request_is_lost_beyond_the_bound() -> None:
+    """The oldest stay. Each request puts itself there twice; what is dropped are durations."""
     outbox = Outbox(10)
     for number in range(25):
         outbox.put(number)
-    assert list(outbox.items) == list(range(10))
-    assert outbox.dropped == 15
-
-
-def test_requests_keep_it_within_its_bound() -> None:
-    """Each puts itself there twice, answered and ended."""
+    assert (list(outbox.items), outbox.dropped) == (list(range(10)), 15)
     made = scene(10)
     for _ in range(50):
         request(made)
-    outbox = made.registry.outbox
-    assert len(outbox.items) == 10
-    assert outbox.dropped == 90
-
-
-def test_no_request_is_lost_beyond_the_bound() -> None:
-    """Its durations are; that it was, and how it ended, still counts."""
-    made = scene(10)
-    for _ in range(50):
-        request(made)
+    assert (len(made.registry.outbox.items), made.registry.outbox.dropped) == (10, 90)
     for _ in range(5):
         late = made.enter()
         made.tracker.waiting(late)
         made.tracker.failed(late, "pool_timeout")
-    made.work_off()
     assert made.requests() == {(200, None, False): 50, (0, "pool_timeout", False): 5}
     assert made.origin.timeouts["pool"] == 5
 
@@ -96,16 +81,6 @@ def test_entering_request_is_asked_to_help_once_it_is_half_full(
     made.recorder.events.clear()
     made.enter()
     assert made.recorder.names == ["outbox_filling"] * expected
-
-
-def test_request_that_is_no_longer_counted_is_not_there() -> None:
-    """Its installation was undone: it counts in the state only."""
-    made = scene(10)
-    lease = made.acquire()
-    lease.counted = False
-    made.tracker.answered(lease, 200)
-    made.tracker.released(lease)
-    assert not made.registry.outbox.items
 
 
 def test_leases_there_keep_no_pool_alive() -> None:

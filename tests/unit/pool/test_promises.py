@@ -16,12 +16,6 @@ from opentelemetry.instrumentation.gluellm.pool.lease import (
 from unit.pool.fakes import SECOND, Scene
 
 
-@pytest.fixture
-def scene() -> Scene:
-    """One pool."""
-    return Scene()
-
-
 def idle_connection(scene: Scene) -> TrackedConnection:
     """An idle connection that reports which request it takes."""
     connection = scene.connection(established=True)
@@ -36,19 +30,11 @@ def waiter(scene: Scene) -> Lease:
     return lease
 
 
-def settled(scene: Scene) -> None:
-    """Nothing runs, stands in a queue or holds a connection any more."""
-    assert scene.current() == [0] * 6
-    assert scene.ledger.queued.value == 0
-    assert scene.ledger.active.value == 0
-    assert not scene.tracker.leases
-
-
-def serve(scene: Scene, *leases: Lease) -> None:
-    """Answer and end them, one after the other."""
-    for lease in leases:
-        scene.tracker.answered(lease, 200)
-        scene.tracker.released(lease)
+def take(scene: Scene, lease: Lease, connection: TrackedConnection) -> None:
+    """The request is assigned the connection, has it and is served."""
+    scene.tracker.assigned(lease, connection)
+    scene.tracker.accepted(lease, connection)
+    scene.serve(lease)
 
 
 def test_all_are_queued_until_one_is_taken(scene: Scene) -> None:
@@ -70,17 +56,15 @@ def test_all_are_queued_until_one_is_taken(scene: Scene) -> None:
     assert connection.leases == 1
     assert connection.lease is waiters[1]
     assert scene.ledger.requeues == 2
-    serve(scene, waiters[1])
+    scene.serve(waiters[1])
     for lease in (waiters[0], waiters[2]):
-        scene.tracker.assigned(lease, connection)
-        scene.tracker.accepted(lease, connection)
-        serve(scene, lease)
+        take(scene, lease, connection)
     assert scene.ledger.queued.highest(scene.clock()) == 3
-    settled(scene)
+    scene.settled()
 
 
-def test_acquire_ends_at_the_assignment_and_queued_when_it_is_taken(scene: Scene) -> None:
-    """In between its task has not run: another request could still have the connection."""
+def test_acquire_ends_at_the_assignment_and_queued_when_it_is_taken_once(scene: Scene) -> None:
+    """In between its task has not run. A report that comes late, or again, changes nothing."""
     connection = idle_connection(scene)
     lease = waiter(scene)
     scene.clock.advance(2)
@@ -88,9 +72,13 @@ def test_acquire_ends_at_the_assignment_and_queued_when_it_is_taken(scene: Scene
     scene.clock.advance(1)
     scene.tracker.accepted(lease, connection)
     scene.clock.advance(4)
-    serve(scene, lease)
+    scene.tracker.accepted(lease, connection)
+    scene.serve(lease)
+    scene.tracker.accepted(lease, connection)
+    assert lease.phase == UNREAD
     assert lease.acquire_time == 2 * SECOND
     assert [time / SECOND for time in scene.times()] == [3, 0, 0, 4, 0, 0]
+    scene.settled()
 
 
 def test_refused_assignment_ends_no_acquire(scene: Scene) -> None:
@@ -103,11 +91,9 @@ def test_refused_assignment_ends_no_acquire(scene: Scene) -> None:
         scene.tracker.refused(lease)
     assert lease.acquired_at == 0
     scene.clock.advance(1)
-    scene.tracker.assigned(lease, connection)
-    scene.tracker.accepted(lease, connection)
-    serve(scene, lease)
+    take(scene, lease, connection)
     assert lease.acquire_time == 4 * SECOND
-    settled(scene)
+    scene.settled()
 
 
 def test_immediate_acquire_of_a_contested_connection_is_exactly_zero(scene: Scene) -> None:
@@ -123,33 +109,38 @@ def test_immediate_acquire_of_a_contested_connection_is_exactly_zero(scene: Scen
     scene.tracker.refused(late)
     assert (newcomer.phase, late.phase) == (AWAITING_RESPONSE, QUEUED)
     assert newcomer.acquire_time == 0
-    serve(scene, newcomer)
-    scene.tracker.assigned(late, connection)
-    scene.tracker.accepted(late, connection)
-    serve(scene, late)
-    settled(scene)
+    scene.serve(newcomer)
+    take(scene, late, connection)
+    scene.settled()
 
 
-def test_request_that_is_overtaken_is_queued_from_that_moment(scene: Scene) -> None:
-    """It was assigned the connection first and at once; its task runs later, as trio has it."""
-    connection = idle_connection(scene)
+@pytest.mark.parametrize("new", [False, True])
+def test_request_that_is_overtaken_is_queued_from_that_moment(scene: Scene, new: bool) -> None:
+    """It was assigned the connection first and at once, or has established it.
+
+    Its task runs later, as trio has it.
+    """
+    connection = scene.connection() if new else idle_connection(scene)
     first, second = scene.acquire(connection), scene.acquire(connection)
+    if new:
+        scene.tracker.established(connection, "1.1")
+        connection.reports_accept = True
     assert (first.phase, second.phase) == (AWAITING_RESPONSE, QUEUED)
     scene.clock.advance(1)
     scene.tracker.accepted(second, connection)
     assert (first.phase, second.phase) == (QUEUED, AWAITING_RESPONSE)
     assert scene.ledger.queued.value == 1
     scene.tracker.refused(first)
-    serve(scene, second)
+    scene.serve(second)
     scene.clock.advance(1)
     scene.tracker.assigned(first, connection)
     scene.tracker.accepted(first, connection)
     scene.clock.advance(4)
-    serve(scene, first)
+    scene.serve(first)
     # What it seemed to wait for its response, it was queued.
     assert [time / SECOND for time in scene.times()] == [3, 0, 0, 4, 0, 0]
     assert first.acquire_time == 2 * SECOND
-    settled(scene)
+    scene.settled()
 
 
 def test_request_that_is_refused_before_the_winner_is_reported(scene: Scene) -> None:
@@ -161,11 +152,9 @@ def test_request_that_is_refused_before_the_winner_is_reported(scene: Scene) -> 
     scene.tracker.accepted(second, connection)
     assert second.phase == AWAITING_RESPONSE
     assert connection.lease is second
-    serve(scene, second)
-    scene.tracker.assigned(first, connection)
-    scene.tracker.accepted(first, connection)
-    serve(scene, first)
-    settled(scene)
+    scene.serve(second)
+    take(scene, first, connection)
+    scene.settled()
 
 
 def test_lease_whose_connection_is_taken_again_is_over(scene: Scene) -> None:
@@ -180,35 +169,28 @@ def test_lease_whose_connection_is_taken_again_is_over(scene: Scene) -> None:
     assert scene.current()[AWAITING_RESPONSE:] == [1, 0, 0]
     scene.tracker.released(first)
     assert connection.leases == 1
-    serve(scene, second)
+    scene.serve(second)
     assert scene.requests() == {(200, None, False): 2}
-    settled(scene)
+    scene.settled()
 
 
-@pytest.mark.parametrize("error", ["cancelled", "pool_timeout"])
-def test_request_that_fails_before_it_is_taken_never_acquired(scene: Scene, error: str) -> None:
-    """An assignment alone gives nothing."""
+@pytest.mark.parametrize("error", ["cancelled", "pool_timeout", None])
+def test_request_that_ends_before_it_is_taken_never_acquired(
+    scene: Scene, error: str | None
+) -> None:
+    """An assignment alone gives nothing, and the fallback that ends it knows that as well."""
     connection = idle_connection(scene)
     lease = waiter(scene)
     scene.clock.advance(1)
     scene.tracker.assigned(lease, connection)
-    scene.tracker.failed(lease, error)
-    assert lease.acquired_at == 0
-    assert lease.acquire_time == SECOND
-    assert connection.leases == 0
-    assert scene.recorder.told("lease_waited") == [(lease,)]
-    settled(scene)
-
-
-def test_request_whose_end_was_interrupted_before_it_was_taken_never_acquired(
-    scene: Scene,
-) -> None:
-    """The fallback that ends it knows that as well."""
-    lease = waiter(scene)
-    scene.tracker.assigned(lease, idle_connection(scene))
-    scene.tracker.abandoned(lease)
-    assert lease.acquired_at == 0
-    settled(scene)
+    if error is None:
+        scene.tracker.abandoned(lease)
+    else:
+        scene.tracker.failed(lease, error)
+        assert lease.acquire_time == SECOND
+        assert scene.recorder.told("lease_waited") == [(lease,)]
+    assert (lease.acquired_at, connection.leases) == (0, 0)
+    scene.settled()
 
 
 def test_request_that_is_answered_though_nothing_reported_that_it_was_taken(scene: Scene) -> None:
@@ -223,22 +205,7 @@ def test_request_that_is_answered_though_nothing_reported_that_it_was_taken(scen
     assert scene.ledger.queued.value == 0
     scene.tracker.released(lease)
     assert lease.acquire_time == SECOND
-    settled(scene)
-
-
-def test_lease_is_taken_once(scene: Scene) -> None:
-    """A report that comes late, or of a lease that has ended, changes nothing."""
-    connection = idle_connection(scene)
-    lease = waiter(scene)
-    scene.tracker.assigned(lease, connection)
-    scene.tracker.accepted(lease, connection)
-    scene.clock.advance(1)
-    scene.tracker.accepted(lease, connection)
-    assert scene.times()[AWAITING_RESPONSE] == SECOND
-    serve(scene, lease)
-    scene.tracker.accepted(lease, connection)
-    assert lease.phase == UNREAD
-    settled(scene)
+    scene.settled()
 
 
 def test_http2_was_offered_and_http1_agreed(scene: Scene) -> None:
@@ -254,30 +221,12 @@ def test_http2_was_offered_and_http1_agreed(scene: Scene) -> None:
     assert scene.ledger.queued.value == 2
     for other in others:
         scene.tracker.refused(other)
-    serve(scene, first)
+    scene.serve(first)
     assert connection.leases == 0
     for other in others:
-        scene.tracker.assigned(other, connection)
-        scene.tracker.accepted(other, connection)
-        serve(scene, other)
+        take(scene, other, connection)
     assert [time / SECOND for time in scene.times()] == [0, 3, 0, 0, 0, 0]
-    settled(scene)
-
-
-def test_request_that_overtakes_the_one_that_established_the_connection(scene: Scene) -> None:
-    """trio runs their tasks in any order."""
-    connection = scene.connection()
-    first, second = scene.acquire(connection), scene.acquire(connection)
-    scene.tracker.established(connection, "1.1")
-    connection.reports_accept = True
-    scene.tracker.accepted(second, connection)
-    assert (first.phase, second.phase) == (QUEUED, AWAITING_RESPONSE)
-    scene.tracker.refused(first)
-    serve(scene, second)
-    scene.tracker.assigned(first, connection)
-    scene.tracker.accepted(first, connection)
-    serve(scene, first)
-    settled(scene)
+    scene.settled()
 
 
 def test_connection_without_the_hook_is_acquired_when_it_is_assigned(scene: Scene) -> None:
@@ -289,10 +238,10 @@ def test_connection_without_the_hook_is_acquired_when_it_is_assigned(scene: Scen
     assert scene.current()[AWAITING_RESPONSE] == 2
     scene.tracker.refused(waiters[1])
     assert waiters[1].phase == QUEUED
-    serve(scene, waiters[0])
+    scene.serve(waiters[0])
     scene.tracker.assigned(waiters[1], connection)
-    serve(scene, waiters[1])
-    settled(scene)
+    scene.serve(waiters[1])
+    scene.settled()
 
 
 def test_wait_and_error_message_name_who_has_a_connection(scene: Scene) -> None:

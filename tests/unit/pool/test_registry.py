@@ -7,13 +7,7 @@ import weakref
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.pool.lease import (
-    PHASES,
-    QUEUED,
-    READING,
-    UNREAD,
-    Call,
-)
+from opentelemetry.instrumentation.gluellm.pool.lease import PHASES, QUEUED, READING, UNREAD, Call
 from opentelemetry.instrumentation.gluellm.pool.ledger import OTHER
 from opentelemetry.instrumentation.gluellm.pool.registry import (
     MAX_NAMES,
@@ -35,103 +29,29 @@ def track(registry: PoolRegistry, pool: FakePool, name: str, library: str = "htt
 # Names
 
 
-def test_pools_of_one_name_share_a_ledger() -> None:
+def test_pools_of_one_name_and_library_share_a_ledger() -> None:
     """A pool per call is one series, not one per call."""
     registry = PoolRegistry(clock=Clock())
-    pools = [FakePool() for _ in range(4)]
-    ledgers = {track(registry, pool, "openai").ledger for pool in pools}
-    (ledger,) = ledgers
+    pools = [FakePool() for _ in range(5)]
+    (ledger,) = {track(registry, pool, "openai").ledger for pool in pools[:4]}
     assert ledger.live == ledger.pools_opened == 4
-
-
-def test_one_name_on_two_libraries_has_two_ledgers() -> None:
-    """A provider's pools on httpx and on httpx2 are told apart."""
-    registry = PoolRegistry(clock=Clock())
-    pools = FakePool(), FakePool()
-    first = track(registry, pools[0], "openai", "httpx")
-    second = track(registry, pools[1], "openai", "httpx2")
-    assert first.ledger is not second.ledger
+    assert track(registry, pools[4], "openai", "httpx2").ledger is not ledger
 
 
 def test_names_are_bounded() -> None:
     """The fifty-first name and all that follow are one: _OTHER, of no provider."""
     registry = PoolRegistry(clock=Clock())
-    pools = [FakePool() for _ in range(MAX_NAMES + 30)]
-    trackers = [
-        registry.track(pool, read, owner=Owner(f"pool-{number}", "openai"), library="httpx")
-        for number, pool in enumerate(pools)
+    pools = [FakePool() for _ in range(MAX_NAMES + 31)]
+    owners = [Owner(f"pool-{number % (MAX_NAMES + 30)}", "openai") for number in range(len(pools))]
+    ledgers = [
+        registry.track(pool, read, owner=owner, library="httpx").ledger
+        for pool, owner in zip(pools, owners, strict=True)
     ]
-    names = {tracker.ledger.name for tracker in trackers}
     assert MAX_NAMES == 50
-    assert len(names) == MAX_NAMES + 1
-    other = trackers[-1].ledger
+    assert len({ledger.name for ledger in ledgers}) == MAX_NAMES + 1
+    other = ledgers[-2]
     assert (other.name, other.provider, other.live) == (OTHER, None, 30)
-    again = FakePool()
-    known = registry.track(again, read, owner=Owner("pool-0", "openai"), library="httpx")
-    assert known.ledger is trackers[0].ledger
-
-
-# Origins
-
-
-@pytest.mark.parametrize(
-    ("scheme", "port", "expected"),
-    [(b"http", None, 80), (b"https", None, 443), (b"wss", None, 443), (b"https", 8443, 8443)],
-)
-def test_port_that_is_not_named_is_the_schemes(
-    scheme: bytes, port: int | None, expected: int
-) -> None:
-    """https://api.test and https://api.test:443 are one origin."""
-    scene = Scene()
-    origin = scene.tracker.origin(b"api.test", port, scheme)
-    assert (origin.address, origin.port) == ("api.test", expected)
-    assert scene.tracker.origin(b"api.test", expected, scheme) is origin
-
-
-def test_host_is_told_in_lower_case() -> None:
-    """Hosts are the same whatever their case (RFC 3986)."""
-    scene = Scene()
-    upper = scene.tracker.origin(b"API.Test", None, b"https")
-    assert upper is scene.origin
-    assert upper.address == "api.test"
-
-
-@pytest.mark.parametrize("host", [b"::1", b"127.0.0.1", b"xn--bcher-kva.example", b"a_b.test"])
-def test_hosts_of_every_form_are_told(host: bytes) -> None:
-    """Addresses of both families, encoded names, underscores."""
-    scene = Scene()
-    assert scene.tracker.origin(host, 80, b"http").address == host.decode()
-
-
-@pytest.mark.parametrize(
-    "host",
-    [b"", b"sk-secret value", b"user:pass@host", b"h\xff\xfe", b"a" * 300, b"host/path", b"h?q=1"],
-)
-def test_text_that_is_no_host_is_not_told(host: bytes) -> None:
-    """What can't be a host might be anything, so it becomes _OTHER without a port."""
-    scene = Scene()
-    origin = scene.tracker.origin(host, 80, b"http")
-    assert (origin.address, origin.port) == (OTHER, None)
-
-
-def test_origins_of_the_process_are_bounded() -> None:
-    """Beyond max_origins an address is _OTHER, in every pool; known ones stay known everywhere."""
-    scene = Scene(max_origins=3)
-    other_pool = FakePool()
-    other = scene.track(other_pool, "anthropic", "anthropic")
-    seen = [scene.tracker.origin(b"host-%d" % number, 80, b"http") for number in range(6)]
-    # api.test is the scene's own.
-    assert [origin.address for origin in seen] == ["host-0", "host-1", OTHER, OTHER, OTHER, OTHER]
-    assert {origin.port for origin in seen[2:]} == {None}
-    assert other.origin(b"host-9", 80, b"http").address == OTHER
-    assert other.origin(b"host-0", 80, b"http").address == "host-0"
-
-
-def test_ports_of_one_host_count_as_origins() -> None:
-    """A label that holds a port must not blow up either."""
-    scene = Scene(max_origins=5)
-    ports = {scene.tracker.origin(b"localhost", port, b"http").port for port in range(1000, 2000)}
-    assert len(ports) == 5
+    assert ledgers[-1] is ledgers[0]
 
 
 def test_ledgers_of_name_and_origin_are_bounded() -> None:
@@ -149,20 +69,59 @@ def test_ledgers_of_name_and_origin_are_bounded() -> None:
     assert len(pairs) * len(PHASES) < 1500
 
 
-def test_origins_that_a_tracker_remembers_are_bounded() -> None:
-    """A crawler's pool meets any number of hosts: it doesn't remember each."""
-    scene = Scene(max_origins=4)
-    for number in range(500):
-        scene.tracker.origin(b"host-%d" % number, 80, b"http")
-    assert len(scene.tracker._origins) <= 4
+# Origins
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "scheme", "told"),
+    [
+        (b"api.test", None, b"http", ("api.test", 80)),
+        (b"api.test", None, b"https", ("api.test", 443)),
+        (b"api.test", None, b"wss", ("api.test", 443)),
+        (b"API.Test", 8443, b"https", ("api.test", 8443)),
+        *(
+            (host, 80, b"http", (host.decode(), 80))
+            for host in (b"::1", b"127.0.0.1", b"xn--bcher-kva.example", b"a_b.test")
+        ),
+        *(
+            (host, 80, b"http", (OTHER, None))
+            for host in (b"", b"sk-secret value", b"user:pass@host", b"h\xff\xfe", b"a" * 300)
+        ),
+        *((host, 80, b"http", (OTHER, None)) for host in (b"host/path", b"h?q=1")),
+    ],
+)
+def test_origin_is_a_host_in_lower_case_and_its_port(
+    scene: Scene, host: bytes, port: int | None, scheme: bytes, told: tuple[str, int | None]
+) -> None:
+    """https://api.test is https://api.test:443; what can't be a host might be anything."""
+    origin = scene.tracker.origin(host, port, scheme)
+    assert (origin.address, origin.port) == told
+    if told[0] == "api.test":
+        assert scene.tracker.origin(b"api.test", told[1], scheme) is origin
+
+
+def test_origins_of_the_process_are_bounded() -> None:
+    """Beyond max_origins an address is _OTHER, in every pool; known ones stay known everywhere."""
+    scene = Scene(max_origins=3)
+    other_pool = FakePool()
+    other = scene.track(other_pool, "anthropic", "anthropic")
+    seen = [scene.tracker.origin(b"host-%d" % number, 80, b"http") for number in range(500)]
+    # api.test is the scene's own.
+    assert [origin.address for origin in seen[:4]] == ["host-0", "host-1", OTHER, OTHER]
+    assert {origin.port for origin in seen[2:]} == {None}
+    assert other.origin(b"host-9", 80, b"http").address == OTHER
+    assert other.origin(b"host-0", 80, b"http").address == "host-0"
+    assert len(scene.tracker._origins) <= 3  # a crawler's pool doesn't remember each
+    scene = Scene(max_origins=5)
+    ports = {scene.tracker.origin(b"localhost", port, b"http").port for port in range(1000, 2000)}
+    assert len(ports) == 5
 
 
 # State
 
 
-def test_state_sums_up_pools_of_one_name() -> None:
+def test_state_sums_up_pools_of_one_name(scene: Scene) -> None:
     """Limits and connections add up; the fullest pool tells the occupancy."""
-    scene = Scene()
     assert scene.pool is not None
     full = FakePool(maximum=4, idle_maximum=2)
     scene.track(full)
@@ -176,9 +135,8 @@ def test_state_sums_up_pools_of_one_name() -> None:
     assert counts.origins[scene.origin] == [0, 4, 1, 0, 0, 0]
 
 
-def test_unlimited_pool_has_no_bound_and_no_occupancy() -> None:
+def test_unlimited_pool_has_no_bound_and_no_occupancy(scene: Scene) -> None:
     """One unlimited pool makes the name's bound unknown; a limited one beside it still fills up."""
-    scene = Scene()
     assert scene.pool is not None
     scene.pool.active[scene.origin] = 5
     unlimited = FakePool(maximum=None, idle_maximum=None)
@@ -192,9 +150,8 @@ def test_unlimited_pool_has_no_bound_and_no_occupancy() -> None:
     assert states[alone.ledger].occupancy is None
 
 
-def test_state_tells_the_oldest_of_each_phase() -> None:
+def test_state_tells_the_oldest_of_each_phase(scene: Scene) -> None:
     """Over all pools of the name, and by each phase's own beginning."""
-    scene = Scene()
     second_pool = FakePool()
     second = scene.track(second_pool)
     old = second.begin(b"api.test", None, b"https")
@@ -209,9 +166,8 @@ def test_state_tells_the_oldest_of_each_phase() -> None:
     assert state.oldest_since[UNREAD] == 0
 
 
-def test_pool_that_cannot_be_read_leaves_the_others() -> None:
+def test_pool_that_cannot_be_read_leaves_the_others(scene: Scene) -> None:
     """A failure of ours in one pool is counted, and every other pool is still reported."""
-    scene = Scene()
     assert scene.pool is not None
     scene.pool.active[scene.origin] = 2
 
@@ -228,9 +184,8 @@ def test_pool_that_cannot_be_read_leaves_the_others() -> None:
 # Ends
 
 
-def test_registry_keeps_no_pool_alive() -> None:
+def test_registry_keeps_no_pool_alive(scene: Scene) -> None:
     """A pool that nobody else holds is gone, and counts as garbage-collected."""
-    scene = Scene()
     reference = weakref.ref(scene.pool)
     scene.pool = None
     gc.collect()
@@ -240,45 +195,32 @@ def test_registry_keeps_no_pool_alive() -> None:
     assert not scene.registry.trackers
 
 
-def test_gone_name_is_reported_for_ten_minutes() -> None:
-    """Long enough for everyone who scrapes to see the 0; then the name goes."""
-    scene = Scene()
+def test_gone_name_is_reported_for_ten_minutes_and_goes_on_counting_if_it_comes_back(
+    scene: Scene,
+) -> None:
+    """Long enough for everyone who scrapes to see the 0. Counters must not restart at 0."""
+    second = FakePool()
+    scene.track(second)
     scene.tracker.discard("closed")
+    scene.clock.advance(10 * TEN_MINUTES)
+    assert scene.registry.reported(scene.clock()) == [scene.ledger]  # one pool is left
+    del second
+    gc.collect()
     scene.clock.advance(TEN_MINUTES - 1)
     assert scene.registry.reported(scene.clock()) == [scene.ledger]
     states, _ = scene.registry.state(scene.clock())
     assert states[scene.ledger].maximum is None
     scene.clock.advance(1)
     assert scene.registry.reported(scene.clock()) == []
-
-
-def test_name_that_comes_back_goes_on_counting() -> None:
-    """Counters must not restart at 0 under the same series."""
-    scene = Scene()
-    scene.tracker.discard("closed")
-    scene.clock.advance(3 * TEN_MINUTES)
     pool = FakePool()
-    tracker = scene.track(pool)
-    assert tracker.ledger is scene.ledger
-    assert scene.registry.reported(scene.clock()) == [scene.ledger]
-    assert scene.ledger.pools_opened == 2
+    assert scene.track(pool).ledger is scene.ledger
+    assert scene.ledger.pools_opened == 3
     scene.clock.advance(3 * TEN_MINUTES)
     assert scene.registry.reported(scene.clock()) == [scene.ledger]
 
 
-def test_name_with_one_pool_left_stays() -> None:
-    """Only the last pool's end starts the ten minutes."""
-    scene = Scene()
-    pool = FakePool()
-    scene.track(pool)
-    scene.tracker.discard("closed")
-    scene.clock.advance(10 * TEN_MINUTES)
-    assert scene.registry.reported(scene.clock()) == [scene.ledger]
-
-
-def test_closed_registry_lets_go_of_its_pools() -> None:
+def test_closed_registry_lets_go_of_its_pools(scene: Scene) -> None:
     """After uninstrumenting nothing is told any more, and nothing is held."""
-    scene = Scene()
     lease = scene.acquire()
     scene.registry.close()
     assert not scene.tracker.open

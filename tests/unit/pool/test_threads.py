@@ -28,26 +28,21 @@ def test_sub_interpreter_gets_none() -> None:
         thread_beside(lambda: None, name="any")
 
 
-def test_python_that_knows_no_interpreters_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is the main one alone."""
-    monkeypatch.setitem(sys.modules, "_interpreters", None)
-    monkeypatch.setitem(sys.modules, "_xxsubinterpreters", None)
-    assert thread_beside(lambda: None, name="any").daemon
-
-
-def test_python_that_tells_otherwise_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The modules are private ones: what they have may be of another make."""
-    module = ModuleType("_interpreters")
-    vars(module).update(get_current=lambda _: 1, get_main=None)
+@pytest.mark.parametrize("functions", [None, {"get_current": lambda _: 1, "get_main": None}])
+def test_python_that_knows_no_interpreters_gets_one(
+    monkeypatch: pytest.MonkeyPatch, functions: dict[str, object] | None
+) -> None:
+    """There is the main one alone; or what these private modules have is of another make."""
+    module = None if functions is None else ModuleType("_interpreters")
+    vars(module).update(functions or {}) if module else None
     monkeypatch.setitem(sys.modules, "_interpreters", module)
     monkeypatch.setitem(sys.modules, "_xxsubinterpreters", module)
     assert thread_beside(lambda: None, name="any").daemon
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_watch_without_a_thread_counts_that_once_and_loses_no_request() -> None:
+def test_watch_without_a_thread_counts_that_once_and_loses_no_request(scene: Scene) -> None:
     """Neither the request that would have started it nor the next one."""
-    scene = Scene()
     watch = Watch(scene.registry, leak_threshold=60, loop_lag=None)
     watch.start()
     for _ in range(3):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 
-import pytest
-
 from opentelemetry.instrumentation.gluellm.pool.lease import (
     AWAITING_RESPONSE,
     CONNECTING,
@@ -16,21 +14,6 @@ from opentelemetry.instrumentation.gluellm.pool.lease import (
     Lease,
 )
 from unit.pool.fakes import SECOND, Scene
-
-
-@pytest.fixture
-def scene() -> Scene:
-    """One pool."""
-    return Scene()
-
-
-def settled(scene: Scene) -> None:
-    """Nothing runs, stands in a queue or holds a connection any more."""
-    assert scene.current() == [0] * 6
-    assert scene.ledger.queued.value == 0
-    assert scene.ledger.active.value == 0
-    assert not scene.tracker.leases
-
 
 # The way that ends well
 
@@ -56,12 +39,8 @@ def test_request_on_a_new_connection(scene: Scene) -> None:
     assert scene.requests() == {(200, None, False): 1}
     assert scene.ledger.opened == 1
     assert not lease.reused
-    settled(scene)
-    assert scene.recorder.names == [
-        "pool_opened",
-        "connection_created",
-        "lease_answered",
-    ]
+    scene.settled()
+    assert scene.recorder.names == ["pool_opened", "connection_created", "lease_answered"]
 
 
 def test_request_on_an_idle_connection_is_reused(scene: Scene) -> None:
@@ -70,37 +49,46 @@ def test_request_on_an_idle_connection_is_reused(scene: Scene) -> None:
     lease = scene.acquire(connection)
     assert lease.phase == AWAITING_RESPONSE
     assert lease.reused
-    scene.tracker.answered(lease, 200)
-    scene.tracker.released(lease)
+    scene.serve(lease)
     # Nothing to be told on its way: all is in the outbox.
     assert scene.recorder.names == ["pool_opened"]
     assert scene.work_off() == [lease, lease]
     assert connection.served == 2
-    settled(scene)
+    scene.settled()
 
 
-def test_request_that_waits_stands_in_the_queue_until_assigned(scene: Scene) -> None:
-    """The peak of the queue has it, and the queue is empty afterwards."""
+def test_acquire_lasts_until_the_assignment_that_was_not_refused(scene: Scene) -> None:
+    """A refusal costs the request the time that it then waits again. The queue's peak has it."""
     lease = scene.enter()
-    scene.tracker.waiting(lease)
-    scene.tracker.waiting(lease)  # each pass over the queue says so again
-    assert scene.ledger.queued.value == 1
-    scene.clock.advance(2)
-    scene.tracker.assigned(lease, scene.connection(established=True))
-    assert scene.ledger.queued.value == 0
+    for seconds in (1, 3):
+        scene.tracker.waiting(lease)
+        scene.tracker.waiting(lease)  # each pass over the queue says so again
+        assert scene.ledger.queued.value == 1
+        scene.clock.advance(seconds)
+        scene.tracker.assigned(lease, scene.connection(established=True))
+        assert scene.ledger.queued.value == 0
+        if seconds == 1:
+            scene.tracker.refused(lease)
+    scene.clock.advance(5)
+    scene.tracker.answered(lease, 200)
     assert scene.ledger.queued.highest(scene.clock()) == 1
-    assert lease.acquire_time == 2 * SECOND
+    assert lease.acquire_time == 4 * SECOND
+    assert scene.recorder.told("lease_waited") == [(lease,)]
+    scene.tracker.released(lease)
+    scene.settled()
 
 
-def test_new_http2_connection_queues_for_a_stream(scene: Scene) -> None:
+def test_new_http2_connection_queues_for_a_stream_and_is_established_once(scene: Scene) -> None:
     """Once HTTP/2 is agreed on, a request has a connection and not yet a stream."""
     lease = scene.enter()
     connection = scene.connection()
     scene.tracker.assigned(lease, connection)
     scene.tracker.established(connection, "2")
+    scene.tracker.established(connection, "2")
     assert lease.phase == STREAM_QUEUED
     assert scene.origin.protocols == {"2"}
     assert scene.acquire(connection).phase == STREAM_QUEUED
+    assert scene.ledger.opened == len(scene.recorder.told("connection_created")) == 1
 
 
 def test_http2_connection_with_many_requests_is_active_once(scene: Scene) -> None:
@@ -114,18 +102,18 @@ def test_http2_connection_with_many_requests_is_active_once(scene: Scene) -> Non
     scene.tracker.released(leases[0])
     assert scene.ledger.active.value == 1
     scene.tracker.released(leases[2])
-    settled(scene)
+    scene.settled()
 
 
-def test_connection_is_established_once(scene: Scene) -> None:
-    """A second word of it counts nothing."""
+def test_connection_whose_stream_takes_no_notes_is_established_by_the_answer(scene: Scene) -> None:
     lease = scene.enter()
     connection = scene.connection()
     scene.tracker.assigned(lease, connection)
-    scene.tracker.established(connection, "1.1")
-    scene.tracker.established(connection, "1.1")
-    assert scene.ledger.opened == 1
-    assert len(scene.recorder.told("connection_created")) == 1
+    scene.clock.advance(1)
+    scene.serve(lease)
+    assert connection.established_at == lease.answered_at == scene.clock()
+    assert scene.ledger.opened == len(scene.recorder.told("connection_created")) == 1
+    scene.settled()
 
 
 def test_further_request_of_a_call_is_a_resend(scene: Scene) -> None:
@@ -143,55 +131,23 @@ def test_further_request_of_a_call_is_a_resend(scene: Scene) -> None:
 # Requeue
 
 
-def test_refused_request_queues_again(scene: Scene) -> None:
+def test_refused_request_queues_again_and_never_acquired_if_it_fails_then(scene: Scene) -> None:
     """The tentative assignment is undone: the connection is free, the acquire goes on."""
     lease = scene.enter()
     connection = scene.connection(established=True)
     scene.clock.advance(1)
     scene.tracker.assigned(lease, connection)
     scene.tracker.refused(lease)
-    assert lease.phase == QUEUED
-    assert lease.acquired_at == 0
-    assert scene.ledger.active.value == 0
-    assert connection.leases == 0
-    assert scene.ledger.requeues == 1
+    assert (lease.phase, lease.acquired_at, lease.connection) == (QUEUED, 0, None)
+    assert (scene.ledger.active.value, connection.leases, scene.ledger.requeues) == (0, 0, 1)
     assert scene.recorder.names[-1] == "lease_requeued"
-
-
-def test_acquire_lasts_until_the_assignment_that_was_not_refused(scene: Scene) -> None:
-    """A refusal costs the request the time that it then waits again."""
-    lease = scene.enter()
-    scene.tracker.waiting(lease)
-    scene.clock.advance(1)
-    scene.tracker.assigned(lease, scene.connection(established=True))
-    scene.tracker.refused(lease)
-    scene.tracker.waiting(lease)
-    assert scene.ledger.queued.value == 1
-    scene.clock.advance(3)
-    scene.tracker.assigned(lease, scene.connection(established=True))
-    assert scene.ledger.queued.value == 0
-    scene.clock.advance(5)
-    scene.tracker.answered(lease, 200)
-    assert lease.acquire_time == 4 * SECOND
-    assert scene.recorder.told("lease_waited") == [(lease,)]
-    scene.tracker.released(lease)
-    settled(scene)
-
-
-def test_request_that_fails_after_a_refusal_never_acquired(scene: Scene) -> None:
-    """A refused assignment is none: it timed out in the queue."""
-    lease = scene.enter()
-    connection = scene.connection(established=True)
-    scene.tracker.assigned(lease, connection)
-    scene.tracker.refused(lease)
     scene.clock.advance(1)
     scene.tracker.failed(lease, "pool_timeout")
     scene.work_off()
     assert scene.origin.timeouts["pool"] == 1
     assert scene.recorder.names[-2:] == ["lease_requeued", "lease_waited"]
-    assert lease.acquired_at == 0
-    assert lease.connection is None
-    settled(scene)
+    assert (lease.acquired_at, lease.connection) == (0, None)
+    scene.settled()
 
 
 def test_loser_of_a_double_assignment_leaves_the_connection_to_the_winner(scene: Scene) -> None:
@@ -200,21 +156,18 @@ def test_loser_of_a_double_assignment_leaves_the_connection_to_the_winner(scene:
     winner, loser = scene.acquire(connection), scene.acquire(connection)
     scene.tracker.refused(loser)
     assert scene.ledger.active.value == 1
-    scene.tracker.answered(winner, 200)
-    scene.tracker.released(winner)
+    scene.serve(winner)
     scene.tracker.assigned(loser, connection)
-    scene.tracker.answered(loser, 200)
-    scene.tracker.released(loser)
+    scene.serve(loser)
     assert scene.ledger.active.highest(scene.clock()) == 1
-    settled(scene)
+    scene.settled()
 
 
 # What explains a wait
 
 
-def test_wait_is_explained_by_what_it_found() -> None:
+def test_wait_is_explained_by_what_it_found(scene: Scene) -> None:
     """Active and idle connections, who queues, and the longest holders' notes, oldest first."""
-    scene = Scene()
     scene.tracker.maximum = 5
     for number in range(4):
         holder = scene.acquire(scene.connection(established=True))
@@ -231,9 +184,8 @@ def test_wait_is_explained_by_what_it_found() -> None:
     assert found.oldest_phase == AWAITING_RESPONSE
 
 
-def test_waits_do_not_keep_those_before_them() -> None:
+def test_waits_do_not_keep_those_before_them(scene: Scene) -> None:
     """Ten thousand requests that each found the last one holding would be a chain in memory."""
-    scene = Scene()
     connection = scene.connection(established=True)
     scene.acquire(connection)
     for _ in range(50):

@@ -6,26 +6,8 @@ import gc
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.pool.lease import (
-    AWAITING_RESPONSE,
-    UNREAD,
-)
+from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE, UNREAD
 from unit.pool.fakes import SECOND, Scene
-
-
-@pytest.fixture
-def scene() -> Scene:
-    """One pool."""
-    return Scene()
-
-
-def settled(scene: Scene) -> None:
-    """Nothing runs, stands in a queue or holds a connection any more."""
-    assert scene.current() == [0] * 6
-    assert scene.ledger.queued.value == 0
-    assert scene.ledger.active.value == 0
-    assert not scene.tracker.leases
-
 
 # Failures
 
@@ -41,19 +23,17 @@ def test_request_that_fails_in_the_queue_leaves_it(scene: Scene, error: str) -> 
     assert scene.requests() == {(0, error, False): 1}
     assert lease.acquired_at == 0
     assert scene.recorder.told("lease_waited") == [(lease,)]
-    settled(scene)
+    scene.settled()
 
 
-@pytest.mark.parametrize("kind", ["pool", "connect", "read", "write"])
-def test_timeouts_count_by_kind(scene: Scene, kind: str) -> None:
+def test_timeouts_count_by_kind(scene: Scene) -> None:
     """Each kind of timeout is one more of that kind, and of no other."""
-    lease = scene.enter()
-    scene.tracker.failed(lease, f"{kind}_timeout")
+    kinds = ("pool", "connect", "read", "write")
+    for number, kind in enumerate(kinds, start=1):
+        for _ in range(number):
+            scene.tracker.failed(scene.enter(), f"{kind}_timeout")
     scene.work_off()
-    assert scene.origin.timeouts == {
-        **dict.fromkeys(("pool", "connect", "read", "write"), 0),
-        kind: 1,
-    }
+    assert scene.origin.timeouts == {kind: n for n, kind in enumerate(kinds, start=1)}
 
 
 def test_request_that_the_pool_did_not_take_in_leaves_no_trace(scene: Scene) -> None:
@@ -63,7 +43,7 @@ def test_request_that_the_pool_did_not_take_in_leaves_no_trace(scene: Scene) -> 
     scene.tracker.withdraw(lease)
     assert scene.requests() == {}
     assert scene.recorder.names == ["pool_opened"]
-    settled(scene)
+    scene.settled()
 
 
 def test_failed_connect_is_told_once_and_its_connection_goes(scene: Scene) -> None:
@@ -81,7 +61,7 @@ def test_failed_connect_is_told_once_and_its_connection_goes(scene: Scene) -> No
     assert scene.ledger.opened == 0
     assert scene.ledger.closed == {}
     assert connection not in scene.tracker.connections
-    settled(scene)
+    scene.settled()
 
 
 def test_failed_connect_that_two_requests_wait_for_is_the_first_ones(scene: Scene) -> None:
@@ -99,46 +79,35 @@ def test_failed_connect_that_two_requests_wait_for_is_the_first_ones(scene: Scen
     scene.work_off()
     assert scene.origin.timeouts["connect"] == 1
     assert connection not in scene.tracker.connections
-    settled(scene)
-
-
-def test_failure_after_the_head_has_status_and_error(scene: Scene) -> None:
-    """A stream that breaks off: the status came, and so did the error."""
-    lease = scene.acquire()
-    scene.tracker.answered(lease, 200)
-    lease.error = "read_error"
-    scene.tracker.released(lease)
-    assert scene.requests() == {(200, "read_error", False): 1}
-    assert scene.origin.reuse_failures == 0  # bytes had come
+    scene.settled()
 
 
 @pytest.mark.parametrize(
-    ("error", "counts"),
+    ("error", "when", "counts"),
     [
-        ("read_error", 1),
-        ("write_error", 1),
-        ("protocol_error", 1),
-        ("read_timeout", 0),
-        ("cancelled", 0),
+        ("read_error", "reused", 1),
+        ("write_error", "reused", 1),
+        ("protocol_error", "reused", 1),
+        ("read_timeout", "reused", 0),
+        ("cancelled", "reused", 0),
+        ("read_error", "new", 0),  # it never was idle
+        ("read_error", "answered", 0),  # bytes had come
     ],
 )
-def test_failure_on_a_reused_connection(scene: Scene, error: str, counts: int) -> None:
+def test_failure_on_a_reused_connection(scene: Scene, error: str, when: str, counts: int) -> None:
     """What a load balancer does that drops idle connections; a slow provider is something else."""
-    lease = scene.acquire()
-    scene.tracker.failed(lease, error)
-    scene.work_off()
-    assert scene.origin.reuse_failures == counts
-
-
-def test_failure_on_a_new_connection_is_no_reuse_failure(scene: Scene) -> None:
-    """It never was idle."""
-    connection = scene.connection()
     lease = scene.enter()
+    connection = scene.connection(established=when != "new")
     scene.tracker.assigned(lease, connection)
     scene.tracker.established(connection, "1.1")
-    scene.tracker.failed(lease, "read_error")
-    scene.work_off()
-    assert scene.origin.reuse_failures == 0
+    if when == "answered":
+        scene.tracker.answered(lease, 200)
+        lease.error = error
+        scene.tracker.released(lease)
+    else:
+        scene.tracker.failed(lease, error)
+    assert scene.requests() == {(200 if when == "answered" else 0, error, False): 1}
+    assert scene.origin.reuse_failures == counts
 
 
 # Ends that come twice, or late
@@ -151,15 +120,11 @@ def test_lease_that_ends_twice_counts_once(scene: Scene, first: str, second: str
     lease = scene.acquire()
     scene.tracker.answered(lease, 200)
     for end in (first, second):
-        if end == "released":
-            scene.tracker.released(lease)
-        else:
-            scene.tracker.failed(lease, "read_error")
-    taken = scene.work_off()
-    assert taken == [lease, lease]  # answered and ended
+        getattr(scene.tracker, end)(lease, *(["read_error"] if end == "failed" else []))
+    assert scene.work_off() == [lease, lease]  # answered and ended
     error = "read_error" if first == "failed" else None
     assert scene.requests() == {(200, error, False): 1}
-    settled(scene)
+    scene.settled()
 
 
 def test_assignment_to_a_request_that_has_gone_takes_nothing(scene: Scene) -> None:
@@ -168,7 +133,7 @@ def test_assignment_to_a_request_that_has_gone_takes_nothing(scene: Scene) -> No
     scene.tracker.failed(lease, "cancelled")
     scene.tracker.assigned(lease, scene.connection(established=True))
     assert lease.connection is None
-    settled(scene)
+    scene.settled()
 
 
 def test_connection_closes_once(scene: Scene) -> None:
@@ -180,9 +145,8 @@ def test_connection_closes_once(scene: Scene) -> None:
     assert [arguments[1] for arguments in scene.recorder.told("connection_closed")] == ["evicted"]
 
 
-def test_request_that_is_no_longer_counted_counts_in_the_state_only() -> None:
+def test_request_that_is_no_longer_counted_counts_in_the_state_only(scene: Scene) -> None:
     """Its installation was undone. It holds a connection; counters and durations leave it out."""
-    scene = Scene()
     lease = scene.acquire()
     lease.counted = False
     assert scene.current()[AWAITING_RESPONSE] == 1
@@ -197,7 +161,7 @@ def test_request_that_is_no_longer_counted_counts_in_the_state_only() -> None:
     assert scene.origin.timeouts["pool"] == 0
     assert scene.origin.reuse_failures == 0
     assert scene.recorder.names == ["pool_opened"]
-    settled(scene)
+    scene.settled()
 
 
 # The pool's end
@@ -215,19 +179,25 @@ def test_closed_pool_is_discarded_once(scene: Scene) -> None:
     assert scene.recorder.told("pool_discarded") == [(scene.tracker, "closed")]
 
 
-def test_request_outlives_the_pool_that_was_closed_under_it(scene: Scene) -> None:
-    """It still leaves its phase and counts when it ends."""
+@pytest.mark.parametrize("dropped", [False, True])
+def test_request_outlives_the_pool_that_was_closed_under_it(scene: Scene, dropped: bool) -> None:
+    """It leaves its phase and counts when it ends, or is dropped with the pool and ends then."""
     lease = scene.acquire()
     scene.tracker.answered(lease, 200)
     scene.tracker.discard("closed")
     assert scene.current()[UNREAD] == 1
-    scene.tracker.released(lease)
-    assert scene.requests() == {(200, None, False): 1}
-    settled(scene)
+    if dropped:
+        del lease
+        scene.pool = None
+        gc.collect()
+    else:
+        scene.tracker.released(lease)
+        assert scene.requests() == {(200, None, False): 1}
+    scene.settled()
 
 
 def test_garbage_collected_pool_ends_what_was_in_it(scene: Scene) -> None:
-    """Nobody can close a response of a pool that is gone: leases end, connections are closed."""
+    """Leases end, connections are closed. A finalizer of a response may come afterwards."""
     answered = scene.acquire()
     scene.tracker.answered(answered, 200)
     pending = scene.acquire()
@@ -242,30 +212,10 @@ def test_garbage_collected_pool_ends_what_was_in_it(scene: Scene) -> None:
     assert not scene.tracker.connections
     assert scene.ledger.discarded == {"closed": 0, "garbage_collected": 1}
     assert all(lease.unwinding for lease in (answered, pending, queued))
-    settled(scene)
-
-
-def test_response_of_a_collected_pool_may_still_be_closed(scene: Scene) -> None:
-    """A finalizer of the response that comes after the pool's changes nothing."""
-    lease = scene.acquire()
-    scene.tracker.answered(lease, 200)
-    scene.pool = None
-    gc.collect()
+    scene.settled()
     events = list(scene.recorder.events)
-    scene.tracker.released(lease)
-    lease_connection = lease.connection
-    assert lease_connection is not None
-    lease_connection.close("pool_closed")
+    scene.tracker.released(answered)
+    assert answered.connection is not None
+    answered.connection.close("pool_closed")
     assert scene.recorder.events == events
-    settled(scene)
-
-
-def test_dropped_response_of_a_closed_pool_ends_with_the_collector(scene: Scene) -> None:
-    """Closed with a response still open that nobody closes: it must not count for ever."""
-    lease = scene.acquire()
-    scene.tracker.answered(lease, 200)
-    scene.tracker.discard("closed")
-    del lease
-    scene.pool = None
-    gc.collect()
-    settled(scene)
+    scene.settled()

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool import watch as watch_module
 from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
-from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE, READING, UNREAD
+from opentelemetry.instrumentation.gluellm.pool.lease import (
+    AWAITING_RESPONSE,
+    READING,
+    UNREAD,
+    Call,
+)
 from opentelemetry.instrumentation.gluellm.pool.lease import STREAM_QUEUED as STREAM
 from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
 from opentelemetry.instrumentation.gluellm.pool.watch import Watch
@@ -22,56 +29,58 @@ THRESHOLD = 60.0
 
 
 @pytest.fixture
-def scene() -> Scene:
-    """One pool."""
-    return Scene()
-
-
-@pytest.fixture
 def watch(scene: Scene) -> Watch:
     """A watch that looks only when a test says so."""
     return Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None)
 
 
-def readable(scene: Scene, protocol: str = "1.1") -> TrackedConnection:
+def readable(scene: Scene) -> TrackedConnection:
     """A connection whose reads are noted."""
-    made = scene.connection(established=True, protocol=protocol)
+    made = scene.connection(established=True)
     made.reads_told = True
     return made
 
 
-def unread(scene: Scene, connection: TrackedConnection | None = None) -> Any:
+def unread(
+    scene: Scene,
+    connection: TrackedConnection | None = None,
+    *,
+    status: int = 200,
+    call: Call | None = None,
+) -> Any:
     """A request that was answered, and whose response nobody reads."""
-    lease = scene.acquire(connection or readable(scene))
-    scene.tracker.answered(lease, 200)
+    lease = scene.enter(call)
+    scene.tracker.assigned(lease, connection or readable(scene))
+    scene.tracker.answered(lease, status)
+    return lease
+
+
+def suspected(scene: Scene, watch: Watch, **further: Any) -> Any:
+    """One that has been unread for the threshold, as the watch has seen."""
+    lease = unread(scene, **further)
+    scene.clock.advance(THRESHOLD)
+    watch.look()
+    assert lease.suspected
     return lease
 
 
 # Leaks
 
 
-def test_leak_is_found_at_its_threshold_and_not_before(scene: Scene, watch: Watch) -> None:
-    """Unread for the threshold: told, counted, and seen in the state."""
+def test_leak_is_found_at_its_threshold_and_told_once(scene: Scene, watch: Watch) -> None:
+    """Unread for the threshold: told, counted, and seen in the state. Later looks find no more."""
     lease = unread(scene)
     scene.clock.advance(THRESHOLD - 0.001)
     assert watch.look()
     assert scene.recorder.told("leak_suspected") == []
     scene.clock.advance(0.001)
-    watch.look()
-    assert scene.recorder.told("leak_suspected") == [(lease,)]
-    assert scene.ledger.leaks == 1
+    for _ in range(3):
+        watch.look()
+        assert scene.recorder.told("leak_suspected") == [(lease,)]
+        assert scene.ledger.leaks == 1
+        scene.clock.advance(THRESHOLD)
     states, _ = scene.registry.state(scene.clock())
     assert states[scene.ledger].leaks_suspected == 1
-
-
-def test_leak_is_told_once_however_long_it_lasts(scene: Scene, watch: Watch) -> None:
-    """Further looks find nothing new."""
-    unread(scene)
-    for _ in range(5):
-        scene.clock.advance(THRESHOLD)
-        watch.look()
-    assert len(scene.recorder.told("leak_suspected")) == 1
-    assert scene.ledger.leaks == 1
 
 
 def test_time_unread_counts_from_the_last_read(scene: Scene, watch: Watch) -> None:
@@ -87,92 +96,83 @@ def test_time_unread_counts_from_the_last_read(scene: Scene, watch: Watch) -> No
     assert scene.recorder.told("leak_suspected") == []
 
 
-@pytest.mark.parametrize("phase", [READING, AWAITING_RESPONSE])
-def test_silent_provider_is_never_a_leak(scene: Scene, watch: Watch, phase: int) -> None:
-    """A read in flight, or a head that doesn't come, for a day."""
-    lease = unread(scene)
-    lease.enter(phase, scene.clock())
+@pytest.mark.parametrize(
+    "what", ["reading", "awaiting", "reads are not noted", "another protocol", "threshold of 0"]
+)
+def test_what_is_unread_without_a_reader_that_left_is_no_leak(
+    scene: Scene, watch: Watch, what: str
+) -> None:
+    """A silent provider, a WebSocket whose bytes don't pass through the response, and so on."""
+    if what == "threshold of 0":
+        watch = Watch(scene.registry, leak_threshold=0, loop_lag=None)
+    connection = scene.connection(established=True) if what == "reads are not noted" else None
+    lease = unread(scene, connection, status=101 if what == "another protocol" else 200)
+    if what in ("reading", "awaiting"):
+        lease.enter(READING if what == "reading" else AWAITING_RESPONSE, scene.clock())
     scene.clock.advance(86_400)
-    watch.look()
+    assert watch.look()
     assert scene.recorder.told("leak_suspected") == []
     assert scene.ledger.leaks == 0
 
 
-def test_connection_whose_reads_are_not_noted_has_no_leaks(scene: Scene, watch: Watch) -> None:
-    """There, unread may as well be a silent provider."""
-    unread(scene, scene.connection(established=True))
-    scene.clock.advance(THRESHOLD * 2)
-    watch.look()
-    assert scene.recorder.told("leak_suspected") == []
-
-
-def test_connection_that_switched_to_another_protocol_is_no_leak(
-    scene: Scene, watch: Watch
-) -> None:
-    """A WebSocket's bytes don't pass through the response."""
-    lease = scene.acquire(readable(scene))
-    scene.tracker.answered(lease, 101)
-    scene.clock.advance(THRESHOLD * 10)
-    watch.look()
-    assert scene.recorder.told("leak_suspected") == []
-
-
-def test_threshold_of_zero_looks_for_no_leaks(scene: Scene) -> None:
-    """The rest of the watch still works."""
-    watch = Watch(scene.registry, leak_threshold=0, loop_lag=None)
-    unread(scene)
-    scene.clock.advance(86_400)
-    assert watch.look()
-    assert scene.recorder.told("leak_suspected") == []
-
-
-def test_leak_that_is_released_is_over(scene: Scene, watch: Watch) -> None:
-    """Told once, after which nothing of the lease is kept."""
-    lease = unread(scene)
-    scene.clock.advance(THRESHOLD)
-    watch.look()
-    scene.tracker.released(lease)
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [("released", "released"), ("pool closed", "closed"), ("pool collected", "released")],
+)
+def test_leak_that_is_released_is_over(scene: Scene, watch: Watch, how: str, told: str) -> None:
+    """Told once, after which nothing of the lease is kept; the suspicion keeps no pool."""
+    lease = suspected(scene, watch)
+    if how == "released":
+        scene.tracker.released(lease)
+    elif how == "pool closed":
+        scene.tracker.discard("closed")
+    else:
+        scene.pool = None
     watch.look()
     watch.look()
-    assert scene.recorder.told("leak_over") == [(lease, "released")]
+    assert scene.recorder.told("leak_over") == [(lease, told)]
     assert not lease.suspected
     assert scene.ledger.leaks == 1
 
 
-def test_leak_that_is_read_on_is_over_and_can_come_back(scene: Scene, watch: Watch) -> None:
+@pytest.mark.parametrize("how", ["read", "step of the call"])
+def test_leak_that_is_read_on_is_over_and_can_come_back(
+    scene: Scene, watch: Watch, how: str
+) -> None:
     """A slow consumer: suspected again after the next pause, and counted once as a leak."""
-    lease = unread(scene)
-    scene.clock.advance(THRESHOLD)
-    watch.look()
-    lease.enter(READING, scene.clock())
-    lease.enter(UNREAD, scene.clock())
+    call = Call("openai", "m")
+    lease = suspected(scene, watch, call=call)
+    if how == "read":
+        lease.enter(READING, scene.clock())
+        lease.enter(UNREAD, scene.clock())
+    else:
+        call.steps += 1
     scene.clock.advance(1)
     watch.look()
     assert scene.recorder.told("leak_over") == [(lease, "read")]
+    assert not lease.suspected
     scene.clock.advance(THRESHOLD)
     watch.look()
     assert len(scene.recorder.told("leak_suspected")) == 2
     assert scene.ledger.leaks == 1
 
 
-def test_leak_in_a_closed_pool_is_over(scene: Scene, watch: Watch) -> None:
-    """Its connection is closed with the pool, whoever still holds the response."""
-    lease = unread(scene)
-    scene.clock.advance(THRESHOLD)
+def test_reader_that_lives_on_what_its_sdk_has_read_ahead_is_no_leak(
+    scene: Scene, watch: Watch
+) -> None:
+    """The threshold counts from the look that saw its last step."""
+    call = Call("openai", "m")
+    lease = unread(scene, call=call)
+    for _ in range(int(THRESHOLD * 3)):
+        call.steps += 1
+        scene.clock.advance(1)
+        watch.look()
+    scene.clock.advance(THRESHOLD - 1)
     watch.look()
-    scene.tracker.discard("closed")
+    assert scene.recorder.told("leak_suspected") == []
+    scene.clock.advance(1)
     watch.look()
-    assert scene.recorder.told("leak_over") == [(lease, "closed")]
-
-
-def test_leak_whose_pool_is_collected_is_over(scene: Scene, watch: Watch) -> None:
-    """The suspicion keeps the lease and not the pool."""
-    lease = unread(scene)
-    scene.clock.advance(THRESHOLD)
-    watch.look()
-    scene.pool = None
-    watch.look()
-    assert scene.recorder.told("leak_over") == [(lease, "released")]
+    assert scene.recorder.told("leak_suspected") == [(lease,)]
 
 
 # Stuck requests
@@ -222,21 +222,16 @@ def test_request_that_is_refused_again_and_again_is_stuck(scene: Scene, watch: W
     assert scene.recorder.told("requests_stuck") == [(scene.tracker, (lease,))]
 
 
-def test_request_that_waits_for_a_stream_is_stuck_too(scene: Scene, watch: Watch) -> None:
-    """That wait has no timeout in the library."""
+def test_request_that_waits_for_a_stream_is_stuck_and_one_that_is_about_to_queue_is_not(
+    scene: Scene, watch: Watch
+) -> None:
+    """The one wait has no timeout in the library; of the other nobody knows whether it waits."""
+    scene.enter()
     lease = scene.acquire(scene.connection(established=True, protocol="2"))
     assert lease.phase == STREAM
     scene.clock.advance(11)
     watch.look()
     assert scene.recorder.told("requests_stuck") == [(scene.tracker, (lease,))]
-
-
-def test_request_that_is_about_to_queue_is_not_stuck(scene: Scene, watch: Watch) -> None:
-    """In its first phase without standing in the queue: nobody knows yet whether it waits."""
-    scene.enter()
-    scene.clock.advance(11)
-    watch.look()
-    assert scene.recorder.told("requests_stuck") == []
 
 
 # One look
@@ -252,27 +247,18 @@ def test_look_tells_whether_requests_are_under_way(scene: Scene, watch: Watch) -
     assert scene.recorder.names.count("watch_passed") == 3
 
 
-def test_exit_that_a_log_handler_raises_does_not_end_the_watch(
-    scene: Scene, watch: Watch, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [SystemExit(), ValueError("secret")], ids=repr)
+@pytest.mark.parametrize("where", ["observer", "clock"])
+def test_failing_look_is_counted_and_raises_nothing(
+    scene: Scene, watch: Watch, monkeypatch: pytest.MonkeyPatch, where: str, error: BaseException
 ) -> None:
-    """SystemExit, or the failure of a test: it is our thread, and not theirs to end."""
-
-    def leave() -> None:
-        raise SystemExit
-
-    monkeypatch.setattr(scene.registry.observer, "watch_passed", leave)
-    watch.look()
-    assert scene.registry.failures.counts == {"watch": 1}
-
-
-def test_failing_look_is_counted_and_raises_nothing(scene: Scene, watch: Watch) -> None:
-    """The thread goes on."""
-
-    def fail() -> int:
-        raise ValueError("secret")
-
+    """The thread goes on: it is ours, and no log handler's or test's to end."""
     unread(scene)
-    scene.registry.clock = fail
+    fail = Mock(side_effect=error)
+    if where == "clock":
+        scene.registry.clock = fail
+    else:
+        monkeypatch.setattr(scene.registry.observer, "watch_passed", fail)
     watch.look()
     assert scene.registry.failures.counts == {"watch": 1}
 
@@ -295,11 +281,11 @@ class Looks(PoolObserver):
 class Watched:
     """A scene with a watch whose thread looks every few milliseconds and rests after two looks."""
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self) -> None:
         self.looks = Looks()
         self.scene = Scene(self.looks)
         self.watch = Watch(
-            self.scene.registry, leak_threshold=THRESHOLD, loop_lag=None, interval=interval
+            self.scene.registry, leak_threshold=THRESHOLD, loop_lag=None, interval=0.005
         )
 
     @property
@@ -318,40 +304,23 @@ class Watched:
 
 
 @pytest.fixture
-def make_watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], Watched]]:
-    """Watches that are stopped in the end."""
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    """A watch that is stopped in the end."""
     monkeypatch.setattr(watch_module, "_REST_AFTER", 1)
-    made: list[Watched] = []
-
-    def make(interval: float = 0.005) -> Watched:
-        made.append(Watched(interval))
-        return made[-1]
-
-    yield make
-    for watched in made:
-        watched.watch.stop()
+    made = Watched()
+    made.watch.start()
+    yield made
+    made.watch.stop()
 
 
-def test_no_thread_without_a_request(make_watched: Callable[..., Watched]) -> None:
-    """Being instrumented costs none."""
-    watched = make_watched()
-    watched.watch.start()
+def test_thread_stays_while_a_request_is_under_way_and_leaves_then(watched: Watched) -> None:
+    """Being instrumented costs none; it comes with a request, and again with the next one."""
     assert watched.thread is None
-    watched.request()
-    assert watched.thread is not None
-    assert watched.thread.daemon
-
-
-def test_thread_stays_while_a_request_is_under_way_and_leaves_then(
-    make_watched: Callable[..., Watched],
-) -> None:
-    """And comes again with the next request."""
-    watched = make_watched()
-    watched.watch.start()
     lease = watched.scene.acquire()
     first = watched.thread
     assert first is not None
-    for _ in range(5):
+    assert first.daemon
+    for _ in range(3):
         watched.seen()
     assert watched.thread is first
     watched.scene.tracker.released(lease)
@@ -362,10 +331,8 @@ def test_thread_stays_while_a_request_is_under_way_and_leaves_then(
     assert watched.thread not in (None, first)
 
 
-def test_thread_stays_while_a_leak_is_suspected(make_watched: Callable[..., Watched]) -> None:
+def test_thread_stays_while_a_leak_is_suspected(watched: Watched) -> None:
     """Somebody has to tell that it is over."""
-    watched = make_watched()
-    watched.watch.start()
     scene = watched.scene
     lease = unread(scene)
     scene.clock.advance(THRESHOLD)
@@ -377,20 +344,16 @@ def test_thread_stays_while_a_leak_is_suspected(make_watched: Callable[..., Watc
     wait_until(lambda: watched.thread is None)
 
 
-def test_request_that_enters_as_the_watch_goes_to_rest_is_not_missed(
-    make_watched: Callable[..., Watched],
-) -> None:
+def test_request_that_enters_as_the_watch_goes_to_rest_is_not_missed(watched: Watched) -> None:
     """Whichever of the two comes first, somebody looks at it."""
-    watched = make_watched(0.01)
-    watched.watch.start()
     scene = watched.scene
-    for turn in range(120):
+    for turn in range(24):
         lease = unread(scene)
         scene.clock.advance(THRESHOLD)
         wait_until(lambda lease=lease: lease.suspected, f"turn {turn}")  # type: ignore[misc]
         scene.tracker.released(lease)
         # The next one comes somewhere around the two looks after which the thread leaves.
-        pause = 0.005 + 0.03 * (turn % 40) / 40
+        pause = 0.002 + 0.015 * turn / 24
         resumes = time.monotonic() + pause
         while time.monotonic() < resumes:
             time.sleep(0)
@@ -412,28 +375,22 @@ def test_request_between_the_question_and_the_leave_keeps_the_watch(scene: Scene
         watch.stop()
 
 
-def test_stop_ends_the_thread_and_no_request_starts_another(
-    make_watched: Callable[..., Watched],
-) -> None:
+def test_stop_ends_the_thread_and_no_request_starts_another(watched: Watched) -> None:
     """None is left after uninstrument()."""
-    watched = make_watched()
-    watched.watch.start()
     watched.scene.acquire()
     thread = watched.thread
     assert thread is not None
     watched.watch.stop()
     assert not thread.is_alive()
     watched.scene.registry.outbox.attention = True
-    watched.request()
-    assert watched.thread is None
-    watched.watch.wake()
-    assert watched.thread is None
+    for start in (watched.request, watched.watch.wake):
+        start()
+        assert watched.thread is None
     watched.watch.stop()
 
 
-def test_stop_can_come_from_the_watch_itself(make_watched: Callable[..., Watched]) -> None:
+def test_stop_can_come_from_the_watch_itself(watched: Watched) -> None:
     """An observer, or a log handler, that takes the instrumentation off."""
-    watched = make_watched()
     done = threading.Event()
 
     def stop() -> None:
@@ -447,11 +404,9 @@ def test_stop_can_come_from_the_watch_itself(make_watched: Callable[..., Watched
 
 
 def test_thread_that_can_not_be_started_is_tried_again(
-    make_watched: Callable[..., Watched], monkeypatch: pytest.MonkeyPatch
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The request goes on, and the next one tries again."""
-    watched = make_watched()
-    watched.watch.start()
 
     def fail(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -466,23 +421,18 @@ def test_thread_that_can_not_be_started_is_tried_again(
     watched.seen()
 
 
-def test_many_threads_wake_one_watch(make_watched: Callable[..., Watched]) -> None:
+def test_many_threads_wake_one_watch(watched: Watched) -> None:
     """However many requests come at once."""
-    watched = make_watched()
-    watched.watch.start()
     barrier = threading.Barrier(16)
 
-    def enter() -> None:
+    def enter(_: int) -> None:
         barrier.wait()
         for _ in range(20):
             watched.watch.wake()
         watched.scene.enter()
 
-    threads = [threading.Thread(target=enter) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(16) as executor:
+        list(executor.map(enter, range(16)))
     for _ in range(3):
         watched.seen()
     assert watched.looks.threads == {watched.thread}

@@ -20,122 +20,83 @@ POOL = {
 ORIGIN = {**POOL, "server.address": "api.test", "server.port": 443}
 
 
-def test_pool_has_name_library_and_provider() -> None:
-    """The level P of the contract."""
-    scene = Scene()
-    assert of_series(scene.ledger, scene.ledger.series).base == POOL
+def test_pool_has_name_library_and_provider(scene: Scene) -> None:
+    """The level P of the contract. A provider without a registered name goes by any-llm's key."""
     attributes = of_series(scene.ledger, scene.ledger.series)
-    assert attributes.of(None, None) == POOL
+    assert attributes.base == attributes.of(None, None) == POOL
     assert attributes.of(semconv.REQUEST_PHASE, "queued") == {
         **POOL,
         "gluellm.request.phase": "queued",
     }
-
-
-def test_provider_goes_by_its_registered_name() -> None:
-    """any-llm's key where none is registered, and no attribute at all where it is unknown."""
-    scene = Scene()
     pools = FakePool(), FakePool()
     mistral = scene.track(pools[0], "mistral", "mistral").ledger
     unknown = scene.track(pools[1], "httpx2", None).ledger
-    assert of_series(mistral, mistral.series).base["gen_ai.provider.name"] == "mistral_ai"
-    assert of_series(mistral, mistral.series).base["gluellm.pool.name"] == "mistral"
+    base = of_series(mistral, mistral.series).base
+    assert base["gen_ai.provider.name"] == "mistral_ai"
+    assert base["gluellm.pool.name"] == "mistral"
     assert "gen_ai.provider.name" not in of_series(unknown, unknown.series).base
 
 
-def test_origin_has_address_and_port() -> None:
-    """The level O of the contract."""
-    scene = Scene()
+def test_origin_has_address_and_port(scene: Scene) -> None:
+    """The level O of the contract; beyond max_origins the port is left out."""
     attributes = of_origin(scene.origin)
     assert attributes.base == ORIGIN
     assert attributes.phases[2] == {**ORIGIN, "gluellm.request.phase": "stream_queued"}
     assert attributes.timeouts["connect"] == {**ORIGIN, "gluellm.timeout.kind": "connect"}
-    assert attributes.connections["2", "idle"] == {
-        **ORIGIN,
-        "network.protocol.version": "2",
-        "http.connection.state": "idle",
-    }
-
-
-def test_origin_beyond_the_bound_has_no_port() -> None:
-    """The convention requires it; beyond max_origins it is left out all the same."""
-    scene = Scene(max_origins=1)
-    other = scene.tracker.origin(b"other.test", 80, b"http")
+    idle = {"network.protocol.version": "2", "http.connection.state": "idle"}
+    assert attributes.connections["2", "idle"] == {**ORIGIN, **idle}
+    other = Scene(max_origins=1).tracker.origin(b"other.test", 80, b"http")
     assert of_origin(other).base == {**POOL, "server.address": "_OTHER"}
+
+
+STATUS, ERROR = "http.response.status_code", "error.type"
 
 
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        ((200, None, False), {"http.response.status_code": 200}),
-        (
-            (200, "read_error", False),
-            {"http.response.status_code": 200, "error.type": "read_error"},
-        ),
-        ((0, "pool_timeout", False), {"error.type": "pool_timeout"}),
-        ((503, None, True), {"http.response.status_code": 503, "gluellm.request.resend": True}),
+        ((200, None, False), {STATUS: 200}),
+        ((200, "read_error", False), {STATUS: 200, ERROR: "read_error"}),
+        ((0, "pool_timeout", False), {ERROR: "pool_timeout"}),
+        ((503, None, True), {STATUS: 503, "gluellm.request.resend": True}),
     ],
 )
 def test_request_has_status_and_error_where_there_are_any(
-    key: tuple[int, str | None, bool], expected: dict[str, object]
+    scene: Scene, key: tuple[int, str | None, bool], expected: dict[str, object]
 ) -> None:
     """Absent on success, absent without a head, absent for a call's first request."""
-    assert of_origin(Scene().origin).of_request(key) == {**ORIGIN, **expected}
+    assert of_origin(scene.origin).of_request(key) == {**ORIGIN, **expected}
 
 
-def test_sets_are_built_once() -> None:
+def test_sets_are_built_once(scene: Scene) -> None:
     """A request that ends builds no dict."""
-    scene = Scene()
     histogram = HistogramAttributes("lease")
-    assert of_series(scene.ledger, scene.ledger.series) is of_series(
-        scene.ledger, scene.ledger.series
-    )
-    assert of_origin(scene.origin) is of_origin(scene.origin)
-    assert of_origin(scene.origin).of_request((200, None, False)) is of_origin(
-        scene.origin
-    ).of_request((200, None, False))
+    for make in (
+        lambda: of_series(scene.ledger, scene.ledger.series),
+        lambda: of_origin(scene.origin),
+        lambda: of_origin(scene.origin).of_request((200, None, False)),
+        lambda: histogram.of(scene.origin, error="cancelled"),
+    ):
+        assert make() is make()
     assert histogram.of(scene.origin) is of_origin(scene.origin).base
-    assert histogram.of(scene.origin, error="cancelled") is histogram.of(
-        scene.origin, error="cancelled"
-    )
 
 
-def test_histogram_has_what_is_given() -> None:
-    """Model and operation by their keys; what is None is left out."""
-    origin = Scene().origin
-    histogram = HistogramAttributes("acquire")
-    assert histogram.of(origin, error="cancelled", model="m", operation=None) == {
-        **ORIGIN,
-        "error.type": "cancelled",
-        "gen_ai.request.model": "m",
-    }
-    assert histogram.of(origin, model="m", operation="chat") == {
-        **ORIGIN,
-        "gen_ai.request.model": "m",
-        "gen_ai.operation.name": "chat",
-    }
-    assert histogram.of(origin, streaming=False)["gluellm.response.streaming"] is False
-
-
-def test_histograms_do_not_share_their_sets() -> None:
-    """Two with the same arguments and different keys are told apart."""
-    origin = Scene().origin
+def test_histogram_has_what_is_given(scene: Scene) -> None:
+    """Model and operation by their keys; what is None is left out; no two share a set."""
+    model, operation = "gen_ai.request.model", "gen_ai.operation.name"
     first, second = HistogramAttributes("first"), HistogramAttributes("second")
-    assert first.of(origin, protocol="2") == {**ORIGIN, "network.protocol.version": "2"}
-    assert first.of(origin, protocol="websocket") == {
-        **ORIGIN,
-        "network.protocol.name": "websocket",
-    }
-    assert second.of(origin, model="2") == {**ORIGIN, "gen_ai.request.model": "2"}
-
-
-def test_one_histogram_tells_its_keys_apart() -> None:
-    """The same value under another key is another set."""
-    origin = Scene().origin
-    histogram = HistogramAttributes("lease")
-    assert histogram.of(origin, model="chat", operation=None) != histogram.of(
-        origin, model=None, operation="chat"
-    )
+    for histogram, given, expected in (
+        (first, {"error": "cancelled", "model": "m", "operation": None}, {ERROR: "cancelled"}),
+        (first, {"model": "m", "operation": "chat"}, {model: "m", operation: "chat"}),
+        (first, {"streaming": False}, {"gluellm.response.streaming": False}),
+        (first, {"protocol": "2"}, {"network.protocol.version": "2"}),
+        (first, {"protocol": "websocket"}, {"network.protocol.name": "websocket"}),
+        (second, {"model": "2"}, {model: "2"}),
+        (first, {"model": "chat", "operation": None}, {model: "chat"}),
+        (first, {"model": None, "operation": "chat"}, {operation: "chat"}),
+    ):
+        more = {model: "m"} if given.get("error") else {}
+        assert histogram.of(scene.origin, **given) == {**ORIGIN, **expected, **more}
 
 
 def test_sets_of_one_histogram_are_bounded() -> None:
@@ -153,9 +114,8 @@ def test_sets_of_one_histogram_are_bounded() -> None:
     assert len(seen) < 1500
 
 
-def test_failure_beyond_the_bound_still_is_one() -> None:
+def test_failure_beyond_the_bound_still_is_one(scene: Scene) -> None:
     """Its type folds into _OTHER, and does not become a success."""
-    scene = Scene()
     histogram = HistogramAttributes("create")
     for number in range(3000):
         histogram.of(scene.origin, model=f"model-{number}")

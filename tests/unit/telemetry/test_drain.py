@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -89,26 +90,29 @@ def test_what_comes_meanwhile_is_left_for_the_next_time() -> None:
     assert len(filled.outbox.items) == 3
 
 
-def test_entering_request_works_off_a_little() -> None:
-    """At most 64 items: the request that happens to come must not pay for all."""
-    histogram = Histogram()
-    Filled(histogram, 500).drain.some()
-    assert len(histogram.records) == 64
-
-
-def test_outbox_asks_for_help_until_it_is_less_than_half_full() -> None:
-    """Request by request, and then no more."""
+def test_entering_request_works_off_a_little_until_the_outbox_is_less_than_half_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At most 64 items: who happens to come must not pay for all. A long drain yields to loops."""
     histogram = Histogram()
     filled = Filled(histogram, 190, capacity=200)
     filled.outbox.filling = True
     filled.drain.some()
+    assert len(histogram.records) == 64
     assert filled.outbox.filling
     filled.drain.some()
     assert not filled.outbox.filling
+    yields: list[float] = []
+    monkeypatch.setattr(drain_module.time, "sleep", yields.append)
+    Filled(Histogram(), 520).drain.all()
+    assert yields == [0] * 10
 
 
-def test_entering_request_waits_for_nobody() -> None:
-    """While somebody else is at it, it just goes on."""
+def test_neither_an_entering_request_nor_a_fork_waits_for_a_drain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A drain that takes longer than the fork waits must not find its lock released by others."""
+    monkeypatch.setattr(drain_module, "_LOCK_TIMEOUT", 0.01)
     inside, go_on = threading.Event(), threading.Event()
 
     def slow() -> None:
@@ -117,13 +121,17 @@ def test_entering_request_waits_for_nobody() -> None:
 
     histogram = Histogram(before=slow)
     filled = Filled(histogram, 200)
-    drainer = threading.Thread(target=filled.drain.all)
-    drainer.start()
-    assert inside.wait(10)
-    filled.drain.some()
-    assert len(histogram.records) == 0
-    go_on.set()
-    drainer.join(10)
+    with ThreadPoolExecutor(1) as executor:
+        draining = executor.submit(filled.drain.all)
+        assert inside.wait(10)
+        filled.drain.some()
+        assert histogram.records == []
+        filled.drain.before_fork()
+        filled.drain.after_fork_in_parent()
+        still_held = not filled.drain._lock.acquire(blocking=False)
+        go_on.set()
+        draining.result(10)
+    assert still_held
     assert len(histogram.records) == 200
 
 
@@ -139,14 +147,6 @@ def test_record_that_raises_costs_itself_only() -> None:
     filled.drain.all()
     assert good.values == [1.0]
     assert filled.failures.counts == {"record": 2}
-
-
-def test_long_drain_yields_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full outbox takes tens of milliseconds, which an event loop must not wait for."""
-    yields: list[float] = []
-    monkeypatch.setattr(drain_module.time, "sleep", yields.append)
-    Filled(Histogram(), 520).drain.all()
-    assert yields == [0] * 10
 
 
 # Contexts
@@ -188,56 +188,14 @@ def test_value_without_a_span_does_not_get_the_drainers(example: Any) -> None:
 # Fork
 
 
-def test_no_drain_spans_a_fork() -> None:
-    """It is held off from before the fork until the parent goes on, with all of its records."""
+@pytest.mark.parametrize("where", ["parent", "child"])
+def test_no_drain_spans_a_fork(where: str) -> None:
+    """It is held off from before the fork until afterwards; its holder may not be in the child."""
     histogram = Histogram()
     filled = Filled(histogram, 3)
     filled.drain.before_fork()
     filled.drain.some()
     assert histogram.records == []
-    filled.drain.after_fork_in_parent()
+    getattr(filled.drain, f"after_fork_in_{where}")()
     filled.drain.all()
     assert histogram.values == [0.0, 1.0, 2.0]
-
-
-def test_forked_child_can_drain_though_the_lock_was_held() -> None:
-    """Its holder may be a thread that is not there."""
-    histogram = Histogram()
-    filled = Filled(histogram, 3)
-    filled.drain.before_fork()
-    filled.drain.after_fork_in_child()
-    filled.drain.all()
-    assert histogram.values == [0.0, 1.0, 2.0]
-
-
-def test_fork_that_could_not_hold_the_drain_leaves_it_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A drain that takes longer than the fork waits must not find its lock released by others."""
-    monkeypatch.setattr(drain_module, "_LOCK_TIMEOUT", 0.01)
-    inside, go_on = threading.Event(), threading.Event()
-    failed: list[BaseException] = []
-
-    def slow() -> None:
-        inside.set()
-        go_on.wait(10)
-
-    histogram = Histogram(before=slow)
-    filled = Filled(histogram, 2)
-
-    def work() -> None:
-        try:
-            filled.drain.all()
-        except BaseException as error:
-            failed.append(error)
-
-    drainer = threading.Thread(target=work)
-    drainer.start()
-    assert inside.wait(10)
-    filled.drain.before_fork()
-    filled.drain.after_fork_in_parent()
-    still_held = not filled.drain._lock.acquire(blocking=False)
-    go_on.set()
-    drainer.join(10)
-    assert failed == []
-    assert still_held

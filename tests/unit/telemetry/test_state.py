@@ -53,40 +53,26 @@ def collected() -> Collected:
     return Collected()
 
 
-def test_pool_series_has_the_provider_that_all_requests_have(collected: Collected) -> None:
-    """And no other one is there."""
-    for _ in range(3):
-        collected.request(OPENAI)
-    assert collected.by_provider(semconv.CONNECTION_OPENED) == {"openai": 3}
-    assert collected.by_provider(semconv.POOL_LIVE) == {"openai": 1}
-
-
 def test_second_provider_begins_a_series_without_one_at_zero(collected: Collected) -> None:
     """The old one stays with its last values, and the two add up to the whole."""
     for _ in range(3):
         collected.request(OPENAI)
     assert collected.by_provider(semconv.CONNECTION_OPENED) == {"openai": 3}
+    assert collected.by_provider(semconv.POOL_LIVE) == {"openai": 1}
     lease = collected.scene.tracker.begin(b"api.test", None, b"https", GROQ)
+    opened, closed = semconv.CONNECTION_OPENED, semconv.CONNECTION_CLOSED
     for metric, before in (
-        (semconv.CONNECTION_OPENED, 3),
-        (semconv.POOL_OPENED, 1),
-        (semconv.LEAKS, 0),
-        (semconv.REQUEUES, 0),
+        *((opened, 3), (semconv.POOL_OPENED, 1), (semconv.LEAKS, 0)),
+        *((semconv.REQUEUES, 0), (closed, 3)),
     ):
         assert collected.by_provider(metric) == {"openai": before, None: 0}, metric.name
-    closed = collected.by_provider(semconv.CONNECTION_CLOSED)
-    assert closed == {"openai": 3, None: 0}
     collected.scene.tracker.failed(lease, "cancelled")
     collected.request(GROQ)
     collected.request(OPENAI)
-    assert collected.by_provider(semconv.CONNECTION_OPENED) == {"openai": 3, None: 2}
-    assert collected.by_provider(semconv.CONNECTION_CLOSED) == {"openai": 3, None: 2}
-    assert collected.by_provider(
-        semconv.ANOMALIES, gluellm__anomaly__type="orphaned_connection"
-    ) == {
-        "openai": 0,
-        None: 0,
-    }
+    for metric in (opened, closed):
+        assert collected.by_provider(metric) == {"openai": 3, None: 2}
+    orphans = {"gluellm__anomaly__type": "orphaned_connection"}
+    assert collected.by_provider(semconv.ANOMALIES, **orphans) == {"openai": 0, None: 0}
 
 
 def test_gauges_go_on_without_a_provider(collected: Collected) -> None:
@@ -170,9 +156,8 @@ def test_origin_series_are_told_apart_by_provider(collected: Collected) -> None:
     }
 
 
-def test_connection_moves_to_the_provider_that_it_serves() -> None:
+def test_connection_moves_to_the_provider_that_it_serves(scene: Scene) -> None:
     """Not to one that it was only promised to: httpcore 1.0 may refuse it."""
-    scene = Scene()
     connection = scene.connection(established=True)
     connection.reports_accept = True
     first = scene.tracker.begin(b"api.test", None, b"https", OPENAI)
@@ -181,15 +166,13 @@ def test_connection_moves_to_the_provider_that_it_serves() -> None:
     scene.tracker.waiting(second)
     scene.tracker.assigned(second, connection)
     assert connection.origin is first.origin
-    scene.tracker.answered(first, 200)
-    scene.tracker.released(first)
+    scene.serve(first)
     scene.tracker.accepted(second, connection)
     assert connection.origin is second.origin
 
 
-def test_pool_asks_once_for_an_origin_that_providers_share() -> None:
+def test_pool_asks_once_for_an_origin_that_providers_share(scene: Scene) -> None:
     """Churn compares pools with requests."""
-    scene = Scene()
     for call in (OPENAI, GROQ, None):
         scene.tracker.begin(b"shared.test", None, b"https", call)
     shared = [o for o in scene.ledger.origins.values() if o.address == "shared.test"]
@@ -209,9 +192,8 @@ def test_provider_of_a_request() -> None:
     assert found.begin(b"example.com", None, b"https", None).origin.provider is None
 
 
-def test_pool_names_beyond_the_bound_have_no_provider() -> None:
+def test_pool_names_beyond_the_bound_have_no_provider(scene: Scene) -> None:
     """What is folded is of several, whichever comes first."""
-    scene = Scene()
     pools = [FakePool() for _ in range(60)]
     trackers = [scene.track(pool, f"p{n}", "openai") for n, pool in enumerate(pools)]
     last = trackers[-1].ledger

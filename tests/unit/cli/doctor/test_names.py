@@ -10,20 +10,15 @@ from opentelemetry.instrumentation.gluellm.cli.doctor.recording import _script
 from opentelemetry.instrumentation.gluellm.cli.doctor.telling import tell
 
 
-@pytest.mark.parametrize("argument", ["x" * 300, "a/" * 5000, "a\0b", ""])
-def test_argument_that_can_be_no_file_is_left_out(
-    argument: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_script_is_told_and_an_argument_that_can_be_no_file_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One that is too long for a name, too: it may be a question to a model."""
-    assert _script([argument]) == []
-    tell(tmp_path, 1, ["ask", argument], 0)
-    assert "gluellm-pools doctor: ask ended with status 0" in capsys.readouterr().err
-
-
-def test_script_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """By its path to whoever started it, and by its name in what is kept."""
-    script = tmp_path / "ask.py"
-    script.touch()
+    """A script's name is kept. What is too long for one may be a question to a model."""
+    for argument in ("x" * 300, "a/" * 5000, "a\0b", ""):
+        assert _script([argument]) == []
+        tell(tmp_path, 1, ["ask", argument], 0)
+        assert "gluellm-pools doctor: ask ended with status 0" in capsys.readouterr().err
+    (script := tmp_path / "ask.py").touch()
     assert _script([str(script)]) == ["ask.py"]
     tell(tmp_path, 1, ["python", str(script)], 0)
     assert "gluellm-pools doctor: python " in capsys.readouterr().err

@@ -31,11 +31,15 @@ def test_the_page_that_was_open_leads_to_its_store(given, base):
     assert read_address(given, [], None).url == base
 
 
-@pytest.mark.parametrize("wrong", ["localhost:9090", "ftp://host", "http://", "", "http://h:x"])
-def test_what_is_no_url_is_refused_with_an_example(wrong):
-    """Without a scheme, without a host, with a port that is no number."""
-    with pytest.raises(AddressError, match="URL"):
-        read_address(wrong, [], None)
+def test_what_is_no_url_or_header_is_refused():
+    """Without a scheme, without a host, with a port that is no number. A header may be a key."""
+    for wrong in ("localhost:9090", "ftp://host", "http://", "", "http://h:x"):
+        with pytest.raises(AddressError, match="URL"):
+            read_address(wrong, [], None)
+    for wrong in ("secret", "a b=secret", "A=secret\nB: x", "A=sécret"):
+        with pytest.raises(AddressError, match="header") as caught:
+            read_address("http://host", [wrong], None)
+        assert "secret" not in str(caught.value)
 
 
 def test_headers_come_from_the_options_and_the_variable():
@@ -44,12 +48,3 @@ def test_headers_come_from_the_options_and_the_variable():
         "http://host", ["X-Scope-OrgID=b=c"], "Authorization=Bearer%20k,x-scope-orgid=a"
     )
     assert address.headers == {"Authorization": "Bearer k", "X-Scope-OrgID": "b=c"}
-
-
-@pytest.mark.parametrize("wrong", ["secret", "a b=secret", "A=secret\nB: x", "A=sécret"])
-def test_a_wrong_header_is_refused_without_showing_it(wrong):
-    """What is no header may be a key."""
-    with pytest.raises(AddressError) as caught:
-        read_address("http://host", [wrong], None)
-    assert "secret" not in str(caught.value)
-    assert "header" in str(caught.value)

@@ -94,24 +94,17 @@ def test_a_namespace_is_still_a_prefix():
     assert {one.prefix for one in stored([*plain, *ours])} == {"", "our_"}
 
 
-def test_what_vanished_from_a_process_that_goes_on_is_told_as_no_trouble():
-    """The last client was closed: no pool has a limit, or a state, any more."""
+def test_what_vanished_or_ended_beside_others_is_told_as_no_trouble():
+    """The last client was closed: no pool has a limit any more. Or one service of two ended."""
     metric = styled(semconv.CONNECTION_MAX, Style.EXPECTED)
-    newest = {one.counted for one in given().stored} - {metric}
-    assert why_ended(given(newest_names=newest), metric) == (
-        "no pool has this now, though one had",
-        True,
-    )
+    stored_now = {one.counted for one in given().stored}
+    vanished = given(newest_names=stored_now - {metric})
+    assert why_ended(vanished, metric) == ("no pool has this now, though one had", True)
     reason, fine = why_ended(given(newest_names=None), metric)
     assert (reason.partition(":")[0], fine) == ("no sample for 5 min", False)
-
-
-def test_what_ended_beside_the_same_of_others_is_told_as_no_trouble():
-    """One service ended, another one lives."""
-    facts = given()
-    facts = given(newest_names={one.counted for one in facts.stored})
     name = styled(semconv.LEASE_DURATION, Style.EXPECTED) + "_bucket"
-    assert why_ended(facts, name) == ("what had this has ended, others go on", True)
+    told = why_ended(given(newest_names=stored_now), name)
+    assert told == ("what had this has ended, others go on", True)
 
 
 def test_counters_that_vanish_are_still_missed():
@@ -151,12 +144,11 @@ def row(value: float, **labels: str) -> dict[str, object]:
     ("age", "samples", "interval", "fine"),
     [
         (12, 1, None, True),
-        (119, 1, None, True),
+        (119, 1, None, True),  # the second is due, and then late
         (121, 1, None, False),
         (21, 1, 10.0, False),
-        (12, 2, None, False),
+        (12, 2, None, False),  # it had more before
     ],
-    ids=["first", "second is due", "second is late", "late for its interval", "had more before"],
 )
 def test_a_first_sample_is_too_early_for_a_rate_and_no_trouble(asked, age, samples, interval, fine):
     """The next one comes within the interval, 60 s where that is not known."""
@@ -168,10 +160,8 @@ def test_a_first_sample_is_too_early_for_a_rate_and_no_trouble(asked, age, sampl
     one = Selector("x_total", (), 300.0)
     with asked(answers) as store:
         told = why_no_rate(store, given(interval=interval), one, "x_total")
-    assert told == (
-        "a rate needs two samples, and there is only one yet: wait for the next",
-        fine,
-    )
+    reason = "a rate needs two samples, and there is only one yet: wait for the next"
+    assert told == (reason, fine)
 
 
 def test_a_target_that_was_down_before_it_was_dropped_is_not_down(asked):

@@ -6,6 +6,7 @@ import time
 import tracemalloc
 from contextlib import redirect_stdout
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -95,34 +96,26 @@ def test_a_hostile_answer_is_refused_in_one_line(capsys, what):
     assert printed.err.count("\n") == 1
 
 
+_NOTHING = success({"resultType": "vector", "result": []})
+_ONE = vector(value=[1e9, "1"])
+
+
 @pytest.mark.parametrize(
     "answers",
     [
-        {"targets": success({"activeTargets": 5}), "query": vector(value=[1e9, "1"])},
+        {"targets": success({"activeTargets": 5})},
         {"query": vector(value=[1e9, "1"], values=[[1e9, "1"]]), "flags": success(5)},
+        {"query": _NOTHING, "values": success([]), "targets": success({"activeTargets": 5})},
+        {"query": {**_ONE, "stats": 5}},  # VictoriaMetrics has an object there
     ],
 )
 def test_a_strange_answer_to_a_side_question_stops_nothing(capsys, answers):
     """What only some stores have may be missing as well."""
     with store(**answers) as url:
-        status = main(["verify", "--prometheus", url])
-    assert status in (0, 1)
-    assert capsys.readouterr().out.startswith("gluellm-pools verify:")
-
-
-def test_targets_that_are_no_list_are_none(capsys):
-    """They are asked for where nothing arrives."""
-    nothing = success({"resultType": "vector", "result": []})
-    with store(query=nothing, values=success([]), targets=success({"activeTargets": 5})) as url:
-        assert main(["verify", "--prometheus", url]) == 1
-    assert capsys.readouterr().out
-
-
-def test_statistics_that_are_no_object_are_no_victoriametrics(capsys):
-    """A number there was looked into."""
-    with store(query={**vector(value=[1e9, "1"]), "stats": 5}) as url:
-        main(["verify", "--prometheus", url])
-    assert "Prometheus 3.16.0" in capsys.readouterr().out
+        assert main(["verify", "--prometheus", url]) in (0, 1)
+    out = capsys.readouterr().out
+    assert out.startswith("gluellm-pools verify:")
+    assert ("Prometheus 3.16.0" in out) is ("flags" not in answers)
 
 
 def test_half_a_surrogate_pair_in_a_label_is_replaced(capsys):
@@ -158,27 +151,19 @@ def test_a_redirect_to_what_is_no_address_is_told(capsys, code):
     assert "redirects to 'http://[bad/x', which is no address" in error
 
 
-def test_what_nobody_thought_of_is_no_wrong_data(capsys, monkeypatch):
-    """The last resort: exit status 2, and whom to tell."""
-
-    def failing(*_):
-        raise RuntimeError("a detail")
-
-    monkeypatch.setattr(product, "recognise", failing)
-    assert main(["verify", "--prometheus", "http://h"]) == 2
+@pytest.mark.parametrize(
+    ("raised", "status", "said"),
+    [
+        (RuntimeError("a detail"), 2, ["fault of gluellm-pools", "RuntimeError"]),
+        (KeyboardInterrupt(), 130, []),
+    ],
+)
+def test_what_nobody_thought_of_is_no_wrong_data(capsys, monkeypatch, raised, status, said):
+    """The last resort: exit status 2, and whom to tell. It leaves Ctrl-C alone."""
+    monkeypatch.setattr(product, "recognise", Mock(side_effect=raised))
+    assert main(["verify", "--prometheus", "http://h"]) == status
     error = capsys.readouterr().err
-    assert "fault of gluellm-pools" in error
-    assert "RuntimeError" in error
-
-
-def test_ctrl_c_is_no_fault(capsys, monkeypatch):
-    """The last resort leaves it alone."""
-
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(product, "recognise", interrupted)
-    assert main(["verify", "--prometheus", "http://h"]) == 130
+    assert all(part in error for part in said)
 
 
 def test_many_small_values_are_refused_before_they_are_parsed():
@@ -200,12 +185,9 @@ def test_many_small_values_are_refused_before_they_are_parsed():
 def test_the_largest_answer_of_a_real_store_fits():
     """10 000 series with 30 labels each, as where all of a resource's attributes are labels."""
     labels = {f"k8s_attribute_number_{number}": "value-" * 3 for number in range(30)}
-    result = [
-        {"metric": {**labels, "instance": str(number)}, "value": [1e9, "1"]}
-        for number in range(10_000)
-    ]
-    text = json.dumps(success({"resultType": "vector", "result": result}), separators=(",", ":"))
-    with store(query=text.encode()) as url:
+    row = json.dumps({"metric": labels, "value": [1e9, "1"]}, separators=(",", ":"))
+    body = json.dumps(_NOTHING).replace("[]", "[" + ",".join([row] * 10_000) + "]")
+    with store(query=body.encode()) as url:
         assert len(Store(Address(url), 30).query("up")) == 10_000
 
 
@@ -220,9 +202,9 @@ def test_the_largest_answer_of_a_real_store_fits():
 )
 def test_what_is_looked_for_in_a_page_is_found_in_one_pass(pattern, text):
     """Or a page of a few hundred kilobytes takes minutes."""
-    began = time.monotonic()
+    began = time.thread_time()
     assert pattern.search(text) is None
-    assert time.monotonic() - began < 2
+    assert time.thread_time() - began < 2
 
 
 def test_a_histogram_is_a_row_and_no_number():

@@ -36,41 +36,40 @@ def _text(outcome: Outcome, **options) -> str:
     return " ".join(text.split())
 
 
-def test_the_highest_value_comes_with_its_labels_and_unit():
+_POOL = {"gen_ai_provider_name": "openai", "gluellm_pool_name": "default"}
+
+
+@pytest.mark.parametrize(
+    ("question", "rows", "told"),
+    [
+        (
+            "In which phase",
+            [({"gluellm_request_phase": phase}, value) for phase, value in _PHASES.items()],
+            "0.345 s/s In which phase do requests spend their time? (highest of 3: queued)",
+        ),
+        (
+            "with which status",
+            [
+                ({**_POOL, "http_response_status_code": "200"}, "3"),
+                ({**_POOL, "error_type": "x"}, "1"),
+            ],
+            "3/s How many requests, with which status? (highest of 2: openai default 200)",
+        ),
+        (  # All are 0: none of them stands out.
+            "anomalies",
+            [({"a": "x"}, "0"), ({"a": "y"}, "0")],
+            "How many anomalies were seen? (highest of 2)",
+        ),
+        (  # The highest would always be 1.
+            "signal",
+            [({"library": "httpx", "seam": "wait"}, "0"), ({"library": "httpx"}, "1")],
+            "0 Does each signal work (1) or not (0)? (lowest of 2: httpx wait)",
+        ),
+    ],
+)
+def test_the_value_that_stands_out_comes_with_its_labels_and_unit(question, rows, told):
     """A number alone does not say in which phase."""
-    rows = [({"gluellm_request_phase": phase}, value) for phase, value in _PHASES.items()]
-    outcome = _outcome("In which phase", rows)
-    assert (outcome.value, outcome.of, outcome.unit) == (0.345, "queued", "s/s")
-    told = "0.345 s/s In which phase do requests spend their time? (highest of 3: queued)"
-    assert told in _text(outcome)
-
-
-def test_several_labels_are_all_told():
-    """As those of a status."""
-    pool = {"gen_ai_provider_name": "openai", "gluellm_pool_name": "default"}
-    rows = [
-        ({**pool, "http_response_status_code": "200"}, "3"),
-        ({**pool, "error_type": "x"}, "1"),
-    ]
-    outcome = _outcome("with which status", rows)
-    assert "3/s How many requests, with which status? (highest of 2: openai default 200)" in _text(
-        outcome
-    )
-
-
-def test_no_label_is_told_where_several_have_the_value():
-    """All are 0: none of them stands out."""
-    outcome = _outcome("anomalies", [({"a": "x"}, "0"), ({"a": "y"}, "0")])
-    assert outcome.of == ""
-    assert "How many anomalies were seen? (highest of 2)" in _text(outcome)
-
-
-def test_of_signals_the_one_that_does_not_work_is_told():
-    """The highest would always be 1."""
-    rows = [({"library": "httpx", "seam": "wait"}, "0"), ({"library": "httpx"}, "1")]
-    assert "0 Does each signal work (1) or not (0)? (lowest of 2: httpx wait)" in _text(
-        _outcome("signal", rows)
-    )
+    assert told in _text(_outcome(question, rows))
 
 
 def test_queries_are_shown_when_asked_for():
@@ -83,7 +82,7 @@ def test_queries_are_shown_when_asked_for():
 
 
 def test_rates_of_young_series_are_not_called_good():
-    """They are divided by time before the first sample."""
+    """They are divided by time before the first sample. One old process is enough."""
     young = given(processes=[Series(_LABELS, _NOW - 1, first=_NOW - 61)])
     assert kinds(young) == ["info: rates_too_low"]
     (finding,) = findings(young, arrivals(young))
@@ -92,21 +91,9 @@ def test_rates_of_young_series_are_not_called_good():
     assert "Good so far" in as_text(report)
     assert "All good" not in as_text(report)
     assert report.good
-
-
-@pytest.mark.parametrize(
-    "processes",
-    [
-        [Series(_LABELS, _NOW - 1, first=_NOW - 400)],
-        [
-            Series(_LABELS, _NOW - 1, first=_NOW - 400),
-            Series({**_LABELS, "instance": "b"}, _NOW - 1, first=_NOW - 9),
-        ],
-    ],
-)
-def test_with_one_old_process_rates_are_called_good(processes):
-    """A further one that begins is no matter."""
-    assert kinds(given(processes=processes)) == []
+    old = Series(_LABELS, _NOW - 1, first=_NOW - 400)
+    further = Series({**_LABELS, "instance": "b"}, _NOW - 1, first=_NOW - 9)
+    assert kinds(given(processes=[old])) == kinds(given(processes=[old, further])) == []
 
 
 def test_an_answer_that_was_cut_is_told(monkeypatch):

@@ -25,30 +25,16 @@ def test_exporters_are_counted_by_their_rhythm(offsets):
     assert interval(times, len(offsets)) == pytest.approx(60, abs=0.5)
 
 
-def test_one_that_misses_a_beat_is_still_one():
-    """A retry, a blocked loop, the flush at the end."""
+def test_one_late_sample_among_many_hides_nobody_and_makes_nobody():
+    """A retry, a blocked loop, the flush at the end; or exports at will, as of a function."""
     times = samples([0.0], rounds=20)
     times[5] += 20
-    times.append(times[-1] + 4)
-    assert writers(times) == 1
-
-
-def test_a_retry_does_not_hide_the_second_exporter():
-    """One late sample among many."""
+    assert writers([*times, times[-1] + 4]) == 1
     times = samples([0.0, 7.0], rounds=15)
     times[10] += 5
     assert writers(times) == 2
-
-
-def test_no_rhythm_is_no_second_exporter():
-    """Exports at will, as of a function that flushes when it is called."""
     chance = random.Random(7)
-    times = sorted(chance.uniform(0, 600) for _ in range(40))
-    assert writers(times) == 1
-
-
-@pytest.mark.parametrize("times", [[], [1.0], [1.0, 2.0], [1.0, 1.0, 1.0, 1.0]])
-def test_few_samples_tell_nothing(times):
-    """Not even an interval, for fewer than two."""
-    assert writers(times) == 1
-    assert (interval(times) is None) == (len(times) < 2)
+    assert writers(sorted(chance.uniform(0, 600) for _ in range(40))) == 1
+    for few in ([], [1.0], [1.0, 2.0], [1.0, 1.0, 1.0, 1.0]):
+        assert writers(few) == 1
+        assert (interval(few) is None) == (len(few) < 2)

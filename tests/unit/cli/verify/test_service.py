@@ -17,10 +17,8 @@ from .test_judging import given
     ("labels", "name", "label"),
     [
         ({"job": "answers"}, "answers", "job"),
-        ({"job": "shop/answers"}, "answers", "job"),
-        ({"job": "shop/answers"}, "shop/answers", "job"),
-        ({"job": "shop/answers"}, "shop", None),
-        ({"job": "shop/answers"}, "swers", None),
+        *(({"job": "shop/answers"}, name, "job") for name in ("answers", "shop/answers")),
+        *(({"job": "shop/answers"}, name, None) for name in ("shop", "swers")),
         ({"job": "programs", "service_name": "answers"}, "answers", "service_name"),
         ({"service.name": "answers"}, "answers", "service.name"),
         ({"job": "collector", "exported_job": "shop/answers"}, "answers", "exported_job"),

@@ -43,64 +43,34 @@ def facts(*labels, product=_PROMETHEUS, now=1000.0, **more):
     return Facts(product, now, 3600.0, processes=processes, **more)
 
 
+_JOB = ("job", "instance")
+_ON_VICTORIA = {"product": _VICTORIA}
+_PROMOTED = {"product": Product(Kind.PROMETHEUS, promotes_scope=True), "scraped": False}
+_TARGET = {"scraped": True, "targets": {("programs", "127.0.0.1:9464"): 1.0}}
+
+
 @pytest.mark.parametrize(
-    ("labels", "more", "way", "service", "instance"),
+    ("labels", "more", "way", "told"),
     [
-        (COLLECTOR, {"scraped": True}, Way.COLLECTOR, "job", "instance"),
-        (COLLECTOR, {}, Way.COLLECTOR, "job", "instance"),
-        (NO_HONOR, {}, Way.COLLECTOR, "exported_job", "exported_instance"),
-        (OTLP, {"scraped": False}, Way.PROMETHEUS, "job", "instance"),
-        (OTLP, {"product": Product(Kind.MIMIR)}, Way.PROMETHEUS, "job", "instance"),
-        (
-            READER,
-            {"scraped": True, "targets": {("programs", "127.0.0.1:9464"): 1.0}},
-            Way.READER,
-            "job",
-            "instance",
-        ),
-        (
-            READER,
-            {"info": [{"job": "programs", "service_name": "api"}]},
-            Way.READER,
-            "job",
-            "instance",
-        ),
-        (
-            VICTORIA,
-            {"product": _VICTORIA},
-            Way.VICTORIA_METRICS,
-            "service_name",
-            "service_instance_id",
-        ),
-        (
-            DOTTED,
-            {"product": _VICTORIA},
-            Way.VICTORIA_METRICS,
-            "service.name",
-            "service.instance.id",
-        ),
-        (
-            {**VICTORIA, "job": "api", "instance": _UUID},
-            {"product": _VICTORIA},
-            Way.VICTORIA_METRICS,
-            "job",
-            "instance",
-        ),
-        ({"job": "api"}, {"product": _VICTORIA}, None, "job", None),
-        (
-            COLLECTOR,
-            {"product": Product(Kind.PROMETHEUS, promotes_scope=True), "scraped": False},
-            Way.PROMETHEUS,
-            "job",
-            "instance",
-        ),
-        ({"job": "api", "instance": _UUID}, {"scraped": True}, Way.COLLECTOR, "job", "instance"),
+        (COLLECTOR, {"scraped": True}, Way.COLLECTOR, _JOB),
+        (COLLECTOR, {}, Way.COLLECTOR, _JOB),
+        (NO_HONOR, {}, Way.COLLECTOR, ("exported_job", "exported_instance")),
+        (OTLP, {"scraped": False}, Way.PROMETHEUS, _JOB),
+        (OTLP, {"product": Product(Kind.MIMIR)}, Way.PROMETHEUS, _JOB),
+        (READER, _TARGET, Way.READER, _JOB),
+        (READER, {"info": [{"job": "programs", "service_name": "api"}]}, Way.READER, _JOB),
+        (VICTORIA, _ON_VICTORIA, Way.VICTORIA_METRICS, ("service_name", "service_instance_id")),
+        (DOTTED, _ON_VICTORIA, Way.VICTORIA_METRICS, ("service.name", "service.instance.id")),
+        ({**VICTORIA, "job": "api", "instance": _UUID}, _ON_VICTORIA, Way.VICTORIA_METRICS, _JOB),
+        ({"job": "api"}, _ON_VICTORIA, None, ("job", None)),
+        (COLLECTOR, _PROMOTED, Way.PROMETHEUS, _JOB),
+        ({"job": "api", "instance": _UUID}, {"scraped": True}, Way.COLLECTOR, _JOB),
     ],
 )
-def test_each_way_is_known_by_its_labels(labels, more, way, service, instance):
+def test_each_way_is_known_by_its_labels(labels, more, way, told):
     """And which of them tell services and processes apart."""
     (found,) = arrivals(facts(labels, **more))
-    assert (found.way, found.service_label, found.instance_label) == (way, service, instance)
+    assert (found.way, found.service_label, found.instance_label) == (way, *told)
     assert found.because
     assert ("honor_labels" in found.because) == (labels is NO_HONOR)
 

@@ -7,6 +7,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.cli.watch import bounds
 
 PAGE = " ".join((Path(__file__).parents[4] / "docs" / "watch.md").read_text().split())
+SERIES = f"{bounds.SERIES_PER_PROCESS:,} series of one and {bounds.SERIES:,} of all"
 
 
 @pytest.mark.parametrize(
@@ -22,9 +23,8 @@ PAGE = " ".join((Path(__file__).parents[4] / "docs" / "watch.md").read_text().sp
         f"bodies of more than {bounds.HELD_BYTES // 2**20} MiB at once",
         f"closed after {bounds.IDLE_SECONDS:.0f} s",
         f"at most {bounds.PROCESSES} processes",
-        f"{bounds.SERIES_PER_PROCESS:,} series of one and {bounds.SERIES:,} of all".replace(
-            ",", " "
-        ),
+        SERIES.replace(",", " "),
+        f"after {bounds.UNKNOWN_GONE_SECONDS / 60:.0f} minutes if it exported only once",
         f"silent for {bounds.REPLACED_SECONDS:.0f} s makes room",
         f"({bounds.SILENT_SECONDS:.0f} s at least)",
         f"after {bounds.GONE_SECONDS / 60:.0f} minutes, or five intervals",

@@ -2,11 +2,11 @@
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.watch.frame import frame
 from opentelemetry.instrumentation.gluellm.cli.watch.show import process_lines
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import gauge, metrics_request, number
 
+from .test_show import drawn
 from .watched import Watched
 
 SICK = 4
@@ -26,11 +26,6 @@ def shop(watched: Watched, leaks: int = 3, waiting: float = 0.0) -> None:
         ]
         metrics = [number(semconv.REQUESTS, 5), *now, *(sick if n == SICK else [])]
         watched.intake.take(metrics_request(*metrics, service__instance__id=f"worker-{n}"))
-
-
-def drawn(watched: Watched) -> list[str]:
-    watched.console.print(frame(watched.console, watched.intake.processes, [], []))
-    return watched.said()
 
 
 @pytest.mark.parametrize("height", [12, 18, 24, 40])

@@ -1,5 +1,7 @@
 """What is taken of a request: ours is shown, the rest is counted."""
 
+import pytest
+
 from opentelemetry.instrumentation.gluellm.cli.watch.bounds import LOG_LINES, SCOPES
 from opentelemetry.instrumentation.gluellm.cli.watch.intake import Intake
 from opentelemetry.instrumentation.gluellm.cli.watch.processes import Processes
@@ -7,13 +9,13 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import logs_request, metrics_request, number, traces_request
 
 
-def intake() -> Intake:
+@pytest.fixture
+def taken() -> Intake:
     return Intake(Processes())
 
 
-def test_metrics_of_others_leave_their_scopes_name_and_nothing_else():
+def test_metrics_of_others_leave_their_scopes_name_and_nothing_else(taken):
     """So that somebody who forgot to instrument can be told what came."""
-    taken = intake()
     for n in range(SCOPES + 5):
         request = metrics_request(number("requests", 1), scope=f"other.{n}\x1b[31m")
         assert taken.take(request).number == 0
@@ -24,53 +26,30 @@ def test_metrics_of_others_leave_their_scopes_name_and_nothing_else():
     assert next(iter(process.scopes)) == "other.0?[31m"
 
 
-def test_metrics_of_ours_that_the_view_lacks_are_accepted():
-    """Nothing is wrong with them."""
-    taken = intake()
+def test_unfit_points_are_rejected_one_by_one(taken):
+    """The others are taken. Nothing is wrong with metrics that the view lacks."""
     assert taken.take(metrics_request(number(semconv.REQUEUES, 1))).number == 0
     (process,) = taken.processes
     assert (len(process), process.exports) == (0, 1)
-
-
-def test_unfit_points_are_rejected_one_by_one():
-    """The others of the request are taken."""
-    taken = intake()
-    rejected = taken.take(
-        metrics_request(
-            number(semconv.REQUESTS, float("nan")),
-            number(semconv.REQUESTS, 5),
-            number(semconv.REQUESTS, float("inf")),
-        )
-    )
+    values = (float("nan"), 5, float("inf"))
+    rejected = taken.take(metrics_request(*(number(semconv.REQUESTS, v) for v in values)))
     assert rejected.number == 2
     assert rejected.reason.startswith(semconv.REQUESTS.name)
-    (process,) = taken.processes
     assert len(process) == 1
 
 
-def test_logs_of_ours_are_kept_and_those_of_others_counted():
-    """One printable line each, warnings and infos."""
-    taken = intake()
+def test_logs_of_ours_are_kept_within_a_bound_and_the_rest_is_counted(taken):
+    """One printable line each, warnings and infos. Default exporters send spans here too."""
     taken.take(logs_request("leak\x1b[2J at\napp.py", 13))
     taken.take(logs_request("released", 9))
     taken.take(logs_request("detail", 5))
     taken.take(logs_request("foreign", 17, scope="root"))
     assert list(taken.logs) == ["WARNING from shop: leak?[2J at?app.py", "INFO from shop: released"]
     assert taken.foreign_records == 1
-
-
-def test_a_flood_of_logs_keeps_the_last():
-    """Bounded, and so is each line."""
-    taken = intake()
     for n in range(LOG_LINES + 10):
         taken.take(logs_request(f"{n} " + "x" * 100_000))
     assert len(taken.logs) == LOG_LINES
     assert max(map(len, taken.logs)) < 2100
     assert taken.logs[-1].startswith(f"WARNING from shop: {LOG_LINES + 9} ")
-
-
-def test_spans_are_counted():
-    """A default exporter sends them here too."""
-    taken = intake()
     assert taken.take(traces_request()).number == 0
     assert taken.spans == 1

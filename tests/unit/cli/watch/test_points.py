@@ -4,11 +4,7 @@ import pytest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from opentelemetry.instrumentation.gluellm.cli.watch.bounds import BUCKETS
-from opentelemetry.instrumentation.gluellm.cli.watch.points import (
-    Point,
-    UnfitPointError,
-    points_of,
-)
+from opentelemetry.instrumentation.gluellm.cli.watch.points import Point, UnfitPointError, points_of
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import CUMULATIVE, DELTA, POOL, gauge, histogram, number, pairs
 
@@ -28,42 +24,23 @@ def unfit(metric: Metric) -> str:
 
 
 def test_only_what_the_view_reads_is_kept_of_attributes():
-    """Origins tell series apart, and are not held."""
-    made = number(
-        semconv.REQUESTS,
-        3,
-        server__address="a.example.org",
-        error__type="pool\x1b[2J_timeout",
-        http__response__status_code=429,
-    )
-    assert point(made).attributes == {
-        **POOL,
-        semconv.ERROR_TYPE: "pool?[2J_timeout",
-        semconv.STATUS_CODE: 429,
-    }
-
-
-@pytest.mark.parametrize("status", ["many", "2000", -1, "٣٠٠"])
-def test_a_status_that_is_none_is_left_out(status):
-    """The view reckons with it."""
-    made = number(semconv.REQUESTS, 3, http__response__status_code=status)
-    assert semconv.STATUS_CODE not in point(made).attributes
+    """Origins tell series apart, and are not held. A status that is none is left out."""
+    found = {"server__address": "a.example.org", "error__type": "pool\x1b[2J_timeout"}
+    kept = {**POOL, semconv.ERROR_TYPE: "pool?[2J_timeout"}
+    for status in (429, "many", "2000", -1, "٣٠٠"):
+        made = number(semconv.REQUESTS, 3, http__response__status_code=status, **found)
+        status_kept = {semconv.STATUS_CODE: 429} if status == 429 else {}
+        assert point(made).attributes == {**kept, **status_kept}
 
 
 def test_series_are_told_apart_by_all_attributes():
-    """Else the last of two origins would stand for both."""
-    keys = {
-        next(iter(points_of(number(semconv.REQUESTS, 1, server__address=host))))[0]
-        for host in ("a", "b", "a")
-    }
-    assert len(keys) == 2
+    """Else the last of two origins would stand for both. Senders differ in their order."""
 
+    def key(**attributes):
+        return next(iter(points_of(number(semconv.REQUESTS, 1, **attributes))))[0]
 
-def test_the_order_of_attributes_tells_nothing():
-    """Senders differ in it."""
-    metric = number(semconv.REQUESTS, 1, a="1", b="2")
-    turned = number(semconv.REQUESTS, 1, b="2", a="1")
-    assert next(iter(points_of(metric)))[0] == next(iter(points_of(turned)))[0]
+    assert len({key(server__address=host) for host in ("a", "b", "a")}) == 2
+    assert key(a="1", b="2") == key(b="2", a="1")
 
 
 def test_temporality_is_kept():
@@ -89,12 +66,6 @@ def test_an_exponential_histogram_has_a_count_and_no_buckets():
     assert (found.count, found.explicit_bounds, found.max) == (7, None, 1.5)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e300, 2**62])
-def test_values_that_are_no_numbers_are_refused(value):
-    """Sums and shares of them would not be numbers either."""
-    assert "not a number" in unfit(number(semconv.REQUESTS, value))
-
-
 @pytest.mark.parametrize(
     ("counts", "bounds", "said"),
     [
@@ -111,8 +82,8 @@ def test_buckets_that_are_none_are_refused(counts, bounds, said):
     assert said in unfit(histogram(semconv.ACQUIRE_DURATION, counts, bounds))
 
 
-def test_a_metric_of_another_kind_is_refused():
-    """By the contract's name, as something that the contract doesn't have."""
+def test_what_is_no_point_of_the_contract_is_refused():
+    """Another kind, no temporality, no value as JSON with a misspelt key has, no number."""
     as_histogram = histogram(semconv.ACQUIRE_DURATION, [1], [])
     as_histogram.name = semconv.REQUESTS.name
     assert "found histogram, expected numbers" in unfit(as_histogram)
@@ -120,20 +91,10 @@ def test_a_metric_of_another_kind_is_refused():
     summary = Metric(name=semconv.REQUESTS.name)
     summary.summary.data_points.add(count=1)
     assert "found summary" in unfit(summary)
-
-
-def test_a_sum_without_temporality_is_refused():
-    """Whether to add it up is not to be guessed."""
     assert "temporality is not set" in unfit(number(semconv.REQUESTS, 1, temporality=0))
-
-
-def test_a_point_without_a_value_is_refused():
-    """JSON with a misspelt key comes to this."""
-    made = number(semconv.REQUESTS, 1)
-    made.sum.data_points[0].ClearField("as_int")
-    assert "no value" in unfit(made)
-
-
-def test_a_metric_without_data_has_no_points():
-    """A name alone is allowed."""
-    assert not list(points_of(Metric(name=semconv.REQUESTS.name)))
+    empty = number(semconv.REQUESTS, 1)
+    empty.sum.data_points[0].ClearField("as_int")
+    assert "no value" in unfit(empty)
+    for value in (float("nan"), float("inf"), -float("inf"), 1e300, 2**62):
+        assert "not a number" in unfit(number(semconv.REQUESTS, value))
+    assert not list(points_of(Metric(name=semconv.REQUESTS.name)))  # a name alone is allowed

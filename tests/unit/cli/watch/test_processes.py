@@ -9,21 +9,18 @@ from opentelemetry.instrumentation.gluellm.cli.watch.bounds import (
     PROCESSES,
     REPLACED_SECONDS,
 )
-from opentelemetry.instrumentation.gluellm.cli.watch.intake import Intake, Rejected
-from opentelemetry.instrumentation.gluellm.cli.watch.processes import Process, Processes
+from opentelemetry.instrumentation.gluellm.cli.watch.intake import Rejected
+from opentelemetry.instrumentation.gluellm.cli.watch.processes import Processes
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import DELTA, LATER, SECOND, START, gauge, histogram, metrics_request, number
+
+from .watched import Watched
 
 KEY = PoolKey("openai", "httpx2")
 
 
-class Watched:
-    """An intake whose clock the test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.processes = Processes(lambda: self.now)
-        self.intake = Intake(self.processes)
+class Exporting(Watched):
+    """Takes exports whose metrics a test makes."""
 
     def export(self, *metrics, **resource) -> Rejected:
         return self.intake.take(metrics_request(*metrics, **resource))
@@ -34,9 +31,8 @@ class Watched:
         return LATER + int((self.now - 1000) * SECOND)
 
     @property
-    def process(self) -> Process:
-        (only,) = self.processes
-        return only
+    def processes(self) -> Processes:
+        return self.intake.processes
 
     @property
     def total(self) -> PoolView:
@@ -49,33 +45,23 @@ class Watched:
 
 
 @pytest.fixture
-def watched() -> Watched:
-    return Watched()
-
-
-def test_a_first_export_is_shown_since_the_start(watched):
-    """There is nothing to reckon from yet."""
-    watched.export(number(semconv.REQUESTS, 100))
-    pool, seconds = watched.recent
-    assert (pool.requests, seconds) == (100, None)
+def watched() -> Exporting:
+    return Exporting()
 
 
 def test_counters_are_shown_over_the_last_minute(watched):
-    """Every 10 s ten requests more: the window grows to a minute and stays there."""
+    """Ten requests more every 10 s: the window grows to a minute and stays there."""
     for export in range(12):
-        time = watched.after(10)
-        watched.export(number(semconv.REQUESTS, 100 + 10 * export, time))
+        watched.export(number(semconv.REQUESTS, 100 + 10 * export, watched.after(10)))
         pool, seconds = watched.recent
+        expected = min(export, 6)
         if export:
-            expected = min(export, 6)
             assert (pool.requests, seconds) == (10 * expected, 10 * expected)
+        else:  # since the start: there is nothing to reckon from yet
+            assert (pool.requests, seconds) == (100, None)
     assert watched.total.requests == 210
-
-
-def test_an_export_interval_above_the_window_is_the_window(watched):
-    """As with every two minutes."""
-    for export in range(4):
-        watched.export(number(semconv.REQUESTS, 10 * export, watched.after(120)))
+    for export in range(4):  # an interval above the window is the window
+        watched.export(number(semconv.REQUESTS, 220 + 10 * export, watched.after(120)))
     pool, seconds = watched.recent
     assert (pool.requests, seconds) == (10, 120)
 
@@ -100,49 +86,41 @@ def test_one_collection_may_come_in_several_requests(watched):
 
 def test_a_later_start_is_a_restart(watched):
     """Even where the new counter is the larger one by now; nothing of before is left."""
-    watched.export(
-        gauge(semconv.LEAK_SUSPECTED, 3), number(semconv.REQUESTS, 5), number(semconv.TIMEOUTS, 4)
-    )
+    before = number(semconv.REQUESTS, 5), number(semconv.TIMEOUTS, 4)
+    watched.export(gauge(semconv.LEAK_SUSPECTED, 3), *before)
     time = watched.after(10)
-    watched.export(
-        gauge(semconv.LEAK_SUSPECTED, 1, time),
-        number(semconv.REQUESTS, 7, time, start=START + 5 * SECOND),
-    )
+    restarted = number(semconv.REQUESTS, 7, time, start=START + 5 * SECOND)
+    watched.export(gauge(semconv.LEAK_SUSPECTED, 1, time), restarted)
     pool, seconds = watched.recent
     assert (pool.requests, pool.leaks_suspected, pool.timeouts, seconds) == (7, 1, {}, None)
     assert not watched.process.clashes
 
 
-def test_a_counter_that_fell_is_a_restart_where_starts_are_not_told(watched):
-    """start_time_unix_nano may be 0."""
-    watched.export(number(semconv.REQUESTS, 5, start=0))
-    watched.export(number(semconv.REQUESTS, 3, watched.after(10), start=0))
-    assert watched.recent == (PoolView(requests=3, providers=frozenset({"openai"})), None)
-
-
-def test_what_is_no_counter_may_fall(watched):
-    """Connections come and go without a restart."""
+@pytest.mark.parametrize(
+    ("metric", "monotonic", "restarted"),
+    [(semconv.REQUESTS, True, True), (semconv.CONNECTION_MAX, False, False)],
+)
+def test_a_counter_that_fell_is_a_restart_where_starts_are_not_told(
+    watched, metric, monotonic, restarted
+):
+    """start_time_unix_nano may be 0. Connections come and go without a restart."""
     for value in (5, 3):
-        watched.export(
-            number(semconv.CONNECTION_MAX, value, watched.after(10), start=0, monotonic=False)
-        )
-    assert watched.recent[1] == 10
+        watched.export(number(metric, value, watched.after(10), start=0, monotonic=monotonic))
+    assert watched.recent[1] == (None if restarted else 10)
+    if restarted:
+        assert watched.recent[0] == PoolView(requests=3, providers=frozenset({"openai"}))
 
 
 def test_two_processes_under_one_name_are_told(watched):
-    """Workers without an instance of their own: what had ended comes back."""
+    """Workers without an instance of their own: what had ended comes back, or is forked."""
     for _ in range(2):
         for start, value in ((START, 50), (START + SECOND, 3)):
             watched.export(number(semconv.REQUESTS, value, watched.after(1), start=start))
     assert watched.process.clashes
     watched.after(70)
     assert not watched.process.clashes
-
-
-def test_forked_workers_under_one_name_are_told(watched):
-    """They share the resource, and the start of counters that the parent had."""
-    for value in (50, 3):
-        watched.export(number(semconv.REQUESTS, value, watched.after(1)))
+    for value in (50, 3):  # they share the start of counters that the parent had
+        watched.export(number(semconv.REQUESTS, value, watched.after(1), start=START + SECOND))
     assert watched.process.clashes
     assert watched.recent == (PoolView(requests=3, providers=frozenset({"openai"})), None)
 
@@ -167,16 +145,10 @@ def test_delta_is_added_up(watched):
 
 
 def test_delta_that_is_sent_twice_counts_once(watched):
-    """An exporter repeats what was not answered in time."""
+    """An exporter repeats what was not answered in time. Exports without the series keep it."""
     request = number(semconv.REQUESTS, 10, LATER + SECOND, start=LATER, temporality=DELTA)
     watched.export(request)
     watched.export(request)
-    assert watched.total.requests == 10
-
-
-def test_delta_series_outlast_exports_without_them(watched):
-    """Only what changed is sent of them."""
-    watched.export(number(semconv.REQUESTS, 10, temporality=DELTA))
     for _ in range(3):
         watched.export(gauge(semconv.EVENT_LOOP_LAG_PEAK, 0.5, watched.after(10)))
     assert watched.total.requests == 10
@@ -185,13 +157,10 @@ def test_delta_series_outlast_exports_without_them(watched):
 def test_delta_with_other_buckets_begins_anew(watched):
     """They can't be added."""
     for bounds in ([0.5], [0.25, 0.5]):
+        counts = [1] * (len(bounds) + 1)
         watched.export(
             histogram(
-                semconv.ACQUIRE_DURATION,
-                [1] * (len(bounds) + 1),
-                bounds,
-                watched.after(10),
-                temporality=DELTA,
+                semconv.ACQUIRE_DURATION, counts, bounds, watched.after(10), temporality=DELTA
             )
         )
     assert watched.total.wait.bounds == (0.25, 0.5)
@@ -240,19 +209,14 @@ def dotted(attributes: dict) -> dict:
 
 def test_processes_are_told_apart_by_service_and_instance(watched):
     """The four workers of a server, and another service."""
-    for instance in ("a", "b"):
-        watched.export(number(semconv.REQUESTS, 1), service__instance__id=instance)
-    for pid in (1, 2):
-        watched.export(number(semconv.REQUESTS, 1), process__pid=pid, host__name="web")
-    watched.export(number(semconv.REQUESTS, 1), service__name="other", service__namespace="eu")
+    resources = [{"service__instance__id": instance} for instance in ("a", "b")]
+    resources += [{"process__pid": pid, "host__name": "web"} for pid in (1, 2)]
+    resources += [{"service__name": "other", "service__namespace": "eu"}]
+    for resource in resources:
+        watched.export(number(semconv.REQUESTS, 1), **resource)
+    shop = [("shop", instance) for instance in ("a", "b", "web:1", "web:2")]
     found = [(p.identity.service, p.identity.instance) for p in watched.processes]
-    assert found == [
-        ("shop", "a"),
-        ("shop", "b"),
-        ("shop", "web:1"),
-        ("shop", "web:2"),
-        ("eu/other", ""),
-    ]
+    assert found == [*shop, ("eu/other", "")]
 
 
 def test_a_process_that_stops_is_silent_and_then_gone(watched):

@@ -1,7 +1,5 @@
 """Who is kept when there are too many, and for how long."""
 
-from pathlib import Path
-
 import pytest
 
 from opentelemetry.instrumentation.gluellm.cli.watch.bounds import (
@@ -98,9 +96,3 @@ def test_a_process_that_exported_once_is_silent_before_it_is_gone(watched):
     watched.now += UNKNOWN_GONE_SECONDS
     watched.intake.processes.drop_gone()
     assert len(watched.intake.processes) == 0
-
-
-def test_the_page_tells_how_long_a_single_export_is_remembered():
-    """docs/watch.md and the bound are the same."""
-    page = " ".join((Path(__file__).parents[4] / "docs" / "watch.md").read_text().split())
-    assert f"after {UNKNOWN_GONE_SECONDS / 60:.0f} minutes if it exported only once" in page

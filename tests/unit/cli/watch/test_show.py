@@ -5,13 +5,15 @@ import re
 import pytest
 from rich.text import Text
 
-from opentelemetry.instrumentation.gluellm.cli.watch.bounds import GONE_SECONDS
+from opentelemetry.instrumentation.gluellm.cli.text import printable_ends
+from opentelemetry.instrumentation.gluellm.cli.watch.bounds import GONE_SECONDS, NAME_CHARACTERS
 from opentelemetry.instrumentation.gluellm.cli.watch.frame import frame
 from opentelemetry.instrumentation.gluellm.cli.watch.screen import LiveScreen
 from opentelemetry.instrumentation.gluellm.cli.watch.show import (
     MOST_POOLS,
     environment_lines,
     heading,
+    name_of,
     process_lines,
 )
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
@@ -32,20 +34,24 @@ def test_the_variables_to_set_name_this_receiver():
 def test_a_heading_tells_who_when_and_over_which_time():
     """A UUID is shortened; silence is told."""
     watched = Watched()
-    instance = "f91ae67e-a6b8-4902-b861-ef753071e037"
-    watched.export("openai", service__instance__id=instance)
+    instance = {"service__instance__id": "f91ae67e-a6b8-4902-b861-ef753071e037"}
+    watched.export("openai", **instance)
     watched.now += 3
     assert heading(watched.process) == "shop (f91ae67e), heard 3 s ago; counted since its start"
     watched.now += 7
-    watched.export("openai", service__instance__id=instance)
-    assert (
-        heading(watched.process) == "shop (f91ae67e), heard 0 s ago, every 10 s; counted over 10 s"
-    )
+    watched.export("openai", **instance)
+    heard = "shop (f91ae67e), heard 0 s ago, every 10 s; counted over 10 s"
+    assert heading(watched.process) == heard
     watched.now += 45
-    assert (
-        heading(watched.process)
-        == "shop (f91ae67e), SILENT, last heard 45 s ago; counted over 10 s"
-    )
+    silent = "shop (f91ae67e), SILENT, last heard 45 s ago; counted over 10 s"
+    assert heading(watched.process) == silent
+
+
+def drawn(watched: Watched, head=(), foot=(), **options) -> list[str]:
+    """The lines of one frame."""
+    rows = frame(watched.console, watched.intake.processes, list(head), list(foot))
+    watched.console.print(rows, **options)
+    return watched.said()
 
 
 def test_a_process_that_has_not_used_a_pool_is_said_to_be_instrumented():
@@ -85,15 +91,10 @@ def test_foreign_text_has_no_escapes():
     watched.intake.take(logs_request(evil))
     watched.notes.refused(404, evil, evil, evil)
     watched.notes.broken(evil)
-    screen = watched.plain()
-    with screen:
+    with watched.plain() as screen:
         screen.show()
-    watched.console.print(
-        frame(
-            watched.console, watched.intake.processes, [], [Text(n) for n in watched.notes.lines()]
-        )
-    )
-    text = watched.out.getvalue()
+    foot = [Text(line) for line in watched.notes.lines()]
+    text = watched.out.getvalue() + "\n".join(drawn(watched, foot=foot))
     assert "?[2J" in text
     assert not [c for c in text if c in evil[:1] + evil[4:]]
 
@@ -106,10 +107,7 @@ def test_a_frame_fits_the_terminal(width, height):
     for n in range(5):
         watched.export("openai", "anthropic", "mistral", service__instance__id=f"worker-{n}")
     foot = [Text("logged: something " * 4, style="yellow")]
-    watched.console.print(
-        frame(watched.console, watched.intake.processes, [Text("head")], foot), end=""
-    )
-    lines = watched.said()
+    lines = drawn(watched, [Text("head")], foot, end="")
     assert len(lines) < height
     assert max(map(len, lines)) <= width
     assert lines[0] == "head"
@@ -127,20 +125,22 @@ def test_pools_with_waiters_get_the_room():
     """What needs eyes is shown at length."""
     watched = Watched(100, 14)
     watched.export("a", "b", "c")
-    watched.intake.take(
-        metrics_request(
-            gauge(
-                semconv.REQUEST_OLDEST_AGE,
-                4.0,
-                gluellm__pool__name="c",
-                gluellm__request__phase="queued",
-            )
-        )
-    )
-    watched.console.print(frame(watched.console, watched.intake.processes, [], []))
-    lines = watched.said()
+    waits = {"gluellm__pool__name": "c", "gluellm__request__phase": "queued"}
+    watched.intake.take(metrics_request(gauge(semconv.REQUEST_OLDEST_AGE, 4.0, **waits)))
+    lines = drawn(watched)
     assert [line.split(":")[0] for line in lines if "wait p95" in line] == ["a/httpx2", "b/httpx2"]
     assert any("oldest waiter 4.0 s" in line for line in lines)
+
+
+def test_silent_processes_come_last_and_short():
+    """Of a program that was started anew a few times, the one that runs is seen."""
+    watched = Watched(100, 14)
+    watched.export("openai", service__instance__id="old")
+    watched.now += 200
+    watched.export("openai", service__instance__id="new")
+    text = "\n".join(drawn(watched))
+    assert text.index("shop (new)") < text.index("requests now") < text.index("shop (old), SILENT")
+    assert text.count("requests now") == 1
 
 
 def test_very_many_pools_of_a_process_are_cut():
@@ -148,8 +148,7 @@ def test_very_many_pools_of_a_process_are_cut():
     watched = Watched(100, 300)
     watched.export(*(f"pool-{n:03}" for n in range(MOST_POOLS + 7)))
     assert process_lines(watched.process)[-1] == "  and 7 more pools"
-    watched.console.print(frame(watched.console, watched.intake.processes, [], []))
-    assert any("and 7 more pools" in line for line in watched.said())
+    assert any("and 7 more pools" in line for line in drawn(watched))
 
 
 def test_lines_come_when_there_is_news_and_not_too_often():
@@ -185,8 +184,10 @@ def test_lines_come_when_there_is_news_and_not_too_often():
 def test_what_is_untold_is_told_at_the_end():
     """The last export before Ctrl-C, logs, refusals, and what was not shown."""
     watched = Watched(200)
-    screen = watched.plain()
-    with screen:
+    with watched.plain() as screen:
+        watched.intake.spans = 1  # a program may export traces alone
+        screen.close()
+        assert watched.said()[-2] == "received, and not shown: 1 span"
         watched.export("openai")
         screen.show()
         watched.said()
@@ -220,31 +221,6 @@ def test_a_live_view_tells_what_to_do_until_something_comes():
     assert text.index("openai/httpx2") < text.index("a leak") < text.index("spoke gRPC")
 
 
-def test_silent_processes_come_last_and_short():
-    """Of a program that was started anew a few times, the one that runs is seen."""
-    watched = Watched(100, 14)
-    watched.export("openai", service__instance__id="old")
-    watched.now += 200
-    watched.export("openai", service__instance__id="new")
-    watched.console.print(frame(watched.console, watched.intake.processes, [], []))
-    text = watched.out.getvalue()
-    assert text.index("shop (new)") < text.index("requests now") < text.index("shop (old), SILENT")
-    assert text.count("requests now") == 1
-
-
-def test_spans_without_metrics_are_explained():
-    """A program may export traces alone."""
-    watched = Watched(200)
-    watched.intake.spans = 1
-    screen = watched.plain()
-    with screen:
-        screen.close()
-    assert watched.said()[-2] == "received, and not shown: 1 span"
-    watched.export("openai")
-    screen.close()
-    assert watched.said()[-1] == "received, and not shown: 1 span"
-
-
 def test_notes_are_bounded_and_end():
     """The same one is counted; many different ones keep the last; after a minute they are over."""
     watched = Watched()
@@ -258,3 +234,53 @@ def test_notes_are_bounded_and_end():
     assert len(watched.notes.fresh()) <= 3
     watched.now += 61
     assert watched.notes.lines() == []
+
+
+# Names longer than what is shown: they are shortened for the eye, and told apart in full
+
+
+POD = "production-inference-services.recommendation-gateway-worker-7d9f8b6c5d-"
+MIDDLE = ("x" * 50 + "1" + "y" * 50, "x" * 50 + "2" + "y" * 50)
+
+
+@pytest.mark.parametrize("key", ["service__name", "service__instance__id", "service__namespace"])
+@pytest.mark.parametrize("names", [(POD + "x2k4p.main", POD + "q9z7w.main"), MIDDLE])
+def test_processes_whose_long_names_begin_alike_are_told_apart(key, names):
+    """Pods of one deployment differ at the end of their names; others perhaps in the middle."""
+    watched = Watched()
+    for name in names:
+        watched.export("openai", **{key: name})
+    assert len(watched.intake.processes) == 2
+
+
+def test_the_end_of_a_long_name_is_shown():
+    """It is what tells pods apart; what is shown stays short."""
+    watched = Watched()
+    watched.export(POD + "eu-west", service__instance__id=POD + "x2k4p.main")
+    name = name_of(watched.process)
+    assert name.startswith("shop (production-")
+    assert name.endswith("-x2k4p.main)")
+    assert len(watched.process.identity.instance) == NAME_CHARACTERS
+    assert "d-eu-west/httpx2: " in process_lines(watched.process)[1]
+
+
+@pytest.mark.parametrize("names", [(POD + "a", POD + "b"), MIDDLE])
+def test_pools_whose_long_names_begin_alike_are_not_added_up(names):
+    """Each is a row of its own."""
+    watched = Watched()
+    watched.export(*names)
+    pools = watched.process.view().pools
+    assert [pool.requests for pool in pools.values()] == [5, 5]
+    assert all(len(key.name) == NAME_CHARACTERS for key in pools)
+    assert len(process_lines(watched.process)) == 3
+
+
+def test_shortened_text_is_printable_and_as_long_as_allowed():
+    """Both ends are kept, and nothing is cut that has room."""
+    for length in (0, 1, 9, 10, 11, 1000):
+        text = "".join(chr(97 + n % 26) for n in range(length))
+        short = printable_ends(text, 10)
+        assert len(short) == min(length, 10)
+        assert (short == text) == (length <= 10)
+        assert (short[:3], short[-4:]) == (text[:3], text[-4:])
+    assert "\x1b" not in printable_ends("\x1b[2J" * 100)

@@ -5,11 +5,12 @@ import io
 import pytest
 from rich.console import Console
 
+from opentelemetry.instrumentation.gluellm.cli.histogram import Histogram
 from opentelemetry.instrumentation.gluellm.cli.render import view_blocks, view_lines
 from opentelemetry.instrumentation.gluellm.cli.view import PoolKey, PoolView, View
 from opentelemetry.instrumentation.gluellm.cli.watch.screen import LiveScreen
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.otlp import CUMULATIVE, DELTA, gauge, metrics_request, number
+from support.otlp import CUMULATIVE, DELTA, LATER, SECOND, gauge, histogram, metrics_request, number
 
 from .watched import URL, Watched
 
@@ -17,26 +18,19 @@ TIMES = {"queued": 1e15, "connecting": -1e15, "reading": 1e-300}
 """They add up to next to nothing, of which each is a huge share."""
 
 
-@pytest.mark.parametrize(
-    "metric",
-    [
+def test_a_negative_count_of_what_only_grows_is_rejected():
+    """By what the sender says of it, and by what the contract says."""
+    for metric in (
         number(semconv.REQUEST_TIME, -1.5),
         number(semconv.REQUEST_TIME, -1.5, monotonic=False),
         number(semconv.REQUEST_TIME, -1.5, temporality=DELTA),
         number(semconv.REQUEST_CURRENT, -1, temporality=CUMULATIVE),
         gauge(semconv.REQUEST_TIME, -1.5),
-    ],
-    ids=["sum", "not monotonic", "delta", "monotonic though no counter", "gauge"],
-)
-def test_a_negative_count_of_what_only_grows_is_rejected(metric):
-    """By what the sender says of it, and by what the contract says."""
-    rejected = Watched().intake.take(metrics_request(metric))
-    assert rejected.number == 1
-    assert "negative" in rejected.reason
-
-
-def test_what_may_fall_may_change_by_less_than_nothing():
-    """Requests under way, told as delta: one has ended."""
+    ):
+        rejected = Watched().intake.take(metrics_request(metric))
+        assert rejected.number == 1
+        assert "negative" in rejected.reason
+    # Requests under way, told as delta: one has ended.
     falling = number(semconv.REQUEST_CURRENT, -1, temporality=DELTA, monotonic=False)
     assert Watched().intake.take(metrics_request(falling)).number == 0
 
@@ -61,3 +55,35 @@ def test_shares_and_bars_stay_within_the_whole():
     console.print(view_blocks(view, 80))
     assert "queued 100%  reading 100%" in console.file.getvalue()
     assert "inf" not in "".join(view_lines(view))
+
+
+# Histograms without bounds, of one bucket or none. A view with `boundaries=[]` has one
+
+
+BARE, SINGLE = Histogram(), Histogram((), (5,), 1.0)
+
+
+@pytest.mark.parametrize("counts", [([], [5]), ([5], []), ([5], [7])], ids=str)
+@pytest.mark.parametrize("temporality", [DELTA, CUMULATIVE])
+def test_a_series_may_turn_from_one_into_the_other(counts, temporality):
+    """The receiver failed, or the view from then on, with ValueError."""
+    watched = Watched()
+    for place, values in enumerate(counts):
+        time = LATER + place * 10 * SECOND
+        waits = histogram(semconv.ACQUIRE_DURATION, values, [], time, temporality=temporality)
+        served = number(semconv.REQUESTS, 5, time, temporality=temporality)
+        assert watched.intake.take(metrics_request(served, waits)).number == 0
+        watched.now += 10
+    with watched.plain() as screen:
+        screen.show()
+    assert any("openai/httpx2: active 0" in line for line in watched.said())
+
+
+def test_neither_is_added_to_or_taken_from_the_other():
+    """The first one wins, as with different bounds."""
+    assert SINGLE.plus(BARE) == SINGLE
+    assert BARE.plus(SINGLE) == SINGLE
+    assert SINGLE.since(BARE) == SINGLE
+    assert BARE.since(SINGLE) == BARE
+    assert SINGLE.plus(SINGLE).counts == (10,)
+    assert SINGLE.since(SINGLE).counts == (0,)

@@ -24,14 +24,8 @@ class Watched:
         self.intake = Intake(Processes(lambda: self.now))
         self.notes = Notes(lambda: self.now)
         self.out = io.StringIO()
-        self.console = Console(
-            file=self.out,
-            width=width,
-            height=height,
-            color_system=None,
-            force_terminal=terminal,
-            legacy_windows=False,
-        )
+        plain = {"color_system": None, "force_terminal": terminal, "legacy_windows": False}
+        self.console = Console(file=self.out, width=width, height=height, **plain)
 
     def plain(self) -> PlainScreen:
         return PlainScreen(self.console, URL, self.intake, self.notes, lambda: self.now)

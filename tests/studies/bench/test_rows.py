@@ -1,0 +1,31 @@
+"""Budgets are percentages of what the library's contrib instrumentation adds."""
+
+from __future__ import annotations
+
+import pytest
+
+from . import rows, sources
+from .workload import FAMILIES
+
+
+def test_a_budget_is_met_or_not_and_what_is_not_measured_is_neither(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """100 is what the yardstick adds; the package adds 2, and 30 with everything on."""
+    variants = {"off": 1000.0, "yardstick": 1100.0, "ours": 1002.0, "all in": 1030.0}
+    variants |= {f"{name}, no span": count for name, count in variants.items()}
+
+    def unavailable(family: str) -> dict[str, dict[str, float]]:
+        raise sources.UnavailableError("not here")
+
+    monkeypatch.setattr(
+        sources, "instruction_counts", lambda f: {str(each): variants for each in FAMILIES[f]}
+    )
+    monkeypatch.setattr(sources, "cpu_times", unavailable)
+    blocks = list(rows.blocks(["request-path", "all-in"]))
+    assert len(blocks) == 4
+    for block in blocks:
+        path, cpu, all_in, _ = block.rows
+        assert (path.budget, path.measured, path.met) == ("<= 3.0 %", "2.0 %", True)
+        assert (all_in.budget, all_in.measured, all_in.met) == ("<= 28.0 %", "30.0 %", False)
+        assert (cpu.measured, cpu.met, cpu.detail) == ("not measured", None, "not here")

@@ -1,0 +1,271 @@
+"""Both SDKs against the fake provider, over HTTP/1.1 and HTTP/2."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import openai
+import pytest
+
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour
+from support.waiting import until
+
+from .conftest import CALL, Anthropic, OpenAI
+
+pytestmark = pytest.mark.anyio
+over_http1 = pytest.mark.parametrize("http2", [False], indirect=True)
+over_http2 = pytest.mark.parametrize("http2", [True], indirect=True)
+by_openai = pytest.mark.parametrize("client", [OpenAI], indirect=True)
+by_anthropic = pytest.mark.parametrize("client", [Anthropic], indirect=True)
+
+
+async def cancel(task):
+    """Cancel a request as a caller does that lost interest."""
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_answers_are_read_one_after_the_other_on_one_connection(provider, client):
+    """A plain answer and a streamed one are parsed by the SDK."""
+    assert await client.ask() == "w0 w1 w2"
+    assert [token async for token in client.tokens()] == ["w0", " w1", " w2"]
+    counts = provider.counts
+    assert (counts.connections, counts.requests, counts.completed) == (1, 2, 2)
+    assert counts.reused == 1
+    assert counts.by_status == {200: 2}
+    assert counts.by_api == {client.sdk.__name__: 2}
+    assert [request.stream for request in provider.requests] == [False, True]
+    assert {request.model for request in provider.requests} == {"m"}
+    path = "/v1/chat/completions" if isinstance(client, OpenAI) else "/v1/messages"
+    assert {request.path for request in provider.requests} == {path}
+
+
+async def test_head_and_tokens_come_as_fast_as_the_behaviour_says(provider, client):
+    """Not streamed, the tokens have to be made first."""
+    provider.behaviour = Behaviour(head_delay=0.05, tokens=3, token_rate=20)
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    assert [token async for token in client.tokens()] == ["w0", " w1", " w2"]
+    assert clock() - started >= 0.2
+    started = clock()
+    await client.ask()
+    assert clock() - started >= 0.15
+
+
+async def test_error_status_raises_the_sdks_error(provider, client, http2):
+    """Scripted statuses hold for one request each, then the behaviour holds again."""
+    provider.script(Behaviour(status=429, retry_after=7), Behaviour(status=503))
+    with pytest.raises(client.sdk.RateLimitError) as limited:
+        await client.ask()
+    assert limited.value.response.headers["retry-after"] == "7"
+    assert limited.value.response.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
+    with pytest.raises(client.sdk.InternalServerError):
+        await client.ask()
+    assert await client.ask()
+    assert provider.counts.by_status == {429: 1, 503: 1, 200: 1}
+    assert (provider.counts.completed, provider.counts.connections) == (3, 1)
+    provider.script(Behaviour(status=529))
+    with pytest.raises(client.sdk.APIStatusError) as overloaded:
+        await client.ask()
+    if isinstance(client, Anthropic):
+        assert overloaded.value.body["error"]["type"] == "overloaded_error"
+    else:
+        assert "scripted" in str(overloaded.value)
+
+
+async def test_reset_mid_stream(provider, client):
+    """What was sent before the reset is delivered."""
+    provider.script(Behaviour(tokens=5, reset_after=2))
+    tokens = []
+
+    async def read() -> None:
+        async for token in client.tokens():
+            tokens.append(token)
+
+    kinds = client.library.ReadError, client.library.RemoteProtocolError
+    with pytest.raises((*kinds, client.sdk.APIConnectionError)):
+        await read()
+    assert tokens == ["w0", " w1"]
+    assert (provider.counts.resets, provider.counts.completed) == (1, 0)
+
+
+@over_http1
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        Behaviour(reset_before_head=True),
+        Behaviour(reset_after=1),
+        Behaviour(hang_up_after=1),
+        Behaviour(stall_after=0),
+        Behaviour(head_delay=math.inf),
+    ],
+    ids=["reset-before-head", "reset", "hang-up", "stall", "never"],
+)
+async def test_broken_answers_reach_the_client_as_connection_errors(provider, client, behaviour):
+    """Every way of not answering ends as the SDK's connection error or timeout."""
+    provider.script(behaviour)
+    with pytest.raises(client.sdk.APIConnectionError):
+        await client.ask(timeout=0.2)
+    assert await client.ask()
+    assert provider.counts.connections == 2
+
+
+async def test_reused_connections_are_dropped(provider, client):
+    """A TCP reset meets the second request of every connection."""
+    provider.behaviour = Behaviour(drop_reused=True)
+    for _ in range(2):
+        assert await client.ask()
+        with pytest.raises(client.sdk.APIConnectionError) as reset:
+            await client.ask()
+        assert isinstance(reset.value.__cause__, client.library.ReadError)
+    counts = provider.counts
+    assert (counts.connections, counts.resets, counts.completed) == (2, 2, 2)
+    assert (counts.requests, counts.by_status) == (4, {200: 2})
+
+
+async def test_close_sends_the_next_request_to_a_new_connection(provider, client):
+    """After the answer, with which GOAWAY comes over HTTP/2; nothing fails."""
+    provider.behaviour = Behaviour(close=True)
+    for _ in range(3):
+        assert await client.ask()
+    await until(lambda: provider.counts.open_connections == 0)
+    counts = provider.counts
+    assert (counts.connections, counts.reused, counts.idle_closed) == (3, 0, 0)
+
+
+# Streams of HTTP/2
+
+
+@over_http2
+async def test_answers_overtake_each_other(provider, client):
+    """Streams are side by side on one connection: the later request is answered first."""
+    provider.script(Behaviour(head_delay=math.inf))
+    first = asyncio.create_task(client.ask())
+    await until(lambda: provider.counts.requests == 1)
+    assert await client.ask()
+    counts = provider.counts
+    assert (counts.open_streams, counts.most_streams, counts.connections) == (1, 2, 1)
+    await cancel(first)
+
+
+@over_http2
+async def test_limit_of_streams_holds_requests_back(provider, client):
+    """No more requests arrive at once than the provider allows; all are answered."""
+    provider.behaviour = Behaviour(head_delay=0.05, tokens=1)
+    assert await asyncio.gather(*(client.ask() for _ in range(6))) == ["w0"] * 6
+    assert (provider.counts.most_streams, provider.counts.connections) == (2, 1)
+
+
+@over_http2
+@pytest.mark.parametrize(
+    "behaviour",
+    [Behaviour(head_delay=math.inf), Behaviour(stall_after=1)],
+    ids=["before-head", "in-body"],
+)
+async def test_cancelled_stalled_requests_use_the_streams_up(provider, client, behaviour):
+    """Nobody resets the streams of cancelled requests, so none is left for the next request."""
+    assert await client.ask()  # a client that is cancelled before may not know the limit yet
+    provider.script(behaviour, behaviour)
+    for number in (1, 2):
+        stuck = asyncio.create_task(client.ask())
+        await until(lambda: provider.counts.requests == number + 1)  # noqa: B023
+        await cancel(stuck)
+    for _ in range(2):
+        with pytest.raises(client.sdk.APIConnectionError) as refused:
+            await client.ask()
+        assert isinstance(refused.value.__cause__, client.library.LocalProtocolError)
+        assert "Max outbound streams is 2, 2 open" in str(refused.value.__cause__)
+    counts = provider.counts
+    assert (counts.requests, counts.open_streams, counts.abandoned) == (3, 2, 0)
+    await client.http_client.aclose()
+    await until(lambda: counts.abandoned == 2)
+    assert counts.open_streams == 0
+    await until(lambda: counts.open_connections == 0)
+
+
+@over_http2
+async def test_cancelled_request_is_answered_all_the_same(provider, client):
+    """A stream ends with its answer, though nobody waits for it, and is free for others then."""
+    provider.script(Behaviour(head_delay=0.05))
+    task = asyncio.create_task(client.ask())
+    await until(lambda: provider.counts.requests == 1)
+    await cancel(task)
+    await until(lambda: provider.counts.completed == 1)
+    assert provider.counts.open_streams == 0
+    assert await client.ask()  # only now the client reads that the other stream is over
+    assert await asyncio.gather(client.ask(), client.ask())
+    assert provider.counts.connections == 1
+
+
+@over_http2
+@pytest.mark.parametrize(
+    ("behaviour", "resets", "connections"),
+    [
+        (Behaviour(reset_before_head=True), 1, 1),
+        (Behaviour(reset_after=1), 1, 1),
+        (Behaviour(hang_up_after=1), 2, 2),
+    ],
+    ids=["before-head", "in-body", "hang-up"],
+)
+async def test_reset_is_the_streams_own_and_a_hang_up_takes_all_with_it(
+    provider, client, behaviour, resets, connections
+):
+    """RST_STREAM ends one request; the connection and what else it carries go on."""
+    provider.script(Behaviour(head_delay=math.inf), behaviour)
+    other = asyncio.create_task(client.ask())
+    await until(lambda: provider.counts.requests == 1)
+    with pytest.raises(client.sdk.APIConnectionError) as reset:
+        await client.ask()
+    counts = provider.counts
+    if connections == 1:
+        assert "StreamReset" in str(reset.value.__cause__)
+        assert not other.done()
+        assert counts.open_streams == 1
+    else:
+        with pytest.raises(client.sdk.APIConnectionError):
+            await other
+        assert (counts.abandoned, counts.open_streams) == (0, 0)
+    assert counts.resets == resets
+    assert await client.ask()
+    assert counts.connections == connections
+    if connections == 1:
+        await cancel(other)
+
+
+# Other endpoints
+
+
+@over_http1
+@by_anthropic
+async def test_other_endpoints_of_anthropic(client):
+    """Models and token counts."""
+    assert [model.id async for model in client.client.models.list()] == ["demo"]
+    count = await client.client.messages.count_tokens(model="m", messages=CALL["messages"])
+    assert count.input_tokens == 4
+
+
+@over_http1
+@by_openai
+async def test_other_endpoints_of_openai(provider, client):
+    """Models, embeddings (base64 and plain), responses (streamed and not), and replies."""
+    sdk = client.client
+    chunks = await sdk.chat.completions.create(**CALL, stream=True)  # usage is not asked for
+    assert [chunk.usage async for chunk in chunks][-1] is None
+    assert [model.id async for model in sdk.models.list()] == ["demo"]
+    vectors = await sdk.embeddings.create(model="e", input=["a", "b"])
+    assert vectors.data[1].embedding == pytest.approx([0.1, 0.2, 0.3])
+    plain = await sdk.embeddings.create(model="e", input="a", encoding_format="float")
+    assert plain.data[0].embedding == [0.1, 0.2, 0.3]
+    provider.behaviour = Behaviour(tokens=2)
+    assert (await sdk.responses.create(model="m", input="hi")).output_text == "w0 w1"
+    async with sdk.responses.stream(model="m", input="hi") as stream:
+        events = [event.type async for event in stream]
+        final = await stream.get_final_response()
+    assert final.output_text == "w0 w1"
+    assert events.count("response.output_text.delta") == 2
+    provider.replies["POST", "/v1/moderations"] = {"id": "x", "model": "m", "results": []}
+    assert (await sdk.moderations.create(input="hi")).id == "x"
+    with pytest.raises(openai.NotFoundError, match="no such endpoint"):
+        await sdk.files.list()

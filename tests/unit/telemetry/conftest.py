@@ -1,0 +1,13 @@
+"""What tests of the telemetry begin with."""
+
+from __future__ import annotations
+
+import pytest
+
+from unit.pool.fakes import Scene
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """One pool on a fake clock."""
+    return Scene()
