@@ -14,11 +14,11 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from integration.fail_open.seen import Odd
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import SEAMS
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
 from opentelemetry.instrumentation.gluellm.telemetry import logs
+from studies.fail_open.seen import Odd
 from support.fake_llms import FakeLLMs
 from support.listener import Listen
 

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
-import json
-import logging
-import os
 import signal
 import weakref
 from collections.abc import Awaitable, Callable
@@ -16,21 +12,18 @@ from typing import Any
 import aiohttp
 import pytest
 
-from opentelemetry import baggage, context
+from opentelemetry import context
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
-from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-from opentelemetry.instrumentation.gluellm.pool.lease import Call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.metrics import DurationObserver
 from opentelemetry.instrumentation.gluellm.telemetry.spans import SpanObserver
 from support.http1 import HTTP1Server
-from support.script import Failure, Reply
+from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import until
 
-from .conftest import Instrument, Run
+from .conftest import Instrument
 from .test_failures import EVENTS, fail
-from .told import KNOWN, SECRET, everything
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -42,30 +35,6 @@ async def get(session: aiohttp.ClientSession, url: str) -> None:
     """A whole request."""
     async with session.get(url) as response:
         await response.read()
-
-
-def test_finalizer_inside_the_sdks_locks_does_not_hang(server: HTTP1Server, run: Run) -> None:
-    """Whatever aiohttp's finalizers and those of its users reach."""
-    silent = server.reply("/silent", Reply(head_after=server.gate()))
-    server.reply("/streamed", Reply(end_after=server.gate()))
-    assert run("aiohttp_finalizers.py", server.url("/answers"), silent).strip().endswith("done")
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_forked_child_starts_empty(server: HTTP1Server, run: Run) -> None:
-    """Nothing of the parent's is told twice, and each goes on with what is its own."""
-    late = server.reply("/late", Reply(head_after=1.0))
-    printed = run("aiohttp_fork.py", server.url(), late).splitlines()
-    child, parent = (json.loads(line) for line in printed if line.startswith("{"))
-    for metric in (semconv.LEASE_DURATION, semconv.POOL_LIVE, semconv.REQUESTS):
-        assert metric.name not in child["before"]
-    assert child["after"][semconv.REQUESTS.name] == 1
-    assert child["after"][semconv.POOL_OPENED.name] == 1
-    assert child["after"][semconv.ACTIVE_REQUESTS.name] == 0
-    assert parent["before"][semconv.REQUESTS.name] == 3
-    assert parent["before"][semconv.ACTIVE_REQUESTS.name] == 1
-    assert parent["after"][semconv.REQUESTS.name] == 4
-    assert parent["after"][semconv.ACTIVE_REQUESTS.name] == 0
 
 
 # Retention
@@ -274,78 +243,6 @@ def test_raising_observer_leaves_requests_untouched(
 
     asyncio.run(main())
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) > 0
-
-
-# Secrets
-
-
-def test_nothing_of_a_request_is_told(
-    server: HTTP1Server,
-    instrument: Instrument,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Of good ones and of failed ones, inside any-llm calls and outside, with all settings on."""
-    monkeypatch.setattr(DurationObserver, "connection_closed", fail)
-    caplog.set_level(logging.DEBUG)
-    telemetry = instrument(
-        metrics="full", span_min_duration=0, model_attributes=True, time_in_queue=True
-    )
-    path = f"/v1/{SECRET}"
-    url = server.url(path).replace("//", f"//user:{SECRET}@")
-    headers = {"X-Key": SECRET, "Cookie": f"session={SECRET}", f"X-{SECRET}": SECRET}
-    timeout = aiohttp.ClientTimeout(connect=0.02, sock_read=0.1)
-    replies = (
-        Reply(headers=(("set-cookie", f"a={SECRET}"), (f"x-{SECRET}", SECRET))),
-        Reply(status=401, chunks=((0.0, SECRET.encode()),)),
-        Reply(status=302, headers=(("location", f"http://127.0.0.1:9/{SECRET}"),)),
-        Reply(head_after=server.gate()),
-        Reply(failure=Failure.RESET_BEFORE_HEAD),
-        Reply(failure=Failure.EOF_IN_BODY),
-    )
-
-    async def attempt(session: aiohttp.ClientSession, target: str) -> None:
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-            settings: Any = {"params": {"api_key": SECRET}, "json": {"prompt": SECRET}}
-            async with session.post(target, headers=headers, **settings) as response:
-                await response.read()
-
-    async def main() -> None:
-        connector = aiohttp.TCPConnector(limit=1)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-            for reply in replies:
-                server.reply(path, reply)
-                for call in (None, Call("openai", "gpt-test", "chat")):
-                    called = current_call.set(call)
-                    await attempt(session, url)
-                    current_call.reset(called)
-            server.reply(path, Reply(end_after=server.gate()))
-            holder = await session.get(url, headers=headers)
-            await attempt(session, url)
-            holder.close()
-            await attempt(session, f"http://user:{SECRET}@127.0.0.1:9/{SECRET}#{SECRET}")
-            await attempt(session, f"https://127.0.0.1:{server.port}/{SECRET}")
-            await attempt(session, f"http://{SECRET}.invalid/")
-
-    token = context.attach(baggage.set_baggage("user", SECRET))
-    with telemetry.tracer_provider.get_tracer("test").start_as_current_span("caller"):
-        asyncio.run(main())
-    context.detach(token)
-    told = everything(telemetry, caplog).replace(f"{SECRET}.invalid", "")
-    assert SECRET not in told
-    assert "user:" not in told
-    assert "/v1" not in told
-    # And it was no silence.
-    for kind in ("pool_timeout", "read_timeout", "name_resolution_error"):
-        assert f'"{kind}"' in told
-    assert "HTTP wait_for_connection 127.0.0.1" in told
-    keys = {
-        key
-        for points in telemetry.collect().values()
-        for point in points
-        for key in point.attributes
-    }
-    assert keys <= KNOWN, keys - KNOWN
 
 
 # A snapshot at any moment

@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.http1 import HTTP1Server
 
-from .conftest import Instrument, Run
+from .conftest import Instrument
 
 INSTRUMENTORS = [HTTPXClientInstrumentor, HTTPX2ClientInstrumentor]
 LOADER = "opentelemetry.instrumentation.auto_instrumentation._load"
@@ -202,8 +202,3 @@ def test_older_version_that_does_not_know_httpx2_is_one_warning(
     assert turned_on() == [True, False]
     (warning,) = [record.getMessage() for record in caplog.records]
     assert "httpx2" in warning
-
-
-def test_aliased_httpx_is_turned_on_once(server: HTTP1Server, run: Run) -> None:
-    """After httpx2.alias_httpx() both names mean one library: one span, one lease a request."""
-    assert run("alias.py", server.url()).split() == ["spans=1", "leases=1", "pools=1", "httpx2"]

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import importlib
-import json
-import logging
-import os
 import threading
 import weakref
 from typing import Any
@@ -16,17 +12,15 @@ import pytest
 import requests
 import urllib3
 
-from opentelemetry import baggage, context
+from opentelemetry import context
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.adapters.urllib3 import Urllib3Adapter
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.http1 import HTTP1Server
-from support.script import Failure, Reply
 from support.telemetry import Telemetry
 
-from .conftest import Instrument, Run
+from .conftest import Instrument
 
-SECRET = "s3cr3t"
 CLASSES = (
     urllib3.HTTPConnectionPool,
     urllib3.HTTPSConnectionPool,
@@ -35,34 +29,6 @@ CLASSES = (
     urllib3.connection.HTTPSConnection,
     urllib3.HTTPResponse,
 )
-
-
-def test_finalizer_inside_the_sdks_locks_does_not_hang(server: HTTP1Server, run: Run) -> None:
-    """Responses and pools that go while their thread holds every lock of the SDK."""
-    assert run("urllib3_finalizers.py", server.url()).strip().endswith("done")
-
-
-def test_connections_closed_at_the_end_of_the_process(server: HTTP1Server, run: Run) -> None:
-    """urllib3 closes what is idle in pools that are still there: that is not the peer's doing."""
-    assert run("urllib3_exit.py", server.url()).split() == ["pool_closed", "1"]
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_forked_child_starts_empty(server: HTTP1Server, run: Run) -> None:
-    """An inherited pool counts from its first request there; the parent goes on as before."""
-    late = server.reply("/late", Reply(head_after=1.0))
-    printed = run("urllib3_fork.py", server.url(), late).splitlines()
-    child, parent = (json.loads(line) for line in printed if line.startswith("{"))
-    for metric in (semconv.LEASE_DURATION, semconv.POOL_LIVE, semconv.REQUESTS):
-        assert metric.name not in child["before"]
-    assert child["after"][semconv.REQUESTS.name] == 1
-    assert child["after"][semconv.POOL_LIVE.name] == 1
-    assert child["after"][semconv.ACTIVE_REQUESTS.name] == 0
-    assert parent["before"][semconv.REQUESTS.name] == 3
-    assert parent["before"][semconv.ACTIVE_REQUESTS.name] == 1
-    assert parent["after"][semconv.REQUESTS.name] == 4
-    assert parent["after"][semconv.ACTIVE_REQUESTS.name] == 0
-    assert parent["after"][semconv.POOL_LIVE.name] == 2
 
 
 @pytest.mark.parametrize("read", ["read", "unread"])
@@ -232,39 +198,6 @@ def test_ours_stays_below_somebody_elses_wrapper(
         pool.request("GET", "/")
         assert telemetry.value(semconv.REQUESTS) == 2
         assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
-
-
-def test_nothing_private_is_told(
-    server: HTTP1Server, instrument: Instrument, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Path, query, headers, body, credentials of the URL, baggage: in nothing that leaves us."""
-    telemetry = instrument(metrics="full", span_min_duration=0.0, leak_threshold=2)
-    headers = {"Authorization": f"Bearer {SECRET}", f"X-{SECRET}": SECRET}
-    manager = urllib3.PoolManager(maxsize=1, block=True, retries=False)
-    urls = [
-        server.url(f"/{SECRET}?key={SECRET}"),
-        server.reply(f"/{SECRET}/reset", Reply(failure=Failure.RESET_IN_BODY)),
-        f"http://{SECRET}:{SECRET}@127.0.0.1:9/",
-    ]
-    token = context.attach(baggage.set_baggage("user", SECRET))
-    try:
-        with caplog.at_level(logging.DEBUG):
-            for url in urls:
-                with contextlib.suppress(urllib3.exceptions.HTTPError):
-                    manager.request("POST", url, headers=headers, body=SECRET)
-            held = manager.request("GET", urls[0], preload_content=False)
-            with pytest.raises(urllib3.exceptions.EmptyPoolError) as caught:
-                manager.urlopen("GET", urls[0], pool_timeout=0.05)
-            held.read()
-    finally:
-        context.detach(token)
-    data = telemetry.reader.get_metrics_data()
-    assert data is not None
-    told = [data.to_json(), *caught.value.__notes__]
-    told += [span.to_json() or "" for span in telemetry.spans()]
-    told += [r.getMessage() for r in caplog.records if r.name.startswith("opentelemetry")]
-    assert SECRET not in "\n".join(told)
-    assert telemetry.value(semconv.REQUESTS) == len(urls) + 2
 
 
 def test_client_of_requests(server: HTTP1Server, instrument: Instrument) -> None:

@@ -44,7 +44,7 @@ def served() -> Iterator[Servers]:
         yield Servers(
             http1=http1.url(),
             http2=http2.url(),
-            late=http1.reply("/late", Reply(head_after=0.12)),
+            late=http1.reply("/late", Reply(head_after=0.3)),
             never=http1.reply("/never", Reply(head_after=60.0)),
             chunked=http1.reply(
                 "/chunked", Reply(chunks=((0.0, b"one"), (0.005, b"two"), (0.0, b"three")))
@@ -77,7 +77,7 @@ def tried(
     """
     left = max(0.0, until - time.monotonic())
     program = subprocess.Popen(
-        [sys.executable, "-m", "integration.fail_open.nursery", str(at_once), str(left)],
+        [sys.executable, "-m", "studies.fail_open.nursery", str(at_once), str(left)],
         cwd=TESTS,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -257,7 +257,7 @@ def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """``python -m integration.fail_open.trial BREAK SERVERS``, both JSON."""
+    """``python -m studies.fail_open.trial BREAK SERVERS``, both JSON."""
     what = Break(**json.loads(arguments[0]))
     servers = Servers(**json.loads(arguments[1]))
     began = time.monotonic()

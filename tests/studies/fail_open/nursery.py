@@ -7,6 +7,7 @@ line of JSON each, and writes what came of them to stdout, a line each, in the o
 from __future__ import annotations
 
 import faulthandler
+import gc
 import json
 import os
 import selectors
@@ -27,14 +28,14 @@ _GONE = 12
 
 
 def _warm_up() -> None:
-    import asyncio  # noqa: F401
-    import ssl  # noqa: F401
-
+    import aiosignal  # noqa: F401
     import anyio  # noqa: F401
+    import attr  # noqa: F401
     import h2.connection  # noqa: F401
     import h11  # noqa: F401
     import opentelemetry.sdk.metrics.export
     import opentelemetry.sdk.trace
+    import trio  # noqa: F401
     import yarl  # noqa: F401
 
     import opentelemetry.instrumentation.gluellm
@@ -42,6 +43,7 @@ def _warm_up() -> None:
 
     for library in ("httpcore", "httpcore2", "aiohttp", "urllib3", "grpc"):
         assert library not in sys.modules, library
+    gc.freeze()  # the collections of each trial pass over all of this
 
 
 def _hangs(*_: Any) -> None:
