@@ -22,9 +22,17 @@ SCRIPTS = Path(__file__).with_name("scripts")
 Instrument = Callable[..., Telemetry]
 
 
-@pytest.fixture(params=["httpx", "httpx2"])
+EVERYWHERE = pytest.mark.parametrize(
+    ("library", "runner"),
+    [("httpx", "sync"), ("httpx2", "asyncio"), ("aiohttp", "asyncio"), ("urllib3", "sync")],
+    indirect=True,
+)
+"""For what could differ from library to library."""
+
+
+@pytest.fixture(params=["httpx2"])
 def library(request: pytest.FixtureRequest) -> Library:
-    """httpx on httpcore, httpx2 on httpcore2."""
+    """The one of openai's SDK, unless a test is for others."""
     return Library.load(request.param)
 
 

@@ -20,7 +20,7 @@ from support.libraries import Library
 from support.script import Reply
 from support.telemetry import Telemetry
 
-from .conftest import Instrument
+from .conftest import EVERYWHERE, Instrument
 
 
 @pytest.fixture
@@ -41,12 +41,12 @@ def only_clients(providers: Telemetry) -> Any:
     if installation is not None:
         GlueLLMInstrumentor._installation = None
         installation.uninstall()
-    gc.collect()
 
 
 # One client
 
 
+@EVERYWHERE
 def test_client_is_observed_under_the_users_name(
     runner: Runner, library: Library, server: HTTP1Server, only_clients: Any
 ) -> None:
@@ -243,6 +243,7 @@ def test_instrumented_client_is_not_kept_alive(
 # Clients that exist already
 
 
+@EVERYWHERE
 def test_clients_that_exist_already_are_covered(
     runner: Runner, library: Library, server: HTTP1Server, instrument: Instrument
 ) -> None:
@@ -259,6 +260,7 @@ def test_clients_that_exist_already_are_covered(
     assert telemetry.value(semconv.CONNECTION_OPENED) == 1
 
 
+@EVERYWHERE
 def test_scope_any_llm_leaves_other_pools_alone(
     runner: Runner, library: Library, server: HTTP1Server, instrument: Instrument
 ) -> None:

@@ -28,8 +28,9 @@ from opentelemetry.instrumentation.gluellm.telemetry.spans import SpanObserver
 from support.clients import Runner
 from support.http1 import HTTP1Server
 from support.libraries import Library
+from support.script import Reply
 
-from .conftest import Instrument
+from .conftest import EVERYWHERE, Instrument
 
 LOGGER = semconv.SCOPE_NAME
 EVENTS = [name for name in vars(PoolObserver) if not name.startswith("_")]
@@ -53,19 +54,22 @@ def requests(runner: Runner, library: Library, server: HTTP1Server) -> None:
     pool = runner.pool(library, max_connections=1)
     pool.get(server.url())
     pool.get(server.url())
-    held = pool.send(server.url())
+    gate = server.gate()
+    held = pool.send(server.reply("/held", Reply(end_after=gate)))
     assert held.head() == 200
     late = pool.send(server.url(), pool=0.02)
-    assert type(late.failure()) is library.core.PoolTimeout
+    assert isinstance(late.failure(), library.raises("pool_timeout"))
     waiting = pool.send(server.url())
+    gate.open()
     assert held.read() == b"ok"
     assert waiting.head() == 200
     assert waiting.read() == b"ok"
     pool.close()
     refused = runner.pool(library).send("http://127.0.0.1:9")
-    assert type(refused.failure()) is library.core.ConnectError
+    assert isinstance(refused.failure(), library.raises("connection_error"))
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("observer", [DurationObserver, SpanObserver])
 def test_raising_observer_leaves_requests_untouched(
     runner: Runner,
@@ -147,6 +151,7 @@ class RaisingSpanExporter(SpanExporter):
         raise RuntimeError
 
 
+@EVERYWHERE
 def test_raising_exporter_leaves_requests_untouched(
     runner: Runner, library: Library, server: HTTP1Server
 ) -> None:
@@ -211,6 +216,7 @@ class RaisingTracerProvider(AnyTracerProvider):
         return RaisingTracer()
 
 
+@EVERYWHERE
 def test_raising_tracer_leaves_requests_untouched(
     runner: Runner, library: Library, server: HTTP1Server
 ) -> None:
@@ -255,6 +261,7 @@ def test_histogram_that_raises_leaves_requests_and_uninstrument_untouched(
             del histogram.record
 
 
+@EVERYWHERE
 def test_no_sdk_at_all(
     runner: Runner, library: Library, server: HTTP1Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from support.libraries import Library
 from support.script import Reply
 from support.telemetry import Telemetry
 
-from .conftest import Instrument
+from .conftest import EVERYWHERE, Instrument
 
 EVENTS = (("content-type", "text/event-stream; charset=utf-8"),)
 
@@ -23,6 +23,7 @@ def _streaming(telemetry: Telemetry) -> dict[object, int]:
     return {point.attributes.get(semconv.RESPONSE_STREAMING): point.count for point in points}
 
 
+@EVERYWHERE
 def test_streamed_answers_are_told_apart(
     runner: Runner, library: Library, server: HTTP1Server, instrument: Instrument
 ) -> None:
