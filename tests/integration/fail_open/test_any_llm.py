@@ -8,6 +8,7 @@ import importlib
 import inspect
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import logs
 from studies.fail_open.seen import Odd
 from support.fake_llms import FakeLLMs
 from support.listener import Listen
+from support.network import Certificates
 
 any_llm = pytest.importorskip("any_llm", reason="any-llm is an extra")
 openai = pytest.importorskip("openai", reason="openai's SDK is an extra")
@@ -35,8 +37,13 @@ def provider(listen: Listen) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _off(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _off(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, certificates: Certificates
+) -> Iterator[None]:
     monkeypatch.setattr(logs, "_told", set())
+    # Each client reads whom to trust, for a twentieth of a second where that is everybody.
+    certificates.authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     yield
     reset_pools()
     GlueLLMInstrumentor().uninstrument()
@@ -137,29 +144,27 @@ def _observed(base: str, *, limits: bool) -> tuple[list[str], dict[str, int], di
     return found, seams, errors
 
 
-def _check(base: str, caplog: pytest.LogCaptureFixture) -> None:
+def _check(base: str, caplog: pytest.LogCaptureFixture, *, limits: bool) -> None:
     expected = results(base)
-    for limits in (False, True):
-        caplog.clear()
-        with caplog.at_level(logging.WARNING):
-            found, seams, errors = _observed(base, limits=limits)
-        reset_pools()
-        assert found == expected
-        told = [r for r in caplog.records if "gluellm" in r.name]
-        texts = [record.getMessage() for record in told]
-        assert len(texts) == len(set(texts))
-        assert [record for record in told if record.exc_info] == []
-        off = {seam for seam, value in seams.items() if not value}
-        assert off <= set(SEAMS)
-        assert len(texts) <= len(off) + len(errors) + (2 if limits else 0)
-        assert results(base) == expected
+    with caplog.at_level(logging.WARNING):
+        found, seams, errors = _observed(base, limits=limits)
+    reset_pools()
+    assert found == expected
+    told = [r for r in caplog.records if "gluellm" in r.name]
+    texts = [record.getMessage() for record in told]
+    assert len(texts) == len(set(texts))
+    assert [record for record in told if record.exc_info] == []
+    off = {seam for seam, value in seams.items() if not value}
+    assert off <= set(SEAMS)
+    assert len(texts) <= len(off) + len(errors) + (2 if limits else 0)
+    assert results(base) == expected
 
 
 @pytest.mark.parametrize(
-    ("name", "how"),
-    # Each name in two ways: all of them take minutes.
+    ("name", "how", "limits"),
+    # Each name in two ways, once with limits for pools: all of them take minutes.
     [
-        (name, list(KINDS)[(at + more) % len(KINDS)])
+        (name, list(KINDS)[(at + more) % len(KINDS)], (at + more // 2) % 2 == 0)
         for at, name in enumerate(METHODS)
         for more in (0, 2)
     ],
@@ -167,6 +172,7 @@ def _check(base: str, caplog: pytest.LogCaptureFixture) -> None:
 def test_calls_go_on_with_a_name_that_is_otherwise(
     name: str,
     how: str,
+    limits: bool,
     provider: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -178,17 +184,29 @@ def test_calls_go_on_with_a_name_that_is_otherwise(
     if name == "__init_subclass__" and callable(value):
         value = classmethod(lambda cls, **kwargs: None)
     monkeypatch.setattr(base, name, value, raising=False)
-    _check(provider, caplog)
+    _check(provider, caplog, limits=limits)
     record_property("breaks of any-llm tried", 1)
 
 
-@pytest.mark.parametrize("name", ["acompletion", "_aembedding", "_amoderation", "PROVIDER_NAME"])
+@pytest.mark.parametrize(
+    ("name", "limits"),
+    [
+        ("acompletion", False),
+        ("_aembedding", True),
+        ("_amoderation", False),
+        ("PROVIDER_NAME", True),
+    ],
+)
 def test_calls_go_on_without_a_name(
-    name: str, provider: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    name: str,
+    limits: bool,
+    provider: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The same where it is gone from the base class."""
     monkeypatch.delattr(any_llm.AnyLLM, name, raising=False)
-    _check(provider, caplog)
+    _check(provider, caplog, limits=limits)
 
 
 @pytest.mark.parametrize("value", [None, Odd(), lambda *_, **__: None, type("Anew", (), {})])

@@ -203,6 +203,7 @@ def test_handler_sends_and_looks(
 ) -> None:
     """Anywhere in our code a handler may send a request, take a snapshot and ask what it means.
 
+    In each third place.
     Through the same pool of urllib3. One of httpcore holds a lock of its own that is not reentrant
     while it assigns connections, and so waits for itself with or without us: there it is another.
     A request is counted, unless it comes amid the very first one of its pool.
@@ -217,7 +218,7 @@ def test_handler_sends_and_looks(
         diagnose(snapshot())
         handled += 1
 
-    for interruption in everywhere(handle):
+    for interruption in everywhere(handle, step=3):
         pool = Requesting.of(library, url)
         before = _entered()
         with interruption:
@@ -227,7 +228,7 @@ def test_handler_sends_and_looks(
         assert_nothing_left(other, interruption.place)
         places += 1
     other.close()
-    assert handled == places - 1 > 50
+    assert handled == places - 1 > 30
     # What it takes to begin to follow a pool, and by far not every place.
     assert 0 <= unseen < places / 2
     assert_balanced(telemetry)

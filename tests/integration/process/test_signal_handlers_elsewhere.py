@@ -122,7 +122,7 @@ def leases() -> int:
     return sum(len(tracker.leases) for tracker in installation.registry.trackers)
 
 
-@pytest.mark.parametrize("library", ["httpcore", "httpcore2", "aiohttp"])
+@pytest.mark.parametrize("library", ["httpcore2", "aiohttp"])
 @pytest.mark.parametrize(
     ("first", "error"), [(True, TimeIsUpError), (False, TimeIsUpError), (False, CtrlCError)]
 )

@@ -59,15 +59,13 @@ def test_each_interpreter_counts_its_own_requests(
         "second after main has uninstrumented": each(5),
         "main at the end": each(24),
     }
-    acquires = {what: one["acquires"] for what, one in told.items()}
-    assert acquires == {
-        "other": 6,
-        "main beside the other": 9 + 2,  # and those under way
-        "other after uninstrument": 6,
-        "main after the other's uninstrument": 12 + 2,
-        "second after main has uninstrumented": 15,
-        "main at the end": 72 + 2,
-    }
+    begun = {"main beside the other": 2, "main after the other's uninstrument": 2}
+    for what, one in told.items():
+        under_way = 2 if what == "main at the end" else begun.get(what, 0)
+        uncounted = 2 if what == "other after uninstrument" else 0
+        in_all = sum(counts[what].values()) + under_way + uncounted * len(LIBRARIES)
+        # A new installation goes on with the histograms of the one before.
+        assert one["acquires"] == (in_all if what != "main at the end" else 24 * len(LIBRARIES) + 2)
     for what, one in told.items():
         main = what.startswith("main")
         on = what != "other after uninstrument"
