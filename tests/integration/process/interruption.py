@@ -63,12 +63,12 @@ class Interruption:
             signal.raise_signal(SIGNAL)
 
 
-def everywhere(handler: Handler, *, step: int = 1) -> Iterator[Interruption]:
+def everywhere(handler: Handler, *, first: int = 1, step: int = 1) -> Iterator[Interruption]:
     """Interruptions at the first place, the second and so on, as long as there was one.
 
     Whoever takes one from here enters it as a context. What runs in there has to be as long each
     time: work that grows with the number of interruptions is never through. ``step`` leaves
-    places out, where a block has many.
+    places out, where a block has many; ``first`` is the place to begin with.
     """
     monitoring: Any = vars(sys)["monitoring"]  # not there in the oldest Python
     events = monitoring.events
@@ -95,7 +95,7 @@ def everywhere(handler: Handler, *, step: int = 1) -> Iterator[Interruption]:
         for code in ours:
             wanted = events.PY_START | events.CALL | events.JUMP
             monitoring.set_local_events(_TOOL, code, wanted)
-        number = 1
+        number = first
         while True:
             current = Interruption(number)
             yield current

@@ -263,9 +263,10 @@ def test_histogram_that_raises_leaves_requests_and_uninstrument_untouched(
 
 @EVERYWHERE
 def test_no_sdk_at_all(
-    runner: Runner, library: Library, server: HTTP1Server, monkeypatch: pytest.MonkeyPatch
+    runner: Runner, library: Library, server: HTTP1Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With nothing but the API every provider does nothing, and so do we."""
+    """With nothing but the API every provider does nothing, and so do we: no warning either."""
     GlueLLMInstrumentor().instrument(scope="all", span_min_duration=0)
     requests(runner, library, server)
     GlueLLMInstrumentor().uninstrument()
+    assert [r for r in caplog.records if r.name.startswith("opentelemetry")] == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import importlib
 import json
 import os
 import selectors
@@ -27,20 +28,16 @@ _GONE = 12
 """Seconds more, for one that even that can't end."""
 
 
+_NEEDED = """aiohappyeyeballs aiosignal anyio attr certifi email.headerregistry email.parser
+    h2.connection h11 http.cookies opentelemetry.instrumentation.gluellm.diagnosis.diagnose
+    opentelemetry.sdk.metrics.export opentelemetry.sdk.trace pickle socksio trio urllib.request
+    yarl"""
+"""What libraries and trials import, but no library."""
+
+
 def _warm_up() -> None:
-    import aiosignal  # noqa: F401
-    import anyio  # noqa: F401
-    import attr  # noqa: F401
-    import h2.connection  # noqa: F401
-    import h11  # noqa: F401
-    import opentelemetry.sdk.metrics.export
-    import opentelemetry.sdk.trace
-    import trio  # noqa: F401
-    import yarl  # noqa: F401
-
-    import opentelemetry.instrumentation.gluellm
-    import opentelemetry.instrumentation.gluellm.diagnosis.diagnose  # noqa: F401
-
+    for module in _NEEDED.split():
+        importlib.import_module(module)
     for library in ("httpcore", "httpcore2", "aiohttp", "urllib3", "grpc"):
         assert library not in sys.modules, library
     gc.freeze()  # the collections of each trial pass over all of this
@@ -82,6 +79,7 @@ def main(at_once: int, until: float) -> None:
     """Try what stdin names; begin with none after so many seconds."""
     until += time.monotonic()
     os.environ["AIOHTTP_NO_EXTENSIONS"] = "1"
+    os.environ["SSL_CERT_FILE"] = os.devnull  # aiohttp reads it whenever it is imported
     os.environ["GRPC_VERBOSITY"] = "NONE"
     _warm_up()
     servers = Servers(**json.loads(sys.stdin.readline()))
