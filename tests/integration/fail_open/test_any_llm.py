@@ -19,6 +19,7 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import SEAMS
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
 from opentelemetry.instrumentation.gluellm.telemetry import logs
+from studies.fail_open import runtime
 from studies.fail_open.seen import Odd
 from support.fake_llms import FakeLLMs
 from support.listener import Listen
@@ -82,24 +83,9 @@ def _raising(*_: Any, **__: Any) -> Any:
     raise RuntimeError("anew")
 
 
-def _anything(function: Any) -> Any:
-    return lambda *args, **kwargs: function(*args, **kwargs)
-
-
-class _Callable:
-    def __init__(self, function: Any) -> None:
-        self._function = function
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._function(*args, **kwargs)
-
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else functools.partial(self._function, instance)
-
-
 KINDS: dict[str, Callable[[Any], Any]] = {
-    "takes anything": _anything,
-    "is a callable object": _Callable,
+    "takes anything": runtime.METHODS["takes anything"],
+    "is a callable object": runtime.METHODS["is a callable object"],
     "raises": lambda _: _raising,
     "is None": lambda _: None,
     "is a property that raises": lambda _: property(_raising),

@@ -254,7 +254,7 @@ def test_handler_sends_and_looks_amid_a_look(
         handled += 1
 
     pool.send()
-    for interruption in everywhere(handle, step=17):
+    for interruption in everywhere(handle, step=31):
         # What the SDK was not told yet is gone through by each snapshot, and would be ever more.
         telemetry.collect()
         with interruption:
