@@ -34,8 +34,6 @@ from support.telemetry import Telemetry
 from .interruption import SIGNAL, everywhere
 from .requesting import LIBRARIES, Requesting
 
-Record = Callable[[str, object], None]
-
 everywhere_in_our_code = pytest.mark.skipif(
     not hasattr(sys, "monitoring"), reason="sys.monitoring is new in Python 3.12"
 )
@@ -111,7 +109,6 @@ def test_what_a_handler_raises_reaches_the_program(
     begin: int,
     server: HTTP1Server,
     telemetry: Telemetry,
-    record_property: Record,
 ) -> None:
     """Anywhere in our code: nothing of ours swallows it, and it leaves nothing behind.
 
@@ -144,7 +141,6 @@ def test_what_a_handler_raises_reaches_the_program(
         places += 1
     assert places > (50 if first else 15)
     assert_balanced(telemetry)
-    record_property("places of our code that were interrupted", places)
 
 
 class Answering(AnyLLM):
@@ -169,7 +165,7 @@ Answering.__abstractmethods__ = frozenset()  # of what is converted, where nothi
 @everywhere_in_our_code
 @pytest.mark.parametrize("error", [CtrlCError, TimeIsUpError])
 def test_what_a_handler_raises_reaches_the_caller_of_any_llm(
-    error: type[BaseException], telemetry: Telemetry, record_property: Record
+    error: type[BaseException], telemetry: Telemetry
 ) -> None:
     """Amid what is put around a provider's constructor and its calls, too."""
     places = 0
@@ -195,14 +191,11 @@ def test_what_a_handler_raises_reaches_the_caller_of_any_llm(
         places += 1
     assert places > 15
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
-    record_property("places around any-llm calls that were interrupted", places)
 
 
 @everywhere_in_our_code
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_handler_sends_and_looks(
-    library: str, server: HTTP1Server, telemetry: Telemetry, record_property: Record
-) -> None:
+def test_handler_sends_and_looks(library: str, server: HTTP1Server, telemetry: Telemetry) -> None:
     """Anywhere in our code a handler may send a request, take a snapshot and ask what it means.
 
     In each third place.
@@ -234,14 +227,13 @@ def test_handler_sends_and_looks(
     # What it takes to begin to follow a pool, and by far not every place.
     assert 0 <= unseen < places / 2
     assert_balanced(telemetry)
-    record_property("places of our code that a handler sent a request from", handled)
 
 
 @everywhere_in_our_code
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("deed", ["collect", "diagnose"])
 def test_handler_sends_and_looks_amid_a_look(
-    deed: str, library: str, server: HTTP1Server, telemetry: Telemetry, record_property: Record
+    deed: str, library: str, server: HTTP1Server, telemetry: Telemetry
 ) -> None:
     """A collection, a snapshot and what is made of it may be interrupted so too, anywhere."""
     pool = Requesting.of(library, server.reply("/", REPLIES["answered"]))
@@ -268,7 +260,6 @@ def test_handler_sends_and_looks_amid_a_look(
     assert telemetry.value(semconv.REQUESTS) == handled + 1
     assert telemetry.count(semconv.LEASE_DURATION) == handled + 1
     assert_balanced(telemetry)
-    record_property("places of a look that a handler sent a request from", handled)
 
 
 @pytest.mark.timeout(60)
