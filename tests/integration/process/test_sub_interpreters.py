@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import re
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -84,17 +81,3 @@ def test_process_ends_before_its_sub_interpreter(
     assert (finished.status, finished.out) == (0, "end\n"), finished.err
     assert finished.err.startswith(WARNING)
     assert len(finished.err.splitlines()) == 1
-
-
-@pytest.mark.skipif(sys.version_info < (3, 13), reason="which modules refuse changed until then")
-def test_modules_refuse_an_interpreter_as_without_us(run: Run) -> None:
-    """It is their own ImportError, and what else there is, is instrumented all the same."""
-    modules = [name for name in ("grpc", "pydantic") if importlib.util.find_spec(name)]
-    with ThreadPoolExecutor(2) as programs:
-        off, on = programs.map(lambda switch: run("importing.py", switch, *modules), ("off", "on"))
-    refused = r"(grpc|pydantic): module \S+ does not support loading in subinterpreters"
-    lines = off.out.splitlines()
-    assert len(lines) == len(modules)
-    assert all(re.fullmatch(refused, line) for line in lines)
-    assert (off.status, off.err) == (0, "")
-    assert on == off
