@@ -54,13 +54,15 @@ def test_each_interpreter_counts_its_own_requests(
         "second after main has uninstrumented": each(5),
         "main at the end": each(24),
     }
-    begun = {"main beside the other": 2, "main after the other's uninstrument": 2}
-    for what, one in told.items():
-        under_way = 2 if what == "main at the end" else begun.get(what, 0)
-        uncounted = 2 if what == "other after uninstrument" else 0
-        in_all = sum(counts[what].values()) + under_way + uncounted * len(LIBRARIES)
-        # A new installation goes on with the histograms of the one before.
-        assert one["acquires"] == (in_all if what != "main at the end" else 24 * len(LIBRARIES) + 2)
+    libraries = len(LIBRARIES)
+    assert {what: one["acquires"] for what, one in told.items()} == {
+        "other": 2 * libraries,
+        "main beside the other": 3 * libraries + 2,  # and those under way
+        "other after uninstrument": 2 * libraries,
+        "main after the other's uninstrument": 4 * libraries + 2,
+        "second after main has uninstrumented": 5 * libraries,
+        "main at the end": 24 * libraries + 2,
+    }
     for what, one in told.items():
         main = what.startswith("main")
         on = what != "other after uninstrument"
