@@ -41,6 +41,7 @@ def only_clients(providers: Telemetry) -> Any:
     if installation is not None:
         GlueLLMInstrumentor._installation = None
         installation.uninstall()
+    gc.collect()  # or the next test's client would not be the last one
 
 
 # One client

@@ -34,15 +34,6 @@ pytestmark = [
 Keep = Callable[..., None]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def few_objects() -> Iterator[None]:
-    """Collections pass over what was there before."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 def gone(*references: weakref.ref[Any]) -> bool:
     gc.collect()
     return not any(reference() for reference in references)
