@@ -42,14 +42,14 @@ def all_at_once(names: Mapping[str, list[str]]) -> list[Any]:
 class Trials:
     """The outcome of each case, which come in their own order."""
 
-    def __init__(self, trials: Iterator[tuple[Break, Outcome, float]]) -> None:
+    def __init__(self, trials: Iterator[tuple[Break, Outcome]]) -> None:
         self._trials = trials
         self._outcomes: dict[Break, Outcome] = {}
 
     def of(self, case: Break) -> Outcome:
         """Wait for a case's outcome."""
         while case not in self._outcomes:
-            tried_case, outcome, _ = next(self._trials)
+            tried_case, outcome = next(self._trials)
             self._outcomes[tried_case] = outcome
         return self._outcomes[case]
 
@@ -62,7 +62,7 @@ def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
         if isinstance(item, pytest.Function) and item.path == request.path:
             wanted[item.callspec.params["case"]] = None
     with served() as servers:
-        yield Trials(tried(wanted, servers))
+        yield Trials(tried(wanted, servers, at_once=3))  # most of a trial is waiting
 
 
 @pytest.mark.parametrize("case", WHOLE.values(), ids=WHOLE)

@@ -219,4 +219,4 @@ def some() -> list[Break]:
         else:
             others.append(what)
     chosen = [found[place % len(found)] for place, found in enumerate(ways.values())]
-    return chosen + others[7 :: max(1, len(others) // 18)]
+    return chosen + others[7 :: max(1, len(others) // 10)]
