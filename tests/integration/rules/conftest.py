@@ -26,6 +26,8 @@ EVERYWHERE = pytest.mark.parametrize(
     indirect=True,
 )
 """For what could differ from library to library."""
+BOTH = pytest.mark.parametrize("library", ["httpx", "httpx2"], indirect=True)
+"""For what rests on the insides of httpcore, which differ from httpcore2's."""
 
 
 @pytest.fixture(autouse=True, scope="module")

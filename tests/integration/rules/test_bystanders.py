@@ -18,6 +18,10 @@ from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import wait_until
 
+from .conftest import BOTH
+
+pytestmark = BOTH
+
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_request_that_is_under_way_can_be_copied(

@@ -20,7 +20,7 @@ from support.libraries import Library
 from support.script import Reply
 from support.telemetry import Telemetry
 
-from .conftest import EVERYWHERE, Instrument
+from .conftest import BOTH, EVERYWHERE, Instrument
 
 
 @pytest.fixture
@@ -89,6 +89,7 @@ def test_client_without_a_name_goes_by_its_library(
     assert telemetry.by(semconv.REQUESTS, "name") == {library.name: 1}
 
 
+@BOTH
 def test_bare_pool_is_a_client(
     threads: Runner, library: Library, server: HTTP1Server, only_clients: Any
 ) -> None:
@@ -116,6 +117,7 @@ def test_sdk_client_is_accepted(client: Any, only_clients: Any) -> None:
     assert GlueLLMInstrumentor._installation is None
 
 
+@BOTH
 def test_pools_of_proxies_are_the_clients_too(
     library: Library, server: HTTP1Server, only_clients: Any
 ) -> None:
@@ -126,6 +128,7 @@ def test_pools_of_proxies_are_the_clients_too(
         assert telemetry.by(semconv.REQUESTS, "name", "address") == {("proxied", "api.test"): 1}
 
 
+@BOTH
 def test_client_in_use_is_observed_from_its_next_request_on(
     threads: Runner, library: Library, server: HTTP1Server, only_clients: Any
 ) -> None:
@@ -273,6 +276,7 @@ def test_scope_any_llm_leaves_other_pools_alone(
     assert telemetry.points(semconv.REQUESTS) == []
 
 
+@BOTH
 def test_one_request_object_sent_twice_at_once(
     library: Library, server: HTTP1Server, instrument: Instrument, threads: Runner
 ) -> None:

@@ -20,7 +20,7 @@ from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import wait_until
 
-from .conftest import EVERYWHERE
+from .conftest import BOTH, EVERYWHERE
 
 
 def in_time(work: Any) -> Any:
@@ -33,6 +33,7 @@ def in_time(work: Any) -> Any:
     return results[0]
 
 
+@BOTH
 def test_collection_touches_no_socket(
     runner: Runner,
     library: Library,
@@ -76,6 +77,7 @@ def test_snapshot_takes_nothing_from_the_next_collection(
     assert telemetry.count(semconv.LEASE_DURATION) == 2
 
 
+@BOTH
 def test_collection_does_not_wait_for_a_pools_lock(
     library: Library, server: HTTP1Server, telemetry: Telemetry
 ) -> None:
@@ -88,6 +90,7 @@ def test_collection_does_not_wait_for_a_pools_lock(
     pool.close()
 
 
+@BOTH
 def test_response_closes_without_waiting_for_a_collection(
     library: Library, server: HTTP1Server, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

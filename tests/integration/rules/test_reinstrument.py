@@ -20,7 +20,7 @@ from support.libraries import Library
 from support.script import Reply
 from support.telemetry import Telemetry
 
-from .conftest import EVERYWHERE, Instrument
+from .conftest import BOTH, EVERYWHERE, Instrument
 
 
 @EVERYWHERE
@@ -195,6 +195,7 @@ def untouched_pools(library: Library) -> Iterator[None]:
     pools.handle_request = original
 
 
+@BOTH
 @pytest.mark.usefixtures("untouched_pools")
 def test_wrapper_of_somebody_else_on_top_of_ours(
     threads: Runner, library: Library, server: HTTP1Server, instrument: Instrument
