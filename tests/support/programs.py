@@ -1,36 +1,71 @@
-"""Programs that run in processes of their own."""
+"""Programs of tests in processes of their own."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 
+_TESTS = Path(__file__).parents[1]
+PATIENCE = 60.0
+"""Seconds after which a program hangs. It takes one or two where the machine has nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a program ended."""
+
+    status: int
+    out: str
+    err: str
+
 
 def run_program(
+    program: Path, *arguments: str, options: tuple[str, ...] = (), **environment: str
+) -> Finished:
+    """Run a program with this interpreter. Raises AssertionError if it hangs.
+
+    ``options`` are the interpreter's, further keywords variables of the environment.
+    """
+    path = os.pathsep.join(filter(None, (str(_TESTS), os.environ.get("PYTHONPATH", ""))))
+    with subprocess.Popen(
+        [sys.executable, *options, str(program), *arguments],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as running:
+        try:
+            out, err = running.communicate(timeout=PATIENCE)
+        except BaseException as error:
+            # Its children too: each of them holds the pipes open.
+            os.killpg(running.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            out, err = running.communicate()
+            raise AssertionError(f"{program.name} {arguments} hangs: {out!r} {err!r}") from None
+    return Finished(running.returncode, out, err)
+
+
+def run_code(
     program: str,
     *arguments: str,
     launcher: Sequence[str] = (),
     cwd: Path | None = None,
     **more: str,
 ) -> subprocess.CompletedProcess[str]:
-    """A Python program that ends well."""
+    """Run Python code that has to end with status 0."""
     code, warnings = textwrap.dedent(program), "error::DeprecationWarning:__main__"
     done = subprocess.run(
-        [
-            *launcher,
-            sys.executable,
-            "-W",
-            warnings,
-            "-c",
-            code,
-            *arguments,
-        ],
+        [*launcher, sys.executable, "-W", warnings, "-c", code, *arguments],
         env={**os.environ, **more},
         capture_output=True,
         text=True,
@@ -46,7 +81,7 @@ def run_with_gluellm(
     program: str, *arguments: str, home: Path, server: FakeProvider
 ) -> subprocess.CompletedProcess[str]:
     """One that uses GlueLLM: what that changes in any-llm, it changes for good."""
-    return run_program(
+    return run_code(
         program,
         *arguments,
         cwd=home,

@@ -18,7 +18,7 @@ from any_llm.utils.aio import run_async_in_sync
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour
-from support.programs import run_program
+from support.programs import run_code
 from support.waiting import until
 
 from . import providers
@@ -386,7 +386,7 @@ def test_any_llm_that_is_imported_later_is_covered(provider_server):
         attribution.uninstall()
         assert attribution.seams() == {}
     """
-    done = run_program(program, provider_server.openai_url)
+    done = run_code(program, provider_server.openai_url)
     assert done.stdout.split() == ["openai", "m", "embeddings", "False"]
 
 

@@ -1,11 +1,11 @@
-"""A script that knows nothing of telemetry: three requests, one after the other."""
+"""A script that knows nothing of telemetry: three requests with each library, one by one."""
 
 import asyncio
 import importlib
 import sys
 import urllib.request
 
-base_url, library = sys.argv[1:]
+base_url, *libraries = sys.argv[1:]
 url = f"{base_url}/models"
 
 
@@ -17,15 +17,15 @@ async def with_aiohttp() -> None:
                 await response.read()
 
 
-if library == "aiohttp":
-    asyncio.run(with_aiohttp())
-elif library == "urllib3":
-    pool = importlib.import_module(library).PoolManager()
-    assert {pool.request("GET", url).status for _ in range(3)} == {200}
-elif library == "none":
-    for _ in range(3):
-        urllib.request.urlopen(url).close()
-else:
-    with importlib.import_module(library).Client() as client:
-        for _ in range(3):
-            client.get(url).raise_for_status()
+for library in libraries:
+    if library == "aiohttp":
+        asyncio.run(with_aiohttp())
+    elif library == "urllib3":
+        pool = importlib.import_module(library).PoolManager()
+        assert {pool.request("GET", url).status for _ in range(3)} == {200}
+    else:
+        with importlib.import_module(library).Client() as client:
+            for _ in range(3):
+                client.get(url).raise_for_status()
+if not libraries:
+    urllib.request.urlopen(url).close()

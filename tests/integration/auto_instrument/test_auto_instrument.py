@@ -56,13 +56,15 @@ class Console:
                     for metric in scope["metrics"]:
                         self.metrics[metric["name"]] = metric["data"]["data_points"]
 
-    def requests(self) -> int:
-        """Requests answered with 200."""
-        return sum(
-            point["value"]
-            for point in self.metrics.get(semconv.REQUESTS.name, ())
-            if point["attributes"].get(semconv.STATUS_CODE) == 200
-        )
+    def by_library(self, metric: semconv.Metric, status: int | None = None) -> dict[str, int]:
+        """A metric's values by library, with this status code if one is given."""
+        found: dict[str, int] = {}
+        for point in self.metrics.get(metric.name, ()):
+            attributes = point["attributes"]
+            if status in (None, attributes.get(semconv.STATUS_CODE)):
+                library = attributes[semconv.POOL_LIBRARY]
+                found[library] = found.get(library, 0) + point["value"]
+        return found
 
 
 def documents(output: str) -> Iterator[dict[str, Any]]:
@@ -106,7 +108,7 @@ def test_unchanged_any_llm_script_shows_its_pool(provider: FakeProvider) -> None
     """Metrics with the provider, and a span for each of the two calls that had to wait."""
     library = openai_library()
     console, _ = run("any_llm_script.py", provider.openai_url, library)
-    assert console.requests() == 3
+    assert console.by_library(semconv.REQUESTS, status=200) == {library: 3}
     (wait,) = console.metrics[semconv.ACQUIRE_DURATION.name]
     assert wait["count"] == 3
     assert wait["sum"] > 0.5
@@ -120,63 +122,50 @@ def test_unchanged_any_llm_script_shows_its_pool(provider: FakeProvider) -> None
     }
     waits = [s for s in console.spans if s["name"].startswith("HTTP wait_for_connection")]
     assert len(waits) == 2
+    traced = importlib.util.find_spec("opentelemetry.instrumentation.httpx") is not None
+    clients = [span for span in console.spans if span["kind"] == "SpanKind.CLIENT"]
+    assert len(clients) == (3 if traced else 0)
 
 
-def any_library() -> str:
-    """One that is installed; "none" where none is."""
-    known = ("httpx2", "httpx", "aiohttp", "urllib3")
-    return next((name for name in known if importlib.util.find_spec(name)), "none")
+LIBRARIES = [
+    name for name in ("httpx", "httpx2", "aiohttp", "urllib3") if importlib.util.find_spec(name)
+]
+"""Those that are installed. The matrix has environments with few, and one with none."""
+SPANS = {
+    "httpx": "httpx",
+    "httpx2": "httpx",
+    "aiohttp": "aiohttp_client",
+    "urllib3": "urllib3",
+}
+"""The package with OpenTelemetry's own instrumentation of each."""
 
 
-@pytest.mark.parametrize("library", ["httpx", "httpx2", "aiohttp", "urllib3"])
-def test_settings_come_from_the_environment(library: str, provider: FakeProvider) -> None:
-    """Without any-llm, scope "all" is what shows a pool; a variable says so."""
-    if importlib.util.find_spec(library) is None:
-        pytest.skip(f"{library} is not installed")
-    console, _ = run(
-        "http_script.py", provider.openai_url, library, OTEL_PYTHON_GLUELLM_SCOPE="all"
-    )
-    assert console.requests() == 3
-    assert semconv.REQUESTS.name in console.metrics
-    (connection_opened,) = console.metrics[semconv.CONNECTION_OPENED.name]
-    assert connection_opened["value"] == 1
+def test_settings_come_from_the_environment(provider: FakeProvider) -> None:
+    """Without any-llm, scope "all" is what shows a pool; a variable says so.
 
-
-def test_wrong_variable_stops_nothing(provider: FakeProvider) -> None:
-    """The script runs as without us, and the wrong value is told once."""
-    library = any_library()
+    A wrong value of another one is told once, and stops nothing. ``http_spans`` is left to the
+    loader, which turns on what is installed, whatever our setting says: one CLIENT span a request.
+    """
     console, errors = run(
         "http_script.py",
         provider.openai_url,
-        library,
+        *LIBRARIES,
         OTEL_PYTHON_GLUELLM_SCOPE="all",
         OTEL_PYTHON_GLUELLM_MAX_ORIGINS="many",
+        OTEL_PYTHON_GLUELLM_HTTP_SPANS="true",
     )
     # Where there is nothing to observe the loader leaves us out, as its dependencies say.
-    observed = library != "none"
-    assert console.requests() == (3 if observed else 0)
-    assert errors.count("OTEL_PYTHON_GLUELLM_MAX_ORIGINS='many'") == int(observed)
+    assert errors.count("OTEL_PYTHON_GLUELLM_MAX_ORIGINS='many'") == bool(LIBRARIES)
     assert "Traceback" not in errors
-
-
-@pytest.mark.parametrize("http_spans", ["false", "true"])
-def test_http_spans_are_left_to_the_loader(provider: FakeProvider, http_spans: str) -> None:
-    """It turns on what is installed, whatever our setting says: one CLIENT span a request."""
-    library = next((name for name in ("httpx", "httpx2") if importlib.util.find_spec(name)), "")
-    if not library:
-        pytest.skip("neither httpx nor httpx2 is installed, which this setting is about")
-    console, errors = run(
-        "http_script.py",
-        provider.openai_url,
-        library,
-        OTEL_PYTHON_GLUELLM_SCOPE="all",
-        OTEL_PYTHON_GLUELLM_HTTP_SPANS=http_spans,
-    )
-    installed = importlib.util.find_spec("opentelemetry.instrumentation.httpx") is not None
+    assert console.by_library(semconv.REQUESTS, status=200) == dict.fromkeys(LIBRARIES, 3)
+    assert console.by_library(semconv.CONNECTION_OPENED) == dict.fromkeys(LIBRARIES, 1)
+    traced = [
+        name
+        for name in LIBRARIES
+        if importlib.util.find_spec(f"opentelemetry.instrumentation.{SPANS[name]}")
+    ]
     clients = [span for span in console.spans if span["kind"] == "SpanKind.CLIENT"]
-    assert len(clients) == (3 if installed else 0)
-    assert console.requests() == 3
-    assert "Traceback" not in errors
+    assert len(clients) == 3 * len(traced)
 
 
 def test_it_can_be_turned_off_by_name(provider: FakeProvider) -> None:
@@ -184,7 +173,7 @@ def test_it_can_be_turned_off_by_name(provider: FakeProvider) -> None:
     console, _ = run(
         "http_script.py",
         provider.openai_url,
-        any_library(),
+        *LIBRARIES[:1],
         OTEL_PYTHON_GLUELLM_SCOPE="all",
         OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="gluellm",
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
-from support.programs import run_program
+from support.programs import run_code
 
 ROOT = Path(__file__).parents[3]
 
@@ -24,7 +24,7 @@ def test_example_runs_as_it_stands(page):
     """What a reader copies works, and the one that prints metrics prints ours."""
     (program,) = programs(page)
     with FakeProviderThread() as provider:
-        finished = run_program(program, OPENAI_API_KEY="any", OPENAI_BASE_URL=provider.openai_url)
+        finished = run_code(program, OPENAI_API_KEY="any", OPENAI_BASE_URL=provider.openai_url)
         assert provider.counts.completed == 1
     if "ConsoleMetricExporter" in program:
         assert '"gluellm.pool.acquire.duration"' in finished.stdout
@@ -42,7 +42,7 @@ def test_sizing_by_littles_law():
     }.items():
         assert slow in program
         program = program.replace(slow, quick)
-    finished = run_program(program)
+    finished = run_code(program)
     page = (ROOT / "docs/connection-pooling.md").read_text()
     told = re.sub(r"[0-9.]+ ", "# ", finished.stdout)
     assert told.strip() in re.sub(r"[0-9.]+ ", "# ", page)

@@ -22,15 +22,14 @@ def files() -> list[Path]:
     ]
 
 
-def private_names(source: str, own: frozenset[str] = frozenset()) -> set[str]:
+def private_names(source: str) -> set[str]:
     """The private names in a module's source that are not the module's own.
 
     Attributes of anything but ``self`` and ``cls``, names that are imported from elsewhere, and
     names in strings: what is got, set, probed or patched by name.
     """
     tree = ast.parse(source)
-    found = set(_used(tree))
-    return {name for name in found if name not in own and not name.startswith("_gluellm")}
+    return {name for name in _used(tree) if not name.startswith("_gluellm")}
 
 
 def _used(tree: ast.Module) -> Iterator[str]:
@@ -57,27 +56,6 @@ def _documentation(tree: ast.Module) -> set[int]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
-
-
-def defined(source: str) -> set[str]:
-    """The private names that a module makes itself: attributes of its objects, slots, methods."""
-    tree = ast.parse(source)
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            found.add(node.name)
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            for target in targets:
-                if isinstance(target, ast.Name):
-                    found.add(target.id)
-                elif (
-                    isinstance(target, ast.Attribute)
-                    and isinstance(target.value, ast.Name)
-                    and target.value.id == "self"
-                ):
-                    found.add(target.attr)
-    return {name for name in found if _PRIVATE.fullmatch(name)}
 
 
 def foreign() -> dict[str, set[str]]:

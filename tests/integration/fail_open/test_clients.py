@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from integration.fail_open import names
-from integration.fail_open.seen import Odd
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.adapters import arguments
 from opentelemetry.instrumentation.gluellm.adapters.urllib3 import sessions
+from studies.fail_open.seen import Odd
 
 
 def _read() -> Iterator[str]:

@@ -1,19 +1,15 @@
-"""Every private name that the package uses is one that a test lets go and a test lets change."""
+"""Every private name that the package uses is renamed by a test, and changed by a test."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
-from integration.fail_open import breaks, names, test_clients
-from integration.rules import (
-    test_aiohttp_seams,
-    test_grpc_seams,
-    test_seams,
-    test_urllib3_seams,
-)
+from integration.fail_open import names, test_clients
+from studies.fail_open import breaks
 
 OURS: dict[str, set[str]] = {
     "adapters/aiohttp": {"_OTHER"},
@@ -39,7 +35,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "_user_provided_options": "test_clients.py",
     },
     # The class that has it is of C, and is what is taken away.
-    "adapters/grpc": {"_status": "breaks.py: _AioCall"},
+    "adapters/grpc": {"_status": "../../studies/fail_open/breaks.py: _AioCall"},
     "adapters/urllib3": {"_get_proxy_manager": "test_clients.py", "_session": "test_clients.py"},
     "attribution": dict.fromkeys(("_aembedding", "_amoderation", "_completion"), "test_any_llm.py"),
     # It is asked only whether this module is there, and every test but those has it not.
@@ -66,12 +62,6 @@ _LIBRARIES = {
     "adapters/httpcore": ("httpcore", "httpcore2"),
     "adapters/urllib3": ("urllib3",),
 }
-_SEAMS = {
-    "adapters/aiohttp": test_aiohttp_seams,
-    "adapters/grpc": test_grpc_seams,
-    "adapters/httpcore": test_seams,
-    "adapters/urllib3": test_urllib3_seams,
-}
 _FUNCTIONS = {name.rpartition(".")[2] for name in breaks.FUNCTIONS}
 _STANDARD = {what.name.rpartition(":")[2] for what in breaks.STANDARD}
 
@@ -90,23 +80,12 @@ def in_clients_only(folder: str) -> set[str]:
     return found.difference(*(used[path] for path in modules if path not in apart))
 
 
-def removed(folder: str) -> set[str]:
-    """The names that some test lets go."""
-    found = in_clients_only(folder) | set(ELSEWHERE.get(folder, ())) | _FUNCTIONS | _STANDARD
-    if folder in _SEAMS:
-        found |= {*_SEAMS[folder].SEAMS, *_SEAMS[folder].FURTHER}
-    for library in _LIBRARIES.get(folder, ()):
-        found |= set(breaks.RENAMED.get(library, ()))
-        for module in (*breaks.MODULES.get(library, ()), *breaks.CLASSES[library]):
-            found |= set(module.split("."))
-    return found
-
-
-def broken(folder: str) -> set[str]:
-    """The names that some test lets be there and behave otherwise."""
+def tried(folder: str, *tables: Mapping[str, Iterable[str]]) -> set[str]:
+    """The names of a folder that are tried: by these tables of the libraries, or elsewhere."""
     found = in_clients_only(folder) | set(ELSEWHERE.get(folder, ())) | _FUNCTIONS | _STANDARD
     for library in _LIBRARIES.get(folder, ()):
-        found |= {*breaks.METHODS[library], *breaks.ATTRIBUTES[library]}
+        for table in tables:
+            found |= set(table.get(library, ()))
         for module in (*breaks.MODULES.get(library, ()), *breaks.CLASSES[library]):
             found |= set(module.split("."))
     return found
@@ -119,55 +98,44 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("folder", FOREIGN)
-def test_every_private_name_is_let_go_by_a_test(folder: str) -> None:
+def test_every_private_name_is_renamed_by_a_test() -> None:
     """A name that no test takes away may bring requests down with the release that does."""
-    assert sorted(FOREIGN[folder] - removed(folder)) == []
+    assert len(set().union(*FOREIGN.values())) > 100
+    tables = (breaks.RENAMED, breaks.UNUSED, breaks.SMALLER)
+    for folder, found in FOREIGN.items():
+        assert sorted(found - tried(folder, *tables)) == [], folder
 
 
-@pytest.mark.parametrize("folder", FOREIGN)
-def test_every_private_name_is_changed_by_a_test(folder: str) -> None:
-    """Neither may one that is still there and has become something else."""
-    assert sorted(FOREIGN[folder] - broken(folder)) == []
+def test_every_private_name_is_changed_by_a_test() -> None:
+    """So may one that is still there and has become something else."""
+    for folder, found in FOREIGN.items():
+        assert sorted(found - tried(folder, breaks.METHODS, breaks.ATTRIBUTES)) == [], folder
 
 
-@pytest.mark.parametrize(
-    ("folder", "name"), [(folder, name) for folder, found in ELSEWHERE.items() for name in found]
-)
-def test_a_name_that_is_tried_elsewhere_is_used_and_tried(folder: str, name: str) -> None:
+def test_names_that_are_tried_elsewhere_are_used_and_tried() -> None:
     """The folder has it, and the file that is said to try it names it or what has it."""
-    assert name in FOREIGN[folder]
-    file, _, stands_for = ELSEWHERE[folder][name].partition(": ")
-    text = (Path(__file__).parent / file).read_text(encoding="utf-8")
-    assert re.search(rf"\b{stands_for or name}\b", text)
-
-
-def test_figures(record_property: pytest.RecordProperty) -> None:
-    """How many there are."""
-    every = set().union(*FOREIGN.values())
-    assert len(every) > 100
-    record_property("private names that are relied on", len(every))
+    for folder, places in ELSEWHERE.items():
+        for name, place in places.items():
+            assert name in FOREIGN[folder]
+            file, _, stands_for = place.partition(": ")
+            text = (Path(__file__).parent / file).read_text(encoding="utf-8")
+            assert re.search(rf"\b{stands_for or name}\b", text)
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "found"),
     [
-        "value = pool._anew",
-        'value = getattr(pool, "_anew", None)',
-        'seam("read", pool, "_anew", make)',
-        'MODULE = "library._anew.module"',
-        "from library import _anew",
-        "from library._anew import thing",
-        "self.pool._anew = 1",
-        "del thing._anew",
+        ("value = pool._anew", {"_anew"}),
+        ('value = getattr(pool, "_anew", None)', {"_anew"}),
+        ('MODULE = "library._anew.module"', {"_anew"}),
+        ("from library import _anew", {"_anew"}),
+        ("from library._anew import thing", {"_anew"}),
+        ("self.pool._anew = 1", {"_anew"}),
+        ("self._anew = 1", set()),
+        ('"""Of ``_anew``."""', set()),
+        ("cls._anew()", set()),
     ],
 )
-def test_a_private_name_is_found_however_it_is_used(line: str) -> None:
-    """As an attribute, by import, and in a string that something is got or patched by."""
-    assert names.private_names(line) == {"_anew"}
-
-
-@pytest.mark.parametrize("line", ["self._anew = 1", '"""Of ``_anew``."""', "cls._anew()"])
-def test_own_names_and_words_are_none(line: str) -> None:
-    """What a class has itself, and what is only written about, is nobody else's."""
-    assert names.private_names(line) == set()
+def test_private_names_are_found_however_they_are_used(line: str, found: set[str]) -> None:
+    """Names of the package itself, and what is only written about, are none."""
+    assert names.private_names(line) == found

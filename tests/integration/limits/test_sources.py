@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.environment import LIMIT_VARIABLES
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
-from support.programs import run_program
+from support.programs import run_code
 
 from .calls import built, create, limits_from, maximum
 
@@ -211,7 +211,7 @@ def test_the_variables_that_nothing_reads(monkeypatch, llms, caplog):
 
 def run(program: str, *launcher: str, **variables: str) -> list[str]:
     """The lines that a program prints in a process of its own."""
-    return run_program(program, launcher=launcher, **variables).stdout.split("\n")[:-1]
+    return run_code(program, launcher=launcher, **variables).stdout.split("\n")[:-1]
 
 
 def test_nobody_imports_the_limits_unasked():
@@ -235,7 +235,7 @@ def test_nobody_imports_the_limits_unasked():
             package.GlueLLMInstrumentor().uninstrument()
         print(limit())
     """
-    done = run_program(program, LIMIT_VARIABLES["apply_httpx_env"])
+    done = run_code(program, LIMIT_VARIABLES["apply_httpx_env"])
     assert done.stdout.splitlines() == ["False 1000", "False 1000", "True 5", "5"]
 
 

@@ -1,8 +1,10 @@
 """Signals that arrive at each place in our code at which Python would run a handler.
 
 Between two instructions Python looks for signals in three places only: where a function begins,
-after a call, and where a loop jumps back. ``sys.monitoring`` tells of each of them, so a signal can
-be sent at the first, the second, the third of these within our package, and so at all of them.
+after a call, and where a loop jumps back. ``sys.monitoring`` reports each of them, so a signal can
+be sent at the first, the second, the third of these within our package. Jumps are left out: what a
+callback of ``sys.monitoring`` raises there passes by an ``except`` around the loop (in CPython 3.12
+and 3.13), which what a signal handler raises does not.
 """
 
 from __future__ import annotations
@@ -63,12 +65,12 @@ class Interruption:
             signal.raise_signal(SIGNAL)
 
 
-def everywhere(handler: Handler, *, step: int = 1) -> Iterator[Interruption]:
+def everywhere(handler: Handler, *, first: int = 1, step: int = 1) -> Iterator[Interruption]:
     """Interruptions at the first place, the second and so on, as long as there was one.
 
     Whoever takes one from here enters it as a context. What runs in there has to be as long each
     time: work that grows with the number of interruptions is never through. ``step`` leaves
-    places out, where a block has many.
+    places out, where a block has many; ``first`` is the place to begin with.
     """
     monitoring: Any = vars(sys)["monitoring"]  # not there in the oldest Python
     events = monitoring.events
@@ -80,10 +82,6 @@ def everywhere(handler: Handler, *, step: int = 1) -> Iterator[Interruption]:
     def returned(code: CodeType, _offset: int, function: object, _argument: object) -> None:
         current.passes(code, f"after {getattr(function, '__name__', function)}")
 
-    def jumps(code: CodeType, offset: int, target: int) -> None:
-        if target < offset:
-            current.passes(code, "jumps back")
-
     before = signal.signal(SIGNAL, handler)
     monitoring.use_tool_id(_TOOL, "interruption")
     ours = _our_code()
@@ -91,11 +89,9 @@ def everywhere(handler: Handler, *, step: int = 1) -> Iterator[Interruption]:
         monitoring.register_callback(_TOOL, events.PY_START, begins)
         monitoring.register_callback(_TOOL, events.CALL, _nothing)  # its return is told only so
         monitoring.register_callback(_TOOL, events.C_RETURN, returned)
-        monitoring.register_callback(_TOOL, events.JUMP, jumps)
         for code in ours:
-            wanted = events.PY_START | events.CALL | events.JUMP
-            monitoring.set_local_events(_TOOL, code, wanted)
-        number = 1
+            monitoring.set_local_events(_TOOL, code, events.PY_START | events.CALL)
+        number = first
         while True:
             current = Interruption(number)
             yield current

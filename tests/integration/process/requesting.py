@@ -7,7 +7,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
-LIBRARIES = ("httpx", "httpx2", "urllib3")
+LIBRARIES = ("httpx2", "urllib3")
 
 
 @dataclass

@@ -78,7 +78,6 @@ def test_sums_are_exact(
     library: str,
     server: HTTP1Server,
     telemetry: Telemetry,
-    record_property: Callable[[str, object], None],
 ) -> None:
     """Pools that all threads share, while others collect and take snapshots."""
     limits = {"maxsize": 4, "block": True} if library == "urllib3" else {}
@@ -111,9 +110,6 @@ def test_sums_are_exact(
     gc.collect()
     closed = sum(telemetry.by(semconv.CONNECTION_CLOSED, "reason").values())
     assert closed == totals.connections_opened
-    record_property("requests of many threads, counted exactly", made)
-    gil = getattr(sys, "_is_gil_enabled", lambda: True)
-    record_property("requests without the interpreter lock", 0 if gil() else made)
 
 
 def test_connection_that_is_given_back_is_not_gone(

@@ -15,7 +15,7 @@ from opentelemetry.instrumentation.gluellm.pool.watch import Watch
 from unit.pool.fakes import Scene
 
 from .interruption import everywhere
-from .test_signal_handlers import Record, TimeIsUpError
+from .test_signal_handlers import TimeIsUpError
 
 pytestmark = pytest.mark.skipif(
     not hasattr(sys, "monitoring"), reason="sys.monitoring is new in Python 3.12"
@@ -43,9 +43,7 @@ def of_sampler() -> tuple[Any, Callable[[], None]]:
 
 
 @pytest.mark.parametrize("made", [of_watch, of_sampler])
-def test_start_of_a_thread(
-    made: Callable[[], tuple[Any, Callable[[], None]]], record_property: Record
-) -> None:
+def test_start_of_a_thread(made: Callable[[], tuple[Any, Callable[[], None]]]) -> None:
     """What is raised reaches the program, and whoever asks next has a thread that runs."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:
@@ -69,4 +67,3 @@ def test_start_of_a_thread(
         owner.stop()
         places += 1
     assert places > 10
-    record_property("places of our code that were interrupted", places)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from support.http1 import HTTP1Server
+from support.programs import PATIENCE
 from support.script import Reply
+from support.waiting import wait_until
 
 from .conftest import Run
 
@@ -40,8 +43,16 @@ def test_requests_count_and_a_signal_is_answered(
     """The program goes on while the signal is waited for, and the report has the queue."""
     if importlib.util.find_spec(runtime) is None:
         pytest.skip(f"{runtime} is not installed")
-    url = server.reply("/", Reply(head_after=1.0))
-    finished = run("runtimes.py", runtime, library, url, **ENVIRONMENT)
+    gate = server.gate()
+    url = server.reply("/", Reply(head_after=gate))
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(run, "runtimes.py", runtime, library, url, **ENVIRONMENT)
+        wait_until(
+            lambda: server.timeline.count("request", "/reported") or running.done(),
+            timeout=PATIENCE,
+        )
+        gate.open()
+        finished = running.result()
     assert finished.status == 0, finished.err
     counted = json.loads(finished.out.splitlines()[-1])
     assert counted["outcomes"] == [[200, None, 6]]

@@ -27,7 +27,7 @@ from support.script import Reply
 from support.telemetry import Telemetry
 
 from .interruption import everywhere
-from .test_signal_handlers import CtrlCError, Record, TimeIsUpError
+from .test_signal_handlers import CtrlCError, TimeIsUpError
 
 pytestmark = [
     pytest.mark.skipif(
@@ -122,7 +122,7 @@ def leases() -> int:
     return sum(len(tracker.leases) for tracker in installation.registry.trackers)
 
 
-@pytest.mark.parametrize("library", ["httpcore", "httpcore2", "aiohttp"])
+@pytest.mark.parametrize("library", ["httpcore2", "aiohttp"])
 @pytest.mark.parametrize(
     ("first", "error"), [(True, TimeIsUpError), (False, TimeIsUpError), (False, CtrlCError)]
 )
@@ -132,7 +132,6 @@ def test_async_request(
     library: str,
     server: HTTP1Server,
     telemetry: Telemetry,
-    record_property: Record,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """What is raised reaches the program, and loses no connection.
@@ -177,11 +176,10 @@ def test_async_request(
         assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
         places += 1
     assert places > (100 if first else 30)
-    record_property("places of our code that were interrupted", places)
 
 
 @pytest.mark.usefixtures("telemetry")
-def test_any_llm_call(record_property: Record, caplog: pytest.LogCaptureFixture) -> None:
+def test_any_llm_call(caplog: pytest.LogCaptureFixture) -> None:
     """What is raised reaches the program, as the cause of what the provider's SDK makes of it.
 
     Where the event loop calls us it reaches that, which logs it.
@@ -210,11 +208,10 @@ def test_any_llm_call(record_property: Record, caplog: pytest.LogCaptureFixture)
     with FakeProviderThread() as provider:
         asyncio.run(call(provider.openai_url))
     assert places > 30
-    record_property("places of our code that were interrupted", places)
 
 
 @pytest.mark.parametrize("error", [TimeIsUpError, CtrlCError])
-def test_uninstrument(error: type[BaseException], record_property: Record) -> None:
+def test_uninstrument(error: type[BaseException]) -> None:
     """It reaches the program, and nothing stays on once uninstrument() was called again.
 
     In every 97th place.
@@ -235,11 +232,10 @@ def test_uninstrument(error: type[BaseException], record_property: Record) -> No
         places += 1
     telemetry.shutdown()
     assert places > 5
-    record_property("places of our code that were interrupted", places)
 
 
 @pytest.mark.parametrize("error", [TimeIsUpError, CtrlCError])
-def test_instrument(error: type[BaseException], record_property: Record) -> None:
+def test_instrument(error: type[BaseException]) -> None:
     """It reaches the program, and nothing is left on by an instrument() that has not succeeded.
 
     In every 1009th place.
@@ -260,10 +256,9 @@ def test_instrument(error: type[BaseException], record_property: Record) -> None
         places += 1
     telemetry.shutdown()
     assert places > 5
-    record_property("places of our code that were interrupted", places)
 
 
-def test_patch(record_property: Record) -> None:
+def test_patch() -> None:
     """Wherever replacing a method is interrupted, undoing it puts the method back."""
     places = 0
     for interruption in everywhere(raising(TimeIsUpError)):
@@ -279,7 +274,6 @@ def test_patch(record_property: Record) -> None:
         assert vars(Owner)["method"] is original, interruption.place
         places += 1
     assert places > 10
-    record_property("places of our code that were interrupted", places)
 
 
 def assert_off(place: str) -> None:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import re
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -37,7 +33,6 @@ def test_each_interpreter_counts_its_own_requests(
     configuration: str,
     run: Run,
     server: HTTP1Server,
-    record_property: Callable[[str, object], None],
 ) -> None:
     """Exactly, with others beside it that come, are uninstrumented and end.
 
@@ -59,14 +54,14 @@ def test_each_interpreter_counts_its_own_requests(
         "second after main has uninstrumented": each(5),
         "main at the end": each(24),
     }
-    acquires = {what: one["acquires"] for what, one in told.items()}
-    assert acquires == {
-        "other": 6,
-        "main beside the other": 9 + 2,  # and those under way
-        "other after uninstrument": 6,
-        "main after the other's uninstrument": 12 + 2,
-        "second after main has uninstrumented": 15,
-        "main at the end": 72 + 2,
+    libraries = len(LIBRARIES)
+    assert {what: one["acquires"] for what, one in told.items()} == {
+        "other": 2 * libraries,
+        "main beside the other": 3 * libraries + 2,  # and those under way
+        "other after uninstrument": 2 * libraries,
+        "main after the other's uninstrument": 4 * libraries + 2,
+        "second after main has uninstrumented": 5 * libraries,
+        "main at the end": 24 * libraries + 2,
     }
     for what, one in told.items():
         main = what.startswith("main")
@@ -77,7 +72,6 @@ def test_each_interpreter_counts_its_own_requests(
     warnings = finished.err.splitlines()
     assert len(warnings) == 2, finished.err
     assert all(line.startswith(WARNING) for line in warnings)
-    record_property("requests in interpreters, counted exactly", (24 + 3 + 5) * len(LIBRARIES))
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
@@ -89,17 +83,3 @@ def test_process_ends_before_its_sub_interpreter(
     assert (finished.status, finished.out) == (0, "end\n"), finished.err
     assert finished.err.startswith(WARNING)
     assert len(finished.err.splitlines()) == 1
-
-
-@pytest.mark.skipif(sys.version_info < (3, 13), reason="which modules refuse changed until then")
-def test_modules_refuse_an_interpreter_as_without_us(run: Run) -> None:
-    """It is their own ImportError, and what else there is, is instrumented all the same."""
-    modules = [name for name in ("grpc", "pydantic") if importlib.util.find_spec(name)]
-    with ThreadPoolExecutor(2) as programs:
-        off, on = programs.map(lambda switch: run("importing.py", switch, *modules), ("off", "on"))
-    refused = r"(grpc|pydantic): module \S+ does not support loading in subinterpreters"
-    lines = off.out.splitlines()
-    assert len(lines) == len(modules)
-    assert all(re.fullmatch(refused, line) for line in lines)
-    assert (off.status, off.err) == (0, "")
-    assert on == off

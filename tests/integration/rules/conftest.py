@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,17 +12,36 @@ import pytest
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from support.clients import Runner
 from support.libraries import Library
+from support.programs import run_program
 from support.telemetry import Telemetry
 
-TESTS = Path(__file__).parents[2]
 SCRIPTS = Path(__file__).with_name("scripts")
 
 Instrument = Callable[..., Telemetry]
 
 
-@pytest.fixture(params=["httpx", "httpx2"])
+EVERYWHERE = pytest.mark.parametrize(
+    ("library", "runner"),
+    [("httpx", "sync"), ("httpx2", "asyncio"), ("aiohttp", "asyncio"), ("urllib3", "sync")],
+    indirect=True,
+)
+"""For what could differ from library to library."""
+BOTH = pytest.mark.parametrize("library", ["httpx", "httpx2"], indirect=True)
+"""For what rests on the insides of httpcore, which differ from httpcore2's."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_objects() -> Iterator[None]:
+    """Collections pass over what was there before."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(params=["httpx2"])
 def library(request: pytest.FixtureRequest) -> Library:
-    """httpx on httpcore, httpx2 on httpcore2."""
+    """The one of openai's SDK, unless a test is for others."""
     return Library.load(request.param)
 
 
@@ -78,30 +95,11 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def run() -> Run:
-    """Run one of the scripts in a process of its own and return what it printed.
+    """Run one of the scripts in a process of its own, and return what it printed."""
 
-    A hang is a failure after 30 s.
-    """
-
-    def run_script(name: str, *arguments: str, path: str = "", **environment: str) -> str:
-        places = [path, str(TESTS), os.environ.get("PYTHONPATH", "")]
-        variables = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(place for place in places if place),
-            **environment,
-        }
-        try:
-            finished = subprocess.run(
-                [sys.executable, str(SCRIPTS / name), *arguments],
-                env=variables,
-                capture_output=True,
-                text=True,
-                timeout=30,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as hung:
-            raise AssertionError(f"{name} hangs: {hung.stdout!r} {hung.stderr!r}") from None
-        assert finished.returncode == 0, finished.stdout + finished.stderr
-        return finished.stdout
+    def run_script(name: str, *arguments: str, **environment: str) -> str:
+        finished = run_program(SCRIPTS / name, *arguments, **environment)
+        assert finished.status == 0, finished.out + finished.err
+        return finished.out
 
     return run_script

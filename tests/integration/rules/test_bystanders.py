@@ -9,10 +9,7 @@ import threading
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.metrics import Counter, MeterProvider, ObservableCounter
-from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv, state
 from support.clients import Runner
 from support.http1 import HTTP1Server
@@ -20,6 +17,10 @@ from support.libraries import Library
 from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import wait_until
+
+from .conftest import BOTH
+
+pytestmark = BOTH
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
@@ -66,35 +67,6 @@ def test_coroutine_functions_are_still_told_as_such(library: Library, telemetry:
     pool = library.core.AsyncConnectionPool
     assert inspect.iscoroutinefunction(pool.handle_async_request)
     assert inspect.iscoroutinefunction(pool.aclose)
-
-
-def test_counters_never_fall_over_installations(library: Library, server: HTTP1Server) -> None:
-    """One provider, on and off and on: a delta reader would get a negative value otherwise."""
-    delta = {
-        Counter: AggregationTemporality.DELTA,
-        ObservableCounter: AggregationTemporality.DELTA,
-    }
-    reader = InMemoryMetricReader(preferred_temporality=delta)
-    provider = MeterProvider([reader])
-    got = []
-    for requests in (3, 1):
-        GlueLLMInstrumentor().instrument(meter_provider=provider, scope="all")
-        with library.core.ConnectionPool() as pool:
-            for _ in range(requests):
-                pool.request("GET", server.url())
-        data = reader.get_metrics_data()
-        assert data is not None
-        got.append(
-            sum(
-                point.value
-                for metric in data.resource_metrics[0].scope_metrics[0].metrics
-                if metric.name == semconv.REQUESTS.name
-                for point in metric.data.data_points
-            )
-        )
-        GlueLLMInstrumentor().uninstrument()
-    assert got == [3, 1]
-    provider.shutdown()
 
 
 def test_one_pool_has_one_tracker_whoever_comes_first(

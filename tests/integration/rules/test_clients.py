@@ -20,7 +20,7 @@ from support.libraries import Library
 from support.script import Reply
 from support.telemetry import Telemetry
 
-from .conftest import Instrument
+from .conftest import BOTH, EVERYWHERE, Instrument
 
 
 @pytest.fixture
@@ -41,12 +41,13 @@ def only_clients(providers: Telemetry) -> Any:
     if installation is not None:
         GlueLLMInstrumentor._installation = None
         installation.uninstall()
-    gc.collect()
+    gc.collect()  # or the next test's client would not be the last one
 
 
 # One client
 
 
+@EVERYWHERE
 def test_client_is_observed_under_the_users_name(
     runner: Runner, library: Library, server: HTTP1Server, only_clients: Any
 ) -> None:
@@ -88,6 +89,7 @@ def test_client_without_a_name_goes_by_its_library(
     assert telemetry.by(semconv.REQUESTS, "name") == {library.name: 1}
 
 
+@BOTH
 def test_bare_pool_is_a_client(
     threads: Runner, library: Library, server: HTTP1Server, only_clients: Any
 ) -> None:
@@ -115,6 +117,7 @@ def test_sdk_client_is_accepted(client: Any, only_clients: Any) -> None:
     assert GlueLLMInstrumentor._installation is None
 
 
+@BOTH
 def test_pools_of_proxies_are_the_clients_too(
     library: Library, server: HTTP1Server, only_clients: Any
 ) -> None:
@@ -125,6 +128,7 @@ def test_pools_of_proxies_are_the_clients_too(
         assert telemetry.by(semconv.REQUESTS, "name", "address") == {("proxied", "api.test"): 1}
 
 
+@BOTH
 def test_client_in_use_is_observed_from_its_next_request_on(
     threads: Runner, library: Library, server: HTTP1Server, only_clients: Any
 ) -> None:
@@ -243,6 +247,7 @@ def test_instrumented_client_is_not_kept_alive(
 # Clients that exist already
 
 
+@EVERYWHERE
 def test_clients_that_exist_already_are_covered(
     runner: Runner, library: Library, server: HTTP1Server, instrument: Instrument
 ) -> None:
@@ -259,6 +264,7 @@ def test_clients_that_exist_already_are_covered(
     assert telemetry.value(semconv.CONNECTION_OPENED) == 1
 
 
+@EVERYWHERE
 def test_scope_any_llm_leaves_other_pools_alone(
     runner: Runner, library: Library, server: HTTP1Server, instrument: Instrument
 ) -> None:
@@ -270,6 +276,7 @@ def test_scope_any_llm_leaves_other_pools_alone(
     assert telemetry.points(semconv.REQUESTS) == []
 
 
+@BOTH
 def test_one_request_object_sent_twice_at_once(
     library: Library, server: HTTP1Server, instrument: Instrument, threads: Runner
 ) -> None:

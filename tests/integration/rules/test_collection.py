@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import threading
 from typing import Any
 
+import aiohttp
 import pytest
 from opentelemetry.sdk.metrics import Meter
 
@@ -13,8 +16,11 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
 from support.http1 import HTTP1Server
 from support.libraries import Library
+from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import wait_until
+
+from .conftest import BOTH, EVERYWHERE
 
 
 def in_time(work: Any) -> Any:
@@ -27,6 +33,7 @@ def in_time(work: Any) -> Any:
     return results[0]
 
 
+@BOTH
 def test_collection_touches_no_socket(
     runner: Runner,
     library: Library,
@@ -55,6 +62,7 @@ def test_collection_touches_no_socket(
     assert touched == []
 
 
+@EVERYWHERE
 def test_snapshot_takes_nothing_from_the_next_collection(
     runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
 ) -> None:
@@ -69,6 +77,7 @@ def test_snapshot_takes_nothing_from_the_next_collection(
     assert telemetry.count(semconv.LEASE_DURATION) == 2
 
 
+@BOTH
 def test_collection_does_not_wait_for_a_pools_lock(
     library: Library, server: HTTP1Server, telemetry: Telemetry
 ) -> None:
@@ -81,6 +90,7 @@ def test_collection_does_not_wait_for_a_pools_lock(
     pool.close()
 
 
+@BOTH
 def test_response_closes_without_waiting_for_a_collection(
     library: Library, server: HTTP1Server, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,3 +171,40 @@ def test_time_by_phase_never_falls_while_requests_run(
     wait_until(lambda: telemetry.value(semconv.ACTIVE_REQUESTS) == 0)
     after = telemetry.phases()
     assert all(after[phase] >= before[phase] for phase in after)
+
+
+def test_snapshot_in_a_signal_handler(server: HTTP1Server, telemetry: Telemetry) -> None:
+    """It interrupts aiohttp's loop anywhere, also in the middle of the connector's bookkeeping."""
+    url = server.reply("/", Reply(head_after=0.001, end_after=0.001))
+    failures: list[BaseException] = []
+    taken = 0
+
+    def handle(*_: Any) -> None:
+        nonlocal taken
+        try:
+            for pool in snapshot().pools:
+                assert pool.active + pool.idle + pool.connecting == len(pool.connections)
+                assert pool.active + pool.connecting <= 3
+        except BaseException as error:
+            failures.append(error)
+        taken += 1
+        signal.setitimer(signal.ITIMER_REAL, 0.003)
+
+    async def get(session: aiohttp.ClientSession) -> None:
+        async with session.get(url) as response:
+            await response.read()
+
+    async def main() -> None:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=3)) as session:
+            while taken < 100:
+                await asyncio.gather(*(get(session) for _ in range(8)))
+
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.003)
+    try:
+        asyncio.run(main())
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert failures == []
+    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0

@@ -93,9 +93,36 @@ def assert_nothing_is_seen(telemetry: Telemetry) -> None:
     assert diagnose(now) == []
 
 
+def begin_exporting(
+    kind: str, signal: str, collector: str, stack: contextlib.ExitStack
+) -> Callable[[], bool]:
+    """Export one span or one metric in vain, and return what tells whether that was tried."""
+    if signal == "metrics":
+        exporter = metric_exporter(kind, collector)
+        has_tried = tried(exporter)
+        reader = PeriodicExportingMetricReader(exporter, export_interval_millis=20)
+        meters = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
+        stack.callback(meters.shutdown, timeout_millis=1_000)
+        meters.get_meter("test").create_counter("count").add(1)
+        return has_tried
+    spans = span_exporter(kind, collector)
+    has_tried = tried(spans)
+    tracers = TracerProvider(shutdown_on_exit=False)
+    stack.callback(tracers.shutdown)
+    in_batches = BatchSpanProcessor(spans, schedule_delay_millis=20)
+    tracers.add_span_processor(
+        SimpleSpanProcessor(spans) if signal == "spans at once" else in_batches
+    )
+    with tracers.get_tracer("test").start_as_current_span("work"):
+        pass
+    return has_tried
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_spans_that_no_collector_takes(
+@pytest.mark.parametrize("signal", ["spans", "metrics"])
+def test_what_no_collector_takes(
     kind: str,
+    signal: str,
     dead_collector: str,
     instrument: Instrument,
     stack: contextlib.ExitStack,
@@ -103,36 +130,11 @@ def test_spans_that_no_collector_takes(
 ) -> None:
     """No series, so no alert; no finding; and no line in this package's log."""
     telemetry = instrument(scope="all", leak_threshold=2)
-    exporter = span_exporter(kind, dead_collector)
-    has_tried = tried(exporter)
-    provider = TracerProvider(shutdown_on_exit=False)
-    stack.callback(provider.shutdown)
-    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=20))
-    with provider.get_tracer("test").start_as_current_span("work"):
-        pass
-    wait_until(has_tried)
+    wait_until(begin_exporting(kind, signal, dead_collector, stack))
     assert_nothing_is_seen(telemetry)
     stack.close()
     assert_nothing_is_seen(telemetry)
     assert not [r for r in caplog.records if r.name == "opentelemetry.instrumentation.gluellm"]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_metrics_that_no_collector_takes(
-    kind: str, dead_collector: str, instrument: Instrument, stack: contextlib.ExitStack
-) -> None:
-    """The reader of metrics collects and exports in a thread of its own."""
-    telemetry = instrument(scope="all")
-    exporter = metric_exporter(kind, dead_collector)
-    has_tried = tried(exporter)
-    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=20)
-    provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
-    stack.callback(provider.shutdown, timeout_millis=1_000)
-    provider.get_meter("test").create_counter("count").add(1)
-    wait_until(has_tried)
-    assert_nothing_is_seen(telemetry)
-    stack.close()
-    assert_nothing_is_seen(telemetry)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -146,14 +148,8 @@ def test_spans_that_are_exported_inside_an_any_llm_call(
 ) -> None:
     """A simple processor exports where the span ends, and pools built there are any-llm's else."""
     telemetry = instrument(scope=scope)
-    provider = TracerProvider(shutdown_on_exit=False)
-    stack.callback(provider.shutdown)
     token = current_call.set(Call("openai"))
-    exporter = span_exporter(kind, dead_collector)
-    has_tried = tried(exporter)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    with provider.get_tracer("test").start_as_current_span("work"):
-        pass
+    has_tried = begin_exporting(kind, "spans at once", dead_collector, stack)
     current_call.reset(token)
     assert has_tried()
     assert_nothing_is_seen(telemetry)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import pytest
-
+from support.grpc_server import GrpcServer
 from support.http1 import HTTP1Server
+from support.listener import Listen
 from support.script import Reply
 
 from .conftest import Run
 
 
-@pytest.mark.parametrize("core", ["httpcore", "httpcore2"])
 def test_finalizer_inside_the_sdks_locks_does_not_hang(
-    server: HTTP1Server, run: Run, core: str
+    server: HTTP1Server, listen: Listen, run: Run
 ) -> None:
-    """Responses, pools and requests that end while their thread holds every lock of the SDK."""
-    url = server.url("/answers")
-    silent = server.reply("/silent", Reply(head_after=server.gate()))
-    assert run("finalizers.py", core, url, silent).strip().endswith("done")
+    """Whatever the finalizers of each library, and those of its users, end."""
+    gate = server.gate()
+    silent = server.reply("/silent", Reply(head_after=gate))
+    streamed = server.reply("/streamed", Reply(end_after=gate))
+    grpc = listen(GrpcServer)
+    grpc.reply("/held", Reply(end_after=grpc.gate()))
+    printed = run("finalizers.py", server.url(), silent, streamed, grpc.target).split()
+    assert printed == ["httpcore", "httpcore2", "aiohttp", "urllib3", "grpc", "done"]
 
 
 def test_finalizer_that_logs_and_a_log_handler_that_sends_do_not_wait_for_each_other(

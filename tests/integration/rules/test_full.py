@@ -11,39 +11,31 @@ from support.clients import Runner
 from support.http1 import HTTP1Server
 from support.libraries import Library
 from support.script import Reply
-from support.telemetry import Telemetry
 
-from .conftest import Instrument
+from .conftest import EVERYWHERE, Instrument
 
 EVENTS = (("content-type", "text/event-stream; charset=utf-8"),)
 
 
-def _streaming(telemetry: Telemetry) -> dict[object, int]:
-    points = telemetry.points(semconv.LEASE_DURATION)
-    return {point.attributes.get(semconv.RESPONSE_STREAMING): point.count for point in points}
-
-
+@EVERYWHERE
+@pytest.mark.parametrize(("metrics", "told"), [("full", {True: 1, False: 2}), ("lean", {None: 3})])
 def test_streamed_answers_are_told_apart(
-    runner: Runner, library: Library, server: HTTP1Server, instrument: Instrument
+    runner: Runner,
+    library: Library,
+    server: HTTP1Server,
+    instrument: Instrument,
+    metrics: str,
+    told: dict[bool | None, int],
 ) -> None:
-    """By the content type of server-sent events, and with metrics="full" only."""
-    telemetry = instrument(metrics="full")
+    """By the content type of server-sent events. It doubles the series of the lease histogram."""
+    telemetry = instrument(metrics=metrics)
     pool = runner.pool(library)
     pool.get(server.reply("/stream", Reply(headers=EVENTS)))
     for _ in range(2):
         pool.get(server.url())
-    assert _streaming(telemetry) == {True: 1, False: 2}
-    pool.close()
-
-
-def test_lean_metrics_do_not_tell_streamed_answers(
-    runner: Runner, library: Library, server: HTTP1Server, instrument: Instrument
-) -> None:
-    """The attribute doubles the series of the lease histogram, so it is left out by default."""
-    telemetry = instrument()
-    pool = runner.pool(library)
-    pool.get(server.reply("/stream", Reply(headers=EVENTS)))
-    assert _streaming(telemetry) == {None: 1}
+    points = telemetry.points(semconv.LEASE_DURATION)
+    found = {point.attributes.get(semconv.RESPONSE_STREAMING): point.count for point in points}
+    assert found == told
     pool.close()
 
 

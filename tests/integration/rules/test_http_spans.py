@@ -1,7 +1,8 @@
-"""http_spans: opentelemetry-instrumentation-httpx beside us, and only that off again."""
+"""http_spans: OpenTelemetry's own instrumentations beside us, and only those off again."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import sys
@@ -9,42 +10,55 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import aiohttp
 import httpx
 import httpx2
 import pytest
+from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
+from opentelemetry.instrumentation.grpc import GrpcAioInstrumentorClient, GrpcInstrumentorClient
 from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor, HTTPXClientInstrumentor
+from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.http1 import HTTP1Server
+from support.script import Reply
+from support.waiting import until
 
-from .conftest import Instrument, Run
+from .conftest import Instrument
 
-INSTRUMENTORS = [HTTPXClientInstrumentor, HTTPX2ClientInstrumentor]
+INSTRUMENTORS = {
+    "httpx": HTTPXClientInstrumentor,
+    "httpx2": HTTPX2ClientInstrumentor,
+    "aiohttp-client": AioHttpClientInstrumentor,
+    "urllib3": URLLib3Instrumentor,
+    "grpc_client": GrpcInstrumentorClient,
+    "grpc_aio_client": GrpcAioInstrumentorClient,
+}
+ALL = set(INSTRUMENTORS)
 LOADER = "opentelemetry.instrumentation.auto_instrumentation._load"
 
 
 @pytest.fixture(autouse=True)
 def off() -> Iterator[None]:
-    """Neither package is on before or after a test."""
+    """None of them is on after a test."""
     yield
     if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
         GlueLLMInstrumentor().uninstrument()
-    for instrumentor in INSTRUMENTORS:
+    for instrumentor in INSTRUMENTORS.values():
         if instrumentor().is_instrumented_by_opentelemetry:
             instrumentor().uninstrument()
 
 
-def turned_on() -> list[bool]:
-    """Which of the two are on: httpx's, httpx2's."""
-    return [instrumentor().is_instrumented_by_opentelemetry for instrumentor in INSTRUMENTORS]
+def turned_on() -> set[str]:
+    """Those that are on, by the names that turn them off."""
+    return {name for name, i in INSTRUMENTORS.items() if i().is_instrumented_by_opentelemetry}
 
 
 @pytest.mark.parametrize("client", [httpx, httpx2])
 def test_requests_get_a_span_each(client: Any, server: HTTP1Server, instrument: Instrument) -> None:
     """Once, with ours telling on it how the connection was acquired."""
     telemetry = instrument(http_spans=True)
-    assert turned_on() == [True, True]
     with client.Client(trust_env=False) as session:
         session.get(server.url())
         session.get(server.url())
@@ -56,13 +70,50 @@ def test_requests_get_a_span_each(client: Any, server: HTTP1Server, instrument: 
     assert second.attributes[semconv.SPAN_ACQUIRE_DURATION] == 0.0
 
 
+def test_wait_in_an_aiohttp_pool_is_under_the_requests_client_span(
+    server: HTTP1Server, instrument: Instrument
+) -> None:
+    """And so is the set-up; the request's span tells how its connection was acquired."""
+    telemetry = instrument(http_spans=True, span_min_duration=0)
+    gate = server.gate()
+    held, waiting = server.reply("/held", Reply(end_after=gate)), server.url("/waiting")
+
+    async def main() -> None:
+        connector = aiohttp.TCPConnector(limit=1)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            holder = await session.get(held)
+            waiter = asyncio.ensure_future(session.get(waiting))
+            await until(lambda: telemetry.current("queued") == 1)
+            gate.open()
+            await holder.read()
+            await (await waiter).read()
+
+    asyncio.run(main())
+    clients = {
+        str((span.attributes or {})["http.url"]): span
+        for span in telemetry.spans()
+        if span.kind.name == "CLIENT"
+    }
+    assert set(clients) == {held, waiting}
+    (wait,) = telemetry.spans("HTTP wait_for_connection")
+    (setup,) = telemetry.spans("HTTP connection_setup")
+    for ours, theirs in ((wait, clients[waiting]), (setup, clients[held])):
+        context = theirs.get_span_context()
+        assert context is not None
+        assert ours.parent is not None
+        assert ours.parent.span_id == context.span_id
+        assert ours.parent.trace_id == context.trace_id
+    reused = [(clients[url].attributes or {})[semconv.CONNECTION_REUSED] for url in (held, waiting)]
+    assert reused == [False, True]
+
+
 def test_what_we_turned_on_is_turned_off(instrument: Instrument) -> None:
     """And on again with the next instrument()."""
     for _ in range(2):
         instrument(http_spans=True)
-        assert turned_on() == [True, True]
+        assert turned_on() == ALL
         GlueLLMInstrumentor().uninstrument()
-        assert turned_on() == [False, False]
+        assert turned_on() == set()
 
 
 def test_two_threads_that_turn_it_on_at_once_leave_nothing_on(
@@ -86,9 +137,9 @@ def test_two_threads_that_turn_it_on_at_once_leave_nothing_on(
         thread.start()
     for thread in threads:
         thread.join(timeout=30)
-    assert turned_on() == [True, True]
+    assert turned_on() == ALL
     GlueLLMInstrumentor().uninstrument()
-    assert turned_on() == [False, False]
+    assert turned_on() == set()
 
 
 @pytest.mark.parametrize("second", [True, False])
@@ -101,22 +152,22 @@ def test_instance_of_a_subclass_leaves_nothing_on(instrument: Instrument, second
         _instance = None
 
     Mine().instrument(http_spans=True)
-    assert turned_on() == [True, True]
+    assert turned_on() == ALL
     instrument(http_spans=second)
-    assert turned_on() == [second, second]
+    assert turned_on() == (ALL if second else set())
     GlueLLMInstrumentor().uninstrument()
-    assert turned_on() == [False, False]
+    assert turned_on() == set()
     Mine().uninstrument()
-    assert turned_on() == [False, False]
+    assert turned_on() == set()
 
 
 def test_what_was_on_before_stays_on(instrument: Instrument) -> None:
     """The user turned it on, and the user turns it off."""
     HTTPXClientInstrumentor().instrument()
     instrument(http_spans=True)
-    assert turned_on() == [True, True]
+    assert turned_on() == ALL
     GlueLLMInstrumentor().uninstrument()
-    assert turned_on() == [True, False]
+    assert turned_on() == {"httpx"}
 
 
 def test_what_somebody_else_turned_off_meanwhile_stays_off(
@@ -127,33 +178,32 @@ def test_what_somebody_else_turned_off_meanwhile_stays_off(
     HTTPXClientInstrumentor().uninstrument()
     with caplog.at_level(logging.WARNING):
         GlueLLMInstrumentor().uninstrument()
-    assert turned_on() == [False, False]
+    assert turned_on() == set()
     assert caplog.records == []
 
 
 def test_without_the_setting_nothing_is_turned_on(instrument: Instrument) -> None:
     """Its spans carry whole URLs, and it sends trace context to the provider: by wish only."""
     instrument()
-    assert turned_on() == [False, False]
+    assert turned_on() == set()
 
 
 @pytest.mark.parametrize(
-    ("disabled", "expected"),
+    ("disabled", "skipped"),
     [
-        ("httpx", [False, True]),
-        ("httpx2", [True, False]),
-        ("redis, httpx , httpx2", [False, False]),
-        ("http", [True, True]),
-        ("", [True, True]),
+        *((name, {name}) for name in INSTRUMENTORS),
+        ("redis, httpx , httpx2", {"httpx", "httpx2"}),
+        ("http", set()),
+        ("", set()),
     ],
 )
 def test_disabled_names_are_skipped(
-    instrument: Instrument, monkeypatch: pytest.MonkeyPatch, disabled: str, expected: list[bool]
+    instrument: Instrument, monkeypatch: pytest.MonkeyPatch, disabled: str, skipped: set[str]
 ) -> None:
     """OTEL_PYTHON_DISABLED_INSTRUMENTATIONS counts for us as for the loader."""
     monkeypatch.setenv("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", disabled)
     instrument(http_spans=True)
-    assert turned_on() == expected
+    assert turned_on() == ALL - skipped
 
 
 def test_setting_from_the_environment(
@@ -162,7 +212,7 @@ def test_setting_from_the_environment(
     """OTEL_PYTHON_GLUELLM_HTTP_SPANS does the same."""
     monkeypatch.setenv("OTEL_PYTHON_GLUELLM_HTTP_SPANS", "true")
     instrument()
-    assert turned_on() == [True, True]
+    assert turned_on() == ALL
 
 
 def test_under_auto_instrumentation_it_is_left_to_the_loader(
@@ -171,21 +221,23 @@ def test_under_auto_instrumentation_it_is_left_to_the_loader(
     """Which turns on what is installed; twice would be a warning."""
     monkeypatch.setitem(sys.modules, LOADER, sys)
     instrument(http_spans=True)
-    assert turned_on() == [False, False]
+    assert turned_on() == set()
 
 
-def test_missing_extra_is_one_warning(
+def test_only_a_missing_package_for_httpx_is_a_warning(
     server: HTTP1Server,
     instrument: Instrument,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It says what to install; all else works."""
-    monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.httpx", None)
+    """It says what to install; all else works. Few use all of the libraries."""
+    for name in ("httpx", "aiohttp_client", "urllib3", "grpc"):
+        monkeypatch.setitem(sys.modules, f"opentelemetry.instrumentation.{name}", None)
     with caplog.at_level(logging.WARNING):
         telemetry = instrument(http_spans=True)
     (warning,) = [record.getMessage() for record in caplog.records]
     assert "opentelemetry-instrumentation-gluellm[http]" in warning
+    assert turned_on() == set()
     with httpx.Client(trust_env=False) as session:
         session.get(server.url())
     assert telemetry.value(semconv.REQUESTS) == 1
@@ -199,11 +251,6 @@ def test_older_version_that_does_not_know_httpx2_is_one_warning(
     monkeypatch.delattr(module, "HTTPX2ClientInstrumentor")
     with caplog.at_level(logging.WARNING):
         instrument(http_spans=True)
-    assert turned_on() == [True, False]
+    assert turned_on() == ALL - {"httpx2"}
     (warning,) = [record.getMessage() for record in caplog.records]
     assert "httpx2" in warning
-
-
-def test_aliased_httpx_is_turned_on_once(server: HTTP1Server, run: Run) -> None:
-    """After httpx2.alias_httpx() both names mean one library: one span, one lease a request."""
-    assert run("alias.py", server.url()).split() == ["spans=1", "leases=1", "pools=1", "httpx2"]

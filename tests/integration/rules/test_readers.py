@@ -16,13 +16,9 @@ from opentelemetry.sdk.metrics import (
 )
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
-    ConsoleMetricExporter,
     InMemoryMetricReader,
-    MetricExporter,
-    MetricExportResult,
     MetricReader,
     MetricsData,
-    PeriodicExportingMetricReader,
 )
 from opentelemetry.sdk.metrics.view import (
     DropAggregation,
@@ -174,61 +170,4 @@ def test_views_hold(library: Library, server: HTTP1Server, observe: Observe) -> 
     assert semconv.OPEN_CONNECTIONS.name not in found
     assert [p.value for p in found[semconv.REQUEST_CURRENT.name]] == [0]
     assert requests(found) == 2
-    pool.close()
-
-
-def test_periodic_reader_exports_the_last_values_at_shutdown(
-    library: Library, server: HTTP1Server, observe: Observe
-) -> None:
-    """A short program ends before the first interval is over."""
-
-    class Keeping(MetricExporter):
-        def __init__(self) -> None:
-            super().__init__()
-            self.exported: list[MetricsData] = []
-
-        def export(self, metrics_data: MetricsData, *args: Any, **kw: Any) -> MetricExportResult:
-            self.exported.append(metrics_data)
-            return MetricExportResult.SUCCESS
-
-        def force_flush(self, timeout_millis: float = 10_000) -> bool:
-            return True
-
-        def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-            pass
-
-    exporter = Keeping()
-    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=3_600_000)
-    observe(reader)
-    pool = library.core.ConnectionPool()
-    pool.request("GET", server.url())
-    reader.shutdown()
-    assert leases(points(exporter.exported[-1])) == 1
-    pool.close()
-
-
-def test_points_have_no_value_that_an_exporter_cannot_write(
-    library: Library, server: HTTP1Server, observe: Observe
-) -> None:
-    """Every point of every metric as JSON, as the console exporter prints it."""
-    printed: list[str] = []
-
-    class Paper:
-        def write(self, text: str) -> None:
-            printed.append(text)
-
-        def flush(self) -> None:
-            pass
-
-    reader = PeriodicExportingMetricReader(
-        ConsoleMetricExporter(out=Paper()),  # type: ignore[arg-type]
-        export_interval_millis=3_600_000,
-    )
-    observe(reader)
-    pool = library.core.ConnectionPool()
-    pool.request("GET", server.url())
-    assert reader.force_flush()
-    text = "".join(printed)
-    for metric in (semconv.POOL_LIVE, semconv.LEASE_DURATION, semconv.SEAM, semconv.REQUEST_TIME):
-        assert f'"{metric.name}"' in text
     pool.close()

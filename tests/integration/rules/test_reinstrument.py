@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import logging
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,9 +20,10 @@ from support.libraries import Library
 from support.script import Reply
 from support.telemetry import Telemetry
 
-from .conftest import Instrument
+from .conftest import BOTH, EVERYWHERE, Instrument
 
 
+@EVERYWHERE
 def test_data_continue_on_the_same_provider(
     runner: Runner, library: Library, server: HTTP1Server, instrument: Instrument
 ) -> None:
@@ -78,28 +82,45 @@ def test_what_was_measured_before_turning_off_still_goes_out(
     assert telemetry.count(semconv.ACQUIRE_DURATION) == 1
 
 
-def test_patches_are_the_identical_objects_afterwards(instrument: Instrument) -> None:
-    """Nothing of ours stays in the libraries' methods."""
-    modules: list[Any] = []
-    for name in ("httpx", "httpx2"):
-        core = Library.load(name).core
-        modules += [core.ConnectionPool, core.AsyncConnectionPool, core.HTTPProxy, core.SOCKSProxy]
-        modules += [core.HTTP11Connection, core.AsyncHTTP11Connection]
-        modules += [core.HTTP2Connection, core.AsyncHTTP2Connection]
+PACKAGES = ("httpcore", "httpcore2", "aiohttp", "urllib3", "grpc")
 
-    def methods() -> dict[tuple[Any, str], Any]:
+
+@pytest.mark.parametrize(
+    "packages", [PACKAGES, pytest.param(("botocore",), marks=pytest.mark.all_sdks)]
+)
+def test_patches_are_the_identical_objects_afterwards(
+    packages: tuple[str, ...], instrument: Instrument
+) -> None:
+    """Nothing of ours stays in the libraries' classes, nor in botocore's that are made of them."""
+    for module in (*packages, "grpc._channel", "grpc.aio"):
+        importlib.import_module("botocore.awsrequest" if module == "botocore" else module)
+
+    def attributes() -> dict[tuple[type, str], Any]:
+        modules = [m for name, m in sys.modules.items() if name.partition(".")[0] in packages]
+        owners = {o for m in modules for o in list(vars(m).values()) if isinstance(o, type)}
         return {
-            (m, key): value for m in modules for key, value in vars(m).items() if callable(value)
+            (owner, key): value
+            for owner in owners
+            if owner.__module__.partition(".")[0] in packages
+            for key, value in vars(owner).items()
+            if not key.startswith(("_gluellm", "_abc"))
         }
 
-    before = methods()
-    instrument()
-    during = methods()
-    assert any(during[key] is not value for key, value in before.items())
-    GlueLLMInstrumentor().uninstrument()
-    after = methods()
-    assert after.keys() == before.keys()
-    assert [key for key, value in before.items() if after[key] is not value] == []
+    before = attributes()
+    for _ in range(2):
+        instrument()
+        during = attributes()
+        changed = Counter(
+            owner.__module__.partition(".")[0]
+            for (owner, key), value in before.items()
+            if during[owner, key] is not value
+        )
+        assert all(n >= (10 if packages is PACKAGES else 2) for n in changed.values()), changed
+        assert changed.keys() == set(packages)
+        GlueLLMInstrumentor().uninstrument()
+        after = attributes()
+        assert after.keys() == before.keys()
+        assert [key for key, value in before.items() if after[key] is not value] == []
 
 
 def test_twice_is_harmless(
@@ -120,6 +141,7 @@ def test_twice_is_harmless(
     GlueLLMInstrumentor().uninstrument()
 
 
+@EVERYWHERE
 def test_requests_under_way_while_it_is_turned_off_and_on(
     runner: Runner, library: Library, server: HTTP1Server, instrument: Instrument
 ) -> None:
@@ -173,6 +195,7 @@ def untouched_pools(library: Library) -> Iterator[None]:
     pools.handle_request = original
 
 
+@BOTH
 @pytest.mark.usefixtures("untouched_pools")
 def test_wrapper_of_somebody_else_on_top_of_ours(
     threads: Runner, library: Library, server: HTTP1Server, instrument: Instrument

@@ -3,71 +3,244 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import importlib
+import threading
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import aiohttp
+import grpc
+import grpc.aio
 import pytest
+import urllib3
 
 from opentelemetry import context
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.grpc_server import GrpcServer
 from support.http1 import HTTP1Server
 from support.libraries import Library
+from support.listener import Listen
 from support.script import Reply
 from support.telemetry import Telemetry
+from support.waiting import until, wait_until
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+Keep = Callable[..., None]
+
+
+def gone(*references: weakref.ref[Any]) -> bool:
+    gc.collect()
+    return not any(reference() for reference in references)
+
+
+async def cancelled(request: Any) -> None:
+    """Begin a request that is never answered, and cancel it."""
+    task = asyncio.ensure_future(request)
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def with_httpcore(name: str, how: str, url: str, keep: Keep) -> None:
+    core: Any = importlib.import_module(name)
+    pool = core.AsyncConnectionPool()
+    keep(pool, asyncio.current_task(), asyncio.get_running_loop())
+    if how == "cancelled":
+        await cancelled(pool.request("GET", url + "silent"))
+        return
+    request = core.Request("GET", url + how, headers=[("Host", "test")])
+    response = await pool.handle_async_request(request)
+    if how != "unread":
+        await response.aread()
+        await response.aclose()
+
+
+async def with_httpcore_sync(name: str, how: str, url: str, keep: Keep) -> None:
+    core: Any = importlib.import_module(name)
+    pool = core.ConnectionPool()
+    response = pool.handle_request(core.Request("GET", url, headers=[("Host", "test")]))
+    if how != "unread":
+        response.read()
+        response.close()
+        pool.request("GET", url)
+    (connection,) = pool.connections
+    keep(pool, connection, connection._connection, response)
+    if how == "closed":
+        pool.close()
+
+
+async def with_httpx(name: str, how: str, url: str, keep: Keep) -> None:
+    client = importlib.import_module(name).Client(trust_env=False)
+    assert client.get(url).status_code == 200
+    keep(client, client._transport, client._transport._pool)
+
+
+async def with_aiohttp(name: str, how: str, url: str, keep: Keep) -> None:
+    session = aiohttp.ClientSession()
+    if how != "closed":  # which asyncio keeps longer than it keeps the connector
+        keep(session, asyncio.current_task(), asyncio.get_running_loop())
+    keep(session.connector)
+    if how == "cancelled":
+        await cancelled(session.get(url + "silent"))
+        return
+    response = await session.get(url + how)
+    if how != "unread":
+        await response.read()
+        await (await session.get(url)).read()
+    if how == "closed":
+        await session.close()
+
+
+async def with_urllib3(name: str, how: str, url: str, keep: Keep) -> None:
+    manager = urllib3.PoolManager()
+    response = manager.request("GET", url, preload_content=False)
+    keep(manager, response._pool, response._connection, response)
+    if how != "unread":
+        response.read()
+    if how == "closed":
+        manager.clear()
+
+
+async def with_grpc(name: str, how: str, target: str, keep: Keep) -> None:
+    channel = grpc.aio.insecure_channel(target)
+    keep(channel)
+    for _ in range(5):
+        call = channel.unary_unary("/")(b"")
+        stream = channel.unary_stream("/")(b"")
+        keep(call, stream)
+        await call
+        async for _ in stream:
+            pass
+        await until(stream.done)
+    with grpc.insecure_channel(target) as sync:
+        received = sync.unary_stream("/")(b"")
+        keep(sync, received)
+        list(received)
+
+
+WAYS = [
+    *((with_httpcore, core, how) for core in ("httpcore", "httpcore2") for how in ("whole",)),
+    *((with_httpcore, "httpcore2", how) for how in ("unread", "cancelled")),
+    *((with_httpcore_sync, "httpcore", how) for how in ("whole", "unread", "closed")),
+    (with_httpcore_sync, "httpcore2", "closed"),
+    *((with_httpx, client, "whole") for client in ("httpx", "httpx2")),
+    *((with_aiohttp, "aiohttp", how) for how in ("whole", "unread", "cancelled", "closed")),
+    *((with_urllib3, "urllib3", how) for how in ("whole", "unread", "closed")),
+    (with_grpc, "grpc", "whole"),
+]
+WITHOUT_CYCLES = {
+    with_httpcore_sync: ("closed",),
+    with_aiohttp: ("closed",),
+    with_urllib3: ("whole", "unread", "closed"),
+}
+"""Ways after which the library needs no garbage collector."""
+
+
+@pytest.mark.parametrize(("way", "name", "how"), WAYS)
+def test_everything_goes_with_its_last_reference(
+    way: Any, name: str, how: str, server: HTTP1Server, listen: Listen, telemetry: Telemetry
+) -> None:
+    """Read, unread, cancelled or closed, in a loop for each call; without the collector if it can.
+
+    What the instrumentation counts of it goes as well.
+    """
+    gate = server.gate()
+    server.reply("/silent", Reply(head_after=gate))
+    server.reply("/unread", Reply(end_after=gate))
+    url = listen(GrpcServer).target if way is with_grpc else server.url()
+    references: list[weakref.ref[Any]] = []
+
+    def keep(*things: Any) -> None:
+        references.extend(weakref.ref(thing) for thing in things)
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(way(name, how, url, keep))
+        assert references
+        if how in WITHOUT_CYCLES.get(way, ()):
+            assert not any(reference() for reference in references)
+    finally:
+        gc.enable()
+    wait_until(lambda: gone(*references))
+    assert telemetry.value(semconv.POOL_LIVE) == 0
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
+    assert not [t for t in threading.enumerate() if t.name == "gluellm-grpc-channels"]
 
 
 class Big:
     """What an application keeps in its context: a conversation, a document."""
 
-    def __init__(self) -> None:
-        self.content = bytearray(1_000_000)
 
-
-def test_context_is_not_kept_by_an_open_lease(
-    library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
-    """A response that stays open for minutes must not hold all that was in the caller's context."""
-    pool = library.core.ConnectionPool()
+@contextlib.contextmanager
+def big_context(telemetry: Telemetry) -> Iterator[weakref.ref[Big]]:
+    """A context with something big in it, and a span of the application."""
     big = Big()
-    reference = weakref.ref(big)
     token = context.attach(context.set_value("conversation", big))
     with telemetry.tracer_provider.get_tracer("test").start_as_current_span("caller"):
-        response = pool.handle_request(library.request(server.url()))
+        yield weakref.ref(big)
     context.detach(token)
-    del big, token
-    gc.collect()
-    assert reference() is None
-    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 1
-    response.close()
-    pool.close()
 
 
-def test_contexts_are_not_kept_by_buffered_records(
+def test_contexts_are_not_kept_by_open_leases_and_buffered_records(
     library: Library, server: HTTP1Server, telemetry: Telemetry
 ) -> None:
-    """Between two collections thousands of records wait; 2 000 full contexts held 147 MB."""
+    """A response may stay open for minutes; 2 000 full contexts of records held 147 MB."""
     pool = library.core.ConnectionPool()
+    manager = urllib3.PoolManager()
     references = []
-    tracer = telemetry.tracer_provider.get_tracer("test")
-    for _ in range(5):
-        big = Big()
-        references.append(weakref.ref(big))
-        token = context.attach(context.set_value("conversation", big))
-        with tracer.start_as_current_span("caller"):
+    for _ in range(3):
+        with big_context(telemetry) as reference:
+            references.append(reference)
             pool.request("GET", server.url())
-        context.detach(token)
-    del big, token
-    gc.collect()
-    assert [reference() for reference in references] == [None] * 5
-    assert telemetry.count(semconv.LEASE_DURATION) == 5
+            manager.request("GET", server.url())
+    with big_context(telemetry) as reference:
+        references.append(reference)
+        response = pool.handle_request(library.request(server.url()))
+        other = manager.request("GET", server.url(), preload_content=False)
+    assert gone(*references)
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 2
+    assert telemetry.count(semconv.LEASE_DURATION) == 6
+    response.close()
+    other.close()
     pool.close()
+
+
+def test_context_is_not_kept_by_requests_of_aiohttp(
+    server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """Neither by an open lease nor by records that wait to be collected."""
+    server.reply("/streamed", Reply(end_after=server.gate()))
+    references: list[weakref.ref[Any]] = []
+
+    async def get(session: aiohttp.ClientSession) -> None:
+        async with session.get(server.url()) as response:
+            await response.read()
+
+    async def ask(session: aiohttp.ClientSession) -> aiohttp.ClientResponse:
+        with big_context(telemetry) as reference:
+            references.append(reference)
+            await get(session)
+            return await session.get(server.url("/streamed"))
+
+    async def main() -> None:
+        without_timers = aiohttp.ClientTimeout(total=None)
+        async with aiohttp.ClientSession(timeout=without_timers) as session:
+            # asyncio keeps the context in which a connection is made.
+            await get(session)
+            response = await asyncio.create_task(ask(session))
+            await until(lambda: gone(*references))
+            assert telemetry.value(semconv.ACTIVE_REQUESTS) == 1
+            response.close()
+
+    asyncio.run(main())
 
 
 def test_spans_are_not_kept_by_open_leases(
@@ -80,124 +253,53 @@ def test_spans_are_not_kept_by_open_leases(
     reference = weakref.ref(span)
     del span
     telemetry.exporter.clear()
-    gc.collect()
-    assert reference() is None
+    assert gone(reference)
     response.close()
     pool.close()
 
 
-@pytest.mark.parametrize("read", ["read", "unread"])
-def test_sync_pool_goes_with_its_last_reference(
-    library: Library, server: HTTP1Server, telemetry: Telemetry, read: str
-) -> None:
-    """Used and dropped without being closed: pool, connections, requests and response go."""
-    pool = library.core.ConnectionPool()
-    response = pool.handle_request(library.request(server.url()))
-    if read == "read":
-        response.read()
-        response.close()
-        pool.request("GET", server.url())
-    (connection,) = pool.connections
-    references = [weakref.ref(o) for o in (pool, connection, connection._connection, response)]
-    del pool, connection, response
-    gc.collect()
-    assert [reference() for reference in references] == [None] * 4
-    assert telemetry.value(semconv.POOL_LIVE) == 0
-
-
-def test_pool_needs_no_garbage_collector_for_our_sake(
-    library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
-    """A pool without cycles is freed by its reference count, as without us."""
-    gc.collect()
-    gc.disable()
-    try:
-        pool = library.core.ConnectionPool()
-        pool.request("GET", server.url())
-        pool.close()
-        reference = weakref.ref(pool)
-        del pool
-        assert reference() is None
-    finally:
-        gc.enable()
-
-
-async def _whole(library: Library, pool: Any, url: str) -> None:
-    response = await pool.handle_async_request(library.request(url))
-    await response.aread()
-    await response.aclose()
-
-
-async def _unread(library: Library, pool: Any, url: str) -> None:
-    await pool.handle_async_request(library.request(url))
-
-
-async def _cancelled(library: Library, pool: Any, url: str) -> None:
-    task = asyncio.ensure_future(pool.handle_async_request(library.request(url + "silent")))
-    await asyncio.sleep(0.05)
-    task.cancel()
-    await asyncio.wait([task])
-
-
-@pytest.mark.parametrize("way", [_whole, _unread, _cancelled])
-def test_async_pool_task_and_loop_go_with_their_last_reference(
-    library: Library,
-    server: HTTP1Server,
-    telemetry: Telemetry,
-    way: Callable[[Library, Any, str], Awaitable[None]],
-) -> None:
-    """A loop per call, as programs make it that call asyncio.run() again and again."""
-    server.reply("/silent", Reply(head_after=server.gate()))
-    references: list[weakref.ref[Any]] = []
-
-    async def main() -> None:
-        pool = library.core.AsyncConnectionPool()
-        references.extend(
-            weakref.ref(o) for o in (pool, asyncio.current_task(), asyncio.get_running_loop())
-        )
-        await way(library, pool, server.url())
-
-    asyncio.run(main())
-    gc.collect()
-    assert [reference() for reference in references] == [None] * 3
-    assert telemetry.value(semconv.POOL_LIVE) == 0
-    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
-
-
-def test_thousand_pools_leave_nothing(
-    library: Library, server: HTTP1Server, telemetry: Telemetry
+@pytest.mark.parametrize(
+    ("way", "name"),
+    [(with_httpcore_sync, "httpcore2"), (with_aiohttp, "aiohttp"), (with_urllib3, "urllib3")],
+)
+def test_many_pools_leave_nothing(
+    way: Any, name: str, server: HTTP1Server, telemetry: Telemetry
 ) -> None:
     """A client per call: what is kept of them does not grow with their number."""
 
-    def make(number: int) -> None:
+    async def make(number: int) -> None:
         for _ in range(number):
-            pool = library.core.ConnectionPool()
-            pool.request("GET", server.url())
-            pool.close()
-        del pool
-        telemetry.collect()
-        gc.collect()
+            await way(name, "closed", server.url(), lambda *_: None)
 
     def ours() -> int:
-        return sum(
-            str(type(o).__module__).startswith("opentelemetry.instrumentation.gluellm.pool")
-            for o in gc.get_objects()
-        )
+        telemetry.collect()
+        gc.collect()
+        modules = [str(type(thing).__module__) for thing in gc.get_objects()]
+        return sum(m.startswith("opentelemetry.instrumentation.gluellm.pool") for m in modules)
 
-    make(20)
+    asyncio.run(make(20))
     before = ours()
-    make(200)
+    asyncio.run(make(100))
     assert ours() <= before + 5
 
 
-def test_client_goes_with_its_last_reference(
-    library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
-    """A whole client, with what is between it and its pool."""
-    client = library.client.Client(trust_env=False)
-    assert client.get(server.url()).status_code == 200
-    references = [weakref.ref(o) for o in (client, client._transport, client._transport._pool)]
-    del client
-    gc.collect()
-    assert [reference() for reference in references] == [None] * 3
-    assert telemetry.value(semconv.POOL_LIVE) == 0
+def test_requests_leave_no_garbage_of_ours(server: HTTP1Server, telemetry: Telemetry) -> None:
+    """Whatever of ours was part of a request goes with its last reference."""
+    with urllib3.HTTPConnectionPool("127.0.0.1", server.port) as pool:
+        pool.request("GET", "/")
+        gc.collect()
+        gc.disable()
+        try:
+            for preload in (True, False) * 10:
+                response = pool.request("GET", "/", preload_content=preload)
+                response.read()
+            del response
+            telemetry.collect()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            ours = [thing for thing in gc.garbage if "gluellm" in type(thing).__module__]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    assert ours == []

@@ -14,7 +14,9 @@ from support.libraries import Library
 from support.script import Gate, Reply
 from support.waiting import wait_until
 
-from .conftest import Instrument
+from .conftest import BOTH, Instrument
+
+pytestmark = BOTH
 
 HEAD_AFTER = 0.1
 

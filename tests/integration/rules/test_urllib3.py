@@ -2,92 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import importlib
-import json
-import logging
-import os
 import threading
-import weakref
 from typing import Any
 
 import pytest
 import requests
 import urllib3
 
-from opentelemetry import baggage, context
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.adapters.urllib3 import Urllib3Adapter
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.http1 import HTTP1Server
-from support.script import Failure, Reply
 from support.telemetry import Telemetry
 
-from .conftest import Instrument, Run
-
-SECRET = "s3cr3t"
-CLASSES = (
-    urllib3.HTTPConnectionPool,
-    urllib3.HTTPSConnectionPool,
-    urllib3.PoolManager,
-    urllib3.connection.HTTPConnection,
-    urllib3.connection.HTTPSConnection,
-    urllib3.HTTPResponse,
-)
-
-
-def test_finalizer_inside_the_sdks_locks_does_not_hang(server: HTTP1Server, run: Run) -> None:
-    """Responses and pools that go while their thread holds every lock of the SDK."""
-    assert run("urllib3_finalizers.py", server.url()).strip().endswith("done")
-
-
-def test_connections_closed_at_the_end_of_the_process(server: HTTP1Server, run: Run) -> None:
-    """urllib3 closes what is idle in pools that are still there: that is not the peer's doing."""
-    assert run("urllib3_exit.py", server.url()).split() == ["pool_closed", "1"]
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_forked_child_starts_empty(server: HTTP1Server, run: Run) -> None:
-    """An inherited pool counts from its first request there; the parent goes on as before."""
-    late = server.reply("/late", Reply(head_after=1.0))
-    printed = run("urllib3_fork.py", server.url(), late).splitlines()
-    child, parent = (json.loads(line) for line in printed if line.startswith("{"))
-    for metric in (semconv.LEASE_DURATION, semconv.POOL_LIVE, semconv.REQUESTS):
-        assert metric.name not in child["before"]
-    assert child["after"][semconv.REQUESTS.name] == 1
-    assert child["after"][semconv.POOL_LIVE.name] == 1
-    assert child["after"][semconv.ACTIVE_REQUESTS.name] == 0
-    assert parent["before"][semconv.REQUESTS.name] == 3
-    assert parent["before"][semconv.ACTIVE_REQUESTS.name] == 1
-    assert parent["after"][semconv.REQUESTS.name] == 4
-    assert parent["after"][semconv.ACTIVE_REQUESTS.name] == 0
-    assert parent["after"][semconv.POOL_LIVE.name] == 2
-
-
-@pytest.mark.parametrize("read", ["read", "unread"])
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_pool_goes_with_its_last_reference(
-    server: HTTP1Server, telemetry: Telemetry, read: str
-) -> None:
-    """Used and dropped without being closed: manager, pool, connection and response go."""
-    gc.collect()
-    gc.disable()
-    try:
-        manager = urllib3.PoolManager()
-        response = manager.request("GET", server.url(), preload_content=False)
-        pool = response._pool
-        connection = response._connection
-        if read == "read":
-            response.read()
-        references = [weakref.ref(thing) for thing in (manager, pool, connection, response)]
-        del manager, pool, connection, response
-        assert [reference() for reference in references] == [None] * 4
-    finally:
-        gc.enable()
-    assert telemetry.value(semconv.POOL_LIVE) == 0
-    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
-    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
+from .conftest import Instrument
 
 
 def test_connections_that_are_equal_and_have_no_hash(
@@ -140,78 +69,6 @@ def test_without_a_thread_to_be_had_only_the_executor_is_not_told(
     assert telemetry.count(semconv.LEASE_DURATION) == 1
 
 
-def test_requests_leave_no_garbage_of_ours(server: HTTP1Server, telemetry: Telemetry) -> None:
-    """Whatever of ours was part of a request goes with its last reference."""
-    with urllib3.HTTPConnectionPool("127.0.0.1", server.port) as pool:
-        pool.request("GET", "/")
-        gc.collect()
-        gc.disable()
-        try:
-            for preload in (True, False) * 10:
-                response = pool.request("GET", "/", preload_content=preload)
-                response.read()
-            del response
-            telemetry.collect()
-            gc.set_debug(gc.DEBUG_SAVEALL)
-            gc.collect()
-            ours = [thing for thing in gc.garbage if "gluellm" in type(thing).__module__]
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-            gc.enable()
-    assert ours == []
-
-
-def test_context_is_not_kept_by_an_open_response(server: HTTP1Server, telemetry: Telemetry) -> None:
-    """A response that stays open for minutes must not hold all that was in the caller's context."""
-
-    class Big:
-        pass
-
-    big = Big()
-    reference = weakref.ref(big)
-    token = context.attach(context.set_value("conversation", big))
-    with telemetry.tracer_provider.get_tracer("test").start_as_current_span("caller"):
-        response = urllib3.PoolManager().request("GET", server.url(), preload_content=False)
-    context.detach(token)
-    del big, token
-    gc.collect()
-    assert reference() is None
-    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 1
-    response.close()
-
-
-@pytest.mark.parametrize(
-    ("botocore", "replaced"), [(False, 11), pytest.param(True, 15, marks=pytest.mark.all_sdks)]
-)
-def test_identical_functions_are_back(
-    botocore: bool, replaced: int, instrument: Instrument
-) -> None:
-    """Those of urllib3's classes, and of botocore's that are made of them."""
-    owners = CLASSES
-    if botocore:
-        aws = importlib.import_module("botocore.awsrequest")
-        owners = (*CLASSES, aws.AWSHTTPConnectionPool, aws.AWSHTTPSConnectionPool)
-
-    def functions() -> dict[str, object]:
-        return {
-            f"{owner.__name__}.{name}": value
-            for owner in owners
-            for name, value in sorted(vars(owner).items())
-            if callable(value)
-        }
-
-    before = functions()
-    for _ in range(2):
-        instrument()
-        during = functions()
-        assert sum(during[name] is not value for name, value in before.items()) >= replaced
-        GlueLLMInstrumentor().uninstrument()
-        after = functions()
-        assert after.keys() == before.keys()
-        assert all(after[name] is value for name, value in before.items())
-
-
 def test_ours_stays_below_somebody_elses_wrapper(
     server: HTTP1Server, instrument: Instrument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,39 +89,6 @@ def test_ours_stays_below_somebody_elses_wrapper(
         pool.request("GET", "/")
         assert telemetry.value(semconv.REQUESTS) == 2
         assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
-
-
-def test_nothing_private_is_told(
-    server: HTTP1Server, instrument: Instrument, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Path, query, headers, body, credentials of the URL, baggage: in nothing that leaves us."""
-    telemetry = instrument(metrics="full", span_min_duration=0.0, leak_threshold=2)
-    headers = {"Authorization": f"Bearer {SECRET}", f"X-{SECRET}": SECRET}
-    manager = urllib3.PoolManager(maxsize=1, block=True, retries=False)
-    urls = [
-        server.url(f"/{SECRET}?key={SECRET}"),
-        server.reply(f"/{SECRET}/reset", Reply(failure=Failure.RESET_IN_BODY)),
-        f"http://{SECRET}:{SECRET}@127.0.0.1:9/",
-    ]
-    token = context.attach(baggage.set_baggage("user", SECRET))
-    try:
-        with caplog.at_level(logging.DEBUG):
-            for url in urls:
-                with contextlib.suppress(urllib3.exceptions.HTTPError):
-                    manager.request("POST", url, headers=headers, body=SECRET)
-            held = manager.request("GET", urls[0], preload_content=False)
-            with pytest.raises(urllib3.exceptions.EmptyPoolError) as caught:
-                manager.urlopen("GET", urls[0], pool_timeout=0.05)
-            held.read()
-    finally:
-        context.detach(token)
-    data = telemetry.reader.get_metrics_data()
-    assert data is not None
-    told = [data.to_json(), *caught.value.__notes__]
-    told += [span.to_json() or "" for span in telemetry.spans()]
-    told += [r.getMessage() for r in caplog.records if r.name.startswith("opentelemetry")]
-    assert SECRET not in "\n".join(told)
-    assert telemetry.value(semconv.REQUESTS) == len(urls) + 2
 
 
 def test_client_of_requests(server: HTTP1Server, instrument: Instrument) -> None:

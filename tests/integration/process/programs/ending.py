@@ -1,21 +1,25 @@
 """Ends in one of many ways while requests are under way, with or without the instrumentation.
 
-Arguments: "on" or "off", the way, the library, a URL that answers at once, one that begins to
-answer and never ends.
+Arguments: a URL that answers at once, one that begins to answer and never ends. Reads a way and a
+library from each line of stdin. Forks two children for it, which find everything imported: one
+without the instrumentation, and one with it. Writes how each has ended as JSON.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import faulthandler
 import gc
 import importlib
+import json
 import logging
 import os
 import signal
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -24,13 +28,15 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 
-switch, way, library, url, never = sys.argv[1:]
+url, never = sys.argv[1:]
+switch = way = library = ""
 kept: list[Any] = []
 """What a program keeps in a module."""
 begun = threading.Event()
 # A machine that has much to do makes callbacks slow, and asyncio's debug mode tells of that.
 logging.getLogger("asyncio").setLevel(logging.ERROR)
-importlib.import_module(library)
+for module in ("httpx", "httpx2", "aiohttp", "urllib3", "trio"):
+    importlib.import_module(module)
 
 
 def uninstrument() -> None:
@@ -108,6 +114,10 @@ async def has_begun() -> None:
 
 
 def daemon_thread() -> None:
+    in_thread(never, daemon=True)
+
+
+def traced() -> None:
     in_thread(never, daemon=True)
 
 
@@ -268,6 +278,52 @@ def channel_never_closed() -> None:
     kept.extend((channel, call))
 
 
+def fork() -> tuple[int, list[int]]:
+    """A child, 0 within it, and what its output and its errors are read from."""
+    pipes = [os.pipe() for _ in range(2)]
+    process = os.fork()
+    for number, (reader, writer) in enumerate(pipes, start=1):
+        if process == 0:
+            os.dup2(writer, number)
+            os.close(reader)
+        os.close(writer)
+    return process, [reader for reader, _ in pipes]
+
+
+def read(reader: int) -> str:
+    """All that was written, until the other end is closed."""
+    text = b""
+    while part := os.read(reader, 65536):
+        text += part
+    os.close(reader)
+    return text.decode()
+
+
+gc.collect()
+gc.freeze()  # or the end of each child passes over all that was imported
+for line in sys.stdin:
+    way, library = line.split()
+    children = []
+    for switch in ("off", "on"):  # noqa: B007
+        children.append(fork())
+        if children[-1][0] == 0:
+            break
+    else:
+        ended = []
+        for process, readers in children:
+            out, err = map(read, readers)
+            ended.append((os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), out, err))
+        print(json.dumps(ended), flush=True)
+        continue
+    break
+else:
+    sys.exit()
+# In a child, whose end is the interpreter's.
+children.clear()
+faulthandler.dump_traceback_later(60, exit=True)
+importlib.import_module(library)
+if way == "traced":
+    tracemalloc.start()
 if way == "uninstrument_in_atexit":
     # Both orders: what is registered last runs first, and the SDK's own shutdown is one of them.
     atexit.register(uninstrument)

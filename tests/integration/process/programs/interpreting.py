@@ -62,7 +62,7 @@ def main(configuration: str, url: str, never: str) -> None:
     """The steps, in both interpreters by turns."""
     own = Living(url)
     own.send(3)
-    kept: list[Any] = [Requesting.of("httpx", never), Requesting.of("urllib3", never)]
+    kept: list[Any] = [Requesting.of("httpx2", never), Requesting.of("urllib3", never)]
     with (
         kept[0].raw.stream("GET", never),
         kept[1].raw.request("GET", never, preload_content=False),

@@ -1,7 +1,8 @@
 """Six requests over two connections, and a report on a signal while four of them are queued.
 
-Arguments: gevent, eventlet, uvloop, asyncio or trio; the library; a URL that answers after a while.
-The environment sets ``snapshot_signal``. Prints what was counted as JSON.
+Arguments: gevent, eventlet, uvloop, asyncio or trio; the library; a URL that is not answered before
+``reported`` beneath it is asked for. The environment sets ``snapshot_signal``. Prints what was
+counted as JSON.
 """
 
 # ruff: noqa: E402  gevent and eventlet replace modules before they are used
@@ -24,6 +25,7 @@ import os
 import signal
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +62,11 @@ def ask() -> None:
     os.kill(os.getpid(), signal.SIGUSR2)
 
 
+def answer() -> None:
+    """Have the server answer: it waits for the request of another path."""
+    urllib.request.urlopen(f"{url}reported").close()
+
+
 def in_threads() -> None:
     """With threads, which gevent and eventlet make greenlets of."""
     module = importlib.import_module(library)
@@ -78,6 +85,7 @@ def in_threads() -> None:
     ask()
     while not reports:
         time.sleep(STEP)
+    answer()
     for worker in workers:
         worker.join()
 
@@ -98,7 +106,10 @@ async def in_tasks(sleep: Callable[[float], Any], start: Callable[[Any], None]) 
         while not saturated():
             await sleep(STEP)
         ask()
-        while not reports or left[0]:
+        while not reports:
+            await sleep(STEP)
+        answer()
+        while left[0]:
             await sleep(STEP)
 
 

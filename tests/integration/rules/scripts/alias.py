@@ -9,37 +9,16 @@ import httpx2
 httpx2.alias_httpx()
 
 import httpx  # noqa: E402
-from opentelemetry.sdk.metrics import MeterProvider  # noqa: E402
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader  # noqa: E402
-from opentelemetry.sdk.trace import TracerProvider  # noqa: E402
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: E402
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import (  # noqa: E402
-    InMemorySpanExporter,
-)
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor  # noqa: E402
+from opentelemetry.instrumentation.gluellm.telemetry import semconv  # noqa: E402
+from support.installation import instrument  # noqa: E402
+from support.telemetry import Telemetry  # noqa: E402
 
 assert httpx is httpx2
-reader, exporter = InMemoryMetricReader(), InMemorySpanExporter()
-tracer_provider = TracerProvider(shutdown_on_exit=False)
-tracer_provider.add_span_processor(SimpleSpanProcessor(exporter))
-GlueLLMInstrumentor().instrument(
-    scope="all",
-    http_spans=True,
-    meter_provider=MeterProvider(metric_readers=[reader], shutdown_on_exit=False),
-    tracer_provider=tracer_provider,
-)
+telemetry = Telemetry()
+instrument(telemetry, http_spans=True)
 with httpx.Client(trust_env=False) as client:
     client.get(sys.argv[1])
-    data = reader.get_metrics_data()
-points = {
-    metric.name: metric.data.data_points
-    for scope in data.resource_metrics[0].scope_metrics
-    for metric in scope.metrics
-}
-spans = [span for span in exporter.get_finished_spans() if span.kind.name == "CLIENT"]
-(lease,) = points["gluellm.pool.lease.duration"]
-(live,) = points["gluellm.pool.live"]
-print(f"spans={len(spans)} leases={lease.count} pools={live.value}")
-print(live.attributes["gluellm.pool.library"])
-GlueLLMInstrumentor().uninstrument()
+    spans = [span for span in telemetry.spans() if span.kind.name == "CLIENT"]
+    leases = telemetry.count(semconv.LEASE_DURATION)
+    print(f"spans={len(spans)} leases={leases} pools={telemetry.by(semconv.POOL_LIVE, 'library')}")

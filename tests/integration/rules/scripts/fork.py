@@ -1,69 +1,124 @@
-"""Forks with records in the buffer, a live pool and a request under way.
+"""Forks with records in the buffer, and with a live pool and a request in flight of each library.
 
-Arguments: the pool library, a server's URL, and one that answers late. Prints two lines of JSON,
-the child's first.
+Arguments: a server's URL, a gRPC server's target. Prints two lines of JSON, the child's first: what
+was counted by library, right after the fork and in the end. The child goes on with the pools that
+it has inherited, but for sessions of aiohttp and channels of gRPC, which don't outlive a fork.
 """
 
 from __future__ import annotations
 
-import importlib
+import asyncio
 import json
 import os
+import socket
 import sys
 import threading
-import time
+from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+import aiohttp
+import grpc
+import httpcore
+import httpcore2
+import urllib3
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm import snapshot
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.installation import instrument
+from support.telemetry import Telemetry
+from support.waiting import until
 
-name, url, late = sys.argv[1:]
-core = importlib.import_module(name)
-reader = InMemoryMetricReader()
-meter_provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
-GlueLLMInstrumentor().instrument(scope="all", meter_provider=meter_provider)
+url, target = sys.argv[1:]
+late = socket.create_server(("127.0.0.1", 0))
+late_url = f"http://127.0.0.1:{late.getsockname()[1]}/"
+telemetry = Telemetry()
+instrument(telemetry)
+Counted = dict[str, dict[str, float]]
 
 
-def collect() -> dict[str, float]:
-    """Values by metric, and counts by histogram; summed over attributes, without errors at 0."""
-    found: dict[str, float] = {}
-    data = reader.get_metrics_data()
-    for resource in data.resource_metrics if data else ():
-        for scope in resource.scope_metrics:
-            for metric in scope.metrics:
-                for point in metric.data.data_points:
-                    amount = point.count if hasattr(point, "count") else point.value
-                    found[metric.name] = found.get(metric.name, 0) + amount
+def collect() -> Counted:
+    """Values by library and metric, and counts by histogram; summed over attributes."""
+    found: Counted = {}
+    for name, points in telemetry.collect().items():
+        for point in points:
+            library = point.attributes.get(semconv.POOL_LIBRARY)
+            if library and not name.startswith("gluellm.instrumentation"):
+                values = found.setdefault(library, {})
+                amount = getattr(point, "count", getattr(point, "value", 0))
+                values[name] = values.get(name, 0) + amount
     return found
 
 
-def get(pool: Any, target: str) -> None:
-    pool.request("GET", target)
+def phases() -> list[str]:
+    """What the requests in flight are doing."""
+    return [request.phase for pool in snapshot().pools for request in pool.requests]
 
 
-pool = core.ConnectionPool()
-for _ in range(3):
-    get(pool, url)
-other = core.ConnectionPool()
-running = threading.Thread(target=get, args=(other, late))
-running.start()
-deadline = time.monotonic() + 10
-while not any(connection.is_available() is False for connection in other.connections):
-    assert time.monotonic() < deadline
-    time.sleep(0.01)
+def call(channel: Any) -> None:
+    channel.unary_unary("/")(b"", timeout=10)
 
-told: dict[str, Any] = {}
-process = os.fork()
-if process == 0:
-    told["before"] = collect()
-    get(pool, url)
-    told["after"] = collect()
-    print(json.dumps(told), flush=True)
-    os._exit(0)
-assert os.waitpid(process, 0)[1] == 0
-told["before"] = collect()
-running.join(10)
-told["after"] = collect()
-print(json.dumps(told), flush=True)
+
+async def get(session: aiohttp.ClientSession, target_url: str) -> None:
+    async with session.get(target_url) as response:
+        await response.read()
+
+
+def child(sends: list[Callable[[], Any]]) -> None:
+    """What a child does with the pools that it inherits."""
+    asyncio.events._set_running_loop(None)
+    before = collect()
+    for send in sends:
+        send()
+
+    async def fresh() -> None:
+        async with aiohttp.ClientSession() as session:
+            await get(session, url)
+
+    asyncio.run(fresh())
+    with grpc.insecure_channel(target) as channel:
+        call(channel)
+    print(json.dumps({"before": before, "after": collect()}), flush=True)
+
+
+async def main() -> None:
+    pools: list[Any] = [httpcore.ConnectionPool(), httpcore2.ConnectionPool()]
+    pools.append(urllib3.PoolManager())
+    sends = [lambda pool=pool: pool.request("GET", url) for pool in pools]
+    channel = grpc.insecure_channel(target)
+    async with aiohttp.ClientSession() as session:
+        for _ in range(3):
+            for send in sends:
+                send()
+            call(channel)
+            await get(session, url)
+        others = [httpcore.ConnectionPool(), httpcore2.ConnectionPool(), urllib3.PoolManager()]
+        running = [
+            threading.Thread(target=other.request, args=("GET", late_url)) for other in others
+        ]
+        for thread in running:
+            thread.start()
+        waiting = asyncio.ensure_future(get(session, late_url))
+        # A collection would record what is to wait in the buffer.
+        await until(lambda: phases().count("awaiting_response") == 4)
+        process = os.fork()
+        if process == 0:
+            status = 1
+            try:
+                child(sends)
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitpid(process, 0)[1] == 0  # noqa: ASYNC222
+        before = collect()
+        for _ in range(4):
+            connection, _ = late.accept()
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        for thread in running:
+            thread.join(10)
+        await waiting
+        call(channel)
+        print(json.dumps({"before": before, "after": collect()}), flush=True)
+
+
+asyncio.run(main())

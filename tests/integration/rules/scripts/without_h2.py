@@ -1,21 +1,24 @@
-"""Makes requests where h2 is not installed, as in most programs. Prints JSON.
-
-Argument: the URL of a server.
-"""
+"""Makes requests where h2 is not installed, as in most programs. Argument: a server's URL."""
 
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 
-from telling import Observed
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.installation import instrument
+from support.telemetry import Telemetry
 
+logging.basicConfig(stream=sys.stdout)
 sys.modules["h2"] = None  # type: ignore[assignment]  # to imports, as if it were not there
-libraries = [importlib.import_module(name) for name in ("httpx", "httpx2")]
-for name in ("httpcore", "httpcore2"):
-    importlib.import_module(name)
-observed = Observed("httpx")
-for library in libraries:
+clients = [importlib.import_module(name) for name in ("httpx", "httpx2")]
+importlib.import_module("httpcore")
+importlib.import_module("httpcore2")
+telemetry = Telemetry()
+instrument(telemetry)
+for library in clients:
     with library.Client(trust_env=False) as client:
-        observed.results.append(str(client.get(sys.argv[1]).status_code))
-observed.tell()
+        assert client.get(sys.argv[1]).status_code == 200
+hooks = {p.attributes[semconv.SEAM_NAME]: p.value for p in telemetry.points(semconv.SEAM)}
+print(telemetry.by(semconv.REQUESTS, "library"), set(hooks.values()), "http2" in hooks)

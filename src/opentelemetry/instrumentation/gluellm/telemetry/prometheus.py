@@ -1,7 +1,7 @@
 """The contract's names as Prometheus and its kin store them, by the way on which the data came.
 
 Source: the OpenTelemetry specification's page on compatibility with Prometheus and OpenMetrics
-(dots become underscores, the unit and ``_total`` become suffixes). ``tests/e2e/test_arrival.py`` holds
+(dots become underscores, the unit and ``_total`` become suffixes). ``tests/e2e`` holds
 these names against what each store really has.
 """
 

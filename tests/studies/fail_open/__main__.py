@@ -1,4 +1,4 @@
-"""Tries every break: ``PYTHONPATH=tests python -m integration.fail_open.run``.
+"""Tries every break: ``PYTHONPATH=tests python -m studies.fail_open``.
 
 ``--only TEXT`` tries those whose words have this in them, ``--every N`` each Nth of them,
 ``--figures FILE`` keeps the figures.
@@ -22,7 +22,7 @@ from .servers import judged, served
 
 def main() -> int:
     """Try them, tell what did not hold, and give the exit status."""
-    parser = argparse.ArgumentParser(prog="integration.fail_open.run", description=__doc__)
+    parser = argparse.ArgumentParser(prog="studies.fail_open", description=__doc__)
     parser.add_argument("--only", default="", help="those whose words have this in them")
     parser.add_argument("--every", type=int, default=1, help="each so-manieth of them only")
     parser.add_argument("--at-once", type=int, default=2, help="processes at once")

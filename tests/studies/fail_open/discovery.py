@@ -14,7 +14,7 @@ LIBRARIES = ("httpcore", "httpcore2", "aiohttp", "urllib3", "grpc")
 def replaced() -> list[str]:
     """``module:class:method`` of each, found out in a process of its own."""
     finished = subprocess.run(
-        [sys.executable, "-m", "integration.fail_open.discovery"],
+        [sys.executable, "-m", "studies.fail_open.discovery"],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

@@ -278,7 +278,7 @@ def change_of(kind: str, name: str, package: str) -> Callable[[str, str], ast.Mo
 
     def change(module: str, text: str) -> ast.Module | str:
         if kind == RENAMED:
-            return re.sub(rf"(?<!\w){re.escape(name)}\b", f"{name}_{ANEW}", text)
+            return re.sub(rf"(?<!\w)({'|'.join(name.split())})\b", rf"\1_{ANEW}", text)
         if kind == SLOTS:
             return _Slots().visit(ast.parse(text))
         if name not in text:
@@ -297,7 +297,10 @@ class _Loader(importlib.machinery.SourceFileLoader):
     change: Callable[[str, str], ast.Module | str]
 
     def get_code(self, fullname: str) -> Any:
-        changed = self.change(fullname, Path(self.path).read_text(encoding="utf-8"))
+        text = Path(self.path).read_text(encoding="utf-8")
+        changed = self.change(fullname, text)
+        if changed == text:
+            return super().get_code(fullname)  # from the cache
         if isinstance(changed, ast.AST):
             changed = ast.fix_missing_locations(changed)
         return compile(changed, self.path, "exec", dont_inherit=True)
@@ -328,16 +331,21 @@ class Release(MetaPathFinder):
 
 
 def release(package: str, kind: str, name: str) -> None:
-    """From now on the package is a new release. Raises NotApplicable where that makes no sense."""
+    """Make a new release of the package. Raises NotApplicable where that makes no sense.
+
+    Several names, separated by spaces, can be renamed at once.
+    """
     assert package not in sys.modules, f"{package} is imported already"
     place = importlib.machinery.PathFinder.find_spec(package)
     assert place is not None
     assert place.origin is not None
     sources = sorted(Path(place.origin).parent.rglob("*.py"))
-    if kind not in (SLOTS, RENAMED) and not any(
-        re.search(rf"def {re.escape(name)}\b", source.read_text()) for source in sources
-    ):
-        raise NotApplicable
+    texts = [source.read_text() for source in sources]
+    wanted = () if kind == SLOTS else name.split()
+    definition = "" if kind == RENAMED else "def "
+    for one in wanted:
+        if not any(re.search(rf"{definition}\b{re.escape(one)}\b", text) for text in texts):
+            raise NotApplicable
     change = change_of(kind, name, package)
     if kind != RENAMED:
         for source in sources:

@@ -11,7 +11,6 @@ import logging
 import signal
 import sys
 import threading
-import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -254,17 +253,3 @@ def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
     ]
     # What a loop has to say of us; the rest is between the library and the loop.
     outcome.warnings = kept.messages + [m for m in asyncio_log.messages if "gluellm" in m]
-
-
-def main(arguments: list[str]) -> None:
-    """``python -m integration.fail_open.trial BREAK SERVERS``, both JSON."""
-    what = Break(**json.loads(arguments[0]))
-    servers = Servers(**json.loads(arguments[1]))
-    began = time.monotonic()
-    outcome = run(what, servers)
-    print(outcome.as_json())
-    print(f"{time.monotonic() - began:.2f} s", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

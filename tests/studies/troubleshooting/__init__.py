@@ -1,0 +1,1 @@
+"""What docs/troubleshooting.md quotes is what OpenTelemetry logs."""
