@@ -287,7 +287,7 @@ class PoolTracker:
         """
         lease = connection.lease
         if lease is not None and lease.answered_at and lease.connection is connection:
-            self.released(lease)
+            lease.tracker.released(lease)
 
     def answered(self, lease: Lease, status: int) -> None:
         """The response's head has come; nobody reads the body yet."""
