@@ -249,6 +249,7 @@ class Installation:
     def after_fork_in_child(self) -> None:
         """Start anew: what was counted is the parent's."""
         self._drain.after_fork_in_child()
+        self._began = time.monotonic_ns()
         self.registry.forget()
         self._watch.after_fork_in_child()
         self._watch_observer.forget()

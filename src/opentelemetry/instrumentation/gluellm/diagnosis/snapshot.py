@@ -299,7 +299,8 @@ class Snapshot:
     taken_at: float
     """Seconds since the epoch."""
     uptime: float
-    """Seconds of the monotonic clock since ``instrument()``: what the totals cover."""
+    """Seconds of the monotonic clock since ``instrument()``, in a forked child since the fork: what
+    the totals cover."""
     leak_threshold: float
     """Seconds; 0 when leaks are not looked for."""
     process: ProcessSnapshot

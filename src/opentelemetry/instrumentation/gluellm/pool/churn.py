@@ -84,7 +84,7 @@ def _built_since(
 
 def _counts(origins: list[OriginLedger]) -> tuple[int, int, int, int]:
     """Pools, requests, calls and discarded pools so far."""
-    gone = sum(origins[0].pool.discarded.values())
+    gone = sum(origin.pools_gone for origin in origins)
     entered = sum(origin.entered for origin in origins)
     resent = sum(origin.resent for origin in origins)
     return sum(origin.pools for origin in origins), entered, entered - resent, gone

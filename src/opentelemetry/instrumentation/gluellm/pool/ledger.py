@@ -185,6 +185,7 @@ class OriginLedger:
         "other_times",
         "pool",
         "pools",
+        "pools_gone",
         "port",
         "protocols",
         "provider",
@@ -225,6 +226,8 @@ class OriginLedger:
         self.pools = 0
         """Pools that ever asked for it. A pool that two providers share is counted in one of its
         two ledgers for the origin."""
+        self.pools_gone = 0
+        """Those of these pools that were discarded, each counted in one ledger as well."""
         self.built_at: dict[tuple[str, int], BuiltAt] = {}
         """Call sites that built these pools, as far as they are known."""
         self.protocols: set[str] = set()

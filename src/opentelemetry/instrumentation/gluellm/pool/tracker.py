@@ -287,7 +287,7 @@ class PoolTracker:
         """
         lease = connection.lease
         if lease is not None and lease.answered_at and lease.connection is connection:
-            self.released(lease)
+            lease.tracker.released(lease)
 
     def answered(self, lease: Lease, status: int) -> None:
         """The response's head has come; nobody reads the body yet."""
@@ -586,6 +586,9 @@ class PoolTracker:
             if not ledger.live:
                 ledger.empty_since = self.clock()
             ledger.discarded[reason] += 1
+            asked = {found.reported: found for found in copied(self._origins.values)}
+            for found in asked.values():
+                found.pools_gone += 1
             self.observer.pool_discarded(self, reason)
             if self.channel is not None and self.channel.state != SHUTDOWN:
                 self.channel.end()  # it may go on, under another name

@@ -142,21 +142,21 @@ class HistogramAttributes:
             return attributes.base
         key = (self._name, error, *further.values())
         found = attributes.sets.get(key)
-        if found is None:
-            found = dict(attributes.base)
-            if self._known >= MAX_SETS:
-                if error is not None:
-                    found[semconv.ERROR_TYPE] = semconv.OTHER
-            else:
-                if error is not None:
-                    found[semconv.ERROR_TYPE] = error
-                for name, value in further.items():
-                    if value is not None:
-                        key_of = protocol_key(value) if name == "protocol" else _FURTHER[name]
-                        found[key_of] = value
-            self._known += 1
-            if len(attributes.sets) < MAX_SETS:
-                attributes.sets[key] = found
+        if found is not None:
+            return found
+        if self._known >= MAX_SETS:
+            if error is None:
+                return attributes.base
+            return {**attributes.base, semconv.ERROR_TYPE: semconv.OTHER}
+        found = dict(attributes.base)
+        if error is not None:
+            found[semconv.ERROR_TYPE] = error
+        for name, value in further.items():
+            if value is not None:
+                key_of = protocol_key(value) if name == "protocol" else _FURTHER[name]
+                found[key_of] = value
+        self._known += 1
+        attributes.sets[key] = found
         return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...pool.lease import QUEUED, Lease
+from ...pool.ledger import OTHER
 from ...pool.loops import running_loop
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
@@ -119,6 +120,7 @@ class RequestSeams:
             tracker.failed(lease, kind, unwinding=isinstance(error, GeneratorExit))
         except Exception as own:
             self.registry.failures.caught("aiohttp.failed", own)
+            lease.error = lease.error or OTHER  # it was not cancelled
 
     def wait(self, original: Any) -> Any:
         """There is no place for one more connection: the request takes its place in the queue."""

@@ -79,7 +79,10 @@ async def _read_body(lease: Lease, pending: Any) -> Any:
 def _read_failed(lease: Lease, error: BaseException) -> None:
     # A WebSocket is read all the time, so whoever closes it ends a read.
     if lease.status != SWITCHING_PROTOCOLS or not closed_here(error):
-        lease.error = error_type(error)
+        kind = error_type(error)
+        # Another task or thread may have closed the response during the read.
+        if not lease.ended:
+            lease.error = kind
 
 
 _known_reads: dict[bool, weakref.WeakKeyDictionary[Any, bool]] = {
@@ -329,7 +332,7 @@ class ResponseSeams:
             try:
                 return original(self_, request, stream_id)
             except BaseException as error:
-                lease.error = error_type(error)
+                _read_failed(lease, error)
                 raise
             finally:
                 lease.enter(UNREAD, clock())

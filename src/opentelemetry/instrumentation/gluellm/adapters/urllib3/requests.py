@@ -89,8 +89,9 @@ class RequestSeams:
                 if blocks:
                     try:
                         tracker.ledger.acquire_timeout = timeout
-                        # The list inside of it, read without its lock.
-                        if not self_.pool.queue:
+                        # The list inside of it, read without its lock. A closed pool has none.
+                        free = self_.pool
+                        if free is not None and not free.queue:
                             tracker.waiting(lease, timeout)
                     except Exception as error:
                         failures.caught("urllib3.wait", error)

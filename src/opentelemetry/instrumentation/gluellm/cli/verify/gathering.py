@@ -214,9 +214,7 @@ def _failures(
     ask: Look, found: Sequence[Stored], narrowed: Sequence[Sequence[str]]
 ) -> dict[str, float]:
     kinds: dict[str, float] = {}
-    for name in counted_names(
-        found, [semconv.INSTRUMENTATION_ERRORS, semconv.INSTRUMENTATION_DROPPED]
-    ):
+    for name in counted_names(found, _FAILURES):
         for matchers in narrowed:
             for row in ask.rows(f"topk(20, {naming.selector(name, matchers)} > 0)"):
                 labels = labels_of(row)

@@ -42,8 +42,10 @@ def pool_timeout(case: PoolCase) -> Finding | None:
     unbounded = [pool for pool in case.pools if _waits_too_long(pool)]
     if not unbounded:
         return None
-    pool = unbounded[0]
-    ages = [r.phase_age for p in unbounded for r in p.requests if r.phase == "queued"]
+    pool = max(unbounded, key=lambda pool: max(_queued(pool), default=0.0))
+    # Other pools of the name may have other timeouts.
+    alike = [other for other in unbounded if _timeouts(other) == _timeouts(pool)]
+    ages = [age for other in alike for age in _queued(other)]
     longest = max(ages, default=0.0)
     queue = f"; {counted(len(ages), 'request')} queued, the longest for {seconds(longest)}"
     defaults = (
@@ -71,6 +73,15 @@ def pool_timeout(case: PoolCase) -> Finding | None:
 def _advice(case: PoolCase, pool: PoolSnapshot) -> str:
     read = 600.0 if pool.read_timeout is None else pool.read_timeout
     return advisor(case).wait_at_most(_WAIT, read)
+
+
+def _queued(pool: PoolSnapshot) -> list[float]:
+    """Seconds that each queued request of a pool has waited."""
+    return [request.phase_age for request in pool.requests if request.phase == "queued"]
+
+
+def _timeouts(pool: PoolSnapshot) -> tuple[float | None, float | None]:
+    return pool.pool_timeout, pool.read_timeout
 
 
 def _waits_too_long(pool: PoolSnapshot) -> bool:

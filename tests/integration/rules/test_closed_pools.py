@@ -1,0 +1,66 @@
+"""What a pool leaves behind after its close, and what it does with further requests."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+import urllib3
+
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import Runner
+from support.http1 import HTTP1Server
+from support.libraries import Library
+from support.script import Reply
+from support.telemetry import Telemetry
+from support.waiting import wait_until
+
+
+def leases() -> list[Lease]:
+    """All leases in memory."""
+    gc.collect()
+    return [found for found in gc.get_objects() if type(found) is Lease]
+
+
+def test_pool_that_serves_again_keeps_nothing_of_requests_before_its_close(
+    library: Library, runner: Runner, server: HTTP1Server, telemetry: Telemetry
+) -> None:
+    """A request that was queued at the close is served by a connection of the pool's next use.
+
+    With no idle connection allowed, that connection is closed before the response's own hook runs.
+    """
+    before = leases()
+    never, gate = server.gate(), server.gate()
+    pool = runner.pool(library, max_connections=1, max_keepalive_connections=0)
+    holder = pool.send(server.reply("/held", Reply(end_after=never)))
+    holder.head()
+    waiter = pool.send(server.reply("/queued", Reply(end_after=gate)))
+    wait_until(lambda: pool.queued == 1)
+    if runner.portal is None:
+        pool.raw.close()
+    else:
+        runner.portal.call(pool.raw.aclose)
+    last = pool.send(server.url("/last"))
+    waiter.head()
+    gate.open()
+    for exchange in (waiter, last):
+        exchange.read()
+    holder.close()
+    pool.close()
+    telemetry.collect()
+    assert [lease for lease in leases() if lease not in before] == []
+
+
+def test_closed_pool_of_urllib3_refuses_requests(server: HTTP1Server, telemetry: Telemetry) -> None:
+    """A request to a pool that blocks fails in urllib3, and the instrumentation does not fail."""
+    pool = urllib3.connectionpool.connection_from_url(server.url(), maxsize=1, block=True)
+    pool.request("GET", "/")
+    pool.close()
+    with pytest.raises(urllib3.exceptions.ClosedPoolError):
+        pool.request("GET", "/")
+    assert telemetry.by(semconv.REQUESTS, "status", "error") == {
+        (200, None): 1,
+        (None, "_OTHER"): 1,
+    }
+    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0

@@ -1,0 +1,72 @@
+"""A response that another task or thread closes while it is read."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.http1 import HTTP1Server
+from support.http2 import HTTP2Server
+from support.libraries import Library
+from support.listener import Listen
+from support.script import Reply
+from support.telemetry import Telemetry
+from support.waiting import until, wait_until
+
+
+def assert_answered(telemetry: Telemetry) -> None:
+    """The request ended at the close. The later failure of its read is not its outcome."""
+    assert telemetry.by(semconv.REQUESTS, "status", "error") == {(200, None): 1}
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["1.1", "2"])
+def test_response_that_another_task_closes(
+    library: Library, http2: bool, listen: Listen, telemetry: Telemetry
+) -> None:
+    """The read fails after the close."""
+    server = listen(HTTP2Server) if http2 else listen(HTTP1Server)
+    server.reply("/", Reply(end_after=server.gate()))
+
+    async def ask() -> None:
+        pool = library.core.AsyncConnectionPool(http1=not http2, http2=http2)
+        response = await pool.handle_async_request(library.request(server.url()))
+        reading = asyncio.create_task(response.aread())
+        await until(lambda: telemetry.current("reading") == 1)
+        await response.aclose()
+        server.hang_up(reset=True)
+        await asyncio.wait([reading])
+        assert isinstance(reading.exception(), library.raises("read_error"))
+        await pool.aclose()
+
+    asyncio.run(ask())
+    assert_answered(telemetry)
+
+
+def test_response_that_another_thread_closes(
+    library: Library, listen: Listen, telemetry: Telemetry
+) -> None:
+    """The read fails after the close, which leaves an HTTP/2 connection open."""
+    server = listen(HTTP2Server)
+    server.reply("/", Reply(end_after=server.gate()))
+    failures: list[Exception] = []
+
+    def read() -> None:
+        try:
+            response.read()
+        except Exception as error:
+            failures.append(error)
+
+    pool = library.core.ConnectionPool(http1=False, http2=True)
+    response = pool.handle_request(library.request(server.url()))
+    reading = threading.Thread(target=read)
+    reading.start()
+    wait_until(lambda: telemetry.current("reading") == 1)
+    response.close()
+    server.hang_up(reset=True)
+    reading.join(10)
+    assert isinstance(failures[0], library.raises("read_error"))
+    pool.close()
+    assert_answered(telemetry)
