@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 from collections.abc import Callable, Iterator
@@ -35,6 +36,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs the SDKs of all providers: make test-all")
 
 
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of the collections that tests ask for."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
@@ -51,6 +58,17 @@ def pytest_terminal_summary(
 def pytest_xdist_auto_num_workers() -> int:
     """One worker more than processors: most of a test is waiting for a clock."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Run coroutines that are tests on asyncio.
+
+    Clients that an earlier test dropped are collected first: the finalizers of some SDKs start a
+    task in whichever loop runs.
+    """
+    gc.collect()
+    return "asyncio"
 
 
 @pytest.fixture(scope="session")

@@ -160,6 +160,7 @@ def test_http2_offered_and_http1_agreed(runner, library, listen, certificates, t
         secured.open()
         wait_until(lambda: telemetry.current("queued") == WAITERS - 1)
         assert telemetry.current("awaiting_response") == 1
+        wait_until(lambda: readings.most_held == 1)
         for gate in gates:
             gate.open()
         for body in bodies:

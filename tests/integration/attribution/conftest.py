@@ -26,12 +26,6 @@ def provider_server() -> Iterator[FakeProvider]:
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """Where coroutines run that are tests."""
-    return "asyncio"
-
-
-@pytest.fixture
 def probe(monkeypatch: pytest.MonkeyPatch) -> Probe:
     """Sees every pool of httpcore and httpcore2."""
     probe = Probe()

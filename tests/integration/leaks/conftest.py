@@ -21,12 +21,6 @@ PROVIDERS = pytest.mark.parametrize("provider", ["openai", "anthropic"])
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """Where coroutines run that are tests."""
-    return "asyncio"
-
-
-@pytest.fixture
 def server() -> Iterator[FakeProvider]:
     """The fake provider, in a thread of its own."""
     with FakeProviderThread() as provider:

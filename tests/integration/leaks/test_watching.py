@@ -80,6 +80,7 @@ async def test_leaks_of_one_place_are_told_once_with_their_number(
     streams = await left(llm, 5)
     clock.advance(3)
     await until(lambda: telemetry.value(semconv.LEAK_SUSPECTED) == 5, "five leaks")
+    await until(reports.leaks, "a line in the log")
     streams += await left(llm, 2)
     clock.advance(500)
     await until(lambda: telemetry.value(semconv.LEAK_SUSPECTED) == 7, "seven leaks")

@@ -45,12 +45,6 @@ def no_limits_left(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """Where coroutines run that are tests."""
-    return "asyncio"
-
-
-@pytest.fixture
 def llms(listen: Listen) -> CountedLLMs:
     """Every provider, in one server."""
     return listen(CountedLLMs)

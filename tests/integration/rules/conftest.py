@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,15 +27,6 @@ EVERYWHERE = pytest.mark.parametrize(
 """For what could differ from library to library."""
 BOTH = pytest.mark.parametrize("library", ["httpx", "httpx2"], indirect=True)
 """For what rests on the insides of httpcore, which differ from httpcore2's."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def few_objects() -> Iterator[None]:
-    """Collections pass over what was there before."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(params=["httpx2"])

@@ -112,12 +112,6 @@ def head(
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """Where the receiver runs."""
-    return "asyncio"
-
-
-@pytest.fixture
 async def watch() -> AsyncIterator[Running]:
     """A receiver, which holds nothing back at the test's end."""
     found = Running()
