@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 import traceback
@@ -70,22 +71,17 @@ class Target(ABC):
         """What else is told of it, read after the run."""
         return {}
 
-    def run(self, first_seed: int, seconds: float, most: int | None = None) -> None:
-        """Give it inputs for so long, or so many, until one fails."""
+    def run(self, first_seed: int, seconds: float) -> None:
+        """Give it inputs for so long, until one fails."""
         deadline = time.monotonic() + seconds
-        number = first_seed
-        while not self.tally.failures and time.monotonic() < deadline:
-            left = _BATCH
-            if most is not None:
-                left = min(left, -((self.tally.inputs - most) // self.each))
-            if left <= 0:
+        for number in itertools.count(first_seed):
+            if self.tally.failures or time.monotonic() >= deadline:
                 return
-            self._batch(number, left, deadline)
-            number += 1
+            self._batch(number, deadline)
 
-    def _batch(self, number: int, size: int, deadline: float) -> None:
+    def _batch(self, number: int, deadline: float) -> None:
         @settings(
-            max_examples=size,
+            max_examples=_BATCH,
             database=None,
             deadline=None,
             phases=(Phase.generate, Phase.shrink),

@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.gluellm.cli.watch.processes import Processes
 from opentelemetry.instrumentation.gluellm.cli.watch.receiver import Receiver
 from support.listener import ServerLoop
 
-from .recorded import exports
+from .recorded import changed, exports
 from .shown import BODIES
 from .target import MOST_SECONDS, Target, assert_clean
 
@@ -34,31 +34,14 @@ _VERSIONS = ("HTTP/1.0", "HTTP/9.9", "")
 _GZIP = b"\x1f\x8b"
 _TYPES = ("application/x-protobuf", "application/json", "application/JSON; charset=x", "x", "")
 _HEADERS = (
-    "Transfer-Encoding: chunked",
-    "Transfer-Encoding: xchunked",
-    "Transfer-Encoding: chunked, identity",
-    "Transfer-Encoding : chunked",
-    "Content-Length: 0",
-    "Content-Length: 5",
-    "Content-Length: +5",
-    "Content-Length: -1",
-    "Content-Length: 5, 6",
-    "Content-Length: 99999999999999999999",
-    "Content-Length: 9999999999999999999999999",
-    "Expect: 100-continue",
-    "Upgrade: websocket",
-    "Connection: upgrade, keep-alive, close",
-    "Content-Encoding: gzip",
-    "Content-Encoding: deflate",
-    "Content-Encoding: gzip, gzip",
-    "Content-Encoding: br",
-    "Content-Type: application/x-protobuf",
-    "X: " + "y" * 20_000,
-    " folded: x",
-    "no colon",
-    "\x00: \x00",
-    "Host: a\r\nHost: b",
-)
+    "Transfer-Encoding: chunked|Transfer-Encoding: xchunked|Transfer-Encoding: chunked, identity|"
+    "Transfer-Encoding : chunked|Content-Length: 0|Content-Length: 5|Content-Length: +5|"
+    "Content-Length: -1|Content-Length: 5, 6|Content-Length: 99999999999999999999|"
+    "Content-Length: 9999999999999999999999999|Expect: 100-continue|Upgrade: websocket|"
+    "Connection: upgrade, keep-alive, close|Content-Encoding: gzip|Content-Encoding: deflate|"
+    "Content-Encoding: gzip, gzip|Content-Encoding: br|Content-Type: application/x-protobuf|"
+    f"X: {'y' * 20_000}| folded: x|no colon|\0: \0|Host: a\r\nHost: b"
+).split("|")
 _WHOLE = (
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0",
     b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + b"x" * 500,
@@ -230,17 +213,9 @@ def _mangled(chance: random.Random) -> bytes:
         length = "Transfer-Encoding: chunked"
         body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
     head = f"POST /v1/metrics HTTP/1.1\r\nHost: x\r\nContent-Type: {_TYPES[0]}\r\n{more}{length}"
-    sent = bytearray(head.encode() + b"\r\n\r\n" + body) * chance.choice((1, 1, 2))
-    within = len(head) + 30 if chance.random() < 0.7 else len(sent)
-    for _ in range(chance.choice((1, 1, 2, 5))):
-        at = chance.randrange(min(within, len(sent)))
-        if chance.random() < 0.6:
-            sent[at] = chance.choice((0, 10, 13, 32, 44, 58, 0xFF, chance.randrange(256)))
-        elif chance.random() < 0.5 and len(sent) > 200:
-            del sent[at : at + chance.randrange(1, 30)]
-        else:
-            sent[at:at] = sent[at : at + chance.randrange(1, 30)]
-    return bytes(sent)
+    sent = (head.encode() + b"\r\n\r\n" + body) * chance.choice((1, 1, 2))
+    within = len(head) + 30 if chance.random() < 0.7 else None
+    return changed(sent, chance, within)
 
 
 class _Broken(Notes):
