@@ -17,12 +17,7 @@ ROOT: Final = Path(__file__).parents[3]
 PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14", "3.15")
 """Those that are tried. One that is not on PATH is told as missing, and left out."""
 
-_EVERYWHERE = (
-    "tests/studies/compat/test_environment.py",
-    "tests/studies/compat/test_sdks.py",
-    "tests/integration/auto_instrument",
-)
-_AND_LIBRARIES = (*_EVERYWHERE, "tests/studies/compat/test_libraries.py")
+_TESTS = ("tests/studies/compat/test_environment.py", "tests/integration/auto_instrument")
 
 ANY_LLM: Final = "any-llm-sdk[openai,anthropic]>=1.40"
 _HTTP_SPANS = "opentelemetry-instrumentation-httpx>=0.65b0"
@@ -39,7 +34,7 @@ class Environment:
     constraints: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     """Modules that must not be importable."""
-    tests: tuple[str, ...] = _EVERYWHERE
+    tests: tuple[str, ...] = _TESTS
     extra: str = ""
     """An extra of the package itself."""
 
@@ -84,7 +79,6 @@ ENVIRONMENTS: Final[Mapping[str, Environment]] = {
     "newest": Environment(
         "everything that is observed, at its newest",
         (ANY_LLM, "httpx>=0.27", "httpx2>=2.0", *_OTHER_LIBRARIES, _HTTP_SPANS),
-        tests=_AND_LIBRARIES,
         extra="gluellm",
     ),
     "lowest": Environment(
@@ -108,7 +102,6 @@ ENVIRONMENTS: Final[Mapping[str, Environment]] = {
             "urllib3==1.26.20; python_version >= '3.12'",
         ),
         absent=("httpx2", "httpcore2"),
-        tests=_AND_LIBRARIES,
         extra="demo",
     ),
     "lowest-httpx2": Environment(
@@ -146,7 +139,6 @@ ENVIRONMENTS: Final[Mapping[str, Environment]] = {
         "aiohttp, urllib3 and gRPC, without httpx and httpx2",
         _OTHER_LIBRARIES,
         absent=("any_llm", "httpx", "httpx2", "httpcore", "httpcore2"),
-        tests=_AND_LIBRARIES,
     ),
     "nothing": Environment(
         "none of the libraries: nothing is observed, and nothing breaks",
@@ -202,7 +194,6 @@ CANARIES: Final[Mapping[str, Environment]] = {
             ),
             *_OTHER_LIBRARIES,
         ),
-        tests=_AND_LIBRARIES,
     ),
     "SDKs": Environment(
         "the SDKs without any-llm, which holds some of them back",
