@@ -1,4 +1,4 @@
-"""A pytest plug-in, ``-p peers.beneath``: respx answers in place of the network, not of the pool.
+"""A pytest plug-in, ``-p studies.upstream.beneath``: respx answers beneath the pool.
 
 respx replaces the pool's own method: a suite that mocks with it sends nothing through a pool. Here
 it replaces what opens connections instead: the pool, its connections and the protocol run, with the
