@@ -9,17 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 _SERVICES: Final = (
-    "answers",
-    "search",
-    "summaries",
-    "support",
-    "translations",
-    "moderation",
-    "labels",
-    "reports",
-    "drafts",
-    "assistant",
-)
+    "answers search summaries support translations moderation labels reports drafts assistant"
+).split()
 _CLUSTERS: Final = ("east", "west")
 _VERSIONS: Final = ("1.4.2", "1.5.0")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+
+from support.tables import table
 
 from .building import Built
 from .evaluation import Group
@@ -37,21 +39,17 @@ def of_queries(queries: Sequence[Timed]) -> str:
         ("board", "panel", "step", "series", "samples", "cold ms", "ms", "worst ms", "CPU ms", "")
     ]
     for one in sorted(queries, key=lambda timed: -timed.median):
+        times = (one.cold.seconds, one.median, one.worst, one.processor)
         rows.append(
             (
-                one.asked.board,
-                one.asked.panel[:_TITLE_WIDTH],
+                *(one.asked.board, one.asked.panel[:_TITLE_WIDTH]),
                 f"{one.asked.step} s" if one.asked.step else "-",
-                str(one.touched),
-                str(one.warm[0].samples if one.warm else 0),
-                *(
-                    f"{seconds * 1000:.0f}"
-                    for seconds in (one.cold.seconds, one.median, one.worst, one.processor)
-                ),
+                *(str(one.touched), str(one.warm[0].samples if one.warm else 0)),
+                *(f"{seconds * 1000:.0f}" for seconds in times),
                 one.error[:80],
             )
         )
-    return _table(rows, left=2)
+    return table(rows, left=2)
 
 
 def of_boards(queries: Sequence[Timed]) -> str:
@@ -94,36 +92,15 @@ def summary(queries: Sequence[Timed]) -> tuple[str, bool]:
     return "\n".join(lines), met
 
 
-def of_rules(groups: Iterable[Group]) -> str:
+def of_rules(groups: Sequence[Group]) -> str:
     """Each group's evaluation beside its interval."""
-    rows = [("group", "every s", "takes s", "slowest s", "slowest rule", "")]
+    rows: list[tuple[str, ...]] = [("group", "every s", "takes s", "slowest s", "slowest rule", "")]
     for one in groups:
-        rows.append(
-            (
-                one.name,
-                f"{one.interval:.0f}",
-                f"{one.seconds:.2f}",
-                f"{one.slowest_seconds:.2f}",
-                one.slowest,
-                _VERDICTS[one.met],
-            )
-        )
+        times = (f"{one.interval:.0f}", f"{one.seconds:.2f}", f"{one.slowest_seconds:.2f}")
+        rows.append((one.name, *times, one.slowest, _VERDICTS[one.met]))
     errors = [f"FAILS {error}" for one in groups for error in one.errors]
-    return "\n".join([_table(rows, left=1), *errors])
+    return "\n".join([table(rows), *errors])
 
 
 def _ms(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms"
-
-
-def _table(rows: Sequence[Sequence[str]], left: int) -> str:
-    """``left`` columns, and the last, begin at the left; numbers end at the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column < left or column == len(row) - 1 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
