@@ -17,11 +17,9 @@ from typing import Any
 
 import httpcore
 
-from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-
 from . import internals
-from .network import Backend, answer
-from .workload import OURS, Instrumentation, Sdk, any_llm_call
+from .pools import send, used_pools
+from .workload import OURS, Instrumentation, Sdk
 
 _POOLS = (1_000, 10_000)
 _COLLECTIONS = 15
@@ -31,46 +29,10 @@ _TICK = 0.001
 _LEASES = 2_000
 
 
-def used_pools(count: int) -> list[httpcore.ConnectionPool]:
-    """Pools of one provider, each with one idle connection."""
-    backend = Backend(answer(b"{}"))
-    request = httpcore.Request("GET", "http://api.openai.com/", headers=[("Host", "any")])
-    pools = []
-    for _ in range(count):
-        pool = httpcore.ConnectionPool(
-            max_connections=10,
-            network_backend=backend,  # type: ignore[arg-type]
-        )
-        send(pool, request)
-        pools.append(pool)
-    return pools
-
-
-def send(pool: httpcore.ConnectionPool, request: httpcore.Request) -> None:
-    """One whole request of one any-llm call."""
-    token = current_call.set(any_llm_call())
-    response = pool.handle_request(request)
-    for _part in response.stream:  # type: ignore[union-attr]
-        pass
-    response.close()
-    current_call.reset(token)
-
-
 def _milliseconds(work: Callable[[], Any]) -> float:
     began = time.thread_time_ns()
     work()
     return (time.thread_time_ns() - began) / 1e6
-
-
-def _points(sdk: Sdk) -> int:
-    data = sdk.reader.get_metrics_data()
-    assert data is not None
-    return sum(
-        len(metric.data.data_points)
-        for resource in data.resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    )
 
 
 def _collections() -> dict[str, float]:
@@ -80,7 +42,7 @@ def _collections() -> dict[str, float]:
     pools: list[httpcore.ConnectionPool] = []
     for count in _POOLS:
         pools += used_pools(count - len(pools))
-        found[f"points at {count}"] = _points(sdk)
+        found[f"points at {count}"] = sum(1 for _ in sdk.points())
         gc.collect()
         source = internals.installation()._source
         whole, ours = [], []
@@ -95,11 +57,10 @@ def _collections() -> dict[str, float]:
 def _real_items(sdk: Sdk) -> list[Any]:
     """What real requests leave in the outbox, each with a span of its own."""
     (pool,) = used_pools(1)
-    request = httpcore.Request("GET", "http://api.openai.com/", headers=[("Host", "any")])
     internals.drain()
     for _ in range(_LEASES):
         with sdk.span():
-            send(pool, request)
+            send(pool)
     items = list(internals.waiting())
     internals.waiting().clear()
     return items
@@ -107,15 +68,7 @@ def _real_items(sdk: Sdk) -> list[Any]:
 
 def _records(sdk: Sdk) -> int:
     """Histogram values that the SDK has been given so far."""
-    data = sdk.reader.get_metrics_data()
-    assert data is not None
-    return sum(
-        getattr(point, "count", 0)
-        for resource in data.resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-        for point in metric.data.data_points
-    )
+    return sum(getattr(point, "count", 0) for _, point in sdk.points())
 
 
 def _drains() -> dict[str, float]:

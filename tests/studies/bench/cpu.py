@@ -22,6 +22,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from . import internals
+from .clients.base import Client
 from .exchange import CHUNKS
 from .instructions import load
 from .workload import (
@@ -37,10 +38,6 @@ from .workload import (
 )
 
 _GENERATIONS, _ROUNDS = 5, 12
-_BLOCK, _WARM_UP = 100, 400
-_STREAM_BLOCK, _STREAM_WARM_UP = 5, 10
-_POOL_BLOCK, _POOL_WARM_UP = 500, 2000
-
 _RUN, _END = b"r", b"e"
 
 Took = dict[str, float]
@@ -111,43 +108,55 @@ def _rounds(library: str, states: tuple[str, ...], prepare: Prepare) -> list[dic
     return found
 
 
-class _Stopwatch:
-    def __init__(self) -> None:
-        self._began = time.process_time_ns()
+def _measured(
+    combination: Combination,
+    states: tuple[str, ...],
+    use: Callable[[Client, int, bool], Awaitable[None]],
+    counts: tuple[int, int, int],
+    *,
+    streaming: bool = False,
+) -> list[dict[str, Took]]:
+    """Microseconds of each use, and of draining what it left, by state, for each round.
 
-    def lap(self) -> float:
-        """Microseconds since the last lap."""
-        now = time.process_time_ns()
-        took, self._began = (now - self._began) / 1e3, now
-        return took
+    ``counts``: uses to warm up once, to settle before a block, and in a block.
+    """
+    warm_up, settling, size = counts
 
-
-def _requests(combination: Combination) -> Took:
     async def prepare(what: str) -> Block:
-        sending = client(combination)
-        ours = what == OURS
-        await sending.send(_WARM_UP, attributed=ours)
+        used, ours = client(combination, streaming=streaming), what == OURS
+        await use(used, warm_up, ours)
 
         async def block() -> Took:
-            await sending.send(5, attributed=ours)
+            await use(used, settling, ours)
             if ours:
                 internals.drain()
-            watch = _Stopwatch()
-            await sending.send(_BLOCK, attributed=ours)
-            requests = watch.lap()
+            began = time.process_time_ns()
+            await use(used, size, ours)
+            done = time.process_time_ns()
             if ours:
                 internals.drain()
-            return {"requests": requests / _BLOCK, "drain": watch.lap() / _BLOCK}
+            drained = time.process_time_ns()
+            return {"use": (done - began) / 1e3 / size, "drain": (drained - done) / 1e3 / size}
 
         return block
 
-    rounds = _rounds(combination.library, (OFF, YARDSTICK, OURS), prepare)
-    yardstick = [took[YARDSTICK]["requests"] - took[OFF]["requests"] for took in rounds]
-    path = [took[OURS]["requests"] - took[OFF]["requests"] for took in rounds]
+    return _rounds(combination.library, states, prepare)
+
+
+def _more(rounds: list[dict[str, Took]], what: str = OURS) -> list[float]:
+    return [took[what]["use"] - took[OFF]["use"] for took in rounds]
+
+
+def _requests(combination: Combination) -> Took:
+    def use(used: Client, count: int, ours: bool) -> Awaitable[None]:
+        return used.send(count, attributed=ours)
+
+    rounds = _measured(combination, (OFF, YARDSTICK, OURS), use, (400, 5, 100))
+    yardstick, path = _more(rounds, YARDSTICK), _more(rounds)
     drain = [took[OURS]["drain"] for took in rounds]
     all_in = [spent + drained for spent, drained in zip(path, drain, strict=True)]
     return {
-        "request": statistics.median(took[OFF]["requests"] for took in rounds),
+        "request": statistics.median(took[OFF]["use"] for took in rounds),
         "yardstick": statistics.median(yardstick),
         "path": statistics.median(path),
         "drain": statistics.median(drain),
@@ -161,46 +170,24 @@ def _median_ratio(parts: list[float], wholes: list[float]) -> float:
 
 
 def _chunks(combination: Combination) -> Took:
-    async def prepare(what: str) -> Block:
-        sending = client(combination, streaming=True)
-        await sending.stream(_STREAM_WARM_UP, attributed=what == OURS)
+    def use(used: Client, count: int, ours: bool) -> Awaitable[None]:
+        return used.stream(count, attributed=ours)
 
-        async def block() -> Took:
-            await sending.stream(1, attributed=what == OURS)
-            watch = _Stopwatch()
-            await sending.stream(_STREAM_BLOCK, attributed=what == OURS)
-            return {"chunk": watch.lap() / _STREAM_BLOCK / CHUNKS}
-
-        return block
-
-    rounds = _rounds(combination.library, (OFF, OURS), prepare)
+    rounds = _measured(combination, (OFF, OURS), use, (10, 1, 5), streaming=True)
     return {
-        "chunk": statistics.median(took[OURS]["chunk"] - took[OFF]["chunk"] for took in rounds),
-        "plain chunk": statistics.median(took[OFF]["chunk"] for took in rounds),
+        "chunk": statistics.median(_more(rounds)) / CHUNKS,
+        "plain chunk": statistics.median(took[OFF]["use"] for took in rounds) / CHUNKS,
     }
 
 
 def _outside(combination: Combination) -> Took:
     """A pool that no any-llm call uses."""
 
-    async def prepare(what: str) -> Block:
-        using = client(combination)
-        await using.use_pool(_POOL_WARM_UP)
+    def use(used: Client, count: int, ours: bool) -> Awaitable[None]:
+        return used.use_pool(count)
 
-        async def block() -> Took:
-            await using.use_pool(20)
-            watch = _Stopwatch()
-            await using.use_pool(_POOL_BLOCK)
-            return {"request": watch.lap() / _POOL_BLOCK}
-
-        return block
-
-    rounds = _rounds(combination.library, (OFF, OURS), prepare)
-    return {
-        "outside": statistics.median(
-            took[OURS]["request"] - took[OFF]["request"] for took in rounds
-        )
-    }
+    rounds = _measured(combination, (OFF, OURS), use, (2000, 20, 500))
+    return {"outside": statistics.median(_more(rounds))}
 
 
 def _main(name: str) -> None:

@@ -11,12 +11,10 @@ import json
 import sys
 import tracemalloc
 
-import httpcore
-
 from studies.load.churn import SETTLED, churn
 
 from . import internals
-from .collection import send, used_pools
+from .pools import send, used_pools
 from .workload import OFF, OURS, Combination, Instrumentation, Sdk, client, combination_named, run
 
 _POOLS = 100_000
@@ -73,10 +71,9 @@ def _records() -> dict[str, float]:
     sdk = Sdk()
     Instrumentation("httpx", sdk).turn(OURS)
     (pool,) = used_pools(1)
-    request = httpcore.Request("GET", "http://api.openai.com/", headers=[("Host", "any")])
     internals.drain()
     for _ in range(3):
-        send(pool, request)
+        send(pool)
     internals.drain()
     outbox = internals.outbox()
     count = outbox.capacity // 4
@@ -84,7 +81,7 @@ def _records() -> dict[str, float]:
     tracemalloc.start()
     for _ in range(count // 2):
         with sdk.span():
-            send(pool, request)
+            send(pool)
     gc.collect()
     with_them, _ = tracemalloc.get_traced_memory()
     items = len(outbox.items)

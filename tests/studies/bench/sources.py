@@ -20,7 +20,8 @@ class UnavailableError(Exception):
 
 
 @functools.cache
-def _run(module: str, argument: str = "") -> dict[str, float]:
+def part(module: str, argument: str = "") -> dict[str, float]:
+    """What a module of this package measures, in a process of its own."""
     command = [sys.executable, "-m", f"{_PACKAGE}.{module}", *([argument] if argument else [])]
     print(f"measuring: {module} {argument}", file=sys.stderr, flush=True)
     try:
@@ -70,29 +71,9 @@ def profile(combination: Combination) -> dict[str, float]:
 def cpu_times(family: str) -> dict[str, dict[str, float]]:
     """Of the async combinations, which is what any-llm runs on, where there are any."""
     chosen = [each for each in FAMILIES[family] if each.mode == "async"] or FAMILIES[family]
-    return {str(each): _run("cpu", str(each)) for each in chosen}
+    return {str(each): part("cpu", str(each)) for each in chosen}
 
 
 def garbage(family: str) -> dict[str, float]:
     """Objects of cyclic garbage that a request makes more, by combination."""
-    return {str(each): _run("memory", str(each))["more"] for each in FAMILIES[family]}
-
-
-def collection(part: str) -> dict[str, float]:
-    """One part of ``collection.py``."""
-    return _run("collection", part)
-
-
-def memory(part: str) -> dict[str, float]:
-    """One part of ``memory.py``."""
-    return _run("memory", part)
-
-
-def series() -> dict[str, float]:
-    """Series and points of a provider."""
-    return _run("series")
-
-
-def watching() -> dict[str, float]:
-    """CPU time that goes by the clock while requests are under way."""
-    return _run("watching")
+    return {str(each): part("memory", str(each))["more"] for each in FAMILIES[family]}

@@ -90,6 +90,21 @@ class Sdk:
         with self.tracers.get_tracer("program").start_as_current_span("answer a user"):
             yield
 
+    def points(self) -> Iterator[tuple[str, Any]]:
+        """The points of a collection made now, each with its metric's name."""
+        data = self.reader.get_metrics_data()
+        for resource in data.resource_metrics if data is not None else ():
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    for point in metric.data.data_points:
+                        yield metric.name, point
+
+
+def series_of(point: Any) -> int:
+    """Series that Prometheus stores of a point: each bucket, ``+Inf`` included, sum and count."""
+    bounds = getattr(point, "explicit_bounds", None)
+    return 1 if bounds is None else len(bounds) + 3
+
 
 class Instrumentation:
     """What is on: nothing, the yardstick, or the package. One at a time."""
