@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider, FakeProviderThread
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.telemetry import Telemetry
 
 QUESTION = "hi"
 MESSAGES = [{"role": "user", "content": QUESTION}]
@@ -25,14 +26,16 @@ Pool = tuple[str, str | None]
 class Served(Protocol):
     """A running server."""
 
-    port: int
+    @property
+    def port(self) -> int:
+        """Its port on loopback."""
 
     @property
     def requests(self) -> int:
         """Requests that have arrived."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Case:
     """One framework. ``run`` calls the server at a port and returns what has to stay the same."""
 
@@ -54,18 +57,21 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class _FakeProvider:
-    port: int
-    count: Callable[[], int]
+    provider: FakeProvider
+
+    @property
+    def port(self) -> int:
+        return self.provider.port
 
     @property
     def requests(self) -> int:
-        return self.count()
+        return self.provider.counts.requests
 
 
 @contextlib.contextmanager
 def _fake_provider(replies: Mapping[tuple[str, str], object]) -> Iterator[Served]:
     with FakeProviderThread(replies=dict(replies)) as provider:
-        yield _FakeProvider(provider.port, lambda: provider.counts.requests)
+        yield _FakeProvider(provider)
 
 
 def openai_url(port: int) -> str:
@@ -96,44 +102,16 @@ def measure(case: Case, port: int, *, instrumented: bool) -> dict[str, Any]:
     """Run a case in this process. Return its result and, if instrumented, what was reported."""
     if not instrumented:
         return {"result": case.run(port)}
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-
-    reader = InMemoryMetricReader()
-    GlueLLMInstrumentor().instrument(scope="all", meter_provider=MeterProvider([reader]))
+    telemetry = Telemetry()
+    GlueLLMInstrumentor().instrument(scope="all", meter_provider=telemetry.meter_provider)
     result = case.run(port)
     gc.collect()
-    points = _points(reader)
-    requests = points.get(semconv.REQUESTS.name, [])
+    requests = telemetry.by(semconv.REQUESTS, "name", "provider")
     return {
         "result": result,
-        "requests": sum(point.value for point in requests),
-        "pools": sorted(
-            {
-                (
-                    str(point.attributes[semconv.POOL_NAME]),
-                    point.attributes.get(semconv.PROVIDER_NAME),
-                )
-                for point in requests
-                if point.value
-            },
-            key=str,
-        ),
-        "in flight": _total(points, semconv.ACTIVE_REQUESTS.name),
-        "own errors": _total(points, semconv.INSTRUMENTATION_ERRORS.name),
-        "dropped": _total(points, semconv.INSTRUMENTATION_DROPPED.name),
+        "requests": sum(requests.values()),
+        "pools": sorted(requests, key=str),
+        "in flight": telemetry.value(semconv.ACTIVE_REQUESTS),
+        "own errors": telemetry.value(semconv.INSTRUMENTATION_ERRORS),
+        "dropped": telemetry.value(semconv.INSTRUMENTATION_DROPPED),
     }
-
-
-def _points(reader: Any) -> dict[str, list[Any]]:
-    data = reader.get_metrics_data()
-    return {
-        metric.name: list(metric.data.data_points)
-        for resource in data.resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    }
-
-
-def _total(points: Mapping[str, list[Any]], name: str) -> int:
-    return sum(point.value for point in points.get(name, []))

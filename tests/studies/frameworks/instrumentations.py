@@ -108,7 +108,7 @@ def _sentry(port: int) -> Any:
 
 
 CASES = tuple(
-    Case(framework=framework, distribution=distribution, run=run, pools=frozenset({OPENAI}))
+    Case(framework, distribution, run, frozenset({OPENAI}))
     for framework, distribution, run in (
         ("Logfire", "logfire", _logfire),
         ("OpenLLMetry", "opentelemetry-instrumentation-openai", _openllmetry),
