@@ -15,11 +15,12 @@ from __future__ import annotations
 import functools
 import gc
 import json
-import os
+import multiprocessing
 import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from multiprocessing.connection import Connection
 
 from . import internals
 from .clients.base import Client
@@ -38,7 +39,7 @@ from .workload import (
 )
 
 _GENERATIONS, _ROUNDS = 5, 12
-_RUN, _END = b"r", b"e"
+_FORK = multiprocessing.get_context("fork")
 
 Took = dict[str, float]
 """Microseconds."""
@@ -57,39 +58,31 @@ class _Worker:
     """A forked process that runs blocks when told to."""
 
     def __init__(self, library: str, prepare: Prepare, what: str) -> None:
-        self._orders, self._answers = os.pipe(), os.pipe()
-        self._process = os.fork()
-        if not self._process:
-            os.close(self._orders[1])
-            run(library, functools.partial(self._work, library, prepare, what))
-            os._exit(0)
-        os.close(self._orders[0])
-        os.close(self._answers[1])
-        self._reading = os.fdopen(self._answers[0])
-        self._reading.readline()
+        self._connection, theirs = _FORK.Pipe()
+        work = functools.partial(self._work, library, prepare, what, theirs)
+        self._process = _FORK.Process(target=run, args=(library, work))
+        self._process.start()
+        self._connection.recv()
 
-    async def _work(self, library: str, prepare: Prepare, what: str) -> None:
+    async def _work(self, library: str, prepare: Prepare, what: str, orders: Connection) -> None:
         sdk = Sdk()
-        with sdk.span(), os.fdopen(self._answers[1], "w", buffering=1) as writing:
+        with sdk.span():
             Instrumentation(library, sdk).turn(what)
             block = await prepare(what)
-            writing.write("ready\n")
-            while os.read(self._orders[0], 1) == _RUN:
+            orders.send("ready")
+            while orders.recv():
                 gc.collect()
-                writing.write(json.dumps(await block()) + "\n")
+                orders.send(await block())
 
     def block(self) -> Took:
         """Let it run one block."""
-        os.write(self._orders[1], _RUN)
-        return dict(json.loads(self._reading.readline()))
+        self._connection.send(True)
+        return dict(self._connection.recv())
 
     def end(self) -> None:
         """Let it go, and wait until it is gone."""
-        # The workers that were forked later hold this pipe too: closing it ends nothing.
-        os.write(self._orders[1], _END)
-        os.close(self._orders[1])
-        self._reading.close()
-        os.waitpid(self._process, 0)
+        self._connection.send(False)
+        self._process.join()
 
 
 def _rounds(library: str, states: tuple[str, ...], prepare: Prepare) -> list[dict[str, Took]]:

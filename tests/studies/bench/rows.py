@@ -73,48 +73,49 @@ class _Requests:
 
     def budgets(self) -> dict[str, tuple[Budget, ...]]:
         """The same percentages for each family, by group."""
-        path = partial(self.share, "ours", "off")
-        all_in, no_sdk = (
-            partial(self.share, "all in", "off"),
-            partial(self.share, "ours, no SDK", "off, no SDK"),
-        )
-        path_cpu = partial(self.cpu, "path")
-        chunk_detail = partial(self.instructions, "stream ours", "stream off")
-        outside_detail = partial(self.instructions, "outside", "off")
-        all_in_cpu = partial(self.cpu, "all in ratio", 100)
-        no_span = partial(self.no_span, "all in, no span")
-        of_all = "instructions, of the yardstick's"
+        share, cpu, of_all = self.share, self.cpu, "instructions, of the yardstick's"
+        chunk = partial(self.instructions, "stream ours", "stream off")
+        outside = partial(self.instructions, "outside", "off")
         return {
             "request-path": (
-                Budget(f"request path, {of_all}", 3, PERCENT, path, self.path_detail, gates=True),
-                Budget("request path, CPU", 10, MICROSECONDS, path_cpu, self.cpu_detail),
+                Budget(
+                    *(f"request path, {of_all}", 3, PERCENT, partial(share, "ours", "off")),
+                    *(self.path_detail, True),
+                ),
+                Budget(
+                    *("request path, CPU", 10, MICROSECONDS, partial(cpu, "path"), self.cpu_detail)
+                ),
             ),
             "all-in": (
                 Budget(
-                    f"all in with both records, {of_all}", 28, PERCENT, all_in, no_span, gates=True
+                    *(f"all in with both records, {of_all}", 28, PERCENT),
+                    *(partial(share, "all in", "off"), partial(self.no_span, "all in, no span")),
+                    gates=True,
                 ),
-                Budget("all in, CPU, of the yardstick's", 16, PERCENT, all_in_cpu),
-            ),
-            "no-sdk": (Budget(f"no SDK, {of_all} with one", 5, PERCENT, no_sdk, gates=True),),
-            "chunk": (
                 Budget(
-                    "a chunk of a streamed body, CPU", 1, MICROSECONDS, self.chunk, chunk_detail
+                    *("all in, CPU, of the yardstick's", 16, PERCENT),
+                    partial(cpu, "all in ratio", 100),
                 ),
+            ),
+            "no-sdk": (
+                Budget(
+                    *(f"no SDK, {of_all} with one", 5, PERCENT),
+                    partial(share, "ours, no SDK", "off, no SDK"),
+                    gates=True,
+                ),
+            ),
+            "chunk": (
+                Budget("a chunk of a streamed body, CPU", 1, MICROSECONDS, self.chunk, chunk),
             ),
             "outside": (
                 Budget(
-                    "a pool outside the scope, CPU of a request",
-                    0.5,
-                    MICROSECONDS,
-                    partial(self.cpu, "outside"),
-                    outside_detail,
+                    *("a pool outside the scope, CPU of a request", 0.5, MICROSECONDS),
+                    *(partial(cpu, "outside"), outside),
                 ),
             ),
             "garbage": (
                 Budget(
-                    "cyclic garbage more, objects a request",
-                    0,
-                    "{:.2f}",
+                    *("cyclic garbage more, objects a request", 0, "{:.2f}"),
                     partial(sources.garbage, self.family),
                 ),
             ),
@@ -176,114 +177,70 @@ class _Requests:
         )
 
 
-def _one(module: str, part: str, key: str) -> Callable[[], float]:
-    return lambda: sources.part(module, part)[key]
+def _whole(what: str, most: float, unit: str, source: str, *keys: str, detail: str = "") -> Budget:
+    """One number that a part of a module measures, or how much it is more than a second one.
+
+    ``detail`` is a text with the measured numbers in their places.
+    """
+    part = partial(sources.part, *source.split("."))
+
+    def value() -> float:
+        found = part()
+        return found[keys[0]] - sum(found[key] for key in keys[1:])
+
+    return Budget(what, most, unit, value, lambda: detail.format(found=part()))
 
 
-def _detail(text: str, module: str, part: str = "") -> Callable[[], str]:
-    """A text with the measured numbers in their places."""
-    return lambda: text.format(found=sources.part(module, part))
-
-
-def _collection(pools: int, most: float) -> Budget:
-    return Budget(
-        f"a collection at {pools:,} pools".replace(",", " "),
-        most,
-        MILLISECONDS,
-        _one("collection", "collections", f"collection at {pools}"),
-        _detail(
-            f"Of which {{found[state at {pools}]:.2f}} ms ours, the rest the SDK's for "
-            f"{{found[points at {pools}]:.0f}} points",
-            "collection",
-            "collections",
-        ),
-    )
-
-
-def _more_points() -> float:
-    found = sources.part("collection", "collections")
-    return found["points at 10000"] - found["points at 1000"]
-
-
-def _over_capacity() -> float:
-    found = sources.part("memory", "bound")
-    return found["held"] - found["capacity"]
-
-
-def _series_detail() -> str:
-    found = sources.part("series")
-    prefix = "after failures: "
-    most = [(name, count) for name, count in found.items() if name.startswith(prefix)][:5]
-    listed = ", ".join(f"{name.removeprefix(prefix)} {count:.0f}" for name, count in most)
-    return f"{found['points after failures']:.0f} OTLP points. Most: {listed}"
-
-
+_COLLECTION, _DRAINS, _STALLS = "collection.collections", "collection.drains", "collection.stalls"
+_OF_WHICH = "Of which {{found[state at {0}]:.2f}} ms ours, the rest the SDK's for "
+_POINTS = "{{found[points at {0}]:.0f}} points"
 WHICHEVER: dict[str, tuple[Budget, ...]] = {
     "collection": (
-        _collection(1_000, 1),
-        _collection(10_000, 20),
-        Budget("points more at 10 000 pools than at 1 000", 0, NUMBER, _more_points),
+        *(
+            _whole(
+                *(f"a collection at {text} pools", most, MILLISECONDS),
+                *(_COLLECTION, f"collection at {count}"),
+                detail=(_OF_WHICH + _POINTS).format(count),
+            )
+            for count, text, most in ((1_000, "1 000", 1), (10_000, "10 000", 20))
+        ),
+        _whole(
+            *("points more at 10 000 pools than at 1 000", 0, NUMBER),
+            *(_COLLECTION, "points at 10000", "points at 1000"),
+        ),
     ),
     "drain": (
-        Budget(
-            "draining, a record",
-            10,
-            MICROSECONDS,
-            _one("collection", "drains", "drain per record"),
-        ),
-        Budget(
-            "stall of an event loop by a full outbox",
-            10,
-            MILLISECONDS,
-            _one("collection", "stalls", "stall"),
-            _detail(
-                "Median of several; worst {found[stall at worst]:.1f} ms, "
-                "without a collection {found[stall of an idle process]:.1f} ms",
-                "collection",
-                "stalls",
-            ),
+        _whole("draining, a record", 10, MICROSECONDS, _DRAINS, "drain per record"),
+        _whole(
+            *("stall of an event loop by a full outbox", 10, MILLISECONDS, _STALLS, "stall"),
+            detail="Median of several; worst {found[stall at worst]:.1f} ms, "
+            "without a collection {found[stall of an idle process]:.1f} ms",
         ),
     ),
     "watch": (
-        Budget(
-            "watching 100 requests under way, CPU a second",
-            5,
-            MILLISECONDS,
-            _one("watching", "", "100 requests"),
-            _detail("1 request {found[1 requests]:.2f} ms", "watching"),
+        _whole(
+            *("watching 100 requests under way, CPU a second", 5, MILLISECONDS),
+            *("watching", "100 requests"),
+            detail="1 request {found[1 requests]:.2f} ms",
         ),
     ),
     "memory": (
-        Budget(
-            "blocks left, per pool made and dropped",
-            0.01,
-            "{:.4f}",
-            _one("memory", "pools", "blocks per pool"),
-            _detail(
-                "Resident memory grew by {found[growth in MB]:.1f} MB from the 20 000th on",
-                "memory",
-                "pools",
-            ),
+        _whole(
+            *("blocks left, per pool made and dropped", 0.01, "{:.4f}"),
+            *("memory.pools", "blocks per pool"),
+            detail="Resident memory grew by {found[growth in MB]:.1f} MB from the 20 000th on",
         ),
-        Budget(
-            "a buffered record", 1000, "{:.0f} B", _one("memory", "records", "bytes per record")
-        ),
-        Budget("items held beyond the bound", 0, NUMBER, _over_capacity),
+        _whole("a buffered record", 1000, "{:.0f} B", "memory.records", "bytes per record"),
+        _whole("items held beyond the bound", 0, NUMBER, "memory.bound", "held", "capacity"),
     ),
     "series": (
-        Budget(
-            "series of a healthy provider",
-            140,
-            NUMBER,
-            _one("series", "", "healthy"),
-            _detail("{found[healthy points]:.0f} OTLP points", "series"),
+        _whole(
+            *("series of a healthy provider", 140, NUMBER, "series", "healthy"),
+            detail="{found[healthy points]:.0f} OTLP points",
         ),
-        Budget(
-            "series after every failure",
-            290,
-            NUMBER,
-            _one("series", "", "after failures"),
-            _series_detail,
+        _whole(
+            *("series after every failure", 290, NUMBER, "series", "after failures"),
+            detail="{found[points after failures]:.0f} OTLP points. Most: {found[most]}",
         ),
     ),
 }

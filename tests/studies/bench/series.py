@@ -174,7 +174,7 @@ async def _queued() -> None:
             await held.aclose()
 
 
-def _count(sdk: Sdk) -> tuple[int, int, dict[str, int]]:
+def _count(sdk: Sdk) -> tuple[int, int, Counter[str]]:
     """Series, points and series by metric, of the provider towards the one origin."""
     series: Counter[str] = Counter()
     points = 0
@@ -184,7 +184,7 @@ def _count(sdk: Sdk) -> tuple[int, int, dict[str, int]]:
         if semconv.PROVIDER_NAME in attributes and is_host:
             points += 1
             series[name] += series_of(point)
-    return series.total(), points, dict(series.most_common())
+    return series.total(), points, series
 
 
 def _main() -> None:
@@ -201,7 +201,7 @@ def _main() -> None:
         "healthy points": points,
         "after failures": failing,
         "points after failures": failing_points,
-        **{f"after failures: {name}": count for name, count in by_metric.items()},
+        "most": ", ".join(f"{name} {count}" for name, count in by_metric.most_common(5)),
     }
     print(json.dumps(numbers))
 
