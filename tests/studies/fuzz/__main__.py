@@ -15,9 +15,9 @@ from .recorded import exports
 from .shown import Shown, Volley
 from .stores import Stores
 from .target import Target
-from .wire import Mangled, Wire
+from .wire import Wire
 
-TARGETS: tuple[type[Target], ...] = (Wire, Mangled, Shown, Volley, Living, Stores, Answers)
+TARGETS: tuple[type[Target], ...] = (Wire, Shown, Volley, Living, Stores, Answers)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -123,24 +123,21 @@ def _point(draw: Draw, point: Any) -> None:
         elif draw(st.integers(0, 5)):
             point.as_double = draw(FLOATS)
         return
+    if "explicit_bounds" not in fields:
+        _fill(draw, point, point.DESCRIPTOR, 5)
+        return
     point.count = draw(integers(0, 2**64 - 1))
     point.sum = draw(FLOATS)
-    if "max" in fields and draw(st.booleans()):
+    if draw(st.booleans()):
         point.max = draw(FLOATS)
-    if "bucket_counts" in fields:
-        bounds = draw(st.lists(FLOATS, max_size=draw(st.sampled_from((0, 4)))))
-        if draw(st.integers(0, 4)):
-            bounds = sorted({bound for bound in bounds if bound == bound and abs(bound) < 1e300})
-        point.explicit_bounds.extend(bounds)
-        more = draw(st.sampled_from((1, 1, 1, 1, 0, 2, -len(bounds))))
-        size = max(len(bounds) + more, 0)
-        counts = st.one_of(st.integers(0, 50), integers(0, 2**64 - 1))
-        point.bucket_counts.extend(draw(st.lists(counts, min_size=size, max_size=size)))
-    if "scale" in fields:
-        point.scale = draw(integers(-(2**31), 2**31 - 1))
-        point.zero_count = draw(integers(0, 2**64 - 1))
-        point.positive.offset = draw(integers(-(2**31), 2**31 - 1))
-        point.positive.bucket_counts.extend(draw(st.lists(integers(0, 2**64 - 1), max_size=3)))
+    bounds = draw(st.lists(FLOATS, max_size=draw(st.sampled_from((0, 4)))))
+    if draw(st.integers(0, 4)):
+        bounds = sorted({bound for bound in bounds if bound == bound and abs(bound) < 1e300})
+    point.explicit_bounds.extend(bounds)
+    more = draw(st.sampled_from((1, 1, 1, 1, 0, 2, -len(bounds))))
+    size = max(len(bounds) + more, 0)
+    counts = st.one_of(st.integers(0, 50), integers(0, 2**64 - 1))
+    point.bucket_counts.extend(draw(st.lists(counts, min_size=size, max_size=size)))
 
 
 @st.composite
