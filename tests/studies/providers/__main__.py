@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path
 
 from .checking import Faults, census, checks, table
-from .page import page
+from .page import filled
 from .rows import BY_PROVIDER, ROWS, Row
 from .seeing import Fakes, metric_names, see
 
@@ -55,11 +55,12 @@ def main() -> int:
         broken += sum(one(*each) for each in checks() if each[0] in names)
     if options.providers or len(rows) < len(ROWS):
         return int(broken > 0)
-    return max(_write(page(rows, visible), check=options.check), int(broken > 0))
+    return max(_write(rows, visible, check=options.check), int(broken > 0))
 
 
-def _write(text: str, *, check: bool) -> int:
-    found = PAGE.read_text() if PAGE.exists() else ""
+def _write(rows: list[Row], visible: dict[str, set[str]], *, check: bool) -> int:
+    found = PAGE.read_text()
+    text = filled(found, rows, visible)
     if text == found:
         print("docs/providers.md is up to date.")
         return 0

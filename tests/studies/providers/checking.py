@@ -131,25 +131,24 @@ def _check_snapshot(seen: Seen, row: Row, faults: Faults) -> None:
     """What a debugger sees while the provider is asked, and what is counted afterwards."""
     assert seen.after is not None
     origin = f"{row.host}:{seen.port}"
-    expected: dict[str, object] = {
-        "name and provider": (row.provider, row.provider),
-        "limits from": None,
-        "has a channel": row.library == "grpc",
-        "origins": {origin},
-        "operations": {row.operation if row.told_operation else None},
-        "protocols": {row.protocol} if row.protocol else set(),
-    }
     for pool in seen.calling():
-        found = {
-            "name and provider": (pool.name, pool.provider),
-            "limits from": pool.limits_from,
-            "has a channel": pool.channel_state is not None,
-            "origins": {request.origin for request in pool.requests},
-            "operations": {request.operation for request in pool.requests},
-            "protocols": {connection.protocol for connection in pool.connections},
-        }
-        for what, value in found.items():
-            faults.compare(what, value, expected[what])
+        for what, found, expected in (
+            ("name and provider", (pool.name, pool.provider), (row.provider, row.provider)),
+            ("limits from", pool.limits_from, None),
+            ("has a channel", pool.channel_state is not None, row.library == "grpc"),
+            ("origins", {request.origin for request in pool.requests}, {origin}),
+            (
+                "operations",
+                {request.operation for request in pool.requests},
+                {row.operation if row.told_operation else None},
+            ),
+            (
+                "protocols",
+                {connection.protocol for connection in pool.connections},
+                {row.protocol} - {None},
+            ),
+        ):
+            faults.compare(what, found, expected)
     (total,) = seen.after.snapshot.totals
     told = (total.name, total.provider, total.library)
     faults.compare("total of", told, (row.provider, row.provider, row.library))
