@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
-import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +17,7 @@ from support.waiting import wait_until
 from support.watching import Watch
 
 from .target import Target, assert_clean
-from .wire import conversation, statuses_of, talk
+from .wire import conversation, post, statuses_of, talk
 
 MOST_MEGABYTES = 300
 """The same as tests/integration/watch/test_growth.py holds for the worst bodies."""
@@ -80,19 +79,12 @@ class Living(Target):
     def _export(self) -> None:
         """One more connection is active, says a program that exports."""
         self._active += 1
-        active = gauge(semconv.OPEN_CONNECTIONS, self._active, gluellm__connection__state="active")
-        active.gauge.data_points[0].attributes[-1].key = semconv.CONNECTION_STATE
-        phase = gauge(semconv.REQUEST_CURRENT, 1)
-        phase.gauge.data_points[0].attributes.add(
-            key=semconv.REQUEST_PHASE
-        ).value.string_value = "reading"
-        body = metrics_request(active, phase, service__name=self._service).SerializeToString()
-        request = urllib.request.Request(
-            f"{self._watch.url}/v1/metrics", body, {"Content-Type": "application/x-protobuf"}
+        active = gauge(
+            semconv.OPEN_CONNECTIONS, self._active, **{semconv.CONNECTION_STATE: "active"}
         )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=_PATIENCE) as answer:
-            assert answer.status == 200
+        phase = gauge(semconv.REQUEST_CURRENT, 1, **{semconv.REQUEST_PHASE: "reading"})
+        body = metrics_request(active, phase, service__name=self._service).SerializeToString()
+        assert post(self._watch.port, body) == [200]
 
     def _see_the_last(self) -> None:
         """What is shown is what was exported; nothing failed; and nothing is held."""

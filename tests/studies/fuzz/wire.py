@@ -164,12 +164,7 @@ class Wire(Target):
     def _good(self) -> None:
         """A good export is taken after it."""
         (body, *_) = exports()
-        head = (
-            "POST /v1/metrics HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        )
-        received = talk(self._receiver.port, [head.encode() + body], "end")
-        assert statuses_of(received) == [200], received
+        assert post(self._receiver.port, body) == [200]
 
 
 class _Broken(Notes):
@@ -200,6 +195,15 @@ def talk(port: int, pieces: list[bytes], end: str) -> bytes:
             while part := client.recv(2**16):
                 received += part
         return bytes(received)
+
+
+def post(port: int, body: bytes) -> list[int]:
+    """The statuses that answer an export."""
+    head = (
+        "POST /v1/metrics HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return statuses_of(talk(port, [head.encode() + body], "end"))
 
 
 def statuses_of(received: bytes) -> list[int]:

@@ -86,10 +86,10 @@ def copy(data: Path, target: Path) -> None:
 
 def _digest(files: Sequence[Path]) -> str:
     """Of what is recorded, and how often; the rest of the rules leaves the store as it is."""
+    groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
     recorded = [
         [group.get("interval"), rule["record"], rule["expr"]]
-        for file in files
-        for group in yaml.safe_load(file.read_text())["groups"]
+        for group in groups
         for rule in group["rules"]
         if "record" in rule
     ]

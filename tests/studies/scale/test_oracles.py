@@ -15,17 +15,21 @@ from .telling import summary
 from .timing import Timed, selectors, share
 
 END = 1_700_000_031
+JOB = {"query": 'label_values(up{cluster=~"$job"}, job)'}
 VARIABLES = [
     {
         "name": "job",
         "type": "query",
-        "query": {"query": 'label_values(up{cluster=~"$job"}, job)'},
+        "query": JOB,
         "current": {"value": "$__all"},
         "allValue": ".*",
     },
     {"name": "pool", "type": "query", "query": "label_values(live, pool)"},
     {"name": "interval", "type": "custom", "current": {"value": "1m"}},
 ]
+RATE = {"expr": 'rate(x{job=~"$job"}[$__rate_interval])', "interval": "$interval", "range": True}
+START, LAST = END - END % 60 - 3600, END - END % 60
+ASKED = {"query": 'rate(x{job=~".*"}[240s])', "step": "60", "start": f"{START}", "end": f"{LAST}"}
 
 
 def _asked(folder: Path, target: dict[str, Any], **panel: Any) -> list[Asked]:
@@ -46,20 +50,7 @@ def _asked(folder: Path, target: dict[str, Any], **panel: Any) -> list[Asked]:
 @pytest.mark.parametrize(
     ("target", "path", "parameters"),
     [
-        (
-            {
-                "expr": 'rate(x{job=~"$job"}[$__rate_interval])',
-                "interval": "$interval",
-                "range": True,
-            },
-            "/api/v1/query_range",
-            {
-                "query": 'rate(x{job=~".*"}[240s])',
-                "step": "60",
-                "start": str(END - END % 60 - 3600),
-                "end": str(END - END % 60),
-            },
-        ),
+        (RATE, "/api/v1/query_range", ASKED),
         ({"expr": "x", "instant": True}, "/api/v1/query", {"query": "x", "time": str(END)}),
     ],
 )
