@@ -99,11 +99,7 @@ def _bound() -> dict[str, float]:
     outbox = internals.outbox()
     for _ in range(2 * outbox.capacity):
         outbox.put((None, 0.0, {}, None))
-    found = {
-        "capacity": outbox.capacity,
-        "held": len(outbox.items),
-        "dropped": outbox.dropped,
-    }
+    found = {"capacity": outbox.capacity, "held": len(outbox.items), "dropped": outbox.dropped}
     outbox.items.clear()
     return found
 

@@ -21,19 +21,22 @@ def a_pool(backend: Any = None, **settings: Any) -> httpcore.ConnectionPool:
     return httpcore.ConnectionPool(network_backend=backend or Backend(EMPTY), **settings)
 
 
-def a_request(host: str = HOST, pool_timeout: float = 60.0) -> httpcore.Request:
+def a_request(host: str = HOST, pool_timeout: float | None = None) -> httpcore.Request:
     """A request for a host."""
-    extensions = {"timeout": {"pool": pool_timeout}}
-    return httpcore.Request(
-        "GET", f"http://{host}/", headers=[("Host", host)], extensions=extensions
-    )
+    timeouts = {} if pool_timeout is None else {"timeout": {"pool": pool_timeout}}
+    return httpcore.Request("GET", f"http://{host}/", headers=[("Host", host)], extensions=timeouts)
 
 
-def send(pool: httpcore.ConnectionPool, host: str = HOST, call: Call | None = None) -> None:
+def send(
+    pool: httpcore.ConnectionPool,
+    host: str = HOST,
+    call: Call | None = None,
+    pool_timeout: float | None = None,
+) -> None:
     """One whole request of one any-llm call."""
     token = current_call.set(call or any_llm_call())
     try:
-        response = pool.handle_request(a_request(host))
+        response = pool.handle_request(a_request(host, pool_timeout))
         try:
             for _part in response.stream:  # type: ignore[union-attr]
                 pass

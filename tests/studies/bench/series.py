@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import httpcore
@@ -22,57 +22,11 @@ import httpcore
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
-from .network import AsyncBackend, Backend, Stream, answer
+from .network import AsyncBackend, Backend, answer
 from .pools import EMPTY, HOST, a_pool, a_request, send
 from .workload import OURS, Instrumentation, Sdk, any_llm_call, series_of
 
-Part = bytes | BaseException
 _STATUSES = (200, 400, 401, 404, 429, 500, 503, 529)
-
-
-class _Stream(Stream):
-    def __init__(self, parts: Sequence[Part], write: BaseException | None) -> None:
-        super().__init__(())
-        self._script = list(parts)
-        self._write = write
-        self.readable = False
-        """What the kernel says of an idle connection that the server has closed."""
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        part = self._script.pop(0) if self._script else b""
-        if isinstance(part, BaseException):
-            raise part
-        return part
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        if self._write is not None:
-            raise self._write
-
-    def get_extra_info(self, info: str) -> Any:
-        return self.readable if info == "is_readable" else None
-
-
-class _Failing(Backend):
-    """Raises at a given place, else answers with ``parts`` once."""
-
-    def __init__(
-        self,
-        parts: Sequence[Part] = EMPTY,
-        *,
-        connect: BaseException | None = None,
-        write: BaseException | None = None,
-    ) -> None:
-        super().__init__(())
-        self._script = parts
-        self._connect = connect
-        self._write = write
-        self.streams: list[_Stream] = []
-
-    def connect_tcp(self, *args: Any, **kwargs: Any) -> Stream:
-        if self._connect is not None:
-            raise self._connect
-        self.streams.append(_Stream(self._script, self._write))
-        return self.streams[-1]
 
 
 def _caused(error: BaseException, cause: BaseException) -> BaseException:
@@ -81,9 +35,9 @@ def _caused(error: BaseException, cause: BaseException) -> BaseException:
     return error
 
 
-def _failures() -> Iterator[_Failing]:
+def _failures() -> Iterator[Backend]:
     head = EMPTY[0][:-2]
-    yield _Failing(connect=httpcore.ConnectTimeout())
+    yield Backend(EMPTY, connect=httpcore.ConnectTimeout())
     for cause in (
         socket.gaierror(-2, ""),
         ConnectionRefusedError(),
@@ -91,10 +45,10 @@ def _failures() -> Iterator[_Failing]:
         OSError(errno.EMFILE, ""),
         OSError(errno.EADDRNOTAVAIL, ""),
     ):
-        yield _Failing(connect=_caused(httpcore.ConnectError(), cause))
-    yield _Failing(connect=RuntimeError())
-    yield _Failing(connect=asyncio.CancelledError())
-    yield _Failing(write=httpcore.WriteTimeout())
+        yield Backend(EMPTY, connect=_caused(httpcore.ConnectError(), cause))
+    yield Backend(EMPTY, connect=RuntimeError())
+    yield Backend(EMPTY, connect=asyncio.CancelledError())
+    yield Backend(EMPTY, write=httpcore.WriteTimeout())
     for error in (
         httpcore.ReadTimeout,
         httpcore.ReadError,
@@ -102,18 +56,19 @@ def _failures() -> Iterator[_Failing]:
         asyncio.CancelledError,
         RuntimeError,
     ):
-        yield _Failing([error()])
-        yield _Failing([head, error()])
+        yield Backend([error()])
+        yield Backend([head, error()])
     # The server goes away under a reused connection.
-    yield _Failing([*EMPTY, httpcore.ReadError()])
-    yield _Failing([b"nonsense\r\n\r\n"])
+    yield Backend([*EMPTY, httpcore.ReadError()])
+    yield Backend([b"nonsense\r\n\r\n"])
 
 
 def _send(pool: httpcore.ConnectionPool, *hosts: str) -> None:
-    """A request for each of the hosts, or two for the same."""
+    """A request for each of the hosts, or two for the same, of one call."""
+    call = any_llm_call()
     for host in hosts or (HOST, HOST):
         with contextlib.suppress(Exception, asyncio.CancelledError):
-            send(pool, host)
+            send(pool, host, call, 60.0)
 
 
 def _everything() -> None:
@@ -138,14 +93,14 @@ def _closed_connections() -> None:
         _send(pool, HOST, "api.example.com")
     with a_pool(Backend(answer(b"{}", headers=["Connection: close"]))) as pool:
         _send(pool, HOST)
-    backend = _Failing()
+    backend = Backend(EMPTY)
     with a_pool(backend) as pool:
         _send(pool, HOST)
-        backend.streams[0].readable = True
+        backend.last.readable = True
         _send(pool, HOST)
     _send(a_pool(), HOST)  # and dropped
     with a_pool(Backend((EMPTY[0][:-1], b"}"))) as pool, _call():
-        pool.handle_request(a_request()).close()
+        pool.handle_request(a_request(pool_timeout=60.0)).close()
 
 
 @contextlib.contextmanager
@@ -191,7 +146,8 @@ def _main() -> None:
     sdk = Sdk()
     Instrumentation("httpx", sdk).turn(OURS)
     open_pool = a_pool(max_keepalive_connections=5)
-    _send(open_pool, HOST, HOST, HOST)
+    for _ in range(3):
+        _send(open_pool, HOST)
     healthy, points, _ = _count(sdk)
     _everything()
     failing, failing_points, by_metric = _count(sdk)

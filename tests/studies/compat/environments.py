@@ -126,9 +126,7 @@ ENVIRONMENTS: Final[Mapping[str, Environment]] = {
         absent=("any_llm", "httpx2", "httpcore2"),
     ),
     "httpx2-alone": Environment(
-        "httpx2 without httpx",
-        ("httpx2>=2.0",),
-        absent=("any_llm", "httpx", "httpcore"),
+        "httpx2 without httpx", ("httpx2>=2.0",), absent=("any_llm", "httpx", "httpcore")
     ),
     "both": Environment(
         '`scope="all"` for plain httpx and httpx2, without any-llm',

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib.util
 import logging
 import sys
 import warnings
@@ -26,6 +27,9 @@ def main() -> int:
     parser.add_argument("providers", nargs="*", choices=[*BY_PROVIDER, []], metavar="provider")
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()
+    if importlib.util.find_spec("mistralai") is None:
+        print("The SDKs of all providers are missing: `make test-all` installs them.")
+        return 2
     warnings.simplefilter("ignore")  # the SDKs' own
     logging.getLogger().addHandler(logging.NullHandler())
     names = options.providers or BY_PROVIDER
