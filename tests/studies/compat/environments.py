@@ -61,13 +61,9 @@ def _lowest(*names: str, extras: tuple[str, ...] = (), **otherwise: str) -> tupl
 
 def opentelemetry(stable: str, beta: str) -> tuple[str, ...]:
     """One release of OpenTelemetry, whose packages have two version numbers."""
-    return (
-        f"opentelemetry-api=={stable}",
-        f"opentelemetry-sdk=={stable}",
-        f"opentelemetry-instrumentation=={beta}",
-        f"opentelemetry-semantic-conventions=={beta}",
-        f"opentelemetry-distro=={beta}",
-    )
+    betas = ("instrumentation", "semantic-conventions", "distro")
+    versions = {"api": stable, "sdk": stable, **dict.fromkeys(betas, beta)}
+    return tuple(f"opentelemetry-{name}=={version}" for name, version in versions.items())
 
 
 _ALL_LOWEST = _lowest(
@@ -178,27 +174,21 @@ ENVIRONMENTS: Final[Mapping[str, Environment]] = {
 
 _ANY_PRE_RELEASE = ">=0.0.dev0"  # by naming one, a specifier allows them for this package only
 
+
+def _pre_releases(*more: str) -> tuple[str, ...]:
+    names = ("httpx2", "httpcore2", "openai", "anthropic", "opentelemetry-sdk", *more)
+    return tuple(f"{name}{_ANY_PRE_RELEASE}" for name in names)
+
+
 CANARIES: Final[Mapping[str, Environment]] = {
     "any-llm": Environment(
         "the newest of any-llm and what is under it, pre-releases included",
         (
             f"any-llm-sdk[openai,anthropic]{_ANY_PRE_RELEASE}",
-            *(
-                f"{name}{_ANY_PRE_RELEASE}"
-                for name in (
-                    *("httpx2", "httpcore2", "openai", "anthropic"),
-                    *("opentelemetry-api", "opentelemetry-sdk", "opentelemetry-instrumentation"),
-                )
-            ),
+            *_pre_releases("opentelemetry-api", "opentelemetry-instrumentation"),
             *_OTHER_LIBRARIES,
         ),
     ),
-    "SDKs": Environment(
-        "the SDKs without any-llm, which holds some of them back",
-        tuple(
-            f"{name}{_ANY_PRE_RELEASE}"
-            for name in ("httpx2", "httpcore2", "openai", "anthropic", "opentelemetry-sdk")
-        ),
-    ),
+    "SDKs": Environment("the SDKs without any-llm, which holds some of them back", _pre_releases()),
 }
 """What is to come. What they show is told, and fails nothing."""

@@ -137,11 +137,11 @@ def _run(case: Case, *, instrumented: bool) -> _Run:
         for name, value in os.environ.items()
         if not name.lower().endswith("_proxy") and not name.startswith("OTEL_")
     }
-    with case.serve() as served:
+    with case.serve() as (port, received):
         command = [str(python), "-m", "studies.frameworks", "--child", case.framework]
         try:
             done = subprocess.run(
-                [*command, str(served.port), "on" if instrumented else "off"],
+                [*command, str(port), "on" if instrumented else "off"],
                 env=environment | _ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -149,10 +149,10 @@ def _run(case: Case, *, instrumented: bool) -> _Run:
                 timeout=_TIMEOUT,
             )
         except subprocess.TimeoutExpired:
-            return _Run({}, served.requests, f"no end after {_TIMEOUT:g} s")
+            return _Run({}, received(), f"no end after {_TIMEOUT:g} s")
         if done.returncode:
-            return _Run({}, served.requests, done.stderr[-3000:])
-        return _Run(json.loads(done.stdout.splitlines()[-1]), served.requests, "")
+            return _Run({}, received(), done.stderr[-3000:])
+        return _Run(json.loads(done.stdout.splitlines()[-1]), received(), "")
 
 
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:

@@ -7,10 +7,10 @@ import gc
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider, FakeProviderThread
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.telemetry import Telemetry
 
@@ -23,16 +23,8 @@ Pool = tuple[str, str | None]
 """A pool's name and the provider of its requests."""
 
 
-class Served(Protocol):
-    """A running server."""
-
-    @property
-    def port(self) -> int:
-        """Its port on loopback."""
-
-    @property
-    def requests(self) -> int:
-        """Requests that have arrived."""
+Served = tuple[int, Callable[[], int]]
+"""The port of a running server, and how many requests have arrived there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +47,10 @@ class Case:
         return self.server() if self.server is not None else _fake_provider(self.replies)
 
 
-@dataclass(frozen=True, slots=True)
-class _FakeProvider:
-    provider: FakeProvider
-
-    @property
-    def port(self) -> int:
-        return self.provider.port
-
-    @property
-    def requests(self) -> int:
-        return self.provider.counts.requests
-
-
 @contextlib.contextmanager
 def _fake_provider(replies: Mapping[tuple[str, str], object]) -> Iterator[Served]:
     with FakeProviderThread(replies=dict(replies)) as provider:
-        yield _FakeProvider(provider)
+        yield provider.port, lambda: provider.counts.requests
 
 
 def openai_url(port: int) -> str:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from support.fake_llms import ANSWERS, MODEL
@@ -90,19 +89,6 @@ def _qdrant(port: int) -> Any:
     return [point.id for answer in answers for point in answer.points]
 
 
-@dataclass(slots=True)
-class _Counted:
-    """Counts the HTTP requests of an MCP application."""
-
-    application: Any
-    port: int = 0
-    requests: int = 0
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.requests += scope["type"] == "http"
-        await self.application(scope, receive, send)
-
-
 @contextlib.contextmanager
 def _mcp_server() -> Iterator[Served]:
     import uvicorn
@@ -115,15 +101,20 @@ def _mcp_server() -> Iterator[Served]:
         """Add two numbers."""
         return a + b
 
-    served = _Counted(tools.streamable_http_app())
+    application, received = tools.streamable_http_app(), 0
+
+    async def counted(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal received
+        received += scope["type"] == "http"
+        await application(scope, receive, send)
+
     server = uvicorn.Server(
-        uvicorn.Config(served, host="127.0.0.1", port=0, log_level="error", ws="none")
+        uvicorn.Config(counted, host="127.0.0.1", port=0, log_level="error", ws="none")
     )
     thread = threading.Thread(target=server.run, name="mcp", daemon=True)
     thread.start()
     wait_until(lambda: server.started, "the MCP server listens")
-    served.port = server.servers[0].sockets[0].getsockname()[1]
-    yield served
+    yield server.servers[0].sockets[0].getsockname()[1], lambda: received
     server.should_exit = True
     thread.join()
 

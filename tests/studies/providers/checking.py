@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import re
+import unittest
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import partial
@@ -192,37 +191,30 @@ def _value(points: Points, metric: semconv.Metric, where: dict[str, Any]) -> flo
     return sum(values) if values else None
 
 
-class _Lines(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.churn: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.getMessage().startswith("Client churn"):
-            self.churn.append(record.getMessage())
-
-
 def _churn(fakes: Fakes, faults: Faults) -> None:
     """lmstudio opens six pools a call: the log and diagnose() say so, and what to do."""
-    row, lines = BY_PROVIDER["lmstudio"], _Lines()
-    logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
+    row = BY_PROVIDER["lmstudio"]
+
+    def churn() -> list[str]:
+        lines = [record.getMessage() for record in logs.records]
+        return [line for line in lines if line.startswith("Client churn")]
 
     async def run(origin: str) -> None:
         instance = create("lmstudio", origin)
         for _ in range(_CALLS):
             await call(instance, row)
-        await until(lambda: lines.churn, "the warning")
+        await until(churn, "the warning")
 
-    with contextlib.ExitStack() as ended:
-        telemetry = ended.enter_context(instrumented())
-        origin, _ = ended.enter_context(fakes.of(row, lambda _: None))
-        logger.addHandler(lines)
-        ended.callback(logger.removeHandler, lines)
+    with (
+        unittest.TestCase().assertLogs("opentelemetry.instrumentation.gluellm") as logs,
+        instrumented() as telemetry,
+        fakes.of(row, lambda _: None) as (origin, _),
+    ):
         asyncio.run(run(origin))
         opened = telemetry.value(semconv.POOL_OPENED, name="lmstudio")
         faults.compare("pools opened", opened, _CALLS * row.pools)
         (finding,) = [one for one in diagnose(snapshot()) if one.kind is Kind.CLIENT_CHURN]
-    (line,) = lines.churn
+    (line,) = churn()
     told = _CHURN.match(line)
     # A call may be in flight that has yet to open most of its own.
     faults.ensure(

@@ -47,16 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{label}: not run: {error}")
             figures.broken.append(f"{label}: not run")
             status = 2
-    _sum(figures)
     return max(status, figures.finish(options.figures))
-
-
-def _sum(figures: Figures) -> None:
-    """What all suites come to, after what each does."""
-    for what in _COUNTED:
-        figures.values[f"all suites: {what}"] = sum(
-            int(value) for name, value in figures.values.items() if name.endswith(f": {what}")
-        )
 
 
 def _parser() -> argparse.ArgumentParser:
