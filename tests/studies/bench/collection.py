@@ -16,10 +16,14 @@ from collections.abc import Callable
 from typing import Any
 
 import httpcore
+import httpx2
+
+from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 
 from . import internals
+from .network import AsyncBackend, streamed
 from .pools import send, used_pools
-from .workload import OURS, Instrumentation, Sdk
+from .workload import OFF, OURS, Instrumentation, Sdk, any_llm_call
 
 _POOLS = (1_000, 10_000)
 _COLLECTIONS = 15
@@ -27,6 +31,8 @@ _DRAINS = 7
 _STALLS = 9
 _TICK = 0.001
 _LEASES = 2_000
+_SECONDS = 5.0
+_URL = "http://api.test/v1/chat/completions"
 
 
 def _milliseconds(work: Callable[[], Any]) -> float:
@@ -122,7 +128,38 @@ def _stalls() -> dict[str, float]:
     }
 
 
-_PARTS = {"collections": _collections, "drains": _drains, "stalls": _stalls}
+async def _idle_with(requests: int, what: str) -> float:
+    """CPU milliseconds a second of an idle loop that holds so many unread streams."""
+    instrumentation = Instrumentation("httpx2", Sdk())
+    instrumentation.turn(what)
+    token = current_call.set(any_llm_call() if what == OURS else None)
+    client = httpx2.AsyncClient(trust_env=False)
+    client._transport._pool._network_backend = AsyncBackend(streamed([b"data: x\n\n"] * 10))
+    held = [
+        await client.send(client.build_request("POST", _URL), stream=True) for _ in range(requests)
+    ]
+    current_call.reset(token)
+    await asyncio.sleep(1.5)  # the watch begins
+    began = time.process_time()
+    await asyncio.sleep(_SECONDS)
+    took = time.process_time() - began
+    for response in held:
+        await response.aclose()
+    await client.aclose()
+    instrumentation.turn(OFF)
+    return 1e3 * took / _SECONDS
+
+
+def _watch() -> dict[str, float]:
+    """Milliseconds of CPU a second of the watch and the loop's timer, by requests in flight."""
+    return {
+        f"{requests} requests": asyncio.run(_idle_with(requests, OURS))
+        - asyncio.run(_idle_with(requests, OFF))
+        for requests in (1, 100)
+    }
+
+
+_PARTS = {"watch": _watch, "collections": _collections, "drains": _drains, "stalls": _stalls}
 
 if __name__ == "__main__":
     print(json.dumps(_PARTS[sys.argv[1]]()))

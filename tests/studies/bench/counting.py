@@ -38,14 +38,9 @@ def count(module: str, arguments: Iterable[str], *, timeout: float) -> Counts:
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [
-                "valgrind",
-                "--tool=cachegrind",
-                "--cache-sim=no",
+                *"valgrind --tool=cachegrind --cache-sim=no".split(),
                 f"--cachegrind-out-file={folder}/%p",
-                sys.executable,
-                "-m",
-                module,
-                *arguments,
+                *(sys.executable, "-m", module, *arguments),
             ],
             env={**os.environ, "PYTHONHASHSEED": "0"},
             check=False,

@@ -220,7 +220,7 @@ WHICHEVER: dict[str, tuple[Budget, ...]] = {
     "watch": (
         _whole(
             *("watching 100 requests under way, CPU a second", 5, MILLISECONDS),
-            *("watching", "100 requests"),
+            *("collection.watch", "100 requests"),
             detail="1 request {found[1 requests]:.2f} ms",
         ),
     ),

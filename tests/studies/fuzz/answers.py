@@ -44,36 +44,22 @@ while sys.stdin.readline():
     pass
 """
 _ANYTHING = anything()
+_SEVERITIES = st.one_of(st.sampled_from([one.value for one in Severity]), _ANYTHING)
 _FINDINGS = st.lists(
-    st.one_of(
-        st.fixed_dictionaries(
-            {"severity": st.one_of(st.sampled_from([one.value for one in Severity]), _ANYTHING)}
-        ),
-        _ANYTHING,
-    ),
-    max_size=4,
+    st.one_of(st.fixed_dictionaries({"severity": _SEVERITIES}), _ANYTHING), max_size=4
 )
+_MORE = dict.fromkeys(("snapshot", "busy_loops"), _ANYTHING)
+_TEXT = st.one_of(TEXTS, TEXTS, st.just('"\\ud800"').map(json.loads), _ANYTHING)
+_SOME = st.one_of(_FINDINGS, _FINDINGS, _ANYTHING)
+_WHOLE = st.fixed_dictionaries({"text": TEXTS, "findings": _FINDINGS}, optional=_MORE)
 _REPORTS = st.fixed_dictionaries(
-    {},
-    optional={
-        "text": st.one_of(TEXTS, TEXTS, st.just('"\\ud800"').map(json.loads), _ANYTHING),
-        "findings": st.one_of(_FINDINGS, _FINDINGS, _ANYTHING),
-        "snapshot": _ANYTHING,
-        "busy_loops": _ANYTHING,
-        "error": _ANYTHING,
-    },
-)
-_WHOLE = st.fixed_dictionaries(
-    {"text": TEXTS, "findings": _FINDINGS},
-    optional={"snapshot": _ANYTHING, "busy_loops": _ANYTHING},
+    {}, optional={"text": _TEXT, "findings": _SOME, "error": _ANYTHING, **_MORE}
 )
 _DEEP = b'{"text": "", "findings": [], "snapshot": %s1%s}'
 _ANSWERS = st.one_of(
-    _WHOLE.map(lambda one: json.dumps(one).encode()),
-    _WHOLE.map(lambda one: json.dumps(one).encode()),
-    st.sampled_from((5, 300, 800, 5000)).map(lambda one: _DEEP % (b"[" * one, b"]" * one)),
-    _REPORTS.map(lambda one: json.dumps(one).encode()),
+    *(some.map(lambda one: json.dumps(one).encode()) for some in (_WHOLE, _WHOLE, _REPORTS)),
     _ANYTHING.map(lambda one: json.dumps(one).encode()),
+    st.sampled_from((5, 300, 800, 5000)).map(lambda one: _DEEP % (b"[" * one, b"]" * one)),
     st.binary(max_size=100),
     st.sampled_from((b"[" * 200_000, b'{"a":' * 100_000, b"9" * 10_000, b"\xff\xfe{\0}\0", b"")),
 )

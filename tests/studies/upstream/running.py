@@ -73,23 +73,24 @@ class Runner:
                 *self.further,
                 *(files or (self.suite.tests,)),
             ]
+            environment = {
+                **os.environ,
+                "PYTHONPATH": str(ROOT / "tests"),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                OUTCOMES: str(outcomes),
+                FOLDER: written,
+                **self.settings,
+            }
             began = time.monotonic()
             with output.open("wb") as writing:
                 process = subprocess.Popen(
                     command,
-                    cwd=self.folder,
                     stdin=subprocess.DEVNULL,
                     stdout=writing,
                     stderr=subprocess.STDOUT,
+                    cwd=self.folder,
+                    env=environment,
                     start_new_session=True,
-                    env={
-                        **os.environ,
-                        "PYTHONPATH": str(ROOT / "tests"),
-                        "PYTHONDONTWRITEBYTECODE": "1",
-                        OUTCOMES: str(outcomes),
-                        FOLDER: written,
-                        **self.settings,
-                    },
                 )
                 hung = not self._wait(process, outcomes)
             return Finished(
