@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from support.tables import table
 
-from . import counting, sources
+from . import breakdown, counting
 from .rows import GROUPS, Block, Row, blocks
 from .workload import FAMILIES
 
@@ -64,9 +64,9 @@ def _print_profile(libraries: Iterable[str]) -> None:
     for combination in [each for family in libraries for each in FAMILIES[family][:2]]:
         print(f"\nInstructions of the request path, {combination}, by what costs them:")
         try:
-            for part, count in sources.profile(combination).items():
+            for part, count in breakdown.measure(combination).items():
                 print(f"  {count:9.0f}  {part}")
-        except sources.UnavailableError as reason:
+        except counting.UnavailableError as reason:
             print(f"  not measured: {reason}")
 
 

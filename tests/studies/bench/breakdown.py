@@ -29,9 +29,9 @@ _NEEDED = frozenset(
 _OTHERS = ("HTTP2", "HTTPProxy", "SOCKSProxy")
 
 
-def measure(combination: Combination, *, timeout: float) -> dict[str, float]:
+def measure(combination: Combination) -> dict[str, float]:
     """Instructions of a request by what costs them; ``the request's seams`` is what is left."""
-    counts = counting.count(__name__, [str(combination)], timeout=timeout)[str(combination)]
+    counts = counting.count(__name__, [str(combination)])[str(combination)]
     whole = counts["ours"] - counts["off"]
     parts = {
         part: counts["ours"] - without

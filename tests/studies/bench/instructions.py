@@ -31,9 +31,9 @@ _STREAM_LENGTHS = (1, 4)
 _GRPC_STREAM_LENGTHS = (2, 22)
 
 
-def measure(combinations: list[Combination], *, timeout: float) -> counting.Counts:
+def measure(combination: Combination) -> counting.Counts:
     """Instructions per request by combination and variant; per chunk for ``stream …``."""
-    return counting.count(__name__, map(str, combinations), timeout=timeout)
+    return counting.count(__name__, [str(combination)])
 
 
 def load(combinations: list[Combination]) -> None:

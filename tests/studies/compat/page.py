@@ -57,13 +57,8 @@ def filled(page: str, records: Sequence[Record]) -> str:
         ("versions", _versions(records)),
         ("matrix", _matrix(records)),
     ):
-        block = "\n".join(
-            (
-                f"<!-- {mark}: by make -C tests/studies compatibility -->",
-                *lines,
-                f"<!-- /{mark} -->",
-            )
-        )
+        begin = f"<!-- {mark}: by make -C tests/studies compatibility -->"
+        block = "\n".join((begin, *lines, f"<!-- /{mark} -->"))
         page, found = re.subn(
             rf"<!-- {mark}: .*?<!-- /{mark} -->", lambda _, b=block: b, page, flags=re.DOTALL
         )

@@ -42,16 +42,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _tell(figures: Figures, target: Target) -> None:
-    tally, name = target.tally, target.name
-    figures.values[f"{name}: inputs"] = tally.inputs
-    for outcome, number in sorted(tally.outcomes.items()):
-        figures.values[f"{name}: {outcome}"] = number
-    figures.values[f"{name}: failures"] = len(tally.failures)
-    figures.values[f"{name}: slowest, ms"] = tally.slowest * 1000
-    figures.values |= {f"{name}: {what}": value for what, value in target.figures().items()}
-    figures.broken += tally.failures
-    if not tally.inputs:
-        figures.broken.append(f"{name}: no input was given")
+    values = {
+        "inputs": target.given,
+        **dict(sorted(target.outcomes.items())),
+        "failures": len(target.failures),
+        "slowest, ms": target.slowest * 1000,
+        **target.figures(),
+    }
+    figures.values |= {f"{target.name}: {what}": value for what, value in values.items()}
+    figures.broken += target.failures
+    if not target.given:
+        figures.broken.append(f"{target.name}: no input was given")
 
 
 if __name__ == "__main__":

@@ -45,14 +45,14 @@ class Living(Target):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None and not self.tally.failures:
+        if kind is None and not self.failures:
             try:
                 self._see_the_last()
             except AssertionError as error:
-                self.tally.failures.append(f"{self.name}: {error}")
+                self.failures.append(f"{self.name}: {error}")
         status, errors = self._watch.end()
         if status != 130 or errors:
-            self.tally.failures.append(f"{self.name}: ended with {status}: {errors[-2000:]}")
+            self.failures.append(f"{self.name}: ended with {status}: {errors[-2000:]}")
 
     def inputs(self) -> st.SearchStrategy[Any]:
         return conversation()

@@ -164,7 +164,7 @@ class Volley(Target):
             except Exception as error:
                 error.add_note(f"the body was {sent.hex()}")
                 raise
-            self.tally.outcomes[outcome] += 1
+            self.outcomes[outcome] += 1
             watched.now += 1
         _check_bounds(watched)
         return ""

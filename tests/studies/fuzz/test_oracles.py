@@ -24,7 +24,7 @@ class Failing(Target):
 def test_a_failure_is_reported_with_its_smallest_input() -> None:
     target = Failing()
     target.run(1, 30.0)
-    (failure,) = target.tally.failures
+    (failure,) = target.failures
     assert "given_input=1000" in failure
     assert "too large" in failure
 

@@ -71,11 +71,6 @@ def test_a_step_is_rounded_and_at_least_the_scrape_interval(
     assert asked.step == step
 
 
-def test_a_variable_that_the_board_lacks_is_a_fault(tmp_path: Path) -> None:
-    *_, asked = _asked(tmp_path, {"expr": 'label_replace(x{a="$nobody"}, "a", "$1", "b", "(.*)")'})
-    assert asked.fault == "the board has no variable $nobody"
-
-
 def _timed(board: str, milliseconds: float, expression: str = "x", error: str = "") -> Timed:
     answer = Answer(milliseconds / 1000, 0.0, error)
     return Timed(Asked(board, "Some", expression, 0, 60, 60), answer, [answer], 1)
