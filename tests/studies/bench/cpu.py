@@ -147,19 +147,15 @@ def _requests(combination: Combination) -> Took:
     rounds = _measured(combination, (OFF, YARDSTICK, OURS), use, (400, 5, 100))
     yardstick, path = _more(rounds, YARDSTICK), _more(rounds)
     drain = [took[OURS]["drain"] for took in rounds]
-    all_in = [spent + drained for spent, drained in zip(path, drain, strict=True)]
+    each = zip(path, drain, yardstick, strict=True)
+    ratios = [(spent + drained) / whole for spent, drained, whole in each]
     return {
         "request": statistics.median(took[OFF]["use"] for took in rounds),
         "yardstick": statistics.median(yardstick),
         "path": statistics.median(path),
         "drain": statistics.median(drain),
-        "path ratio": _median_ratio(path, yardstick),
-        "all in ratio": _median_ratio(all_in, yardstick),
+        "all in ratio": statistics.median(ratios),
     }
-
-
-def _median_ratio(parts: list[float], wholes: list[float]) -> float:
-    return statistics.median(part / whole for part, whole in zip(parts, wholes, strict=True))
 
 
 def _chunks(combination: Combination) -> Took:
@@ -169,7 +165,6 @@ def _chunks(combination: Combination) -> Took:
     rounds = _measured(combination, (OFF, OURS), use, (10, 1, 5), streaming=True)
     return {
         "chunk": statistics.median(_more(rounds)) / CHUNKS,
-        "plain chunk": statistics.median(took[OFF]["use"] for took in rounds) / CHUNKS,
     }
 
 

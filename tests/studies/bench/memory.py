@@ -28,7 +28,6 @@ def _pools() -> dict[str, float]:
     return {
         "blocks per pool": (warm[-1].blocks - warm[0].blocks) / (_POOLS - SETTLED),
         "growth in MB": (warm[-1].resident - warm[0].resident) / 1e6,
-        "trackers": warm[-1].alive,
     }
 
 

@@ -67,8 +67,6 @@ YARDSTICKS: Final = {
     "grpc": Yardstick("grpc", {"grpc": "GrpcAioInstrumentorClient"}),
 }
 
-COMBINATIONS: Final = FAMILIES["httpx"]
-
 
 def combination_named(name: str) -> Combination:
     """The combination whose ``str`` this is."""

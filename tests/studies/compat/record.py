@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 _CANARY = "canary-"
-_NAMED = ("httpx2", "httpcore2", "openai", "anthropic", "any-llm-sdk", "opentelemetry-sdk")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,12 +42,10 @@ def pytest_terminal_summary(
     minor = ".".join(python.split(".")[:2])
     (folder / f"{name}-{minor}.json").write_text(json.dumps(record, indent=1))
     if name.startswith(_CANARY):
-        named = [f"{each} {versions[each]}" for each in _NAMED if each in versions]
         # OpenTelemetry's contrib packages have only had betas.
         early = [
             f"{each} {version}"
             for each, version in record["versions"].items()
             if re.search(r"(a|b|rc|\.dev)\d", version) and not each.startswith("opentelemetry-")
         ]
-        terminalreporter.write_line(f"{name} with {', '.join(named)}")
-        terminalreporter.write_line(f"pre-releases installed: {', '.join(early) or 'none'}")
+        terminalreporter.write_line(f"{name}, pre-releases installed: {', '.join(early) or 'none'}")

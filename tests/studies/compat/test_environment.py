@@ -25,6 +25,7 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
     FakeProviderThread,
 )
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.installation import instrument
 from support.telemetry import Telemetry
 
 LOGGER = "opentelemetry.instrumentation.gluellm"
@@ -66,14 +67,6 @@ def telemetry() -> Iterator[Telemetry]:
     found.shutdown()
 
 
-def instrument(telemetry: Telemetry, **settings: Any) -> None:
-    GlueLLMInstrumentor().instrument(
-        meter_provider=telemetry.meter_provider,
-        tracer_provider=telemetry.tracer_provider,
-        **settings,
-    )
-
-
 def requests(telemetry: Telemetry) -> dict[Any, int]:
     return telemetry.by(semconv.REQUESTS, "provider", "library", "status")
 
@@ -94,7 +87,7 @@ def test_missing_hooks_are_those_of_older_versions_and_a_missing_package_is_not_
 ) -> None:
     """Without h2 there is no HTTP/2 to observe: a warning, and an alert, would be for ever."""
     with caplog.at_level(logging.WARNING, LOGGER):
-        instrument(telemetry, scope="all")
+        instrument(telemetry)
         found = [library for library in LIBRARIES if installed(library)]
         for library in found:
             importlib.import_module(library.replace("httpx", "httpcore"))
@@ -117,7 +110,7 @@ def test_plain_requests_are_measured(
 ) -> None:
     """With scope "all", each library that is there is observed; a missing one stops nothing."""
     client_library = pytest.importorskip(library)
-    instrument(telemetry, scope="all")
+    instrument(telemetry)
     url = f"{provider.openai_url}/models"
     if library == "urllib3":
         with client_library.PoolManager() as pool:
@@ -132,7 +125,7 @@ def test_plain_requests_are_measured(
 
 def test_requests_of_aiohttp_are_measured(provider: FakeProvider, telemetry: Telemetry) -> None:
     aiohttp = pytest.importorskip("aiohttp")
-    instrument(telemetry, scope="all")
+    instrument(telemetry)
 
     async def calls() -> None:
         async with aiohttp.ClientSession() as session:
@@ -153,7 +146,7 @@ def check_three_requests(telemetry: Telemetry, library: str) -> None:
 
 def test_calls_of_sync_and_async_grpc_channels_are_measured(telemetry: Telemetry) -> None:
     grpc = pytest.importorskip("grpc")
-    instrument(telemetry, scope="all")
+    instrument(telemetry)
     echo = grpc.unary_unary_rpc_method_handler(lambda request, context: request)
     handler = grpc.method_handlers_generic_handler("test", {"Echo": echo})
     server = grpc.server(ThreadPoolExecutor(2), handlers=(handler,))
@@ -195,7 +188,7 @@ def test_calls_and_streams_of_an_sdk_are_measured(
         async with getattr(module, async_kind)(**settings) as client:
             assert await create(client)
 
-    instrument(telemetry, scope="all")
+    instrument(telemetry)
     with getattr(module, sync_kind)(**settings) as client:
         modules = {each.__module__.partition(".")[0] for each in type(client._client).__mro__}
         (library,) = {name for name in modules if name.startswith("httpx")}
@@ -211,7 +204,7 @@ def test_any_llm_calls_are_measured_with_their_provider(
 ) -> None:
     from any_llm import AnyLLM
 
-    instrument(telemetry)
+    instrument(telemetry, scope="any_llm")
 
     async def calls() -> None:
         openai = AnyLLM.create("openai", api_key="any", api_base=provider.openai_url)
@@ -234,7 +227,7 @@ def test_waiting_for_a_connection_is_measured(provider: FakeProvider, telemetry:
     """Two calls on a pool of one: a metric and a span report the second's wait."""
     from any_llm import AnyLLM
 
-    instrument(telemetry)
+    instrument(telemetry, scope="any_llm")
     http = importlib.import_module(library_of_openai())
     provider.behaviour = Behaviour(head_delay=0.3)
 
@@ -259,7 +252,7 @@ def test_gluellm_calls_are_measured(
     """GlueLLM hands its own httpx client to any-llm."""
     monkeypatch.setenv("OPENAI_API_KEY", "any")
     monkeypatch.setenv("OPENAI_BASE_URL", provider.openai_url)
-    instrument(telemetry)
+    instrument(telemetry, scope="any_llm")
     from gluellm import complete
 
     asyncio.run(complete("hello", model="openai:some-model"))
@@ -272,7 +265,7 @@ def test_http_spans_need_their_package_and_its_absence_is_warned_of_once(
 ) -> None:
     client_library = pytest.importorskip(library)
     with caplog.at_level(logging.WARNING, LOGGER):
-        instrument(telemetry, scope="all", http_spans=True)
+        instrument(telemetry, http_spans=True)
     with client_library.Client() as client:
         client.get(f"{provider.openai_url}/models").raise_for_status()
     clients = [span for span in telemetry.spans() if span.kind.name == "CLIENT"]
@@ -285,7 +278,7 @@ def test_http_spans_need_their_package_and_its_absence_is_warned_of_once(
 def test_uninstrumented_requests_are_not_measured(
     provider: FakeProvider, telemetry: Telemetry
 ) -> None:
-    instrument(telemetry, scope="all")
+    instrument(telemetry)
     GlueLLMInstrumentor().uninstrument()
     for library in filter(installed, ("httpx", "httpx2")):
         with importlib.import_module(library).Client() as client:

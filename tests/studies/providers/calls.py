@@ -101,13 +101,8 @@ def call_sync(instance: Any) -> Any:
     return instance.completion(model=MODEL, messages=_QUESTION)
 
 
-def _messages(instance: Any) -> Any:
-    return instance.messages(model=MODEL, max_tokens=5, messages=_QUESTION)
-
-
-def _stream(instance: Any) -> Any:
-    return list(instance.completion(model=MODEL, stream=True, messages=_QUESTION))
-
-
-OTHER_CALLS: Mapping[str, Callable[[Any], Any]] = {"messages": _messages, "stream": _stream}
+OTHER_CALLS: Mapping[str, Callable[[Any], Any]] = {
+    "messages": lambda one: one.messages(model=MODEL, max_tokens=5, messages=_QUESTION),
+    "stream": lambda one: list(one.completion(model=MODEL, stream=True, messages=_QUESTION)),
+}
 """Synchronous calls that are no whole chat."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from support.tables import table
@@ -20,15 +21,12 @@ def of_series(built: Built, instances: int, stored: int) -> str:
     """Series of one program beside the budget, and how many the store has."""
     own = built.series.get("", 0)
     providers = {name: count for name, count in sorted(built.series.items()) if name}
-    worst = max(providers.values())
-    each = own + sum(providers.values())
+    worst, each = max(providers.values()), sum(built.series.values())
     told = ", ".join(f"{count} {name}" for name, count in providers.items())
-    formula = " + ".join(map(str, (own, *providers.values())))
-    verdict = _VERDICTS[worst <= BUDGET]
     return (
         f"Series of one program, of real calls: {told}; {own} of the process.\n"
-        f"The most of a provider: {worst} of {BUDGET}: {verdict}.\n"
-        f"A program: {formula} = {each}; {instances} of them: {each * instances}. "
+        f"The most of a provider: {worst} of {BUDGET}: {_VERDICTS[worst <= BUDGET]}.\n"
+        f"A program: {each}; {instances} of them: {each * instances}. "
         f"Prometheus has {stored} at the end."
     )
 
@@ -54,12 +52,10 @@ def of_queries(queries: Sequence[Timed]) -> str:
 
 def of_boards(queries: Sequence[Timed]) -> str:
     """What it takes Prometheus to open each board, once."""
-    boards = dict.fromkeys(one.asked.board for one in queries)
-    computed = {
-        board: sum(one.processor for one in queries if one.asked.board == board)
-        for board in sorted(boards)
-    }
-    told = ", ".join(f"{board} {seconds:.1f} s" for board, seconds in computed.items())
+    computed: Counter[str] = Counter()
+    for one in queries:
+        computed[one.asked.board] += one.processor  # type: ignore[assignment]
+    told = ", ".join(f"{board} {seconds:.1f} s" for board, seconds in sorted(computed.items()))
     return f"Processor time for all queries of a board: {told}."
 
 
