@@ -39,9 +39,8 @@ class Living(Target):
         self._process = psutil.Process(self._watch.process.pid)
         self._export()
         self._watch.wait_for(f"{self._service}.* heard")
-        self._memory = [self._megabytes("VmRSS")]
+        self._descriptors = self._process.num_fds()
         self._most = 0.0
-        self._descriptors = [self._process.num_fds()]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -69,11 +68,7 @@ class Living(Target):
     def figures(self) -> dict[str, float]:
         return {
             "good exports taken, of which the last was shown": self._active,
-            "memory at the start, MB": self._memory[0],
-            "memory at the end, MB": self._memory[-1],
             "largest memory, MB": self._most,
-            "descriptors at the start": self._descriptors[0],
-            "descriptors at the end": self._descriptors[-1],
         }
 
     def _export(self) -> None:
@@ -95,11 +90,9 @@ class Living(Target):
         for line in tuple(self._watch.lines):
             assert_clean(line)
             assert not _FAILED.search(line), line
-        limit = self._descriptors[0] + MORE_DESCRIPTORS
+        limit = self._descriptors + MORE_DESCRIPTORS
         wait_until(lambda: self._process.num_fds() <= limit, "descriptors are closed", _PATIENCE)
-        self._descriptors.append(self._process.num_fds())
-        self._memory.append(self._megabytes("VmRSS"))
-        self._most = self._megabytes("VmHWM")
+        self._most = self._megabytes()
         assert self._most < MOST_MEGABYTES, self._most
 
     def _shown(self) -> list[int]:
@@ -112,10 +105,10 @@ class Living(Target):
                 found.append(int(match[1]))
         return found
 
-    def _megabytes(self, which: str) -> float:
-        """What it has (VmRSS) or the most that it ever had (VmHWM), where the system tells both."""
+    def _megabytes(self) -> float:
+        """The most memory that it ever had; where the system does not tell, what it has."""
         status = Path(f"/proc/{self._process.pid}/status")
         if not status.exists():
-            return self._process.memory_info().rss / 2**20
-        found = re.search(rf"{which}:\s+(\d+)", status.read_text())
+            return float(self._process.memory_info().rss) / 2**20
+        found = re.search(r"VmHWM:\s+(\d+)", status.read_text())
         return int(found[1]) / 1024 if found else 0.0

@@ -8,12 +8,12 @@ import random
 import httpx
 from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from support.http1 import HTTP1Server
+from support.installation import instrument
 from support.listener import ServerLoop
+from support.telemetry import Telemetry
 
 _EDGE_BYTES = (0, 1, 0x7F, 0x80, 0xFF, *b"\n\r\x12\x1a ,:")
 
@@ -21,24 +21,20 @@ _EDGE_BYTES = (0, 1, 0x7F, 0x80, 0xFF, *b"\n\r\x12\x1a ,:")
 @functools.cache
 def exports() -> tuple[bytes, ...]:
     """Three exports of a program that makes requests, fails, and holds a connection."""
-    loop = ServerLoop()
+    loop, telemetry, found = ServerLoop(), Telemetry(), []
     server = HTTP1Server(loop)
-    reader = InMemoryMetricReader()
-    provider = MeterProvider([reader])
-    instrumentor = GlueLLMInstrumentor()
-    found = []
-    instrumentor.instrument(meter_provider=provider)
+    instrument(telemetry, scope="any_llm")
     try:
         with httpx.Client(limits=httpx.Limits(max_connections=2), trust_env=False) as client:
-            instrumentor.instrument_client(client, "recorded")
+            GlueLLMInstrumentor().instrument_client(client, "recorded")
             for _ in range(3):
                 client.get(server.url("/"))
-                data = reader.get_metrics_data()
+                data = telemetry.reader.get_metrics_data()
                 assert data is not None
                 found.append(encode_metrics(data).SerializeToString())
     finally:
-        instrumentor.uninstrument()
-        provider.shutdown()
+        GlueLLMInstrumentor().uninstrument()
+        telemetry.shutdown()
         server.close()
         loop.stop()
     return tuple(found)

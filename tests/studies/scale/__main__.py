@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,6 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from . import telling
-from .blocks import remove
 from .building import CACHE, Built, Size, built, rule_files
 from .evaluation import Group, evaluated
 from .queries import Board, boards
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--clean", action="store_true", help="remove all stores, and end")
     options = parser.parse_args(arguments)
     if options.clean:
-        remove(CACHE)
+        shutil.rmtree(CACHE, ignore_errors=True)
         return 0
     size = Size(options.instances, round(options.dense_hours * 60), round(options.hours * 60))
     print(f"{size.instances} instances; {os.cpu_count()} CPUs; {time.strftime('%Y-%m-%d')}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -108,11 +107,6 @@ def spans(start: int, end: int) -> Iterator[tuple[int, int]]:
 def size(folder: Path) -> int:
     """Bytes in it."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
-def remove(folder: Path) -> None:
-    """The folder, if it is there."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _labels(labels: Mapping[str, str]) -> str:

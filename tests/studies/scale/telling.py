@@ -34,10 +34,10 @@ def of_series(built: Built, instances: int, stored: int) -> str:
 def of_queries(queries: Sequence[Timed]) -> str:
     """All queries, the slowest first."""
     rows: list[tuple[str, ...]] = [
-        ("board", "panel", "step", "series", "samples", "cold ms", "ms", "worst ms", "CPU ms", "")
+        ("board", "panel", "step", "series", "samples", "cold ms", "ms", "CPU ms", "")
     ]
     for one in sorted(queries, key=lambda timed: -timed.median):
-        times = (one.cold.seconds, one.median, one.worst, one.processor)
+        times = (one.cold.seconds, one.median, one.processor)
         rows.append(
             (
                 *(one.asked.board, one.asked.panel[:_TITLE_WIDTH]),

@@ -35,11 +35,6 @@ class Timed:
         return statistics.median(one.seconds for one in self.warm)
 
     @property
-    def worst(self) -> float:
-        """Of the warm ones."""
-        return max(one.seconds for one in self.warm)
-
-    @property
     def processor(self) -> float:
         """The least that Prometheus computed for one of the warm ones."""
         return min(one.processor for one in self.warm)
