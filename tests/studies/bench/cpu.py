@@ -178,11 +178,7 @@ def _outside(combination: Combination) -> Took:
     return {"outside": statistics.median(_more(rounds))}
 
 
-def _main(name: str) -> None:
-    combination = combination_named(name)
-    load([combination])
-    print(json.dumps(measure(combination)))
-
-
 if __name__ == "__main__":
-    _main(sys.argv[1])
+    chosen = combination_named(sys.argv[1])
+    load([chosen])
+    print(json.dumps(measure(chosen)))
