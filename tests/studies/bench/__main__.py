@@ -7,9 +7,10 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 
-from . import counting, sources
-from .budget import Row
-from .rows import GROUPS, Block, blocks
+from support.tables import table
+
+from . import breakdown, counting
+from .rows import GROUPS, Block, Row, blocks
 from .workload import FAMILIES
 
 _VERDICTS = {True: "met", False: "NOT MET", None: "-"}
@@ -18,27 +19,15 @@ _VERDICTS = {True: "met", False: "NOT MET", None: "-"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print. 0, or with ``--check`` 1 where a ratio of instructions is over budget."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    again = "; can be given several times"
+    parser.add_argument("--only", action="append", choices=GROUPS, help=f"these rows only{again}")
+    libraries = f"these libraries only (httpx: httpx2 too){again}"
+    parser.add_argument("--library", action="append", choices=[*FAMILIES], help=libraries)
     parser.add_argument(
-        "--only",
-        action="append",
-        choices=GROUPS,
-        help="measure these rows only; can be given several times",
+        "--profile", action="store_true", help="also which hook costs how many instructions"
     )
     parser.add_argument(
-        "--library",
-        action="append",
-        choices=tuple(FAMILIES),
-        help="measure these libraries only (httpx: httpx2 too); can be given several times",
-    )
-    parser.add_argument(
-        "--profile",
-        action="store_true",
-        help="also tell which seam costs how many instructions",
-    )
-    parser.add_argument(
-        "--check",
-        action="store_true",
-        help="exit with 1 when a budget of instructions is missed (needs valgrind)",
+        "--check", action="store_true", help="exit with 1 for a missed budget of instructions"
     )
     options = parser.parse_args(arguments)
     began = time.monotonic()
@@ -59,21 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_block(block: Block) -> None:
-    print(f"\n{block.title}\n")
-    lines = [("what", "budget", "measured", "")]
-    lines += [(row.what, row.budget, row.measured, _VERDICTS[row.met]) for row in block.rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(3)]
-    for number, (what, budget, value, verdict) in enumerate(lines):
-        print(
-            f"{what:<{widths[0]}}  {budget:>{widths[1]}}  {value:>{widths[2]}}  {verdict}".rstrip()
-        )
-        if not number:
-            print("-" * (sum(widths) + 4 + 9), flush=True)
+    rows = [("what", "budget", "measured", "")]
+    rows += [(row.what, row.budget, row.measured, _VERDICTS[row.met]) for row in block.rows]
+    print(f"\n{block.title}\n\n{table(rows)}")
     if any(row.detail for row in block.rows):
         print("\nThe worst is what counts. Each:")
     for row in block.rows:
         if row.detail:
             print(f"  {row.what}: {row.detail}")
+    sys.stdout.flush()
 
 
 def _print_profile(libraries: Iterable[str]) -> None:
@@ -81,9 +64,9 @@ def _print_profile(libraries: Iterable[str]) -> None:
     for combination in [each for family in libraries for each in FAMILIES[family][:2]]:
         print(f"\nInstructions of the request path, {combination}, by what costs them:")
         try:
-            for part, count in sources.profile(combination).items():
+            for part, count in breakdown.measure(combination).items():
                 print(f"  {count:9.0f}  {part}")
-        except sources.UnavailableError as reason:
+        except counting.UnavailableError as reason:
             print(f"  not measured: {reason}")
 
 

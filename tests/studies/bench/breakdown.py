@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
@@ -28,9 +29,9 @@ _NEEDED = frozenset(
 _OTHERS = ("HTTP2", "HTTPProxy", "SOCKSProxy")
 
 
-def measure(combination: Combination, *, timeout: float) -> dict[str, float]:
+def measure(combination: Combination) -> dict[str, float]:
     """Instructions of a request by what costs them; ``the request's seams`` is what is left."""
-    counts = counting.count(__name__, [str(combination)], timeout=timeout)[str(combination)]
+    counts = counting.count(__name__, [str(combination)])[str(combination)]
     whole = counts["ours"] - counts["off"]
     parts = {
         part: counts["ours"] - without
@@ -41,20 +42,14 @@ def measure(combination: Combination, *, timeout: float) -> dict[str, float]:
     return dict(sorted(parts.items(), key=lambda part: -part[1])) | {"all": whole}
 
 
-def _without_seam(name: str) -> Callable[[], None]:
-    def take_out() -> None:
-        for patch in internals.patches():
-            if _name(patch) == name:
-                patch.undo()
-
-    return take_out
+def _without_seam(name: str) -> None:
+    for patch in internals.patches():
+        if _name(patch) == name:
+            patch.undo()
 
 
-def _without_event(event: str) -> Callable[[], None]:
-    def take_out() -> None:
-        setattr(internals.installation().registry.observer, event, _nothing)
-
-    return take_out
+def _without_event(event: str) -> None:
+    setattr(internals.installation().registry.observer, event, _nothing)
 
 
 def _is_passed(combination: Combination) -> Callable[[str], bool]:
@@ -96,9 +91,9 @@ def _jobs(combination: Combination, seams: list[str]) -> Iterator[counting.Job]:
     yield job("off", OFF)
     yield job("ours", OURS)
     for seam in seams:
-        yield job(seam, OURS, _without_seam(seam))
+        yield job(seam, OURS, partial(_without_seam, seam))
     for event in _EVENTS:
-        yield job(f"observers of {event}", OURS, _without_event(event))
+        yield job(f"observers of {event}", OURS, partial(_without_event, event))
 
 
 def _main(name: str) -> None:

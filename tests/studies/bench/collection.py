@@ -16,12 +16,14 @@ from collections.abc import Callable
 from typing import Any
 
 import httpcore
+import httpx2
 
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 
 from . import internals
-from .network import Backend, answer
-from .workload import OURS, Instrumentation, Sdk, any_llm_call
+from .network import AsyncBackend, streamed
+from .pools import send, used_pools
+from .workload import OFF, OURS, Instrumentation, Sdk, any_llm_call
 
 _POOLS = (1_000, 10_000)
 _COLLECTIONS = 15
@@ -29,48 +31,14 @@ _DRAINS = 7
 _STALLS = 9
 _TICK = 0.001
 _LEASES = 2_000
-
-
-def used_pools(count: int) -> list[httpcore.ConnectionPool]:
-    """Pools of one provider, each with one idle connection."""
-    backend = Backend(answer(b"{}"))
-    request = httpcore.Request("GET", "http://api.openai.com/", headers=[("Host", "any")])
-    pools = []
-    for _ in range(count):
-        pool = httpcore.ConnectionPool(
-            max_connections=10,
-            network_backend=backend,  # type: ignore[arg-type]
-        )
-        send(pool, request)
-        pools.append(pool)
-    return pools
-
-
-def send(pool: httpcore.ConnectionPool, request: httpcore.Request) -> None:
-    """One whole request of one any-llm call."""
-    token = current_call.set(any_llm_call())
-    response = pool.handle_request(request)
-    for _part in response.stream:  # type: ignore[union-attr]
-        pass
-    response.close()
-    current_call.reset(token)
+_SECONDS = 5.0
+_URL = "http://api.test/v1/chat/completions"
 
 
 def _milliseconds(work: Callable[[], Any]) -> float:
     began = time.thread_time_ns()
     work()
     return (time.thread_time_ns() - began) / 1e6
-
-
-def _points(sdk: Sdk) -> int:
-    data = sdk.reader.get_metrics_data()
-    assert data is not None
-    return sum(
-        len(metric.data.data_points)
-        for resource in data.resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    )
 
 
 def _collections() -> dict[str, float]:
@@ -80,7 +48,7 @@ def _collections() -> dict[str, float]:
     pools: list[httpcore.ConnectionPool] = []
     for count in _POOLS:
         pools += used_pools(count - len(pools))
-        found[f"points at {count}"] = _points(sdk)
+        found[f"points at {count}"] = sum(1 for _ in sdk.points())
         gc.collect()
         source = internals.installation()._source
         whole, ours = [], []
@@ -95,11 +63,10 @@ def _collections() -> dict[str, float]:
 def _real_items(sdk: Sdk) -> list[Any]:
     """What real requests leave in the outbox, each with a span of its own."""
     (pool,) = used_pools(1)
-    request = httpcore.Request("GET", "http://api.openai.com/", headers=[("Host", "any")])
     internals.drain()
     for _ in range(_LEASES):
         with sdk.span():
-            send(pool, request)
+            send(pool)
     items = list(internals.waiting())
     internals.waiting().clear()
     return items
@@ -107,15 +74,7 @@ def _real_items(sdk: Sdk) -> list[Any]:
 
 def _records(sdk: Sdk) -> int:
     """Histogram values that the SDK has been given so far."""
-    data = sdk.reader.get_metrics_data()
-    assert data is not None
-    return sum(
-        getattr(point, "count", 0)
-        for resource in data.resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-        for point in metric.data.data_points
-    )
+    return sum(getattr(point, "count", 0) for _, point in sdk.points())
 
 
 def _drains() -> dict[str, float]:
@@ -131,11 +90,7 @@ def _drains() -> dict[str, float]:
         internals.fill(items, len(items))
         gc.collect()
         took.append(_milliseconds(internals.drain))
-    return {
-        "drain per record": statistics.median(took) * 1e3 / recorded,
-        "records per request": recorded / _LEASES,
-        "items per request": len(items) / _LEASES,
-    }
+    return {"drain per record": statistics.median(took) * 1e3 / recorded}
 
 
 async def _latest_tick(collect: Callable[[], Any]) -> float:
@@ -169,7 +124,38 @@ def _stalls() -> dict[str, float]:
     }
 
 
-_PARTS = {"collections": _collections, "drains": _drains, "stalls": _stalls}
+async def _idle_with(requests: int, what: str) -> float:
+    """CPU milliseconds a second of an idle loop that holds so many unread streams."""
+    instrumentation = Instrumentation("httpx2", Sdk())
+    instrumentation.turn(what)
+    token = current_call.set(any_llm_call() if what == OURS else None)
+    client = httpx2.AsyncClient(trust_env=False)
+    client._transport._pool._network_backend = AsyncBackend(streamed([b"data: x\n\n"] * 10))
+    held = [
+        await client.send(client.build_request("POST", _URL), stream=True) for _ in range(requests)
+    ]
+    current_call.reset(token)
+    await asyncio.sleep(1.5)  # the watch begins
+    began = time.process_time()
+    await asyncio.sleep(_SECONDS)
+    took = time.process_time() - began
+    for response in held:
+        await response.aclose()
+    await client.aclose()
+    instrumentation.turn(OFF)
+    return 1e3 * took / _SECONDS
+
+
+def _watch() -> dict[str, float]:
+    """Milliseconds of CPU a second of the watch and the loop's timer, by requests in flight."""
+    return {
+        f"{requests} requests": asyncio.run(_idle_with(requests, OURS))
+        - asyncio.run(_idle_with(requests, OFF))
+        for requests in (1, 100)
+    }
+
+
+_PARTS = {"watch": _watch, "collections": _collections, "drains": _drains, "stalls": _stalls}
 
 if __name__ == "__main__":
     print(json.dumps(_PARTS[sys.argv[1]]()))

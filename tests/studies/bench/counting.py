@@ -21,8 +21,14 @@ Job = tuple[str, str, Callable[[int], None], tuple[int, int], int]
 """Group, variant, what to run with a length, the short and the long length, and how many of what is
 counted one unit of length holds."""
 
+TIMEOUT = 240.0
+"""Seconds for one measurement."""
 Counts = dict[str, dict[str, float]]
 """Instructions by group, then by variant."""
+
+
+class UnavailableError(Exception):
+    """A measurement that can't be made here; its message says why."""
 
 
 def available() -> bool:
@@ -30,31 +36,32 @@ def available() -> bool:
     return shutil.which("valgrind") is not None
 
 
-def count(module: str, arguments: Iterable[str], *, timeout: float) -> Counts:
+def count(module: str, arguments: Iterable[str]) -> Counts:
     """Run ``python -m module`` under valgrind, which calls :func:`fork_each`.
 
-    Raises RuntimeError where that fails, TimeoutExpired after ``timeout`` seconds.
+    Raises UnavailableError where there is no valgrind, or that fails.
     """
+    if not available():
+        raise UnavailableError("valgrind is not installed")
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [
-                "valgrind",
-                "--tool=cachegrind",
-                "--cache-sim=no",
-                f"--cachegrind-out-file={folder}/%p",
-                sys.executable,
-                "-m",
-                module,
-                *arguments,
-            ],
-            env={**os.environ, "PYTHONHASHSEED": "0"},
-            check=False,
-            timeout=timeout,
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            raise RuntimeError(f"{module} under valgrind: {done.stderr[-2000:]}")
+        command = [
+            *"valgrind --tool=cachegrind --cache-sim=no".split(),
+            f"--cachegrind-out-file={folder}/%p",
+            *(sys.executable, "-m", module, *arguments),
+        ]
+        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        try:
+            done = subprocess.run(
+                command,
+                env=environment,
+                timeout=TIMEOUT,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+        except subprocess.SubprocessError as error:
+            said = getattr(error, "stderr", None) or ""
+            raise UnavailableError(f"{module} under valgrind: {error} {said[-2000:]}") from error
         found: Counts = {}
         for line in done.stdout.splitlines():
             group, variant, short, long, divisor = json.loads(line)

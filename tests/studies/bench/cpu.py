@@ -15,13 +15,15 @@ from __future__ import annotations
 import functools
 import gc
 import json
-import os
+import multiprocessing
 import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from multiprocessing.connection import Connection
 
 from . import internals
+from .clients.base import Client
 from .exchange import CHUNKS
 from .instructions import load
 from .workload import (
@@ -37,11 +39,7 @@ from .workload import (
 )
 
 _GENERATIONS, _ROUNDS = 5, 12
-_BLOCK, _WARM_UP = 100, 400
-_STREAM_BLOCK, _STREAM_WARM_UP = 5, 10
-_POOL_BLOCK, _POOL_WARM_UP = 500, 2000
-
-_RUN, _END = b"r", b"e"
+_FORK = multiprocessing.get_context("fork")
 
 Took = dict[str, float]
 """Microseconds."""
@@ -60,39 +58,31 @@ class _Worker:
     """A forked process that runs blocks when told to."""
 
     def __init__(self, library: str, prepare: Prepare, what: str) -> None:
-        self._orders, self._answers = os.pipe(), os.pipe()
-        self._process = os.fork()
-        if not self._process:
-            os.close(self._orders[1])
-            run(library, functools.partial(self._work, library, prepare, what))
-            os._exit(0)
-        os.close(self._orders[0])
-        os.close(self._answers[1])
-        self._reading = os.fdopen(self._answers[0])
-        self._reading.readline()
+        self._connection, theirs = _FORK.Pipe()
+        work = functools.partial(self._work, library, prepare, what, theirs)
+        self._process = _FORK.Process(target=run, args=(library, work))
+        self._process.start()
+        self._connection.recv()
 
-    async def _work(self, library: str, prepare: Prepare, what: str) -> None:
+    async def _work(self, library: str, prepare: Prepare, what: str, orders: Connection) -> None:
         sdk = Sdk()
-        with sdk.span(), os.fdopen(self._answers[1], "w", buffering=1) as writing:
+        with sdk.span():
             Instrumentation(library, sdk).turn(what)
             block = await prepare(what)
-            writing.write("ready\n")
-            while os.read(self._orders[0], 1) == _RUN:
+            orders.send("ready")
+            while orders.recv():
                 gc.collect()
-                writing.write(json.dumps(await block()) + "\n")
+                orders.send(await block())
 
     def block(self) -> Took:
         """Let it run one block."""
-        os.write(self._orders[1], _RUN)
-        return dict(json.loads(self._reading.readline()))
+        self._connection.send(True)
+        return dict(self._connection.recv())
 
     def end(self) -> None:
         """Let it go, and wait until it is gone."""
-        # The workers that were forked later hold this pipe too: closing it ends nothing.
-        os.write(self._orders[1], _END)
-        os.close(self._orders[1])
-        self._reading.close()
-        os.waitpid(self._process, 0)
+        self._connection.send(False)
+        self._process.join()
 
 
 def _rounds(library: str, states: tuple[str, ...], prepare: Prepare) -> list[dict[str, Took]]:
@@ -111,103 +101,84 @@ def _rounds(library: str, states: tuple[str, ...], prepare: Prepare) -> list[dic
     return found
 
 
-class _Stopwatch:
-    def __init__(self) -> None:
-        self._began = time.process_time_ns()
+def _measured(
+    combination: Combination,
+    states: tuple[str, ...],
+    use: Callable[[Client, int, bool], Awaitable[None]],
+    counts: tuple[int, int, int],
+    *,
+    streaming: bool = False,
+) -> list[dict[str, Took]]:
+    """Microseconds of each use, and of draining what it left, by state, for each round.
 
-    def lap(self) -> float:
-        """Microseconds since the last lap."""
-        now = time.process_time_ns()
-        took, self._began = (now - self._began) / 1e3, now
-        return took
+    ``counts``: uses to warm up once, to settle before a block, and in a block.
+    """
+    warm_up, settling, size = counts
+
+    async def prepare(what: str) -> Block:
+        used, ours = client(combination, streaming=streaming), what == OURS
+        await use(used, warm_up, ours)
+
+        async def block() -> Took:
+            await use(used, settling, ours)
+            if ours:
+                internals.drain()
+            began = time.process_time_ns()
+            await use(used, size, ours)
+            done = time.process_time_ns()
+            if ours:
+                internals.drain()
+            drained = time.process_time_ns()
+            return {"use": (done - began) / 1e3 / size, "drain": (drained - done) / 1e3 / size}
+
+        return block
+
+    return _rounds(combination.library, states, prepare)
+
+
+def _more(rounds: list[dict[str, Took]], what: str = OURS) -> list[float]:
+    return [took[what]["use"] - took[OFF]["use"] for took in rounds]
 
 
 def _requests(combination: Combination) -> Took:
-    async def prepare(what: str) -> Block:
-        sending = client(combination)
-        ours = what == OURS
-        await sending.send(_WARM_UP, attributed=ours)
+    def use(used: Client, count: int, ours: bool) -> Awaitable[None]:
+        return used.send(count, attributed=ours)
 
-        async def block() -> Took:
-            await sending.send(5, attributed=ours)
-            if ours:
-                internals.drain()
-            watch = _Stopwatch()
-            await sending.send(_BLOCK, attributed=ours)
-            requests = watch.lap()
-            if ours:
-                internals.drain()
-            return {"requests": requests / _BLOCK, "drain": watch.lap() / _BLOCK}
-
-        return block
-
-    rounds = _rounds(combination.library, (OFF, YARDSTICK, OURS), prepare)
-    yardstick = [took[YARDSTICK]["requests"] - took[OFF]["requests"] for took in rounds]
-    path = [took[OURS]["requests"] - took[OFF]["requests"] for took in rounds]
+    rounds = _measured(combination, (OFF, YARDSTICK, OURS), use, (400, 5, 100))
+    yardstick, path = _more(rounds, YARDSTICK), _more(rounds)
     drain = [took[OURS]["drain"] for took in rounds]
-    all_in = [spent + drained for spent, drained in zip(path, drain, strict=True)]
+    each = zip(path, drain, yardstick, strict=True)
+    ratios = [(spent + drained) / whole for spent, drained, whole in each]
     return {
-        "request": statistics.median(took[OFF]["requests"] for took in rounds),
+        "request": statistics.median(took[OFF]["use"] for took in rounds),
         "yardstick": statistics.median(yardstick),
         "path": statistics.median(path),
         "drain": statistics.median(drain),
-        "path ratio": _median_ratio(path, yardstick),
-        "all in ratio": _median_ratio(all_in, yardstick),
+        "all in ratio": statistics.median(ratios),
     }
 
 
-def _median_ratio(parts: list[float], wholes: list[float]) -> float:
-    return statistics.median(part / whole for part, whole in zip(parts, wholes, strict=True))
-
-
 def _chunks(combination: Combination) -> Took:
-    async def prepare(what: str) -> Block:
-        sending = client(combination, streaming=True)
-        await sending.stream(_STREAM_WARM_UP, attributed=what == OURS)
+    def use(used: Client, count: int, ours: bool) -> Awaitable[None]:
+        return used.stream(count, attributed=ours)
 
-        async def block() -> Took:
-            await sending.stream(1, attributed=what == OURS)
-            watch = _Stopwatch()
-            await sending.stream(_STREAM_BLOCK, attributed=what == OURS)
-            return {"chunk": watch.lap() / _STREAM_BLOCK / CHUNKS}
-
-        return block
-
-    rounds = _rounds(combination.library, (OFF, OURS), prepare)
+    rounds = _measured(combination, (OFF, OURS), use, (10, 1, 5), streaming=True)
     return {
-        "chunk": statistics.median(took[OURS]["chunk"] - took[OFF]["chunk"] for took in rounds),
-        "plain chunk": statistics.median(took[OFF]["chunk"] for took in rounds),
+        "chunk": statistics.median(_more(rounds)) / CHUNKS,
     }
 
 
 def _outside(combination: Combination) -> Took:
     """A pool that no any-llm call uses."""
 
-    async def prepare(what: str) -> Block:
-        using = client(combination)
-        await using.use_pool(_POOL_WARM_UP)
+    def use(used: Client, count: int, ours: bool) -> Awaitable[None]:
+        return used.use_pool(count)
 
-        async def block() -> Took:
-            await using.use_pool(20)
-            watch = _Stopwatch()
-            await using.use_pool(_POOL_BLOCK)
-            return {"request": watch.lap() / _POOL_BLOCK}
-
-        return block
-
-    rounds = _rounds(combination.library, (OFF, OURS), prepare)
-    return {
-        "outside": statistics.median(
-            took[OURS]["request"] - took[OFF]["request"] for took in rounds
-        )
-    }
-
-
-def _main(name: str) -> None:
-    combination = combination_named(name)
-    load([combination])
-    print(json.dumps(measure(combination)))
+    rounds = _measured(combination, (OFF, OURS), use, (2000, 20, 500))
+    return {"outside": statistics.median(_more(rounds))}
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1])
+    chosen = combination_named(sys.argv[1])
+    load([chosen])
+    print(json.dumps(measure(chosen)))

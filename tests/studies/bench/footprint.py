@@ -15,16 +15,14 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
-from typing import Any
 
 import httpcore
 
-from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.pool.lease import Call
 from opentelemetry.instrumentation.gluellm.pool.threads import thread_beside
 
-from .network import Backend, answer
-from .workload import OFF, OURS, Instrumentation, Sdk
+from .pools import a_pool, send
+from .workload import OFF, OURS, Instrumentation, Sdk, series_of
 
 OF_THE_PROCESS = 3
 """Dropped records, and two of event loops. Failures have none until there is one."""
@@ -44,25 +42,13 @@ def series(providers: int, origins: int) -> int:
 
 
 def _use(providers: int, origins: int) -> list[httpcore.ConnectionPool]:
-    backend = Backend(answer(b"{}"))
     pools = []
     for provider in range(providers):
-        pool = httpcore.ConnectionPool(
-            max_connections=100,
-            max_keepalive_connections=50,
-            network_backend=backend,  # type: ignore[arg-type]
-        )
+        pools.append(a_pool(max_connections=100, max_keepalive_connections=50))
         for origin in range(origins):
-            host = f"api{origin}.example.com"
-            request = httpcore.Request("GET", f"http://{host}/", headers=[("Host", host)])
             for _ in range(2):
-                token = current_call.set(Call(f"provider{provider}", "some-model", "chat"))
-                response = pool.handle_request(request)
-                for _part in response.stream:  # type: ignore[union-attr]
-                    pass
-                response.close()
-                current_call.reset(token)
-        pools.append(pool)
+                call = Call(f"provider{provider}", "some-model", "chat")
+                send(pools[-1], f"api{origin}.example.com", call)
     return pools
 
 
@@ -76,25 +62,13 @@ def _held(what: str, providers: int, origins: int) -> tuple[int, int]:
     gc.collect()
     tracemalloc.start()
     pools = _use(providers, origins)
-    found = _count(sdk.reader.get_metrics_data()) if what == OURS else 0
+    found = sum(series_of(point) for _, point in sdk.points()) if what == OURS else 0
     gc.collect()
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     for pool in pools:
         pool.close()
     return held, found
-
-
-def _count(data: Any) -> int:
-    """Series as Prometheus stores them: each bucket, ``+Inf`` included, the sum and the count."""
-    found = 0
-    for resource in data.resource_metrics if data is not None else ():
-        for scope in resource.scope_metrics:
-            for metric in scope.metrics:
-                for point in metric.data.data_points:
-                    bounds = getattr(point, "explicit_bounds", None)
-                    found += 1 if bounds is None else len(bounds) + 3
-    return found
 
 
 def measure(providers: int, origins: int, max_origins: int = 20) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -30,9 +31,9 @@ _STREAM_LENGTHS = (1, 4)
 _GRPC_STREAM_LENGTHS = (2, 22)
 
 
-def measure(combinations: list[Combination], *, timeout: float) -> counting.Counts:
+def measure(combination: Combination) -> counting.Counts:
     """Instructions per request by combination and variant; per chunk for ``stream …``."""
-    return counting.count(__name__, map(str, combinations), timeout=timeout)
+    return counting.count(__name__, [str(combination)])
 
 
 def load(combinations: list[Combination]) -> None:
@@ -43,7 +44,7 @@ def load(combinations: list[Combination]) -> None:
             instrumentation.turn(what)
             if combination.library == "grpc":
                 # gRPC's core, once it has run, is of no use in a fork.
-                prepare_grpc()
+                importlib.import_module(f"{__package__}.clients.grpc_client").server()
             else:
                 run(combination.library, functools.partial(_send_once, combination))
 
@@ -52,13 +53,6 @@ async def _send_once(combination: Combination) -> None:
     sending = client(combination)
     await sending.send(1, attributed=True)
     await sending.close()
-
-
-def prepare_grpc() -> None:
-    """Import gRPC and start the server, of which the forked processes share one."""
-    from .clients.grpc_client import server
-
-    server()
 
 
 def requests(
@@ -111,34 +105,31 @@ def _streams(combination: Combination, what: str, length: int) -> None:
 
 
 def _jobs(combination: Combination) -> Iterator[counting.Job]:
+    is_grpc = combination.library == "grpc"
     variants: dict[str, dict[str, Any]] = {
-        "off": {"what": OFF},
-        "yardstick": {"what": YARDSTICK},
-        "ours": {"what": OURS, "attributed": True},
-        "all in": {"what": OURS, "attributed": True, "drained": True},
-        "off, no span": {"what": OFF, "span": False},
-        "yardstick, no span": {"what": YARDSTICK, "span": False},
-        "ours, no span": {"what": OURS, "attributed": True, "span": False},
-        "all in, no span": {"what": OURS, "attributed": True, "drained": True, "span": False},
         "outside": {"what": OURS},
         "off, no SDK": {"what": OFF, "sdk": False},
         "ours, no SDK": {"what": OURS, "sdk": False, "attributed": True},
     }
+    for suffix, span in (("", True), (", no span", False)):
+        variants |= {
+            f"off{suffix}": {"what": OFF, "span": span},
+            f"yardstick{suffix}": {"what": YARDSTICK, "span": span},
+            f"ours{suffix}": {"what": OURS, "attributed": True, "span": span},
+            f"all in{suffix}": {"what": OURS, "attributed": True, "drained": True, "span": span},
+        }
+    lengths = _GRPC_LENGTHS if is_grpc else _LENGTHS
     for variant, settings in variants.items():
-
-        def work(length: int, settings: dict[str, Any] = settings) -> None:
-            requests(combination, length=length, **settings)
-
-        lengths = _GRPC_LENGTHS if combination.library == "grpc" else _LENGTHS
+        work = functools.partial(_requests, combination, settings)
         yield str(combination), variant, work, lengths, 1
-    for what in (OFF, OURS):
+    lengths = _GRPC_STREAM_LENGTHS if is_grpc else _STREAM_LENGTHS
+    for variant, what in (("stream off", OFF), ("stream ours", OURS)):
+        work = functools.partial(_streams, combination, what)
+        yield str(combination), variant, work, lengths, CHUNKS
 
-        def stream(length: int, what: str = what) -> None:
-            _streams(combination, what, length)
 
-        variant = "stream ours" if what == OURS else "stream off"
-        lengths = _GRPC_STREAM_LENGTHS if combination.library == "grpc" else _STREAM_LENGTHS
-        yield str(combination), variant, stream, lengths, CHUNKS
+def _requests(combination: Combination, settings: dict[str, Any], length: int) -> None:
+    requests(combination, length=length, **settings)
 
 
 def _main(names: list[str]) -> None:

@@ -21,7 +21,7 @@ def leave_out_what_runs_by_the_clock() -> None:
     """The watch's looks and the loops' timers, for what is instrumented from now on.
 
     Under valgrind a request takes fifty times as long, and would have fifty times as many of them.
-    ``watching.py`` measures them.
+    ``collection.py`` measures them.
     """
     watch.INTERVAL = 3600.0
     os.environ["OTEL_PYTHON_GLUELLM_LOOP_LAG"] = "false"

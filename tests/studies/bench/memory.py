@@ -11,12 +11,10 @@ import json
 import sys
 import tracemalloc
 
-import httpcore
-
 from studies.load.churn import SETTLED, churn
 
 from . import internals
-from .collection import send, used_pools
+from .pools import send, used_pools
 from .workload import OFF, OURS, Combination, Instrumentation, Sdk, client, combination_named, run
 
 _POOLS = 100_000
@@ -30,7 +28,6 @@ def _pools() -> dict[str, float]:
     return {
         "blocks per pool": (warm[-1].blocks - warm[0].blocks) / (_POOLS - SETTLED),
         "growth in MB": (warm[-1].resident - warm[0].resident) / 1e6,
-        "trackers": warm[-1].alive,
     }
 
 
@@ -73,10 +70,9 @@ def _records() -> dict[str, float]:
     sdk = Sdk()
     Instrumentation("httpx", sdk).turn(OURS)
     (pool,) = used_pools(1)
-    request = httpcore.Request("GET", "http://api.openai.com/", headers=[("Host", "any")])
     internals.drain()
     for _ in range(3):
-        send(pool, request)
+        send(pool)
     internals.drain()
     outbox = internals.outbox()
     count = outbox.capacity // 4
@@ -84,7 +80,7 @@ def _records() -> dict[str, float]:
     tracemalloc.start()
     for _ in range(count // 2):
         with sdk.span():
-            send(pool, request)
+            send(pool)
     gc.collect()
     with_them, _ = tracemalloc.get_traced_memory()
     items = len(outbox.items)
@@ -102,11 +98,7 @@ def _bound() -> dict[str, float]:
     outbox = internals.outbox()
     for _ in range(2 * outbox.capacity):
         outbox.put((None, 0.0, {}, None))
-    found = {
-        "capacity": outbox.capacity,
-        "held": len(outbox.items),
-        "dropped": outbox.dropped,
-    }
+    found = {"capacity": outbox.capacity, "held": len(outbox.items), "dropped": outbox.dropped}
     outbox.items.clear()
     return found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+Part = bytes | BaseException
 Answer = tuple[bytes, ...]
 """What each read returns, in turn; after the last it is the next request's turn."""
 
@@ -38,17 +39,27 @@ def _head(status: int, *headers: str) -> bytes:
 
 
 class _Stream:
-    def __init__(self, parts: Answer) -> None:
+    readable = False
+    """What the kernel says of an idle connection: True once the server has closed it."""
+
+    def __init__(self, parts: Sequence[Part], write: BaseException | None = None) -> None:
         self._parts = parts
         self._next = 0
+        self._write = write
 
     def _read(self) -> bytes:
         part = self._parts[self._next]
         self._next = (self._next + 1) % len(self._parts)
+        if isinstance(part, BaseException):
+            raise part
         return part
 
+    def _written(self) -> None:
+        if self._write is not None:
+            raise self._write
+
     def get_extra_info(self, info: str) -> Any:
-        return False if info == "is_readable" else None
+        return self.readable if info == "is_readable" else None
 
 
 class Stream(_Stream):
@@ -58,7 +69,7 @@ class Stream(_Stream):
         return self._read()
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        pass
+        self._written()
 
     def close(self) -> None:
         pass
@@ -71,20 +82,31 @@ class AsyncStream(_Stream):
         return self._read()
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        pass
+        self._written()
 
     async def aclose(self) -> None:
         pass
 
 
 class Backend:
-    """Connects at once, and answers."""
+    """Connects at once, and answers; an error is raised in its place."""
 
-    def __init__(self, parts: Answer) -> None:
-        self._parts = parts
+    last: Stream
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        *,
+        connect: BaseException | None = None,
+        write: BaseException | None = None,
+    ) -> None:
+        self._parts, self._connect, self._write = parts, connect, write
 
     def connect_tcp(self, *args: Any, **kwargs: Any) -> Stream:
-        return Stream(self._parts)
+        if self._connect is not None:
+            raise self._connect
+        self.last = Stream(self._parts, self._write)
+        return self.last
 
 
 class AsyncBackend:

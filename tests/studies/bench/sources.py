@@ -8,91 +8,44 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from . import breakdown, counting, instructions
-from .workload import FAMILIES, Combination
+from . import counting, instructions
+from .counting import TIMEOUT, UnavailableError
+from .workload import FAMILIES
 
-_TIMEOUT = 240.0
 _PACKAGE = __package__ or ""
 
 
-class UnavailableError(Exception):
-    """A measurement that can't be made here; its message says why."""
-
-
 @functools.cache
-def _run(module: str, argument: str = "") -> dict[str, float]:
+def part(module: str, argument: str = "") -> dict[str, float]:
+    """What a module of this package measures, in a process of its own."""
     command = [sys.executable, "-m", f"{_PACKAGE}.{module}", *([argument] if argument else [])]
     print(f"measuring: {module} {argument}", file=sys.stderr, flush=True)
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_TIMEOUT, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired as error:
-        raise UnavailableError(f"{module} {argument} took longer than {_TIMEOUT:.0f} s") from error
+        raise UnavailableError(f"{module} {argument} took longer than {TIMEOUT:.0f} s") from error
     if done.returncode:
         raise UnavailableError(f"{module} {argument} failed: {done.stderr.strip()[-500:]}")
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def _valgrind() -> None:
-    if not counting.available():
-        raise UnavailableError("valgrind is not installed")
-
-
 @functools.cache
 def instruction_counts(family: str) -> counting.Counts:
     """Of all combinations of a family, by two processes at a time."""
-    _valgrind()
     print(f"measuring: instructions of {family}, under valgrind", file=sys.stderr, flush=True)
-
-    def measure(combination: Combination) -> counting.Counts:
-        return instructions.measure([combination], timeout=_TIMEOUT)
-
     found: counting.Counts = {}
-    try:
-        with ThreadPoolExecutor(2) as pool:
-            for counts in pool.map(measure, FAMILIES[family]):
-                found.update(counts)
-    except (RuntimeError, subprocess.TimeoutExpired) as error:
-        raise UnavailableError(str(error)) from error
+    with ThreadPoolExecutor(2) as pool:
+        for counts in pool.map(instructions.measure, FAMILIES[family]):
+            found.update(counts)
     return found
-
-
-def profile(combination: Combination) -> dict[str, float]:
-    """Instructions of the request path by seam and event."""
-    _valgrind()
-    try:
-        return breakdown.measure(combination, timeout=_TIMEOUT)
-    except (RuntimeError, subprocess.TimeoutExpired) as error:
-        raise UnavailableError(str(error)) from error
 
 
 def cpu_times(family: str) -> dict[str, dict[str, float]]:
     """Of the async combinations, which is what any-llm runs on, where there are any."""
     chosen = [each for each in FAMILIES[family] if each.mode == "async"] or FAMILIES[family]
-    return {str(each): _run("cpu", str(each)) for each in chosen}
+    return {str(each): part("cpu", str(each)) for each in chosen}
 
 
 def garbage(family: str) -> dict[str, float]:
     """Objects of cyclic garbage that a request makes more, by combination."""
-    return {str(each): _run("memory", str(each))["more"] for each in FAMILIES[family]}
-
-
-def collection(part: str) -> dict[str, float]:
-    """One part of ``collection.py``."""
-    return _run("collection", part)
-
-
-def memory(part: str) -> dict[str, float]:
-    """One part of ``memory.py``."""
-    return _run("memory", part)
-
-
-def series() -> dict[str, float]:
-    """Series and points of a provider."""
-    return _run("series")
-
-
-def watching() -> dict[str, float]:
-    """CPU time that goes by the clock while requests are under way."""
-    return _run("watching")
+    return {str(each): part("memory", str(each))["more"] for each in FAMILIES[family]}

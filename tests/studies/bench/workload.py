@@ -67,8 +67,6 @@ YARDSTICKS: Final = {
     "grpc": Yardstick("grpc", {"grpc": "GrpcAioInstrumentorClient"}),
 }
 
-COMBINATIONS: Final = FAMILIES["httpx"]
-
 
 def combination_named(name: str) -> Combination:
     """The combination whose ``str`` this is."""
@@ -89,6 +87,21 @@ class Sdk:
         """A current span, sampled."""
         with self.tracers.get_tracer("program").start_as_current_span("answer a user"):
             yield
+
+    def points(self) -> Iterator[tuple[str, Any]]:
+        """The points of a collection made now, each with its metric's name."""
+        data = self.reader.get_metrics_data()
+        for resource in data.resource_metrics if data is not None else ():
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    for point in metric.data.data_points:
+                        yield metric.name, point
+
+
+def series_of(point: Any) -> int:
+    """Series that Prometheus stores of a point: each bucket, ``+Inf`` included, sum and count."""
+    bounds = getattr(point, "explicit_bounds", None)
+    return 1 if bounds is None else len(bounds) + 3
 
 
 class Instrumentation:
@@ -130,30 +143,23 @@ def any_llm_call() -> Call:
     return Call("openai", "gpt-5", "chat")
 
 
+_CLIENTS = {
+    "aiohttp async": ("aiohttp_client", "AiohttpClient"),
+    "urllib3 sync": ("urllib3_client", "Urllib3Client"),
+    "grpc async": ("grpc_client", "GrpcClient"),
+    "httpx async": ("httpx_client", "AsyncHttpxClient"),
+    "httpx sync": ("httpx_client", "SyncHttpxClient"),
+}
+
+
 def client(combination: Combination, *, streaming: bool = False) -> Client:
     """A client on a scripted network; ``streaming``: one whose answers come in CHUNKS chunks."""
+    module, kind = _CLIENTS[str(combination).replace("httpx2", "httpx")]
     # Imported here: a process measures one library, and has no other loaded.
-    match combination.library, combination.mode:
-        case "aiohttp", _:
-            from .clients.aiohttp_client import AiohttpClient
-
-            return AiohttpClient(streaming=streaming)
-        case "urllib3", _:
-            from .clients.urllib3_client import Urllib3Client
-
-            return Urllib3Client(streaming=streaming)
-        case "grpc", _:
-            from .clients.grpc_client import GrpcClient
-
-            return GrpcClient(streaming=streaming)
-        case library, "async":
-            from .clients.httpx_client import AsyncHttpxClient
-
-            return AsyncHttpxClient(library, streaming=streaming)
-        case library, _:
-            from .clients.httpx_client import SyncHttpxClient
-
-            return SyncHttpxClient(library, streaming=streaming)
+    made = getattr(importlib.import_module(f"{__package__}.clients.{module}"), kind)
+    arguments = [combination.library] if module == "httpx_client" else []
+    found: Client = made(*arguments, streaming=streaming)
+    return found
 
 
 def run(library: str, main: Callable[[], Awaitable[None]]) -> None:

@@ -17,12 +17,7 @@ ROOT: Final = Path(__file__).parents[3]
 PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14", "3.15")
 """Those that are tried. One that is not on PATH is told as missing, and left out."""
 
-_EVERYWHERE = (
-    "tests/studies/compat/test_environment.py",
-    "tests/studies/compat/test_sdks.py",
-    "tests/integration/auto_instrument",
-)
-_AND_LIBRARIES = (*_EVERYWHERE, "tests/studies/compat/test_libraries.py")
+_TESTS = ("tests/studies/compat/test_environment.py", "tests/integration/auto_instrument")
 
 ANY_LLM: Final = "any-llm-sdk[openai,anthropic]>=1.40"
 _HTTP_SPANS = "opentelemetry-instrumentation-httpx>=0.65b0"
@@ -39,7 +34,7 @@ class Environment:
     constraints: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     """Modules that must not be importable."""
-    tests: tuple[str, ...] = _EVERYWHERE
+    tests: tuple[str, ...] = _TESTS
     extra: str = ""
     """An extra of the package itself."""
 
@@ -66,13 +61,9 @@ def _lowest(*names: str, extras: tuple[str, ...] = (), **otherwise: str) -> tupl
 
 def opentelemetry(stable: str, beta: str) -> tuple[str, ...]:
     """One release of OpenTelemetry, whose packages have two version numbers."""
-    return (
-        f"opentelemetry-api=={stable}",
-        f"opentelemetry-sdk=={stable}",
-        f"opentelemetry-instrumentation=={beta}",
-        f"opentelemetry-semantic-conventions=={beta}",
-        f"opentelemetry-distro=={beta}",
-    )
+    betas = ("instrumentation", "semantic-conventions", "distro")
+    versions = {"api": stable, "sdk": stable, **dict.fromkeys(betas, beta)}
+    return tuple(f"opentelemetry-{name}=={version}" for name, version in versions.items())
 
 
 _ALL_LOWEST = _lowest(
@@ -84,7 +75,6 @@ ENVIRONMENTS: Final[Mapping[str, Environment]] = {
     "newest": Environment(
         "everything that is observed, at its newest",
         (ANY_LLM, "httpx>=0.27", "httpx2>=2.0", *_OTHER_LIBRARIES, _HTTP_SPANS),
-        tests=_AND_LIBRARIES,
         extra="gluellm",
     ),
     "lowest": Environment(
@@ -108,7 +98,6 @@ ENVIRONMENTS: Final[Mapping[str, Environment]] = {
             "urllib3==1.26.20; python_version >= '3.12'",
         ),
         absent=("httpx2", "httpcore2"),
-        tests=_AND_LIBRARIES,
         extra="demo",
     ),
     "lowest-httpx2": Environment(
@@ -133,9 +122,7 @@ ENVIRONMENTS: Final[Mapping[str, Environment]] = {
         absent=("any_llm", "httpx2", "httpcore2"),
     ),
     "httpx2-alone": Environment(
-        "httpx2 without httpx",
-        ("httpx2>=2.0",),
-        absent=("any_llm", "httpx", "httpcore"),
+        "httpx2 without httpx", ("httpx2>=2.0",), absent=("any_llm", "httpx", "httpcore")
     ),
     "both": Environment(
         '`scope="all"` for plain httpx and httpx2, without any-llm',
@@ -146,7 +133,6 @@ ENVIRONMENTS: Final[Mapping[str, Environment]] = {
         "aiohttp, urllib3 and gRPC, without httpx and httpx2",
         _OTHER_LIBRARIES,
         absent=("any_llm", "httpx", "httpx2", "httpcore", "httpcore2"),
-        tests=_AND_LIBRARIES,
     ),
     "nothing": Environment(
         "none of the libraries: nothing is observed, and nothing breaks",
@@ -188,28 +174,21 @@ ENVIRONMENTS: Final[Mapping[str, Environment]] = {
 
 _ANY_PRE_RELEASE = ">=0.0.dev0"  # by naming one, a specifier allows them for this package only
 
+
+def _pre_releases(*more: str) -> tuple[str, ...]:
+    names = ("httpx2", "httpcore2", "openai", "anthropic", "opentelemetry-sdk", *more)
+    return tuple(f"{name}{_ANY_PRE_RELEASE}" for name in names)
+
+
 CANARIES: Final[Mapping[str, Environment]] = {
     "any-llm": Environment(
         "the newest of any-llm and what is under it, pre-releases included",
         (
             f"any-llm-sdk[openai,anthropic]{_ANY_PRE_RELEASE}",
-            *(
-                f"{name}{_ANY_PRE_RELEASE}"
-                for name in (
-                    *("httpx2", "httpcore2", "openai", "anthropic"),
-                    *("opentelemetry-api", "opentelemetry-sdk", "opentelemetry-instrumentation"),
-                )
-            ),
+            *_pre_releases("opentelemetry-api", "opentelemetry-instrumentation"),
             *_OTHER_LIBRARIES,
         ),
-        tests=_AND_LIBRARIES,
     ),
-    "SDKs": Environment(
-        "the SDKs without any-llm, which holds some of them back",
-        tuple(
-            f"{name}{_ANY_PRE_RELEASE}"
-            for name in ("httpx2", "httpcore2", "openai", "anthropic", "opentelemetry-sdk")
-        ),
-    ),
+    "SDKs": Environment("the SDKs without any-llm, which holds some of them back", _pre_releases()),
 }
 """What is to come. What they show is told, and fails nothing."""

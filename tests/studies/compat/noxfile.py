@@ -1,7 +1,7 @@
 """The compatibility matrix: ``make matrix``, and ``make canary`` for what is to come.
 
 Each session makes an environment from ``environments.py``, runs tests in it on the package as users
-get it (built, not editable), and notes what was installed and what came of it below .cache/compat.
+get it (built, not editable), and keeps what was installed and what came of it below .cache/compat.
 """
 
 from __future__ import annotations
@@ -22,36 +22,31 @@ nox.options.envdir = str(ROOT / ".venvs" / "matrix")
 nox.options.error_on_missing_interpreters = False
 
 KEPT = ROOT / ".cache" / "compat"
-_WHATEVER = range(256)
-"""Exit statuses of a step whose failure is told and fails nothing."""
 
 
 @nox.session(python=PYTHONS)
 @nox.parametrize("name", [nox.param(name, id=name) for name in ENVIRONMENTS])
 def environment(session: nox.Session, name: str) -> None:
     """The tests in one environment."""
-    os.chdir(ROOT)
     _install(session, ENVIRONMENTS[name])
-    junit = _test(session, name, ENVIRONMENTS[name])
-    _record(session, name, junit)
+    _test(session, name, KEPT, ENVIRONMENTS[name])
 
 
 @nox.session
 @nox.parametrize("name", [nox.param(name, id=name) for name in CANARIES])
 def canary(session: nox.Session, name: str) -> None:
-    """The same with the newest pre-releases. Tells what came of it, and doesn't fail."""
-    os.chdir(ROOT)
+    """The same with the newest pre-releases. Reports what fails, and never fails itself."""
     label = f"canary-{name}"
-    kept = KEPT / label
     try:
         _install(session, CANARIES[name])
-        junit = _test(session, label, CANARIES[name], success_codes=_WHATEVER)
-        _record(session, label, junit, folder=kept, canary=True)
     except nox.command.CommandFailed:
         session.warn(f"canary {name}: NOT RUN, its versions can't be installed together")
+    else:
+        _test(session, label, KEPT / label, CANARIES[name], success_codes=range(256))
 
 
 def _install(session: nox.Session, wanted: Environment) -> None:
+    os.chdir(ROOT)
     constraints = Path(session.create_tmp()) / "constraints.txt"
     constraints.write_text("\n".join(wanted.constraints) + "\n")
     session.install(
@@ -67,24 +62,16 @@ def _install(session: nox.Session, wanted: Environment) -> None:
 
 
 def _test(
-    session: nox.Session, name: str, wanted: Environment, success_codes: range = range(1)
-) -> Path:
-    junit = Path(session.create_tmp()) / "junit.xml"
-    junit.unlink(missing_ok=True)
-    session.run(
-        *("python", "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider"),
-        f"--junitxml={junit}",
-        *wanted.tests,
-        env={"GLUELLM_ABSENT": ",".join(wanted.absent)},
-        success_codes=list(success_codes),
-    )
-    return junit
-
-
-def _record(
-    session: nox.Session, name: str, junit: Path, folder: Path = KEPT, canary: bool = False
+    session: nox.Session,
+    name: str,
+    kept: Path,
+    wanted: Environment,
+    success_codes: range = range(1),
 ) -> None:
     session.run(
-        *("python", "tests/studies/compat/record.py", name, str(junit), str(folder)),
-        *(("--canary",) if canary else ()),
+        *("python", "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider"),
+        *("-p", "record", f"--environment={name}", f"--kept={kept}"),
+        *wanted.tests,
+        env={"GLUELLM_ABSENT": ",".join(wanted.absent), "PYTHONPATH": str(Path(__file__).parent)},
+        success_codes=list(success_codes),
     )

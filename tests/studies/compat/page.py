@@ -18,25 +18,10 @@ from environments import ENVIRONMENTS, ROOT
 PAGE: Final = ROOT / "docs" / "compatibility.md"
 RECORDS: Final = ROOT / ".cache" / "compat"
 OBSERVED: Final = (
-    "any-llm-sdk",
-    "gluellm",
-    "openai",
-    "anthropic",
-    "httpx",
-    "httpcore",
-    "httpx2",
-    "httpcore2",
-    "aiohttp",
-    "urllib3",
-    "grpcio",
-    "opentelemetry-api",
-    "opentelemetry-instrumentation",
-    "opentelemetry-instrumentation-httpx",
-    "wrapt",
-    "h11",
-    "h2",
-    "rich",
-)
+    "any-llm-sdk gluellm openai anthropic httpx httpcore httpx2 httpcore2 aiohttp urllib3 grpcio "
+    "opentelemetry-api opentelemetry-instrumentation opentelemetry-instrumentation-httpx wrapt h11 "
+    "h2 rich"
+).split()
 """Whose versions the page tells: dependencies, what is observed, and what sits on that."""
 Record = Mapping[str, Any]
 
@@ -72,13 +57,8 @@ def filled(page: str, records: Sequence[Record]) -> str:
         ("versions", _versions(records)),
         ("matrix", _matrix(records)),
     ):
-        block = "\n".join(
-            (
-                f"<!-- {mark}: by make -C tests/studies compatibility -->",
-                *lines,
-                f"<!-- /{mark} -->",
-            )
-        )
+        begin = f"<!-- {mark}: by make -C tests/studies compatibility -->"
+        block = "\n".join((begin, *lines, f"<!-- /{mark} -->"))
         page, found = re.subn(
             rf"<!-- {mark}: .*?<!-- /{mark} -->", lambda _, b=block: b, page, flags=re.DOTALL
         )

@@ -1,6 +1,6 @@
-"""The same program with what happens to be installed: our metrics come out.
+"""One program in each environment: what is installed is measured, and the rest is not missed.
 
-Runs anywhere; nox runs it in environments that lack something.
+Runs anywhere; nox runs it where something is missing, old or new.
 """
 
 from __future__ import annotations
@@ -11,15 +11,12 @@ import importlib.util
 import logging
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from packaging.version import Version
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
@@ -28,9 +25,18 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
     FakeProviderThread,
 )
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.installation import instrument
+from support.telemetry import Telemetry
 
 LOGGER = "opentelemetry.instrumentation.gluellm"
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
+LIBRARIES = ("httpx", "httpx2", "aiohttp", "urllib3", "grpc")
+CAME_WITH = {
+    ("grpc", "earlier_channels"): ("grpcio", "1.85"),
+    ("httpx", "upgrade"): ("httpcore", "1.0.4"),
+    ("urllib3", "read"): ("urllib3", "1.26.11"),
+}
+"""Hooks that older versions lack; docs/compatibility.md says what goes with each."""
 
 
 def installed(module: str) -> bool:
@@ -44,72 +50,28 @@ def installed(module: str) -> bool:
 needs_any_llm = pytest.mark.skipif(not installed("any_llm"), reason="any-llm is not installed")
 
 
-class Recorded:
-    """What reached the SDK."""
-
-    def __init__(self) -> None:
-        self.reader = InMemoryMetricReader()
-        self.spans = InMemorySpanExporter()
-        self.meter_provider = MeterProvider([self.reader])
-        self.tracer_provider = TracerProvider()
-        self.tracer_provider.add_span_processor(SimpleSpanProcessor(self.spans))
-
-    def points(self, metric: semconv.Metric) -> list[Any]:
-        """The metric's data points of a collection made now."""
-        data = self.reader.get_metrics_data()
-        return [
-            point
-            for resource in (data.resource_metrics if data else ())
-            for scope in resource.scope_metrics
-            if scope.scope.name == semconv.SCOPE_NAME
-            for found in scope.metrics
-            if found.name == metric.name
-            for point in found.data.data_points
-        ]
-
-    def requests(self) -> dict[tuple[str | None, str, int], int]:
-        """Requests answered, by provider, library and status."""
-        counted: dict[tuple[str | None, str, int], int] = {}
-        for point in self.points(semconv.REQUESTS):
-            attributes = point.attributes
-            if point.value and semconv.STATUS_CODE in attributes:
-                key = (
-                    attributes.get(semconv.PROVIDER_NAME),
-                    attributes[semconv.POOL_LIBRARY],
-                    attributes[semconv.STATUS_CODE],
-                )
-                counted[key] = counted.get(key, 0) + point.value
-        return counted
-
-
 @pytest.fixture
 def provider() -> Iterator[FakeProvider]:
     """A fake LLM provider on loopback."""
-    with FakeProviderThread(behaviour=Behaviour()) as running:
+    with FakeProviderThread() as running:
         yield running
 
 
 @pytest.fixture
-def recorded() -> Iterator[Recorded]:
-    """In-memory telemetry; whatever a test instrumented is taken back."""
-    found = Recorded()
+def telemetry() -> Iterator[Telemetry]:
+    """Telemetry in memory; what a test instrumented is restored."""
+    found = Telemetry()
     yield found
     if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
         GlueLLMInstrumentor().uninstrument()
-    found.meter_provider.shutdown()
-    found.tracer_provider.shutdown()
+    found.shutdown()
 
 
-def instrument(recorded: Recorded, **settings: Any) -> None:
-    """Turn the instrumentation on for these providers."""
-    GlueLLMInstrumentor().instrument(
-        meter_provider=recorded.meter_provider,
-        tracer_provider=recorded.tracer_provider,
-        **settings,
-    )
+def requests(telemetry: Telemetry) -> dict[Any, int]:
+    return telemetry.by(semconv.REQUESTS, "provider", "library", "status")
 
 
-def openai_library() -> str:
+def library_of_openai() -> str:
     """openai moved from httpx to httpx2 with its third major version."""
     return "httpx2" if int(version("openai").split(".")[0]) >= 3 else "httpx"
 
@@ -120,46 +82,129 @@ def test_environment_lacks_what_it_should() -> None:
     assert not [name for name in absent if installed(name)]
 
 
-def test_nobody_is_warned_of_what_is_not_installed(
-    recorded: Recorded, caplog: pytest.LogCaptureFixture
+def test_missing_hooks_are_those_of_older_versions_and_a_missing_package_is_not_warned_of(
+    telemetry: Telemetry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without h2 there is no HTTP/2 to be blind to: a warning, and an alert, would be for ever."""
+    """Without h2 there is no HTTP/2 to observe: a warning, and an alert, would be for ever."""
     with caplog.at_level(logging.WARNING, LOGGER):
-        instrument(recorded, scope="all")
-        for library in ("httpx", "httpx2", "aiohttp", "urllib3", "grpc"):
-            if installed(library):
-                importlib.import_module(library)
-    assert not [r for r in caplog.records if "'http2'" in r.getMessage()]
-    assert not [
-        point
-        for point in recorded.points(semconv.SEAM)
-        if point.attributes[semconv.SEAM_NAME] == "http2" and not point.value
-    ]
+        instrument(telemetry)
+        found = [library for library in LIBRARIES if installed(library)]
+        for library in found:
+            importlib.import_module(library.replace("httpx", "httpcore"))
+    assert not [record for record in caplog.records if "'http2'" in record.getMessage()]
+    hooks = {
+        (point.attributes[semconv.POOL_LIBRARY], point.attributes[semconv.SEAM_NAME]): point.value
+        for point in telemetry.points(semconv.SEAM)
+    }
+    assert {library for library, _ in hooks} >= set(found)
+    assert {hook for hook, works in hooks.items() if not works} == {
+        (library, hook)
+        for (library, hook), (distribution, since) in CAME_WITH.items()
+        if library in found and Version(version(distribution)) < Version(since)
+    }
 
 
-@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+@pytest.mark.parametrize("library", ["httpx", "httpx2", "urllib3"])
 def test_plain_requests_are_measured(
-    library: str, provider: FakeProvider, recorded: Recorded
+    library: str, provider: FakeProvider, telemetry: Telemetry
 ) -> None:
     """With scope "all", each library that is there is observed; a missing one stops nothing."""
-    instrument(recorded, scope="all")
     client_library = pytest.importorskip(library)
-    with client_library.Client() as client:
-        for _ in range(3):
-            client.get(f"{provider.openai_url}/models").raise_for_status()
-    assert {key[1:]: n for key, n in recorded.requests().items()} == {(library, 200): 3}
-    assert sum(point.count for point in recorded.points(semconv.LEASE_DURATION)) == 3
-    assert sum(point.value for point in recorded.points(semconv.CONNECTION_OPENED)) == 1
+    instrument(telemetry)
+    url = f"{provider.openai_url}/models"
+    if library == "urllib3":
+        with client_library.PoolManager() as pool:
+            for _ in range(3):
+                assert pool.request("GET", url).status == 200
+    else:
+        with client_library.Client() as client:
+            for _ in range(3):
+                client.get(url).raise_for_status()
+    check_three_requests(telemetry, library)
+
+
+def test_requests_of_aiohttp_are_measured(provider: FakeProvider, telemetry: Telemetry) -> None:
+    aiohttp = pytest.importorskip("aiohttp")
+    instrument(telemetry)
+
+    async def calls() -> None:
+        async with aiohttp.ClientSession() as session:
+            for _ in range(3):
+                async with session.get(f"{provider.openai_url}/models") as response:
+                    await response.read()
+
+    asyncio.run(calls())
+    check_three_requests(telemetry, "aiohttp")
+
+
+def check_three_requests(telemetry: Telemetry, library: str) -> None:
+    """They share a connection."""
+    assert telemetry.by(semconv.REQUESTS, "library", "status") == {(library, 200): 3}
+    assert telemetry.by(semconv.LEASE_DURATION, "library") == {library: 3}
+    assert telemetry.value(semconv.CONNECTION_OPENED) == 1
+
+
+def test_calls_of_sync_and_async_grpc_channels_are_measured(telemetry: Telemetry) -> None:
+    grpc = pytest.importorskip("grpc")
+    instrument(telemetry)
+    echo = grpc.unary_unary_rpc_method_handler(lambda request, context: request)
+    handler = grpc.method_handlers_generic_handler("test", {"Echo": echo})
+    server = grpc.server(ThreadPoolExecutor(2), handlers=(handler,))
+    target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+
+    async def calls() -> None:
+        async with grpc.aio.insecure_channel(target) as channel:
+            for _ in range(2):
+                assert await channel.unary_unary("/test/Echo")(b"hello") == b"hello"
+
+    try:
+        with grpc.insecure_channel(target) as channel:
+            assert channel.unary_unary("/test/Echo")(b"hello") == b"hello"
+        asyncio.run(calls())
+    finally:
+        server.stop(None).wait()
+    assert telemetry.by(semconv.LEASE_DURATION, "library") == {"grpc": 3}
+
+
+@pytest.mark.parametrize("sdk", ["openai", "anthropic"])
+def test_calls_and_streams_of_an_sdk_are_measured(
+    sdk: str, provider: FakeProvider, telemetry: Telemetry
+) -> None:
+    """A call, a stream and an async call, on whichever library the SDK uses."""
+    module = pytest.importorskip(sdk)
+    sync_kind, async_kind = {
+        "openai": ("OpenAI", "AsyncOpenAI"),
+        "anthropic": ("Anthropic", "AsyncAnthropic"),
+    }[sdk]
+    settings: dict[str, Any] = {"api_key": "any", "base_url": getattr(provider, f"{sdk}_url")}
+    asked: dict[str, Any] = {"model": "some-model", "messages": MESSAGES, "max_tokens": 16}
+
+    def create(client: Any, **more: Any) -> Any:
+        calls = client.chat.completions if sdk == "openai" else client.messages
+        return calls.create(**asked, **more)
+
+    async def call() -> None:
+        async with getattr(module, async_kind)(**settings) as client:
+            assert await create(client)
+
+    instrument(telemetry)
+    with getattr(module, sync_kind)(**settings) as client:
+        modules = {each.__module__.partition(".")[0] for each in type(client._client).__mro__}
+        (library,) = {name for name in modules if name.startswith("httpx")}
+        assert create(client)
+        assert list(create(client, stream=True))
+    asyncio.run(call())
+    assert telemetry.by(semconv.REQUESTS, "library", "status") == {(library, 200): 3}
 
 
 @needs_any_llm
 def test_any_llm_calls_are_measured_with_their_provider(
-    provider: FakeProvider, recorded: Recorded
+    provider: FakeProvider, telemetry: Telemetry
 ) -> None:
-    """openai and anthropic each, over whatever library their SDK sits on."""
     from any_llm import AnyLLM
 
-    instrument(recorded)
+    instrument(telemetry, scope="any_llm")
 
     async def calls() -> None:
         openai = AnyLLM.create("openai", api_key="any", api_base=provider.openai_url)
@@ -171,82 +216,71 @@ def test_any_llm_calls_are_measured_with_their_provider(
         await anthropic.client.close()
 
     asyncio.run(calls())
-    assert recorded.requests() == {
-        ("openai", openai_library(), 200): 2,
+    assert requests(telemetry) == {
+        ("openai", library_of_openai(), 200): 2,
         ("anthropic", "httpx", 200): 1,
     }
 
 
 @needs_any_llm
-def test_waiting_is_measured(provider: FakeProvider, recorded: Recorded) -> None:
-    """Two calls on a pool of one: the second waits, and says so in a metric and a span."""
+def test_waiting_for_a_connection_is_measured(provider: FakeProvider, telemetry: Telemetry) -> None:
+    """Two calls on a pool of one: a metric and a span report the second's wait."""
     from any_llm import AnyLLM
 
-    instrument(recorded)
-    http = importlib.import_module(openai_library())
+    instrument(telemetry, scope="any_llm")
+    http = importlib.import_module(library_of_openai())
     provider.behaviour = Behaviour(head_delay=0.3)
 
     async def calls() -> None:
-        client = http.AsyncClient(limits=http.Limits(max_connections=1))
-        llm = AnyLLM.create(
-            "openai", api_key="any", api_base=provider.openai_url, http_client=client
-        )
-        await asyncio.gather(
-            *(llm.acompletion(model="some-model", messages=MESSAGES) for _ in range(2))
-        )
-        await client.aclose()
+        async with http.AsyncClient(limits=http.Limits(max_connections=1)) as client:
+            llm = AnyLLM.create(
+                "openai", api_key="any", api_base=provider.openai_url, http_client=client
+            )
+            both = (llm.acompletion(model="some-model", messages=MESSAGES) for _ in range(2))
+            await asyncio.gather(*both)
 
     asyncio.run(calls())
-    waits = recorded.points(semconv.ACQUIRE_DURATION)
-    assert sum(point.count for point in waits) == 2
-    assert sum(point.sum for point in waits) > 0.2
-    names = [span.name for span in recorded.spans.get_finished_spans()]
-    assert names.count(f"HTTP wait_for_connection 127.0.0.1:{provider.port}") == 1
+    assert telemetry.count(semconv.ACQUIRE_DURATION) == 2
+    assert telemetry.total(semconv.ACQUIRE_DURATION) > 0.2
+    assert len(telemetry.spans(f"HTTP wait_for_connection 127.0.0.1:{provider.port}")) == 1
 
 
 @pytest.mark.skipif(not installed("gluellm"), reason="GlueLLM is not installed")
 def test_gluellm_calls_are_measured(
-    provider: FakeProvider, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+    provider: FakeProvider, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """GlueLLM hands its own httpx client to any-llm."""
     monkeypatch.setenv("OPENAI_API_KEY", "any")
     monkeypatch.setenv("OPENAI_BASE_URL", provider.openai_url)
-    instrument(recorded)
+    instrument(telemetry, scope="any_llm")
     from gluellm import complete
 
     asyncio.run(complete("hello", model="openai:some-model"))
-    assert recorded.requests() == {("openai", "httpx", 200): 1}
+    assert requests(telemetry) == {("openai", "httpx", 200): 1}
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
-def test_http_spans_come_where_their_package_is_and_are_missed_aloud_where_not(
-    library: str, provider: FakeProvider, recorded: Recorded, caplog: pytest.LogCaptureFixture
+def test_http_spans_need_their_package_and_its_absence_is_warned_of_once(
+    library: str, provider: FakeProvider, telemetry: Telemetry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The extra adds a CLIENT span; without it there is one warning, and our metrics."""
     client_library = pytest.importorskip(library)
     with caplog.at_level(logging.WARNING, LOGGER):
-        instrument(recorded, scope="all", http_spans=True)
+        instrument(telemetry, http_spans=True)
     with client_library.Client() as client:
         client.get(f"{provider.openai_url}/models").raise_for_status()
-    clients = [s for s in recorded.spans.get_finished_spans() if s.kind.name == "CLIENT"]
+    clients = [span for span in telemetry.spans() if span.kind.name == "CLIENT"]
     warned = [r for r in caplog.records if "opentelemetry-instrumentation-httpx" in r.getMessage()]
-    if installed("opentelemetry.instrumentation.httpx"):
-        assert len(clients) == 1
-        assert not warned
-    else:
-        assert not clients
-        assert len(warned) == 1
-    assert sum(recorded.requests().values()) == 1
+    there = installed("opentelemetry.instrumentation.httpx")
+    assert (len(clients), len(warned)) == ((1, 0) if there else (0, 1))
+    assert sum(requests(telemetry).values()) == 1
 
 
 def test_uninstrumented_requests_are_not_measured(
-    provider: FakeProvider, recorded: Recorded
+    provider: FakeProvider, telemetry: Telemetry
 ) -> None:
-    """What was turned on is turned off."""
-    instrument(recorded, scope="all")
+    instrument(telemetry)
     GlueLLMInstrumentor().uninstrument()
-    for library in ("httpx", "httpx2"):
-        if installed(library):
-            with importlib.import_module(library).Client() as client:
-                client.get(f"{provider.openai_url}/models").raise_for_status()
-    assert not recorded.requests()
+    for library in filter(installed, ("httpx", "httpx2")):
+        with importlib.import_module(library).Client() as client:
+            client.get(f"{provider.openai_url}/models").raise_for_status()
+    assert not requests(telemetry)

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -24,14 +24,10 @@ CASES = {
 }
 _VENVS = Path(__file__).parents[3] / ".venvs"
 _TIMEOUT = 120.0
-_COLUMNS = (
-    "framework",
-    "version",
-    "results same",
-    "requests server / metrics",
-    "pool names",
-    "providers",
-    "verdict",
+_COLUMNS = tuple(
+    "framework|version|results same|requests server / metrics|pool names|providers|verdict".split(
+        "|"
+    )
 )
 _ENVIRONMENT = {
     "ANONYMIZED_TELEMETRY": "false",
@@ -103,7 +99,11 @@ def _judge(case: Case) -> tuple[tuple[str, ...], list[str]]:
     off, on = (_run(case, instrumented=instrumented) for instrumented in (False, True))
     measured = on.measured
     pools = {(name, provider) for name, provider in measured.get("pools", ())}
-    wrong = _failures(off, on) or _faults(case, off, on, pools)
+    wrong = [
+        f"failed {how} instrumentation:\n{run.failure}"
+        for how, run in (("without", off), ("with", on))
+        if run.failure
+    ] or _faults(case, off, on, pools)
     row = (
         case.framework,
         version,
@@ -116,35 +116,18 @@ def _judge(case: Case) -> tuple[tuple[str, ...], list[str]]:
     return row, wrong
 
 
-def _failures(off: _Run, on: _Run) -> list[str]:
-    return [
-        f"failed {how} instrumentation:\n{run.failure}"
-        for how, run in (("without", off), ("with", on))
-        if run.failure
-    ]
-
-
 def _faults(case: Case, off: _Run, on: _Run, pools: set[Pool]) -> list[str]:
-    measured = on.measured
-    wrong = []
-    if off.measured["result"] != measured["result"]:
-        wrong.append(f"result {measured['result']}, without {off.measured['result']}")
-    if off.received != on.received:
-        wrong.append(f"the server received {on.received} requests, without {off.received}")
-    if not on.received or on.received != measured["requests"]:
-        wrong.append(f"the server received {on.received} requests, reported {measured['requests']}")
-    if pools != case.pools:
-        wrong.append(f"pools {_sorted(pools)}, expected {_sorted(case.pools)}")
-    wrong += [
-        f"{what}: {measured[what]} at the end"
-        for what in ("in flight", "own errors", "dropped")
-        if measured[what]
+    measured, expected = on.measured, sorted(case.pools, key=str)
+    checks = (
+        ("result", measured["result"], off.measured["result"]),
+        ("requests received", on.received, off.received),
+        ("requests reported", measured["requests"], on.received or "some"),
+        ("pools", sorted(pools, key=str), expected),
+        *((what, measured[what], 0) for what in ("in flight", "own errors", "dropped")),
+    )
+    return [
+        f"{what} {found}, expected {wanted}" for what, found, wanted in checks if found != wanted
     ]
-    return wrong
-
-
-def _sorted(pools: Iterable[Pool]) -> list[Pool]:
-    return sorted(pools, key=str)
 
 
 def _run(case: Case, *, instrumented: bool) -> _Run:
@@ -154,11 +137,11 @@ def _run(case: Case, *, instrumented: bool) -> _Run:
         for name, value in os.environ.items()
         if not name.lower().endswith("_proxy") and not name.startswith("OTEL_")
     }
-    with case.serve() as served:
+    with case.serve() as (port, received):
         command = [str(python), "-m", "studies.frameworks", "--child", case.framework]
         try:
             done = subprocess.run(
-                [*command, str(served.port), "on" if instrumented else "off"],
+                [*command, str(port), "on" if instrumented else "off"],
                 env=environment | _ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -166,10 +149,10 @@ def _run(case: Case, *, instrumented: bool) -> _Run:
                 timeout=_TIMEOUT,
             )
         except subprocess.TimeoutExpired:
-            return _Run({}, served.requests, f"no end after {_TIMEOUT:g} s")
+            return _Run({}, received(), f"no end after {_TIMEOUT:g} s")
         if done.returncode:
-            return _Run({}, served.requests, done.stderr[-3000:])
-        return _Run(json.loads(done.stdout.splitlines()[-1]), served.requests, "")
+            return _Run({}, received(), done.stderr[-3000:])
+        return _Run(json.loads(done.stdout.splitlines()[-1]), received(), "")
 
 
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:

@@ -7,11 +7,12 @@ import gc
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.telemetry import Telemetry
 
 QUESTION = "hi"
 MESSAGES = [{"role": "user", "content": QUESTION}]
@@ -22,17 +23,11 @@ Pool = tuple[str, str | None]
 """A pool's name and the provider of its requests."""
 
 
-class Served(Protocol):
-    """A running server."""
-
-    port: int
-
-    @property
-    def requests(self) -> int:
-        """Requests that have arrived."""
+Served = tuple[int, Callable[[], int]]
+"""The port of a running server, and how many requests have arrived there."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Case:
     """One framework. ``run`` calls the server at a port and returns what has to stay the same."""
 
@@ -52,20 +47,10 @@ class Case:
         return self.server() if self.server is not None else _fake_provider(self.replies)
 
 
-@dataclass(frozen=True, slots=True)
-class _FakeProvider:
-    port: int
-    count: Callable[[], int]
-
-    @property
-    def requests(self) -> int:
-        return self.count()
-
-
 @contextlib.contextmanager
 def _fake_provider(replies: Mapping[tuple[str, str], object]) -> Iterator[Served]:
     with FakeProviderThread(replies=dict(replies)) as provider:
-        yield _FakeProvider(provider.port, lambda: provider.counts.requests)
+        yield provider.port, lambda: provider.counts.requests
 
 
 def openai_url(port: int) -> str:
@@ -96,44 +81,16 @@ def measure(case: Case, port: int, *, instrumented: bool) -> dict[str, Any]:
     """Run a case in this process. Return its result and, if instrumented, what was reported."""
     if not instrumented:
         return {"result": case.run(port)}
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-
-    reader = InMemoryMetricReader()
-    GlueLLMInstrumentor().instrument(scope="all", meter_provider=MeterProvider([reader]))
+    telemetry = Telemetry()
+    GlueLLMInstrumentor().instrument(scope="all", meter_provider=telemetry.meter_provider)
     result = case.run(port)
     gc.collect()
-    points = _points(reader)
-    requests = points.get(semconv.REQUESTS.name, [])
+    requests = telemetry.by(semconv.REQUESTS, "name", "provider")
     return {
         "result": result,
-        "requests": sum(point.value for point in requests),
-        "pools": sorted(
-            {
-                (
-                    str(point.attributes[semconv.POOL_NAME]),
-                    point.attributes.get(semconv.PROVIDER_NAME),
-                )
-                for point in requests
-                if point.value
-            },
-            key=str,
-        ),
-        "in flight": _total(points, semconv.ACTIVE_REQUESTS.name),
-        "own errors": _total(points, semconv.INSTRUMENTATION_ERRORS.name),
-        "dropped": _total(points, semconv.INSTRUMENTATION_DROPPED.name),
+        "requests": sum(requests.values()),
+        "pools": sorted(requests, key=str),
+        "in flight": telemetry.value(semconv.ACTIVE_REQUESTS),
+        "own errors": telemetry.value(semconv.INSTRUMENTATION_ERRORS),
+        "dropped": telemetry.value(semconv.INSTRUMENTATION_DROPPED),
     }
-
-
-def _points(reader: Any) -> dict[str, list[Any]]:
-    data = reader.get_metrics_data()
-    return {
-        metric.name: list(metric.data.data_points)
-        for resource in data.resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    }
-
-
-def _total(points: Mapping[str, list[Any]], name: str) -> int:
-    return sum(point.value for point in points.get(name, []))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import importlib
+from functools import partial
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from .harness import AT_ONCE, MESSAGES, Case, openai_url
 from .llm_frameworks import OPENAI, OPENAI_MODEL
+
+_OPENLLMETRY = "opentelemetry.instrumentation.openai"
+_OPENINFERENCE = "openinference.instrumentation.openai"
 
 
 def _calls(port: int) -> list[str]:
@@ -57,19 +61,7 @@ def _logfire(port: int) -> Any:
     return _with_spans(port, exporter)
 
 
-def _openllmetry(port: int) -> Any:
-    from opentelemetry.instrumentation.openai import OpenAIInstrumentor
-
-    return _with_instrumentor(port, OpenAIInstrumentor)
-
-
-def _openinference(port: int) -> Any:
-    from openinference.instrumentation.openai import OpenAIInstrumentor
-
-    return _with_instrumentor(port, OpenAIInstrumentor)
-
-
-def _with_instrumentor(port: int, instrumentor: Callable[[], Any]) -> Any:
+def _with_instrumentor(module: str, port: int) -> Any:
     from opentelemetry.sdk.trace import TracerProvider
 
     from opentelemetry import trace
@@ -78,7 +70,7 @@ def _with_instrumentor(port: int, instrumentor: Callable[[], Any]) -> Any:
     provider = TracerProvider()
     provider.add_span_processor(processor)
     trace.set_tracer_provider(provider)
-    instrumentor().instrument()
+    importlib.import_module(module).OpenAIInstrumentor().instrument()
     return _with_spans(port, exporter)
 
 
@@ -108,11 +100,19 @@ def _sentry(port: int) -> Any:
 
 
 CASES = tuple(
-    Case(framework=framework, distribution=distribution, run=run, pools=frozenset({OPENAI}))
+    Case(framework, distribution, run, frozenset({OPENAI}))
     for framework, distribution, run in (
         ("Logfire", "logfire", _logfire),
-        ("OpenLLMetry", "opentelemetry-instrumentation-openai", _openllmetry),
-        ("OpenInference", "openinference-instrumentation-openai", _openinference),
+        (
+            "OpenLLMetry",
+            "opentelemetry-instrumentation-openai",
+            partial(_with_instrumentor, _OPENLLMETRY),
+        ),
+        (
+            "OpenInference",
+            "openinference-instrumentation-openai",
+            partial(_with_instrumentor, _OPENINFERENCE),
+        ),
         ("Sentry", "sentry-sdk", _sentry),
     )
 )

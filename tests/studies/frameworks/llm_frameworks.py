@@ -17,26 +17,20 @@ ANTHROPIC = ("anthropic", "anthropic")
 
 
 def _openai_agents(port: int) -> Any:
-    from agents import (
-        Agent,
-        OpenAIChatCompletionsModel,
-        OpenAIResponsesModel,
-        Runner,
-        set_tracing_disabled,
-    )
+    import agents
     from openai import AsyncOpenAI
 
-    set_tracing_disabled(disabled=True)
+    agents.set_tracing_disabled(disabled=True)
 
     async def ask() -> list[str]:
         texts = []
         async with AsyncOpenAI(base_url=openai_url(port), api_key="any") as client:
-            for kind in (OpenAIChatCompletionsModel, OpenAIResponsesModel):
+            for kind in (agents.OpenAIChatCompletionsModel, agents.OpenAIResponsesModel):
                 model = kind(model=OPENAI_MODEL, openai_client=client)
-                agent = Agent(name="agent", instructions="Answer.", model=model)
-                runs = await asyncio.gather(*(Runner.run(agent, QUESTION) for _ in range(AT_ONCE)))
-                texts += [str(run.final_output) for run in runs]
-                streamed = Runner.run_streamed(agent, QUESTION)
+                agent = agents.Agent(name="agent", instructions="Answer.", model=model)
+                runs = (agents.Runner.run(agent, QUESTION) for _ in range(AT_ONCE))
+                texts += [str(run.final_output) for run in await asyncio.gather(*runs)]
+                streamed = agents.Runner.run_streamed(agent, QUESTION)
                 texts.append(str([event.type async for event in streamed.stream_events()]))
         return texts
 
@@ -142,19 +136,15 @@ def _instructor(port: int) -> Any:
     sync = instructor.from_openai(
         OpenAI(base_url=openai_url(port), api_key="any"), mode=instructor.Mode.JSON
     )
-    request: dict[str, Any] = {
-        "model": OPENAI_MODEL,
-        "response_model": Greeting,
-        "messages": MESSAGES,
-    }
+    request: dict[str, Any] = {"model": OPENAI_MODEL, "messages": MESSAGES}
+    request["response_model"] = Greeting
 
     async def ask() -> list[Any]:
         client = instructor.from_openai(
             AsyncOpenAI(base_url=openai_url(port), api_key="any"), mode=instructor.Mode.JSON
         )
-        return await asyncio.gather(
-            *(client.chat.completions.create(**request) for _ in range(AT_ONCE))
-        )
+        answers = (client.chat.completions.create(**request) for _ in range(AT_ONCE))
+        return await asyncio.gather(*answers)
 
     first = sync.chat.completions.create(**request)
     return [greeting.text for greeting in (first, *asyncio.run(ask()))]
@@ -167,50 +157,27 @@ def _greeting() -> dict[str, Any]:
 
 
 CASES = (
+    Case("openai-agents", "openai-agents", _openai_agents, frozenset({OPENAI})),
+    Case("pydantic-ai", "pydantic-ai-slim", _pydantic_ai, frozenset({OPENAI, ANTHROPIC})),
+    # It builds the transport, and so the pool, itself. langchain-anthropic does not.
     Case(
-        framework="openai-agents",
-        distribution="openai-agents",
-        run=_openai_agents,
-        pools=frozenset({OPENAI}),
-    ),
-    Case(
-        framework="pydantic-ai",
-        distribution="pydantic-ai-slim",
-        run=_pydantic_ai,
-        pools=frozenset({OPENAI, ANTHROPIC}),
-    ),
-    Case(
-        framework="langchain-openai",
-        distribution="langchain-openai",
-        run=_langchain_openai,
-        # It builds the transport, and so the pool, itself. langchain-anthropic does not.
+        *("langchain-openai", "langchain-openai", _langchain_openai),
         pools=frozenset({("langchain", "openai")}),
     ),
     Case(
-        framework="langchain-anthropic",
-        distribution="langchain-anthropic",
-        run=_langchain_anthropic,
-        pools=frozenset({ANTHROPIC}),
+        "langchain-anthropic", "langchain-anthropic", _langchain_anthropic, frozenset({ANTHROPIC})
     ),
     Case(
-        framework="litellm",
-        distribution="litellm",
-        run=_litellm,
+        *("litellm", "litellm", _litellm),
         pools=frozenset({("litellm", "openai"), ("litellm", "anthropic")}),
     ),
     Case(
-        framework="llama-index",
-        distribution="llama-index-llms-openai",
+        *("llama-index", "llama-index-llms-openai", _llama_index, frozenset({OPENAI})),
         environment="frameworks-openai-2",
-        run=_llama_index,
-        pools=frozenset({OPENAI}),
     ),
     Case(
-        framework="instructor",
-        distribution="instructor",
+        *("instructor", "instructor", _instructor, frozenset({OPENAI})),
         environment="frameworks-openai-2",
-        run=_instructor,
-        pools=frozenset({OPENAI}),
         replies={("POST", "/v1/chat/completions"): _greeting()},
     ),
 )

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from support.fake_llms import ANSWERS, MODEL
@@ -18,25 +17,18 @@ from .harness import AT_ONCE, MESSAGES, QUESTION, Case, Served
 def _google_genai(port: int) -> Any:
     from google import genai
 
-    client = genai.Client(
-        api_key="any",
-        http_options={
-            "base_url": f"http://generativelanguage.googleapis.com:{port}",
-            "api_version": "v1beta",
-        },
-    )
+    url = f"http://generativelanguage.googleapis.com:{port}"
+    options: Any = {"base_url": url, "api_version": "v1beta"}
+    client = genai.Client(api_key="any", http_options=options)
+    asked: dict[str, Any] = {"model": MODEL, "contents": QUESTION}
 
     async def ask() -> list[Any]:
-        answers = await asyncio.gather(
-            *(
-                client.aio.models.generate_content(model=MODEL, contents=QUESTION)
-                for _ in range(AT_ONCE)
-            )
-        )
+        calls = (client.aio.models.generate_content(**asked) for _ in range(AT_ONCE))
+        answers = await asyncio.gather(*calls)
         await client.aio.aclose()
         return answers
 
-    first = client.models.generate_content(model=MODEL, contents=QUESTION)
+    first = client.models.generate_content(**asked)
     return [answer.text for answer in (first, *asyncio.run(ask()))]
 
 
@@ -48,16 +40,13 @@ def _huggingface_hub(port: int) -> Any:
 
     async def ask() -> list[Any]:
         async with AsyncInferenceClient(base_url=url, api_key="any") as client:
-            return await asyncio.gather(
-                *(client.chat_completion(MESSAGES, model=MODEL) for _ in range(AT_ONCE))
-            )
+            calls = (client.chat_completion(MESSAGES, model=MODEL) for _ in range(AT_ONCE))
+            return await asyncio.gather(*calls)
 
+    stream = client.chat_completion(MESSAGES, model=MODEL, stream=True)
     return [
+        *(str(chunk.choices[0].delta.content) for chunk in stream),
         client.chat_completion(MESSAGES, model=MODEL).choices[0].message.content,
-        *(
-            str(chunk.choices[0].delta.content)
-            for chunk in client.chat_completion(MESSAGES, model=MODEL, stream=True)
-        ),
         *(answer.choices[0].message.content for answer in asyncio.run(ask())),
     ]
 
@@ -74,9 +63,8 @@ def _boto3(port: int) -> Any:
     )
 
     def ask(_: int) -> str:
-        answer = client.converse(
-            modelId=MODEL, messages=[{"role": "user", "content": [{"text": QUESTION}]}]
-        )
+        messages = [{"role": "user", "content": [{"text": QUESTION}]}]
+        answer = client.converse(modelId=MODEL, messages=messages)
         return str(answer["output"]["message"]["content"][0]["text"])
 
     with ThreadPoolExecutor(AT_ONCE) as threads:
@@ -101,19 +89,6 @@ def _qdrant(port: int) -> Any:
     return [point.id for answer in answers for point in answer.points]
 
 
-@dataclass(slots=True)
-class _Counted:
-    """Counts the HTTP requests of an MCP application."""
-
-    application: Any
-    port: int = 0
-    requests: int = 0
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.requests += scope["type"] == "http"
-        await self.application(scope, receive, send)
-
-
 @contextlib.contextmanager
 def _mcp_server() -> Iterator[Served]:
     import uvicorn
@@ -126,15 +101,20 @@ def _mcp_server() -> Iterator[Served]:
         """Add two numbers."""
         return a + b
 
-    served = _Counted(tools.streamable_http_app())
+    application, received = tools.streamable_http_app(), 0
+
+    async def counted(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal received
+        received += scope["type"] == "http"
+        await application(scope, receive, send)
+
     server = uvicorn.Server(
-        uvicorn.Config(served, host="127.0.0.1", port=0, log_level="error", ws="none")
+        uvicorn.Config(counted, host="127.0.0.1", port=0, log_level="error", ws="none")
     )
     thread = threading.Thread(target=server.run, name="mcp", daemon=True)
     thread.start()
     wait_until(lambda: server.started, "the MCP server listens")
-    served.port = server.servers[0].sockets[0].getsockname()[1]
-    yield served
+    yield server.servers[0].sockets[0].getsockname()[1], lambda: received
     server.should_exit = True
     thread.join()
 
@@ -150,46 +130,31 @@ def _mcp(port: int) -> Any:
         ):
             await session.initialize()
             await session.list_tools()  # else concurrent calls list them a varying number of times
-            answers = await asyncio.gather(
-                *(session.call_tool("add", {"a": n, "b": 1}) for n in range(AT_ONCE))
-            )
+            calls = (session.call_tool("add", {"a": n, "b": 1}) for n in range(AT_ONCE))
+            answers = await asyncio.gather(*calls)
             return [answer.content[0].text for answer in answers]
 
     return asyncio.run(ask())
 
 
 CASES = (
+    Case("mcp", "mcp", _mcp, frozenset({("mcp", None)}), server=_mcp_server),
     Case(
-        framework="mcp",
-        distribution="mcp",
-        run=_mcp,
-        pools=frozenset({("mcp", None)}),
-        server=_mcp_server,
-    ),
-    Case(
-        framework="google-genai",
-        distribution="google-genai",
-        run=_google_genai,
+        *("google-genai", "google-genai", _google_genai),
         pools=frozenset({("google-genai", "gcp.gemini")}),
         replies={("POST", f"/v1beta/models/{MODEL}:generateContent"): ANSWERS[":generateContent"]},
     ),
     Case(
-        framework="huggingface_hub",
-        distribution="huggingface-hub",
-        run=_huggingface_hub,
+        *("huggingface_hub", "huggingface-hub", _huggingface_hub),
         pools=frozenset({("huggingface_hub", "huggingface")}),
     ),
     Case(
-        framework="boto3",
-        distribution="boto3",
-        run=_boto3,
+        *("boto3", "boto3", _boto3),
         pools=frozenset({("boto3", "aws.bedrock")}),
         replies={("POST", f"/model/{MODEL}/converse"): ANSWERS["/converse"]},
     ),
     Case(
-        framework="qdrant-client",
-        distribution="qdrant-client",
-        run=_qdrant,
+        *("qdrant-client", "qdrant-client", _qdrant),
         pools=frozenset({("qdrant", None)}),
         replies={
             ("POST", "/collections/documents/points/query"): {

@@ -20,7 +20,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.findings import Severity
 from support.waiting import wait_until
 
 from .target import Target, assert_clean
-from .texts import FLOATS, TEXTS, integers
+from .texts import TEXTS, anything, integers
 
 _PROCESS = """
 import os, signal, sys
@@ -43,41 +43,23 @@ print("ready", flush=True)
 while sys.stdin.readline():
     pass
 """
-_ANYTHING = st.recursive(
-    st.one_of(st.none(), st.booleans(), integers(-(2**70), 2**70), FLOATS, TEXTS),
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXTS, inner, max_size=4)),
-    max_leaves=10,
-)
+_ANYTHING = anything()
+_SEVERITIES = st.one_of(st.sampled_from([one.value for one in Severity]), _ANYTHING)
 _FINDINGS = st.lists(
-    st.one_of(
-        st.fixed_dictionaries(
-            {"severity": st.one_of(st.sampled_from([one.value for one in Severity]), _ANYTHING)}
-        ),
-        _ANYTHING,
-    ),
-    max_size=4,
+    st.one_of(st.fixed_dictionaries({"severity": _SEVERITIES}), _ANYTHING), max_size=4
 )
+_MORE = dict.fromkeys(("snapshot", "busy_loops"), _ANYTHING)
+_TEXT = st.one_of(TEXTS, TEXTS, st.just('"\\ud800"').map(json.loads), _ANYTHING)
+_SOME = st.one_of(_FINDINGS, _FINDINGS, _ANYTHING)
+_WHOLE = st.fixed_dictionaries({"text": TEXTS, "findings": _FINDINGS}, optional=_MORE)
 _REPORTS = st.fixed_dictionaries(
-    {},
-    optional={
-        "text": st.one_of(TEXTS, TEXTS, st.just('"\\ud800"').map(json.loads), _ANYTHING),
-        "findings": st.one_of(_FINDINGS, _FINDINGS, _ANYTHING),
-        "snapshot": _ANYTHING,
-        "busy_loops": _ANYTHING,
-        "error": _ANYTHING,
-    },
-)
-_WHOLE = st.fixed_dictionaries(
-    {"text": TEXTS, "findings": _FINDINGS},
-    optional={"snapshot": _ANYTHING, "busy_loops": _ANYTHING},
+    {}, optional={"text": _TEXT, "findings": _SOME, "error": _ANYTHING, **_MORE}
 )
 _DEEP = b'{"text": "", "findings": [], "snapshot": %s1%s}'
 _ANSWERS = st.one_of(
-    _WHOLE.map(lambda one: json.dumps(one).encode()),
-    _WHOLE.map(lambda one: json.dumps(one).encode()),
-    st.sampled_from((5, 300, 800, 5000)).map(lambda one: _DEEP % (b"[" * one, b"]" * one)),
-    _REPORTS.map(lambda one: json.dumps(one).encode()),
+    *(some.map(lambda one: json.dumps(one).encode()) for some in (_WHOLE, _WHOLE, _REPORTS)),
     _ANYTHING.map(lambda one: json.dumps(one).encode()),
+    st.sampled_from((5, 300, 800, 5000)).map(lambda one: _DEEP % (b"[" * one, b"]" * one)),
     st.binary(max_size=100),
     st.sampled_from((b"[" * 200_000, b'{"a":' * 100_000, b"9" * 10_000, b"\xff\xfe{\0}\0", b"")),
 )
@@ -140,11 +122,5 @@ class Answers(Target):
             json.loads(printed.getvalue())
         assert_clean(said.getvalue())
         assert self._process.poll() is None, "the process is dead"
-        self._nothing_left()
+        wait_until(lambda: [*self._directory.iterdir()] == [self._entry], "only the entry is left")
         return f"exit status {status}"
-
-    def _nothing_left(self) -> None:
-        def left() -> list[str]:
-            return [one.name for one in self._directory.iterdir() if one != self._entry]
-
-        wait_until(lambda: not left(), "nothing is left")

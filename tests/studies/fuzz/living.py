@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
-import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +17,7 @@ from support.waiting import wait_until
 from support.watching import Watch
 
 from .target import Target, assert_clean
-from .wire import conversation, statuses_of, talk
+from .wire import conversation, post, statuses_of, talk
 
 MOST_MEGABYTES = 300
 """The same as tests/integration/watch/test_watch.py holds for the worst bodies."""
@@ -40,20 +39,19 @@ class Living(Target):
         self._process = psutil.Process(self._watch.process.pid)
         self._export()
         self._watch.wait_for(f"{self._service}.* heard")
-        self._memory = [self._megabytes("VmRSS")]
+        self._descriptors = self._process.num_fds()
         self._most = 0.0
-        self._descriptors = [self._process.num_fds()]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None and not self.tally.failures:
+        if kind is None and not self.failures:
             try:
                 self._see_the_last()
             except AssertionError as error:
-                self.tally.failures.append(f"{self.name}: {error}")
+                self.failures.append(f"{self.name}: {error}")
         status, errors = self._watch.end()
         if status != 130 or errors:
-            self.tally.failures.append(f"{self.name}: ended with {status}: {errors[-2000:]}")
+            self.failures.append(f"{self.name}: ended with {status}: {errors[-2000:]}")
 
     def inputs(self) -> st.SearchStrategy[Any]:
         return conversation()
@@ -70,29 +68,18 @@ class Living(Target):
     def figures(self) -> dict[str, float]:
         return {
             "good exports taken, of which the last was shown": self._active,
-            "memory at the start, MB": self._memory[0],
-            "memory at the end, MB": self._memory[-1],
             "largest memory, MB": self._most,
-            "descriptors at the start": self._descriptors[0],
-            "descriptors at the end": self._descriptors[-1],
         }
 
     def _export(self) -> None:
         """One more connection is active, says a program that exports."""
         self._active += 1
-        active = gauge(semconv.OPEN_CONNECTIONS, self._active, gluellm__connection__state="active")
-        active.gauge.data_points[0].attributes[-1].key = semconv.CONNECTION_STATE
-        phase = gauge(semconv.REQUEST_CURRENT, 1)
-        phase.gauge.data_points[0].attributes.add(
-            key=semconv.REQUEST_PHASE
-        ).value.string_value = "reading"
-        body = metrics_request(active, phase, service__name=self._service).SerializeToString()
-        request = urllib.request.Request(
-            f"{self._watch.url}/v1/metrics", body, {"Content-Type": "application/x-protobuf"}
+        active = gauge(
+            semconv.OPEN_CONNECTIONS, self._active, **{semconv.CONNECTION_STATE: "active"}
         )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=_PATIENCE) as answer:
-            assert answer.status == 200
+        phase = gauge(semconv.REQUEST_CURRENT, 1, **{semconv.REQUEST_PHASE: "reading"})
+        body = metrics_request(active, phase, service__name=self._service).SerializeToString()
+        assert post(self._watch.port, body) == [200]
 
     def _see_the_last(self) -> None:
         """What is shown is what was exported; nothing failed; and nothing is held."""
@@ -103,11 +90,9 @@ class Living(Target):
         for line in tuple(self._watch.lines):
             assert_clean(line)
             assert not _FAILED.search(line), line
-        limit = self._descriptors[0] + MORE_DESCRIPTORS
+        limit = self._descriptors + MORE_DESCRIPTORS
         wait_until(lambda: self._process.num_fds() <= limit, "descriptors are closed", _PATIENCE)
-        self._descriptors.append(self._process.num_fds())
-        self._memory.append(self._megabytes("VmRSS"))
-        self._most = self._megabytes("VmHWM")
+        self._most = self._megabytes()
         assert self._most < MOST_MEGABYTES, self._most
 
     def _shown(self) -> list[int]:
@@ -120,10 +105,10 @@ class Living(Target):
                 found.append(int(match[1]))
         return found
 
-    def _megabytes(self, which: str) -> float:
-        """What it has (VmRSS) or the most that it ever had (VmHWM), where the system tells both."""
+    def _megabytes(self) -> float:
+        """The most memory that it ever had; where the system does not tell, what it has."""
         status = Path(f"/proc/{self._process.pid}/status")
         if not status.exists():
-            return self._process.memory_info().rss / 2**20
-        found = re.search(rf"{which}:\s+(\d+)", status.read_text())
+            return float(self._process.memory_info().rss) / 2**20
+        found = re.search(r"VmHWM:\s+(\d+)", status.read_text())
         return int(found[1]) / 1024 if found else 0.0

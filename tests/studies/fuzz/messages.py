@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from hypothesis import strategies as st
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-)
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from opentelemetry.instrumentation.gluellm.cli.view import ATTRIBUTES, METRICS
@@ -25,24 +23,18 @@ _NAMES = sorted(METRICS)
 _RESOURCE = ("service.name", "service.instance.id", "service.namespace", "host.name", "process.pid")
 _OFTEN = semconv.ACQUIRE_DURATION.name
 _USUAL = ("openai", "httpx2", "grpc", "active", "queued", "reading", "unread", "pool", "500", "OK")
-_DEEPEST = 4
 _FIELD = FieldDescriptor
 _NUMBERS: dict[int, st.SearchStrategy[Any]] = {
-    _FIELD.TYPE_DOUBLE: FLOATS,
-    _FIELD.TYPE_FLOAT: st.floats(width=32),
-    _FIELD.TYPE_BOOL: st.booleans(),
-    _FIELD.TYPE_ENUM: integers(-(2**31), 2**31 - 1),
-    _FIELD.TYPE_STRING: st.one_of(st.sampled_from([semconv.SCOPE_NAME, *_NAMES, *_KEYS]), TEXTS),
-    _FIELD.TYPE_BYTES: st.binary(max_size=40),
+    _FIELD.CPPTYPE_DOUBLE: FLOATS,
+    _FIELD.CPPTYPE_FLOAT: st.floats(width=32),
+    _FIELD.CPPTYPE_BOOL: st.booleans(),
+    _FIELD.CPPTYPE_STRING: st.one_of(st.sampled_from([semconv.SCOPE_NAME, *_NAMES, *_KEYS]), TEXTS),
+    _FIELD.CPPTYPE_ENUM: integers(-(2**31), 2**31 - 1),
+    _FIELD.CPPTYPE_INT32: integers(-(2**31), 2**31 - 1),
+    _FIELD.CPPTYPE_INT64: integers(-(2**63), 2**63 - 1),
+    _FIELD.CPPTYPE_UINT32: integers(0, 2**32 - 1),
+    _FIELD.CPPTYPE_UINT64: integers(0, 2**64 - 1),
 }
-for _kind in ("INT32", "SINT32", "SFIXED32"):
-    _NUMBERS[getattr(_FIELD, f"TYPE_{_kind}")] = integers(-(2**31), 2**31 - 1)
-for _kind in ("INT64", "SINT64", "SFIXED64"):
-    _NUMBERS[getattr(_FIELD, f"TYPE_{_kind}")] = integers(-(2**63), 2**63 - 1)
-for _kind in ("UINT32", "FIXED32"):
-    _NUMBERS[getattr(_FIELD, f"TYPE_{_kind}")] = integers(0, 2**32 - 1)
-for _kind in ("UINT64", "FIXED64"):
-    _NUMBERS[getattr(_FIELD, f"TYPE_{_kind}")] = integers(0, 2**64 - 1)
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 _FEW = st.integers(0, 3)
 _TIMES = st.one_of(st.sampled_from((0, 1, 10**18, 10**18 + 1, 2**64 - 1)), integers(0, 2**64 - 1))
@@ -61,7 +53,8 @@ def _fill(draw: Draw, message: Any, descriptor: Descriptor, depth: int) -> None:
     for one in descriptor.fields:
         for _ in range(draw(_FEW) if depth < 7 else 0):
             if one.message_type is None:
-                value = draw(_NUMBERS[one.type])
+                is_bytes = one.type == _FIELD.TYPE_BYTES
+                value = draw(st.binary(max_size=40) if is_bytes else _NUMBERS[one.cpp_type])
                 if one.default_value == []:
                     getattr(message, one.name).append(value)
                 else:
@@ -73,36 +66,27 @@ def _fill(draw: Draw, message: Any, descriptor: Descriptor, depth: int) -> None:
                 _fill(draw, getattr(message, one.name), one.message_type, depth + 1)
 
 
-@st.composite
-def value(draw: Draw, deepest: int = _DEEPEST) -> AnyValue:
-    """An attribute's value, perhaps nested."""
-    kind = draw(st.sampled_from(("text", "text", "whole", "real", "truth", "bytes", "nested", "")))
-    if kind == "text":
-        return AnyValue(string_value=draw(st.one_of(st.sampled_from(_USUAL), TEXTS)))
-    if kind == "whole":
-        return AnyValue(int_value=draw(integers(-(2**63), 2**63 - 1)))
-    if kind == "real":
-        return AnyValue(double_value=draw(FLOATS))
-    if kind == "truth":
-        return AnyValue(bool_value=draw(st.booleans()))
-    if kind == "bytes":
-        return AnyValue(bytes_value=draw(st.binary(max_size=20)))
-    found = AnyValue()
-    if kind == "nested" and deepest:
-        inner = found.array_value.values.add()
-        inner.CopyFrom(draw(value(deepest - 1)))
-        for _ in range(draw(st.sampled_from((0, 0, 2, 5)))):
-            deeper = AnyValue()
-            deeper.array_value.values.add().CopyFrom(found)
-            found = deeper
-    return found
+_PLAIN = (
+    st.builds(AnyValue, string_value=st.one_of(st.sampled_from(_USUAL), TEXTS)),
+    st.builds(AnyValue, int_value=_NUMBERS[_FIELD.CPPTYPE_INT64]),
+    st.builds(AnyValue, double_value=FLOATS),
+    st.builds(AnyValue, bool_value=st.booleans()),
+    st.builds(AnyValue, bytes_value=st.binary(max_size=20)),
+    st.builds(AnyValue),
+)
+_VALUES = st.recursive(
+    st.one_of(_PLAIN[0], *_PLAIN),
+    lambda inner: st.lists(inner, min_size=1, max_size=2).map(
+        lambda values: AnyValue(array_value=ArrayValue(values=values))
+    ),
+    max_leaves=6,
+)
 
 
-@st.composite
-def pairs(draw: Draw, keys: tuple[str, ...] | list[str]) -> list[KeyValue]:
+def pairs(keys: Sequence[str]) -> st.SearchStrategy[list[KeyValue]]:
     """Attributes with these keys for the most part, some twice."""
-    chosen = draw(st.lists(st.one_of(st.sampled_from(keys), TEXTS), max_size=5))
-    return [KeyValue(key=key, value=draw(value())) for key in chosen]
+    key = st.one_of(st.sampled_from(keys), TEXTS)
+    return st.lists(st.builds(KeyValue, key=key, value=_VALUES), max_size=5)
 
 
 @st.composite
@@ -137,24 +121,21 @@ def _point(draw: Draw, point: Any) -> None:
         elif draw(st.integers(0, 5)):
             point.as_double = draw(FLOATS)
         return
+    if "explicit_bounds" not in fields:
+        _fill(draw, point, point.DESCRIPTOR, 5)
+        return
     point.count = draw(integers(0, 2**64 - 1))
     point.sum = draw(FLOATS)
-    if "max" in fields and draw(st.booleans()):
+    if draw(st.booleans()):
         point.max = draw(FLOATS)
-    if "bucket_counts" in fields:
-        bounds = draw(st.lists(FLOATS, max_size=draw(st.sampled_from((0, 4)))))
-        if draw(st.integers(0, 4)):
-            bounds = sorted({bound for bound in bounds if bound == bound and abs(bound) < 1e300})
-        point.explicit_bounds.extend(bounds)
-        more = draw(st.sampled_from((1, 1, 1, 1, 0, 2, -len(bounds))))
-        size = max(len(bounds) + more, 0)
-        counts = st.one_of(st.integers(0, 50), integers(0, 2**64 - 1))
-        point.bucket_counts.extend(draw(st.lists(counts, min_size=size, max_size=size)))
-    if "scale" in fields:
-        point.scale = draw(integers(-(2**31), 2**31 - 1))
-        point.zero_count = draw(integers(0, 2**64 - 1))
-        point.positive.offset = draw(integers(-(2**31), 2**31 - 1))
-        point.positive.bucket_counts.extend(draw(st.lists(integers(0, 2**64 - 1), max_size=3)))
+    bounds = draw(st.lists(FLOATS, max_size=draw(st.sampled_from((0, 4)))))
+    if draw(st.integers(0, 4)):
+        bounds = sorted({bound for bound in bounds if bound == bound and abs(bound) < 1e300})
+    point.explicit_bounds.extend(bounds)
+    more = draw(st.sampled_from((1, 1, 1, 1, 0, 2, -len(bounds))))
+    size = max(len(bounds) + more, 0)
+    counts = st.one_of(st.integers(0, 50), integers(0, 2**64 - 1))
+    point.bucket_counts.extend(draw(st.lists(counts, min_size=size, max_size=size)))
 
 
 @st.composite

@@ -21,12 +21,13 @@ from support.otlp import as_json
 from unit.cli.watch.watched import URL, Watched
 
 from .messages import arbitrary, crowded, shaped
-from .recorded import exports, mutated
+from .recorded import changed, exports, mutated
 from .target import Target, assert_clean
-from .texts import FLOATS, TEXTS, integers
+from .texts import anything
 
 Body = tuple[Signal, Encoding, bytes]
 _VOLLEY = 200
+_METRICS = (Signal.METRICS, Encoding.PROTOBUF)
 _SIZES = st.one_of(
     st.sampled_from(((80, 24), (100, 40), (1, 1), (2, 3), (20, 5), (300, 8))),
     st.tuples(st.integers(1, 130), st.integers(1, 50)),
@@ -35,18 +36,7 @@ _JSON_KEYS = (
     "resourceMetrics resource attributes scopeMetrics scope name metrics sum dataPoints asInt "
     "resourceLogs traceId key"
 ).split()
-_ANYTHING = st.recursive(
-    st.one_of(st.none(), st.booleans(), integers(-(2**70), 2**70), FLOATS, TEXTS),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=4),
-        st.dictionaries(
-            st.sampled_from(_JSON_KEYS),
-            inner,
-            max_size=4,
-        ),
-    ),
-    max_leaves=20,
-)
+_ANYTHING = anything(st.sampled_from(_JSON_KEYS), leaves=20)
 
 
 def _as_json(message: Any) -> bytes:
@@ -59,7 +49,7 @@ def _as_json(message: Any) -> bytes:
 
 def _of_metrics(messages: st.SearchStrategy[Any]) -> st.SearchStrategy[Body]:
     return st.one_of(
-        messages.map(lambda one: (Signal.METRICS, Encoding.PROTOBUF, one.SerializeToString())),
+        _in_protobuf(messages.map(lambda one: one.SerializeToString())),
         messages.map(lambda one: (Signal.METRICS, Encoding.JSON, _as_json(one))),
     )
 
@@ -80,19 +70,16 @@ def _nested(depth: int) -> bytes:
     return body
 
 
+def _in_protobuf(bodies: st.SearchStrategy[bytes]) -> st.SearchStrategy[Body]:
+    return bodies.map(lambda body: (*_METRICS, body))
+
+
 SIGNALS = st.sampled_from(list(Signal))
 BODIES: st.SearchStrategy[Body] = st.one_of(
-    _of_metrics(shaped()),
-    _of_metrics(shaped()),
-    st.tuples(st.just(Signal.METRICS), st.just(Encoding.PROTOBUF), mutated()),
-    st.tuples(st.just(Signal.METRICS), st.just(Encoding.PROTOBUF), mutated()),
+    *[_of_metrics(shaped()), _in_protobuf(mutated())] * 2,
     SIGNALS.flatmap(_arbitrary),
     st.tuples(SIGNALS, st.sampled_from(list(Encoding)), st.binary(max_size=300)),
-    st.tuples(
-        st.just(Signal.METRICS),
-        st.just(Encoding.PROTOBUF),
-        st.sampled_from((10, 45, 60, 3000)).map(_nested),
-    ),
+    _in_protobuf(st.sampled_from((10, 45, 60, 3000)).map(_nested)),
     st.tuples(SIGNALS, st.just(Encoding.JSON), _ANYTHING.map(lambda one: json.dumps(one).encode())),
 )
 CROWDED = _of_metrics(crowded())
@@ -115,9 +102,13 @@ class Shown(Target):
         bodies, (width, height) = given_input
         lines, screen = Watched(width, height), Watched(width, height, terminal=True)
         plain = lines.plain()
-        taken = [
-            outcome for body, wait in bodies for outcome in self._both(body, wait, lines, screen)
-        ]
+        taken = False
+        for body, wait in bodies:
+            for watched in (lines, screen):
+                taken |= _taken(watched, *body)
+                watched.now += wait
+                watched.intake.processes.drop_gone()
+                _check_bounds(watched)
         with plain, LiveScreen(screen.console, URL, screen.intake, screen.notes) as live:
             for watched, shown in ((lines, plain), (screen, live)):
                 shown.show()
@@ -125,32 +116,24 @@ class Shown(Target):
                 shown.show()
                 shown.close()
                 assert_clean(watched.out.getvalue())
-        return "shown" if any(taken) else "refused"
+        return "shown" if taken else "refused"
 
-    def _both(self, body: Body, wait: float, *both: Watched) -> list[bool]:
-        outcomes = []
-        for watched in both:
-            outcomes.append(self._one_body(watched, *body))
-            watched.now += wait
-            watched.intake.processes.drop_gone()
-            _check_bounds(watched)
-        return outcomes
 
-    def _one_body(self, watched: Watched, signal: Signal, encoding: Encoding, body: bytes) -> bool:
-        """Whether it was taken."""
-        try:
-            request = decode(signal, encoding, body)
-        except RefusedError as error:
-            if error.status not in (400, 413):
-                raise AssertionError(error.status) from error
-            refused(error, encoding)
-            watched.notes.refused(error.status, "POST", f"/v1/{signal}", error.message)
-            return False
-        rejected = watched.intake.take(request)
-        accepted(signal, encoding, rejected)
-        if rejected.number:
-            watched.notes.rejected(rejected.number, rejected.reason)
-        return True
+def _taken(watched: Watched, signal: Signal, encoding: Encoding, body: bytes) -> bool:
+    """Whether a body was taken in, or refused."""
+    try:
+        request = decode(signal, encoding, body)
+    except RefusedError as error:
+        if error.status not in (400, 413):
+            raise AssertionError(error.status) from error
+        refused(error, encoding)
+        watched.notes.refused(error.status, "POST", f"/v1/{signal}", error.message)
+        return False
+    rejected = watched.intake.take(request)
+    accepted(signal, encoding, rejected)
+    if rejected.number:
+        watched.notes.rejected(rejected.number, rejected.reason)
+    return True
 
 
 def _check_bounds(watched: Watched) -> None:
@@ -175,36 +158,13 @@ class Volley(Target):
         body, number = given_input
         watched, chance = Watched(), random.Random(number)
         for _ in range(_VOLLEY):
-            changed = _changed(body, chance)
+            sent = changed(body, chance)
             try:
-                outcome = "decoded and taken" if _taken(watched, changed) else "refused"
+                outcome = "decoded and taken" if _taken(watched, *_METRICS, sent) else "refused"
             except Exception as error:
-                error.add_note(f"the body was {changed.hex()}")
+                error.add_note(f"the body was {sent.hex()}")
                 raise
-            self.tally.outcomes[outcome] += 1
+            self.outcomes[outcome] += 1
             watched.now += 1
         _check_bounds(watched)
         return ""
-
-
-def _taken(watched: Watched, body: bytes) -> bool:
-    try:
-        request = decode(Signal.METRICS, Encoding.PROTOBUF, body)
-    except RefusedError:
-        return False
-    watched.intake.take(request)
-    return True
-
-
-def _changed(body: bytes, chance: random.Random) -> bytes:
-    """With a byte or some changed, or a part gone or doubled, in a way that often still decodes."""
-    changed = bytearray(body)
-    for _ in range(chance.choice((1, 1, 2, 4))):
-        at = chance.randrange(len(changed))
-        if chance.random() < 0.7:
-            changed[at] = chance.choice((0, 1, 0x7F, 0xFF, changed[at] ^ 1, chance.randrange(256)))
-        elif chance.random() < 0.5 and len(changed) > 100:
-            del changed[at : at + chance.randrange(1, 9)]
-        else:
-            changed[at:at] = changed[at : at + chance.randrange(1, 9)]
-    return bytes(changed)

@@ -20,7 +20,7 @@ from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_na
 from unit.cli.verify.server import answer, serving
 
 from .target import Target, assert_clean
-from .texts import FLOATS, TEXTS, integers
+from .texts import FLOATS, TEXTS, anything, integers
 
 _NAMES = [metric_name(metric) for metric in semconv.METRICS]
 _KEYS = "__name__ job instance service_name service_instance_id le gluellm_pool_name exported_job"
@@ -30,17 +30,8 @@ _VALUES = st.one_of(
     FLOATS.map(str),
     integers(-(2**70), 2**70),
 )
-_ANYTHING = st.recursive(
-    st.one_of(st.none(), st.booleans(), integers(-(2**70), 2**70), FLOATS, TEXTS),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=4),
-        st.dictionaries(
-            st.sampled_from("status data result resultType metric value error version".split()),
-            inner,
-            max_size=4,
-        ),
-    ),
-    max_leaves=12,
+_ANYTHING = anything(
+    st.sampled_from("status data result resultType metric value error version".split())
 )
 _LABELS = st.dictionaries(
     st.one_of(st.sampled_from(_KEYS.split()), TEXTS),
@@ -59,42 +50,33 @@ _ROWS = st.lists(
     max_size=4,
 )
 _GOOD_ROWS = st.lists(
-    st.fixed_dictionaries(
-        {
-            "metric": _LABELS.map(lambda one: {"__name__": _NAMES[0], **one}),
-            "value": st.tuples(st.just(1e9), st.one_of(st.just("1"), FLOATS.map(str))),
-        }
+    st.builds(
+        lambda labels, value: {"metric": {"__name__": _NAMES[0], **labels}, "value": (1e9, value)},
+        _LABELS,
+        st.one_of(st.just("1"), FLOATS.map(str)),
     ),
     min_size=1,
     max_size=4,
 )
 
 
-def _vector(rows: Any) -> Any:
-    return {"status": "success", "data": {"resultType": "vector", "result": rows}}
-
-
 def _bytes(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-_QUERIES = st.one_of(
-    _GOOD_ROWS.map(_vector).map(_bytes),
-    _GOOD_ROWS.map(_vector).map(_bytes),
-    _ROWS.map(_vector).map(_bytes),
-    _ANYTHING.map(lambda one: {"status": "success", "data": one}).map(_bytes),
-    _ANYTHING.map(_bytes),
-    st.binary(max_size=60),
-    _GOOD_ROWS.map(_vector)
-    .map(_bytes)
-    .flatmap(lambda one: st.integers(0, len(one)).map(lambda n: one[:n])),
-)
-_SIDE = st.one_of(
-    st.just(b'{"status":"success","data":{}}'),
-    _ANYTHING.map(lambda one: {"status": "success", "data": one}).map(_bytes),
-    _ANYTHING.map(_bytes),
-    st.binary(max_size=60),
-)
+def _success(data: Any) -> bytes:
+    return _bytes({"status": "success", "data": data})
+
+
+def _vector(rows: Any) -> bytes:
+    return _success({"resultType": "vector", "result": rows})
+
+
+_GOOD = _GOOD_ROWS.map(_vector)
+_CUT = st.tuples(_GOOD, st.floats(0, 1)).map(lambda two: two[0][: int(len(two[0]) * two[1])])
+_BAD = (_ANYTHING.map(_success), _ANYTHING.map(_bytes), st.binary(max_size=60))
+_QUERIES = st.one_of(_GOOD, _GOOD, _ROWS.map(_vector), *_BAD, _CUT)
+_SIDE = st.one_of(st.just(_success({})), *_BAD)
 
 
 class Stores(Target):
@@ -112,14 +94,9 @@ class Stores(Target):
         self._ended.close()
 
     def inputs(self) -> st.SearchStrategy[Any]:
-        names = st.one_of(
-            st.just(_bytes({"status": "success", "data": _NAMES})),
-            st.just(_bytes({"status": "success", "data": _NAMES})),
-            st.lists(st.one_of(st.sampled_from(_NAMES), TEXTS), max_size=6).map(
-                lambda one: _bytes({"status": "success", "data": one})
-            ),
-            _SIDE,
-        )
+        some = st.lists(st.one_of(st.sampled_from(_NAMES), TEXTS), max_size=6)
+        known = st.just(_success(_NAMES))
+        names = st.one_of(known, known, some.map(_success), _SIDE)
         statuses = st.sampled_from((200, 200, 200, 200, 200, 400, 404, 422, 500, 301))
         return st.tuples(
             st.lists(_QUERIES, min_size=1, max_size=8), names, _SIDE, statuses, st.booleans()
@@ -150,11 +127,8 @@ class Stores(Target):
         if path.endswith("/values"):
             answer(handler, self._names)
         elif parse_qs(form).get("query") == ["time()"] and self._side != b"":
-            answer(handler, _bytes(_SCALAR))
+            answer(handler, _success({"resultType": "scalar", "result": [1e9, "1e9"]}))
         elif path.endswith("/query"):
             answer(handler, next(self._queries), self._status)
         else:
             answer(handler, self._side)
-
-
-_SCALAR = {"status": "success", "data": {"resultType": "scalar", "result": [1e9, "1e9"]}}

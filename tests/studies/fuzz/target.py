@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 import traceback
 from abc import ABC, abstractmethod
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any, Self
 
 import hypothesis
@@ -24,19 +24,6 @@ _DRAWING = re.compile(r"\x1b\[(\?25[lh]|\d*[ABCDGHJK])|\r")
 """What the live view moves the cursor with."""
 
 
-@dataclass(slots=True)
-class Tally:
-    """What was counted of one target."""
-
-    inputs: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
-    """By what became of them, as ``status 400``."""
-    slowest: float = 0.0
-    """Seconds."""
-    failures: list[str] = field(default_factory=list)
-    """The smallest input that was found for each, with what it led to."""
-
-
 class Target(ABC):
     """One reader of foreign bytes. Used as a context."""
 
@@ -47,7 +34,13 @@ class Target(ABC):
     """Inputs that one drawn one stands for."""
 
     def __init__(self) -> None:
-        self.tally = Tally()
+        self.given = 0
+        self.outcomes: Counter[str] = Counter()
+        """By what became of them, as ``status 400``."""
+        self.slowest = 0.0
+        """Seconds."""
+        self.failures: list[str] = []
+        """The smallest input that was found for each, with what it led to."""
 
     def __enter__(self) -> Self:
         return self
@@ -70,22 +63,17 @@ class Target(ABC):
         """What else is told of it, read after the run."""
         return {}
 
-    def run(self, first_seed: int, seconds: float, most: int | None = None) -> None:
-        """Give it inputs for so long, or so many, until one fails."""
+    def run(self, first_seed: int, seconds: float) -> None:
+        """Give it inputs for so long, until one fails."""
         deadline = time.monotonic() + seconds
-        number = first_seed
-        while not self.tally.failures and time.monotonic() < deadline:
-            left = _BATCH
-            if most is not None:
-                left = min(left, -((self.tally.inputs - most) // self.each))
-            if left <= 0:
+        for number in itertools.count(first_seed):
+            if self.failures or time.monotonic() >= deadline:
                 return
-            self._batch(number, left, deadline)
-            number += 1
+            self._batch(number, deadline)
 
-    def _batch(self, number: int, size: int, deadline: float) -> None:
+    def _batch(self, number: int, deadline: float) -> None:
         @settings(
-            max_examples=size,
+            max_examples=_BATCH,
             database=None,
             deadline=None,
             phases=(Phase.generate, Phase.shrink),
@@ -102,16 +90,16 @@ class Target(ABC):
             each()
         except Exception as error:
             told = "\n".join([*getattr(error, "__notes__", ()), *traceback.format_exception(error)])
-            self.tally.failures.append(f"{self.name}, seed {number}:\n{told}")
+            self.failures.append(f"{self.name}, seed {number}:\n{told}")
 
     def _one(self, given_input: Any) -> None:
         began = time.monotonic()
         outcome = self.take(given_input)
         spent = time.monotonic() - began
-        self.tally.inputs += self.each
+        self.given += self.each
         if outcome:
-            self.tally.outcomes[outcome] += 1
-        self.tally.slowest = max(self.tally.slowest, spent)
+            self.outcomes[outcome] += 1
+        self.slowest = max(self.slowest, spent)
         assert spent < MOST_SECONDS, f"one input took {spent:.1f} s"
 
 

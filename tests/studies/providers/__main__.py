@@ -1,92 +1,81 @@
-"""Makes the run and writes docs/providers.md from it; ``--check`` fails where it differs."""
+"""``make -C tests/studies providers``: calls each provider, checks it, writes docs/providers.md.
+
+With names of providers only these are checked, and nothing is written.
+"""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import difflib
+import importlib.util
 import logging
 import sys
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
-from support.listener import L, Listener, ServerLoop
-from support.network import Certificates
-
-from .measuring import measured, metric_names
-from .page import page
-from .rows import ROWS, Row
-from .seeing import Fakes, see
+from .checking import Faults, census, checks, table
+from .page import filled
+from .rows import BY_PROVIDER, ROWS, Row
+from .seeing import Fakes, metric_names, see
 
 PAGE = Path(__file__).parents[3] / "docs" / "providers.md"
-
-
-@contextlib.contextmanager
-def fakes() -> Iterator[Fakes]:
-    """The fake providers, on a loop of their own."""
-    servers = ServerLoop()
-    started: list[Listener] = []
-
-    def listen(kind: Callable[..., L], /, **settings: Any) -> L:
-        started.append(listener := kind(servers, **settings))
-        return listener
-
-    with tempfile.TemporaryDirectory() as directory:
-        yield Fakes(listen, Certificates.make(), Path(directory))
-    for listener in reversed(started):
-        listener.close()
-    servers.stop()
-
-
-def run() -> tuple[list[Row], dict[str, set[str]]]:
-    """Every provider as it was measured, and the metrics that each library has."""
-    rows: list[Row] = []
-    visible: dict[str, set[str]] = {}
-    with fakes() as found:
-        for expected in ROWS:
-            seen = see(expected, found)
-            row = measured(expected, seen)
-            rows.append(row)
-            visible.setdefault(row.library, set()).update(metric_names(seen))
-            print(
-                f"{row.provider:18} {row.library:8} {_differences(expected, row) or 'as expected'}"
-            )
-    return rows, visible
-
-
-def _differences(expected: Row, row: Row) -> str:
-    return ", ".join(
-        f"{name} {getattr(row, name)!r}, expected {getattr(expected, name)!r}"
-        for name in (field.name for field in fields(Row))
-        if getattr(row, name) != getattr(expected, name)
-    )
 
 
 def main() -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(prog="make -C tests/studies providers", description=__doc__)
+    parser.add_argument("providers", nargs="*", choices=[*BY_PROVIDER, []], metavar="provider")
     parser.add_argument("--check", action="store_true", help="write nothing")
-    check = parser.parse_args().check
+    options = parser.parse_args()
+    if importlib.util.find_spec("mistralai") is None:
+        print("The SDKs of all providers are missing: `make test-all` installs them.")
+        return 2
     warnings.simplefilter("ignore")  # the SDKs' own
-    logging.disable()
-    rows, visible = run()
-    text = page(rows, visible)
-    found = PAGE.read_text() if PAGE.exists() else ""
+    logging.getLogger().addHandler(logging.NullHandler())
+    names = options.providers or BY_PROVIDER
+    rows: list[Row] = []
+    visible: dict[str, set[str]] = {}
+    broken = 0
+
+    def took_census(row: Row, fakes: Fakes, faults: Faults) -> None:
+        seen = see(row, fakes)
+        rows.append(census(row, seen, faults))
+        visible.setdefault(row.library, set()).update(metric_names(seen))
+
+    def one(provider: str, what: str, check: object) -> bool:
+        faults = Faults()
+        try:
+            check(fakes, faults)  # type: ignore[operator]
+        except Exception as error:
+            faults.append(f"{type(error).__name__}: {error}")
+        print(f"{provider:18} {what}: {'; '.join(faults) or 'as expected'}", flush=True)
+        return bool(faults)
+
+    with Fakes() as fakes:
+        broken += one("all", "table", lambda _, faults: table(faults))
+        for row in (row for row in ROWS if row.provider in names):
+            check = lambda fakes, faults, row=row: took_census(row, fakes, faults)  # noqa: E731
+            broken += one(row.provider, row.library, check)
+        broken += sum(one(*each) for each in checks() if each[0] in names)
+    if options.providers or len(rows) < len(ROWS):
+        return int(broken > 0)
+    return max(_write(rows, visible, check=options.check), int(broken > 0))
+
+
+def _write(rows: list[Row], visible: dict[str, set[str]], *, check: bool) -> int:
+    found = PAGE.read_text()
+    text = filled(found, rows, visible)
     if text == found:
         print("docs/providers.md is up to date.")
-        return int(rows != list(ROWS))
+        return 0
     if check:
         lines = difflib.unified_diff(found.splitlines(), text.splitlines(), "the page", "this run")
         print("\n".join(lines))
-        print("docs/providers.md is out of date: run `make providers`.")
+        print("docs/providers.md is out of date: run `make -C tests/studies providers`.")
         return 1
     PAGE.write_text(text)
     print("Wrote docs/providers.md.")
-    return int(rows != list(ROWS))
+    return 0
 
 
 if __name__ == "__main__":

@@ -60,7 +60,14 @@ def keyword(expression: str) -> str:
 
 def follow(row: Row, origin: str, expression: str) -> Any:
     """The provider's instance, built as the expression says. Called where an event loop runs."""
-    made = eval(expression, _Namespace(origin))
+    names: dict[str, Any] = {"AnyLLM": _AnyLLM(origin), "configure_pools": configure_pools}
+    for name in _MODULES:
+        if f"{name.partition('.')[0]}." in expression:
+            names |= {name.partition(".")[0]: __import__(name)}
+    if "AioHttpTransport" in expression:
+        module = importlib.import_module("azure.core.pipeline.transport")
+        names["AioHttpTransport"] = module.AioHttpTransport
+    made = eval(expression, names)
     return made if expression.startswith("AnyLLM.") else create(row.provider, origin)
 
 
@@ -68,22 +75,6 @@ def _has_arguments(expression: str) -> bool:
     # AnyLLM.create("xai") sets nothing.
     call = ast.parse(expression, mode="eval").body
     return isinstance(call, ast.Call) and bool(call.keywords or not expression.startswith("Any"))
-
-
-class _Namespace(dict[str, Any]):
-    """The names that the texts use. A module is imported when it is asked for."""
-
-    def __init__(self, origin: str) -> None:
-        super().__init__(AnyLLM=_AnyLLM(origin), configure_pools=configure_pools)
-
-    def __missing__(self, name: str) -> Any:
-        if name == "AioHttpTransport":
-            return importlib.import_module("azure.core.pipeline.transport").AioHttpTransport
-        for module in _MODULES:
-            if module.partition(".")[0] == name:
-                importlib.import_module(module)
-                return importlib.import_module(name)
-        raise KeyError(name)
 
 
 class _AnyLLM:

@@ -45,43 +45,25 @@ def _vertexaianthropic(origin: str) -> Arguments:
     return {"credentials": _google_credentials(), "project_id": "project", "base_url": origin}
 
 
-def _base_url(origin: str) -> Arguments:
-    # any-llm doesn't hand api_base on.
-    return {"api_key": "any", "base_url": origin}
-
-
-def _whole_origin(origin: str) -> Arguments:
-    return {"api_key": "any", "api_base": origin}
-
-
 def _openai(origin: str) -> Arguments:
     return {"api_key": "any", "api_base": f"{origin}/v1"}
 
 
 _ARGUMENTS: Mapping[str, Callable[[str], Arguments]] = {
-    "anthropic": _whole_origin,
-    "azure": _whole_origin,
-    "azureanthropic": _whole_origin,
-    "bedrock": lambda origin: {"api_base": origin},
-    "cerebras": _base_url,
-    "cohere": _base_url,
-    "gemini": _whole_origin,
-    "groq": _base_url,
-    "liner": _whole_origin,
-    "lmstudio": lambda origin: {"api_base": origin},
-    "mistral": _whole_origin,
-    "ollama": _whole_origin,
-    "otari": _whole_origin,
-    "sagemaker": lambda origin: {"api_base": origin},
-    "typesafe": _whole_origin,
+    **dict.fromkeys(
+        "anthropic azure azureanthropic gemini liner mistral ollama otari typesafe".split(),
+        lambda origin: {"api_key": "any", "api_base": origin},
+    ),
+    **dict.fromkeys(
+        "cerebras cohere groq".split(),
+        # any-llm doesn't hand api_base on.
+        lambda origin: {"api_key": "any", "base_url": origin},
+    ),
+    **dict.fromkeys("bedrock lmstudio sagemaker".split(), lambda origin: {"api_base": origin}),
     "vertexai": _vertexai,
     "vertexaianthropic": _vertexaianthropic,
     "voyage": lambda origin: {"api_key": "any", "base_url": f"{origin}/v1"},
-    "xai": lambda origin: {
-        "api_key": "any",
-        "api_host": origin,
-        "use_insecure_channel": True,
-    },
+    "xai": lambda origin: {"api_key": "any", "api_host": origin, "use_insecure_channel": True},
     "watsonx": lambda origin: {
         "api_key": "any",
         "api_base": "https://us-south.ml.cloud.ibm.com",
@@ -119,13 +101,8 @@ def call_sync(instance: Any) -> Any:
     return instance.completion(model=MODEL, messages=_QUESTION)
 
 
-def _messages(instance: Any) -> Any:
-    return instance.messages(model=MODEL, max_tokens=5, messages=_QUESTION)
-
-
-def _stream(instance: Any) -> Any:
-    return list(instance.completion(model=MODEL, stream=True, messages=_QUESTION))
-
-
-OTHER_CALLS: Mapping[str, Callable[[Any], Any]] = {"messages": _messages, "stream": _stream}
+OTHER_CALLS: Mapping[str, Callable[[Any], Any]] = {
+    "messages": lambda one: one.messages(model=MODEL, max_tokens=5, messages=_QUESTION),
+    "stream": lambda one: list(one.completion(model=MODEL, stream=True, messages=_QUESTION)),
+}
 """Synchronous calls that are no whole chat."""

@@ -1,4 +1,4 @@
-"""docs/providers.md, from what the census measured."""
+"""The tables of docs/providers.md, from what the census measured."""
 
 from __future__ import annotations
 
@@ -11,103 +11,37 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from . import advice
 from .rows import Row
 
-NOTICE = "<!-- Written by `make -C tests/studies providers` from a run; edit its source. -->\n"
-
-_HEAD = """
-# Providers
-
-**{visible} of {all} visible.** {rest}
-
-`make -C tests/studies providers` builds each provider of any-llm with the SDK that any-llm
-installs for it, sends one call to a fake provider on this machine,
-asynchronously as any-llm does by default, and writes here
-what the metrics and the snapshot told while the call was under way. The tests make the same run,
-and fail where it differs from this page.
-
-"""
 _COLUMNS = (
-    "provider",
-    "`gen_ai.provider.name`",
-    "SDK",
-    "library",
-    "connections",
-    "idle",
-    "idle for",
-    "waits for one",
-    "waits for bytes",
-    "set by",
-)
-_MEANING = """
-- *provider* is any-llm's key. It is the pool's name, `gluellm.pool.name`, as well.
-- *library* is `gluellm.pool.library`; [what is visible](#what-is-visible) depends on it.
-- *connections* and *idle* are the limits in effect, `gluellm.pool.connection.max` and `.idle.max`.
-  Both are left out of the metrics where there is none.
-- *idle for* is how long an idle connection is kept, *waits for one* the pool timeout, *waits for
-  bytes* the read timeout. aiohttp has no pool timeout of its own: what is told is the shortest of
-  its timeouts that covers the queue.
-- *set by* is the keyword of `AnyLLM.create`, or the function, that sets the limits:
-  [how](#how-to-change-the-limits). `configure_pools()` sets them for all but the one on gRPC.
-- *a pool per call*: the provider's code builds a client for each call, so a limit bounds one call.
-
-urllib3's pools have no bound: they open what is asked for, and keep no more than *idle* of it. What
-bounds these providers is the executor whose threads send the requests: the event loop's default
-one, with min(32, CPUs + 4) threads. The snapshot tells them as `threads`, and a full executor is
-the finding `executor_full`.
-
-gRPC tells of no connection and of no queue: channels have states, and calls have phases.
-
-Under GlueLLM, openai and anthropic have GlueLLM's limits: see
-[connection pooling](connection-pooling.md).
-"""
-_CHANGE_HEAD = """
-## How to change the limits
-
-For pools that any-llm builds, on every library that has the limit:
-
-```python
-from opentelemetry.instrumentation.gluellm.limits import configure_pools
-
-configure_pools(max_connections=50)
-configure_pools(provider="groq", max_connections=20)
-```
-
-Each provider's own way follows, as `diagnose()` advises it. The tests build each provider as it is
-written here, make a call, and see the limit in effect and the timeouts unchanged.
-"""
-_VISIBLE_HEAD = """
-## What is visible
-
-The metrics that have something to tell of one call, by library. What is missing the library does
-not know. The log, the spans and the findings rest on the same events. Metrics of the process are
-not in this table.
-"""
+    "provider|`gen_ai.provider.name`|SDK|library|connections|idle|idle for|waits for one|"
+    "waits for bytes|set by"
+).split("|")
 N = "N"
 """Stands for a number in what is written."""
 
 
-def page(rows: Sequence[Row], visible: Mapping[str, Collection[str]]) -> str:
-    """The whole page. ``visible`` has the names of metrics by library."""
-    return "".join(
+def filled(text: str, rows: Sequence[Row], visible: Mapping[str, Collection[str]]) -> str:
+    """The page with its blocks made anew. ``visible`` has the names of metrics by library."""
+    for mark, block in (
+        ("providers", _table(rows)),
         (
-            NOTICE,
-            _head(rows),
-            f"| {' | '.join(_COLUMNS)} |\n",
-            f"|{'---|' * len(_COLUMNS)}\n",
-            *(_line(row) for row in sorted(rows, key=lambda row: row.provider)),
-            _MEANING,
-            _notes(rows),
-            _CHANGE_HEAD,
-            _ways(rows),
-            _VISIBLE_HEAD,
-            _signals(visible),
-        )
-    )
+            "notes",
+            "".join(sorted(f"- **{row.provider}**: {row.note}\n" for row in rows if row.note)),
+        ),
+        ("ways", _ways(rows)),
+        ("visible", _signals(visible)),
+    ):
+        begin = f"<!-- {mark}: by make -C tests/studies providers -->\n"
+        before, _, rest = text.partition(begin)
+        _, end, after = rest.partition(f"<!-- /{mark} -->")
+        if not end:
+            raise ValueError(f"docs/providers.md has no marks of the block {mark}")
+        text = before + begin + block + end + after
+    return text
 
 
-def _head(rows: Sequence[Row]) -> str:
-    hidden = [f"{row.provider}: {row.hidden}" for row in rows if row.hidden]
-    rest = f"The rest: {'; '.join(hidden)}." if hidden else "None is missing."
-    return _HEAD.format(visible=len(rows) - len(hidden), all=len(rows), rest=rest)
+def _table(rows: Sequence[Row]) -> str:
+    lines = [f"| {' | '.join(_COLUMNS)} |\n", f"|{'---|' * len(_COLUMNS)}\n"]
+    return "".join([*lines, *map(_line, sorted(rows, key=lambda row: row.provider))])
 
 
 def _line(row: Row) -> str:
@@ -147,18 +81,13 @@ def _expression(row: Row) -> str | None:
     return advice.own(row, N) or advice.configured(row, N)
 
 
-def _notes(rows: Iterable[Row]) -> str:
-    notes = [f"- **{row.provider}**: {row.note}\n" for row in rows if row.note]
-    return "\n## Notes\n\n" + "".join(sorted(notes))
-
-
 def _ways(rows: Iterable[Row]) -> str:
     """What is the same for several providers is written once."""
     same: dict[str, list[Row]] = {}
     for row in rows:
         same.setdefault(_way(row).replace(f'"{row.provider}"', '"..."'), []).append(row)
-    return "".join(
-        f"\n**{', '.join(sorted(row.provider for row in those))}**\n\n{_way(those[0])}\n"
+    return "\n".join(
+        f"**{', '.join(sorted(row.provider for row in those))}**\n\n{_way(those[0])}\n"
         for those in same.values()
     )
 
@@ -187,7 +116,7 @@ def _signals(visible: Mapping[str, Collection[str]]) -> str:
         for library in adapter.MODULES.values()
         if "connection_close" in adapter.LOST
     }
-    lines = [f"\n| metric | {' | '.join(libraries)} |\n", f"|---|{'---|' * len(libraries)}\n"]
+    lines = [f"| metric | {' | '.join(libraries)} |\n", f"|---|{'---|' * len(libraries)}\n"]
     for metric in semconv.METRICS:
         # One call closes no connection, as a rule, so that one is told by what can be told.
         closed = metric is semconv.CONNECTION_CLOSED

@@ -7,6 +7,7 @@ another default, or another HTTP library.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 LOOPBACK = "127.0.0.1"
 CHAT, EMBEDDINGS, DECIDE = "chat", "embeddings", "decide"
@@ -42,13 +43,9 @@ class Row:
     """Whether requests know their call; not where the SDK sends them in a thread of its own."""
     protocol: str | None = "1.1"
     """What its connections speak; None where the library doesn't tell of connections."""
-    instances: bool = True
-    """Whether an instance that is kept keeps its pool."""
     threads: bool = False
     """Whether an executor's threads send the requests, and so bound them."""
     note: str = ""
-    hidden: str = ""
-    """Why its pool can't be seen; empty where it can."""
 
 
 # any-llm's keys whose value of gen_ai.provider.name is another one.
@@ -65,8 +62,8 @@ REGISTERED = {
 }
 
 _OPENAI = (
-    "atlascloud azureopenai cascadia dashscope databricks deepinfra deepseek edenai github gmi "
-    "inception kenari llama llamacpp llamafile meta minimax moonshot mzai nebius neosantara openai "
+    "atlascloud azureopenai cascadia dashscope databricks deepinfra edenai github gmi "
+    "inception kenari llama llamacpp llamafile minimax moonshot mzai nebius neosantara openai "
     "openrouter ovhcloud perplexity portkey qiniu requesty sambanova telnyx vllm zai"
 ).split()
 _ANTHROPIC = "anthropic azureanthropic vertexaianthropic".split()
@@ -78,22 +75,12 @@ def _row(
     library: str,
     limits: tuple[int | None, int | None, float | None],
     timeouts: tuple[float | None, float | None],
-    **more: object,
+    **more: Any,
 ) -> Row:
-    maximum, idle_maximum, keepalive_expiry = limits
-    pool_timeout, read_timeout = timeouts
-    return Row(
-        provider=provider,
-        name=REGISTERED.get(provider, provider),
-        sdk=sdk,
-        library=library,
-        maximum=maximum,
-        idle_maximum=idle_maximum,
-        keepalive_expiry=keepalive_expiry,
-        pool_timeout=pool_timeout,
-        read_timeout=read_timeout,
-        **more,  # type: ignore[arg-type]
-    )
+    names = ("maximum", "idle_maximum", "keepalive_expiry", "pool_timeout", "read_timeout")
+    more |= dict(zip(names, limits + timeouts, strict=True))
+    name = REGISTERED.get(provider, provider)
+    return Row(provider=provider, name=name, sdk=sdk, library=library, **more)
 
 
 _LARGE = (1000, 100, 5.0)
@@ -103,16 +90,10 @@ _NONE = (None, None)
 _TWO_CLIENTS = "A second pool, of an anthropic client on httpx, serves `messages`."
 
 ROWS: tuple[Row, ...] = (
+    *(_row(provider, "openai", "httpx2", _LARGE, (600, 600)) for provider in _OPENAI),
     *(
-        _row(
-            provider,
-            "openai",
-            "httpx2",
-            _LARGE,
-            (600, 600),
-            note=_TWO_CLIENTS if provider in ("deepseek", "meta") else "",
-        )
-        for provider in _OPENAI
+        _row(provider, "openai", "httpx2", _LARGE, (600, 600), note=_TWO_CLIENTS)
+        for provider in ("deepseek", "meta")
     ),
     *(_row(provider, "anthropic", "httpx", _LARGE, (600, 600)) for provider in _ANTHROPIC),
     _row("groq", "groq", "httpx", _HTTPX, (60, 60)),
@@ -137,7 +118,7 @@ ROWS: tuple[Row, ...] = (
         "client that it throws away.",
     ),
     _row("ollama", "ollama", "httpx", _HTTPX, _NONE),
-    _row("liner", "httpx", "httpx", _HTTPX, (60, 60), instances=False),
+    _row("liner", "httpx", "httpx", _HTTPX, (60, 60)),
     _row("mistral", "mistralai", "httpx2", _HTTPX, (300, 300)),
     _row(
         "huggingface",
@@ -150,14 +131,7 @@ ROWS: tuple[Row, ...] = (
         note="The first call of a process also asks the hub for a list, once a day, with a sync "
         "client in the event loop: it blocks the loop for up to 3 s.",
     ),
-    _row(
-        "typesafe",
-        "typesafe-sdk",
-        "httpx2",
-        (100, 100, 30.0),
-        (10, 10),
-        operation=DECIDE,
-    ),
+    _row("typesafe", "typesafe-sdk", "httpx2", (100, 100, 30.0), (10, 10), operation=DECIDE),
     _row(
         "watsonx",
         "ibm-watsonx-ai",
@@ -168,7 +142,6 @@ ROWS: tuple[Row, ...] = (
         pools=2,
         requests=2,
         elsewhere=("iam.cloud.ibm.com", "api.dataplatform.cloud.ibm.com"),
-        instances=False,
         note="Each call builds an `APIClient`, which gets a token and looks up the project and the "
         "model with a sync client in the event loop, before it asks for the chat.",
     ),
@@ -182,7 +155,6 @@ ROWS: tuple[Row, ...] = (
         requests=6,
         calling=5,
         protocol="websocket",
-        instances=False,
         note="Each call opens five WebSockets, one for each part of the SDK's API, and each has a "
         "client of its own; a sixth client asks before whether the server is there.",
     ),
@@ -191,24 +163,9 @@ ROWS: tuple[Row, ...] = (
     _row("fireworks", "fireworks-ai", "aiohttp", (1000, None, 5.0), (600, 600)),
     _row("gemini", "google-genai", "aiohttp", (None, None, 15.0), _NONE),
     _row("vertexai", "google-genai", "aiohttp", (None, None, 15.0), _NONE),
-    _row(
-        "voyage",
-        "voyageai",
-        "aiohttp",
-        (100, None, 15.0),
-        (600, None),
-        operation=EMBEDDINGS,
-        instances=False,
-    ),
+    _row("voyage", "voyageai", "aiohttp", (100, None, 15.0), (600, None), operation=EMBEDDINGS),
     *(
-        _row(
-            provider,
-            "boto3",
-            "urllib3",
-            (None, 10, None),
-            (None, 60),
-            threads=True,
-        )
+        _row(provider, "boto3", "urllib3", (None, 10, None), (None, 60), threads=True)
         for provider in ("bedrock", "sagemaker")
     ),
     _row(

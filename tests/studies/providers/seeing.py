@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import PoolSnapshot, Snapshot
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.fake_llms import FakeLLMs
 from support.fake_xai import FakeXai
-from support.listener import Listen, ServerLoop
+from support.listener import L, ServerLoop
 from support.network import Certificates
 from support.proxies import HTTPProxy
 from support.telemetry import Telemetry
@@ -43,7 +45,6 @@ class Seen:
     port: int
     asked: list[Moment] = field(default_factory=list)
     after: Moment | None = None
-    answer: Any = None
 
     @property
     def during(self) -> Moment:
@@ -56,52 +57,60 @@ class Seen:
 
 
 class Fakes:
-    """Starts what a provider needs to be called, on loopback."""
+    """Starts what a provider needs to be called, on loopback. Used as a context."""
 
-    def __init__(self, listen: Listen, certificates: Certificates, directory: Path) -> None:
-        self._listen = listen
-        self._certificates = certificates
-        self._directory = directory
+    def __enter__(self) -> Self:
+        self._servers = ServerLoop()
+        self._certificates = Certificates.make()
+        self._folder = tempfile.TemporaryDirectory()
+        self._directory = Path(self._folder.name)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+        self._servers.stop()
 
     @contextlib.contextmanager
     def of(self, row: Row, look: Callable[[str], None]) -> Iterator[tuple[str, int]]:
         """The origin that the provider is to be called at, and the port as ``server.port``."""
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as ended:
+
+            def listen(kind: Callable[..., L], **settings: Any) -> L:
+                listener = kind(self._servers, **settings)
+                ended.callback(listener.close)
+                return listener
+
             for name, value in ENVIRONMENT.items():
                 patch.setenv(name, value)
             if row.provider == "lmstudio":
-                studio = self._listen(FakeLMStudio)
+                studio = listen(FakeLMStudio)
                 studio.look = look
                 yield f"127.0.0.1:{studio.port}", studio.port
                 return
             if row.provider == "xai":
-                xai = self._listen(WatchedXai, look=look)
+                xai = listen(WatchedXai, look=look)
                 yield f"localhost:{xai.port}", xai.port
                 return
-            if row.provider == "watsonx":
-                yield self._watsonx(row, look, patch)
-                return
-            server = self._listen(FakeLLMs)
+            tls = self._watsonx(row, patch) if row.provider == "watsonx" else None
+            server = listen(FakeLLMs, tls=tls)
             server.answers.look = look
+            if tls is not None:
+                # The SDK takes IBM's hosts only, and TLS: a proxy leads to the fake one.
+                patch.setenv("HTTPS_PROXY", listen(Detour, port=server.port).origin)
+                yield "", 443
+                return
             if row.provider == "huggingface":
                 _ask_the_hub_at(server.origin, self._directory, patch)
             yield server.origin, server.port
 
-    def _watsonx(
-        self, row: Row, look: Callable[[str], None], patch: pytest.MonkeyPatch
-    ) -> tuple[str, int]:
-        """The SDK takes IBM's hosts only, and TLS: a proxy leads to the fake one."""
+    def _watsonx(self, row: Row, patch: pytest.MonkeyPatch) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority = self._certificates.authority
         authority.issue_cert(row.host, *row.elsewhere).configure_cert(context)
-        server = self._listen(FakeLLMs, tls=context)
-        server.answers.look = look
-        detour = self._listen(Detour, port=server.port)
         trusted = self._directory / "authority.pem"
         authority.cert_pem.write_to_path(str(trusted))
         patch.setenv("SSL_CERT_FILE", str(trusted))
-        patch.setenv("HTTPS_PROXY", detour.origin)
-        return "", 443
+        return context
 
 
 class WatchedXai(FakeXai):
@@ -165,7 +174,7 @@ def see(
     build: Callable[[str], Any] | None = None,
     make_call: Callable[[Any], Any] | None = None,
 ) -> Seen:
-    """Build the provider, call it once, and tell what was seen.
+    """Build the provider, call it once, and keep what was reported.
 
     ``build`` gets the fake's origin, ``make_call`` the instance; it calls synchronously.
     """
@@ -178,16 +187,57 @@ def see(
         with fakes.of(row, look) as (origin, port):
             seen.port = port
 
-            async def once() -> tuple[Any, Any, Moment]:
-                instance = build(origin) if build is not None else create(row.provider, origin)
-                answer = await call(instance, row)
-                return instance, answer, Moment(snapshot(), telemetry.collect())
+            def made() -> Any:
+                return build(origin) if build is not None else create(row.provider, origin)
+
+            async def once() -> Any:
+                instance = made()
+                await call(instance, row)
+                # While the instance lives, on its loop.
+                seen.after = Moment(snapshot(), telemetry.collect())
+                return instance
 
             if make_call is None:
-                instance, seen.answer, seen.after = asyncio.run(once())
+                instance = asyncio.run(once())
             else:
-                instance = build(origin) if build is not None else create(row.provider, origin)
-                seen.answer = make_call(instance)
+                make_call(instance := made())
                 seen.after = Moment(snapshot(), telemetry.collect())
             del instance
     return seen
+
+
+def measured(row: Row, seen: Seen) -> Row:
+    """The row with what was measured in place of what was expected."""
+    pools = seen.calling()
+    points = seen.during.points[semconv.POOL_LIVE.name]
+    assert seen.after is not None
+    return replace(
+        row,
+        name=_one(point.attributes[semconv.PROVIDER_NAME] for point in points),
+        library=_one(pool.library for pool in pools),
+        maximum=_one(pool.max_connections for pool in pools),
+        idle_maximum=_one(pool.max_idle_connections for pool in pools),
+        keepalive_expiry=_one(pool.keepalive_expiry for pool in pools),
+        pool_timeout=_one(pool.pool_timeout for pool in pools),
+        read_timeout=_one(pool.read_timeout for pool in pools),
+        threads=_one(pool.threads is not None for pool in pools),
+        calling=len(pools),
+        pools=sum(total.pools_opened for total in seen.after.snapshot.totals),
+    )
+
+
+def _one(values: Iterable[Any]) -> Any:
+    """The one value that all of them are."""
+    (value,) = set(values)
+    return value
+
+
+def metric_names(seen: Seen) -> set[str]:
+    """The metrics that had a point of a pool."""
+    assert seen.after is not None
+    return {
+        name
+        for moment in (seen.during, seen.after)
+        for name, points in moment.points.items()
+        if any(semconv.POOL_NAME in point.attributes for point in points)
+    }

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
+
 from . import telling
-from .blocks import remove
 from .building import CACHE, Built, Size, built, rule_files
 from .evaluation import Group, evaluated
 from .queries import Board, boards
@@ -24,6 +26,7 @@ from .timing import Timed, timed
 
 _CHOSEN: dict[str, str] = {"provider": "openai", "pool": "openai"}
 """What somebody has chosen who looks into one pool."""
+_REPEATS = 3
 _EVALUATING = 300
 """Seconds that evaluations need at most, all of them before the newest sample."""
 _NARROWED = ("gluellm-pool", "gluellm-provider")
@@ -41,31 +44,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=3,
         help="of raw samples at the end, each minute; before, recorded series only; default: 3",
     )
-    parser.add_argument("--repeats", type=int, default=3, help="of each query; default: 3")
-    parser.add_argument("--range", type=float, help="hours, instead of each board's default")
     parser.add_argument("--only", action="append", help="a board; can be given several times")
-    parser.add_argument("--no-rules", action="store_true", help="do not evaluate the rules")
     parser.add_argument("--check", action="store_true", help="exit with 1 for a missed budget")
     parser.add_argument("--clean", action="store_true", help="remove all stores, and end")
     options = parser.parse_args(arguments)
     if options.clean:
-        remove(CACHE)
+        shutil.rmtree(CACHE, ignore_errors=True)
         return 0
     size = Size(options.instances, round(options.dense_hours * 60), round(options.hours * 60))
     print(f"{size.instances} instances; {os.cpu_count()} CPUs; {time.strftime('%Y-%m-%d')}")
-    there = built(size)
+    try:
+        there = built(size)
+    except pytest.skip.Exception as missing:
+        print(missing)
+        return 2
     with TemporaryDirectory(dir=CACHE) as name:
         folder = Path(name)
         _print_store(size, there, folder)
-        groups = [] if options.no_rules else _rules(there, folder)
+        groups = _rules(there, folder)
         if groups is None:
             print("The store ended before now, so rules find nothing in it: begin with --clean.")
-        elif groups:
+        else:
             print(telling.of_rules(groups), "\n", flush=True)
         chosen = [board for board in boards() if not options.only or board.name in options.only]
-        for board in chosen:
-            board.range = round((options.range or 0) * 3600) or board.range
-        queries = _queries(there, folder, options.repeats, chosen)
+        queries = _queries(there, folder, chosen)
     met = _print_queries(queries) and groups is not None and all(group.met for group in groups)
     return int(options.check and not met)
 
@@ -76,39 +78,30 @@ def _rules(there: Built, folder: Path) -> list[Group] | None:
     return evaluated(there.data, folder, rule_files())
 
 
-def _queries(
-    there: Built, folder: Path, repeats: int, chosen: Sequence[Board]
-) -> dict[str, list[Timed]]:
+def _queries(there: Built, folder: Path, chosen: Sequence[Board]) -> dict[str, list[Timed]]:
     """By what is chosen on the boards."""
-    store = BlockStore(folder / "asked", there.data)
-    store.start()
-    try:
+    with (store := BlockStore(folder / "asked", there.data)):
         opened = {board: board.opened(there.end, store.first) for board in chosen}
-    finally:
-        store.stop()
-    everything = [asked for board in chosen for asked in board.asked(there.end, opened[board])]
-    narrowed = [
-        asked
-        for board in chosen
-        if board.name in _NARROWED
-        for asked in board.asked(there.end, opened[board] | _CHOSEN)
-    ]
-    found = {"as they open": timed(store, everything, repeats)}
-    if narrowed:
-        found["for one pool"] = timed(store, narrowed, repeats)
-    return found
+    narrowed = [board for board in chosen if board.name in _NARROWED]
+    return {
+        which: timed(
+            store,
+            [one for board in some for one in board.asked(there.end, opened[board] | values)],
+            _REPEATS,
+        )
+        for which, some, values in (
+            ("as they open", chosen, {}),
+            ("for one pool", narrowed, _CHOSEN),
+        )
+        if some
+    }
 
 
 def _print_store(size: Size, there: Built, folder: Path) -> None:
     hours = size.dense_minutes / 60
     print(f"{size.minutes / 60:g} h of recorded series; {hours:g} h of raw ones, each minute.")
-    print("Built in " + ", ".join(f"{s:.0f} s {what}" for what, s in there.seconds.items()) + ".\n")
-    store = BlockStore(folder / "counted", there.data)
-    store.start()
-    try:
+    with BlockStore(folder / "counted", there.data) as store:
         (row,) = store.query(f"count({OURS})", there.end)
-    finally:
-        store.stop()
     print(telling.of_series(there, size.instances, int(row["value"][1])), "\n", flush=True)
 
 

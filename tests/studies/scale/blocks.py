@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,8 +40,10 @@ class Samples:
         """For each course the lines from ``start`` until before ``end``, without the series."""
         first, last = ((second - self.day) // MINUTE for second in (start, end))
         minutes = range(max(first, 0), min(last, DAY + 1))
-        opened = self._of("gluellm_pool_connection_opened_total").get(series.provider, 0)
-        limit = self._of("gluellm_pool_connection_max").get(series.provider, 0)
+        opened, limit = (
+            self._values.get((name, series.provider), 0)
+            for name in ("gluellm_pool_connection_opened_total", "gluellm_pool_connection_max")
+        )
         return [
             [
                 f" {_text(value(series, course, minute, opened, limit))} "
@@ -52,14 +53,9 @@ class Samples:
             for course in self.courses
         ]
 
-    def _of(self, name: str) -> Mapping[str, float]:
-        return self._by_provider.setdefault(
-            name, {one.provider: one.value for one in self.template if one.name == name}
-        )
-
     @cached_property
-    def _by_provider(self) -> dict[str, Mapping[str, float]]:
-        return {}
+    def _values(self) -> dict[tuple[str, str], float]:
+        return {(one.name, one.provider): one.value for one in self.template}
 
 
 def write(file: Path, samples: Samples, service: Service, start: int, end: int) -> None:
@@ -111,11 +107,6 @@ def spans(start: int, end: int) -> Iterator[tuple[int, int]]:
 def size(folder: Path) -> int:
     """Bytes in it."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
-def remove(folder: Path) -> None:
-    """The folder, if it is there."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _labels(labels: Mapping[str, str]) -> str:

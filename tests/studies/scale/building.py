@@ -21,7 +21,7 @@ from .course import DAY
 from .fleet import services
 from .recorded import record, repeat
 from .store import BlockStore
-from .template import Series, by_provider, series_of_one_program
+from .template import by_provider, series_of_one_program
 
 CACHE: Final = Path(__file__).parents[3] / ".cache" / "scale"
 RULES: Final = Path(__file__).parents[3] / "dashboards" / "prometheus"
@@ -54,8 +54,6 @@ class Built:
     """Seconds since the epoch: the first sample of raw data, and the newest of all."""
     series: dict[str, int]
     """Of one program, by provider; those of the process under an empty name."""
-    seconds: dict[str, float]
-    """How long each part of the work took."""
 
     @property
     def end(self) -> int:
@@ -65,14 +63,14 @@ class Built:
 
 def built(wanted: Size, folder: Path = CACHE, rules: Path = RULES, say: Say = print) -> Built:
     """The store of this size and these rules: as it was left, else made now."""
+    files = rule_files(rules)
     raw = _kept(
         folder / f"raw-{wanted.instances}x{wanted.dense_minutes}",
-        lambda data: _raw(wanted, data, _Clock(say)),
+        lambda data: _raw(wanted, data, say),
     )
-    files = rule_files(rules)
     return _kept(
         folder / f"{wanted.instances}x{wanted.dense_minutes}of{wanted.minutes}-{_digest(files)}",
-        lambda data: _recorded(wanted, raw, data, files, _Clock(say)),
+        lambda data: _recorded(wanted, raw, data, files, say),
     )
 
 
@@ -88,10 +86,10 @@ def copy(data: Path, target: Path) -> None:
 
 def _digest(files: Sequence[Path]) -> str:
     """Of what is recorded, and how often; the rest of the rules leaves the store as it is."""
+    groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
     recorded = [
         [group.get("interval"), rule["record"], rule["expr"]]
-        for file in files
-        for group in yaml.safe_load(file.read_text())["groups"]
+        for group in groups
         for rule in group["rules"]
         if "record" in rule
     ]
@@ -101,88 +99,51 @@ def _digest(files: Sequence[Path]) -> str:
 def _kept(place: Path, make: Callable[[Path], Built]) -> Built:
     """What is there, else what is made now. Another process that makes it is waited for."""
     place.parent.mkdir(parents=True, exist_ok=True)
+    notes = place / _NOTES
     with place.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return _made(place, make)
+        if notes.exists():
+            content: dict[str, Any] = json.loads(notes.read_text())
+            first, last = content["dense"]
+            return Built(place / "data", (first, last), content["series"])
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        made = make(place / "data")
+        notes.write_text(json.dumps(asdict(made), default=str))
+        return made
 
 
-def _made(place: Path, make: Callable[[Path], Built]) -> Built:
-    notes = place / _NOTES
-    if notes.exists():
-        content: dict[str, Any] = json.loads(notes.read_text())
-        dense = (content["dense"][0], content["dense"][1])
-        return Built(place / "data", dense, content["series"], content["seconds"])
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    made = make(place / "data")
-    notes.write_text(json.dumps(asdict(made), default=str))
-    return made
-
-
-def _raw(wanted: Size, data: Path, clock: _Clock) -> Built:
+def _raw(wanted: Size, data: Path, say: Say) -> Built:
     end = (int(time.time()) + _AHEAD) // MINUTE * MINUTE
     start = end - wanted.dense_minutes * MINUTE
     data.mkdir()
     with TemporaryDirectory(dir=data.parent) as name:
         folder = Path(name)
         template = series_of_one_program(folder)
-        clock.took("one program's series")
-        _blocks(wanted, template, data, folder / "text", (start, end), clock)
+        samples = Samples(template, end - DAY * MINUTE)
+        for first, last in spans(start, end + MINUTE):
+            for service in services(wanted.instances):
+                write(folder / "text", samples, service, first, last)
+                blocks_of(service, folder / "text", data)
+            say(f"  raw samples of {(last - first) / 3600:.1f} h, {size(data) / 1e9:.2f} GB")
         if wanted.compacted:
+            say("  compaction")
             BlockStore(folder, data).compact()
-            clock.took("compaction")
-    return Built(data, (start, end), dict(by_provider(template)), clock.parts)
+    return Built(data, (start, end), dict(by_provider(template)))
 
 
-def _blocks(
-    wanted: Size,
-    template: list[Series],
-    data: Path,
-    text: Path,
-    dense: tuple[int, int],
-    clock: _Clock,
-) -> None:
-    start, end = dense
-    samples = Samples(template, end - DAY * MINUTE)
-    for first, last in spans(start, end + MINUTE):
-        for service in services(wanted.instances):
-            write(text, samples, service, first, last)
-            clock.took("texts of raw samples", quietly=True)
-            blocks_of(service, text, data)
-            clock.took("blocks of raw samples", quietly=True)
-        clock.say(f"  raw samples of {(last - first) / 3600:.1f} h, {size(data) / 1e9:.2f} GB")
-
-
-def _recorded(wanted: Size, raw: Built, data: Path, rules: Sequence[Path], clock: _Clock) -> Built:
+def _recorded(wanted: Size, raw: Built, data: Path, rules: Sequence[Path], say: Say) -> Built:
     copy(raw.data, data)
     with TemporaryDirectory(dir=data.parent) as name:
         folder = Path(name)
         store = BlockStore(folder, data)
-        store.start()
-        try:
+        say("  recording rules over the dense hours")
+        with store:
             record(store, rules, *raw.dense)
-        finally:
-            store.stop()
-        clock.took("recording rules over the dense hours")
         if wanted.minutes > wanted.dense_minutes:
+            say("  recorded series of the time before")
             repeat(data, folder, raw.dense, raw.end - wanted.minutes * MINUTE)
-            clock.took("recorded series of the time before")
         if wanted.compacted:
+            say("  compaction of these")
             store.compact()
-            clock.took("compaction of these")
-    return replace(raw, data=data, seconds={**raw.seconds, **clock.parts})
-
-
-class _Clock:
-    def __init__(self, say: Say) -> None:
-        self.say = say
-        self.parts: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def took(self, what: str, *, quietly: bool = False) -> None:
-        """The time since the last call goes to this part."""
-        now = time.monotonic()
-        self.parts[what] = self.parts.get(what, 0.0) + now - self._last
-        self._last = now
-        if not quietly:
-            self.say(f"  {what}: {self.parts[what]:.0f} s")
+    return replace(raw, data=data)

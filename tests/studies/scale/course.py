@@ -75,10 +75,5 @@ def value(series: Series, course: Course, minute: int, opened: float, limit: flo
 
 
 def _in_phase(series: Series, busy: int) -> int:
-    match series.labels[_PHASE]:
-        case "reading":
-            return busy // 2
-        case "awaiting_response":
-            return busy - busy // 2
-        case _:
-            return 0
+    halves = {"reading": busy // 2, "awaiting_response": busy - busy // 2}
+    return halves.get(series.labels[_PHASE], 0)

@@ -47,12 +47,10 @@ def evaluated(data: Path, folder: Path, rules: Iterable[Path]) -> list[Group]:
     building.copy(data, copy)
     store = BlockStore(folder / "evaluating", copy)
     store.take_rules(*rules)
-    store.start()
-    try:
-        return _watched(store)
-    finally:
-        store.stop()
-        shutil.rmtree(copy)
+    with store:
+        found = _watched(store)
+    shutil.rmtree(copy)
+    return found
 
 
 def _watched(store: BlockStore) -> list[Group]:

@@ -9,17 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 _SERVICES: Final = (
-    "answers",
-    "search",
-    "summaries",
-    "support",
-    "translations",
-    "moderation",
-    "labels",
-    "reports",
-    "drafts",
-    "assistant",
-)
+    "answers search summaries support translations moderation labels reports drafts assistant"
+).split()
 _CLUSTERS: Final = ("east", "west")
 _VERSIONS: Final = ("1.4.2", "1.5.0")
 
@@ -35,24 +26,20 @@ class Service:
 def services(instances: int) -> list[Service]:
     """Up to ten of them, on two clusters, in two versions; the same each time."""
     chance = random.Random(instances)
-    names = _SERVICES[:instances]
-    return [
-        _service(name, number, instances // len(names) + (number < instances % len(names)), chance)
-        for number, name in enumerate(names)
-    ]
-
-
-def _service(name: str, number: int, instances: int, chance: random.Random) -> Service:
-    namespace = f"team-{number % 4}"
-    labels = {
-        "job": f"{namespace}/{name}",
-        "service_name": name,
-        "service_namespace": namespace,
-        "deployment_environment_name": "production",
-        "k8s_cluster_name": _CLUSTERS[number % len(_CLUSTERS)],
-        "k8s_namespace_name": namespace,
-    }
-    return Service(labels, [_instance(name, index, chance) for index in range(instances)])
+    found = []
+    for number, name in enumerate(names := _SERVICES[:instances]):
+        namespace = f"team-{number % 4}"
+        labels = {
+            "job": f"{namespace}/{name}",
+            "service_name": name,
+            "service_namespace": namespace,
+            "deployment_environment_name": "production",
+            "k8s_cluster_name": _CLUSTERS[number % len(_CLUSTERS)],
+            "k8s_namespace_name": namespace,
+        }
+        count = len(range(number, instances, len(names)))
+        found.append(Service(labels, [_instance(name, index, chance) for index in range(count)]))
+    return found
 
 
 def _instance(service: str, index: int, chance: random.Random) -> dict[str, str]:

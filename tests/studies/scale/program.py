@@ -23,16 +23,14 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, F
 
 PROVIDERS: Final = ("openai", "anthropic", "deepseek", "openrouter", "fireworks")
 """Keys of any-llm."""
-RESOURCE: Final = {
-    "service.namespace": "shop",
-    "service.name": "answers",
-    "service.instance.id": "one",
-    "service.version": "1.0.0",
-    "deployment.environment.name": "production",
-    "k8s.cluster.name": "cluster",
-    "k8s.namespace.name": "shop",
-    "k8s.pod.name": "answers-1",
-}
+RESOURCE: Final = dict(
+    pair.split("=")
+    for pair in (
+        "service.namespace=shop service.name=answers service.instance.id=one service.version=1.0.0 "
+        "deployment.environment.name=production k8s.cluster.name=cluster k8s.namespace.name=shop "
+        "k8s.pod.name=answers-1"
+    ).split()
+)
 """Each of these is a label, with the users' configuration of Prometheus."""
 _AT_ONCE: Final = 3
 _BEHAVIOUR: Final = Behaviour(head_delay=0.2, tokens=5, token_rate=50)

@@ -99,15 +99,16 @@ class Board:
 
     def asked(self, end: int, values: dict[str, str]) -> Iterator[Asked]:
         """All requests for the default range up to ``end``, by the values of variables."""
-        yield from self._of_variables(end, values)
-        yield from self._of_annotations(end, values)
-        for panel in _panels(self._json["panels"]):
-            yield from self._of_panel(panel, end, values)
-
-    def _of_variables(self, end: int, values: dict[str, str]) -> Iterator[Asked]:
         for variable in self._json["templating"]["list"]:
             if variable["type"] == "query":
                 yield self._of_variable(variable, end, values)
+        for annotation in self._json.get("annotations", {}).get("list", ()):
+            if annotation.get("expr"):
+                step = _step(self.range, _WIDTH, seconds(annotation.get("step", "60s")))
+                expression = _filled(annotation["expr"], values | _times(self.range, step))
+                yield self._asked(f"({annotation['name']})", expression, end, step)
+        for panel in _panels(self._json["panels"]):
+            yield from self._of_panel(panel, end, values)
 
     def _of_variable(
         self, variable: Mapping[str, Any], end: int, values: Mapping[str, str]
@@ -118,13 +119,6 @@ class Board:
             raise ValueError(f"{self.name}: ${variable['name']} is no label_values(): {query}")
         selector = _filled(match["selector"] or "", values)
         return self._asked(f"${variable['name']}", selector, end, 0, label=match["label"])
-
-    def _of_annotations(self, end: int, values: dict[str, str]) -> Iterator[Asked]:
-        for annotation in self._json.get("annotations", {}).get("list", ()):
-            if annotation.get("expr"):
-                step = _step(self.range, _WIDTH, seconds(annotation.get("step", "60s")))
-                expression = _filled(annotation["expr"], values | _times(self.range, step))
-                yield self._asked(f"({annotation['name']})", expression, end, step)
 
     def _of_panel(
         self, panel: Mapping[str, Any], end: int, values: dict[str, str]

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import urlencode
 
 from e2e import compose
@@ -54,6 +54,13 @@ class BlockStore(Prometheus):
             f"--query.timeout={_PATIENCE:.0f}s",  # promtool asks for hours of all series at once
         ]
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def take_rules(self, *files: Path) -> None:
         """Evaluate these rule files, at their own intervals. Call it before the start."""
         for file in files:
@@ -91,26 +98,20 @@ class BlockStore(Prometheus):
         """Let the system drop its copy of the blocks from memory. Call it while nothing runs."""
         for file in self.data.rglob("*"):
             if file.is_file():
-                descriptor = os.open(file, os.O_RDONLY)
-                try:
-                    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-                finally:
-                    os.close(descriptor)
+                with file.open() as opened:
+                    os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def compact(self) -> None:
         """Run until blocks of the same time have become one, as they would be in a server's life.
 
         Prometheus begins with that a minute after its start.
         """
-        self.start()
-        try:
+        with self:
             deadline = time.monotonic() + _PATIENCE
             while _overlapping(self.data):
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"no compaction:\n{self.log_tail()}")
                 time.sleep(2)
-        finally:
-            self.stop()
 
 
 def _overlapping(data: Path) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
+
+from support.tables import table
 
 from .building import Built
 from .evaluation import Group
@@ -18,15 +21,12 @@ def of_series(built: Built, instances: int, stored: int) -> str:
     """Series of one program beside the budget, and how many the store has."""
     own = built.series.get("", 0)
     providers = {name: count for name, count in sorted(built.series.items()) if name}
-    worst = max(providers.values())
-    each = own + sum(providers.values())
+    worst, each = max(providers.values()), sum(built.series.values())
     told = ", ".join(f"{count} {name}" for name, count in providers.items())
-    formula = " + ".join(map(str, (own, *providers.values())))
-    verdict = _VERDICTS[worst <= BUDGET]
     return (
         f"Series of one program, of real calls: {told}; {own} of the process.\n"
-        f"The most of a provider: {worst} of {BUDGET}: {verdict}.\n"
-        f"A program: {formula} = {each}; {instances} of them: {each * instances}. "
+        f"The most of a provider: {worst} of {BUDGET}: {_VERDICTS[worst <= BUDGET]}.\n"
+        f"A program: {each}; {instances} of them: {each * instances}. "
         f"Prometheus has {stored} at the end."
     )
 
@@ -34,34 +34,28 @@ def of_series(built: Built, instances: int, stored: int) -> str:
 def of_queries(queries: Sequence[Timed]) -> str:
     """All queries, the slowest first."""
     rows: list[tuple[str, ...]] = [
-        ("board", "panel", "step", "series", "samples", "cold ms", "ms", "worst ms", "CPU ms", "")
+        ("board", "panel", "step", "series", "samples", "cold ms", "ms", "CPU ms", "")
     ]
     for one in sorted(queries, key=lambda timed: -timed.median):
+        times = (one.cold.seconds, one.median, one.processor)
         rows.append(
             (
-                one.asked.board,
-                one.asked.panel[:_TITLE_WIDTH],
+                *(one.asked.board, one.asked.panel[:_TITLE_WIDTH]),
                 f"{one.asked.step} s" if one.asked.step else "-",
-                str(one.touched),
-                str(one.warm[0].samples if one.warm else 0),
-                *(
-                    f"{seconds * 1000:.0f}"
-                    for seconds in (one.cold.seconds, one.median, one.worst, one.processor)
-                ),
+                *(str(one.touched), str(one.warm[0].samples if one.warm else 0)),
+                *(f"{seconds * 1000:.0f}" for seconds in times),
                 one.error[:80],
             )
         )
-    return _table(rows, left=2)
+    return table(rows, left=2)
 
 
 def of_boards(queries: Sequence[Timed]) -> str:
     """What it takes Prometheus to open each board, once."""
-    boards = dict.fromkeys(one.asked.board for one in queries)
-    computed = {
-        board: sum(one.processor for one in queries if one.asked.board == board)
-        for board in sorted(boards)
-    }
-    told = ", ".join(f"{board} {seconds:.1f} s" for board, seconds in computed.items())
+    computed: Counter[str] = Counter()
+    for one in queries:
+        computed[one.asked.board] += one.processor  # type: ignore[assignment]
+    told = ", ".join(f"{board} {seconds:.1f} s" for board, seconds in sorted(computed.items()))
     return f"Processor time for all queries of a board: {told}."
 
 
@@ -94,36 +88,15 @@ def summary(queries: Sequence[Timed]) -> tuple[str, bool]:
     return "\n".join(lines), met
 
 
-def of_rules(groups: Iterable[Group]) -> str:
+def of_rules(groups: Sequence[Group]) -> str:
     """Each group's evaluation beside its interval."""
-    rows = [("group", "every s", "takes s", "slowest s", "slowest rule", "")]
+    rows: list[tuple[str, ...]] = [("group", "every s", "takes s", "slowest s", "slowest rule", "")]
     for one in groups:
-        rows.append(
-            (
-                one.name,
-                f"{one.interval:.0f}",
-                f"{one.seconds:.2f}",
-                f"{one.slowest_seconds:.2f}",
-                one.slowest,
-                _VERDICTS[one.met],
-            )
-        )
+        times = (f"{one.interval:.0f}", f"{one.seconds:.2f}", f"{one.slowest_seconds:.2f}")
+        rows.append((one.name, *times, one.slowest, _VERDICTS[one.met]))
     errors = [f"FAILS {error}" for one in groups for error in one.errors]
-    return "\n".join([_table(rows, left=1), *errors])
+    return "\n".join([table(rows), *errors])
 
 
 def _ms(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms"
-
-
-def _table(rows: Sequence[Sequence[str]], left: int) -> str:
-    """``left`` columns, and the last, begin at the left; numbers end at the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column < left or column == len(row) - 1 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from e2e.stores import Prometheus
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
+
+from .store import BlockStore
 
 BUDGET: Final = 110
 """Series of a healthy provider with one origin (docs/decisions/0004-cardinality.md)."""
@@ -41,9 +42,8 @@ class Series:
 
 def series_of_one_program(folder: Path) -> list[Series]:
     """Run the program against a Prometheus with the users' configuration, and read what it has."""
-    store = Prometheus("template", folder)
-    store.start()
-    try:
+    store = BlockStore(folder / "template", folder / "template-data")
+    with store:
         subprocess.run(
             [sys.executable, "-m", "studies.scale.program", store.otlp_endpoint],
             check=True,
@@ -51,8 +51,6 @@ def series_of_one_program(folder: Path) -> list[Series]:
             env={**os.environ, "PYTHONPATH": str(_TESTS)},
         )
         return list(map(_series, store.query(OURS)))
-    finally:
-        store.stop()
 
 
 def _series(row: Mapping[str, object]) -> Series:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -34,11 +35,6 @@ class Timed:
         return statistics.median(one.seconds for one in self.warm)
 
     @property
-    def worst(self) -> float:
-        """Of the warm ones."""
-        return max(one.seconds for one in self.warm)
-
-    @property
     def processor(self) -> float:
         """The least that Prometheus computed for one of the warm ones."""
         return min(one.processor for one in self.warm)
@@ -56,43 +52,27 @@ class Timed:
 def timed(store: BlockStore, asked: Iterable[Asked], repeats: int) -> list[Timed]:
     """Start the store anew, ask everything once, in order, and then so often again."""
     store.forget()
-    store.start()
-    try:
+
+    @functools.cache
+    def touched(selector: str, at: int) -> int:
+        rows = store.query(f"count({selector})", at)
+        return int(rows[0]["value"][1]) if rows else 0
+
+    with store:
         queries = list(dict.fromkeys(asked))
-        cold = [store.timed(one.path, one.parameters) for one in queries]
-        warm = [[store.timed(one.path, one.parameters) for one in queries] for _ in range(repeats)]
-        counts = Counts(store)
-        return [
-            Timed(one, first, again, counts.of(one))
-            for one, first, *again in zip(queries, cold, *warm, strict=True)
+        rounds = [
+            [store.timed(one.path, one.parameters) for one in queries] for _ in range(1 + repeats)
         ]
-    finally:
-        store.stop()
-
-
-class Counts:
-    """Counts the series that queries match; each selector once."""
-
-    def __init__(self, store: BlockStore) -> None:
-        self._store = store
-        self._known: dict[tuple[str, int], int] = {}
-
-    def of(self, asked: Asked) -> int:
-        """Those of all selectors, at the end of its range."""
-        if not asked.expression:
-            return 0
-        return sum(self._of(selector, asked.end) for selector in selectors(asked.expression))
-
-    def _of(self, selector: str, at: int) -> int:
-        known = self._known.get((selector, at))
-        if known is None:
-            rows = self._store.query(f"count({selector})", at)
-            known = self._known[selector, at] = int(rows[0]["value"][1]) if rows else 0
-        return known
+        return [
+            Timed(
+                one, first, again, sum(touched(each, one.end) for each in selectors(one.expression))
+            )
+            for one, (first, *again) in zip(queries, zip(*rounds, strict=True), strict=True)
+        ]
 
 
 def selectors(expression: str) -> set[str]:
-    """The vector selectors of a query."""
+    """The vector selectors of a query; none of an empty one."""
     found: set[str] = set()
 
     def visit(node: promql_parser.Expr) -> None:
@@ -101,7 +81,8 @@ def selectors(expression: str) -> set[str]:
         elif isinstance(node, promql_parser.MatrixSelector):
             found.add(node.vector_selector.prettify())
 
-    promql_parser.walk(promql_parser.parse(expression), visit)
+    if expression:
+        promql_parser.walk(promql_parser.parse(expression), visit)
     return found
 
 

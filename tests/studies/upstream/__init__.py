@@ -9,3 +9,15 @@ from __future__ import annotations
 
 class PeerError(Exception):
     """What kept a suite from being run. The message says what to do."""
+
+
+# What the command and the plug-ins, which run in other environments, agree upon.
+OUTCOMES = "GLUELLM_PEERS_OUTCOMES"
+"""Environment variable: the file for the outcomes."""
+FOLDER = "GLUELLM_PEERS_FOLDER"
+"""Environment variable: the folder for what the instrumentation saw."""
+FULL = "GLUELLM_PEERS_FULL"
+"""Environment variable: not empty for everything that can be turned on."""
+OWN = "own failure caught"
+REQUESTS = "requests of "
+"""How what the instrumentation saw is called, where it is counted apart."""

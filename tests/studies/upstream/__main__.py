@@ -13,7 +13,7 @@ from pathlib import Path
 
 from support.figures import Figures
 
-from . import PeerError, plugin_names, preparing
+from . import FULL, OWN, REQUESTS, PeerError, preparing
 from .comparing import Difference, Judgement, differences, judge
 from .running import Finished, Runner
 from .suites import SUITES, Suite
@@ -21,15 +21,8 @@ from .suites import SUITES, Suite
 _AGAIN = 2
 """Further runs of the files of tests that ended otherwise, each way."""
 _COUNTED = (
-    "tests",
-    "passed off",
-    "passed on",
-    "worse",
-    "otherwise",
-    "flaky",
-    "requests seen",
-    "own failures caught",
-)
+    "tests|passed off|passed on|worse|otherwise|flaky|requests seen|own failures caught"
+).split("|")
 """What is counted of each suite."""
 
 
@@ -54,20 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{label}: not run: {error}")
             figures.broken.append(f"{label}: not run")
             status = 2
-    _sum(figures)
     return max(status, figures.finish(options.figures))
 
 
-def _sum(figures: Figures) -> None:
-    """What all suites come to, after what each does."""
-    for what in _COUNTED:
-        figures.values[f"all suites: {what}"] = sum(
-            int(value) for name, value in figures.values.items() if name.endswith(f": {what}")
-        )
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="peers", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make -C tests/studies upstream", description=__doc__)
     parser.add_argument("suites", nargs="*", choices=[*SUITES, []], metavar="suite")
     parser.add_argument("-k", help="only tests that match, as pytest takes it")
     parser.add_argument(
@@ -83,18 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--full", action="store_true", help="turn on everything that the instrumentation has"
-    )
-    parser.add_argument(
-        "--collect-every",
-        type=float,
-        metavar="MS",
-        help="milliseconds between two collections (500)",
-    )
-    parser.add_argument(
-        "--switch-every",
-        type=float,
-        metavar="S",
-        help="seconds after which the interpreter changes threads, with it off too",
     )
     parser.add_argument("--figures", type=Path, metavar="FILE", help="write the figures as JSON")
     return parser
@@ -112,34 +84,22 @@ def _prepare(suite: Suite, options: argparse.Namespace, further: Sequence[str]) 
         interpreter,
         options.timeout,
         ("-k", options.k) if options.k else (),
-        {
-            plugin_names.FULL: "1" if options.full else "",
-            plugin_names.INTERVAL: str(options.collect_every or ""),
-            plugin_names.SWITCH: str(options.switch_every or ""),
-        },
+        {FULL: "1" if options.full else ""},
     )
 
 
 def compare(runner: Runner, figures: Figures) -> None:
     """Run off and on, print, and keep the figures."""
     name = runner.title
-    off = _run(runner, on=False)
-    on = _run(runner, on=True)
-    found = differences(off.run, on.run)
-    judgement = _judge(runner, found)
-    requests = sum(
-        count for what, count in on.seen.items() if what.startswith(plugin_names.REQUESTS)
+    off, on = (_run(runner, on=which) for which in (False, True))
+    judgement = _judge(runner, differences(off.run, on.run))
+    requests, own = (
+        sum(count for what, count in on.seen.items() if what.startswith(beginning))
+        for beginning in (REQUESTS, OWN)
     )
-    counted = (
-        len(off.run.outcomes),
-        off.run.passed,
-        on.run.passed,
-        len(judgement.worse),
-        len(judgement.otherwise),
-        len(judgement.flaky),
-        requests,
-        sum(count for what, count in on.seen.items() if what.startswith(plugin_names.OWN)),
-    )
+    of_judgement = (judgement.worse, judgement.otherwise, judgement.flaky)
+    passed = (off.run.passed, on.run.passed)
+    counted = (len(off.run.outcomes), *passed, *map(len, of_judgement), requests, own)
     figures.values |= {
         f"{name}: {what}": count for what, count in zip(_COUNTED, counted, strict=True)
     }
@@ -155,17 +115,15 @@ def compare(runner: Runner, figures: Figures) -> None:
             print(f"  {label}: the process had to be ended")
         if not finished.run.finished:
             print(f"  {label}: the run is not complete; its last words:\n{finished.output}")
-            figures.broken.append(
-                f"{name}: the run is not complete with the instrumentation {label}"
-            )
+            figures.broken.append(f"{name}: the run {label} is not complete")
     _list("worse", judgement.worse, on)
     for each in judgement.worse:
         print(f"\n{each.test}\n{on.run.reasons.get(each.test, '')[-3000:]}\n")
-        figures.broken.append(f"{name}: {each}")
     _list("otherwise, and not worse", judgement.otherwise, off)
-    figures.broken += [f"{name}: {each}" for each in judgement.otherwise]
+    figures.broken += [f"{name}: {each}" for each in (*judgement.worse, *judgement.otherwise)]
     _list("flaky: not so, or so both ways, when run again", judgement.flaky, on)
-    _list_failed("failed off, so that they tell nothing", off)
+    failed = sorted(test for test, how in off.run.outcomes.items() if how == "failed")
+    _list("failed off, so that they tell nothing", failed, off)
     # Not its own failures, which are caught: they come from stand-ins that a suite puts into the
     # library's objects, a Mock for a connection.
     if not requests:
@@ -188,26 +146,16 @@ def _judge(runner: Runner, found: Sequence[Difference]) -> Judgement:
         return Judgement()
     files = sorted({each.test.partition("::")[0] for each in found})
     print(f"{runner.title}: running again: {', '.join(files)}", file=sys.stderr, flush=True)
-    off, on = [], []
-    for _ in range(_AGAIN):
-        off.append(runner.run(on=False, files=files).run)
-        on.append(runner.run(on=True, files=files).run)
-    return judge(found, off, on)
+    again = [[runner.run(on=on, files=files).run for on in (False, True)] for _ in range(_AGAIN)]
+    return judge(found, [off for off, _ in again], [on for _, on in again])
 
 
-def _list(title: str, found: Sequence[Difference], finished: Finished) -> None:
+def _list(title: str, found: Sequence[Difference | str], finished: Finished) -> None:
     if found:
         print(f"  {title}:")
         for each in found:
-            print(f"    {each}: {finished.run.why(each.test)}")
-
-
-def _list_failed(title: str, finished: Finished) -> None:
-    failed = sorted(test for test, how in finished.run.outcomes.items() if how == "failed")
-    if failed:
-        print(f"  {title}:")
-        for test in failed:
-            print(f"    {test}: {finished.run.why(test)}")
+            test = each if isinstance(each, str) else each.test
+            print(f"    {each}: {finished.run.why(test)}")
 
 
 if __name__ == "__main__":

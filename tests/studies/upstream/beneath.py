@@ -1,4 +1,4 @@
-"""A pytest plug-in, ``-p peers.beneath``: respx answers in place of the network, not of the pool.
+"""A pytest plug-in, ``-p studies.upstream.beneath``: respx answers beneath the pool.
 
 respx replaces the pool's own method: a suite that mocks with it sends nothing through a pool. Here
 it replaces what opens connections instead: the pool, its connections and the protocol run, with the
@@ -29,16 +29,13 @@ class _Wire:
 
     def __init__(self, mocks: ModuleType, host: str, port: int) -> None:
         self._mocks = mocks
-        self._scheme = "http"
+        self.scheme = "http"
         self._host, self._port = host, port
         self._parser = h11.Connection(h11.SERVER)
         self._head: h11.Request | None = None
         self._body = b""
         self._complete = False
         self.sending: Any = None
-
-    def secure(self) -> None:
-        self._scheme = "https"
 
     def take(self, sent: bytes) -> None:
         """Parse what the client sends."""
@@ -63,15 +60,15 @@ class _Wire:
         self._parser, self._head = h11.Connection(h11.SERVER), None
         self._body, self._complete = b"", False
         url = self._mocks.parse_url(
-            (self._scheme.encode(), self._host.encode(), self._port, bytes(head.target))
+            (self.scheme.encode(), self._host.encode(), self._port, bytes(head.target))
         )
         return self._mocks.httpx.Request(
             head.method.decode(), url, headers=head.headers.raw_items(), content=body
         )
 
 
-def _head(response: Any) -> tuple[bytes, bool]:
-    """The head of a response, and whether its body goes in chunks."""
+def _framing(response: Any) -> tuple[bytes, Callable[[bytes], bytes], bytes]:
+    """The head of a response, what makes a part of its body a chunk, and the end of the body."""
     names = {name.lower() for name, _ in response.headers.raw}
     chunked = b"content-length" not in names and response.status_code not in _WITHOUT_BODY
     lines = [b"HTTP/1.1 %d Mocked" % response.status_code]
@@ -82,42 +79,44 @@ def _head(response: Any) -> tuple[bytes, bool]:
     ]
     if chunked:
         lines.append(b"transfer-encoding: chunked")
-    return b"\r\n".join([*lines, b"", b""]), chunked
+    head = b"\r\n".join([*lines, b"", b""])
+    return (head, _chunk, b"0\r\n\r\n") if chunked else (head, bytes, b"")
 
 
-def _framed(piece: bytes, chunked: bool) -> bytes:
-    return b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece
+def _chunk(piece: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(piece), piece)
 
 
 def _written(response: Any) -> Iterator[bytes]:
-    head, chunked = _head(response)
+    head, framed, end = _framing(response)
     yield head
     with contextlib.closing(response.stream):
-        for piece in response.stream:
-            if piece:
-                yield _framed(piece, chunked)
-    if chunked:
-        yield _framed(b"", chunked)
+        for piece in filter(None, response.stream):
+            yield framed(piece)
+    yield end
 
 
 async def _written_async(response: Any) -> AsyncIterator[bytes]:
-    head, chunked = _head(response)
+    head, framed, end = _framing(response)
     yield head
     async with contextlib.aclosing(response.stream):
         async for piece in response.stream:
             if piece:
-                yield _framed(piece, chunked)
-    if chunked:
-        yield _framed(b"", chunked)
+                yield framed(piece)
+    yield end
 
 
 def _streams(mocker: Any, mocks: ModuleType) -> tuple[type, type]:
     """The two kinds of streams of a copy of httpcore."""
 
-    class Stream(mocks.httpcore.NetworkStream):  # type: ignore[misc,name-defined]
+    class Mocked:
         def __init__(self, host: str, port: int) -> None:
             self._wire = _Wire(mocks, host, port)
 
+        def get_extra_info(self, info: str) -> Any:
+            return False if info == "is_readable" else None
+
+    class Stream(Mocked, mocks.httpcore.NetworkStream):  # type: ignore[misc,name-defined]
         def write(self, buffer: bytes, timeout: float | None = None) -> None:
             self._wire.take(buffer)
 
@@ -132,16 +131,10 @@ def _streams(mocker: Any, mocks: ModuleType) -> tuple[type, type]:
                 self._wire.sending.close()
 
         def start_tls(self, *_: Any, **__: Any) -> Any:
-            self._wire.secure()
+            self._wire.scheme = "https"
             return self
 
-        def get_extra_info(self, info: str) -> Any:
-            return False if info == "is_readable" else None
-
-    class AsyncStream(mocks.httpcore.AsyncNetworkStream):  # type: ignore[misc,name-defined]
-        def __init__(self, host: str, port: int) -> None:
-            self._wire = _Wire(mocks, host, port)
-
+    class AsyncStream(Mocked, mocks.httpcore.AsyncNetworkStream):  # type: ignore[misc,name-defined]
         async def write(self, buffer: bytes, timeout: float | None = None) -> None:
             self._wire.take(buffer)
 
@@ -156,11 +149,8 @@ def _streams(mocker: Any, mocks: ModuleType) -> tuple[type, type]:
                 await self._wire.sending.aclose()
 
         async def start_tls(self, *_: Any, **__: Any) -> Any:
-            self._wire.secure()
+            self._wire.scheme = "https"
             return self
-
-        def get_extra_info(self, info: str) -> Any:
-            return False if info == "is_readable" else None
 
     return Stream, AsyncStream
 

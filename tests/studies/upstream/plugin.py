@@ -1,4 +1,4 @@
-"""A pytest plug-in, ``-p peers.plugin``, that instruments whatever suite it is loaded into.
+"""A pytest plug-in, ``-p studies.upstream.plugin``: it instruments a suite.
 
 Every pool is observed, and an SDK collects twice a second, as in a program that exports: from a
 thread of its own, at any moment of a test. What was seen is written to a file at the end, so that
@@ -8,6 +8,7 @@ the package itself keeps to itself.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import traceback
@@ -18,10 +19,8 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
+    ConsoleMetricExporter,
     InMemoryMetricReader,
-    MetricExporter,
-    MetricExportResult,
-    MetricsData,
     PeriodicExportingMetricReader,
 )
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
@@ -29,7 +28,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.pool.guard import Failures
 
-from .plugin_names import FOLDER, FULL, INTERVAL, OWN, REQUESTS
+from . import FOLDER, FULL, OWN, REQUESTS
 
 _INTERVAL_MS = 500.0
 _EVERYTHING = {
@@ -43,19 +42,6 @@ _EVERYTHING = {
 """All that can be turned on but the spans of other packages, which are not what is tested."""
 
 
-class _Nowhere(MetricExporter):
-    def export(
-        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: object
-    ) -> MetricExportResult:
-        return MetricExportResult.SUCCESS
-
-    def shutdown(self, timeout_millis: float = 30_000, **_: object) -> None:
-        pass
-
-    def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        return True
-
-
 class _Spans(SpanProcessor):
     def __init__(self) -> None:
         self.count = 0
@@ -67,13 +53,9 @@ class _Spans(SpanProcessor):
 class _Instrumented:
     def __init__(self) -> None:
         self._last = InMemoryMetricReader()
-        interval = float(os.environ.get(INTERVAL) or _INTERVAL_MS)
-        self._meters = MeterProvider(
-            [
-                PeriodicExportingMetricReader(_Nowhere(), export_interval_millis=interval),
-                self._last,
-            ]
-        )
+        nowhere = ConsoleMetricExporter(io.StringIO(), lambda _: "")
+        collecting = PeriodicExportingMetricReader(nowhere, export_interval_millis=_INTERVAL_MS)
+        self._meters = MeterProvider([collecting, self._last])
         self._spans = _Spans()
         tracers = TracerProvider()
         tracers.add_span_processor(self._spans)
@@ -100,13 +82,12 @@ class _Instrumented:
         seen["processes"] = 1
         data = self._last.get_metrics_data()
         seen["spans"] = self._spans.count
-        for resource in data.resource_metrics if data is not None else ():
-            for scope in resource.scope_metrics:
-                for metric in scope.metrics:
-                    if metric.name == "gluellm.pool.requests":
-                        for point in metric.data.data_points:
-                            library = (point.attributes or {}).get("gluellm.pool.library")
-                            seen[f"{REQUESTS}{library}"] += int(getattr(point, "value", 0))
+        scopes = [s for r in (data.resource_metrics if data else ()) for s in r.scope_metrics]
+        for metric in (metric for scope in scopes for metric in scope.metrics):
+            if metric.name == "gluellm.pool.requests":
+                for point in metric.data.data_points:
+                    library = (point.attributes or {}).get("gluellm.pool.library")
+                    seen[f"{REQUESTS}{library}"] += int(getattr(point, "value", 0))
         return {name: count for name, count in seen.items() if count}
 
 

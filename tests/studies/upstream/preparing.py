@@ -24,15 +24,11 @@ def source(suite: Suite) -> Path:
     folder = _CACHE / name
     if not folder.exists():
         downloads = _CACHE / "downloads"
-        _pip(
-            Path(sys.executable),
-            "download",
-            "--no-deps",
-            # Of this distribution only: what it is built with may be wheels.
-            f"--no-binary={suite.name}",
-            f"--dest={downloads}",
-            f"{suite.name}=={version(suite.name)}",
-        )
+        # Of this distribution only: what it is built with may be wheels.
+        source_only = f"--no-binary={suite.name}"
+        wanted = f"{suite.name}=={version(suite.name)}"
+        python = Path(sys.executable)
+        _pip(python, "download", "--no-deps", source_only, f"--dest={downloads}", wanted)
         unpack(downloads / f"{name}.tar.gz", folder, suite.package)
     return folder
 
@@ -41,12 +37,8 @@ def unpack(archive: Path, folder: Path, package: str) -> None:
     """Without the library itself, which would be imported instead of the installed one."""
     unfinished = folder.with_suffix(".unpacking")
     with tarfile.open(archive) as opened:
-        members = [
-            member
-            for member in opened
-            if Path(member.name).parts[1:2] != (package,) and member.name != "."
-        ]
-        opened.extractall(unfinished, members, filter="data")
+        members = [one for one in opened if Path(one.name).parts[1:2] != (package,)]
+        opened.extractall(unfinished, [one for one in members if one.name != "."], filter="data")
     (inside,) = unfinished.iterdir()
     inside.rename(folder)
     unfinished.rmdir()
@@ -66,15 +58,9 @@ def environment(suite: Suite, folder: Path, further: Sequence[str]) -> Path:
         # --group came with pip 25.1.
         _pip(interpreter, "install", "--upgrade", "pip>=25.1")
         # One resolution, so that the tests' pins don't take back what the package needs.
-        _pip(
-            interpreter,
-            "install",
-            f"{suite.name}=={version(suite.name)}",
-            "--editable",
-            str(ROOT),
-            "opentelemetry-sdk>=1.30",
-            *suite.requirements(folder),
-        )
+        ours = ("--editable", str(ROOT), "opentelemetry-sdk>=1.30")
+        own = f"{suite.name}=={version(suite.name)}"
+        _pip(interpreter, "install", own, *ours, *suite.requirements(folder))
         for each in further:
             _pip(interpreter, "install", "--no-deps", "--force-reinstall", each)
         stamp.write_text(wanted)
@@ -82,12 +68,7 @@ def environment(suite: Suite, folder: Path, further: Sequence[str]) -> Path:
 
 
 def _pip(interpreter: Path, command: str, *arguments: str) -> None:
-    done = subprocess.run(
-        [interpreter, "-m", "pip", command, "--quiet", *arguments],
-        check=False,
-        timeout=_TIMEOUT,
-        capture_output=True,
-        text=True,
-    )
+    whole = [interpreter, "-m", "pip", command, "--quiet", *arguments]
+    done = subprocess.run(whole, timeout=_TIMEOUT, capture_output=True, text=True)
     if done.returncode:
         raise PeerError(f"pip {command} failed:\n{done.stderr.strip()[-2000:]}")

@@ -1,19 +1,18 @@
-"""A pytest plug-in, ``-p peers.recording``, that writes each test's outcome as it comes.
+"""A pytest plug-in, ``-p studies.upstream.recording``, that writes each test's outcome as it comes.
 
-Line by line, so that of a run that hangs or dies there is all that had been run. Loaded with the
-instrumentation off and on: what both have in common is set here.
+Line by line, so that of a run that hangs or dies there is all that had been run.
+Loaded with the instrumentation off and on.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
-from .plugin_names import OUTCOMES, SWITCH
+from . import OUTCOMES
 
 FINISHED = "finished"
 """The last line's first word."""
@@ -51,9 +50,7 @@ def _outcome(report: pytest.TestReport) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Press on threads, if asked for, and record, unless this is a worker."""
-    if os.environ.get(SWITCH):
-        sys.setswitchinterval(float(os.environ[SWITCH]))
+    """Record, unless this is a worker."""
     name = os.environ.get(OUTCOMES)
     if name and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Recorder(Path(name)), "gluellm-recorder")

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import plugin_names
+from . import FOLDER, OUTCOMES
 from .comparing import Run, read
 from .preparing import ROOT
 from .suites import Suite
@@ -62,11 +62,8 @@ class Runner:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as written:
             outcomes, output = Path(written, "outcomes"), Path(written, "output")
             outcomes.touch()
-            plugins = (
-                *plugin_names.ALWAYS,
-                *((plugin_names.ON,) if on else ()),
-                *self.suite.plugins,
-            )
+            ours = ("recording", "plugin") if on else ("recording",)
+            plugins = (*(f"{__package__}.{name}" for name in ours), *self.suite.plugins)
             command = [
                 self.interpreter.with_name("pytest"),
                 "-q",
@@ -76,23 +73,24 @@ class Runner:
                 *self.further,
                 *(files or (self.suite.tests,)),
             ]
+            environment = {
+                **os.environ,
+                "PYTHONPATH": str(ROOT / "tests"),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                OUTCOMES: str(outcomes),
+                FOLDER: written,
+                **self.settings,
+            }
             began = time.monotonic()
             with output.open("wb") as writing:
                 process = subprocess.Popen(
                     command,
-                    cwd=self.folder,
                     stdin=subprocess.DEVNULL,
                     stdout=writing,
                     stderr=subprocess.STDOUT,
+                    cwd=self.folder,
+                    env=environment,
                     start_new_session=True,
-                    env={
-                        **os.environ,
-                        "PYTHONPATH": str(ROOT / "tests"),
-                        "PYTHONDONTWRITEBYTECODE": "1",
-                        plugin_names.OUTCOMES: str(outcomes),
-                        plugin_names.FOLDER: written,
-                        **self.settings,
-                    },
                 )
                 hung = not self._wait(process, outcomes)
             return Finished(

@@ -7,7 +7,7 @@ here is openai's suite.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -41,15 +41,8 @@ class Suite:
 # time where what came later fails the tests either way: chardet names encodings otherwise, click
 # and trio warn, and uvicorn logs where a test counts the log's lines.
 _HTTPX_TESTS: Final = (
-    "chardet<6",
-    "click<8.2",
-    "cryptography",
-    "pytest<9",
-    "trio<0.28",
-    "trustme",
-    "uvicorn<0.33",
-)
-_HTTPCORE_TESTS: Final = ("pytest<9", "pytest-httpbin", "pytest-trio")
+    "chardet<6 click<8.2 cryptography pytest<9 trio<0.28 trustme uvicorn<0.33"
+).split()
 
 
 def _openai(folder: Path) -> tuple[str, ...]:
@@ -81,17 +74,26 @@ _SDK: Final = (
     # server that is made from it.
     "--ignore=tests/api_resources",
 )
-_OPENAI: Final = (
-    *_SDK,
+_OPENAI_SUITE: Final = Suite(
+    "openai",
+    requirements=_openai,
     # The project's own release scripts, in processes of their own: no HTTP client is in there.
-    "--ignore=tests/test_uv_workflows.py",
+    arguments=(*_SDK, "--ignore=tests/test_uv_workflows.py"),
+    tests="tests",
+    package="src",
+    unattainable=(
+        "the hidden folder .inline-snapshot, which the source distribution leaves out: the tests "
+        "of lib/chat that compare with what is in there fail, both off and on"
+    ),
 )
-_OPENAI_LACKS: Final = (
-    "the hidden folder .inline-snapshot, which the source distribution leaves out: the tests of "
-    "lib/chat that compare with what is in there fail, both off and on"
+_ANTHROPIC_SUITE: Final = Suite(
+    "anthropic", requirements=_anthropic, arguments=_SDK, tests="tests", package="src"
 )
-_BENEATH: Final = ("studies.upstream.beneath",)
-_MOCKED: Final = "its mock stands in place of the pool's method: see {}-through-pools"
+
+
+def _through_pools(suite: Suite) -> Suite:
+    plugins = ("studies.upstream.beneath",)
+    return replace(suite, label=f"{suite.name}-through-pools", plugins=plugins)
 
 
 SUITES: Final = {
@@ -102,21 +104,15 @@ SUITES: Final = {
             requirements=lambda folder: ("-r", str(folder / "requirements" / "test.txt")),
             # What its pytest.ini has besides coverage, for which nobody asks here.
             arguments=(
-                "--override-ini=addopts=",
-                "--no-cov",
-                "--doctest-modules",
-                "--strict-markers",
-                "-m",
-                "not dev_mode and not autobahn and not internal",
-                "-n",
-                "2",
+                *("--override-ini=addopts=", "--no-cov", "--doctest-modules", "--strict-markers"),
+                *("-m", "not dev_mode and not autobahn and not internal", "-n", "2"),
             ),
             tests="tests",
             package="aiohttp",
         ),
         Suite(
             "urllib3",
-            requirements=lambda folder: ("--group", f"{folder / 'pyproject.toml'}:dev"),
+            requirements=lambda folder: _groups(folder, "dev"),
             # What requires a network expects that of certain addresses nobody answers.
             arguments=("-m", "not requires_network", "--timeout", "20"),
             tests="test",
@@ -142,46 +138,18 @@ SUITES: Final = {
             "httpcore",
             requirements=lambda _: (
                 f"httpcore[asyncio,http2,socks,trio]=={version('httpcore')}",
-                *_HTTPCORE_TESTS,
+                *("pytest<9", "pytest-httpbin", "pytest-trio"),
             ),
             arguments=(),
             tests="tests",
             package="httpcore",
         ),
-        Suite(
-            "openai",
-            requirements=_openai,
-            arguments=_OPENAI,
-            tests="tests",
-            package="src",
-            unattainable=_OPENAI_LACKS,
+        _OPENAI_SUITE,
+        _through_pools(_OPENAI_SUITE),
+        replace(
+            _ANTHROPIC_SUITE,
+            unseen="its mock stands in place of the pool's method: see anthropic-through-pools",
         ),
-        Suite(
-            "openai",
-            label="openai-through-pools",
-            requirements=_openai,
-            arguments=_OPENAI,
-            tests="tests",
-            package="src",
-            plugins=_BENEATH,
-            unattainable=_OPENAI_LACKS,
-        ),
-        Suite(
-            "anthropic",
-            requirements=_anthropic,
-            arguments=_SDK,
-            tests="tests",
-            package="src",
-            unseen=_MOCKED.format("anthropic"),
-        ),
-        Suite(
-            "anthropic",
-            label="anthropic-through-pools",
-            requirements=_anthropic,
-            arguments=_SDK,
-            tests="tests",
-            package="src",
-            plugins=_BENEATH,
-        ),
+        _through_pools(_ANTHROPIC_SUITE),
     )
 }

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ..exchange import QUESTION, URL, parts
 from ..network import Answer
 from .base import Client
 
+_URL = URL.replace("api.openai.com", "127.0.0.1")
+"""An address, for which nothing is resolved."""
 _END = b"]}"
 """Of the question's JSON: the last bytes of a request, whose answer comes then."""
 
@@ -47,41 +48,22 @@ class AiohttpClient(Client):
             return _Socket(parts(streaming=streaming))
 
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(resolver=_Resolver(), socket_factory=scripted)
+            connector=aiohttp.TCPConnector(socket_factory=scripted)
         )
 
     async def send_one(self) -> None:
-        async with self._session.post(URL, json=QUESTION) as response:
+        async with self._session.post(_URL, json=QUESTION) as response:
             await response.read()
 
     async def stream_one(self) -> int:
         chunks = 0
-        async with self._session.post(URL, json=QUESTION) as response:
+        async with self._session.post(_URL, json=QUESTION) as response:
             async for _chunk in response.content.iter_any():
                 chunks += 1
         return chunks
 
     async def close(self) -> None:
         await self._session.close()
-
-
-class _Resolver(AbstractResolver):
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        return [
-            {
-                "hostname": host,
-                "host": "127.0.0.1",
-                "port": port,
-                "family": socket.AF_INET,
-                "proto": 0,
-                "flags": 0,
-            }
-        ]
-
-    async def close(self) -> None:
-        pass
 
 
 class _Socket(socket.socket):

@@ -1,7 +1,7 @@
 """grpc.aio, against a real server in a process of its own.
 
-gRPC's core does its own networking, so nothing can be scripted below it. The server is a program
-that is run, not a forked copy, so neither valgrind nor the process' CPU time counts it.
+gRPC's core does its own networking, so nothing can be scripted below it. The server is this
+module run as a program, not a forked copy, so neither valgrind nor the process' CPU time counts it.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ import atexit
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent import futures
+from typing import Any
 
 import grpc.aio  # type: ignore[import-untyped]
 
-from ..exchange import QUESTION
+from ..exchange import BODY, CHUNK, CHUNKS, QUESTION
 from .base import Client
 
 _servers: list[tuple[subprocess.Popen[bytes], int]] = []
@@ -45,7 +48,7 @@ def server() -> int:
     """The port of this process' server, which is started when it is first asked for."""
     if not _servers:
         program = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.grpc_server"],
+            [sys.executable, "-m", __spec__.name],
             stdin=subprocess.PIPE,  # it ends when nobody holds the other end any more
             stdout=subprocess.PIPE,
         )
@@ -53,3 +56,31 @@ def server() -> int:
         _servers.append((program, int(program.stdout.readline())))
         atexit.register(program.terminate)
     return _servers[0][1]
+
+
+def _complete(question: bytes, context: Any) -> bytes:
+    return BODY
+
+
+def _stream(question: bytes, context: Any) -> Iterator[bytes]:
+    yield from [CHUNK] * CHUNKS
+
+
+def _serve() -> None:
+    """Print the port, and answer until the input ends."""
+    serving = grpc.server(futures.ThreadPoolExecutor(4))
+    handlers = {
+        "Complete": grpc.unary_unary_rpc_method_handler(_complete),
+        "Stream": grpc.unary_stream_rpc_method_handler(_stream),
+    }
+    handler = grpc.method_handlers_generic_handler("bench.Chat", handlers)
+    serving.add_generic_rpc_handlers((handler,))
+    port = serving.add_insecure_port("127.0.0.1:0")
+    serving.start()
+    print(port, flush=True)
+    sys.stdin.buffer.read()
+    serving.stop(None)
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,245 @@
+"""What has to hold of each provider: each check adds to a list what does not."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import unittest
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
+import any_llm
+
+from opentelemetry.instrumentation.gluellm import diagnose, snapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
+from opentelemetry.instrumentation.gluellm.limits import reset_pools
+from opentelemetry.instrumentation.gluellm.providers import has_limit, libraries_of
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.waiting import until
+
+from . import advice
+from .calls import OTHER_CALLS, call, call_sync, create
+from .rows import BY_PROVIDER, ROWS, Row
+from .seeing import Fakes, Points, Seen, instrumented, measured, see
+
+Check = Callable[[Fakes, "Faults"], None]
+_SECOND_POOLS = (
+    ("deepseek", "messages", (1000, 100)),
+    ("meta", "messages", (1000, 100)),
+    ("otari", "stream", (100, 20)),
+)
+"""Providers with a pool of httpx beside that of their chat, and what goes through it."""
+_SYNC = ("openai", "groq", "azure", "bedrock", "xai")
+"""A provider for each library."""
+_WITHOUT_ADVICE = {"lmstudio", "voyage", "watsonx", "xai"}
+_CHURN = re.compile(
+    r"Client churn on lmstudio/httpx: (?P<pools>\d+) connection pools for one origin in the last "
+    r"minute, (?P<per_call>[\d.]+) per call and over WebSocket, with 1\.0 requests each, "
+)
+_CHURN_ADVICE = "any-llm's lmstudio provider builds a client for each call by itself"
+_CALLS = 3
+
+
+class Faults(list[str]):
+    """What did not hold."""
+
+    def compare(self, what: str, found: object, expected: object) -> None:
+        """Keep what is not as expected."""
+        if found != expected:
+            self.append(f"{what} {found!r}, expected {expected!r}")
+
+    def ensure(self, holds: object, what: str) -> None:
+        """Keep what does not hold."""
+        if not holds:
+            self.append(what)
+
+
+def checks() -> Iterator[tuple[str, str, Check]]:
+    """By provider and in words, all that is checked beside the census."""
+    for provider, method, limits in _SECOND_POOLS:
+        yield provider, f"second pool, of {method}", partial(_second_pool, provider, method, limits)
+    for provider in _SYNC:
+        yield provider, "sync call", partial(_sync_call, BY_PROVIDER[provider])
+    for row in ROWS:
+        for kind, advised in (("own", advice.own(row)), ("configured", advice.configured(row))):
+            if advised:
+                yield row.provider, f"advice: {advised}", partial(_advised, row, kind, advised)
+    yield "lmstudio", "churn", _churn
+    yield "lmstudio", "WebSockets", _websockets
+
+
+def table(faults: Faults) -> None:
+    """The rows are any-llm's providers, and agree with the package's own table."""
+    supported = set(any_llm.AnyLLM.get_supported_providers())
+    faults.compare("providers that differ", set(BY_PROVIDER) ^ supported, set())
+    faults.compare("rows", len(ROWS), len(BY_PROVIDER))
+    for row in ROWS:
+        first, *_ = libraries_of(row.provider)
+        faults.compare(f"{row.provider}: library", first.name.lower(), row.library)
+        bounded = row.maximum is None or has_limit(row.provider, "max_connections")
+        faults.ensure(bounded, f"{row.provider}: has a limit that configure_pools() doesn't know")
+    silent = {row.provider for row in ROWS if not (advice.own(row) or advice.configured(row))}
+    faults.compare("providers without advice", silent, _WITHOUT_ADVICE)
+
+
+def census(row: Row, seen: Seen, faults: Faults) -> Row:
+    """The library, the limits in effect and the timeouts, by snapshot and metrics alike."""
+    found = measured(row, seen)
+    for field in fields(Row):
+        faults.compare(field.name, getattr(found, field.name), getattr(row, field.name))
+    _check_snapshot(seen, row, faults)
+    _check_metrics(seen, row, faults)
+    return found
+
+
+def _second_pool(
+    provider: str, method: str, limits: tuple[int, int], fakes: Fakes, faults: Faults
+) -> None:
+    seen = see(BY_PROVIDER[provider], fakes, make_call=OTHER_CALLS[method])
+    (pool,) = seen.calling()
+    faults.compare("pool", (pool.name, pool.library), (provider, "httpx"))
+    faults.compare("limits", (pool.max_connections, pool.max_idle_connections), limits)
+
+
+def _sync_call(row: Row, fakes: Fakes, faults: Faults) -> None:
+    """any-llm runs it on a loop of its own: it is the same pool, for each library."""
+    _check_snapshot(see(row, fakes, make_call=call_sync), row, faults)
+
+
+def _advised(row: Row, kind: str, advised: str, fakes: Fakes, faults: Faults) -> None:
+    """The limit is in effect, and the timeouts are what the SDK would have had."""
+    try:
+        seen = see(row, fakes, build=lambda origin: advice.follow(row, origin, advised))
+    finally:
+        reset_pools()
+    (pool,) = seen.calling()
+    # urllib3 limits idle connections only, but for a pool that makes requests wait.
+    limit = pool.max_idle_connections if row.library == "urllib3" else pool.max_connections
+    faults.compare("limit", limit, advice.SIZE)
+    faults.compare("pool timeout", pool.pool_timeout, row.pool_timeout)
+    faults.compare("read timeout", pool.read_timeout, row.read_timeout)
+    faults.compare("reported source of limits", pool.limits_from is not None, kind == "configured")
+    if kind == "configured":
+        faults.compare("library", pool.library, row.library)
+        faults.compare("keep-alive", pool.keepalive_expiry, row.keepalive_expiry)
+
+
+def _check_snapshot(seen: Seen, row: Row, faults: Faults) -> None:
+    """What a debugger sees while the provider is asked, and what is counted afterwards."""
+    assert seen.after is not None
+    origin = f"{row.host}:{seen.port}"
+    for pool in seen.calling():
+        for what, found, expected in (
+            ("name and provider", (pool.name, pool.provider), (row.provider, row.provider)),
+            ("limits from", pool.limits_from, None),
+            ("has a channel", pool.channel_state is not None, row.library == "grpc"),
+            ("origins", {request.origin for request in pool.requests}, {origin}),
+            (
+                "operations",
+                {request.operation for request in pool.requests},
+                {row.operation if row.told_operation else None},
+            ),
+            (
+                "protocols",
+                {connection.protocol for connection in pool.connections},
+                {row.protocol} - {None},
+            ),
+        ):
+            faults.compare(what, found, expected)
+    (total,) = seen.after.snapshot.totals
+    told = (total.name, total.provider, total.library)
+    faults.compare("total of", told, (row.provider, row.provider, row.library))
+    entered = {one.origin: one.requests_entered for one in total.origins}
+    others = {f"{host}:{seen.port}": 1 for host in row.elsewhere}
+    faults.compare("requests entered", entered, {origin: row.requests, **others})
+    errors = {outcome.error for one in total.origins for outcome in one.outcomes}
+    faults.ensure(errors <= {None, "cancelled"}, f"requests failed: {errors}")
+
+
+def _check_metrics(seen: Seen, row: Row, faults: Faults) -> None:
+    assert seen.after is not None
+    pool = {
+        semconv.PROVIDER_NAME: row.name,
+        semconv.POOL_NAME: row.provider,
+        semconv.POOL_LIBRARY: row.library,
+    }
+    origin = {**pool, semconv.SERVER_ADDRESS: row.host, semconv.SERVER_PORT: seen.port}
+    during, after = seen.during.points, seen.after.points
+    live = _value(during, semconv.POOL_LIVE, pool) or 0
+    faults.ensure(live >= row.calling, f"{live} live pools, at least {row.calling} expected")
+    for points, metric, where, expected in (
+        (during, semconv.CONNECTION_MAX, pool, row.maximum and live * row.maximum),
+        (during, semconv.CONNECTION_IDLE_MAX, pool, row.idle_maximum and live * row.idle_maximum),
+        (during, semconv.ACQUIRE_TIMEOUT, pool, row.pool_timeout),
+        (during, semconv.ACTIVE_REQUESTS, origin, row.calling),
+        (after, semconv.POOL_OPENED, pool, row.pools),
+        (after, semconv.REQUESTS, origin, row.requests),
+    ):
+        faults.compare(metric.name, _value(points, metric, where), expected)
+    for name, found in after.items():
+        attributes = [dict(point.attributes) for point in found]
+        named = [each for each in attributes if semconv.POOL_NAME in each]
+        faults.ensure(all(each.items() >= pool.items() for each in named), f"{name} lacks {pool}")
+
+
+def _value(points: Points, metric: semconv.Metric, where: dict[str, Any]) -> float | None:
+    """The sum of a metric's points with these attributes; None where there is none."""
+    found = points.get(metric.name, ())
+    values = [p.value for p in found if dict(p.attributes).items() >= where.items()]
+    return sum(values) if values else None
+
+
+def _churn(fakes: Fakes, faults: Faults) -> None:
+    """lmstudio opens six pools a call: the log and diagnose() say so, and what to do."""
+    row = BY_PROVIDER["lmstudio"]
+
+    def churn() -> list[str]:
+        lines = [record.getMessage() for record in logs.records]
+        return [line for line in lines if line.startswith("Client churn")]
+
+    async def run(origin: str) -> None:
+        instance = create("lmstudio", origin)
+        for _ in range(_CALLS):
+            await call(instance, row)
+        await until(churn, "the warning")
+
+    with (
+        unittest.TestCase().assertLogs("opentelemetry.instrumentation.gluellm") as logs,
+        instrumented() as telemetry,
+        fakes.of(row, lambda _: None) as (origin, _),
+    ):
+        asyncio.run(run(origin))
+        opened = telemetry.value(semconv.POOL_OPENED, name="lmstudio")
+        faults.compare("pools opened", opened, _CALLS * row.pools)
+        (finding,) = [one for one in diagnose(snapshot()) if one.kind is Kind.CLIENT_CHURN]
+    (line,) = churn()
+    told = _CHURN.match(line)
+    # A call may be in flight that has yet to open most of its own.
+    faults.ensure(
+        told is not None
+        and int(told["pools"]) >= 10
+        and row.pools * (_CALLS - 1) / _CALLS <= float(told["per_call"]) <= row.pools
+        and _CHURN_ADVICE in line,
+        f"the warning is {line!r}",
+    )
+    begins = "18 pools opened for 18 requests of 3 calls (1.0 per pool)"
+    as_told = finding.seen.startswith(begins) and "over WebSocket" in finding.seen
+    faults.ensure(as_told and finding.cure.startswith(_CHURN_ADVICE), f"found {finding}")
+
+
+def _websockets(fakes: Fakes, faults: Faults) -> None:
+    """No leak and no failure: WebSockets are read all the time, and closing one ends a read."""
+    row = BY_PROVIDER["lmstudio"]
+    with instrumented() as telemetry, fakes.of(row, lambda _: None) as (origin, _):
+
+        async def run() -> None:
+            await call(create("lmstudio", origin), row)
+
+        asyncio.run(run())
+        errors = set(telemetry.by(semconv.REQUESTS, "status", "error"))
+        closed = set(telemetry.by(semconv.CONNECTION_CLOSED, "reason"))
+        faults.compare("open", telemetry.by(semconv.OPEN_CONNECTIONS, "protocol"), {})
+    faults.compare("errors", errors - {(200, None), (101, None), (101, "cancelled")}, set())
+    faults.compare("closed", closed - {"pool_closed", "connection_close", "cancelled"}, set())
