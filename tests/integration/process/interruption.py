@@ -111,6 +111,7 @@ def _nothing(*_: Any) -> None:
 
 def _our_code() -> set[CodeType]:
     found: set[CodeType] = set()
+    gc.unfreeze()  # get_objects() leaves out what tests/conftest.py has frozen
     todo = [
         function.__code__
         for function in gc.get_objects()
@@ -121,4 +122,6 @@ def _our_code() -> set[CodeType]:
         if code not in found:
             found.add(code)
             todo += [inner for inner in code.co_consts if isinstance(inner, CodeType)]
+    gc.collect()
+    gc.freeze()
     return found
