@@ -82,7 +82,8 @@ e2e-tools:
 	@PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m e2e.tools $(ARGS)
 
 # A program that is missing fails its tests here.
-e2e: e2e-tools $(VENV)/.installed-all
+e2e: $(VENV)/.installed-all
+	@$(MAKE) --no-print-directory e2e-tools ARGS=
 	@REQUIRE_E2E=1 $(PYTEST) tests/e2e $(ARGS)
 
 nightly:

@@ -5,8 +5,8 @@ The clone is made of a commit, so that the same mutants can be tried on the test
     python -m studies.mutants --commit 2cdef9f --commit HEAD
 
 The first run on a commit installs what its tests need into the clone (about 75 MB), then runs all
-of its tests once under coverage to learn which tests cover which line. Both are kept in
-``.cache/mutants``.
+of its tests once under coverage to learn which tests cover which line. These and the
+results are kept in ``.cache/mutants``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main() -> int:
         action="append",
         help="whose tests to run; can be given several times, oldest first (default: HEAD)",
     )
-    parser.add_argument("--only", action="append", help="try the mutant of this name only")
+    parser.add_argument("--only", action="append", help="try the mutant of this name only, again")
     options = parser.parse_args()
     tables = tomllib.loads((HERE / "mutants.toml").read_text(encoding="utf-8"))["mutant"]
     mutants = [Mutant(**table) for table in tables]
@@ -46,7 +46,8 @@ def main() -> int:
         checkout = Checkout.of(ROOT, _hash(commit))
         results[checkout.commit] = {}
         for mutant in mutants:
-            results[checkout.commit][mutant.name] = found = checkout.try_out(mutant)
+            found = checkout.result(mutant, again=bool(options.only))
+            results[checkout.commit][mutant.name] = found
             print(f"{checkout.commit}  {mutant.name:<45} {found}", flush=True)
     lost = write(HERE / "results.md", mutants, results, whole=not options.only)
     for name in lost:

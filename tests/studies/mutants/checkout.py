@@ -64,6 +64,16 @@ class Checkout:
             mapped.write_text(json.dumps(_map(root)))
         return cls(commit, root, **json.loads(mapped.read_text()))
 
+    def result(self, mutant: Mutant, *, again: bool) -> Result:
+        """What became of the mutant; it is tried unless it was."""
+        kept = self.root / ".cache/results.json"
+        results = json.loads(kept.read_text()) if kept.exists() else {}
+        if again or mutant.name not in results:
+            found = self.try_out(mutant)
+            results[mutant.name] = [found.covering, found.test]
+            kept.write_text(json.dumps(results, indent=1))
+        return Result(*results[mutant.name])
+
     def try_out(self, mutant: Mutant) -> Result:
         """Run the tests that cover what the mutant changes, short ones first, up to a failure."""
         lines = self.covering.get(str(mutant.path), {})
