@@ -48,6 +48,8 @@ USUAL = "reporter.install(); ready(); wait()"
 FROM_HERE = f"import sys; sys.path[:0] = {sys.path!r}\n"
 _DOCTOR = f"""
 from {MAIN} import main
+# Another user may not be allowed to read the source.
+from opentelemetry.instrumentation.gluellm.cli.doctor import attach
 {{before}}
 sys.exit(main(["doctor", *sys.argv[1:]]))
 """

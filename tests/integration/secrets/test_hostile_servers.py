@@ -69,8 +69,8 @@ class DebuggingServer(HTTP2Server):
         if isinstance(event, h2.events.RequestReceived):
             frame = GoAwayFrame(stream_id=0, last_stream_id=0, error_code=11)
             frame.additional_data = self.data
-            connection.writer.write(frame.serialize())
             self.timeline.record("goaway", connection.number)
+            connection.writer.write(frame.serialize())
             self._close(connection.number)
         else:
             super()._react(connection, event)
