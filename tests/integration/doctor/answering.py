@@ -27,7 +27,8 @@ class Report:
         return f"report of {os.getpid()}"
 
 def log(text):
-    print(text.replace("\\n", " "), flush=True)
+    # Not print(), which can't be called in a signal handler that interrupts it.
+    os.write(1, (text.replace("\\n", " ") + "\\n").encode())
 
 def become(user):
     # Not before what is needed is imported: the interpreter may lie where others can't read.
@@ -39,7 +40,7 @@ def become(user):
 reporter = SignalReporter("SIGUSR2", Report, log)
 
 def ready():
-    print("ready", flush=True)
+    os.write(1, b"ready\\n")
 
 def wait():
     sys.stdin.readline()
