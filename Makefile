@@ -13,7 +13,7 @@ ARGS ?=
 
 help:
 	@echo "make demo       the pools of real any-llm calls, live, against a fake provider (about 1 min, the first time also installs)"
-	@echo "make test       unit, contract and integration tests (about 4 min; the first time installs about 75 MB, 2 min more)"
+	@echo "make test       unit, contract and integration tests (about 5 min; the first time installs about 75 MB, 2 min more)"
 	@echo "make test-all   the same, and the tests of every provider's SDK and of GlueLLM (installs 330 MB more)"
 	@echo "make e2e        the tests with a real Collector, Prometheus, VictoriaMetrics, Alertmanager (builds these with Go first; says how much)"
 	@echo "make nightly    the studies and the compatibility matrix (about 3 hours); 'make -C tests/studies' lists them"
@@ -70,11 +70,11 @@ demo: $(VENV)/.installed-demo
 PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --reruns 1
 
 test: $(VENV)/.installed-test
-	@echo "Running the tests: about 4 minutes on 2 cores. 'make test ARGS=tests/unit' runs some of them."
+	@echo "Running the tests: about 5 minutes on 2 cores. 'make test ARGS=tests/unit' runs some of them."
 	@$(PYTEST) -m 'not all_sdks' $(ARGS)
 
 test-all: $(VENV)/.installed-all
-	@echo "Running all tests, those with every provider's SDK and GlueLLM too: about 6 minutes on 2 cores."
+	@echo "Running all tests, those with every provider's SDK and GlueLLM too."
 	@$(PYTEST) $(ARGS)
 
 # Without .venv: it needs nothing that isn't in Python.

@@ -101,9 +101,9 @@ def test_limit_for_each_host(runner, library, listen, telemetry):
     waiter = pool.send(here.url())
     wait_until(lambda: telemetry.current("queued") == 1)
     other = pool.get(there.url())
-    (told,) = snapshot().pools
-    assert told.max_connections is None
-    assert told.max_connections_per_origin == 1
+    (found,) = snapshot().pools
+    assert found.max_connections is None
+    assert found.max_connections_per_origin == 1
     assert telemetry.points(semconv.CONNECTION_MAX) == []
     gate.open()
     holder.read()
@@ -126,7 +126,7 @@ def test_force_close(runner, library, server, telemetry):
     pool = runner.pool(library, force_close=True, keepalive_expiry=None)
     exchanges = [pool.get(server.url()) for _ in range(2)]
     assert_settled(telemetry, exchanges, new(), new(), closed={"connection_close": 2})
-    assert [told.keepalive_expiry for told in snapshot().pools] == [0]
+    assert [found.keepalive_expiry for found in snapshot().pools] == [0]
 
 
 @pytest.mark.usefixtures("quick_watch")
@@ -232,8 +232,8 @@ def test_websocket(pool, runner, listen, telemetry, who):
         port = running.addresses[0][1]
         async with pool.raw.ws_connect(f"http://127.0.0.1:{port}/") as socket:
             assert (await socket.receive()).data == "hello"
-            told = await asyncio.to_thread(telemetry.by, semconv.OPEN_CONNECTIONS, "protocol")
-            assert told == {"websocket": 1}
+            found = await asyncio.to_thread(telemetry.by, semconv.OPEN_CONNECTIONS, "protocol")
+            assert found == {"websocket": 1}
             if who == "server":
                 await socket.receive()
         await running.cleanup()
@@ -248,7 +248,7 @@ def test_websocket(pool, runner, listen, telemetry, who):
 
 
 def test_connector_that_is_closed_cancels_who_waits(pool_of_one, server, telemetry):
-    """And the response that was under way ends when its reader lets go of it."""
+    """The response that is in flight ends when its reader drops it."""
     holder, _ = pool_of_one.hold(server)
     waiter = pool_of_one.send(server.url())
     wait_until(lambda: pool_of_one.queued == 1)
