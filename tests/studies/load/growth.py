@@ -17,7 +17,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.figures import Figure
 
-from .collection import Collection
+from .reading import Collection
 
 ENOUGH: Final = 12
 """Samples that growth is judged by at least."""
@@ -59,7 +59,7 @@ class Growth:
         """Take one more sample."""
         garbage, _ = _milliseconds(gc.collect)
         collection, found = _milliseconds(lambda: Collection(self._reader))
-        for name, points in found.points.items():
+        for name, points in found.collect().items():
             self.most_sets = max(self.most_sets, len(points))
             for attributes in (point.attributes or {} for point in points):
                 if "otel.metric.overflow" in attributes:

@@ -10,9 +10,9 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.pool.copies import copied
-from studies.load.choices import Choices
 from studies.load.growth import Growth
-from studies.load.soak import blame
+from studies.load.reading import Choices
+from studies.load.soak import record
 
 
 def _raised(call: Any) -> Exception:
@@ -32,7 +32,7 @@ def test_growth_is_distinguished_from_noise() -> None:
 
 def test_each_request_takes_one_of_the_reported_values() -> None:
     """What is reported too often or too rarely remains, whichever way the choices are made."""
-    choices = Choices.of(map(frozenset, ("a", "ab", "ab")))
+    choices = Choices(map(frozenset, ("a", "ab", "ab")))
     assert not choices.difference(Counter(a=1, b=2))
     assert choices.difference(Counter(a=1, b=3)) == {"b": 1}
     assert choices.difference(Counter(b=2)) == {"a": -1}
@@ -46,9 +46,9 @@ def test_exception_raised_in_the_package_is_its_own() -> None:
         raise OSError("not of the package")
 
     passed = _raised(lambda: copied(fails))
-    assert blame.raised_by_us(own)
+    assert record.raised_by_us(own)
     later = ValueError("later")
     later.__cause__ = own
-    assert blame.raised_by_us(later)
-    assert blame.passed_us(passed)
-    assert not blame.raised_by_us(passed)
+    assert record.raised_by_us(later)
+    assert record.passed_us(passed)
+    assert not record.raised_by_us(passed)

@@ -21,17 +21,16 @@ import psutil
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from studies.load.collection import Collection
 from studies.load.command import Command, started
 from studies.load.growth import Growth
+from studies.load.reading import Collection
 from support.figures import Figures
+from support.waiting import wait_until
 
-from .blame import Listening
 from .clients import EXPECTED, Servers, running, serving
 from .deeds import Worker
-from .disturbances import Disturbances, instrument
-from .exporting import Sdk
-from .record import Record
+from .disturbances import Disturbances, Sdk
+from .record import Listening, Record
 
 _LLMS: Final = ("any-llm openai", "any-llm anthropic")
 _GROUPS: Final = {
@@ -73,17 +72,14 @@ of each call site."""
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when everything held, 1 when not."""
     parser = Command("soak", __doc__, seconds=1800, most=86_400)
-    without = "the same load without the instrumentation"
-    parser.add_argument("--without", action="store_true", help=without)
     options = parser.parse(arguments)
     random.seed(options.seed)
     figures = Figures("Soak: every kind of fault at once", {"seed": options.seed})
-    record = Record(options.seed, instrumented=not options.without)
+    record = Record(options.seed)
     with serving() as (servers, collector):
         sdk = Sdk(collector)
-        if record.instrumented:
-            instrument(sdk)
-        Listening(record, EXPECTED).everywhere()
+        sdk.instrument()
+        Listening(record, EXPECTED)
         growth = Growth(sdk.reader)
         began = time.monotonic()
         _run(record, servers, sdk, growth, options.seconds)
@@ -92,10 +88,13 @@ def main(arguments: list[str] | None = None) -> int:
         sdk.end_exports()
         figures.broken += _after(record, sdk, growth, seconds)
         GlueLLMInstrumentor().uninstrument()
-        figures.broken += _after_uninstrumenting()
+        if not _wait(lambda: not _threads("gluellm")):
+            figures.broken.append(f"threads of the package are left: {_threads('gluellm')}")
+        if kept := _kept():
+            figures.broken.append(f"objects of the package are left: {dict(kept)}")
         sdk.meters.shutdown()
         faulthandler.cancel_dump_traceback_later()
-    _fill(figures, record, sdk, growth, seconds)
+    _fill(figures, record, growth, seconds)
     return figures.finish(options.figures)
 
 
@@ -155,8 +154,6 @@ def _after(record: Record, sdk: Sdk, growth: Growth, seconds: float) -> list[str
     broken += growth.judge({name: (a * times, b * times) for name, (a, b) in _FLAT.items()})
     if record.missing and seconds >= _LONG:
         broken.append(f"the run did not come to: {record.missing}")
-    if not record.instrumented:
-        return broken
     if not _wait(lambda: not gc.collect() * 0 + len(snapshot().pools)):
         broken.append(f"pools are left: {[pool.name for pool in snapshot().pools]}")
     reported = Collection(sdk.reader)
@@ -176,13 +173,6 @@ def _after(record: Record, sdk: Sdk, growth: Growth, seconds: float) -> list[str
     return broken
 
 
-def _after_uninstrumenting() -> list[str]:
-    """What does not hold when the package is off."""
-    left = f"{_threads('gluellm')}" if not _wait(lambda: not _threads("gluellm")) else ""
-    broken = [f"threads of the package are left: {left}"] if left else []
-    return broken + ([f"objects of the package are left: {dict(_kept())}"] if _kept() else [])
-
-
 def _kept() -> Counter[str]:
     """Objects of the package that must not be left, by class."""
     gc.collect()
@@ -194,19 +184,17 @@ def _kept() -> Counter[str]:
 
 
 def _wait(condition: Callable[[], Any]) -> bool:
-    deadline = time.monotonic() + _PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
+    with contextlib.suppress(AssertionError):
+        wait_until(condition, timeout=_PATIENCE)
+        return True
+    return False
 
 
 def _threads(name: str) -> list[str]:
     return [thread.name for thread in threading.enumerate() if name in thread.name]
 
 
-def _fill(figures: Figures, record: Record, sdk: Sdk, growth: Growth, seconds: float) -> None:
+def _fill(figures: Figures, record: Record, growth: Growth, seconds: float) -> None:
     """What the run counted."""
     figures.values |= {
         "minutes": round(seconds / 60, 2),
@@ -216,7 +204,6 @@ def _fill(figures: Figures, record: Record, sdk: Sdk, growth: Growth, seconds: f
         "exceptions of ours, unexpected": f"{len(record.ours)}, {len(record.unexpected)}",
         **{f"did: {name}": n for name, n in sorted(record.done.items())},
         "kinds of deed that it did not come to": ", ".join(record.missing) or 0,
-        **dict(sorted(sdk.done.items())),
         **growth.figures("resident", "blocks", "descriptors", "threads", "series"),
         "descriptors when all is over": psutil.Process().num_fds(),
         "pairs of pool and origin": len(growth.pairs),

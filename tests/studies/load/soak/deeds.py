@@ -9,7 +9,7 @@ from typing import Any, Final
 import trio
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from studies.load.sent import Sent
+from studies.load.servers import Sent
 from support.clients import Runner
 from support.waiting import wait_until
 
@@ -36,8 +36,7 @@ class Worker:
         self._client: Any = None
         self._lasts = 0
         self._deed = ""
-        self.deck = Deck(self._rng, self._deeds(is_async=group != "sync"))
-        record.deeds |= self.deck.names
+        self._deck = Deck(record, self.name, self._deeds(is_async=group != "sync"))
 
     def _deeds(self, *, is_async: bool) -> list[tuple[Any, ...]]:
         """Name, method and arguments. Half of what is drawn is nothing special."""
@@ -78,7 +77,7 @@ class Worker:
                     self._close(self._client, 0.5)
                     self._client, self._lasts = self._new(), self._rng.randint(*_CLIENT_LASTS)
                 self._lasts -= 1
-                self._deed, method, *arguments = self.deck.draw()
+                self._deed, method, *arguments = self._deck.draw()
                 self._record.begin(self.name, self._deed)
                 method(*arguments)
                 time.sleep(self._rng.uniform(0, _PAUSE))
@@ -128,7 +127,7 @@ class Worker:
     def _instrument_client(self) -> None:
         client = self._new()
         self._finish(self._sent(client.read("ok")))
-        if self._record.instrumented and client.raw is not None:
+        if client.raw is not None:
             name = f"named {self._rng.randint(1, 3)}"
             GlueLLMInstrumentor.instrument_client(client.raw, name)
             self._finish(self._sent(client.read("ok")))
