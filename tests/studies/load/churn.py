@@ -96,7 +96,7 @@ def churn(
     size = pools // _ROUNDS
 
     async def main() -> None:
-        # aiohttp complains of each session that nobody closed.
+        # aiohttp complains of each session that was not closed.
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         for made in range(size, pools + 1, size):
             for number in range(size):

@@ -124,7 +124,7 @@ class Origin:
 
     @property
     def port(self) -> int:
-        """The port. It tells origins apart, because they share an address."""
+        """The port, by which origins differ: they share an address."""
         return urlsplit(self.base).port or 0
 
     @property
@@ -157,10 +157,7 @@ class Origin:
 
 @contextlib.contextmanager
 def origins(
-    certificates: Certificates,
-    *kinds: str,
-    loop: ServerLoop | None = None,
-    recorded: bool = True,
+    certificates: Certificates, *kinds: str, loop: ServerLoop | None = None, recorded: bool = True
 ) -> Iterator[dict[str, Origin]]:
     """Start servers of these kinds; they stop when the block ends.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import sys
 import time
@@ -39,24 +40,18 @@ def main(arguments: list[str] | None = None) -> int:
     gc.freeze()
     gc.disable()
     until = time.monotonic() + options.seconds
-    failed: set[Any] = set()
-    life = options.life or 0
-    while time.monotonic() < until and len(failed) < len(PAIRS):
-        for pair in PAIRS:
-            if pair in failed or time.monotonic() > until:
-                continue
-            walk = Walk(shared, *pair, f"{options.seed} {pair} {life}", counts[pair])
-            try:
-                walk.live()
-            except Exception:
-                failed.add(pair)
-                figures.broken.append(
-                    f"{' '.join(pair)}, --seed {options.seed} --life {life}\n    "
-                    + "\n    ".join([*walk.taken, traceback.format_exc()])
-                )
-        if options.life is not None:
+    lives = itertools.count() if options.life is None else [options.life]
+    pairs = list(PAIRS)
+    for life, pair in ((life, pair) for life in lives for pair in tuple(pairs)):
+        walk = Walk(shared, *pair, f"{options.seed} {pair} {life}", counts[pair])
+        try:
+            walk.live()
+        except Exception:
+            pairs.remove(pair)
+            where = f"{' '.join(pair)}, --seed {options.seed} --life {life}"
+            figures.broken.append("\n    ".join([where, *walk.taken, traceback.format_exc()]))
+        if time.monotonic() > until or not pairs:
             break
-        life += 1
     figures.values |= {f"lives of {' '.join(pair)}": n["lives"] for pair, n in counts.items()}
     figures.values |= dict(sorted(sum(counts.values(), Counter()).items()))
     return figures.finish(options.figures)

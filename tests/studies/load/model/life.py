@@ -13,10 +13,8 @@ from enum import StrEnum
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
 from studies.load.servers import Origin, origins
 from support.clients import PoolUnderTest, Runner
-from support.installation import instrument
 from support.libraries import Library
 from support.listener import ServerLoop
 from support.network import Certificates
@@ -89,12 +87,6 @@ class LivePool:
         for connection in self.idle():
             connection._connection._expire_at = time.monotonic() - 1
 
-    def objects(self) -> list[Any]:
-        """What must not outlive it."""
-        pool = self.raw
-        inner = [c._connection for c in pool._connections if c._connection is not None]
-        return [pool, *pool._connections, *pool._requests, *inner]
-
 
 def _is_waiting(request: Any) -> bool | None:
     if not request.is_queued():
@@ -122,7 +114,7 @@ class Stage(StrEnum):
     SENT = "sent"
     """No head yet: it is queued, connecting, or at the server."""
     OPEN = "open"
-    """Its head has come and nobody reads."""
+    """Its head has come and its body is not read."""
     READING = "reading"
     """A read of its body is in flight."""
     ABANDONED = "abandoned"
@@ -147,15 +139,7 @@ class ModelRequest:
         """How it may have ended, for one that is over."""
         self.acquired = False
         """Whether it ever had a connection, as far as the model knows."""
-        self.sent_at = time.monotonic()
-        self.known_from: float | None = None
-        """When the model first agreed with the package about it: from then it surely was there."""
         self.phase: str | None = None
-        self.phase_known_from = 0.0
-        self.ends_at: float | None = None
-        """Just before it was made to end."""
-        self.over_at: float | None = None
-        """Just after that."""
 
     @property
     def is_at_server(self) -> bool:
@@ -175,24 +159,11 @@ class ModelRequest:
             return "queued"
         return "connecting" if queued is False and self.origin.handshakes else None
 
-    def ending(self) -> None:
-        """It is about to be made to end."""
-        self.ends_at = self.ends_at or time.monotonic()
-
     def over(self, *outcomes: Outcome) -> None:
         """It has ended, in one of these ways."""
         self.stage = Stage.OVER
-        self.over_at = time.monotonic()
         self.outcomes = frozenset(outcomes)
         self.exchange = self.body = None
-
-    def surely(self, now: float) -> float:
-        """Seconds that it was in its pool at least; up to ``now`` while it is in flight."""
-        return max((self.ends_at or now) - self.known_from, 0.0) if self.known_from else 0.0
-
-    def at_most(self, now: float) -> float:
-        """Seconds that it was in its pool at most."""
-        return (self.over_at or now) - self.sent_at
 
 
 class Life:
@@ -209,7 +180,6 @@ class Life:
         *self.origins, self.refused = started.values()
         self.secure = self.origins[2]
         self.telemetry = Telemetry()
-        self.registry: PoolRegistry | None = None
         self.pools: list[LivePool] = []
         self.requests: list[ModelRequest] = []
         self.opened = 0
@@ -221,13 +191,6 @@ class Life:
         """The requests in one of these stages; if none is named, all that are not over."""
         wanted = stages or set(Stage) - {Stage.OVER}
         return [request for request in self.requests if request.stage in wanted]
-
-    def instrument(self) -> None:
-        """Turn the instrumentation on."""
-        instrument(self.telemetry)
-        # Private: nothing public says what is kept.
-        installation: Any = GlueLLMInstrumentor._installation
-        self.registry = installation.registry
 
     def close(self, *, broken: bool) -> None:
         """Stop the servers and the runner; a life that is broken has clients to be let go."""
@@ -291,12 +254,10 @@ class Life:
         """The application reads what has come so far."""
         assert request.exchange.chunk() == b"one"
         request.has_read = True
-        request.phase_known_from = 0.0  # it may have been reading in between
 
     def begin_read(self, request: ModelRequest) -> None:
         """The application reads on, and the rest does not come yet."""
         if request.is_doomed:
-            request.ending()
             assert request.exchange.begin_read().exception(10) is not None
             request.exchange.wait()
             request.over(*((request.status, error) for error in BROKEN_OFF))
@@ -306,7 +267,6 @@ class Life:
 
     def finish(self, request: ModelRequest) -> None:
         """The end of a response comes and is read."""
-        request.ending()
         body = request.body or request.exchange.begin_read()
         request.end_gate.open()
         assert body.result(10) == (b"" if request.has_read else b"one")
@@ -315,13 +275,11 @@ class Life:
 
     def close_response(self, request: ModelRequest) -> None:
         """The application closes a response that it has not read to the end."""
-        request.ending()
         request.exchange.close()
         request.over((request.status, None))
 
     def abandon(self, request: ModelRequest) -> None:
         """The application drops a response without closing it."""
-        request.ending()
         request.exchange.abandon()
         request.exchange = None
         request.stage = Stage.ABANDONED
@@ -329,7 +287,6 @@ class Life:
 
     def cancel(self, request: ModelRequest) -> None:
         """The task that a request runs in is cancelled, whatever it waits for."""
-        request.ending()
         request.exchange.cancel()
         status = None if request.stage is Stage.SENT else request.status
         # One that is unread closes its response: that is a close as well as a cancellation.
@@ -349,7 +306,6 @@ class Life:
 
     def break_off(self, request: ModelRequest, reset: bool) -> None:
         """A server breaks off a connection with a request on it."""
-        request.ending()
         seen = request.origin.request(request.path)
         assert seen is not None
         request.origin.server.drop(seen.connection, reset=reset)
@@ -362,7 +318,6 @@ class Life:
             request.exchange.wait()
             request.over(*((request.status, error) for error in errors))
         else:
-            request.ends_at = None
             request.is_doomed = True
 
     # Pools
@@ -387,8 +342,6 @@ class Life:
         ]
         for request in self.in_flight(Stage.OPEN):
             request.is_doomed |= request.pool is pool
-        for request in on_connections:
-            request.ending()
         self._discard(pool, "closed")
         pool.under_test._close()
         pool.is_closed = True
@@ -405,9 +358,6 @@ class Life:
     def forget_pool(self, pool: LivePool) -> None:
         """The last reference to a pool goes, and the garbage collector comes."""
         reference = weakref.ref(pool.raw)
-        for request in self.in_flight(Stage.ABANDONED):
-            if request.pool is pool:
-                request.ending()
         self.pools.remove(pool)
         pool.under_test.forget()
         wait_until_collected(lambda: reference() is None, "the pool is collected")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import time
-import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from opentelemetry.instrumentation.gluellm import snapshot
+from opentelemetry.instrumentation.gluellm import Snapshot, snapshot
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from studies.load import reading
-from studies.load.reading import Collection
-from support.waiting import wait_until
+from studies.load.reading import Choices, Collection
+from support.installation import instrument
 
-from .expected import Watched, left_over, settle, wrong_in
 from .life import Life, LivePool, ModelRequest, Stage, Surroundings
 
 _PATIENCE = 5.0
@@ -46,12 +44,11 @@ class Walk:
         self, surroundings: Surroundings, library: str, mode: str, seed: str, counts: Counter[str]
     ) -> None:
         self.taken: list[str] = []
-        """Each step, for a person who looks for what went wrong."""
+        """Each step, to find what went wrong."""
         self._life = Life(surroundings, library, mode)
         self._requests = self._life.in_flight
         self._rng = random.Random(seed)
         self._counts = counts
-        self._watched: Watched = {}
         self._hung = False
         self._series: dict[Any, float] = {}
         self._times: dict[Any, float] = {}
@@ -63,8 +60,11 @@ class Walk:
         try:
             # A first pool may be there before the instrumentation.
             early = self._rng.random() < 0.5
-            for begin in (self._open_pool, self._life.instrument)[:: 1 if early else -1]:
-                begin()
+            if early:
+                self._open_pool()
+            instrument(self._life.telemetry)
+            if not early:
+                self._open_pool()
             self._hold()
             for _ in range(_STEPS):
                 self._step()  # no local of this frame may keep what the life has dropped
@@ -191,13 +191,8 @@ class Walk:
                 raise AssertionError("\n".join(wrong))
             time.sleep(0.002)
         self._counts["times that everything was compared"] += 1
-        now = time.monotonic()
         for request in self._requests():
-            request.known_from = request.known_from or now
-            request.phase_known_from = request.phase_known_from or now
             self._counts[f"compared with a request in {request.phase}"] += 1
-        for pool in self._life.pools:
-            self._watched |= {id(one): weakref.ref(one) for one in pool.objects()}
 
     def _wrong(self) -> list[str]:
         """What may not agree yet. Raises AssertionError for what may never be."""
@@ -221,7 +216,7 @@ class Walk:
         return wrong
 
     def _end(self) -> None:
-        """Bring everything to its end, and find nothing of it left."""
+        """Bring everything to its end."""
         life = self._life
         life.secure.release_handshakes()
         for _ in range(_TURNS):
@@ -250,8 +245,74 @@ class Walk:
                 life.close_pool(pools[-1])
             life.forget_pool(pools[-1])
         self._hold()
-        assert life.registry is not None
-        with contextlib.suppress(AssertionError):
-            wait_until(lambda: not left_over(self._watched, life.registry))
-        remains = left_over(self._watched, life.registry)
-        assert not remains, f"left over: {remains}"
+
+
+def settle(life: Life) -> str | None:
+    """Record where each request is, by library and servers; return what is still moving, if so."""
+    waiting = {id(pool): pool.waiting() for pool in life.pools}
+    for request in life.in_flight():
+        known = waiting.get(id(request.pool), {})
+        if request.stage is Stage.ABANDONED and request.path not in known:
+            request.over((request.status, None), (request.status, "cancelled"))
+            continue
+        phase = request.where(known)
+        if phase is None:
+            return f"{request.path} is on its way"
+        if phase not in ("queued", request.phase):
+            request.acquired = True
+        request.phase = phase
+    return None
+
+
+def wrong_in(life: Life, reported: Collection, taken: Snapshot) -> list[str]:
+    """In what a collection and a snapshot differ from the model."""
+    now = life.in_flight()
+    ended = life.in_flight(Stage.OVER)
+    tracked = [pool for pool in life.pools if pool.tracked]
+    states = sum((pool.states() for pool in tracked), Counter())
+    del states["over"]
+    phases = Counter((request.phase, request.origin.port) for request in now)
+    outcomes = Choices(request.outcomes for request in ended)
+    answered = sum(request.phase in ("unread", "reading") for request in now)
+    used = sum(
+        known.requests > 0
+        for origin in life.origins
+        if origin.seen is not None
+        for known in list(origin.seen.connections.values())
+    )
+    every = sum((pool.states() for pool in life.pools), Counter())
+    by, total = reported.by, reported.total
+    connections = by(semconv.OPEN_CONNECTIONS, "state")
+    connections["connecting"] = int(total(semconv.CONNECTION_CONNECTING))
+    unexplained = outcomes.difference(by(semconv.REQUESTS, "status", "error"))
+    closed = used - every["active"] - every["idle"]
+    equal: list[tuple[str, Any, Any]] = [
+        ("request.current", by(semconv.REQUEST_CURRENT, "phase", "port"), phases),
+        ("connections", +connections, +states),
+        ("pool.live", total(semconv.POOL_LIVE), len(tracked)),
+        ("pool.opened", total(semconv.POOL_OPENED), life.opened),
+        ("pool.discarded", by(semconv.POOL_DISCARDED, "discard"), +life.discarded),
+        ("requests, beside what is expected", unexplained, Counter()),
+        ("timeouts", by(semconv.TIMEOUTS, "kind"), life.timeouts),
+        ("acquire.duration", total(semconv.ACQUIRE_DURATION), len(ended) + answered),
+        ("lease.duration", total(semconv.LEASE_DURATION), sum(r.acquired for r in ended)),
+        ("connection.opened", total(semconv.CONNECTION_OPENED), used),
+        ("connection.closed", total(semconv.CONNECTION_CLOSED), closed),
+    ]
+    origins = [origin for each in taken.totals for origin in each.origins]
+    listed_outcomes: Counter[Any] = Counter()
+    for outcome in (outcome for origin in origins for outcome in origin.outcomes):
+        listed_outcomes[outcome.status, outcome.error] += outcome.count
+    requests_now: Counter[str] = sum((Counter(o.requests_now) for o in origins), Counter())
+    listed = Counter(each.state for pool in taken.pools for each in pool.connections)
+    equal += [
+        ("requests_now", requests_now, Counter(request.phase for request in now)),
+        ("outcomes of the snapshot", outcomes.difference(listed_outcomes), Counter()),
+        ("pools of the snapshot", len(taken.pools), len(tracked)),
+        ("connections of the snapshot", listed, +states),
+    ]
+    return [
+        f"{what}: reported {value}, expected {expected}"
+        for what, value, expected in equal
+        if value != expected
+    ]

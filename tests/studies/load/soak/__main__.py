@@ -91,111 +91,9 @@ def main(arguments: list[str] | None = None) -> int:
         if not _wait(lambda: not _threads("gluellm")):
             figures.broken.append(f"threads of the package are left: {_threads('gluellm')}")
         if kept := _kept():
-            figures.broken.append(f"objects of the package are left: {dict(kept)}")
+            figures.broken.append(f"objects of the package are left: {kept}")
         sdk.meters.shutdown()
         faulthandler.cancel_dump_traceback_later()
-    _fill(figures, record, growth, seconds)
-    return figures.finish(options.figures)
-
-
-def _run(record: Record, servers: Servers, sdk: Sdk, growth: Growth, seconds: float) -> None:
-    """Let all workers work for so long. Ctrl-C ends it early."""
-    disturbances = Disturbances(record, sdk)
-    crew = {
-        group: [Worker(record, servers, group, name) for name in names]
-        for group, names in _GROUPS.items()
-    }
-
-    def look() -> None:
-        while not record.over.wait(max(0.75, seconds / _SAMPLES)):
-            growth.look(record.requests.total())
-
-    growth.look(0)
-    until = time.monotonic() + seconds
-    threads = [started("disturbances", disturbances.run), started("samples", look)]
-    threads += [started(group, _live, record, group, crew[group]) for group in crew]
-    with contextlib.suppress(KeyboardInterrupt):
-        # Signals are for this thread.
-        while time.monotonic() < until:
-            _watch(record)
-            disturbances.in_main_thread()
-            time.sleep(0.1)
-    record.over.set()
-    while any(thread.is_alive() for thread in threads):
-        _watch(record)
-        time.sleep(0.1)
-
-
-def _watch(record: Record) -> None:
-    """Put off the end of the program by faulthandler, unless a worker stands still."""
-    still, deed = record.slowest()
-    if still < _STANDS_STILL:
-        faulthandler.dump_traceback_later(2 * _STANDS_STILL, exit=True)
-    elif still < _STANDS_STILL + 1:
-        print(f"DID NOT HOLD: nothing for {still:.0f} s in {deed}", flush=True)
-        faulthandler.dump_traceback_later(1, exit=True)
-
-
-def _live(record: Record, group: str, workers: list[Worker]) -> None:
-    """One event loop after the other, each for some seconds, with the same workers."""
-    rng = record.source(group)
-    while not record.over.is_set():
-        with running(group) as runner:
-            until = time.monotonic() + rng.uniform(*_LOOP_LASTS)
-            for thread in [started(each.name, each.work, runner, until) for each in workers]:
-                thread.join()
-
-
-def _after(record: Record, sdk: Sdk, growth: Growth, seconds: float) -> list[str]:
-    """What does not hold, once all workers have ended."""
-    broken = [f"an exception of the package: {what}" for what in record.ours]
-    broken += [f"a request ended as none should: {what}" for what in record.unexpected[:20]]
-    times = 1.0 if seconds >= _LONG else _COARSE
-    broken += growth.judge({name: (a * times, b * times) for name, (a, b) in _FLAT.items()})
-    if record.missing and seconds >= _LONG:
-        broken.append(f"the run did not come to: {record.missing}")
-    if not _wait(lambda: not gc.collect() * 0 + len(snapshot().pools)):
-        broken.append(f"pools are left: {[pool.name for pool in snapshot().pools]}")
-    reported = Collection(sdk.reader)
-    kept = {name: count for name, count in _kept().items() if count > _FEW}
-    if kept:
-        broken.append(f"objects of the package are kept without pools: {kept}")
-    for metric in (semconv.REQUEST_CURRENT, semconv.INSTRUMENTATION_ERRORS):
-        if reported.total(metric):
-            broken.append(f"{metric.name}: {reported.by(metric, 'phase', 'kind')}")
-    most = max(sample.series for sample in growth.samples)
-    if most > _SERIES_OF_ORIGIN * len(growth.pairs):
-        broken.append(f"{most} series for {len(growth.pairs)} pairs of pool and origin")
-    if growth.most_sets >= _MOST_SETS or growth.overflowed:
-        broken.append(f"{growth.most_sets} attribute sets, overflow in {growth.overflowed}")
-    if not _wait(lambda: not _threads("gluellm-pool-watch")):
-        broken.append("the watch is still there although there are no requests")
-    return broken
-
-
-def _kept() -> Counter[str]:
-    """Objects of the package that must not be left, by class."""
-    gc.collect()
-    return Counter(
-        kind.__name__
-        for kind in map(type, gc.get_objects())
-        if str(kind.__module__).startswith(_PACKAGE) and kind.__name__ in _KEPT
-    )
-
-
-def _wait(condition: Callable[[], Any]) -> bool:
-    with contextlib.suppress(AssertionError):
-        wait_until(condition, timeout=_PATIENCE)
-        return True
-    return False
-
-
-def _threads(name: str) -> list[str]:
-    return [thread.name for thread in threading.enumerate() if name in thread.name]
-
-
-def _fill(figures: Figures, record: Record, growth: Growth, seconds: float) -> None:
-    """What the run counted."""
     figures.values |= {
         "minutes": round(seconds / 60, 2),
         "requests": record.requests.total(),
@@ -213,6 +111,95 @@ def _fill(figures: Figures, record: Record, growth: Growth, seconds: float) -> N
         **{f"ended: {name}": n for name, n in sorted(record.endings.items())},
         **{f"heard: {name}": n for name, n in sorted(record.heard.items())},
     }
+    return figures.finish(options.figures)
+
+
+def _run(record: Record, servers: Servers, sdk: Sdk, growth: Growth, seconds: float) -> None:
+    """Let all workers work for so long. Ctrl-C ends it early."""
+    disturbances = Disturbances(record, sdk)
+
+    def look() -> None:
+        while not record.over.wait(max(0.75, seconds / _SAMPLES)):
+            growth.look(record.requests.total())
+
+    growth.look(0)
+    until = time.monotonic() + seconds
+    threads = [started("disturbances", disturbances.run), started("samples", look)]
+    for group, names in _GROUPS.items():
+        workers = [Worker(record, servers, group, name) for name in names]
+        threads.append(started(group, _live, record, group, workers))
+    while any(thread.is_alive() for thread in threads):
+        still, deed = record.slowest()
+        if still < _STANDS_STILL:  # faulthandler ends the program unless this goes on
+            faulthandler.dump_traceback_later(2 * _STANDS_STILL, exit=True)
+        elif still < _STANDS_STILL + 1:
+            print(f"DID NOT HOLD: nothing for {still:.0f} s in {deed}", flush=True)
+            faulthandler.dump_traceback_later(1, exit=True)
+        try:
+            # Signals are for this thread.
+            disturbances.in_main_thread()
+            time.sleep(0.1)
+        except KeyboardInterrupt:
+            record.over.set()
+        if time.monotonic() > until:
+            record.over.set()
+
+
+def _live(record: Record, group: str, workers: list[Worker]) -> None:
+    """One event loop after the other, each for some seconds, with the same workers."""
+    rng = record.source(group)
+    while not record.over.is_set():
+        with running(group) as runner:
+            until = time.monotonic() + rng.uniform(*_LOOP_LASTS)
+            for thread in [started(each.name, each.work, runner, until) for each in workers]:
+                thread.join()
+
+
+def _after(record: Record, sdk: Sdk, growth: Growth, seconds: float) -> list[str]:
+    """What does not hold, once all workers have ended."""
+    times = 1.0 if seconds >= _LONG else _COARSE
+    broken = growth.judge({name: (a * times, b * times) for name, (a, b) in _FLAT.items()})
+    gone = _wait(lambda: not gc.collect() * 0 + len(snapshot().pools))
+    reported, pairs = Collection(sdk.reader), len(growth.pairs)
+    kept = {name: count for name, count in _kept().items() if count > _FEW}
+    most = max(sample.series for sample in growth.samples)
+    idle = _wait(lambda: not _threads("gluellm-pool-watch"))
+    errors = reported.by(semconv.INSTRUMENTATION_ERRORS, "kind")
+    in_flight = reported.by(semconv.REQUEST_CURRENT, "phase")
+    for what, is_broken in {
+        **{f"an exception of the package: {what}": True for what in record.ours[:20]},
+        **{f"a request ended as none should: {what}": True for what in record.unexpected[:20]},
+        f"the run did not come to: {record.missing}": record.missing and seconds >= _LONG,
+        f"pools are left: {[pool.name for pool in snapshot().pools]}": not gone,
+        f"objects of the package are kept without pools: {kept}": kept,
+        f"errors of the instrumentation: {dict(errors)}": errors,
+        f"requests are still reported: {dict(in_flight)}": in_flight,
+        f"{most} series for {pairs} pairs of pool and origin": most > _SERIES_OF_ORIGIN * pairs,
+        f"{growth.most_sets} attribute sets": growth.most_sets >= _MOST_SETS,
+        f"overflow in {growth.overflowed}": growth.overflowed,
+        "the watch is still there although there are no requests": not idle,
+    }.items():
+        broken += [what] if is_broken else []
+    return broken
+
+
+def _kept() -> dict[str, int]:
+    """Objects of the package that must not be left, by class."""
+    gc.collect()
+    kinds = (type(each) for each in gc.get_objects())
+    ours = (kind.__name__ for kind in kinds if str(kind.__module__).startswith(_PACKAGE))
+    return Counter(name for name in ours if name in _KEPT)
+
+
+def _wait(condition: Callable[[], Any]) -> bool:
+    with contextlib.suppress(AssertionError):
+        wait_until(condition, timeout=_PATIENCE)
+        return True
+    return False
+
+
+def _threads(name: str) -> list[str]:
+    return [thread.name for thread in threading.enumerate() if name in thread.name]
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import asyncio
 import math
 import random
 import ssl
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -90,32 +90,30 @@ class AnyLLM(PoolUnderTest):
 
     def __init__(self, runner: Runner, provider: str, base: str, pool: float) -> None:
         library = httpx if provider == "anthropic" else httpx2
-        self._llm = any_llm.AnyLLM.create(
-            provider,
-            api_key="any",
-            api_base=base,
-            max_retries=0,
-            timeout=library.Timeout(TIMEOUT, pool=pool),
+        timeout = library.Timeout(TIMEOUT, pool=pool)
+        self._llm: Any = any_llm.AnyLLM.create(
+            provider, api_key="any", api_base=base, max_retries=0, timeout=timeout
         )
         self._runner = runner
-        client: Any = self._llm.client
-        super().__init__(Library.load(library.__name__), client)
+        super().__init__(Library.load(library.__name__), self._llm.client)
 
     def send(self, url: str, **_: Any) -> Exchange:
-        llm, runner, model = self._llm, self._runner, url.rpartition("/")[2]
-        options: dict[str, Any] = {
-            "model": model,
-            "messages": [{"role": "user", "content": "hi"}],
-            "max_tokens": 16,
-            "stream": model in ("chunks", *CUTS),
-        }
+        runner, model = self._runner, url.rpartition("/")[2]
+        stream, messages = model in ("chunks", *CUTS), [{"role": "user", "content": "hi"}]
+        options = {"model": model, "messages": messages, "max_tokens": 16, "stream": stream}
+
+        async def pieces(answer: Any) -> AsyncGenerator[bytes]:
+            if stream:
+                async for _ in answer:
+                    yield b"x"
 
         def opening() -> Opened:
-            chunks = _pieces(llm.completion(**options))
+            answer = self._llm.completion(**options)
+            chunks = (b"x" for _ in (answer if stream else ()))
             return Opened(200, chunks, chunks.close)
 
         async def opening_async() -> Opened:
-            chunks = _async_pieces(await llm.acompletion(**options))
+            chunks = pieces(await self._llm.acompletion(**options))
             return Opened(200, chunks, chunks.aclose)
 
         if runner.portal is None:
@@ -126,17 +124,6 @@ class AnyLLM(PoolUnderTest):
         # any-llm's sync calls run in a loop of its own, where nothing can close what they use.
         if self._runner.portal is not None:
             self._runner.portal.call(self.raw.close)
-
-
-def _pieces(answer: Any) -> Generator[bytes]:
-    for _ in answer:
-        yield b"x"
-
-
-async def _async_pieces(answer: Any) -> AsyncGenerator[bytes]:
-    if hasattr(answer, "__aiter__"):
-        async for _ in answer:
-            yield b"x"
 
 
 @dataclass(slots=True)
@@ -150,12 +137,6 @@ class Client:
     def send(self, answer: str) -> Sent:
         """A request up to its head."""
         return Sent(self.under_test.send(f"{self.base}/{answer}", **self.timeouts))
-
-    def read(self, answer: str) -> Sent:
-        """A whole request."""
-        sent = self.send(answer)
-        sent.reading = sent.exchange.begin_read()
-        return sent
 
     @property
     def raw(self) -> Any:

@@ -1,4 +1,4 @@
-"""What the workers did and how it ended; and whether an exception, log line or warning is ours."""
+"""What the workers did and how it ended; and which exceptions and log lines are the package's."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def _goes_on(request: Request) -> bool:
 
 def _in_service(world: World) -> tuple[int, float]:
     """How many requests have a place in their pools, and how many must have one."""
-    there = [r for r in world.in_flight if r.has_place and (not r.is_over or r.is_held_for_ever)]
+    there = [r for r in world.in_flight if not r.is_over or r.is_held_for_ever]
     served = sum(request.phase != UNSEEN for request in there)
     groups = Counter((request.pool, request.pool.group(request.origin)) for request in there)
     places = (
@@ -100,9 +100,9 @@ def compare(world: World) -> None:
     try:
         agreed = wait_for(world, agree, "agreement")
     except AssertionError:
-        said, truth = _as_truth(Collection(world.telemetry.reader)), world.truth()
+        shown, truth = _as_truth(Collection(world.telemetry.reader)), world.truth()
         names = {port: origin.kind for port, origin in world.ports.items()}
-        lines = [f"  {name}: reported {said[name]}, true {truth[name]}" for name in truth]
+        lines = [f"  {name}: reported {shown[name]}, true {truth[name]}" for name in truth]
         what = "\n".join(["what is reported is not the truth", f"  ports {names}", *lines])
         raise world.mismatch(what) from None
     _compare_rates(world, *agreed)
@@ -119,18 +119,18 @@ def _as_truth(reported: Collection) -> Truth:
 
 def _differences(world: World, truth: Truth, reported: Collection) -> dict[str, int]:
     """By how much each quantity differs, where that is no known difference."""
-    said, known = _as_truth(reported), world.measures.known
+    shown, known = _as_truth(reported), world.measures.known
     found = {
-        name: max((abs(one[key] - said[name][key]) for key in one | said[name]), default=0)
+        name: max((abs(one[key] - shown[name][key]) for key in one | shown[name]), default=0)
         for name, one in truth.items()
     }
     gone = sum(pool.gone_but_listed for pool in world.pools) if found[OPEN] else 0
-    if gone and (said[OPEN] - truth[OPEN]).total() == gone and not truth[OPEN] - said[OPEN]:
+    if gone and (shown[OPEN] - truth[OPEN]).total() == gone and not truth[OPEN] - shown[OPEN]:
         # Documented: idle connections include what the peer has closed until the pool drops it.
         known["connections that the server has ended and the pool still lists"] += gone
         found[OPEN] = 0
     never = sum(pool.never_set_up for pool in world.pools)
-    if never and (said[CONNECTING] - truth[CONNECTING]).total() == never:
+    if never and (shown[CONNECTING] - truth[CONNECTING]).total() == never:
         known["connections that httpcore lists and never sets up"] += never
         found[CONNECTING] = 0
     return found

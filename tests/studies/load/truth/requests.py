@@ -89,7 +89,7 @@ class Pool:
         """Connections that the system has no more, and that the pool has not dropped yet.
 
         A documented difference: an idle connection counts until its pool drops it. (So does one
-        whose response nobody reads, and so nobody knows that it was reset.) Where the peer
+        whose response is not read, so that its reset is not noticed.) Where the peer
         has closed it, the system keeps the socket until the client closes it; where the peer has
         reset it, it does not. aiohttp's loop closes the socket in both cases, and its pool looks
         at it when it needs a connection.
@@ -172,14 +172,8 @@ class Request(Sent):
     """Whether it was abandoned, and its library holds it for as long as its pool is there."""
     read_from: float | None = None
     """When its reader began, where that was not at once."""
-    has_chunk: bool = False
-    """Whether a chunk of its body was read by itself."""
-    has_place: bool = True
-    """Whether it takes a place in its pool while it is held."""
     ended: float | None = None
     """When its lease ended, where that is not when its exchange did."""
-    pool_was_closed: bool = False
-    """Whether its pool was closed under it: each library lets it end in a way of its own."""
 
     @property
     def path(self) -> str:
@@ -227,7 +221,7 @@ class Request(Sent):
         return times
 
     def __str__(self) -> str:
-        """For a person who looks for what went wrong."""
+        """All of it, to find what went wrong."""
         seen = self.origin.request(self.path)
         state = f"over with {self.error!r}" if self.is_over else self.phase
         return (

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
-import socket
 import ssl
-import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
+
+import psutil
 
 from studies.load.command import instrumented
 from studies.load.servers import Origin, origins
@@ -34,37 +32,34 @@ ACTIVE, PHASES = "active requests", "requests by phase"
 OPEN, CONNECTING = "open connections", "connections being set up"
 Truth = dict[str, Counter[Any]]
 """What is so at one moment, by port, from outside the package; requests by port and phase."""
-_ESTABLISHED, _SYN_SENT, _CLOSE_WAIT = 1, 2, 8
-"""States of TCP by the numbers that Linux has for them (``include/net/tcp_states.h``)."""
 
 
 class MismatchError(AssertionError):
     """The metrics reported something else than the truth, or something never came to its end."""
 
 
-@dataclass(slots=True)
 class Measures:
-    """Counts by what was compared or done, and the largest deviation of each comparison."""
+    """Counts by what was compared or done, and the largest deviation of each comparison.
 
-    requests: Counter[str] = field(default_factory=Counter)
-    compared: Counter[str] = field(default_factory=Counter)
-    largest: Counter[str] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-    rows: Counter[str] = field(default_factory=Counter)
-    known: Counter[str] = field(default_factory=Counter)
-    """Differences that the documentation describes, and that were allowed for."""
+    ``known`` are differences that the documentation describes, and that were allowed for.
+    """
 
-    def deviate(self, what: str, amount: Any) -> None:
+    def __init__(self) -> None:
+        self.requests: Counter[str] = Counter()
+        self.compared, self.faults, self.rows, self.known = (Counter[str]() for _ in range(4))
+        self.largest: dict[str, float] = {}
+
+    def deviate(self, what: str, amount: float) -> None:
         """Record a deviation, which is shown if it is the largest."""
-        self.largest[what] = max(self.largest[what], amount)
+        self.largest[what] = max(self.largest.get(what, 0.0), amount)
 
     def as_figures(self) -> dict[str, Figure]:
         """All of it in words and numbers."""
-        figures: dict[str, Figure] = {"requests": self.requests.total()}
-        for what in ("requests", "compared", "largest", "faults", "rows", "known"):
-            counts = getattr(self, what)
-            figures |= {f"{what}: {name}": n for name, n in sorted(counts.items())}
-        return figures
+        return {"requests": self.requests.total()} | {
+            f"{what}: {name}": number
+            for what, counts in vars(self).items()
+            for name, number in sorted(counts.items())
+        }
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,15 +76,15 @@ class World:
     measures: Measures
     slack: float
     """How many times as late as on a machine with nothing else to do a thread may have its turn."""
-    baseline: Counter[tuple[int, int]]
-    """Sockets that are not the pools': those that fill the queue of who does not accept."""
+    baseline: Counter[tuple[int, str]]
+    """Sockets that are not the pools': those that fill a listener's queue."""
     ledger: Ledger = field(default_factory=Ledger)
     pools: list[Pool] = field(default_factory=list)
     """Those that are neither closed nor dropped."""
     in_flight: list[Request] = field(default_factory=list)
     """Requests that were sent and have not been entered into the ledger."""
     this_round: list[Request] = field(default_factory=list)
-    """All requests of the round, for a person who looks for what went wrong."""
+    """All requests of the round, to find what went wrong."""
     number: int = 0
     step: str = ""
     chance: random.Random = field(default_factory=random.Random)
@@ -153,10 +148,11 @@ class World:
         listed = _sockets_to(self.ports)
         listed.subtract(self.baseline)
         for (port, state), count in listed.items():
-            if state == _SYN_SENT:  # elsewhere it takes no time
-                connecting[self.origins["unreachable"].port] += count
-            else:
+            # A half that the peer has closed counts.
+            if state in (psutil.CONN_ESTABLISHED, psutil.CONN_CLOSE_WAIT):
                 established[port] += count
+            elif state == psutil.CONN_SYN_SENT:
+                connecting[port] += count
         for port, origin in self.ports.items():
             if origin.handshakes is not None and origin.seen is not None:
                 # With handshakes held, those that the server has secured are the established ones.
@@ -164,7 +160,7 @@ class World:
                     known.established and not known.ended
                     for known in list(origin.seen.connections.values())
                 )
-                connecting[port] = established[port] - secured
+                connecting[port] += established[port] - secured
                 established[port] = secured
         phases: Counter[tuple[int, str]] = Counter()
         for request in self.in_flight:
@@ -192,25 +188,11 @@ class World:
         return MismatchError("\n".join(reported))
 
 
-def _sockets_to(ports: Mapping[int, Origin]) -> Counter[tuple[int, int]]:
+def _sockets_to(ports: Mapping[int, Origin]) -> Counter[tuple[int, str]]:
     """How many sockets lead from this process to each of these ports, by the state of TCP.
 
-    The kernel is asked about each socket that the process has. The servers run in the same process;
-    their ends are left out: a port of theirs is the local one. One that is being connected has no
-    peer yet: its port is 0.
+    The servers run in the same process; a port of theirs is the local one of their ends.
     """
-    found: Counter[tuple[int, int]] = Counter()
-    for descriptor in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
-        with contextlib.suppress(OSError):  # closed since, or no socket of TCP
-            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-                continue
-            with socket.socket(
-                socket.AF_INET, socket.SOCK_STREAM, fileno=os.dup(descriptor)
-            ) as copy:
-                # The state is the first byte; those behind it tell of loss and retransmission.
-                state = copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-                if state in (_ESTABLISHED, _SYN_SENT, _CLOSE_WAIT):
-                    port = 0 if state == _SYN_SENT else copy.getpeername()[1]
-                    if port in ports or not port:
-                        found[port, state] += 1
-    return found
+    sockets = psutil.Process().net_connections("tcp4")
+    leading = (each for each in sockets if each.raddr and each.raddr.port in ports)
+    return Counter((each.raddr.port, each.status) for each in leading)
