@@ -24,9 +24,9 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
     ReceivedRequest,
 )
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way
+from studies.talking import TalkingProcess
 from support.fake_xai import fake_xai
 from support.network import Certificates, refused_url
-from support.talking import TalkingProcess
 
 from .acts import MAX_STREAMS
 from .comparing import Cell, Cells, Origin, compare_pushed, compare_scraped

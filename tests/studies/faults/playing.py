@@ -17,7 +17,7 @@ from e2e.processes import environment
 from e2e.programs import STORES, Stack
 from e2e.stores import increase
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProviderThread
-from support.talking import TalkingProcess
+from studies.talking import TalkingProcess
 from support.waiting import wait_until
 
 INTERVAL = 0.2

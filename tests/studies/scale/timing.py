@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from support.tables import table
+from studies.tables import table
 
 from .queries import Asked
 from .store import Answer, BlockStore
