@@ -13,7 +13,7 @@ import subprocess
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -62,8 +62,6 @@ class Size:
     instances: int = 1000
     minutes: int = 180
     """Of samples. No query of a board or rule looks back for longer."""
-    compacted: bool = True
-    """Whether blocks of the same time are made one, which takes Prometheus a minute each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +69,13 @@ class Built:
     """A store that is there."""
 
     data: Path
-    start: int
-    """The time of the first sample, in seconds since the epoch."""
     end: int
-    """The time of the newest one."""
+    """The time of the newest sample, in seconds since the epoch."""
     series: Mapping[str, int]
     """Of one program, by provider; those of the process under an empty name."""
 
 
-def built(wanted: Size, folder: Path, say: Callable[[str], None] = print) -> Built:
+def built(wanted: Size, folder: Path) -> Built:
     """Build the store of this size in a folder."""
     end = int(time.time()) // MINUTE * MINUTE
     start = end - wanted.minutes * MINUTE
@@ -93,21 +89,17 @@ def built(wanted: Size, folder: Path, say: Callable[[str], None] = print) -> Bui
             shared = (f"--label={name}={value}" for name, value in labels.items())
             _promtool("create-blocks-from", "openmetrics", "--quiet", *shared, text, data)
         size = sum(file.stat().st_size for file in data.rglob("*") if file.is_file())
-        say(f"  raw samples of {(last - first) / 3600:.1f} h, {size / 1e9:.2f} GB")
-    say("  recording rules")
+        print(f"  raw samples of {(last - first) / 3600:.1f} h, {size / 1e9:.2f} GB", flush=True)
+    print("  recording rules")
     with (store := BlockStore(folder / "recording", data)):
         times = f"--start={start + _WARMING}", f"--end={end}"
         where = f"--url={store.url}", f"--output-dir={data}"
-        _promtool("create-blocks-from", "rules", "--quiet", *where, *times, *rule_files())
-    if wanted.compacted:
-        say("  compaction")
-        store.compact()
-    return Built(data, start, end, Counter(one.provider for one in template))
-
-
-def rule_files() -> list[Path]:
-    """The files of recording rules and of alerts, which rest on some of their own."""
-    return sorted(RULES.glob("*.yaml"))
+        _promtool(
+            "create-blocks-from", "rules", "--quiet", *where, *times, *sorted(RULES.glob("*.yaml"))
+        )
+    print("  compaction", flush=True)
+    store.compact()
+    return Built(data, end, Counter(one.provider for one in template))
 
 
 def _promtool(*arguments: str | Path) -> None:
