@@ -56,15 +56,6 @@ _BEHAVIOUR = Behaviour(head_delay=0.2, tokens=5, token_rate=50)
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """How much there is."""
-
-    instances: int = 1000
-    minutes: int = 180
-    """Of samples. No query of a board or rule looks back for longer."""
-
-
-@dataclass(frozen=True, slots=True)
 class Built:
     """A store that is there."""
 
@@ -75,17 +66,17 @@ class Built:
     """Of one program, by provider; those of the process under an empty name."""
 
 
-def built(wanted: Size, folder: Path) -> Built:
-    """Build the store of this size in a folder."""
+def built(instances: int, minutes: int, folder: Path) -> Built:
+    """Build the store of so many programs in a folder."""
     end = int(time.time()) // MINUTE * MINUTE
-    start = end - wanted.minutes * MINUTE
+    start = end - minutes * MINUTE
     data = folder / "data"
     data.mkdir()
     template = series_of_one_program(folder)
     for first, last in _spans(start, end + MINUTE):
-        for labels, instances in _services(wanted.instances):
+        for labels, own in _services(instances):
             text = folder / "text"
-            _write(text, template, instances, labels, range(first, last, MINUTE), end)
+            _write(text, template, own, labels, range(first, last, MINUTE), end)
             shared = (f"--label={name}={value}" for name, value in labels.items())
             _promtool("create-blocks-from", "openmetrics", "--quiet", *shared, text, data)
         size = sum(file.stat().st_size for file in data.rglob("*") if file.is_file())
