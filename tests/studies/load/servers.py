@@ -99,6 +99,7 @@ _SERVERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "distrusted": (_Server, {"tls": ()}),
     "with an idle timeout": (_Server, {"idle_timeout": 0.05}),
     "http2": (HTTP2Server, {"tls": ("h2",), "max_streams": 4}),
+    "http2 cleartext": (HTTP2Server, {"max_streams": 3}),
     "grpc": (GrpcServer, {}),
     "grpc that cuts": (GrpcServer, {"turns_away": True}),
     "cutting": (_Cut, {}),

@@ -24,11 +24,10 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from studies.load.command import Command, started
 from studies.load.growth import Growth
 from studies.load.reading import Collection
-from support.clients import Runner
 from support.figures import Figures
 from support.waiting import wait_until
 
-from .clients import EXPECTED, Servers, serving
+from .clients import EXPECTED, Servers, running, serving
 from .deeds import Worker
 from .disturbances import Disturbances, Sdk
 from .record import Listening, Record
@@ -36,7 +35,7 @@ from .record import Listening, Record
 _LLMS: Final = ("any-llm openai", "any-llm anthropic")
 _GROUPS: Final = {
     "asyncio": ("httpx", "httpx2", "aiohttp", *_LLMS, "grpc"),
-    "another asyncio": ("httpx2", "aiohttp", "any-llm openai"),
+    "uvloop": ("httpx2", "aiohttp", "any-llm openai"),
     "trio": ("httpx", "httpx2"),
     "sync": ("httpx", "httpx2", "urllib3", "grpc", "any-llm openai"),
 }
@@ -150,7 +149,7 @@ def _live(record: Record, group: str, workers: list[Worker]) -> None:
     """One event loop after the other, each for some seconds, with the same workers."""
     rng = record.source(group)
     while not record.over.is_set():
-        with Runner.start(group.removeprefix("another ")) as runner:
+        with running(group) as runner:
             until = time.monotonic() + rng.uniform(*_LOOP_LASTS)
             for thread in [started(each.name, each.work, runner, until) for each in workers]:
                 thread.join()

@@ -19,6 +19,7 @@ import httpx
 import httpx2
 import openai
 import urllib3
+from anyio.from_thread import start_blocking_portal
 
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProviderThread
 from studies.load.servers import Origin, Sent, origins
@@ -214,3 +215,15 @@ def serving() -> Iterator[tuple[Servers, str]]:
         servers = Servers(started, certificates.client(), fake.openai_url, fake.anthropic_url)
         yield servers, collector.base
     loop.stop()
+
+
+@contextmanager
+def running(mode: str) -> Iterator[Runner]:
+    """A runner; ``uvloop`` is asyncio on that loop."""
+    if mode != "uvloop":
+        with Runner.start(mode) as runner:
+            yield runner
+        return
+    with start_blocking_portal("asyncio", backend_options={"use_uvloop": True}) as portal:
+        yield Runner("asyncio", portal)
+        portal.start_task_soon(portal.stop, True)

@@ -36,6 +36,7 @@ _KINDS = {
     "with an idle timeout": 6,
 }
 """Weights of what a request is planned for."""
+_KINDS_OF_HTTP2 = {"held": 3, "served": 2, "broken": 1}
 _STATUSES = (200, 200, 200, 201, 404, 429, 500, 503)
 
 
@@ -48,17 +49,26 @@ class Pool:
     settings: dict[str, Any]
     limit: float
     """Connections that may be in use: of all origins, with urllib3 of each."""
+    http2: str | None = None
+    """The kind of the origin that an HTTP/2 pool is for."""
     lost: Counter[str] = field(default_factory=Counter)
     """Places that are taken for ever, by origin: urllib3's where a response was only closed."""
 
     @classmethod
     def make(
-        cls, library: Library, runner: Runner, context: ssl.SSLContext, chance: random.Random
+        cls,
+        library: Library,
+        runner: Runner,
+        context: ssl.SSLContext,
+        chance: random.Random,
+        http2: str | None,
     ) -> Pool:
         """A pool with random limits."""
         limit = chance.randint(2, 6)
         settings: dict[str, Any] = {"max_connections": limit}
-        if library.name == "urllib3":
+        if http2 is not None:
+            settings |= {"http1": False, "http2": True, "max_connections": 1}
+        elif library.name == "urllib3":
             if chance.random() < 0.2:
                 settings = {"max_keepalive_connections": limit}  # it does not block then
                 limit = 10**6
@@ -68,7 +78,7 @@ class Pool:
             settings["keepalive_expiry"] = chance.choice([None, 60.0, 60.0, 0.02])
             settings["max_keepalive_connections"] = chance.choice([None, None, 1, limit])
         under_test = runner.pool(library, ssl_context=context, **settings)
-        return cls(under_test, library.name, settings, limit)
+        return cls(under_test, library.name, settings, limit, http2)
 
     def group(self, origin: Origin) -> str:
         """Whose requests share the limit with those to this origin."""
@@ -221,9 +231,15 @@ class Request(Sent):
         )
 
 
-def plan(world: World, pool: Pool, kinds: dict[str, int] = _KINDS) -> Request:
+def plan(
+    world: World,
+    pool: Pool,
+    kinds: dict[str, int] = _KINDS,
+    of_http2: dict[str, int] = _KINDS_OF_HTTP2,
+) -> Request:
     """A request of one of these kinds, which have weights."""
     chance = world.chance
+    kinds = of_http2 if pool.http2 else kinds
     (kind,) = chance.choices(list(kinds), list(kinds.values()))
     request = world.request(pool, chance.choice(_SERVED))
     _fill(world, request, kind, chance)
@@ -240,17 +256,19 @@ def plan(world: World, pool: Pool, kinds: dict[str, int] = _KINDS) -> Request:
 
 
 def _fill(world: World, request: Request, kind: str, chance: random.Random) -> None:
-    status = chance.choice(_STATUSES)
+    status, http2 = chance.choice(_STATUSES), request.pool.http2
     if kind == "held":
         _hold(world, request, status)
     elif kind == "served":
-        request.reply = _served(chance, status)
+        request.reply = _served(chance, status, http2=bool(http2))
         request.body = chance.choice((b"", b"", b"x" * 1000))
-        if chance.random() < 0.1:
+        if not http2 and chance.random() < 0.1:
             request.headers = (("Connection", "close"),)
     elif kind == "broken":
-        failure = chance.choice((*_BEFORE_HEAD, *_IN_BODY))
-        request.reply = Reply(status=status, failure=failure)
+        failures = (*_BEFORE_HEAD, *_IN_BODY)
+        if http2:  # an end of file would end the other streams of the connection
+            failures = (Failure.RESET_BEFORE_HEAD, Failure.RESET_IN_BODY)
+        request.reply = Reply(status=status, failure=chance.choice(failures))
     elif kind == "read timeout":
         where = chance.choice(("head_after", "end_after"))
         request.reply = Reply(status=status, **{where: world.origins["plain"].server.gate()})
@@ -261,10 +279,10 @@ def _fill(world: World, request: Request, kind: str, chance: random.Random) -> N
             request.timeouts["connect"] = SHORT
 
 
-def _served(chance: random.Random, status: int) -> Reply:
+def _served(chance: random.Random, status: int, *, http2: bool) -> Reply:
     if chance.random() < 0.15:
         return Reply(status=204, chunks=())
-    headers = (("Connection", "close"),) if chance.random() < 0.1 else ()
+    headers = (("Connection", "close"),) if not http2 and chance.random() < 0.1 else ()
     delay = chance.choice((0.0, 0.0, 0.003))
     chunks = ((delay, b"x" * 100),) * chance.randint(1, 3)
     return Reply(delay, status, headers, chunks, end_after=delay)
@@ -275,6 +293,8 @@ def _hold(world: World, request: Request, status: int) -> None:
     request.gate = request.origin.server.gate()
     at_head = chance.random() < 0.4
     failures: tuple[Failure, ...] = (*_BEFORE_HEAD, *_IN_BODY) if at_head else _IN_BODY
+    if request.pool.http2:
+        failures = (Failure.RESET_IN_BODY,)
     failure = chance.choice(failures) if chance.random() < 0.25 else Failure.NONE
     if failure is not Failure.NONE:
         world.measures.faults[str(failure)] += 1

@@ -14,7 +14,7 @@ from support.script import Failure
 from .comparing import compare, settle, wait_for
 from .outcomes import row_of
 from .requests import UNSEEN, Pool, Request, plan
-from .world import CONNECTING, Measures, World
+from .world import CONNECTING, HTTP2, Measures, World
 
 MODES = {
     "httpx": ("sync", "asyncio", "trio"),
@@ -149,7 +149,7 @@ def _act(world: World) -> None:
 
 def _act_on(world: World, request: Request) -> None:
     chance = world.chance
-    if world.can_cancel and chance.random() < 0.15:
+    if world.can_cancel and chance.random() < 0.15 and not request.pool.http2:
         cancel(world, request)
         return
     choice = chance.random() if request.phase == "unread" else 1.0
@@ -180,7 +180,7 @@ def cancel(world: World, request: Request) -> None:
     """Cancel it, whatever it does."""
     phase = request.phase
     if phase == UNSEEN:
-        phase = "queued"
+        phase = "stream_queued" if request.pool.http2 else "queued"
         if connecting := world.truth()[CONNECTING][request.origin.port]:
             there = (r for r in world.in_flight if r.origin is request.origin and not r.is_over)
             if connecting < sum(other.phase == UNSEEN for other in there):
@@ -190,7 +190,7 @@ def cancel(world: World, request: Request) -> None:
             # that to the garbage collector (httpcore 1.0.9 and httpcore2 2.16.2, ``start_tls`` of
             # AnyIOStream and TrioStream: ``except Exception``). It belongs to no connection.
             known = "sockets of cancelled handshakes, left to the garbage collector"
-            world.measures.known[known] += world.library.name in ("httpx", "httpx2")
+            world.measures.known[known] += world.library.name in HTTP2
     request.cancelled_in = phase
     world.measures.faults[f"cancelled in {phase}"] += 1
     request.exchange.cancel()
@@ -202,7 +202,7 @@ def cancel(world: World, request: Request) -> None:
 
 def _may_be_abandoned(world: World, request: Request) -> bool:
     pool = request.pool
-    if request.reply.failure is not Failure.NONE:
+    if pool.http2 or request.reply.failure is not Failure.NONE:
         return False
     held = sum(request.is_held_for_ever for request in world.in_flight if request.pool is pool)
     return held + pool.lost.total() < pool.limit - 1
@@ -233,7 +233,7 @@ def abandon(world: World, request: Request) -> None:
 def storm(world: World) -> None:
     """Send requests with timeouts of milliseconds, cancel some, let servers hang up."""
     chance = world.chance
-    requests = [_stormy(world) for _ in range(chance.randint(10, 30))]
+    requests = [_stormy(world, world.pools[0].http2) for _ in range(chance.randint(10, 30))]
     world.in_flight += requests
     world.this_round = [*world.in_flight]
     for request in requests:
@@ -249,13 +249,14 @@ def storm(world: World) -> None:
     finish(world)
 
 
-def _stormy(world: World) -> Request:
+def _stormy(world: World, http2: str | None) -> Request:
     chance = world.chance
-    request = plan(world, chance.choice(world.pools), STORM)
+    request = plan(world, chance.choice(world.pools), STORM, {"served": 1})
     request.reads = chance.random() < 0.85
     if chance.random() < 0.2:
         request.timeouts["pool"] = 0.001 + chance.random() * 0.02
-    if chance.random() < 0.15:
+    # On HTTP/2 a stream that is broken off keeps its place, until the pool is stuck.
+    if chance.random() < 0.15 and not http2:
         request.timeouts["read"] = 0.001 + chance.random() * 0.01
     if chance.random() < 0.1 and not request.timeouts:
         request.timeouts["connect"] = 0.001 + chance.random() * 0.01
@@ -263,16 +264,19 @@ def _stormy(world: World) -> Request:
 
 
 def _break_something(world: World, chance: random.Random) -> None:
+    http2 = world.pools[0].http2
     running = [request for request in world.in_flight if not request.is_over]
     dice = chance.random()
-    if dice < 0.1 and running and world.can_cancel:
+    if dice < 0.1 and running and world.can_cancel and not http2:
         request = chance.choice(running)
         if request.exchange.entered and not request.is_over:
             world.measures.faults["cancelled at any moment"] += 1
             request.cancelled_in = "anything"
             request.exchange.cancel()
             request.forget_error()
-    elif dice < 0.15:
+    elif dice < 0.15 and not http2:
+        # On HTTP/2 httpcore and httpcore2 lock up by themselves when that strikes: requests wait
+        # for a connection that never comes, with the instrumentation and without it.
         origin = world.origins[chance.choice(("plain", "another plain", "tls"))]
         world.measures.faults["server hung up at any moment"] += 1
         origin.server.hang_up(reset=chance.random() < 0.5)
@@ -294,8 +298,13 @@ def run(library: str, mode: str, seconds: float, measures: Measures, **settings:
 def generation(world: World, number: int) -> None:
     """One or two pools from their first request to their end."""
     chance = world.begin(f"{number}.0")
-    settings = world.library, world.runner, world.context, chance
-    world.pools = [Pool.make(*settings) for _ in range(chance.randint(1, 2))]
+    http2 = None
+    if world.library.name in HTTP2 and chance.random() < 0.25:
+        http2 = chance.choice(("http2", "http2 cleartext"))
+    world.pools = [
+        Pool.make(world.library, world.runner, world.context, chance, http2)
+        for _ in range(1 if http2 else chance.randint(1, 2))
+    ]
     for step in range(1, chance.randint(3, 6)):
         chance = world.begin(f"{number}.{step}")
         if chance.random() < 0.3:

@@ -23,6 +23,7 @@ from support.telemetry import Telemetry
 from .outcomes import Ledger
 from .requests import Pool, Request
 
+HTTP2 = ("httpx", "httpx2")
 _KINDS = (
     *("plain", "another plain", "with an idle timeout", "tls", "held tls", "distrusted"),
     *("refused", "unreachable"),
@@ -101,8 +102,9 @@ class World:
     def start(cls, library: str, mode: str, measures: Measures, **settings: Any) -> Iterator[World]:
         """Servers, an event loop if the mode wants one, and the instrumentation."""
         certificates = Certificates.make()
+        kinds = (*_KINDS, *(("http2", "http2 cleartext") if library in HTTP2 else ()))
         with contextlib.ExitStack() as stack:
-            started = stack.enter_context(origins(certificates, *_KINDS))
+            started = stack.enter_context(origins(certificates, *kinds))
             baseline = _sockets_to({origin.port: origin for origin in started.values()})
             telemetry = stack.enter_context(instrumented())
             yield cls(
@@ -128,10 +130,10 @@ class World:
         return self.mode != "sync"
 
     def request(self, pool: Pool, kind: str) -> Request:
-        """A new request to an origin of this kind."""
+        """A new request to an origin of this kind; an HTTP/2 pool is for one origin alone."""
         self.number += 1
         self.measures.requests[f"{self.library.name} {self.mode}"] += 1
-        return Request(number=self.number, pool=pool, origin=self.origins[kind])
+        return Request(number=self.number, pool=pool, origin=self.origins[pool.http2 or kind])
 
     def begin(self, step: str) -> random.Random:
         """A step: its chance depends on the seed and its name alone, so that it can be replayed."""
@@ -164,11 +166,12 @@ class World:
         for request in self.in_flight:
             if not request.is_over or request.is_held_for_ever:
                 phases[request.origin.port, request.phase] += 1
-        for port in self.ports:
-            # Those that no server has seen: connecting, and else queued.
+        for port, origin in self.ports.items():
+            # Those that no server has seen: connecting, and else queued or without a stream.
             unseen = phases.pop((port, "unseen"), 0)
             phases[port, "connecting"] = min(unseen, connecting[port])
-            phases[port, "queued"] = unseen - phases[port, "connecting"]
+            waiting = "stream_queued" if origin.kind.startswith("http2") else "queued"
+            phases[port, waiting] = unseen - phases[port, "connecting"]
         truth[PHASES] = phases
         for (port, _), count in phases.items():
             truth[ACTIVE][port] += count
