@@ -1,78 +1,119 @@
-"""The time of every query of every board, over many instances.
+"""``make boards-scale``: the time of every query of every board, over many instances.
 
-Real series, many times over, in a real store: it is built anew each time, which takes most of it.
-No query looks back for more than three hours.
+The store of a size is built once and kept in ``.cache/scale``; ``--clean`` removes all of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from .building import BUDGET, OURS, Built, built
-from .queries import boards
+from . import telling
+from .building import CACHE, Built, Size, built, rule_files
+from .evaluation import Group, evaluated
+from .queries import Board, boards
 from .store import BlockStore
-from .timing import VERDICTS, of_queries, summary, timed
+from .template import OURS
+from .timing import Timed, timed
 
-_ROOT = Path(__file__).parents[3]
+_CHOSEN: dict[str, str] = {"provider": "openai", "pool": "openai"}
+"""What somebody has chosen who looks into one pool."""
 _REPEATS = 3
+_EVALUATING = 300
+"""Seconds that evaluations need at most, all of them before the newest sample."""
+_NARROWED = ("gluellm-pool", "gluellm-provider")
+"""Boards that are opened for one pool or provider."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0, with ``--check`` 1 where a budget is missed, 2 without the programs."""
-    parser = argparse.ArgumentParser(prog="make -C tests/studies boards-scale", description=__doc__)
-    parser.add_argument("--instances", type=int, default=1000, help="default: 1000")
-    parser.add_argument("--hours", type=float, default=3, help="of samples; default: 3")
+    """0, or with ``--check`` 1 where a budget is missed."""
+    parser = argparse.ArgumentParser(prog="scale", description=__doc__)
+    parser.add_argument("--instances", type=int, default=Size().instances, help="default: 1000")
+    parser.add_argument("--hours", type=float, default=24, help="of data; default: 24")
+    parser.add_argument(
+        "--dense-hours",
+        type=float,
+        default=3,
+        help="of raw samples at the end, each minute; before, recorded series only; default: 3",
+    )
+    parser.add_argument("--only", action="append", help="a board; can be given several times")
     parser.add_argument("--check", action="store_true", help="exit with 1 for a missed budget")
+    parser.add_argument("--clean", action="store_true", help="remove all stores, and end")
     options = parser.parse_args(arguments)
-    instances = options.instances
-    print(f"{instances} instances; {os.cpu_count()} CPUs; {time.strftime('%Y-%m-%d')}")
-    # Not in memory, as /tmp may be.
-    (cache := _ROOT / ".cache").mkdir(exist_ok=True)
-    with TemporaryDirectory(dir=cache) as name:
-        try:
-            there = built(instances, round(options.hours * 60), Path(name))
-        except pytest.skip.Exception as missing:
-            print(missing)
-            return 2
-        met = _measure(instances, there, Path(name))
+    if options.clean:
+        shutil.rmtree(CACHE, ignore_errors=True)
+        return 0
+    size = Size(options.instances, round(options.dense_hours * 60), round(options.hours * 60))
+    print(f"{size.instances} instances; {os.cpu_count()} CPUs; {time.strftime('%Y-%m-%d')}")
+    try:
+        there = built(size)
+    except pytest.skip.Exception as missing:
+        print(missing)
+        return 2
+    with TemporaryDirectory(dir=CACHE) as name:
+        folder = Path(name)
+        _print_store(size, there, folder)
+        groups = _rules(there, folder)
+        if groups is None:
+            print("The store ended before now, so rules find nothing in it: begin with --clean.")
+        else:
+            print(telling.of_rules(groups), "\n", flush=True)
+        chosen = [board for board in boards() if not options.only or board.name in options.only]
+        queries = _queries(there, folder, chosen)
+    met = _print_queries(queries) and groups is not None and all(group.met for group in groups)
     return int(options.check and not met)
 
 
-def _measure(instances: int, there: Built, folder: Path) -> bool:
+def _rules(there: Built, folder: Path) -> list[Group] | None:
+    if time.time() > there.end - _EVALUATING:
+        return None
+    return evaluated(there.data, folder, rule_files())
+
+
+def _queries(there: Built, folder: Path, chosen: Sequence[Board]) -> dict[str, list[Timed]]:
+    """By what is chosen on the boards."""
     with (store := BlockStore(folder / "asked", there.data)):
+        opened = {board: board.opened(there.end, store.first) for board in chosen}
+    narrowed = [board for board in chosen if board.name in _NARROWED]
+    return {
+        which: timed(
+            store,
+            [one for board in some for one in board.asked(there.end, opened[board] | values)],
+            _REPEATS,
+        )
+        for which, some, values in (
+            ("as they open", chosen, {}),
+            ("for one pool", narrowed, _CHOSEN),
+        )
+        if some
+    }
+
+
+def _print_store(size: Size, there: Built, folder: Path) -> None:
+    hours = size.dense_minutes / 60
+    print(f"{size.minutes / 60:g} h of recorded series; {hours:g} h of raw ones, each minute.")
+    with BlockStore(folder / "counted", there.data) as store:
         (row,) = store.query(f"count({OURS})", there.end)
-        asked = [
-            one
-            for board in boards()
-            for one in board.asked(there.end, board.opened(there.end, store.first))
-        ]
-    _print_series(there, instances, int(row["value"][1]))
-    queries = timed(store, asked, _REPEATS)
-    text, met = summary(queries)
-    print(f"{of_queries(queries)}\n{text}\n")
-    return met
+    print(telling.of_series(there, size.instances, int(row["value"][1])), "\n", flush=True)
 
 
-def _print_series(there: Built, instances: int, stored: int) -> None:
-    """Series of one program beside the budget, and how many the store has."""
-    providers = {name: count for name, count in sorted(there.series.items()) if name}
-    worst, each = max(providers.values()), sum(there.series.values())
-    each_of = ", ".join(f"{count} {name}" for name, count in providers.items())
-    print(
-        f"Series of one program, of real calls: {each_of}; {there.series['']} of the process.\n"
-        f"The most of a provider: {worst} of {BUDGET}: {VERDICTS[worst <= BUDGET]}.\n"
-        f"A program: {each}; {instances} of them: {each * instances}. "
-        f"Prometheus has {stored} at the end.\n",
-        flush=True,
-    )
+def _print_queries(queries: Mapping[str, list[Timed]]) -> bool:
+    """Each set has to meet the budgets: cheap queries of one don't make up for another's."""
+    verdicts = []
+    for which, of_which in queries.items():
+        text, met = telling.summary(of_which)
+        verdicts.append(met)
+        print(f"Boards {which}\n\n{telling.of_queries(of_which)}\n")
+        print(f"{telling.of_boards(of_which)}\n{text}\n")
+    return all(verdicts)
 
 
 if __name__ == "__main__":

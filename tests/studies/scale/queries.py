@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-from opentelemetry.instrumentation.gluellm.cli.verify.boards import read_board
-from opentelemetry.instrumentation.gluellm.cli.verify.variables import (
-    filled_in,
-    label_query,
-    unknown_variables,
-    value_of,
-)
 
 BOARDS: Final = Path(__file__).parents[3] / "dashboards" / "grafana"
 _WIDTH: Final = 1840
@@ -29,6 +22,10 @@ _ROUNDED: Final = (
     (1.5, 1), (3.5, 2), (7.5, 5), (12.5, 10), (17.5, 15), (25, 20), (45, 30), (90, 60),
     (210, 120), (450, 300), (750, 600), (1050, 900), (1500, 1200), (2700, 1800), (5400, 3600),
 )  # fmt: skip
+_VARIABLE: Final = re.compile(r"\$\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|\$(?P<plain>\w+)")
+_GROUPS: Final = frozenset(f"${number}" for number in range(10))
+"""Of label_replace()."""
+_LABEL_VALUES: Final = re.compile(r"^label_values\((?:(?P<selector>.*),\s*)?(?P<label>\w+)\)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +45,7 @@ class Asked:
     @property
     def fault(self) -> str:
         """What is wrong with it before it is asked."""
-        # Not those of label_replace(), which are numbers.
-        unknown = [one for one in unknown_variables(self.expression, ()) if not one.isdigit()]
+        unknown = sorted({match[0] for match in _VARIABLE.finditer(self.expression)} - _GROUPS)
         return f"the board has no variable {', '.join(unknown)}" if unknown else ""
 
     @property
@@ -67,8 +63,13 @@ class Asked:
             return {"start": str(self.start), "end": str(self.end), **matches}
         if not self.step:
             return {"query": self.expression, "time": str(self.end)}
-        start, end = (str(at - at % self.step) for at in (self.start, self.end))
-        return {"query": self.expression, "start": start, "end": end, "step": str(self.step)}
+        start, end = (at - at % self.step for at in (self.start, self.end))
+        return {
+            "query": self.expression,
+            "start": str(start),
+            "end": str(end),
+            "step": str(self.step),
+        }
 
 
 class Board:
@@ -76,9 +77,8 @@ class Board:
 
     def __init__(self, file: Path) -> None:
         self._json: dict[str, Any] = json.loads(file.read_text())
-        self._variables = [v for v in read_board(file).variables if v.kind != "datasource"]
         self.name = file.stem
-        self._range = _seconds(self._json["time"]["from"].removeprefix("now-"))
+        self.range = seconds(self._json["time"]["from"].removeprefix("now-"))
         """Of its default, up to now."""
 
     def opened(self, end: int, first: Callable[[Asked], str]) -> dict[str, str]:
@@ -88,69 +88,112 @@ class Board:
         board has chosen nothing.
         """
         values: dict[str, str] = {}
-        for variable in self._variables:
-            options = None
-            if not variable.chosen and not variable.has_all:
-                (asked,) = self._of_variables(end, values, variable.name)
-                options = [first(asked)]
-            values[variable.name] = value_of(variable, options)
+        for variable in self._json["templating"]["list"]:
+            if variable["type"] == "datasource":
+                continue
+            value = _chosen(variable)
+            values[variable["name"]] = (
+                first(self._of_variable(variable, end, values)) if value is None else value
+            )
         return values
 
     def asked(self, end: int, values: dict[str, str]) -> Iterator[Asked]:
         """All requests for the default range up to ``end``, by the values of variables."""
-        yield from self._of_variables(end, values)
+        for variable in self._json["templating"]["list"]:
+            if variable["type"] == "query":
+                yield self._of_variable(variable, end, values)
         for annotation in self._json.get("annotations", {}).get("list", ()):
             if annotation.get("expr"):
-                least = _seconds(annotation.get("step", "60s"))
-                step = max(_rounded(self._range / _WIDTH), least)
-                expression = filled_in(annotation["expr"], values | self._times(step))
+                step = _step(self.range, _WIDTH, seconds(annotation.get("step", "60s")))
+                expression = _filled(annotation["expr"], values | _times(self.range, step))
                 yield self._asked(f"({annotation['name']})", expression, end, step)
-        panels = [*self._json["panels"]]
-        for panel in panels:
-            panels += panel.get("panels", [])  # of a row
-            for target in panel.get("targets", ()):
-                if target.get("expr") and not target.get("hide"):
-                    yield from self._of_target(panel, target, end, values)
+        for panel in _panels(self._json["panels"]):
+            yield from self._of_panel(panel, end, values)
 
-    def _of_variables(self, end: int, values: Mapping[str, str], name: str = "") -> Iterator[Asked]:
-        for variable in self._variables:
-            if (label := label_query(variable)) and name in ("", variable.name):
-                selector = filled_in(label[1], values)
-                yield self._asked(f"${variable.name}", selector, end, 0, label=label[0])
+    def _of_variable(
+        self, variable: Mapping[str, Any], end: int, values: Mapping[str, str]
+    ) -> Asked:
+        query = variable["query"]
+        match = _LABEL_VALUES.match(query["query"] if isinstance(query, dict) else query)
+        if match is None:
+            raise ValueError(f"{self.name}: ${variable['name']} is no label_values(): {query}")
+        selector = _filled(match["selector"] or "", values)
+        return self._asked(f"${variable['name']}", selector, end, 0, label=match["label"])
 
-    def _of_target(
-        self, panel: Mapping[str, Any], target: Mapping[str, Any], end: int, values: dict[str, str]
+    def _of_panel(
+        self, panel: Mapping[str, Any], end: int, values: dict[str, str]
     ) -> Iterator[Asked]:
-        least = target.get("interval") or panel.get("interval") or f"{_SCRAPE}s"
-        least_seconds = _seconds(filled_in(least, values))
-        points = panel.get("maxDataPoints") or _WIDTH * panel["gridPos"]["w"] // 24
-        step = max(_rounded(self._range / points), least_seconds)
-        expression = filled_in(target["expr"], values | self._times(step, least_seconds))
-        both = (("range", step), ("instant", 0))
-        for at in [at for name, at in both if target.get(name)] or [step]:
-            yield self._asked(panel.get("title", ""), expression, end, at)
+        for target in panel.get("targets", ()):
+            if not target.get("expr") or target.get("hide"):
+                continue
+            least = target.get("interval") or panel.get("interval") or f"{_SCRAPE}s"
+            least_seconds = seconds(_filled(least, values))
+            points = panel.get("maxDataPoints") or _WIDTH * panel["gridPos"]["w"] // 24
+            step = _step(self.range, points, least_seconds)
+            times = _times(self.range, step, least_seconds)
+            expression = _filled(target["expr"], values | times)
+            both = (("range", step), ("instant", 0))
+            wanted = [at for name, at in both if target.get(name)] or [step]
+            for at in wanted:
+                yield self._asked(panel.get("title", ""), expression, end, at)
 
     def _asked(self, panel: str, expression: str, end: int, step: int, *, label: str = "") -> Asked:
-        return Asked(self.name, panel, expression, end - self._range, end, step, label)
-
-    def _times(self, step: int, least: int = _SCRAPE) -> dict[str, str]:
-        return {
-            "__interval": f"{step}s",
-            "__rate_interval": f"{max(step + least, 4 * least)}s",
-            "__range": f"{self._range}s",
-            "__range_s": str(self._range),
-        }
+        return Asked(self.name, panel, expression, end - self.range, end, step, label)
 
 
-def boards() -> list[Board]:
+def boards(folder: Path = BOARDS) -> list[Board]:
     """All boards, by their names."""
-    return [Board(file) for file in sorted(BOARDS.glob("*.json"))]
+    return [Board(file) for file in sorted(folder.glob("*.json"))]
 
 
-def _seconds(duration: str) -> int:
-    return int(duration[:-1]) * _UNITS[duration[-1]]
+def seconds(duration: str) -> int:
+    """Of a duration as ``5m``."""
+    found = re.fullmatch(r"(\d+)([smhd])", duration)
+    if found is None:
+        raise ValueError(f"no duration: {duration!r}")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _chosen(variable: Mapping[str, Any]) -> str | None:
+    """What the board's file has chosen, if anything."""
+    value = variable.get("current", {}).get("value")
+    value = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if value == "$__all":
+        if not variable.get("allValue"):
+            raise ValueError(f"${variable['name']} lists all of its values when none is chosen")
+        return str(variable["allValue"])
+    return str(value) if value else None
+
+
+def _panels(panels: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for panel in panels:
+        yield panel
+        yield from _panels(panel.get("panels", []))
+
+
+def _step(range_: int, points: int, least: int) -> int:
+    return max(_rounded(range_ / points), least)
 
 
 def _rounded(exact: float) -> int:
-    rounded = (step for bound, step in _ROUNDED if exact < bound)
-    return next(rounded, math.ceil(exact / 3600) * 3600)
+    for bound, rounded in _ROUNDED:
+        if exact < bound:
+            return rounded
+    return math.ceil(exact / 3600) * 3600
+
+
+def _times(range_: int, step: int, least: int = _SCRAPE) -> dict[str, str]:
+    return {
+        "__interval": f"{step}s",
+        "__rate_interval": f"{max(step + least, 4 * least)}s",
+        "__range": f"{range_}s",
+        "__range_s": str(range_),
+    }
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    def value(match: re.Match[str]) -> str:
+        name = match["braced"] or match["plain"]
+        return values.get(name, match[0])  # as Grafana does
+
+    return _VARIABLE.sub(value, text)

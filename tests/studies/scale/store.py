@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import os
@@ -10,13 +9,12 @@ import time
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import urlencode
 
 from e2e import compose
 from e2e.running import HOST
 from e2e.stores import Prometheus
-from support.waiting import wait_until
 
 from .queries import Asked
 
@@ -32,6 +30,7 @@ class Answer:
     processor: float
     """Seconds that Prometheus computed meanwhile: what a busy machine leaves as it is."""
     error: str = ""
+    series: int = 0
     samples: int = 0
     """As the engine counts what it looked at."""
 
@@ -62,24 +61,28 @@ class BlockStore(Prometheus):
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def take_rules(self, *files: Path) -> None:
+        """Evaluate these rule files, at their own intervals. Call it before the start."""
+        for file in files:
+            (self.folder / "rules" / file.name).write_bytes(file.read_bytes())
+
     def timed(self, path: str, parameters: dict[str, str]) -> Answer:
         """Ask, and time it. An error of the query is in the answer."""
-        computed, began = self._computed(), time.perf_counter()
         connection = http.client.HTTPConnection(HOST, self.ports["http"], timeout=_PATIENCE)
-        with contextlib.closing(connection):
+        try:
+            computed = self._computed()
+            began = time.perf_counter()
             connection.request("GET", f"{path}?{urlencode({**parameters, 'stats': 'all'})}")
             response = connection.getresponse()
-            status, body = response.status, response.read()
-        seconds = time.perf_counter() - began
-        computed = self._computed() - computed
+            body = response.read()
+            seconds = time.perf_counter() - began
+            computed = self._computed() - computed
+        finally:
+            connection.close()
         content = json.loads(body)
-        if status != 200:
-            return Answer(seconds, computed, content.get("error", str(status)))
-        data = content["data"]
-        # The values of a label are a list.
-        stats = data.get("stats", {}) if isinstance(data, dict) else {}
-        samples = stats.get("samples", {}).get("totalQueryableSamples", 0)
-        return Answer(seconds, computed, "", samples)
+        if response.status != 200:
+            return Answer(seconds, computed, content.get("error", str(response.status)))
+        return Answer(seconds, computed, "", *_counted(content["data"]))
 
     def _computed(self) -> float:
         # Behind the name, which is in brackets and may have spaces: utime and stime.
@@ -104,15 +107,24 @@ class BlockStore(Prometheus):
         Prometheus begins with that a minute after its start.
         """
         with self:
-            wait_until(lambda: not _overlapping(self.data), "compaction", _PATIENCE)
+            deadline = time.monotonic() + _PATIENCE
+            while _overlapping(self.data):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"no compaction:\n{self.log_tail()}")
+                time.sleep(2)
 
 
 def _overlapping(data: Path) -> bool:
     """Whether two blocks have samples of the same time."""
-    time.sleep(1)
-    try:
-        metas = [json.loads(file.read_text()) for file in data.glob("*/meta.json")]
-    except FileNotFoundError:  # just replaced
-        return True
-    times = sorted((meta["minTime"], meta["maxTime"]) for meta in metas)
+    times = sorted(
+        (meta["minTime"], meta["maxTime"])
+        for meta in (json.loads(file.read_text()) for file in data.glob("*/meta.json"))
+    )
     return any(one[1] > other[0] for one, other in pairwise(times))
+
+
+def _counted(data: Any) -> tuple[int, int]:
+    if not isinstance(data, dict):  # the values of a label
+        return len(data), 0
+    samples = data.get("stats", {}).get("samples", {}).get("totalQueryableSamples", 0)
+    return len(data["result"]), samples

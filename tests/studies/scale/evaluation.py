@@ -1,0 +1,86 @@
+"""How long Prometheus takes to evaluate the rules once, beside how often it has to.
+
+The store has data of a while to come, so that Prometheus evaluates rules and then refuses to store
+what they give: all is in the time but that.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from . import building
+from .store import BlockStore
+
+_EVALUATIONS: Final = 3
+_PATIENCE: Final = 600.0
+_REFUSED: Final = "out of order sample"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group of rules."""
+
+    name: str
+    interval: float
+    """Seconds between two evaluations."""
+    seconds: float
+    """The median of some evaluations of all of its rules."""
+    slowest: str
+    """The rule that took longest in the last one."""
+    slowest_seconds: float
+    errors: Sequence[str]
+
+    @property
+    def met(self) -> bool:
+        """Whether it keeps up, with half of the time to spare, and without an error."""
+        return self.seconds <= self.interval / 2 and not self.errors
+
+
+def evaluated(data: Path, folder: Path, rules: Iterable[Path]) -> list[Group]:
+    """Evaluate the rules over a copy of the data, now. Raises TimeoutError."""
+    copy = folder / "evaluated"
+    building.copy(data, copy)
+    store = BlockStore(folder / "evaluating", copy)
+    store.take_rules(*rules)
+    with store:
+        found = _watched(store)
+    shutil.rmtree(copy)
+    return found
+
+
+def _watched(store: BlockStore) -> list[Group]:
+    # By group: its evaluations, by when they began.
+    seen: dict[str, dict[str, float]] = {}
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        groups = store.ask("/api/v1/rules", {})["groups"]
+        for group in groups:
+            if not group["lastEvaluation"].startswith("0001"):
+                of_group = seen.setdefault(group["name"], {})
+                of_group[group["lastEvaluation"]] = group["evaluationTime"]
+        if all(len(seen.get(group["name"], ())) >= _EVALUATIONS for group in groups):
+            return [_group(group, list(seen[group["name"]].values())) for group in groups]
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"rules are not evaluated often enough: {seen}")
+        time.sleep(1)
+
+
+def _group(group: dict[str, Any], times: list[float]) -> Group:
+    slowest = max(group["rules"], key=lambda rule: rule["evaluationTime"])
+    return Group(
+        group["name"],
+        group["interval"],
+        sorted(times)[len(times) // 2],
+        slowest["name"],
+        slowest["evaluationTime"],
+        [
+            f"{rule['name']}: {error}"
+            for rule in group["rules"]
+            if (error := rule.get("lastError")) and error != _REFUSED
+        ],
+    )

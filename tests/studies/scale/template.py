@@ -1,0 +1,66 @@
+"""The series of one program in Prometheus, with their values: all others are made from them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
+
+from .store import BlockStore
+
+BUDGET: Final = 110
+"""Series of a healthy provider with one origin (docs/decisions/0004-cardinality.md)."""
+OURS: Final = "{__name__=~'gluellm_.+|http_client_.+|target_info'}"
+PROVIDER: Final = label_name(semconv.PROVIDER_NAME)
+ADDRESS: Final = label_name(semconv.SERVER_ADDRESS)
+PORT: Final = label_name(semconv.SERVER_PORT)
+_TESTS: Final = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series of the program, and its value at its only export."""
+
+    labels: Mapping[str, str]
+    """Without the name."""
+    name: str
+    value: float
+
+    @property
+    def provider(self) -> str:
+        """Empty for the series of the process."""
+        return self.labels.get(PROVIDER, "")
+
+
+def series_of_one_program(folder: Path) -> list[Series]:
+    """Run the program against a Prometheus with the users' configuration, and read what it has."""
+    store = BlockStore(folder / "template", folder / "template-data")
+    with store:
+        subprocess.run(
+            [sys.executable, "-m", "studies.scale.program", store.otlp_endpoint],
+            check=True,
+            timeout=120,
+            env={**os.environ, "PYTHONPATH": str(_TESTS)},
+        )
+        return list(map(_series, store.query(OURS)))
+
+
+def _series(row: Mapping[str, object]) -> Series:
+    labels = dict(row["metric"])  # type: ignore[call-overload]
+    if ADDRESS in labels:
+        # A fake provider has a port instead of a name.
+        labels[ADDRESS], labels[PORT] = f"{labels[PROVIDER]}.example.com", "443"
+    return Series(labels, labels.pop("__name__"), row["value"][1])  # type: ignore[index]
+
+
+def by_provider(series: Iterable[Series]) -> Counter[str]:
+    """How many each provider has; those of the process under an empty name."""
+    return Counter(one.provider for one in series)
