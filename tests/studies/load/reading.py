@@ -19,7 +19,7 @@ _NEVER_FALL = {
     for metric in semconv.METRICS
     if metric.instrument in (Instrument.OBSERVABLE_COUNTER, Instrument.HISTOGRAM)
 }
-_HOLDING = ("awaiting_response", "reading", "unread")
+HOLDING = ("awaiting_response", "reading", "unread")
 """Phases of a request that has a connection of HTTP/1.1 for itself."""
 Series = tuple[str, frozenset[tuple[str, Any]]]
 
@@ -169,7 +169,7 @@ def wrong_in_snapshot(taken: Snapshot) -> list[str]:
         established, ever = pool.active + pool.idle, pool.requests_entered
         counted, most = established + pool.connecting, pool.max_connections or 0
         number = len(pool.requests)
-        held = sum(request.phase in _HOLDING for request in pool.requests)
+        held = sum(request.phase in HOLDING for request in pool.requests)
         wrong |= {
             f"{counted} of {most} connections in a snapshot": counted > most,
             f"{held} requests hold {established} connections": held > established,

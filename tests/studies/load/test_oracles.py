@@ -12,6 +12,7 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.pool.copies import copied
 from studies.load.growth import Growth
 from studies.load.reading import Choices
+from studies.load.saturation import Load
 from studies.load.soak import record
 
 
@@ -36,6 +37,26 @@ def test_each_request_takes_one_of_the_reported_values() -> None:
     assert not choices.difference(Counter(a=1, b=2))
     assert choices.difference(Counter(a=1, b=3)) == {"b": 1}
     assert choices.difference(Counter(b=2)) == {"a": -1}
+
+
+@pytest.mark.parametrize(
+    ("phases", "begin", "is_wrong"),
+    [
+        ({"reading": 2, "queued": 1}, 5.0, False),
+        ({"reading": 3, "queued": 1}, 5.0, True),  # more than connections
+        ({"reading": 2}, 5.0, True),
+        ({"reading": 2}, 1.02, False),  # the request came just before
+        ({"reading": 2}, 8.97, False),  # the server got it just after
+    ],
+)
+def test_reading_is_wrong_by_holders_or_by_missing_waiters(
+    phases: dict[str, int], begin: float, is_wrong: bool
+) -> None:
+    """One request waits for two connections from 1 s to 9 s; two have them."""
+    load = Load("", 2, [(begin, begin, Counter(phases), 2)])
+    load.entered = {"/one": 0.0, "/other": 0.5, "/waits": 1.0}
+    load.served = {"/one": 0.1, "/other": 0.6, "/waits": 9.0}
+    assert bool(load.wrong()) is is_wrong
 
 
 def test_exception_raised_in_the_package_is_its_own() -> None:

@@ -12,6 +12,8 @@ from support.figures import Figures
 from .rounds import MODES, run
 from .world import Measures, MismatchError
 
+CROWD = 5
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when all held, 1 when not."""
@@ -19,12 +21,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--library", nargs="+", choices=list(MODES), default=list(MODES))
     late = "how many times as late as on an idle machine threads may be"
     parser.add_argument("--slack", type=float, default=1.0, help=late)
+    crowded = f"{CROWD} times as many requests share the pools"
+    parser.add_argument("--crowded", action="store_true", help=crowded)
     options = parser.parse(arguments)
     pairs = [(name, mode) for name in options.library for mode in MODES[name]]
     # Sessions that are dropped on purpose are reported when they go.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     figures = Figures("What is reported, beside the truth", {"seed": options.seed})
     measures, settings = Measures(), {"seed": options.seed, "slack": options.slack}
+    settings["crowd"] = CROWD if options.crowded else 1
     for library, mode in pairs:
         print(f"{library} {mode}", flush=True)
         try:

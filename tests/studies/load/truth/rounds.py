@@ -39,7 +39,7 @@ EARLY = 0.001
 def held_round(world: World) -> None:
     """Send requests, and stop time after time to compare while all of them are held."""
     world.origins["held tls"].hold_handshakes()
-    number = world.chance.randint(4, 14)
+    number = world.crowd * world.chance.randint(4, 14)
     requests = [plan(world, world.chance.choice(world.pools)) for _ in range(number)]
     world.in_flight += requests
     world.this_round = [*world.in_flight]
@@ -233,7 +233,8 @@ def abandon(world: World, request: Request) -> None:
 def storm(world: World) -> None:
     """Send requests with timeouts of milliseconds, cancel some, let servers hang up."""
     chance = world.chance
-    requests = [_stormy(world, world.pools[0].http2) for _ in range(chance.randint(10, 30))]
+    number = world.crowd * chance.randint(10, 30)
+    requests = [_stormy(world, world.pools[0].http2) for _ in range(number)]
     world.in_flight += requests
     world.this_round = [*world.in_flight]
     for request in requests:

@@ -76,6 +76,8 @@ class World:
     measures: Measures
     slack: float
     """How many times as late as on a machine with nothing else to do a thread may have its turn."""
+    crowd: int
+    """How many times as many requests as usual share the pools."""
     baseline: Counter[tuple[int, str]]
     """Sockets that are not the pools': those that fill a listener's queue."""
     ledger: Ledger = field(default_factory=Ledger)
