@@ -1,7 +1,5 @@
 """Real any-llm providers that talk to the fake one, and what their pools see of calls."""
 
-from __future__ import annotations
-
 import functools
 import importlib
 from dataclasses import dataclass, field

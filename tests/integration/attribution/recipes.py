@@ -1,7 +1,5 @@
 """How each operation of any-llm is called, what the fake provider answers, and the rows of both."""
 
-from __future__ import annotations
-
 import inspect
 import json
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """A failure in the instrumentation of aiohttp while a request fails."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterator
 from typing import Any
@@ -26,9 +24,7 @@ def telemetry() -> Iterator[Telemetry]:
     made.shutdown()
 
 
-def test_unnamed_failure_is_no_cancellation(
-    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unnamed_failure_is_no_cancellation(telemetry, monkeypatch):
     """A failure of unknown kind is reported as ``_OTHER``."""
 
     def fails(*_: Any) -> str:

@@ -1,7 +1,5 @@
 """An any-llm that lacks, or has changed, what the attribution and the limits rely on."""
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import importlib
@@ -156,13 +154,8 @@ def _check(base: str, caplog: pytest.LogCaptureFixture, *, limits: bool) -> None
     ],
 )
 def test_calls_go_on_with_a_name_that_is_otherwise(
-    name: str,
-    how: str,
-    limits: bool,
-    provider: str,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+    name, how, limits, provider, monkeypatch, caplog
+):
     """Calls come to what they come to without us, and each loss is told once."""
     base = any_llm.AnyLLM
     value = KINDS[how](getattr(base, name, None))
@@ -181,22 +174,14 @@ def test_calls_go_on_with_a_name_that_is_otherwise(
         ("PROVIDER_NAME", True),
     ],
 )
-def test_calls_go_on_without_a_name(
-    name: str,
-    limits: bool,
-    provider: str,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_calls_go_on_without_a_name(name, limits, provider, monkeypatch, caplog):
     """The same where it is gone from the base class."""
     monkeypatch.delattr(any_llm.AnyLLM, name, raising=False)
     _check(provider, caplog, limits=limits)
 
 
 @pytest.mark.parametrize("value", [None, Odd(), lambda *_, **__: None, type("Anew", (), {})])
-def test_one_warning_tells_each_seam_of_another_any_llm(
-    value: Any, provider: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_one_warning_tells_each_seam_of_another_any_llm(value, provider, monkeypatch, caplog):
     """``any_llm.AnyLLM`` is no class, or another one: nothing is raised or logged twice."""
     monkeypatch.setattr(any_llm, "AnyLLM", value)
     with caplog.at_level(logging.WARNING):
@@ -226,9 +211,7 @@ def _without(parameter: str) -> Callable[[Any], Any]:
     return make
 
 
-def test_a_limit_that_a_library_no_longer_has_is_left_out(
-    provider: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_limit_that_a_library_no_longer_has_is_left_out(provider, monkeypatch, caplog):
     """The pool is built with the client's own limits, and one warning says so."""
     newer = int(openai.__version__.partition(".")[0]) >= 3
     library = importlib.import_module("httpcore2" if newer else "httpcore")

@@ -1,7 +1,5 @@
 """Every private name that the package uses is renamed by a test, and changed by a test."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -98,7 +96,7 @@ FOREIGN = {
 }
 
 
-def test_every_private_name_is_renamed_by_a_test() -> None:
+def test_every_private_name_is_renamed_by_a_test():
     """A name that no test takes away may bring requests down with the release that does."""
     assert len(set().union(*FOREIGN.values())) > 100
     tables = (breaks.RENAMED, breaks.UNUSED, breaks.SMALLER)
@@ -106,13 +104,13 @@ def test_every_private_name_is_renamed_by_a_test() -> None:
         assert sorted(found - tried(folder, *tables)) == [], folder
 
 
-def test_every_private_name_is_changed_by_a_test() -> None:
+def test_every_private_name_is_changed_by_a_test():
     """So may one that is still there and has become something else."""
     for folder, found in FOREIGN.items():
         assert sorted(found - tried(folder, breaks.METHODS, breaks.ATTRIBUTES)) == [], folder
 
 
-def test_names_that_are_tried_elsewhere_are_used_and_tried() -> None:
+def test_names_that_are_tried_elsewhere_are_used_and_tried():
     """The folder has it, and the file that is said to try it names it or what has it."""
     for folder, places in ELSEWHERE.items():
         for name, place in places.items():
@@ -136,6 +134,6 @@ def test_names_that_are_tried_elsewhere_are_used_and_tried() -> None:
         ("cls._anew()", set()),
     ],
 )
-def test_private_names_are_found_however_they_are_used(line: str, found: set[str]) -> None:
+def test_private_names_are_found_however_they_are_used(line, found):
     """Names of the package itself, and what is only written about, are none."""
     assert names.private_names(line) == found

@@ -1,7 +1,5 @@
 """Every part of our own fails: the request goes on, and one warning for each kind tells so."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -167,14 +165,7 @@ def _points(reader: InMemoryMetricReader, name: str) -> list[Any]:
 
 
 @pytest.mark.parametrize(("owner", "name"), PARTS, ids=lambda part: getattr(part, "__name__", part))
-def test_a_part_that_fails_touches_no_request(
-    owner: type,
-    name: str,
-    traffic: _Traffic,
-    reader: InMemoryMetricReader,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_part_that_fails_touches_no_request(owner, name, traffic, reader, monkeypatch, caplog):
     """Whatever it raises: results are the same, each kind is counted and told once."""
     expected = traffic.results()
     error = ERRORS[PARTS.index((owner, name)) % len(ERRORS)]
@@ -210,14 +201,8 @@ def test_a_part_that_fails_touches_no_request(
     [(core_requests, "error_type", "httpx2"), (urllib3_requests, "failure_of", "urllib3")],
 )
 def test_a_failure_that_we_fail_to_name_is_no_cancellation(
-    module: Any,
-    name: str,
-    library: str,
-    server: HTTP1Server,
-    traffic: _Traffic,
-    reader: InMemoryMetricReader,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    module, name, library, server, traffic, reader, monkeypatch
+):
     """The request failed, and of what is not known."""
     monkeypatch.setattr(module, name, _raising(RuntimeError)[0])
     _instrument(reader)
@@ -277,11 +262,7 @@ API = (
 
 
 @pytest.mark.parametrize("name", API)
-def test_an_sdk_that_raises_touches_no_request(
-    name: str,
-    traffic: _Traffic,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_an_sdk_that_raises_touches_no_request(name, traffic, caplog):
     """Neither does it keep the program from starting or from ending."""
     expected = traffic.results()
     reader = InMemoryMetricReader()

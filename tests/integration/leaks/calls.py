@@ -1,7 +1,5 @@
 """Real any-llm providers that talk to the fake one, and what is under way in their pools."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Providers of each library, pointed at the fake one, and the limits that their pools go by."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import gc

@@ -1,7 +1,5 @@
 """The instrumentation in this process, and programs of their own process, for the host's sake."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

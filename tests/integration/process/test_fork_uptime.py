@@ -1,7 +1,5 @@
 """The age of a forked child's counts."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -28,7 +26,7 @@ assert snapshot().uptime > before
 """
 
 
-def test_uptime_of_a_forked_child_begins_at_the_fork() -> None:
+def test_uptime_of_a_forked_child_begins_at_the_fork():
     """Its totals begin at 0 then, and rates are totals divided by the uptime."""
     finished = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=False

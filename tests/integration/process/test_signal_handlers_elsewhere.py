@@ -1,7 +1,5 @@
 """Signal handlers that raise in our code of async requests, any-llm calls, and turning us off."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import importlib
@@ -21,7 +19,6 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import _subclasses
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
 from opentelemetry.instrumentation.gluellm.patching import PatchSet, is_patched
-from support.http1 import HTTP1Server
 from support.installation import instrument
 from support.script import Reply
 from support.telemetry import Telemetry
@@ -126,14 +123,7 @@ def leases() -> int:
 @pytest.mark.parametrize(
     ("first", "error"), [(True, TimeIsUpError), (False, TimeIsUpError), (False, CtrlCError)]
 )
-def test_async_request(
-    first: bool,
-    error: type[BaseException],
-    library: str,
-    server: HTTP1Server,
-    telemetry: Telemetry,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_async_request(first, error, library, server, telemetry, caplog):
     """What is raised reaches the program, and loses no connection.
 
     Where the loop calls us it reaches that, and where aiohttp does so itself its log. The next
@@ -179,7 +169,7 @@ def test_async_request(
 
 
 @pytest.mark.usefixtures("telemetry")
-def test_any_llm_call(caplog: pytest.LogCaptureFixture) -> None:
+def test_any_llm_call(caplog):
     """What is raised reaches the program, as the cause of what the provider's SDK makes of it.
 
     Where the event loop calls us it reaches that, which logs it.
@@ -211,7 +201,7 @@ def test_any_llm_call(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("error", [TimeIsUpError, CtrlCError])
-def test_uninstrument(error: type[BaseException]) -> None:
+def test_uninstrument(error):
     """It reaches the program, and nothing stays on once uninstrument() was called again.
 
     In every 97th place.
@@ -235,7 +225,7 @@ def test_uninstrument(error: type[BaseException]) -> None:
 
 
 @pytest.mark.parametrize("error", [TimeIsUpError, CtrlCError])
-def test_instrument(error: type[BaseException]) -> None:
+def test_instrument(error):
     """It reaches the program, and nothing is left on by an instrument() that has not succeeded.
 
     In every 1009th place.
@@ -258,7 +248,7 @@ def test_instrument(error: type[BaseException]) -> None:
     assert places > 5
 
 
-def test_patch() -> None:
+def test_patch():
     """Wherever replacing a method is interrupted, undoing it puts the method back."""
     places = 0
     for interruption in everywhere(raising(TimeIsUpError)):

@@ -1,7 +1,5 @@
 """Providers in memory, and the instrumentation on and off, for the rules that were learned."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Series: never so many that the SDK folds them, and within the budget of a provider."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import errno
@@ -24,7 +22,6 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.libraries import Library
 from support.telemetry import Telemetry
 
-from .conftest import Instrument
 from .network import Network, SilentNetwork
 
 MOST_SETS = 1500
@@ -71,7 +68,7 @@ def request(library: Library, pool: Any, url: str) -> None:
         pool.request("GET", url, extensions={"timeout": {"pool": 0.001}})
 
 
-def test_no_instrument_overflows(library: Library, instrument: Instrument) -> None:
+def test_no_instrument_overflows(library, instrument):
     """Hundreds of names, origins, ports and statuses, each error everywhere, for every model."""
     telemetry = instrument(
         metrics="full", max_origins=200, model_attributes=True, time_in_queue=True
@@ -213,7 +210,7 @@ async def cancelled(library: Library, url: str) -> None:
             await asyncio.wait([task])
 
 
-def test_healthy_provider_is_within_its_series(library: Library, budget: Budget) -> None:
+def test_healthy_provider_is_within_its_series(library, budget):
     """One provider with one origin: at most 140 series."""
     pool = healthy(library, Network())
     series, points = budget.series(), budget.points()
@@ -222,9 +219,7 @@ def test_healthy_provider_is_within_its_series(library: Library, budget: Budget)
     pool.close()
 
 
-def test_provider_is_within_its_series_after_every_failure(
-    library: Library, budget: Budget
-) -> None:
+def test_provider_is_within_its_series_after_every_failure(library, budget):
     """Every error type, every way to close a connection: at most 290 series."""
     network = Network()
     pool = healthy(library, network)

@@ -1,23 +1,16 @@
 """What a collection may do: look at numbers. No socket, no lock of a pool, no new instrument."""
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import threading
 from typing import Any
 
 import aiohttp
-import pytest
 from opentelemetry.sdk.metrics import Meter
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.clients import Runner
-from support.http1 import HTTP1Server
-from support.libraries import Library
 from support.script import Reply
-from support.telemetry import Telemetry
 from support.waiting import wait_until
 
 from .conftest import BOTH, EVERYWHERE
@@ -34,13 +27,7 @@ def in_time(work: Any) -> Any:
 
 
 @BOTH
-def test_collection_touches_no_socket(
-    runner: Runner,
-    library: Library,
-    server: HTTP1Server,
-    telemetry: Telemetry,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_collection_touches_no_socket(runner, library, server, telemetry, monkeypatch):
     """has_expired() and is_readable poll one, for each of a thousand idle connections."""
     pool = runner.pool(library)
     pool.get(server.url())
@@ -63,9 +50,7 @@ def test_collection_touches_no_socket(
 
 
 @EVERYWHERE
-def test_snapshot_takes_nothing_from_the_next_collection(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_snapshot_takes_nothing_from_the_next_collection(runner, library, server, telemetry):
     """It counts the requests that have ended; their durations stay for the collection."""
     pool = runner.pool(library)
     pool.get(server.url())
@@ -78,9 +63,7 @@ def test_snapshot_takes_nothing_from_the_next_collection(
 
 
 @BOTH
-def test_collection_does_not_wait_for_a_pools_lock(
-    library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_collection_does_not_wait_for_a_pools_lock(library, server, telemetry):
     """A thread may hold it for long, also the very one that collects."""
     pool = library.core.ConnectionPool()
     pool.request("GET", server.url())
@@ -91,9 +74,7 @@ def test_collection_does_not_wait_for_a_pools_lock(
 
 
 @BOTH
-def test_response_closes_without_waiting_for_a_collection(
-    library: Library, server: HTTP1Server, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_response_closes_without_waiting_for_a_collection(library, server, telemetry, monkeypatch):
     """Requests go on while somebody collects, or is stuck in it."""
     installation = GlueLLMInstrumentor._installation
     assert installation is not None
@@ -117,13 +98,7 @@ def test_response_closes_without_waiting_for_a_collection(
     pool.close()
 
 
-def test_collection_creates_no_instrument(
-    threads: Runner,
-    library: Library,
-    server: HTTP1Server,
-    telemetry: Telemetry,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_collection_creates_no_instrument(threads, library, server, telemetry, monkeypatch):
     """The SDK holds its locks there. All are made by instrument()."""
     created: list[str] = []
     for method in vars(Meter):
@@ -142,9 +117,7 @@ def test_collection_creates_no_instrument(
     assert created == []
 
 
-def test_time_by_phase_never_falls_while_requests_run(
-    threads: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_time_by_phase_never_falls_while_requests_run(threads, library, server, telemetry):
     """A counter that falls looks like a restart: collected again and again under load."""
     pool = threads.pool(library, max_connections=2)
     stop = threading.Event()
@@ -173,7 +146,7 @@ def test_time_by_phase_never_falls_while_requests_run(
     assert all(after[phase] >= before[phase] for phase in after)
 
 
-def test_snapshot_in_a_signal_handler(server: HTTP1Server, telemetry: Telemetry) -> None:
+def test_snapshot_in_a_signal_handler(server, telemetry):
     """It interrupts aiohttp's loop anywhere, also in the middle of the connector's bookkeeping."""
     url = server.reply("/", Reply(head_after=0.001, end_after=0.001))
     failures: list[BaseException] = []

@@ -1,7 +1,5 @@
 """OpenTelemetry's exporters are never observed, whatever the scope."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import threading
@@ -31,12 +29,9 @@ from opentelemetry.instrumentation.gluellm import diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.pool.lease import Call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.http1 import HTTP1Server
 from support.network import refused_url
 from support.telemetry import Telemetry
 from support.waiting import wait_until
-
-from .conftest import Instrument
 
 KINDS = ["http", "grpc"]
 
@@ -120,14 +115,7 @@ def begin_exporting(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("signal", ["spans", "metrics"])
-def test_what_no_collector_takes(
-    kind: str,
-    signal: str,
-    dead_collector: str,
-    instrument: Instrument,
-    stack: contextlib.ExitStack,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_what_no_collector_takes(kind, signal, dead_collector, instrument, stack, caplog):
     """No series, so no alert; no finding; and no line in this package's log."""
     telemetry = instrument(scope="all", leak_threshold=2)
     wait_until(begin_exporting(kind, signal, dead_collector, stack))
@@ -140,12 +128,8 @@ def test_what_no_collector_takes(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scope", ["any_llm", "all"])
 def test_spans_that_are_exported_inside_an_any_llm_call(
-    kind: str,
-    scope: str,
-    dead_collector: str,
-    instrument: Instrument,
-    stack: contextlib.ExitStack,
-) -> None:
+    kind, scope, dead_collector, instrument, stack
+):
     """A simple processor exports where the span ends, and pools built there are any-llm's else."""
     telemetry = instrument(scope=scope)
     token = current_call.set(Call("openai"))
@@ -155,9 +139,7 @@ def test_spans_that_are_exported_inside_an_any_llm_call(
     assert_nothing_is_seen(telemetry)
 
 
-def test_exporter_goes_on_unseen_while_others_are_seen(
-    server: HTTP1Server, dead_collector: str, instrument: Instrument, stack: contextlib.ExitStack
-) -> None:
+def test_exporter_goes_on_unseen_while_others_are_seen(server, dead_collector, instrument, stack):
     """The application's requests by the same library count, suppressed or not."""
     requests = pytest.importorskip("requests")
     telemetry = instrument(scope="all")

@@ -1,7 +1,5 @@
 """Whatever of ours or of OpenTelemetry's breaks, the user's requests are untouched."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +26,7 @@ from support.http1 import HTTP1Server
 from support.libraries import Library
 from support.script import Reply
 
-from .conftest import EVERYWHERE, Instrument
+from .conftest import EVERYWHERE
 
 LOGGER = semconv.SCOPE_NAME
 EVENTS = [name for name in vars(PoolObserver) if not name.startswith("_")]
@@ -70,14 +68,8 @@ def requests(runner: Runner, library: Library, server: HTTP1Server) -> None:
 @EVERYWHERE
 @pytest.mark.parametrize("observer", [DurationObserver, SpanObserver])
 def test_raising_observer_leaves_requests_untouched(
-    runner: Runner,
-    library: Library,
-    server: HTTP1Server,
-    instrument: Instrument,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    observer: type[PoolObserver],
-) -> None:
+    runner, library, server, instrument, monkeypatch, caplog, observer
+):
     """It fails at every event: each is counted by kind, told once, and the other observer works."""
     overridden = [event for event in EVENTS if event in vars(observer)]
     for event in overridden:
@@ -133,9 +125,7 @@ class RaisingSpanExporter(SpanExporter):
 
 
 @EVERYWHERE
-def test_raising_exporter_leaves_requests_untouched(
-    runner: Runner, library: Library, server: HTTP1Server
-) -> None:
+def test_raising_exporter_leaves_requests_untouched(runner, library, server):
     """For metrics and for spans; a healthy reader beside it sees all."""
     healthy = InMemoryMetricReader()
     meters = MeterProvider(
@@ -158,9 +148,7 @@ def test_raising_exporter_leaves_requests_untouched(
     meters.shutdown()
 
 
-def test_raising_reader_leaves_requests_and_other_readers_untouched(
-    threads: Runner, library: Library, server: HTTP1Server
-) -> None:
+def test_raising_reader_leaves_requests_and_other_readers_untouched(threads, library, server):
     """Its collection fails where it was asked for, nowhere else, and loses nothing of ours."""
     raising, healthy = RaisingReader(), InMemoryMetricReader()
     meters = MeterProvider(metric_readers=[raising, healthy], shutdown_on_exit=False)
@@ -184,8 +172,8 @@ def test_raising_reader_leaves_requests_and_other_readers_untouched(
 
 
 def test_histogram_that_raises_leaves_requests_and_uninstrument_untouched(
-    threads: Runner, library: Library, server: HTTP1Server, instrument: Instrument
-) -> None:
+    threads, library, server, instrument
+):
     """A view's own reservoir or aggregation can raise while our records are written."""
     telemetry = instrument()
     installation = GlueLLMInstrumentor._installation
@@ -208,9 +196,7 @@ def test_histogram_that_raises_leaves_requests_and_uninstrument_untouched(
 
 
 @EVERYWHERE
-def test_no_sdk_at_all(
-    runner: Runner, library: Library, server: HTTP1Server, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_sdk_at_all(runner, library, server, caplog):
     """With nothing but the API every provider does nothing, and so do we: no warning either."""
     GlueLLMInstrumentor().instrument(scope="all", span_min_duration=0)
     requests(runner, library, server)

@@ -1,7 +1,5 @@
 """The names of pools with ``scope="all"``: who built a pool, or who sent its first request."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections.abc import Callable
@@ -14,11 +12,7 @@ from opentelemetry.instrumentation.gluellm.adapters import callers
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.pool.lease import Call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.http1 import HTTP1Server
-from support.libraries import Library
 from support.telemetry import Telemetry
-
-from .conftest import Instrument
 
 
 def names(telemetry: Telemetry) -> dict[str, int]:
@@ -73,9 +67,7 @@ SDKS = {
 
 
 @pytest.mark.parametrize("name", SDKS)
-def test_pool_has_the_name_of_the_sdk_that_built_it(
-    name: str, server: HTTP1Server, instrument: Instrument
-) -> None:
+def test_pool_has_the_name_of_the_sdk_that_built_it(name, server, instrument):
     """Not the library's, which an application's LLM, MCP and vector store clients share."""
     telemetry = instrument()
     send = SDKS[name](server.url("").rstrip("/"))
@@ -84,9 +76,7 @@ def test_pool_has_the_name_of_the_sdk_that_built_it(
     assert set(names(telemetry)) == {name}
 
 
-def test_pool_of_the_application_has_the_name_of_its_first_caller(
-    server: HTTP1Server, instrument: Instrument
-) -> None:
+def test_pool_of_the_application_has_the_name_of_its_first_caller(server, instrument):
     """The application built the client, and the SDK that it gave it to sends."""
     openai = pytest.importorskip("openai")
     httpx2 = pytest.importorskip("httpx2")
@@ -98,16 +88,14 @@ def test_pool_of_the_application_has_the_name_of_its_first_caller(
         assert names(telemetry) == {"openai": 1}
 
 
-def test_pool_of_the_application_itself_has_the_librarys_name(
-    server: HTTP1Server, library: Library, instrument: Instrument
-) -> None:
+def test_pool_of_the_application_itself_has_the_librarys_name(server, library, instrument):
     telemetry = instrument()
     with library.client.Client() as client:
         client.get(server.url())
     assert names(telemetry) == {library.name: 1}
 
 
-def test_any_llms_name_goes_before_the_sdks(server: HTTP1Server, instrument: Instrument) -> None:
+def test_any_llms_name_goes_before_the_sdks(server, instrument):
     """A pool that an SDK built and an any-llm call uses first."""
     telemetry = instrument()
     send = _openai(server.url("").rstrip("/"))
@@ -117,7 +105,7 @@ def test_any_llms_name_goes_before_the_sdks(server: HTTP1Server, instrument: Ins
     assert telemetry.by(semconv.POOL_OPENED, "name", "provider") == {("groq", "groq"): 1}
 
 
-def test_users_name_goes_before_all(server: HTTP1Server, providers: Telemetry) -> None:
+def test_users_name_goes_before_all(server, providers):
     """And without a name, a client that was handed in has the one of ``scope="all"``."""
     openai = pytest.importorskip("openai")
     named, unnamed = (
@@ -131,7 +119,7 @@ def test_users_name_goes_before_all(server: HTTP1Server, providers: Telemetry) -
         GlueLLMInstrumentor.uninstrument_client(client)
 
 
-def test_application_ends_the_search(server: HTTP1Server, instrument: Instrument) -> None:
+def test_application_ends_the_search(server, instrument):
     """A server's module that calls the application did not build the application's client."""
     telemetry = instrument()
     httpx = pytest.importorskip("httpx")
@@ -145,9 +133,7 @@ def test_application_ends_the_search(server: HTTP1Server, instrument: Instrument
     assert names(telemetry) == {"httpx": 1}
 
 
-def test_stack_is_looked_at_once_for_each_pool(
-    server: HTTP1Server, instrument: Instrument, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stack_is_looked_at_once_for_each_pool(server, instrument, monkeypatch):
     """When the pool is built; at its first request if that found no SDK; never for later ones."""
     looked = []
     frames = callers._frames

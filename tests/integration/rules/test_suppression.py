@@ -1,7 +1,5 @@
 """suppress_instrumentation suppresses this package's spans, and nothing else."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import threading
@@ -13,17 +11,11 @@ from opentelemetry.trace import SpanKind
 
 from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.http1 import HTTP1Server
-from support.libraries import Library
 from support.script import Failure, Reply
 from support.waiting import wait_until
 
-from .conftest import Instrument
 
-
-def test_suppressed_request_has_metrics_and_no_spans(
-    library: Library, server: HTTP1Server, instrument: Instrument
-) -> None:
+def test_suppressed_request_has_metrics_and_no_spans(library, server, instrument):
     """Metrics are recorded; the current span of the suppressed request still gets attributes."""
     telemetry = instrument(span_min_duration=0, metrics="full")
     pool = library.core.ConnectionPool()
@@ -51,9 +43,7 @@ def test_suppressed_request_has_metrics_and_no_spans(
 
 
 @pytest.mark.parametrize("failure", ["pool", "read", "reset"])
-def test_suppressed_failure_is_counted(
-    library: Library, server: HTTP1Server, instrument: Instrument, failure: str
-) -> None:
+def test_suppressed_failure_is_counted(library, server, instrument, failure):
     """As a timeout, or as a failure on a reused connection; without a span of the wait."""
     telemetry = instrument(span_min_duration=0)
     pool = library.core.ConnectionPool(max_connections=1)
@@ -81,9 +71,7 @@ def test_suppressed_failure_is_counted(
     pool.close()
 
 
-def test_suppressed_leak_is_reported(
-    library: Library, server: HTTP1Server, instrument: Instrument, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_suppressed_leak_is_reported(library, server, instrument, caplog):
     """In the log, in the metrics, and in the snapshot."""
     caplog.set_level(logging.WARNING)
     telemetry = instrument(leak_threshold=2)
@@ -98,9 +86,7 @@ def test_suppressed_leak_is_reported(
     pool.close()
 
 
-def test_wait_for_a_suppressed_request_has_a_span(
-    library: Library, server: HTTP1Server, instrument: Instrument
-) -> None:
+def test_wait_for_a_suppressed_request_has_a_span(library, server, instrument):
     """Only the spans of the suppressed request itself are left out."""
     telemetry = instrument(span_min_duration=0)
     pool = library.core.ConnectionPool(max_connections=1)
@@ -128,8 +114,8 @@ def _suppressing(original: Any) -> Any:
 
 
 def test_sdk_whose_requests_are_suppressed_by_another_instrumentation(
-    server: HTTP1Server, instrument: Instrument, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    server, instrument, monkeypatch
+):
     """Requests and pool timeouts are counted (with Logfire they were not)."""
     openai = pytest.importorskip("openai")
     httpx2 = pytest.importorskip("httpx2")

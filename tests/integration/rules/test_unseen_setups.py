@@ -1,7 +1,5 @@
 """Connections whose set-up can't be seen, or comes when nobody expects one: the times stay true."""
 
-from __future__ import annotations
-
 import logging
 from typing import Any
 
@@ -10,11 +8,10 @@ import pytest
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import PoolUnderTest, Runner
 from support.http1 import HTTP1Server
-from support.libraries import Library
 from support.script import Gate, Reply
 from support.waiting import wait_until
 
-from .conftest import BOTH, Instrument
+from .conftest import BOTH
 
 pytestmark = BOTH
 
@@ -51,12 +48,7 @@ class _Backend:
         return _Slotted(self._inner.connect_tcp(*args, **kwargs))
 
 
-def test_stream_without_notes_has_its_times(
-    library: Library,
-    server: HTTP1Server,
-    instrument: Instrument,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_stream_without_notes_has_its_times(library, server, instrument, caplog):
     """A network backend of the application's own: set-up and response wait don't run together.
 
     The connection was taken as set up once its first answer was there, which made the wait for that
@@ -76,12 +68,7 @@ def test_stream_without_notes_has_its_times(
     assert _warnings(caplog) == []
 
 
-def test_closed_pool_connects_for_those_that_queued(
-    library: Library,
-    server: HTTP1Server,
-    instrument: Instrument,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_closed_pool_connects_for_those_that_queued(library, server, instrument, caplog):
     """httpcore's pool serves its queue on new connections then: each is counted, with its times.
 
     Of threads none would notice: what waits for a socket goes on waiting when that is closed.

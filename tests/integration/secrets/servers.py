@@ -1,7 +1,5 @@
 """A server that answers whatever bytes it is told to, a relay that keeps what clients send."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import struct
