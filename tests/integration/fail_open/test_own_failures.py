@@ -1,9 +1,11 @@
 """Every part of our own fails: the request goes on, and one warning for each kind tells so."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import aiohttp
 import pytest
 import urllib3
 from opentelemetry.sdk.metrics import MeterProvider
@@ -12,6 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.adapters.aiohttp import failures as aiohttp_failures
 from opentelemetry.instrumentation.gluellm.adapters.httpcore import requests as core_requests
 from opentelemetry.instrumentation.gluellm.adapters.urllib3 import requests as urllib3_requests
 from opentelemetry.instrumentation.gluellm.diagnosis import notes
@@ -90,7 +93,8 @@ class _Traffic:
         self._open = urllib3.PoolManager()
 
     def results(self) -> list[str]:
-        with trace.use_span(TracerProvider(shutdown_on_exit=False).get_tracer("").start_span("")):
+        tracer = TracerProvider(shutdown_on_exit=False).get_tracer("test")
+        with trace.use_span(tracer.start_span("")):
             return self._results()
 
     def _results(self) -> list[str]:
@@ -198,15 +202,26 @@ def test_a_part_that_fails_touches_no_request(owner, name, traffic, reader, monk
 
 @pytest.mark.parametrize(
     ("module", "name", "library"),
-    [(core_requests, "error_type", "httpx2"), (urllib3_requests, "failure_of", "urllib3")],
+    [
+        (core_requests, "error_type", "httpx2"),
+        (urllib3_requests, "failure_of", "urllib3"),
+        (aiohttp_failures, "before_sending", "aiohttp"),
+    ],
 )
-def test_a_failure_that_we_fail_to_name_is_no_cancellation(
+def test_failure_without_a_name_is_no_cancellation(
     module, name, library, server, traffic, reader, monkeypatch
 ):
-    """The request failed, and of what is not known."""
+    """A failure whose name could not be found is reported as ``_OTHER``."""
     monkeypatch.setattr(module, name, _raising(RuntimeError)[0])
     _instrument(reader)
     traffic.results()
+
+    async def ask() -> None:
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await session.get("http://127.0.0.1:9/")
+
+    asyncio.run(ask())
     with urllib3.PoolManager(maxsize=1, block=True) as manager:
         held = manager.request("GET", server.url(), preload_content=False)
         with pytest.raises(urllib3.exceptions.EmptyPoolError):
@@ -221,6 +236,16 @@ def test_a_failure_that_we_fail_to_name_is_no_cancellation(
     }
     assert "_OTHER" in errors
     assert not errors & {"cancelled", "pool_timeout"}
+    assert not any(point.value for point in _points(reader, "http.client.active_requests"))
+
+
+def test_without_an_sdk_requests_go_on_and_nothing_is_logged(traffic, reader, caplog):
+    """With the API alone each provider does nothing."""
+    expected = traffic.results()
+    GlueLLMInstrumentor().instrument(scope="all", span_min_duration=0)
+    assert traffic.results() == expected
+    GlueLLMInstrumentor().uninstrument()
+    assert [record for record in caplog.records if record.name.startswith("opentelemetry")] == []
 
 
 class _Deaf:

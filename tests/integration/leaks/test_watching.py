@@ -1,6 +1,5 @@
 """The thread that looks for leaks: there while it is needed, and nowhere else."""
 
-import os
 import threading
 from typing import Any
 
@@ -56,20 +55,6 @@ async def test_no_thread_is_left_after_uninstrument(server, clock, reports):
     await held[0].aclose()
     await llm.client.close()
     assert reports.kept == []
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_leak_is_found_right_after_fork(server, tmp_path):
-    """The child's first request is watched by a thread of its own; the parent's goes on.
-
-    By the real clock: two seconds unread, and two looks a second apart.
-    """
-    found = calls.run_script("fork.py", server.openai_url, cwd=tmp_path)
-    assert sorted((one["of"], one["leaks"], one["watches"]) for one in found) == [
-        ("child", ["child"], [0, 1]),
-        ("parent", ["parent"], [1, 1]),
-    ]
-    assert all(2 <= one["after"] <= 6 for one in found)
 
 
 async def test_leaks_of_one_place_are_told_once_with_their_number(

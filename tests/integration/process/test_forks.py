@@ -26,6 +26,7 @@ def test_forks_under_load(library, server, run):
     for child in children:
         assert child["at first"] == 0
         assert child["entered"] == 2
+        assert child["uptime is its own"]
         assert child["watched"]
         assert not child["failures"]
     assert parent["entered"] == parent["made"] > 0

@@ -78,15 +78,6 @@ def test_client_without_a_name_goes_by_its_library(threads, library, server, onl
     assert telemetry.by(semconv.REQUESTS, "name") == {library.name: 1}
 
 
-@BOTH
-def test_bare_pool_is_a_client(threads, library, server, only_clients):
-    """Of httpcore or httpcore2, used without httpx."""
-    pool = threads.pool(library)
-    telemetry = only_clients(pool.raw, "bare")
-    pool.get(server.url())
-    assert telemetry.by(semconv.REQUESTS, "name") == {"bare": 1}
-
-
 @pytest.mark.parametrize(
     "client",
     [
@@ -160,16 +151,6 @@ def test_client_can_be_instrumented_again(threads, library, server, only_clients
     assert telemetry.by(semconv.REQUESTS, "name") == {"first": 1, "second": 1}
 
 
-def test_users_name_wins_over_the_scope(threads, library, server, instrument):
-    """Beside instrument(): a client of one's own has its own name, all others have theirs."""
-    telemetry = instrument()
-    mine, other = threads.client(library), threads.client(library)
-    GlueLLMInstrumentor.instrument_client(mine.raw, "mine")
-    mine.get(server.url())
-    other.get(server.url())
-    assert telemetry.by(semconv.REQUESTS, "name") == {"mine": 1, library.name: 1}
-
-
 def test_client_that_was_taken_out_is_observed_by_nobody(threads, library, server, instrument):
     """uninstrument_client() beside instrument(): not even inside an any-llm call."""
     telemetry = instrument()
@@ -214,31 +195,6 @@ def test_instrumented_client_is_not_kept_alive(library, server, only_clients):
 
 
 # Clients that exist already
-
-
-@EVERYWHERE
-def test_clients_that_exist_already_are_covered(runner, library, server, instrument):
-    """Used before instrument() or not: from the next request on, with the connections they have."""
-    used, unused = runner.client(library), runner.client(library)
-    used.get(server.url())
-    telemetry = instrument()
-    used.get(server.url())
-    unused.get(server.url())
-    assert telemetry.value(semconv.REQUESTS) == 2
-    assert telemetry.value(semconv.POOL_LIVE) == 2
-    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 2
-    # The connection of the first was there before.
-    assert telemetry.value(semconv.CONNECTION_OPENED) == 1
-
-
-@EVERYWHERE
-def test_scope_any_llm_leaves_other_pools_alone(runner, library, server, instrument):
-    """Only what is built inside or used by an any-llm call; from its first such use on."""
-    telemetry = instrument(scope="any_llm")
-    pool = runner.client(library)
-    pool.get(server.url())
-    assert telemetry.points(semconv.POOL_LIVE) == []
-    assert telemetry.points(semconv.REQUESTS) == []
 
 
 @BOTH

@@ -1,16 +1,12 @@
 """What a collection may do: look at numbers. No socket, no lock of a pool, no new instrument."""
 
-import asyncio
-import signal
 import threading
 from typing import Any
 
-import aiohttp
 from opentelemetry.sdk.metrics import Meter
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.script import Reply
 from support.waiting import wait_until
 
 from .conftest import BOTH, EVERYWHERE
@@ -60,17 +56,6 @@ def test_snapshot_takes_nothing_from_the_next_collection(runner, library, server
     assert telemetry.value(semconv.REQUESTS, status=200) == 2
     assert telemetry.count(semconv.ACQUIRE_DURATION) == 2
     assert telemetry.count(semconv.LEASE_DURATION) == 2
-
-
-@BOTH
-def test_collection_does_not_wait_for_a_pools_lock(library, server, telemetry):
-    """A thread may hold it for long, also the very one that collects."""
-    pool = library.core.ConnectionPool()
-    pool.request("GET", server.url())
-    with pool._optional_thread_lock:
-        assert in_time(lambda: telemetry.value(semconv.POOL_LIVE)) == 1
-        assert in_time(snapshot).pools[0].idle == 1
-    pool.close()
 
 
 @BOTH
@@ -144,40 +129,3 @@ def test_time_by_phase_never_falls_while_requests_run(threads, library, server, 
     wait_until(lambda: telemetry.value(semconv.ACTIVE_REQUESTS) == 0)
     after = telemetry.phases()
     assert all(after[phase] >= before[phase] for phase in after)
-
-
-def test_snapshot_in_a_signal_handler(server, telemetry):
-    """It interrupts aiohttp's loop anywhere, also in the middle of the connector's bookkeeping."""
-    url = server.reply("/", Reply(head_after=0.001, end_after=0.001))
-    failures: list[BaseException] = []
-    taken = 0
-
-    def handle(*_: Any) -> None:
-        nonlocal taken
-        try:
-            for pool in snapshot().pools:
-                assert pool.active + pool.idle + pool.connecting == len(pool.connections)
-                assert pool.active + pool.connecting <= 3
-        except BaseException as error:
-            failures.append(error)
-        taken += 1
-        signal.setitimer(signal.ITIMER_REAL, 0.003)
-
-    async def get(session: aiohttp.ClientSession) -> None:
-        async with session.get(url) as response:
-            await response.read()
-
-    async def main() -> None:
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=3)) as session:
-            while taken < 100:
-                await asyncio.gather(*(get(session) for _ in range(8)))
-
-    before = signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 0.003)
-    try:
-        asyncio.run(main())
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    assert failures == []
-    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0

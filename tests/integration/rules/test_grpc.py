@@ -62,18 +62,6 @@ def test_xai_is_told_for_what_it_is(listen, instrument):
 
 
 @pytest.mark.all_sdks
-def test_xai_through_the_sync_api(listen, instrument):
-    """It runs on any-llm's own loop, where the channel is built at the first call."""
-    server = listen(FakeXai)
-    telemetry = instrument(scope="any_llm")
-    llm = AnyLLM.create("xai", **server.arguments)
-    for _ in range(2):
-        llm.completion(model="grok-4", messages=MESSAGES)
-    assert telemetry.by(semconv.REQUESTS, "name", "rpc") == {("xai", "OK"): 2}
-    assert telemetry.value(semconv.POOL_OPENED) == 1
-
-
-@pytest.mark.all_sdks
 def test_single_client_of_xai_has_its_name(listen, instrument):
     """An SDK's client is taken for the channels that it holds."""
     server = listen(FakeXai)

@@ -1,7 +1,5 @@
 """The names of pools with ``scope="all"``: who built a pool, or who sent its first request."""
 
-import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -19,61 +17,45 @@ def names(telemetry: Telemetry) -> dict[str, int]:
     return telemetry.by(semconv.POOL_OPENED, "name")
 
 
-def _openai(url: str) -> Callable[[], Any]:
-    openai = pytest.importorskip("openai")
-    client = openai.OpenAI(api_key="-", base_url=url, max_retries=0)
+def _openai(url: str, sdk: str = "openai.OpenAI") -> Callable[[], Any]:
+    module, _, name = sdk.partition(".")
+    client = getattr(pytest.importorskip(module), name)(api_key="-", base_url=url, max_retries=0)
     return lambda: client.get("/nothing", cast_to=object)
 
 
-def _anthropic(url: str) -> Callable[[], Any]:
-    anthropic = pytest.importorskip("anthropic")
-    client = anthropic.Anthropic(api_key="-", base_url=url, max_retries=0)
-    return lambda: client.get("/nothing", cast_to=object)
-
-
-def _groq(url: str) -> Callable[[], Any]:
-    groq = pytest.importorskip("groq")
-    client = groq.Groq(api_key="-", base_url=url, max_retries=0)
-    return lambda: client.get("/nothing", cast_to=object)
-
-
-def _boto3(url: str) -> Callable[[], Any]:
-    boto3 = pytest.importorskip("boto3")
-    config = pytest.importorskip("botocore.config").Config(retries={"max_attempts": 0})
-    client = boto3.Session().client(
-        "s3",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id="-",
-        aws_secret_access_key="-",
-        config=config,
-    )
-    return lambda: client.list_buckets()
-
-
-def _google_genai(url: str) -> Callable[[], Any]:
-    genai = pytest.importorskip("google.genai")
-    client = genai.Client(api_key="-", http_options={"base_url": url})
-    return lambda: asyncio.run(client.aio.models.generate_content(model="m", contents="hi"))
-
-
-SDKS = {
-    "openai": _openai,
-    "anthropic": _anthropic,
-    "groq": _groq,
-    "boto3": _boto3,
-    "google-genai": _google_genai,
-}
-
-
-@pytest.mark.parametrize("name", SDKS)
-def test_pool_has_the_name_of_the_sdk_that_built_it(name, server, instrument):
+@pytest.mark.parametrize("sdk", ["openai.OpenAI", "anthropic.Anthropic"])
+def test_pool_has_the_name_of_the_sdk_that_built_it(sdk, server, instrument):
     """Not the library's, which an application's LLM, MCP and vector store clients share."""
     telemetry = instrument()
-    send = SDKS[name](server.url("").rstrip("/"))
-    with contextlib.suppress(Exception):  # the server's answer is none that the SDK understands
-        send()
-    assert set(names(telemetry)) == {name}
+    _openai(server.url("").rstrip("/"), sdk)()
+    assert set(names(telemetry)) == {sdk.partition(".")[0]}
+
+
+SDK = """
+import aiohttp, asyncio, httpx, urllib3
+async def get(url):
+    async with aiohttp.ClientSession() as session:
+        await session.get(url)
+def send(url):
+    {send}
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "send", "name"),
+    [
+        ("groq._client", "httpx.get(url)", "groq"),
+        ("botocore.httpsession", "urllib3.request('GET', url)", "boto3"),
+        ("google.genai._api_client", "asyncio.run(get(url))", "google-genai"),
+    ],
+)
+def test_name_of_an_sdk_follows_from_its_module(module, send, name, server, instrument):
+    """Of each library, and of a package within a namespace."""
+    telemetry = instrument()
+    frame: dict[str, Any] = {"__name__": module}
+    exec(compile(SDK.format(send=send), "/site-packages/sdk.py", "exec"), frame)
+    frame["send"](server.url())
+    assert names(telemetry) == {name: 1}
 
 
 def test_pool_of_the_application_has_the_name_of_its_first_caller(server, instrument):

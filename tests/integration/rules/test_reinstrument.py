@@ -2,7 +2,6 @@
 
 import functools
 import importlib
-import logging
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ import pytest
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.libraries import Library
-from support.script import Reply
 from support.telemetry import Telemetry
 
 from .conftest import BOTH, EVERYWHERE
@@ -63,15 +61,6 @@ def test_nothing_is_reported_while_it_is_off(threads, library, server, instrumen
     assert telemetry.count(semconv.LEASE_DURATION) == 2
 
 
-def test_what_was_measured_before_turning_off_still_goes_out(threads, library, server, instrument):
-    """Values that wait to be recorded are recorded at uninstrument()."""
-    telemetry = instrument()
-    threads.pool(library).get(server.url())
-    GlueLLMInstrumentor().uninstrument()
-    assert telemetry.count(semconv.LEASE_DURATION) == 1
-    assert telemetry.count(semconv.ACQUIRE_DURATION) == 1
-
-
 PACKAGES = ("httpcore", "httpcore2", "aiohttp", "urllib3", "grpc")
 
 
@@ -109,39 +98,6 @@ def test_patches_are_the_identical_objects_afterwards(packages, instrument):
         after = attributes()
         assert after.keys() == before.keys()
         assert [key for key, value in before.items() if after[key] is not value] == []
-
-
-def test_twice_is_harmless(threads, library, server, instrument, caplog):
-    """The second instrument() changes nothing, nor does a second uninstrument()."""
-    telemetry = instrument()
-    with caplog.at_level(logging.ERROR):
-        instrument()
-    threads.pool(library).get(server.url())
-    assert telemetry.count(semconv.LEASE_DURATION) == 1
-    assert telemetry.value(semconv.POOL_OPENED) == 1
-    GlueLLMInstrumentor().uninstrument()
-    GlueLLMInstrumentor().uninstrument()
-
-
-@EVERYWHERE
-def test_requests_under_way_while_it_is_turned_off_and_on(runner, library, server, instrument):
-    """They go on undisturbed, and the new installation starts with a pool that fits."""
-    telemetry = instrument()
-    gate = server.gate()
-    pool = runner.pool(library, max_connections=1)
-    running = pool.send(server.reply("/slow", Reply(end_after=gate)))
-    running.head()
-    waiting = pool.send(server.url())
-    GlueLLMInstrumentor().uninstrument()
-    instrument()
-    gate.open()
-    assert running.read() == b"ok"
-    assert waiting.head() == 200
-    assert waiting.read() == b"ok"
-    pool.get(server.url())
-    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
-    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
-    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="active") == 0
 
 
 def test_two_providers_one_after_the_other(threads, library, server):
