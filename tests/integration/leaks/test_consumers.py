@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -131,24 +130,3 @@ def test_of_any_llms_sync_api_streams_are_no_leaks_and_downloads_can_be(
     download.__exit__(None, None, None)
     (over,) = wait_until(reports.over, "its end")
     assert over.how == "was released after all"
-
-
-@pytest.mark.all_sdks
-def test_stream_of_gluellm_is_told_with_its_correlation_id(server, tmp_path):
-    """`break` and `aclose()` don't give the connection back; the garbage collector does.
-
-    In a process of its own: what GlueLLM changes in any-llm, it changes for good.
-    """
-    pytest.importorskip("gluellm")
-    (told,) = calls.run_script(
-        "gluellm_stream.py",
-        cwd=tmp_path,
-        OPENAI_API_KEY="any",
-        OPENAI_BASE_URL=server.openai_url,
-        GLUELLM_LOG_LEVEL="ERROR",
-    )
-    assert (told["pool"], told["provider"]) == ("openai/httpx", "openai")
-    assert told["correlation_id"] == "order-4711"
-    script = str(Path(__file__).parent / "scripts" / "gluellm_stream.py")
-    assert told["place"] == place(script, "gluellm", "leave")
-    assert told["over"] == "was released after all"
