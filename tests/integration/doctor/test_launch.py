@@ -17,13 +17,20 @@ ONE_REQUEST = re.compile(r"^1 request in [\d.]+ s$", re.MULTILINE)
 
 
 @needs_any_llm
-def test_a_leak_is_named_with_file_and_line(doctor, provider):
-    """An unchanged program: the finding has the place that abandoned the streams, and the cure."""
-    done = doctor("--", PYTHON, LEAKING, provider.openai_url, "end")
+def test_a_leak_is_named_with_file_and_line(doctor, provider, tmp_path):
+    """An unchanged program: the finding has the call site of the abandoned streams, and advice.
+
+    A directory's name may hold what a terminal would obey.
+    """
+    script = tmp_path / "a\x1b[31mb\u202ec" / LEAKING.name
+    script.parent.mkdir()
+    script.write_text(LEAKING.read_text())
+    done = doctor("--", PYTHON, script, provider.openai_url, "end")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "leaked\n"
     # A long path is cut at its start.
     place = f"/leaking.py:{line_number(LEAKING, 'stream=True')} in abandon"
+    assert not {"\x1b", "\u202e"} & set(done.stderr)
     finding = re.sub(r"\s+", " ", done.stderr[done.stderr.index(": leak in openai/") :])
     assert place in finding
     assert "cure: Read each stream to its end, or close it" in finding
@@ -83,6 +90,14 @@ def test_the_exit_status_is_the_programs(doctor, place, code, status, said):
     assert "No LLM call was seen" in done.stderr
     assert "SCOPE=all" in done.stderr
     assert not list(place.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [("sk-secret",), ("-k", "sk-secret")])
+def test_arguments_of_a_program_are_not_repeated(doctor, arguments):
+    """The first one may be a script, and is told only where there is such a file."""
+    done = doctor("--", "true", *arguments)
+    assert "true ended with status 0" in done.stderr
+    assert "sk-secret" not in done.stdout + done.stderr
 
 
 def test_streams_and_arguments_are_the_programs(begin):
