@@ -1,6 +1,5 @@
 """Providers whose SDKs run on aiohttp: their pools, once each, and the clients to hand in."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
@@ -14,7 +13,6 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
     FakeProviderThread,
 )
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.installation import instrument
 from support.telemetry import Telemetry
 
 pytestmark = pytest.mark.anyio
@@ -22,13 +20,9 @@ QUESTION: Any = [{"role": "user", "content": "hi"}]
 
 
 @pytest.fixture
-def telemetry() -> Iterator[Telemetry]:
+def telemetry(instrument):
     """The instrumentation as it is by default: any-llm's pools only."""
-    telemetry = Telemetry()
-    instrument(telemetry, scope="any_llm")
-    yield telemetry
-    GlueLLMInstrumentor().uninstrument()
-    telemetry.shutdown()
+    return instrument(scope="any_llm")
 
 
 async def test_httpx_over_aiohttp_counts_once(telemetry):

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 import threading
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -26,7 +26,6 @@ from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.http1 import HTTP1Server
-from support.installation import instrument
 from support.proxies import HTTPProxy
 from support.script import Delay, Reply
 from support.telemetry import Telemetry
@@ -54,13 +53,9 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def telemetry() -> Iterator[Telemetry]:
+def telemetry(instrument):
     """The instrumentation as it is by default: any-llm's pools only."""
-    telemetry = Telemetry()
-    instrument(telemetry, scope="any_llm")
-    yield telemetry
-    GlueLLMInstrumentor().uninstrument()
-    telemetry.shutdown()
+    return instrument(scope="any_llm")
 
 
 def answers(server: HTTP1Server, head_after: Delay = 0.0) -> str:

@@ -100,24 +100,15 @@ def test_every_public_function_and_method_has_a_row():
     assert {name for name in METHODS | FUNCTIONS if not sync_name(name)} == SENDS_NOTHING
 
 
-@pytest.mark.parametrize(("level", "name", "provider", "streaming", "origin"), list(rows()))
+@pytest.mark.parametrize("row", rows(), ids=lambda row: "-".join(map(str, row)))
 def test_request_is_attributed(
-    level,
-    name,
-    provider,
-    streaming,
-    origin,
-    attribution,
-    errors,
-    probe,
-    provider_server,
-    monkeypatch,
-    tmp_path,
+    row, attribution, errors, probe, provider_server, monkeypatch, tmp_path
 ):
     """Provider, model and operation are known at the pool, and nowhere after the call."""
+    level, name, key, streaming, origin = row
     providers.register_reranker(monkeypatch)
-    handed_in = {"http_client": providers.http_client(provider)} if origin == "handed in" else {}
-    early = providers.create(provider, provider_server) if origin == "created early" else None
+    handed_in = {"http_client": providers.http_client(key)} if origin == "handed in" else {}
+    early = providers.create(key, provider_server) if origin == "created early" else None
     attribution.install()
     sync = sync_name(name)
     keywords = dict(ARGUMENTS[sync])
@@ -130,14 +121,14 @@ def test_request_is_attributed(
     if streaming:
         keywords["stream"] = True
     if level == "any_llm":
-        keywords |= {"provider": provider, **providers.arguments(provider, provider_server)}
+        keywords |= {"provider": key, **providers.arguments(key, provider_server)}
         if handed_in:
             keywords["client_args"] = handed_in
         call = getattr(any_llm, name)
     elif origin == "at the first call":
-        call = getattr(providers.create_lazy(provider, provider_server), name)
+        call = getattr(providers.create_lazy(key, provider_server), name)
     else:
-        call = getattr(early or providers.create(provider, provider_server, **handed_in), name)
+        call = getattr(early or providers.create(key, provider_server, **handed_in), name)
 
     refused = (
         contextlib.nullcontext()
@@ -151,7 +142,7 @@ def test_request_is_attributed(
     else:
         asyncio.run(_consume_async(call, keywords, probe, refused))
 
-    claim = (provider, keywords.get("model"), OPERATIONS.get(sync, sync))
+    claim = (key, keywords.get("model"), OPERATIONS.get(sync, sync))
     assert probe.requests
     assert probe.claims == [claim] * len(probe.requests)
     (of_all,) = {seen.call for seen in probe.requests}
@@ -160,9 +151,9 @@ def test_request_is_attributed(
     assert (builder and (builder.provider, builder.operation)) == {
         "created early": None,
         "handed in": None,
-        "created late": (provider, None),
-        "per call": (provider, None),
-        "at the first call": (provider, claim[2]),
+        "created late": (key, None),
+        "per call": (key, None),
+        "at the first call": (key, claim[2]),
     }[origin]
     assert current_call.get() is None
     assert errors == []

@@ -175,40 +175,7 @@ def test_output_that_can_not_be_written_is_no_finding(place, begin):
     lives_on(process)
 
 
-@pytest.mark.parametrize(
-    "variables",
-    [
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        {"PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1"},
-        {"PYTHONOPTIMIZE": "2", "PYTHONIOENCODING": "ascii", "PYTHONHASHSEED": "0"},
-    ],
-    ids=lambda found: next(iter(found)),
-)
-def test_variables_change_nothing(place, begin, variables):
-    """On either side."""
-    process = begin(USUAL, **variables)
-    done = doctor_of(None, place, "--pid", process.pid, **variables)
-    assert (done.returncode, done.stdout) == (0, f"report of {process.pid}\n"), done.stderr
-    assert not done.stderr
-    lives_on(process)
-
-
 # The program's own handlers, and its children
-
-
-def test_a_handler_that_came_later_and_passes_on(doctor, begin):
-    """Both have the signal."""
-    process = begin(
-        """
-        reporter.install()
-        ours = signal.getsignal(signal.SIGUSR2)
-        signal.signal(signal.SIGUSR2, lambda *given: (log("theirs"), ours(*given)))
-        ready()
-        wait()
-        """
-    )
-    assert doctor("--pid", process.pid).returncode == 0
-    assert "theirs" in lives_on(process)
 
 
 def test_a_handler_that_came_later_and_keeps_it(doctor, begin):

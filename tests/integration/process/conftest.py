@@ -5,23 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-from support.installation import instrument
 from support.programs import Finished, run_program
-from support.telemetry import Telemetry
 
 PROGRAMS = Path(__file__).with_name("programs")
-
-
-@pytest.fixture
-def telemetry() -> Iterator[Telemetry]:
-    """The instrumentation, on for every pool."""
-    made = Telemetry()
-    instrument(made)
-    yield made
-    GlueLLMInstrumentor().uninstrument()
-    made.shutdown()
 
 
 @pytest.fixture(autouse=True)
