@@ -179,7 +179,7 @@ async def test_threads_that_something_else_has(server, telemetry):
     assert Kind.EXECUTOR_FULL not in {finding.kind for finding in diagnose(taken)}
 
 
-def test_executor_that_is_gone_is_nobodys(server, telemetry):
+def test_executor_that_is_gone_is_not_kept_alive(server, telemetry):
     """It is not kept alive, and the pool goes on without it."""
     llm = AnyLLM.create("bedrock", api_base=answers(server))
     asyncio.run(llm.acompletion(model=MODEL, messages=QUESTION))

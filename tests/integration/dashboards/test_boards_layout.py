@@ -77,7 +77,7 @@ def test_rows_that_hold_panels_are_closed(board):
 
 
 @EACH
-def test_every_panel_tells_how_to_read_it(board):
+def test_every_panel_has_a_description_a_unit_and_a_text_without_data(board):
     """A description of some length, a unit, and words of its own for no data."""
     for panel in panels(board):
         assert len(panel["description"]) > 10

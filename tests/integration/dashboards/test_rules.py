@@ -146,7 +146,7 @@ def test_recorded_series_have_different_names():
     assert len(names) == len(set(names))
 
 
-def test_a_board_that_asks_for_what_is_not_recorded_is_told_the_nearest():
+def test_unknown_recorded_series_raises_with_the_nearest_name():
     """The fleet's board stays on recorded series."""
     with pytest.raises(UnknownNameError, match="nearest is 'oldest_waiter'"):
         recording.recorded("oldest_waiters", recording.INSTANCE_POOL)

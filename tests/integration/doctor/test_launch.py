@@ -145,7 +145,7 @@ def test_a_program_under_opentelemetry_instrument_is_seen(doctor, provider):
 
 
 @pytest.mark.parametrize("way", ["child", "fork"])
-def test_processes_that_it_starts_are_told_of(doctor, provider, way):
+def test_child_processes_with_calls_are_reported(doctor, provider, way):
     """The one that made calls, by its number."""
     done = doctor("--", PYTHON, CALLING, provider.openai_url, way, **EVERY_CLIENT)
     assert done.returncode == 0, done.stderr
@@ -175,7 +175,7 @@ def test_a_python_without_the_package_is_named(doctor, tmp_path):
 @pytest.mark.parametrize(
     "command", [("sh", "-c", "exit 5"), (PYTHON, "-I", "-c", "raise SystemExit(5)")]
 )
-def test_a_program_that_can_not_be_watched_is_told(doctor, command):
+def test_program_that_can_not_be_observed_is_reported(doctor, command):
     """No Python, or one that ignores the environment; it runs all the same."""
     done = doctor("--", *command)
     assert done.returncode == 5
@@ -194,7 +194,9 @@ def test_a_program_that_can_not_be_watched_is_told(doctor, command):
         ("script", 126, "names an interpreter that does not exist"),
     ],
 )
-def test_what_can_not_be_run_is_told_as_a_shell_does(doctor, tmp_path, command, status, said):
+def test_program_that_can_not_be_run_has_the_status_of_a_shell(
+    doctor, tmp_path, command, status, said
+):
     """126 and 127, with what to do."""
     if command == "script":
         script = tmp_path / command

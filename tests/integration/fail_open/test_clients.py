@@ -74,7 +74,7 @@ def test_a_client_all_of_whose_insides_are_odd_is_a_type_error(value):
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_an_odd_session_is_nobodys(value, monkeypatch):
+def test_unknown_session_of_boto3_is_not_the_default_one(value, monkeypatch):
     """boto3's default session may be, or have, anything."""
     boto3 = type("Boto3", (), {"DEFAULT_SESSION": type("Session", (), {"_session": value})()})
     monkeypatch.setitem(sys.modules, "boto3", boto3)  # type: ignore[arg-type]
@@ -93,7 +93,7 @@ def test_odd_options_of_a_provider_are_the_users(value, monkeypatch):
 
 
 @pytest.mark.all_sdks
-def test_a_botocore_without_a_name_loses_one_seam(monkeypatch, caplog):
+def test_botocore_without_a_name_loses_one_hook(monkeypatch, caplog):
     """Its sessions and clients are built as ever."""
     sessions_of = pytest.importorskip("botocore.session", reason="bedrock's SDK is an extra")
     http = pytest.importorskip("botocore.httpsession", reason="bedrock's SDK is an extra")

@@ -29,7 +29,7 @@ async def left(llm: Any, number: int = 1) -> list[Any]:
     return streams
 
 
-async def test_thread_is_there_while_requests_are_under_way(server, clock):
+async def test_watch_runs_only_while_requests_are_in_flight(server, clock):
     """None before the first request, none some looks after the last, and one again then."""
     llm = calls.create("openai", server)
     assert not watches()
@@ -57,7 +57,7 @@ async def test_no_thread_is_left_after_uninstrument(server, clock, reports):
     assert reports.kept == []
 
 
-async def test_leaks_of_one_place_are_told_once_with_their_number(
+async def test_leaks_of_one_call_site_are_logged_once_with_their_number(
     server, clock, telemetry, reports
 ):
     """Those that come later wait for the end of the ten minutes, and are counted meanwhile."""
@@ -94,7 +94,7 @@ async def test_threshold_of_zero_looks_for_no_leaks(server, instrument, telemetr
     assert reports.kept == []
 
 
-async def test_whole_stack_is_told_where_it_is_asked_for(server, instrument, reports):
+async def test_leak_stacks_logs_the_whole_stack(server, instrument, reports):
     """Every frame, the innermost first; and though the event loop is blocked."""
     clock = instrument(leak_stacks=True)
 
@@ -106,7 +106,7 @@ async def test_whole_stack_is_told_where_it_is_asked_for(server, instrument, rep
     await llm.client.close()
     (leak,) = reports.leaks()
     stack = [line.strip() for line in leak.stack.splitlines() if line]
-    name = test_whole_stack_is_told_where_it_is_asked_for.__name__
+    name = test_leak_stacks_logs_the_whole_stack.__name__
     expected = [
         place(__file__, "left", left),
         place(__file__, "caller of left", name),

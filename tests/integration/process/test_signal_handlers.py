@@ -184,7 +184,7 @@ def test_what_a_handler_raises_reaches_the_caller_of_any_llm(error, telemetry):
 
 @everywhere_in_our_code
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_handler_sends_and_looks(library, server, telemetry):
+def test_signal_handler_may_send_and_take_a_snapshot_anywhere(library, server, telemetry):
     """Anywhere in our code a handler may send a request, take a snapshot and ask what it means.
 
     In each third place.
@@ -221,7 +221,7 @@ def test_handler_sends_and_looks(library, server, telemetry):
 @everywhere_in_our_code
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("deed", ["collect", "diagnose"])
-def test_handler_sends_and_looks_amid_a_look(deed, library, server, telemetry):
+def test_signal_handler_may_send_and_collect_during_a_collection(deed, library, server, telemetry):
     """A collection, a snapshot and what is made of it may be interrupted so too, anywhere."""
     pool = Requesting.of(library, server.reply("/", REPLIES["answered"]))
     handled = 0

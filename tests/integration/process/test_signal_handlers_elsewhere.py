@@ -17,7 +17,6 @@ import urllib3
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import _subclasses
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
 from opentelemetry.instrumentation.gluellm.patching import PatchSet, is_patched
 from support.installation import instrument
 from support.script import Reply
@@ -166,38 +165,6 @@ def test_async_request(first, error, library, server, telemetry, caplog):
         assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
         places += 1
     assert places > (100 if first else 30)
-
-
-@pytest.mark.usefixtures("telemetry")
-def test_any_llm_call(caplog):
-    """What is raised reaches the program, as the cause of what the provider's SDK makes of it.
-
-    Where the event loop calls us it reaches that, which logs it.
-    """
-    places = 0
-
-    async def call(url: str) -> None:
-        llm = any_llm.AnyLLM.create("openai", api_key="none", api_base=url, max_retries=0)
-        messages: Any = [{"role": "user", "content": "Hello"}]
-        await llm.acompletion(model="model", messages=messages)
-        raised: BaseException | None
-        nonlocal places
-        for interruption in everywhere(raising(TimeIsUpError)):
-            raised = None
-            caplog.clear()
-            try:
-                with interruption:
-                    await llm.acompletion(model="model", messages=messages)
-            except Exception as met:
-                raised = met
-            logged = [record.exc_info[1] for record in caplog.records if record.exc_info]
-            reached = any(caused_by(one, TimeIsUpError) for one in (raised, *logged))
-            assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
-            places += 1
-
-    with FakeProviderThread() as provider:
-        asyncio.run(call(provider.openai_url))
-    assert places > 30
 
 
 @pytest.mark.parametrize("error", [TimeIsUpError, CtrlCError])

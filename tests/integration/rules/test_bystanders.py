@@ -18,7 +18,7 @@ pytestmark = BOTH
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
-def test_request_that_is_under_way_can_be_copied(library, server, telemetry, copied):
+def test_request_in_flight_can_be_copied(library, server, telemetry, copied):
     """A note of ours on it is no reason that it can't, and nobody's copy has it."""
     pool = library.core.ConnectionPool()
     request = library.core.Request("GET", server.url(), headers={"Host": "h"})
@@ -52,14 +52,14 @@ def test_exception_of_any_make_reaches_the_reader(library, server, telemetry):
     pool.close()
 
 
-def test_coroutine_functions_are_still_told_as_such(library, telemetry):
+def test_hooked_coroutine_functions_are_still_coroutine_functions(library, telemetry):
     """Of the public methods of an async pool, on every supported Python."""
     pool = library.core.AsyncConnectionPool
     assert inspect.iscoroutinefunction(pool.handle_async_request)
     assert inspect.iscoroutinefunction(pool.aclose)
 
 
-def test_one_pool_has_one_tracker_whoever_comes_first(library, server, telemetry):
+def test_threads_that_send_first_at_once_share_one_tracker(library, server, telemetry):
     """Several threads can send the first request of a pool at once."""
     for _ in range(20):
         pool = library.core.ConnectionPool(max_connections=8)

@@ -151,7 +151,9 @@ def test_client_can_be_instrumented_again(threads, library, server, only_clients
     assert telemetry.by(semconv.REQUESTS, "name") == {"first": 1, "second": 1}
 
 
-def test_client_that_was_taken_out_is_observed_by_nobody(threads, library, server, instrument):
+def test_uninstrumented_client_is_not_observed_within_instrument(
+    threads, library, server, instrument
+):
     """uninstrument_client() beside instrument(): not even inside an any-llm call."""
     telemetry = instrument()
     client = threads.client(library)

@@ -14,7 +14,9 @@ EVENTS = (("content-type", "text/event-stream; charset=utf-8"),)
 
 @EVERYWHERE
 @pytest.mark.parametrize(("metrics", "told"), [("full", {True: 1, False: 2}), ("lean", {None: 3})])
-def test_streamed_answers_are_told_apart(runner, library, server, instrument, metrics, told):
+def test_full_metrics_distinguish_streamed_responses(
+    runner, library, server, instrument, metrics, told
+):
     """By the content type of server-sent events. It doubles the series of the lease histogram."""
     telemetry = instrument(metrics=metrics)
     pool = runner.pool(library)
@@ -28,7 +30,9 @@ def test_streamed_answers_are_told_apart(runner, library, server, instrument, me
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_model_and_operation_are_told_by_setting(library, server, instrument, told):
+def test_model_attributes_add_model_and_operation_to_two_histograms(
+    library, server, instrument, told
+):
     """On the acquire and lease histograms; nothing else has them as attributes of a metric."""
     telemetry = instrument(model_attributes=told)
     pool = library.core.ConnectionPool()

@@ -28,7 +28,7 @@ MESSAGES: Any = [{"role": "user", "content": "hello"}]
 
 
 @pytest.mark.all_sdks
-def test_xai_is_told_for_what_it_is(listen, instrument):
+def test_call_of_xai_has_provider_library_model_and_operation(listen, instrument):
     """In the default scope: provider, library, model and operation; and no other channel."""
     gate_word = listen(FakeXai, word_after=0.02)
     telemetry = instrument(scope="any_llm", model_attributes=True)
@@ -132,7 +132,7 @@ def test_wait_is_below_the_calls_own_span(listen, instrument, spans_of_grpc, kin
 # The host first
 
 
-def test_failure_of_ours_stays_ours(listen, instrument, monkeypatch):
+def test_own_failure_leaves_calls_untouched(listen, instrument, monkeypatch):
     """Whatever breaks in us, calls go on and it is counted."""
     from opentelemetry.instrumentation.gluellm.pool.channel import TrackedChannel
     from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker

@@ -100,7 +100,7 @@ def test_wait_in_an_aiohttp_pool_is_under_the_requests_client_span(server, instr
     assert reused == [False, True]
 
 
-def test_what_we_turned_on_is_turned_off(instrument):
+def test_uninstrument_turns_off_what_http_spans_turned_on(instrument):
     """And on again with the next instrument()."""
     for _ in range(2):
         instrument(http_spans=True)
@@ -161,7 +161,7 @@ def test_what_was_on_before_stays_on(instrument):
     assert turned_on() == {"httpx"}
 
 
-def test_what_somebody_else_turned_off_meanwhile_stays_off(instrument, caplog):
+def test_instrumentation_turned_off_meanwhile_stays_off_without_a_warning(instrument, caplog):
     """We don't turn it off a second time, which would log a warning."""
     instrument(http_spans=True)
     HTTPXClientInstrumentor().uninstrument()

@@ -131,7 +131,7 @@ def untouched_pools(library: Library) -> Iterator[None]:
 
 @BOTH
 @pytest.mark.usefixtures("untouched_pools")
-def test_wrapper_of_somebody_else_on_top_of_ours(threads, library, server, instrument):
+def test_foreign_wrapper_on_top_of_a_hook_stays(threads, library, server, instrument):
     """Ours can't be taken out from below it: it passes requests through, and never counts twice."""
     telemetry = instrument()
     pools = library.core.ConnectionPool

@@ -268,7 +268,7 @@ def test_many_pools_leave_nothing(way, name, server, telemetry):
     assert ours() <= before + 5
 
 
-def test_requests_leave_no_garbage_of_ours(server, telemetry):
+def test_requests_leave_no_garbage_for_the_collector(server, telemetry):
     """Whatever of ours was part of a request goes with its last reference."""
     with urllib3.HTTPConnectionPool("127.0.0.1", server.port) as pool:
         pool.request("GET", "/")

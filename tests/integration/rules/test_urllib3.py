@@ -36,7 +36,7 @@ def test_connections_that_are_equal_and_have_no_hash(server, telemetry, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_without_a_thread_to_be_had_only_the_executor_is_not_told(server, instrument, monkeypatch):
+def test_without_threads_only_the_executor_hook_is_off(server, instrument, monkeypatch):
     """A container bounds its threads too, and the last one may be gone when we come."""
     start = threading.Thread.start
 
