@@ -109,23 +109,18 @@ async def test_bedrock(server, telemetry):
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
 
 
-def test_session_that_builds_a_client_by_itself(server, telemetry):
-    """Also where no call is around it: a thread of which nothing is known."""
-    llm: Any = AnyLLM.create("bedrock", api_base=answers(server))
+def test_session_that_builds_a_client_by_itself(server, listen, telemetry):
+    """In a thread without a context; and a manager for a proxy, with its first request."""
+    proxy = listen(HTTPProxy)
+    config = Config(proxies={"http": proxy.origin})
+    llm: Any = AnyLLM.create("bedrock", api_base=answers(server), config=config)
     with ThreadPoolExecutor(1) as executor:
         client = executor.submit(llm._client_for_timeout, 3).result()
         executor.submit(client.converse, modelId=MODEL, messages=[]).result()
-    assert telemetry.by(semconv.REQUESTS, "name", "provider") == {("bedrock", "aws.bedrock"): 1}
-
-
-def test_pools_behind_a_proxy(server, listen, telemetry):
-    """botocore builds the manager for a proxy with the first request, in its thread."""
-    proxy = listen(HTTPProxy)
-    config = Config(proxies={"http": proxy.origin})
-    llm = AnyLLM.create("bedrock", api_base=answers(server), config=config)
-    asyncio.run(llm.acompletion(model=MODEL, messages=QUESTION))
     assert proxy.timeline.count("forward") == 1
-    assert telemetry.by(semconv.REQUESTS, "name", "port") == {("bedrock", server.port): 1}
+    assert telemetry.by(semconv.REQUESTS, "name", "provider", "port") == {
+        ("bedrock", "aws.bedrock", server.port): 1
+    }
 
 
 def test_client_that_is_handed_in(server, telemetry):
