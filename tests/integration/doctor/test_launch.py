@@ -56,7 +56,7 @@ def test_a_killed_program_has_left_its_findings(doctor, provider):
         (("instrument",), "told of 1\n"),
         (("client",), "told of 1\n"),
         # A program that goes on without is still looked after.
-        (("refused",), ""),
+        (("refused",), "refused\n"),
     ],
     ids=["healthy", "its own instrument()", "its own instrument_client()", "one that is refused"],
 )
