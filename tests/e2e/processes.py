@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import signal
 import subprocess
@@ -17,7 +16,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 from support.waiting import wait_until
 
-from .running import HOST, free_port
+from .running import answers, free_port
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 SCRIPTS = Path(__file__).parent / "deployment" / "scripts"
@@ -114,14 +113,7 @@ class Server:
 
     def asked(self) -> bool:
         """Whether a request was answered."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=_BEGINS_WITHIN)
-        try:
-            connection.request("GET", "/")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return answers(self.port, "/")
 
     def ask(self, times: int) -> None:
         """Send so many requests, eight at a time; each must be answered."""

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from e2e.processes import EXAMPLES, caller, environment
-from e2e.programs import Stack, free_port
-from e2e.running import HOST
+from e2e.programs import Stack
+from e2e.running import HOST, free_port
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 from support.waiting import wait_until
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from e2e.processes import SCRIPTS, environment
-from e2e.programs import STORES, Stack, Store, free_port
+from e2e.programs import STORES, Stack, Store
+from e2e.running import free_port
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProviderThread
 from support.waiting import wait_until
 
