@@ -16,7 +16,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 from support.waiting import wait_until
 
-from .running import answers, free_port
+from .running import HOST, answers, free_port
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 SCRIPTS = Path(__file__).parent / "deployment" / "scripts"
@@ -51,6 +51,16 @@ def environment(
         "OTEL_RESOURCE_ATTRIBUTES": f"service.instance.id={instance}" if instance else "",
     }
     return {**kept, **told, **more}
+
+
+def scraped_at(port: int) -> dict[str, str]:
+    """Variables of a zero-code program that serves its metrics on a page."""
+    return environment(
+        OTEL_METRICS_EXPORTER="prometheus",
+        OTEL_TRACES_EXPORTER="none",
+        OTEL_EXPORTER_PROMETHEUS_HOST=HOST,
+        OTEL_EXPORTER_PROMETHEUS_PORT=str(port),
+    )
 
 
 class Caller:
