@@ -102,25 +102,6 @@ def test_prometheus_promotes_what_it_is_told_to(
     assert about_us(info) == {**ALWAYS, "telemetry_sdk_language": "python", **on_target_info}
 
 
-@pytest.mark.parametrize(
-    ("strategy", "name"),
-    [
-        ("UnderscoreEscapingWithSuffixes", _COUNT),
-        ("UnderscoreEscapingWithoutSuffixes", "gluellm_pool_lease_duration_count"),
-        ("NoUTF8EscapingWithSuffixes", "gluellm.pool.lease.duration_seconds_count"),
-        ("NoTranslation", "gluellm.pool.lease.duration_count"),
-    ],
-)
-def test_names_are_those_of_the_boards_with_one_strategy_only(
-    strategy: str, name: str, stack: Stack, export: Any
-) -> None:
-    """The default one."""
-    store = start(stack, {"translation_strategy": strategy})
-    assert post(store, export)[0] == 200
-    assert store.series(f'{{__name__="{name}"}}')
-    assert bool(store.series(_COUNT)) is (name == _COUNT)
-
-
 def test_a_second_value_for_the_same_moment_is_a_duplicate(stack: Stack, export: Any) -> None:
     """The same value again is harmless; another one is dropped, the first one holds."""
     store = start(stack, None)
