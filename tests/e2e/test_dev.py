@@ -16,7 +16,6 @@ from .running import succeed
 from .tools.pinned import MANIFEST, collector_version, programs
 
 COLLECTOR = DEV / "collector"
-RULES = DEV.parent / "prometheus"
 _DEFAULT = re.compile(r"\$\{env:\w+:-([^}]*)\}")
 _PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+")
 
@@ -35,14 +34,12 @@ def test_the_collector_accepts_each_way_and_all_at_once(ways: tuple[str, ...]) -
 
 @pytest.mark.parametrize("way", WAYS)
 def test_promtool_accepts_the_configuration(way: str, tmp_path: Path) -> None:
-    """With the targets and the rules that compose.yaml mounts beside it."""
-    file = tmp_path / "prometheus.yaml"
-    file.write_bytes((DEV / "prometheus/prometheus.yaml").read_bytes())
-    (tmp_path / "targets").symlink_to(DEV / "prometheus/targets" / way)
-    (tmp_path / "alertmanagers.yaml").symlink_to(DEV / "prometheus/alertmanagers.yaml")
-    (tmp_path / "rules").symlink_to(RULES)
-    said = succeed("promtool", "check", "config", file)
+    """With the targets, the rules and the address for alerts that compose.yaml mounts beside it."""
+    for target, source in _mounts(services()["prometheus"], way).items():
+        (tmp_path / Path(target).relative_to("/etc/prometheus")).symlink_to(source.resolve())
+    said = succeed("promtool", "check", "config", tmp_path / "prometheus.yaml")
     assert said.count(" rules found") == 2, said
+    assert "alertmanager config does not exist" not in said, said
 
 
 def test_alertmanager_accepts_its_configuration() -> None:
