@@ -86,14 +86,14 @@ NAMED = {"service_name": "answers", "service_instance_id": "one"}
     ],
     ids=["without settings", "promoted and kept"],
 )
-def test_prometheus_promotes_what_it_is_told_to(
+def test_prometheus_promotes_the_attributes_in_its_settings(
     otlp: dict[str, Any] | None,
     on_each: dict[str, str],
     on_target_info: dict[str, str],
     stack: Stack,
     export: Any,
 ) -> None:
-    """By itself to each series job and instance alone, and what these say not even elsewhere."""
+    """By default series have only job and instance, and target_info lacks their attributes."""
     store = start(stack, otlp)
     assert post(store, export)[0] == 200
     (row,) = store.series(_COUNT)

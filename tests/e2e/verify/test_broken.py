@@ -1,4 +1,4 @@
-"""Set-ups that are broken in ways that people meet: the command names the cause and the cure."""
+"""Set-ups that are broken in usual ways: the command names the cause and the fix."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytest.importorskip("any_llm")
 _SHARED = {"service.name": "answers", "service.instance.id": "the-one"}
 _NO_INSTANCE = {"resource": {"service.name": "answers"}}
 _SCRAPING, _OTLP, _VICTORIA = "prometheus_scraping", "prometheus_otlp", "victoria_metrics"
-_CURED_WITHIN = 60.0
+_FIXED_WITHIN = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +140,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_set_up_is_told_with_its_cure(
+def test_a_broken_set_up_is_reported_with_its_fix(
     name: str, stack: Stack, run: Programs, verify: Verify, tmp_path: Path
 ) -> None:
     case = BROKEN[name]
@@ -173,14 +173,14 @@ def _green(verify: Verify, url: str) -> str:
         told[:] = [text]
         return status == 0
 
-    wait_until(good, "verify is good", _CURED_WITHIN)
+    wait_until(good, "verify is good", _FIXED_WITHIN)
     return told[0]
 
 
-def test_a_scrape_without_honor_labels_is_told_and_its_cure_is_seen(
+def test_a_scrape_without_honor_labels_is_reported_until_it_is_fixed(
     stack: Stack, run: Programs, verify: Verify
 ) -> None:
-    """All processes of all services look like one; afterwards their series are told as past."""
+    """All processes of all services look like one; afterwards their series are reported as past."""
     store = stack.prometheus_scraping
     right, wrong = "honor_labels: true", "honor_labels: false"
     store.change(right, wrong)
@@ -223,7 +223,7 @@ def test_two_workers_with_one_instance_collide_until_each_has_its_own(
     assert "INFO: processes collide seen: until" in text, text
 
 
-def test_an_empty_store_gets_told_what_to_do_next(stack: Stack, verify: Verify) -> None:
+def test_an_empty_store_is_reported_with_the_next_steps(stack: Stack, verify: Verify) -> None:
     stack.start(_VICTORIA)
     status, text = verify(stack.victoria_metrics.url)
     assert status == 1
@@ -266,7 +266,7 @@ def test_exponential_histograms_are_no_fault(
     assert "is stored as a native histogram, without _bucket" in text
 
 
-def test_data_that_comes_twice_is_told(stack: Stack, run: Programs, verify: Verify) -> None:
+def test_data_that_arrives_twice_is_reported(stack: Stack, run: Programs, verify: Verify) -> None:
     """Sent to a store that also scrapes it: all sums are doubled. Its own pages are no store."""
     stack.start("collector", _SCRAPING, _OTLP)
     store = stack.prometheus_otlp
