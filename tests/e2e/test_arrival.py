@@ -25,20 +25,6 @@ pytestmark = [pytest.mark.all_sdks, pytest.mark.timeout(300)]
 PROTOCOL = "grpc"
 # Requests empty the buffer that they fill: it drops only where they can't, as in a signal handler.
 ALWAYS_ZERO = {semconv.INSTRUMENTATION_DROPPED.name}
-HELD = {
-    ("openai", "awaiting_response"): 1,
-    ("openai", "reading"): 1,
-    ("openai", "unread"): 1,
-    ("tight", "unread"): 1,
-    ("tight", "queued"): 1,
-    ("deaf", "connecting"): 1,
-    ("http2", "unread"): 4,
-    ("http2", "stream_queued"): 1,
-    ("left", "unread"): 1,
-    ("odd", "unread"): 1,
-    ("odd", "queued"): 2,
-}
-"""Requests by pool and phase while the program stands still: what `acts.Held` does."""
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +57,6 @@ def test_every_metric_was_more_than_zero(told: Told) -> None:
         if point.get("value", point.get("count"))
     }
     assert {metric.name for metric in semconv.METRICS} - moved == ALWAYS_ZERO
-
-
-def test_gauges_tell_what_is_held_in_each_phase_and_nothing_else(told: Told) -> None:
-    (held, *_) = told.exports
-    assert _by(held, semconv.REQUEST_CURRENT, semconv.POOL_NAME, semconv.REQUEST_PHASE) == HELD
-    leaks = sum(count for (_, phase), count in HELD.items() if phase == "unread")
-    assert sum(_by(held, semconv.LEAK_SUSPECTED, semconv.POOL_NAME).values()) == leaks
-    anomalies = _by(held, semconv.ANOMALIES, semconv.ANOMALY_TYPE)
-    assert anomalies == dict.fromkeys(semconv.ANOMALY_TYPES, 1)
-    assert sum(_by(held, semconv.STREAM_ORPHANED, semconv.POOL_NAME).values()) == 1
 
 
 def test_counts_are_those_of_the_providers_and_the_callers(told: Told) -> None:

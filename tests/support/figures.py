@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 Figure = int | float | str
 """A count, a number with its unit in the name of the figure, or a few words."""
@@ -34,17 +32,9 @@ class Figures:
         for what in self.broken:
             print(f"  DID NOT HOLD: {what}")
         if file is not None:
-            file.write_text(json.dumps(self.as_json(), indent=1) + "\n")
+            kept = {"title": self.title, "figures": self.values, "broken": self.broken}
+            file.write_text(json.dumps(kept, indent=1) + "\n")
         return 0 if self.held else 1
-
-    def as_json(self) -> dict[str, Any]:
-        """The form in which they are kept."""
-        return {"title": self.title, "figures": self.values, "broken": self.broken}
-
-    @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> Figures:
-        """Back from the form in which they are kept."""
-        return cls(kept["title"], dict(kept["figures"]), list(kept["broken"]))
 
 
 def _shown(value: Figure) -> str:

@@ -47,6 +47,12 @@ def test_there_are_the_four_boards_that_answer_a_question_each():
     assert found == {"gluellm-overview", "gluellm-pool", "gluellm-provider", "gluellm-fleet"}
 
 
+def test_titles_of_boards_differ():
+    """Grafana refuses two boards of one title in a folder."""
+    titles = [document(file)["title"] for file in FILES]
+    assert len(set(titles)) == len(titles)
+
+
 @EACH
 def test_ids_and_titles_of_panels_differ(board):
     """Links go by the id, and people by the title."""

@@ -66,7 +66,9 @@ class Recorder(Listener):
     def take(self) -> list[bytes]:
         """Return what was sent on the connections since the last time, once they are closed."""
         wait_until(lambda: self.sent and not self._open, "every connection is closed")
-        taken = {number: part for number, part in self.sent.items() if number > self._taken}
+        taken = {
+            number: part for number, part in self.sent.items() if part and number > self._taken
+        }
         self._taken = max(taken)
         self.sent = {}
         return [bytes(part) for _, part in sorted(taken.items())]
@@ -76,26 +78,8 @@ class Recorder(Listener):
     ) -> None:
         """Until either side closes."""
         self._open.add(number)
-        there, back = await asyncio.open_connection("127.0.0.1", self._behind)
-        ways = [
-            asyncio.ensure_future(self._pass_on(reader, back, number)),
-            asyncio.ensure_future(self._pass_on(there, writer, None)),
-        ]
+        kept = self.sent.setdefault(number, bytearray())
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await self._relay("127.0.0.1", self._behind, reader, writer, kept=kept)
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            back.close()
             self._open.discard(number)
-
-    async def _pass_on(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int | None
-    ) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(65536):
-                if number is not None:
-                    self.sent.setdefault(number, bytearray()).extend(data)
-                writer.write(data)
-                await writer.drain()

@@ -17,9 +17,9 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
     FakeProviderThread,
     ReceivedRequest,
 )
+from studies.talking import TalkingProcess
 from support.fake_xai import fake_xai
 from support.network import Certificates
-from support.talking import TalkingProcess
 
 from .calling import MAX_STREAMS
 

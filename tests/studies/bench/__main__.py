@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 
-from support.tables import table
+from studies.tables import table
 
 from . import breakdown, counting
 from .rows import GROUPS, Block, Row, blocks

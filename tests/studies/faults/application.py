@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from e2e.processes import environment
-from support.talking import TalkingProcess
+from studies.talking import TalkingProcess
 
 INTERVAL = 0.2
 """Seconds between two exports."""

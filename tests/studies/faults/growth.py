@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from e2e.programs import free_port
+from e2e.running import free_port
 
 from .application import Application, exporting
 from .playing import Stage

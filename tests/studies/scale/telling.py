@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from support.tables import table
+from studies.tables import table
 
 from .building import Built
 from .evaluation import Group

@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 
-from support.exports import PROTOCOL, lines_of
+from studies.troubleshooting.exports import PROTOCOL, lines_of
 from support.quotations import assert_quoted_and_said
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from e2e.compose import DEV
 from e2e.programs import Alertmanager, Prometheus
-from support.talking import TalkingProcess
+from studies.talking import TalkingProcess
 
 from ..catalogue import REPLAYED, Incident
 

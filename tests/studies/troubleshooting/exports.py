@@ -1,10 +1,11 @@
-"""What the SDK's OTLP exporters say: each case is one export, configured by environment variables.
+"""Log lines of the SDK's OTLP exporters: each case is one export, set up by environment variables.
 
-``python -m support.exports`` reads ``{case: variables}`` as JSON and prints ``{case: lines}``, the
-warnings and errors that the export logged. In a process of its own, because gRPC and fork don't go
-together, and other tests fork. In the values ``{http}``, ``{https}``, ``{grpc}`` and ``{grpc_tls}``
-stand for addresses of servers that answer as the header ``answer`` of a request says, ``{dead}``
-for a port that nobody listens on, ``{authority}`` for a file that makes the TLS ones trusted.
+``python -m studies.troubleshooting.exports`` reads ``{case: variables}`` as JSON and prints
+``{case: lines}``, the warnings and errors of that export. It is a process of its own, because gRPC
+and fork don't go together, and other tests fork. In the values, ``{http}``, ``{https}``, ``{grpc}``
+and ``{grpc_tls}`` stand for addresses of servers that answer as the header ``answer`` of a request
+says, ``{dead}`` for a port without a listener, and ``{authority}`` for a file with the authority of
+the TLS ones.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import Any
 HOST = "127.0.0.1"
 Cases = Mapping[str, Mapping[str, str]]
 PROTOCOL, SIGNAL = "OTEL_EXPORTER_OTLP_PROTOCOL", "SIGNAL"
-_TESTS = Path(__file__).parents[1]
+_TESTS = Path(__file__).parents[2]
 # They say whom to trust, and win over what the exporter was told.
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
@@ -42,7 +43,7 @@ def lines_of(cases: Cases, **more: str) -> dict[str, list[str]]:
         k: v for k, v in os.environ.items() if not k.startswith("OTEL_") and k not in _BUNDLES
     }
     finished = subprocess.run(
-        [sys.executable, "-m", "support.exports"],
+        [sys.executable, "-m", "studies.troubleshooting.exports"],
         input=json.dumps(cases),
         env={**inherited, "PYTHONPATH": str(_TESTS), "NO_PROXY": "*", **more},
         capture_output=True,
