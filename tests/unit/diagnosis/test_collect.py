@@ -18,11 +18,11 @@ from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import (
     PoolSnapshot,
     Snapshot,
 )
-from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE, READING, Call, Lease
+from opentelemetry.instrumentation.gluellm.pool.lease import READING, Call, Lease
 from opentelemetry.instrumentation.gluellm.pool.loops import LoopLag
 from opentelemetry.instrumentation.gluellm.pool.place import find
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
-from unit.pool.fakes import FakePool, Scene
+from unit.pool.fakes import FakePool, Scene, Unreadable
 
 
 def take(scene: Scene, **settings: Any) -> Snapshot:
@@ -168,37 +168,14 @@ def test_request_without_a_listed_connection(scene: Scene) -> None:
 
 
 def test_lease_that_is_refused_meanwhile_is_not_held_for_a_month(scene: Scene) -> None:
-    """Another thread takes it back between two lines of ours."""
-
-    class Refused(Lease):
-        def __getattribute__(self, name: str) -> object:
-            found = super().__getattribute__(name)
-            if name == "acquired_at" and found:
-                self.acquired_at = 0
-            return found
-
-    lease = Refused(scene.tracker, scene.origin, None, scene.clock())
-    lease.connection = scene.connection(established=True)
-    lease.acquired_at = scene.clock()
-    lease.phase = AWAITING_RESPONSE
-    scene.tracker.leases[lease] = None
+    scene.refuse_meanwhile()
     scene.clock.advance(3)
     (request,) = only_pool(take(scene)).requests
     assert request.held == 3.0
 
 
 def test_pool_that_can_not_be_read_is_left_out(scene: Scene) -> None:
-    """The others are told."""
-
-    class Unreadable(FakePool):
-        @property
-        def views(self) -> Any:
-            raise RuntimeError
-
-        @views.setter
-        def views(self, _: Any) -> None:
-            pass
-
+    """The others are reported."""
     pool = Unreadable()
     scene.track(pool, "groq")
     assert only_pool(take(scene)).name == "openai"

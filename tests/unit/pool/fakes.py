@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
-from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
+from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE, Call, Lease
 from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
 from opentelemetry.instrumentation.gluellm.pool.place import Place
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView, PoolView
@@ -40,6 +40,18 @@ class FakePool:
         self.active: dict[Any, int] = {}
         self.idle: dict[Any, int] = {}
         self.views: list[ConnectionView] = []
+
+
+class Unreadable(FakePool):
+    """A pool whose list of connections can't be read."""
+
+    @property
+    def views(self) -> Any:
+        raise RuntimeError
+
+    @views.setter
+    def views(self, _: Any) -> None:
+        pass
 
 
 class Reader:
@@ -129,6 +141,22 @@ class Scene:
         lease = self.enter()
         self.tracker.assigned(lease, connection or self.connection(established=True))
         return lease
+
+    def refuse_meanwhile(self) -> None:
+        """A request that another thread takes back as soon as its ``acquired_at`` is read."""
+
+        class Refused(Lease):
+            def __getattribute__(self, name: str) -> object:
+                found = super().__getattribute__(name)
+                if name == "acquired_at" and found:
+                    self.acquired_at = 0
+                return found
+
+        lease = Refused(self.tracker, self.origin, None, self.clock())
+        lease.connection = self.connection(established=True)
+        lease.acquired_at = self.clock()
+        lease.phase = AWAITING_RESPONSE
+        self.tracker.leases[lease] = None
 
     def serve(self, *leases: Lease) -> None:
         """Answer and end them, one after the other."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.churn import Churn
+from opentelemetry.instrumentation.gluellm.pool.lease import Call
 from unit.pool.fakes import FakePool, Scene
 
 HOST = b"churned.test"
@@ -16,14 +17,21 @@ def churn(scene: Scene) -> Churn:
     return Churn(scene.registry)
 
 
-def build(scene: Scene, pools: int, requests: int = 1, name: str = "groq") -> list[FakePool]:
+def build(
+    scene: Scene,
+    pools: int,
+    requests: int = 1,
+    name: str = "groq",
+    host: bytes = HOST,
+    calls: tuple[Call | None, ...] = (None,),
+) -> list[FakePool]:
     """Pools of one origin, each with so many requests; they are gone unless they are kept."""
     made = []
     for _ in range(pools):
         made.append(FakePool())
         tracker = scene.track(made[-1], name, name)
-        for _ in range(requests):
-            tracker.failed(tracker.begin(HOST, None, b"https", None), "connection_error")
+        for call in calls * requests:
+            tracker.failed(tracker.begin(host, None, b"https", call), "connection_error")
     return made
 
 
@@ -138,3 +146,29 @@ def test_clear_forgets_what_the_parent_process_counted(scene: Scene, churn: Chur
     build(scene, 9)
     churn.look()
     assert told(scene) == []
+
+
+# Beside other pools of the same name
+
+
+def test_pools_discarded_at_another_origin_are_not_counted(scene: Scene, churn: Churn) -> None:
+    """Ten clients that an application keeps for one origin are no churn."""
+    kept = build(scene, 10, host=b"kept.test")
+    build(scene, 5, host=b"other.test")
+    churn.look()
+    assert told(scene) == []
+    del kept
+    churn.look()
+    assert [one[1] for one in told(scene)] == ["kept.test"]
+
+
+def test_pool_of_two_providers_is_discarded_once(scene: Scene, churn: Churn) -> None:
+    """The origin has a ledger for each provider. Four of ten clients are gone, then five."""
+    calls = Call("openai"), Call("anthropic")
+    kept = build(scene, 6, host=b"shared.test", calls=calls)
+    build(scene, 4, host=b"shared.test", calls=calls)
+    churn.look()
+    assert told(scene) == []
+    del kept[0]
+    churn.look()
+    assert [one[1] for one in told(scene)] == ["shared.test"]

@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.gluellm.pool.describe import (
     trace_id,
     whose,
 )
-from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE, Call, Lease
+from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
 from opentelemetry.instrumentation.gluellm.pool.place import find
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
 from opentelemetry.instrumentation.gluellm.pool.words import one_line, place_text
@@ -113,20 +113,7 @@ def test_who_waits_or_was_refused_holds_nothing(scene: Scene) -> None:
 
 
 def test_lease_that_is_refused_while_it_is_described_has_no_age_of_a_month(scene: Scene) -> None:
-    """Another thread takes it back between two lines of ours."""
-
-    class Refused(Lease):
-        def __getattribute__(self, name: str) -> object:
-            found = super().__getattribute__(name)
-            if name == "acquired_at" and found:
-                self.acquired_at = 0
-            return found
-
-    lease = Refused(scene.tracker, scene.origin, None, scene.clock())
-    lease.connection = scene.connection(established=True)
-    lease.acquired_at = scene.clock()
-    lease.phase = AWAITING_RESPONSE
-    scene.tracker.leases[lease] = None
+    scene.refuse_meanwhile()
     scene.clock.advance(3)
     assert holders(scene.tracker, scene.clock()).startswith("longest held: (1) 3.0 s, ")
 

@@ -12,7 +12,7 @@ from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
 from opentelemetry.instrumentation.gluellm.pool.registry import NOWHERE
 from opentelemetry.instrumentation.gluellm.pool.watch import Watch
-from unit.pool.fakes import SECOND, FakePool, Scene
+from unit.pool.fakes import SECOND, Scene, Unreadable
 
 IDLE, ORPHAN, OVERRUN = (
     "waiter_with_idle_connection",
@@ -264,16 +264,6 @@ def test_state_before_the_lateness_is_not_continued_after_it(odd: Odd) -> None:
 
 def test_pool_that_can_not_be_read_has_no_anomalies(odd: Odd) -> None:
     """The failure is counted, and nothing is made up."""
-
-    class Unreadable(FakePool):
-        @property
-        def views(self) -> Any:
-            raise RuntimeError
-
-        @views.setter
-        def views(self, _: Any) -> None:
-            pass
-
     pool = Unreadable()
     tracker = odd.scene.track(pool)
     tracker.waiting(tracker.begin(b"api.test", None, b"https", None), 1.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import weakref
 
 import pytest
 
@@ -27,15 +26,6 @@ def track(registry: PoolRegistry, pool: FakePool, name: str, library: str = "htt
 
 
 # Names
-
-
-def test_pools_of_one_name_and_library_share_a_ledger() -> None:
-    """A pool per call is one series, not one per call."""
-    registry = PoolRegistry(clock=Clock())
-    pools = [FakePool() for _ in range(5)]
-    (ledger,) = {track(registry, pool, "openai").ledger for pool in pools[:4]}
-    assert ledger.live == ledger.pools_opened == 4
-    assert track(registry, pools[4], "openai", "httpx2").ledger is not ledger
 
 
 def test_names_are_bounded() -> None:
@@ -182,17 +172,6 @@ def test_pool_that_cannot_be_read_leaves_the_others(scene: Scene) -> None:
 
 
 # Ends
-
-
-def test_registry_keeps_no_pool_alive(scene: Scene) -> None:
-    """A pool that nobody else holds is gone, and counts as garbage-collected."""
-    reference = weakref.ref(scene.pool)
-    scene.pool = None
-    gc.collect()
-    assert reference() is None
-    assert scene.ledger.discarded == {"closed": 0, "garbage_collected": 1}
-    assert scene.ledger.live == 0
-    assert not scene.registry.trackers
 
 
 def test_gone_name_is_reported_for_ten_minutes_and_goes_on_counting_if_it_comes_back(

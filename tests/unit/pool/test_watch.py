@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -342,21 +341,6 @@ def test_thread_stays_while_a_leak_is_suspected(watched: Watched) -> None:
     scene.tracker.released(lease)
     wait_until(lambda: scene.recorder.told("leak_over"))
     wait_until(lambda: watched.thread is None)
-
-
-def test_request_that_enters_as_the_watch_goes_to_rest_is_not_missed(watched: Watched) -> None:
-    """Whichever of the two comes first, somebody looks at it."""
-    scene = watched.scene
-    for turn in range(24):
-        lease = unread(scene)
-        scene.clock.advance(THRESHOLD)
-        wait_until(lambda lease=lease: lease.suspected, f"turn {turn}")  # type: ignore[misc]
-        scene.tracker.released(lease)
-        # The next one comes somewhere around the two looks after which the thread leaves.
-        pause = 0.002 + 0.015 * turn / 24
-        resumes = time.monotonic() + pause
-        while time.monotonic() < resumes:
-            time.sleep(0)
 
 
 def test_request_between_the_question_and_the_leave_keeps_the_watch(scene: Scene) -> None:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.main import main
 from opentelemetry.instrumentation.gluellm.cli.verify import asking
 from opentelemetry.instrumentation.gluellm.cli.verify.address import Address
 from opentelemetry.instrumentation.gluellm.cli.verify.asking import Store
@@ -108,14 +107,3 @@ def test_an_answer_that_was_cut_is_told(monkeypatch):
     (finding,) = cut_findings(store.cut, 3)
     assert finding.seen == "more than 3 series in the answer to up"
     assert cut_findings([], 3) == []
-
-
-def test_usage_names_each_option(capsys):
-    """The line is written by hand."""
-    with pytest.raises(SystemExit):
-        main(["verify", "--help"])
-    usage, rest = capsys.readouterr().out.split("\n\n", 1)
-    options = {word for word in rest.split() if word.startswith("--") and word[2:].isalpha()}
-    options = {*options, "--show-queries"} - {"--help"}
-    assert {"--timeout", "--service", "--json"} <= options
-    assert not {option for option in options if option not in usage}

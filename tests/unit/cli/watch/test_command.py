@@ -45,12 +45,3 @@ def test_a_missing_extra_is_named(module, monkeypatch, capsys):
     error = capsys.readouterr().err
     assert module in error
     assert "pip install 'opentelemetry-instrumentation-gluellm[cli]'" in error
-
-
-def test_help_tells_what_to_set(capsys):
-    """The variables of the program that is to be watched."""
-    with pytest.raises(SystemExit):
-        command.main(["watch", "--help"])
-    out = capsys.readouterr().out
-    assert "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318" in out
-    assert "there is no authentication" in " ".join(out.split())

@@ -262,18 +262,14 @@ def test_numbers_and_texts_of_lists_are_parts(body):
     """One byte becomes a number of eight, and two become a text of dozens: 413."""
     assert len(ExportMetricsServiceRequest.FromString(body).resource_metrics) == 1
     assert len(body) > decoding.UNCOUNTED_BYTES
-    with pytest.raises(RefusedError) as raised:
-        decode(Signal.METRICS, Encoding.PROTOBUF, body)
-    assert raised.value.status == 413
+    assert refusal(Signal.METRICS, Encoding.PROTOBUF, body).status == 413
 
 
 @pytest.mark.parametrize("cut", [1, 3, 70_000])
 def test_a_list_that_is_truncated_is_refused(cut):
     """Counting never reads beyond the body."""
     body = exponential(field(2, b"\xff\xff\x01" * 200_000))
-    with pytest.raises(RefusedError) as raised:
-        decode(Signal.METRICS, Encoding.PROTOBUF, body[:-cut])
-    assert raised.value.status == 400
+    assert refusal(Signal.METRICS, Encoding.PROTOBUF, body[:-cut]).status == 400
 
 
 def test_what_the_bound_allows_is_taken():

@@ -50,27 +50,6 @@ def test_collections_of_one_request_do_not_look_at_every_delta_series():
     assert seconds[1] < MOST_TIMES * seconds[0] + SLACK
 
 
-def test_restarts_within_one_collection_do_not_look_at_every_series():
-    """Each point with another start is the restart of its process."""
-    restarts = number(semconv.REQUESTS, 1, LATER + 1)
-    for place in range(REPEATED):
-        restarts.sum.data_points.add(start_time_unix_nano=2 + place, as_int=1)
-
-    def least(kept):
-        """Of three times: another program can only make it longer."""
-        times = []
-        for _ in range(3):
-            watched = Watched()
-            watched.intake.take(metrics_request(number(semconv.REQUESTS, 1)))
-            began = spent(watched, metrics_request(many_series(CUMULATIVE, kept)))
-            both = metrics_request(many_series(CUMULATIVE, kept), restarts)
-            times.append(spent(watched, both) - began)
-            assert len(watched.process) == kept + 2
-        return min(times)
-
-    assert least(SERIES) < MOST_TIMES * least(1) + SLACK
-
-
 def test_a_restart_forgets_delta_series_too():
     """They are kept apart, and are of the same predecessor."""
     watched = Watched()

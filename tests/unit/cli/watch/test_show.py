@@ -121,28 +121,6 @@ def test_a_frame_fits_the_terminal(width, height):
         assert any(re.search(r"\d+ more lines of [2-5] processes; make", line) for line in lines)
 
 
-def test_pools_with_waiters_get_the_room():
-    """What needs eyes is shown at length."""
-    watched = Watched(100, 14)
-    watched.export("a", "b", "c")
-    waits = {"gluellm__pool__name": "c", "gluellm__request__phase": "queued"}
-    watched.intake.take(metrics_request(gauge(semconv.REQUEST_OLDEST_AGE, 4.0, **waits)))
-    lines = drawn(watched)
-    assert [line.split(":")[0] for line in lines if "wait p95" in line] == ["a/httpx2", "b/httpx2"]
-    assert any("oldest waiter 4.0 s" in line for line in lines)
-
-
-def test_silent_processes_come_last_and_short():
-    """Of a program that was started anew a few times, the one that runs is seen."""
-    watched = Watched(100, 14)
-    watched.export("openai", service__instance__id="old")
-    watched.now += 200
-    watched.export("openai", service__instance__id="new")
-    text = "\n".join(drawn(watched))
-    assert text.index("shop (new)") < text.index("requests now") < text.index("shop (old), SILENT")
-    assert text.count("requests now") == 1
-
-
 def test_very_many_pools_of_a_process_are_cut():
     """Told as a number."""
     watched = Watched(100, 300)
