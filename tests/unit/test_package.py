@@ -47,6 +47,13 @@ def test_nothing_is_required_of_the_application() -> None:
     assert not package._instruments
 
 
+def test_package_is_typed_and_leaves_its_namespace_open() -> None:
+    """PEP 561. An ``__init__.py`` above would hide every other OpenTelemetry package."""
+    home = Path(package.__file__).parent
+    assert (home / "py.typed").exists()
+    assert not any((folder / "__init__.py").exists() for folder in list(home.parents)[:2])
+
+
 def test_one_library_of_the_list_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loader's check passes with httpx2 alone, and fails only where all are missing."""
     from opentelemetry.instrumentation import dependencies
@@ -64,16 +71,3 @@ def test_one_library_of_the_list_is_enough(monkeypatch: pytest.MonkeyPatch) -> N
     assert get_dist_dependency_conflicts(distribution(NAME)) is None
     present.clear()
     assert get_dist_dependency_conflicts(distribution(NAME)) is not None
-
-
-def test_namespace_packages_stay_open() -> None:
-    """An ``__init__.py`` there would hide every other OpenTelemetry package."""
-    source = Path(package.__file__).parents[2]
-    assert source.name == "opentelemetry"
-    assert not (source / "__init__.py").exists()
-    assert not (source / "instrumentation" / "__init__.py").exists()
-
-
-def test_package_is_typed() -> None:
-    """PEP 561: type checkers look for this file."""
-    assert (Path(package.__file__).parent / "py.typed").exists()

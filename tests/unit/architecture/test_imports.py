@@ -1,4 +1,4 @@
-"""The directions of imports, as the architecture has them.
+"""The directions of imports, and the one home of the telemetry contract.
 
 import-linter holds the layers inside the package (its contracts stand in pyproject.toml); what
 comes from outside the package is held here, since it depends on the module and not on the package.
@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "src" / "opentelemetry" / "instrumentation" / "gluellm"
@@ -150,22 +152,19 @@ def names_of(node: ast.Import | ast.ImportFrom) -> list[str]:
     return [(node.module or "").split(".")[0]]
 
 
-def test_nothing_imports_the_limits() -> None:
-    """They are changed only for who imports that module, or sets a variable of theirs.
-
-    Then `instrument()` imports them, in one function: docs/decisions/0008.
-    """
-    instrumentor = Path("instrumentor.py")
-    for module in outside("cli", "limits"):
-        imported = imported_by(module)
-        if module != instrumentor:
-            assert not [n for n in imported if is_under(n, f"{PACKAGE_NAME}.limits")], module
-    tree = tree_of(instrumentor)
-    places = [
-        node.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-        and any(isinstance(n, ast.ImportFrom) and n.module == "limits" for n in ast.walk(node))
+def test_no_other_module_spells_a_name_of_the_contract() -> None:
+    """A second spelling is where a rename is forgotten."""
+    names = {metric.name for metric in semconv.METRICS} | {
+        value
+        for value in vars(semconv).values()
+        if isinstance(value, str) and "." in value and value != semconv.SCOPE_NAME
+    }
+    assert {"gluellm.pool.requests", "gen_ai.provider.name", "error.type"} <= names
+    spelled = [
+        (module, node.value)
+        for module in MODULES
+        if module != Path("telemetry/semconv.py")
+        for node in ast.walk(tree_of(module))
+        if isinstance(node, ast.Constant) and node.value in names
     ]
-    assert places == ["_set_limits_of_environment"]
-    assert "limits" not in [getattr(node, "module", None) for node in module_level_imports(tree)]
+    assert not spelled

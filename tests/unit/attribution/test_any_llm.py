@@ -14,7 +14,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.attribution import any_llm as attribution_module
 from opentelemetry.instrumentation.gluellm.attribution import calls
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import SEAMS, AnyLLMAttribution
-from opentelemetry.instrumentation.gluellm.attribution.calls import operation_name, provider_key
+from opentelemetry.instrumentation.gluellm.attribution.calls import provider_key
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 
 from . import fake_any_llm
@@ -139,19 +139,6 @@ def test_any_llm_with_an_init_subclass_of_its_own(
     assert asyncio.run(Later().acompletion("m")).provider == "later"
     attribution.uninstall()
     assert fake.AnyLLM.__dict__["__init_subclass__"] is own
-
-
-def test_override_in_a_mix_in_is_covered(fake: Any, attribution: AnyLLMAttribution) -> None:
-    """A public coroutine may come from a class that is no provider."""
-
-    class Mixin:
-        acompletion = seeing
-
-    class Mixed(Mixin, fake.AnyLLM):  # type: ignore[misc]
-        PROVIDER_NAME = "mixed"
-
-    attribution.install()
-    assert asyncio.run(Mixed().acompletion("m")).provider == "mixed"
 
 
 async def test_override_that_is_no_coroutine_function(
@@ -365,17 +352,6 @@ def test_error_of_the_call_is_the_callers(
     assert seen[0].ended
     assert current_call.get() is None
     assert errors == []
-
-
-def test_operation_name() -> None:
-    """The registered name where there is one, else any-llm's."""
-    registered = {
-        "chat": "acompletion aresponses amessages",
-        "embeddings": "aembedding _aembedding",
-    }
-    for name, methods in (*registered.items(), ("moderation", "_amoderation")):
-        assert {operation_name(method) for method in methods.split()} == {name}
-    assert operation_name("aretrieve_batch_results") == "retrieve_batch_results"
 
 
 def test_provider_key_is_a_plain_name() -> None:

@@ -6,7 +6,6 @@ import dataclasses
 import gc
 import json
 import os
-import weakref
 from typing import Any
 
 import pytest
@@ -56,15 +55,6 @@ def serve(scene: Scene) -> Lease:
 
 
 # Live pools
-
-
-def test_pool_without_anything(scene: Scene) -> None:
-    """A registry that has seen nothing gives an empty snapshot."""
-    scene.pool = None
-    scene.registry.ledgers.clear()
-    snapshot = take(scene)
-    assert (snapshot.pools, snapshot.totals, snapshot.uptime) == ((), (), 0.0)
-    assert snapshot.leak_threshold == 60.0
 
 
 def test_pool_tells_its_limits_and_its_age(scene: Scene) -> None:
@@ -266,16 +256,6 @@ def test_snapshot_leaves_the_durations_to_the_collection(scene: Scene) -> None:
     assert list(scene.registry.outbox.items) == [record, lease, lease]
 
 
-def test_time_in_phases_is_of_finished_and_running_requests(scene: Scene) -> None:
-    """As the counter has it."""
-    first = scene.acquire()
-    scene.clock.advance(2)
-    scene.serve(first)
-    scene.acquire()
-    scene.clock.advance(3)
-    assert only_origin(take(scene)).phase_seconds["awaiting_response"] == 5.0
-
-
 def test_totals_outlive_the_pool(scene: Scene) -> None:
     """What a pool did is known when it is gone."""
     serve(scene)
@@ -331,23 +311,3 @@ def test_snapshot_is_plain_frozen_data(scene: Scene) -> None:
     for part in (snapshot, snapshot.process, snapshot.totals[0], snapshot.pools[0].requests[0]):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(part, dataclasses.fields(part)[0].name, None)
-
-
-def test_snapshot_keeps_nothing_alive(scene: Scene) -> None:
-    """Neither a pool nor a request."""
-
-    class Watched(Lease):
-        __slots__ = ("__weakref__",)
-
-    lease = Watched(scene.tracker, scene.origin, Call("groq"), scene.clock())
-    scene.tracker.leases[lease] = None
-    snapshot = take(scene)
-    gone = weakref.ref(lease), weakref.ref(scene.pool)
-    scene.tracker.failed(lease, "cancelled")
-    scene.work_off()
-    scene.recorder.events.clear()
-    scene.pool = None
-    del lease
-    gc.collect()
-    assert [reference() for reference in gone] == [None, None]
-    assert snapshot.pools[0].requests[0].provider == "groq"

@@ -11,15 +11,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.cures import GLUELLM_PROVID
 from opentelemetry.instrumentation.gluellm.diagnosis.families import FAMILY_OF
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
 
-PROVIDERS = (
-    "anthropic bedrock azure azureanthropic azureopenai atlascloud cascadia cerebras cohere "
-    "databricks deepseek fireworks gemini github gmi groq huggingface inception kenari liner llama "
-    "lmstudio llamafile llamacpp meta mistral moonshot mzai neosantara nebius ollama openai otari "
-    "openrouter portkey qiniu requesty sambanova sagemaker together vertexai vertexaianthropic "
-    "vllm voyage watsonx xai perplexity minimax dashscope deepinfra edenai zai telnyx typesafe "
-    "ovhcloud"
-).split()
-"""AnyLLM.get_supported_providers() of any-llm-sdk 1.40.2."""
+PROVIDERS = sorted(FAMILY_OF)
 
 
 def advice(advisor: Advisor) -> list[str]:
@@ -27,10 +19,8 @@ def advice(advisor: Advisor) -> list[str]:
     return [*ways, advisor.probe_idle(40), advisor.without_http2(40), advisor.keep_instance()]
 
 
-def test_every_provider_has_a_cure() -> None:
-    """And no provider that is none. One that any-llm adds has to be looked at."""
-    assert len(PROVIDERS) == 55
-    assert set(FAMILY_OF) == set(PROVIDERS)
+def test_every_provider_of_any_llm_has_advice() -> None:
+    """One that any-llm adds has to be looked at."""
     any_llm = pytest.importorskip("any_llm")
     assert set(any_llm.AnyLLM.get_supported_providers()) <= set(PROVIDERS)
 

@@ -26,12 +26,6 @@ def exact_quantile(mean: int, share: Fraction) -> int:
     raise AssertionError("too few terms")
 
 
-@pytest.mark.parametrize(("mean", "quantile"), [(1, 4), (5, 11), (10, 18), (20, 31), (50, 67)])
-def test_quantile_of_known_means(mean: int, quantile: int) -> None:
-    """Values of any table of the Poisson distribution."""
-    assert poisson_quantile(mean) == quantile
-
-
 @pytest.mark.parametrize("mean", [1, 2, 3, 7, 13, 29, 41])
 @pytest.mark.parametrize("share", [Fraction(1, 2), Fraction(9, 10), Fraction(99, 100)])
 def test_quantile_is_exact(mean: int, share: Fraction) -> None:

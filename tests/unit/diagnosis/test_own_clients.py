@@ -6,15 +6,12 @@ import asyncio
 import re
 import socket
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.cures import Advisor
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import ExecutorSnapshot
-from support.http1 import HTTP1Server
-from support.script import Reply
 from unit.diagnosis.building import a_pool, a_request, a_snapshot, all_kinds, found, the_totals
 
 LIBRARIES = ("aiohttp", "urllib3", "grpc")
@@ -122,18 +119,6 @@ def test_urllib3_takes_what_is_advised() -> None:
     assert not follow("probe an unlimited one").block
 
 
-@pytest.mark.all_sdks
-def test_boto3_takes_what_is_advised() -> None:
-    """As its configuration."""
-    config = pytest.importorskip("botocore.config")
-    texts = advice(own("urllib3"))
-    botocore = pytest.importorskip("botocore")
-    for what in ("keep", "allow at first", "probe"):
-        made = eval(expression(texts[what], "botocore.config.Config("), {"botocore": botocore})
-        assert isinstance(made, config.Config)
-        assert made.tcp_keepalive if what == "probe" else made.max_pool_connections == 40
-
-
 def test_grpc_takes_what_is_advised() -> None:
     """Channels are made with these options."""
     grpc = pytest.importorskip("grpc")
@@ -174,23 +159,6 @@ def test_leak_is_ended_as_the_library_does(library: str, provider: str | None, c
     assert cure in text
     assert ("aclosing" in text) is ("aclosing" in cure)
     assert text.endswith(".")
-
-
-def test_urllib3_needs_both_calls_to_give_an_answer_up(server: HTTP1Server) -> None:
-    """With one of them its place is lost, which the advice rests on."""
-    urllib3 = pytest.importorskip("urllib3")
-    url = urlsplit(server.reply("/", Reply(), Reply(), Reply()))
-    for both in (False, True):
-        pool = urllib3.HTTPConnectionPool(url.hostname, url.port, maxsize=1, block=True)
-        response = pool.request("GET", "/", preload_content=False, retries=False)
-        response.close()
-        if both:
-            response.release_conn()
-            assert pool.request("GET", "/", pool_timeout=1, retries=False).status
-        else:
-            with pytest.raises(urllib3.exceptions.EmptyPoolError):
-                pool.request("GET", "/", pool_timeout=0.05, retries=False)
-        pool.close()
 
 
 def unbounded(library: str, **changes: Any) -> Any:

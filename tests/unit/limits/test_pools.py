@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -160,51 +159,6 @@ def test_pool_timeout_of_httpcore(core: Any, installed: PoolLimits) -> None:
     assert asked({}) == {"timeout": {"pool": 0.5}}
     assert asked({"timeout": None}) == {"timeout": {"pool": 0.5}}
     assert asked(given, own_timeout=True) == given
-
-
-def in_a_thread(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function gives in a thread that knows nothing of any call."""
-    with ThreadPoolExecutor(1) as executor:
-        return executor.submit(function, *arguments).result()
-
-
-def manager_of(session: Any) -> Any:
-    """The one that a new client of a botocore session has."""
-    client = session.create_client(
-        "s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
-    )
-    return client._endpoint.http_session._manager
-
-
-@pytest.mark.all_sdks
-def test_a_client_that_botocore_makes_in_a_thread(installed: PoolLimits) -> None:
-    """It has the limits of the call that its session was made in; others have none."""
-    session = pytest.importorskip("botocore.session").Session
-    with inside():
-        limited = session()
-    for made, block in ((limited, True), (session(), None)):
-        manager = in_a_thread(manager_of, made)
-        assert manager.connection_pool_kw.get("block") is block
-
-
-@pytest.mark.all_sdks
-def test_a_manager_that_botocore_makes_for_a_proxy(installed: PoolLimits) -> None:
-    """At the first request, in whichever thread."""
-    kind = pytest.importorskip("botocore.httpsession").URLLib3Session
-    request = SimpleNamespace(
-        url="http://127.0.0.1:9/", method="GET", body=None, headers={}, stream_output=False
-    )
-
-    def manager(http_session: Any) -> Any:
-        with pytest.raises(Exception, match="proxy"):
-            http_session.send(request)
-        return http_session._proxy_managers["http://127.0.0.1:9"]
-
-    proxies = {"http": "http://127.0.0.1:9"}
-    with inside():
-        limited = kind(proxies=proxies)
-    for made, block in ((limited, True), (kind(proxies=proxies), None)):
-        assert in_a_thread(manager, made).connection_pool_kw.get("block") is block
 
 
 def test_an_ended_call_limits_nothing(installed: PoolLimits) -> None:

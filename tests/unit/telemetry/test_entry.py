@@ -7,7 +7,6 @@ import weakref
 from collections.abc import Iterator
 
 import pytest
-from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
@@ -66,12 +65,3 @@ def test_suppressed_request_makes_no_spans(scene: Scene) -> None:
         token = context.attach(context.set_value("suppress_instrumentation", value))
         assert suppressed() is scene.enter().spans_suppressed is value
         context.detach(token)
-
-
-def test_entry_context_is_the_running_codes() -> None:
-    """What the API's own function gives."""
-    get = entry_context()
-    assert get() == context.get_current() == Context()
-    token = context.attach(context.set_value("key", "value"))
-    assert get() is context.get_current()
-    context.detach(token)
