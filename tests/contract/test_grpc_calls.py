@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 from typing import Any
 
 import grpc
@@ -92,18 +91,6 @@ def test_status_that_we_fail_to_read_is_no_cancellation(telemetry, pool, server,
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 1
 
 
-@pytest.mark.parametrize("kind", ["stream", "one answer"])
-def test_deadline_before_the_head_is_a_read_timeout(telemetry, pool, server, kind):
-    """The call had gone out: the provider has not answered in time."""
-    never = server.gate()
-    start = pool.send if kind == "stream" else pool.ask
-    exchange = start(server.reply("/", Reply(head_after=never)), read=0.15)
-    exchange.failure()
-    assert told(telemetry) == {("DEADLINE_EXCEEDED", "read_timeout"): 1}
-    assert telemetry.by(semconv.TIMEOUTS, "kind") == {"read": 1}
-    assert_near(telemetry.phases()["awaiting_response"], exchange.duration)
-
-
 def test_connection_that_is_cut_under_a_stream(runner, library, server, telemetry):
     """The call fails, and the channel is not ready any more."""
     pool = runner.pool(library)
@@ -117,24 +104,6 @@ def test_connection_that_is_cut_under_a_stream(runner, library, server, telemetr
     if runner.mode == "asyncio":
         # A sync channel is asked when the call ends, and may not have noticed by then.
         wait_until(lambda: telemetry.value(semconv.CHANNEL_CURRENT, channel="ready") == 0)
-
-
-@pytest.mark.modes("asyncio")
-@pytest.mark.parametrize("kind", ["stream", "one answer"])
-def test_call_that_is_cancelled_before_the_head(runner, library, server, telemetry, kind):
-    """A cancelled task cancels its call, which had been waiting for the provider."""
-    never = server.gate()
-    pool = runner.pool(library)
-    start = pool.send if kind == "stream" else pool.ask
-    exchange = start(server.reply("/", Reply(head_after=never)))
-    server.timeline.wait_for("request")
-    wait_until(lambda: telemetry.current("awaiting_response") == 1)
-    wait_until(lambda: time.monotonic() > exchange.entered + 0.1)
-    exchange.cancel()
-    assert_settled(telemetry, [exchange], failed("cancelled"))
-    assert telemetry.by(semconv.REQUESTS, "rpc") == {"CANCELLED": 1}
-    assert telemetry.value(semconv.TIMEOUTS) == 0
-    server.timeline.wait_for("stream_reset")
 
 
 @pytest.mark.modes("sync")

@@ -18,9 +18,9 @@ from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Sever
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.grpc_server import GrpcServer
 from support.installation import instrument
-from support.network import UNRESOLVABLE, refused_url
+from support.network import refused_url
 from support.outcomes import SLACK, assert_near, assert_rows, assert_settled
-from support.rows import connect_failed, failed, new, pool_timeout, waited_for_ready
+from support.rows import failed, new, pool_timeout, waited_for_ready
 from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import wait_until, wait_until_collected
@@ -205,15 +205,6 @@ def times(telemetry: Telemetry) -> dict[str, float]:
     return {state: telemetry.value(semconv.CHANNEL_TIME, channel=state) for state in STATES}
 
 
-def test_every_state_has_its_series_from_the_first_call_on(pool, server, telemetry):
-    """An alert asks for transient_failure before there ever was one."""
-    assert telemetry.points(semconv.CHANNEL_TIME) == []
-    pool.get(server.url())
-    for metric in (semconv.CHANNEL_CURRENT, semconv.CHANNEL_TIME):
-        told = [point.attributes[semconv.CHANNEL_STATE] for point in telemetry.points(metric)]
-        assert tuple(told) == STATES
-
-
 def test_slow_set_up_is_connecting_of_call_and_channel(pool, listen, telemetry):
     """Both leave it when the connection is there, within some hundredths of the time it took."""
     server = listen(GrpcServer, setup_after=0.4)
@@ -273,53 +264,6 @@ def test_call_that_waits_for_a_server_to_come(runner, library, server, telemetry
     assert times(telemetry)["transient_failure"] > 0.1
 
 
-@pytest.mark.parametrize("kind", ["stream", "one answer"])
-@pytest.mark.parametrize(
-    ("where", "error"), [("refused", "connection_error"), ("unresolvable", "name_resolution_error")]
-)
-def test_fail_fast_fails_at_once(pool, telemetry, kind, where, error):
-    """By reason; the channel goes on trying."""
-    url = refused_url() if where == "refused" else UNRESOLVABLE
-    exchange = (pool.send if kind == "stream" else pool.ask)(url)
-    exchange.failure()
-    assert_settled(telemetry, [exchange], connect_failed(error))
-    assert telemetry.by(semconv.REQUESTS, "rpc") == {"UNAVAILABLE": 1}
-    assert set(states(telemetry)) <= {"transient_failure", "connecting", "idle"}
-    assert telemetry.phases()["awaiting_response"] == 0
-
-
-def test_call_on_a_channel_that_has_failed_fails_without_a_wait(pool, telemetry):
-    """Each is told, and the series that an alert asks for was there from the start."""
-    url = refused_url()
-    exchanges = [pool.ask(url) for _ in range(3)]
-    for exchange in exchanges:
-        exchange.failure()
-    assert_settled(telemetry, exchanges, *[connect_failed("connection_error")] * 3)
-    (point,) = telemetry.points(semconv.REQUESTS, rpc="UNAVAILABLE", error="name_resolution_error")
-    assert point.value == 0
-
-
-def test_deadline_while_connecting_is_a_connect_timeout(pool, listen, telemetry):
-    """The call did not ask to wait: it was about to go out as soon as there is a connection."""
-    server = listen(GrpcServer, setup_after=30.0)
-    exchange = pool.ask(server.url(), connect=0.2)
-    exchange.failure()
-    assert_settled(telemetry, [exchange], failed("connect_timeout"))
-    assert_near(telemetry.phases()["connecting"], exchange.duration)
-
-
-@pytest.mark.parametrize("trusts", [True, False])
-def test_channel_over_tls(runner, library, listen, certificates, telemetry, trusts):
-    """It is reported as any other, and a certificate that is not trusted as a failure of TLS."""
-    server = listen(GrpcServer, tls=certificates.server("h2"))
-    authority = certificates.authority.cert_pem.bytes() if trusts else None
-    pool = runner.pool(library, credentials=grpc.ssl_channel_credentials(authority))
-    exchange = pool.ask(server.url())
-    exchange.finish() if trusts else exchange.failure()
-    row = new() if trusts else connect_failed("secure_connection_error")
-    assert_settled(telemetry, [exchange], row)
-
-
 def test_connection_that_the_server_closes_leaves_the_channel_idle(pool, runner, server, telemetry):
     """An async channel is asked at each collection, a sync one at its next call."""
     began = time.monotonic()
@@ -377,14 +321,6 @@ def test_snapshot_of_a_channel(pool, library, server, telemetry):
     assert totals.channel_seconds["ready"] > 0
     assert [(o.status, o.error) for o in totals.origins[0].outcomes] == [("OK", None)]
     assert "requests 1 x OK" in " ".join(str(snapshot()).split())
-
-
-def test_healthy_channel_has_no_findings(pool, server, telemetry):
-    """It has no limit, and that is how gRPC works."""
-    for _ in range(5):
-        pool.get(server.url())
-    assert telemetry.current("unread") == 0
-    assert diagnose(snapshot()) == []
 
 
 def test_call_that_queues_for_a_channel_that_never_gets_ready(pool, telemetry):

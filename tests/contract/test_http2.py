@@ -8,7 +8,6 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import PoolUnderTest, Runner
-from support.http1 import HTTP1Server
 from support.http2 import HTTP2Server
 from support.libraries import Library
 from support.listener import Listen
@@ -107,13 +106,6 @@ def test_response_that_is_closed_early_leaves_an_orphan(telemetry, pool, server)
     assert_rows(telemetry, new(), reused(), reused(), closed={})
 
 
-def test_response_that_is_read_to_its_end_leaves_none(telemetry, pool, server):
-    """Nor does one that the server resets, however many there were."""
-    for _ in range(3 * LIMIT):
-        pool.get(server.url())
-    assert streams(telemetry) == (0, LIMIT, 0)
-
-
 def test_orphans_go_with_their_connection(telemetry, pool, server):
     """A closed pool has no streams."""
     exchange, _ = pool.hold(server)
@@ -121,15 +113,6 @@ def test_orphans_go_with_their_connection(telemetry, pool, server):
     assert streams(telemetry) == (0, LIMIT, 1)
     pool.close()
     assert streams(telemetry) == (0, 0, 0)
-
-
-def test_series_are_there_only_where_http2_was_used(telemetry, runner, library, listen):
-    """An HTTP/1.1 connection has no streams, not even none."""
-    runner.pool(library).get(listen(HTTP1Server).url())
-    told = telemetry.collect()
-    assert semconv.POOL_OPENED.name in told
-    for metric in (semconv.STREAM_ACTIVE, semconv.STREAM_MAX, semconv.STREAM_ORPHANED):
-        assert metric.name not in told
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
@@ -184,21 +167,6 @@ def test_waiting_for_a_stream(http2_pool, listen, telemetry):
     assert_near(telemetry.phases()["stream_queued"], waited)
     assert telemetry.total(semconv.ACQUIRE_DURATION) == 0
     assert telemetry.value(semconv.PEAK_ACTIVE) == 1
-
-
-def test_two_streams_are_told_apart(http2_pool, server, telemetry):
-    """Streams of one connection are in phases of their own."""
-    first = http2_pool.get(server.url())
-    held, gate = http2_pool.hold(server)
-    slow = http2_pool.send(server.reply("/slow", Reply(head_after=gate)))
-    server.timeline.wait_for("request", "/slow")
-    wait_until(lambda: telemetry.current("awaiting_response") == 1)
-    assert telemetry.current("unread") == 1
-    telemetry.check(ACTIVE_REQUESTS=2, OPEN_CONNECTIONS=1)
-    gate.open()
-    for exchange in (slow, held):
-        exchange.finish()
-    assert_settled(telemetry, [first, held, slow], new(), reused(), reused())
 
 
 @pytest.mark.parametrize("in_body", [False, True], ids=["before the head", "in the body"])
@@ -265,15 +233,6 @@ def test_cancelled_while_waiting_for_a_stream(http2_pool, listen, telemetry):
     row = failed("cancelled", created=False)
     assert_settled(telemetry, [first, holder, waiter], new(), reused(), row)
     assert_near(telemetry.phases()["stream_queued"], waiter.duration)
-
-
-def test_read_timeout_of_a_stream(http2_pool, library, server, telemetry):
-    """On HTTP/2 a read timeout fails the request alike."""
-    never = server.gate()
-    exchange = http2_pool.send(server.reply("/", Reply(head_after=never)), read=0.15)
-    assert isinstance(exchange.failure(), library.raises("read_timeout"))
-    assert_settled(telemetry, [exchange], failed("read_timeout"))
-    assert_phases(telemetry, awaiting_response=exchange.duration)
 
 
 def test_connection_lost_under_two_streams(http2_pool, server, telemetry):

@@ -137,18 +137,6 @@ def test_broken_off_in_the_body(pool, library, server, telemetry, failure, error
 
 
 @pytest.mark.modes("asyncio", "trio")
-def test_cancelled_before_the_head(pool, server, telemetry):
-    """Cancelled while the server thinks: no status, and the connection is lost."""
-    exchange, _ = pool.stall(server, "/")
-    wait_until(lambda: time.monotonic() > exchange.entered + 0.1)
-    exchange.cancel()
-    assert_settled(telemetry, [exchange], failed("cancelled"))
-    assert_phases(telemetry, awaiting_response=exchange.duration)
-    assert telemetry.closed() == {"cancelled": 1}
-    assert telemetry.value(semconv.TIMEOUTS) == 0
-
-
-@pytest.mark.modes("asyncio", "trio")
 @pytest.mark.parametrize("phase", ["reading", "unread"])
 def test_cancelled_in_the_body(pool, library, server, telemetry, phase):
     """Cancelled in a read or between two reads: the status that came, and ``cancelled``."""

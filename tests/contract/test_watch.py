@@ -178,12 +178,6 @@ def test_turned_off_there_is_no_series(runner, library, server, untouched):
     assert untouched.points(semconv.EVENT_LOOP_LATE_TIME) == []
 
 
-def test_late_time_is_0_from_the_start(library, telemetry):
-    """Before any request: a rate cannot see a series that is born late."""
-    (point,) = telemetry.points(semconv.EVENT_LOOP_LATE_TIME)
-    assert point.value == 0
-
-
 THRESHOLD = 0.4
 
 
