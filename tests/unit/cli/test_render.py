@@ -58,14 +58,6 @@ def test_a_block_tells_the_pools_numbers():
     assert "unread" not in text
 
 
-@pytest.mark.parametrize("width", [40, 80, 120])
-def test_no_line_is_wider_than_the_terminal(width):
-    """Long lines are cut, not wrapped, so that the blocks keep their height."""
-    lines = drawn(view_of(BUSY), width).splitlines()
-    assert len(lines) == 6
-    assert max(map(len, lines)) <= width
-
-
 def test_the_bar_is_as_long_as_the_maximum():
     """24 cells for 10 connections: 7 active, 2 connecting, 2 idle, the rest free."""
     assert f"{'█' * 7}{'▒' * 2}{'▓' * 2}{'·' * 13} 3 active" in drawn(view_of(BUSY))

@@ -68,16 +68,6 @@ def test_what_is_no_row_of_ours():
     assert source.read().pools == {}
 
 
-def test_pools_of_one_name_on_two_libraries_are_two_rows():
-    """The same provider may sit on either library. Without a limit there is no metric of it."""
-    source = Source()
-    source.set(semconv.POOL_LIVE, 1)
-    source.set(semconv.POOL_LIVE, 1, **named(semconv.POOL_LIBRARY, "httpx"))
-    pools = source.read().pools
-    assert list(pools) == [PoolKey("openai", "httpx"), KEY]
-    assert pools[KEY].maximum is None
-
-
 def test_state_is_summed_over_origins_and_protocols():
     """A row holds all origins of a pool name."""
     source = Source()

@@ -50,15 +50,3 @@ def test_a_busy_loop_is_told_with_its_frames_and_a_waiting_one_not() -> None:
         loop.call_soon_threadsafe(gate.set)
         thread.join()
         loop.close()
-
-
-def test_a_thread_without_a_loop_is_not_told() -> None:
-    """However busy it is."""
-    release = threading.Event()
-    thread = threading.Thread(target=release.wait)
-    thread.start()
-    try:
-        assert not told_of(thread)
-    finally:
-        release.set()
-        thread.join()

@@ -179,30 +179,6 @@ def test_own_pool_without_a_limit() -> None:
         assert Kind.UNBOUNDED_POOL not in all_kinds(unbounded("grpc", channel_state=state))
 
 
-@pytest.mark.parametrize(
-    ("provider", "library", "word"),
-    [
-        (None, "grpc", "the channel's target"),
-        (None, "aiohttp", "the URL"),
-        (None, "urllib3", "the URL"),
-        *((provider, "httpx", "api_base") for provider in ("openai", "anthropic")),
-        *(("xai", "grpc", "api_base"), ("openai", "httpx2", "api_base")),
-    ],
-)
-def test_where_the_server_is_in_the_librarys_words(
-    provider: str | None, library: str, word: str
-) -> None:
-    """Only any-llm has an ``api_base``."""
-    identity = named(library, provider)
-    kinds = ("connection_error", "name_resolution_error", "secure_connection_error")
-    totals = the_totals(100, errors=dict.fromkeys(kinds, 30), **identity)
-    cure = found(Kind.CONNECT_FAILURES, a_snapshot(totals, a_pool(**identity))).cure
-    assert f"check {word}, the port" in cure
-    assert f"check {word} for a typing error" in cure
-    assert ("api_base" in cure) is (word == "api_base")
-    assert "{" not in cure
-
-
 def full_executor(provider: str | None, kept: int) -> Finding:
     """40 calls for six threads, and a pool that keeps so many connections."""
     identity: dict[str, Any] = {"name": "bedrock", "provider": provider, "library": "urllib3"}

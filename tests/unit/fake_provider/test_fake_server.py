@@ -154,7 +154,8 @@ async def test_http2_client_that_resets_a_stream_or_has_a_small_window():
         writer.write(client.data_to_send())
         body = bytearray()
         while len(body) < len(large):
-            assert (data := await reader.read(65536))
+            data = await reader.read(65536)
+            assert data
             for event in client.receive_data(data):
                 if isinstance(event, DataReceived):
                     body += event.data

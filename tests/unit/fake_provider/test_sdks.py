@@ -156,20 +156,6 @@ async def test_limit_of_streams_holds_requests_back(provider, client):
 
 
 @over_http2
-async def test_cancelled_request_is_answered_all_the_same(provider, client):
-    """A stream ends with its answer, though nobody waits for it, and is free for others then."""
-    provider.script(Behaviour(head_delay=0.05))
-    task = asyncio.create_task(client.ask())
-    await until(lambda: provider.counts.requests == 1)
-    await cancel(task)
-    await until(lambda: provider.counts.completed == 1)
-    assert provider.counts.open_streams == 0
-    assert await client.ask()  # only now the client reads that the other stream is over
-    assert await asyncio.gather(client.ask(), client.ask())
-    assert provider.counts.connections == 1
-
-
-@over_http2
 @pytest.mark.parametrize(
     ("behaviour", "resets", "connections"),
     [

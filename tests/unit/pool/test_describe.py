@@ -9,7 +9,6 @@ from opentelemetry.instrumentation.gluellm.pool.describe import (
     LONGEST,
     holders,
     label,
-    seconds,
     state,
     trace_id,
     whose,
@@ -18,7 +17,7 @@ from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
 from opentelemetry.instrumentation.gluellm.pool.place import find
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
 from opentelemetry.instrumentation.gluellm.pool.words import one_line, place_text
-from unit.pool.fakes import SECOND, FakePool, Scene
+from unit.pool.fakes import FakePool, Scene
 
 
 def hold(scene: Scene, call: Call | None = None) -> Lease:
@@ -145,8 +144,3 @@ def test_outside_an_any_llm_call_the_pool_tells_the_provider(scene: Scene) -> No
     pool = FakePool()
     nobodys = scene.track(pool, "httpx2", None).begin(b"secret.test", None, b"https", None)
     assert whose(nobodys) == "nothing known of its caller"
-
-
-def test_seconds_are_told_with_a_tenth() -> None:
-    """For people."""
-    assert [seconds(t) for t in (0, SECOND // 20 + 1, 90 * SECOND)] == ["0.0 s", "0.1 s", "90.0 s"]

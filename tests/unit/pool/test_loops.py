@@ -392,23 +392,6 @@ def test_block_of_a_real_loop_is_seen_and_its_timer_keeps_it_neither_running_nor
     assert real.armed == []
 
 
-def test_loop_that_was_not_closed_is_collected_although_a_timer_waits() -> None:
-    """uvloop 0.23 never frees a loop that ran and was not closed."""
-    loop = asyncio.new_event_loop()
-    real = Real(loop)
-
-    async def call() -> None:
-        real.read()
-
-    loop.run_until_complete(call())
-    loop.run_until_complete(asyncio.sleep(0))
-    assert real.armed == [True]
-    gone = weakref.ref(loop)
-    del loop
-    gc.collect()
-    assert gone() is None
-
-
 # Where a pool's requests run
 
 

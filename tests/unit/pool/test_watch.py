@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest.mock import Mock
 
@@ -403,23 +402,6 @@ def test_thread_that_can_not_be_started_is_tried_again(
     watched.request()
     assert watched.thread is not None
     watched.seen()
-
-
-def test_many_threads_wake_one_watch(watched: Watched) -> None:
-    """However many requests come at once."""
-    barrier = threading.Barrier(16)
-
-    def enter(_: int) -> None:
-        barrier.wait()
-        for _ in range(20):
-            watched.watch.wake()
-        watched.scene.enter()
-
-    with ThreadPoolExecutor(16) as executor:
-        list(executor.map(enter, range(16)))
-    for _ in range(3):
-        watched.seen()
-    assert watched.looks.threads == {watched.thread}
 
 
 def test_after_fork_the_next_request_starts_a_thread(scene: Scene) -> None:

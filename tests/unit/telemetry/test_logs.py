@@ -191,17 +191,6 @@ def test_leak_that_was_none_is_told_as_information(logged: Logged, how: str) -> 
         assert part in line
 
 
-def test_whole_stack_is_told_where_it_was_asked_for(logged: Logged) -> None:
-    """A line for each frame, the innermost first."""
-    place = find(whole=True)
-    logged.leak(place)
-    logged.look(60)
-    first, second, *_ = logged.told()[0].splitlines()
-    assert "leak suspected" in first
-    assert second.startswith(f"  {__file__}:")
-    assert second.endswith("in test_whole_stack_is_told_where_it_was_asked_for")
-
-
 # Requests that are stuck
 
 

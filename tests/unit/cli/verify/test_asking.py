@@ -222,13 +222,3 @@ def test_arguments_that_can_t_be_used(capsys, options):
     """Exit status 2, before anything is asked."""
     assert main(["verify", *options]) == 2
     assert "gluellm-pools verify:" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("option", [["--window", "3"], ["--window", "x"], ["--timeout", "nan"], []])
-def test_wrong_options_are_explained(capsys, option):
-    """By the parser."""
-    with pytest.raises(SystemExit) as ended:
-        main(["verify", *(["--prometheus", "http://h"] if option else []), *option])
-    assert ended.value.code == 2
-    error = capsys.readouterr().err
-    assert "allowed is" in error or "required" in error

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 
 import pytest
 
@@ -13,7 +12,6 @@ from opentelemetry.instrumentation.gluellm.cli.verify.boards import (
     read_board,
     read_boards,
 )
-from opentelemetry.instrumentation.gluellm.cli.verify.promql import duration, selectors
 from opentelemetry.instrumentation.gluellm.cli.verify.variables import (
     Variable,
     built_in,
@@ -214,26 +212,6 @@ def test_what_is_no_regular_file_is_not_read(tmp_path, capsys):
     for name in ("pipe.json", "zero.json"):
         assert main(["verify", "--prometheus", "http://h", "--boards", str(tmp_path / name)]) == 2
         assert f"{name} can't be used: it is no regular file" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "read",
-    [
-        lambda n: label_query(Variable("v", "query", "label_values(" + " " * n + "!" * 100)),
-        lambda n: label_query(Variable("v", "query", "label_values(" + " ," * n + "!)")),
-        lambda n: unknown_variables("${a:" * n, []),
-        lambda n: unknown_variables("[[a:" * n, []),
-        lambda n: selectors('a{b="' + '\\"' * n),
-        lambda n: selectors("`'\"" * n),
-        lambda n: selectors("a[" + "1" * n + "]"),
-        lambda n: duration("1" * n),
-    ],
-)
-def test_a_query_is_read_in_one_pass(read):
-    """Not once for each of its characters, which takes minutes."""
-    began = time.thread_time()
-    read(20_000)
-    assert time.thread_time() - began < 1
 
 
 def test_values_that_name_each_other_end_somewhere():

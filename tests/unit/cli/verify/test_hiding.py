@@ -44,16 +44,6 @@ def test_a_store_that_echoes_credentials_does_not_spread_them(capsys, header, op
         assert secret not in printed.out + printed.err
 
 
-def test_the_password_of_the_url_is_hidden_as_well(capsys):
-    """It is sent as basic authentication."""
-    with serving(echoing) as url:
-        status = main(["verify", "--prometheus", url.replace("//", "//me:pass-word-1@")])
-    error = capsys.readouterr().err
-    assert status == 2
-    assert "bad token: [hidden] [hidden]" in error
-    assert "pass-word-1" not in error
-
-
 @pytest.mark.parametrize(
     "answering",
     [

@@ -71,15 +71,6 @@ def test_the_value_that_stands_out_comes_with_its_labels_and_unit(question, rows
     assert told in _text(_outcome(question, rows))
 
 
-def test_queries_are_shown_when_asked_for():
-    """As they were run, in one line however long."""
-    outcome = Outcome("How full?", "max(a) " + "+ 1 " * 60, rows=1, value=1.0)
-    assert outcome.expression.strip() not in _text(outcome)
-    facts = given()
-    report = Report("http://h", facts, arrivals(facts), [], [outcome])
-    assert outcome.expression.strip() in as_text(report, queries=True)
-
-
 def test_rates_of_young_series_are_not_called_good():
     """They are divided by time before the first sample. One old process is enough."""
     young = given(processes=[Series(_LABELS, _NOW - 1, first=_NOW - 61)])

@@ -1,9 +1,6 @@
-"""A request within the bounds costs no more than what is in it, whatever is kept already."""
-
-import time
+"""Series of deltas and of sums together, and requests that are taken in steps."""
 
 import pytest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from opentelemetry.instrumentation.gluellm.cli.watch.bounds import SERIES_PER_PROCESS
 from opentelemetry.instrumentation.gluellm.cli.watch.intake import Rejected
@@ -13,9 +10,6 @@ from support.otlp import CUMULATIVE, DELTA, LATER, metrics_request, number, pair
 from .watched import Watched
 
 SERIES = SERIES_PER_PROCESS - 10
-REPEATED = 2_000
-MOST_TIMES, SLACK = 3, 0.2
-"""As much as without what is kept: it is the same, and was 8 to 15 times as much."""
 
 
 def many_series(temporality, number_of_series=SERIES):
@@ -26,28 +20,6 @@ def many_series(temporality, number_of_series=SERIES):
         point = metric.sum.data_points.add(start_time_unix_nano=1, time_unix_nano=LATER, as_int=1)
         point.attributes.extend(pairs({semconv.POOL_NAME: str(place)}))
     return metric
-
-
-def spent(watched, request):
-    """Seconds of the processor, of this thread alone."""
-    began = time.thread_time()
-    watched.intake.take(request)
-    return time.thread_time() - began
-
-
-def test_collections_of_one_request_do_not_look_at_every_delta_series():
-    """Of a body of 5 MB the watch stood still for 25 s."""
-    request = ExportMetricsServiceRequest()
-    for place in range(REPEATED):
-        one = metrics_request(number(semconv.REQUESTS, 1, LATER + 1 + place, temporality=DELTA))
-        request.resource_metrics.extend(one.resource_metrics)
-    seconds = []
-    for kept in (1, SERIES):
-        watched = Watched()
-        watched.intake.take(metrics_request(many_series(DELTA, kept)))
-        seconds.append(spent(watched, request))
-        assert len(watched.process) == kept + 1
-    assert seconds[1] < MOST_TIMES * seconds[0] + SLACK
 
 
 def test_a_restart_forgets_delta_series_too():

@@ -75,18 +75,6 @@ def test_a_process_without_our_metrics_takes_nobodys_place_that_is_heard(watched
     assert "another" in names(watched)
 
 
-def test_a_process_that_exports_every_five_minutes_is_kept(watched):
-    """After its first export nobody knows when the next one comes."""
-    watched.export("openai")
-    for _ in range(3):
-        for _ in range(601):
-            watched.now += 0.5
-            watched.intake.processes.drop_gone()
-        assert len(watched.intake.processes) == 1
-        watched.export("openai")
-    assert watched.process.interval == pytest.approx(300.5)
-
-
 def test_a_process_that_exported_once_is_silent_before_it_is_gone(watched):
     """It does not vanish without having been said to be silent."""
     watched.export("openai")
