@@ -48,7 +48,7 @@ def test_total_timeout_in_the_queue_is_a_pool_timeout(pool_of_one, server, telem
 
 @pytest.mark.parametrize("timeout", ["pool", "total"])
 def test_timeout_while_connecting_is_a_connect_timeout(pool, telemetry, timeout):
-    """``connect`` covers queue and set-up together: the phase tells which of them it struck."""
+    """``connect`` covers queue and set-up together: the phase shows which of them timed out."""
     with unreachable() as url:
         exchange = pool.send(url, **{timeout: 0.15})
         exchange.failure()
@@ -177,7 +177,7 @@ def test_read_that_is_given_up_is_no_failure(pool, runner, server, telemetry, to
 
 
 def test_response_is_over_once_its_body_has_come(pool, server, telemetry):
-    """aiohttp reads ahead, and gives the connection back though nobody has read the body yet."""
+    """aiohttp reads ahead, and gives the connection back before the body was read."""
     exchange = pool.send(server.url())
     exchange.head()
     wait_until(lambda: telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1)
@@ -188,7 +188,7 @@ def test_response_is_over_once_its_body_has_come(pool, server, telemetry):
 # The end of a connector
 
 
-def test_connector_that_is_closed_cancels_who_waits(pool_of_one, server, telemetry):
+def test_closed_connector_cancels_waiting_requests(pool_of_one, server, telemetry):
     """The response that is in flight ends when its reader drops it."""
     holder, _ = pool_of_one.hold(server)
     waiter = pool_of_one.send(server.url())
@@ -202,7 +202,7 @@ def test_connector_that_is_closed_cancels_who_waits(pool_of_one, server, telemet
 
 
 def test_connector_closed_while_it_connects(runner, library, listen, certificates, telemetry):
-    """The connection that stands then is closed at once, and the request fails."""
+    """The connection is closed as soon as it is established, and the request fails."""
     server = listen(HTTP1Server, tls=certificates.server(), setup_after=0.2)
     pool = runner.pool(library, ssl_context=certificates.client())
     exchange = pool.send(server.url())
@@ -234,7 +234,7 @@ def test_abandoned_response_is_held_until_the_server_is_done(pool, server, telem
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_session_that_is_left_behind_by_its_loop(server, telemetry):
-    """A response and a session that nobody closed, and a loop that is closed: all of it ends."""
+    """A response and a session that were not closed end with their loop."""
 
     async def main() -> None:
         session = aiohttp.ClientSession()
@@ -267,7 +267,7 @@ def test_connector_that_is_closed_in_another_loop(server, telemetry):
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
 
 
-# Connectors of somebody else's
+# Foreign connectors
 
 
 class OwnWay(aiohttp.TCPConnector):

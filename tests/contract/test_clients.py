@@ -20,8 +20,7 @@ def test_client_with_limits(runner, library, server, telemetry):
     assert isinstance(late.failure(), library.raises_in_client("pool_timeout"))
     waiter = client.send(server.url(), pool=30)
     wait_until(lambda: telemetry.current("queued") == 1)
-    assert telemetry.value(semconv.CONNECTION_MAX) == 1
-    assert telemetry.value(semconv.CONNECTION_IDLE_MAX) == library.limits_idle
+    telemetry.check(CONNECTION_MAX=1, CONNECTION_IDLE_MAX=library.limits_idle)
     gate.open()
     holder.read()
     waiter.finish()

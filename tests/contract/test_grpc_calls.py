@@ -40,7 +40,7 @@ def told(telemetry: Telemetry) -> dict[Any, int]:
 
 @pytest.mark.parametrize("waits", [False, True], ids=["fail-fast", "wait for ready"])
 def test_acquire_is_known_only_where_a_call_waits_for_ready(telemetry, pool, server, waits):
-    """On a ready channel that is exactly 0; and else nobody knows, so nothing is told."""
+    """It is exactly 0 on a ready channel. Otherwise it is unknown, so there is no value."""
     timeouts = {"pool": 5.0} if waits else {}
     pool.ask(server.url(), **timeouts).finish()
     assert telemetry.count(semconv.ACQUIRE_DURATION) == waits
@@ -64,7 +64,7 @@ NAMES = {404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 503: "UNA
 
 
 @pytest.mark.parametrize("status", NAMES)
-def test_status_of_the_server_is_told_and_is_no_error(telemetry, pool, server, status):
+def test_status_of_the_server_is_reported_and_is_no_error(telemetry, pool, server, status):
     """As with HTTP: what a server answers is an answer."""
     url = server.reply("/", Reply(status=status))
     for exchange in (pool.send(url), pool.ask(url)):
@@ -77,7 +77,7 @@ def test_status_of_the_server_is_told_and_is_no_error(telemetry, pool, server, s
 
 
 def test_status_that_we_fail_to_read_is_no_cancellation(telemetry, pool, server, monkeypatch):
-    """A failure of ours says nothing of the call: it ended, in an error that is none of those."""
+    """A failure of the instrumentation is no outcome of the call, which ended in another error."""
 
     def fails(*_: object) -> None:
         raise RuntimeError("ours")
@@ -108,7 +108,7 @@ def test_connection_that_is_cut_under_a_stream(runner, library, server, telemetr
 
 @pytest.mark.modes("sync")
 def test_sync_stream_that_is_dropped(runner, library, server, telemetry):
-    """gRPC cancels a sync call that nobody refers to any more, and so it ends here too."""
+    """gRPC cancels a sync call without references, which ends its lease."""
     pool = runner.pool(library)
     exchange, _ = pool.hold(server, "/")
     assert telemetry.current("unread") == 1

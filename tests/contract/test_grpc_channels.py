@@ -32,8 +32,8 @@ NOT_REPORTED = """OPEN_CONNECTIONS CONNECTION_CONNECTING CONNECTION_MAX CONNECTI
     REUSE_FAILURES ACQUIRE_TIMEOUT REQUEUES STREAM_ACTIVE ANOMALIES"""
 
 
-def test_what_a_channel_does_not_tell_is_left_out(pool, server, telemetry):
-    """No series says 0 where nobody knows, neither while the channel lives nor afterwards."""
+def test_what_a_channel_does_not_report_is_left_out(pool, server, telemetry):
+    """Unknown values have no series, both while the channel lives and afterwards."""
     pool.get(server.url())
     for _ in range(2):
         points = telemetry.collect()
@@ -43,7 +43,7 @@ def test_what_a_channel_does_not_tell_is_left_out(pool, server, telemetry):
 
 
 def test_closed_channel(pool, server, telemetry):
-    """It is discarded, and in shutdown for as long as somebody refers to it."""
+    """It is discarded, and in shutdown for as long as there are references to it."""
     pool.get(server.url())
     assert telemetry.value(semconv.POOL_LIVE) == 1
     pool.close()
@@ -56,7 +56,7 @@ def test_closed_channel(pool, server, telemetry):
     assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"closed": 1}
 
 
-def test_channel_that_nobody_closed(pool, server, telemetry):
+def test_channel_that_was_not_closed_is_garbage_collected(pool, server, telemetry):
     """It goes with the garbage collector, and we keep none alive."""
     pool.get(server.url())
     reference = weakref.ref(pool.core)
@@ -82,7 +82,7 @@ def test_channel_that_is_closed_under_a_call(pool, server, telemetry):
 
 @pytest.mark.modes("asyncio")
 def test_async_call_goes_on_without_its_channel(runner, library, server, telemetry):
-    """Whoever builds a channel for one call and lets go of it still gets the answer."""
+    """A channel that was built for one call and dropped still gets the answer."""
     gate = server.gate()
     server.reply("/", Reply(end_after=gate))
 
@@ -105,7 +105,7 @@ def test_async_call_goes_on_without_its_channel(runner, library, server, telemet
 
 
 @pytest.mark.modes("asyncio")
-def test_async_channel_whose_inside_is_closed_is_closed(pool, runner, server, telemetry):
+def test_async_channel_is_closed_with_its_core(pool, runner, server, telemetry):
     """any-llm does that to the channels of a loop that is gone."""
     pool.get(server.url())
     runner.portal.call(pool.channel._channel.close)  # type: ignore[union-attr]
@@ -148,7 +148,7 @@ def test_channel_from_before_instrument_is_followed(runner, library, server, unt
 
 
 def test_calls_in_flight_at_instrument_and_uninstrument_go_on(runner, library, server, untouched):
-    """What was under way is not seen, or not any more; nothing of it is disturbed."""
+    """Calls in flight are not observed, or no longer observed; they go on."""
     gates = [server.gate(), server.gate()]
     url = server.reply("/", *(Reply(end_after=gate) for gate in gates))
     pool = runner.pool(library)
@@ -251,7 +251,7 @@ def test_call_that_waits_in_vain_for_ready(pool, telemetry):
 
 
 def test_call_that_waits_for_a_server_to_come(runner, library, server, telemetry):
-    """It queues through failures to connect, and the channel tells that it was not ready."""
+    """It queues through failures to connect, and the channel reports that it was not ready."""
     server.turns_away = True
     pool = runner.pool(library, options=FAST_RETRIES)
     exchange = pool.ask(server.url(), pool=30.0)

@@ -45,7 +45,7 @@ def streams(telemetry: Telemetry) -> tuple[float, float, float]:
 
 
 def test_streams_in_use_and_their_limit(telemetry, pool, server):
-    """Each request under way is a stream; the limit is the peer's, and stays when they are over."""
+    """Each request in flight is a stream; the limit is the peer's, and stays when they are over."""
     assert streams(telemetry) == (0, LIMIT, 0)
     gate = server.gate()
     url = server.reply("/held", Reply(end_after=gate))
@@ -91,7 +91,7 @@ def test_cancelled_request_leaves_an_orphan(telemetry, pool, server, in_body):
 
 
 def test_response_that_is_closed_early_leaves_an_orphan(telemetry, pool, server):
-    """A consumer that has read enough: answered, no error, and the provider sends to nobody."""
+    """A consumer that has read enough: answered, no error. The provider sends the rest in vain."""
     before = telemetry.phases()["unread"]
     exchange, gate = pool.hold(server)
     assert exchange.chunk() == b"ok"
@@ -267,7 +267,7 @@ def test_idle_connection_that_the_server_closed(http2_pool, server, telemetry):
     assert telemetry.value(semconv.REUSE_FAILURES) == 1
 
 
-# On asyncio the write that fails tells nobody: its loop notices later, in a read.
+# On asyncio no error reports a failed write: the loop notices later, in a read.
 @pytest.mark.modes("sync", "trio")
 def test_connection_lost_while_a_body_is_acknowledged(http2_pool, library, server, telemetry):
     """The data had come, and the reader's own write, of their acknowledgement, fails."""

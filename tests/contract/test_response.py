@@ -48,7 +48,7 @@ def test_phases_follow_the_servers_schedule(pool, server, telemetry):
 
 
 def test_phases_move_while_a_request_hangs(pool, server, telemetry):
-    """Time is told while it passes, not only once the request is over."""
+    """Time is reported while it passes, before the request is over."""
     exchange, gate = pool.stall(server, "/")
     before = telemetry.phases()["awaiting_response"]
     asked = time.monotonic()
@@ -85,7 +85,7 @@ def test_read_timeout_before_the_head(pool, library, server, telemetry):
 
 
 def test_read_timeout_in_the_body(pool, library, server, telemetry):
-    """The status is told with the error, since a head came; the silence was reading."""
+    """The error has the status as well, since a head came; the silence was reading."""
     first = pool.get(server.url("/first"))
     before = telemetry.phases()
     exchange, _ = pool.hold(server, read=0.15)

@@ -45,7 +45,7 @@ def test_keepalive_expiry(runner, library, server, telemetry):
 @pytest.mark.modes("sync", "asyncio", "trio")
 @pytest.mark.parametrize("expiry", [None, 60.0])
 def test_server_closes_an_idle_connection(runner, library, listen, telemetry, expiry):
-    """The peer's idle timeout is told apart from the pool's own."""
+    """The peer's idle timeout has another reason than the pool's own."""
     server = listen(HTTP1Server, idle_timeout=0.4)
     pool = runner.pool(library, keepalive_expiry=expiry)
     first = pool.get(server.url())

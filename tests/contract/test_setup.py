@@ -80,7 +80,7 @@ def test_unix_socket(runner, library, listen, telemetry, tmp_path):
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle", address="local") == 1
 
 
-def test_unix_socket_that_nobody_serves(runner, library, telemetry, tmp_path):
+def test_unix_socket_without_a_server(runner, library, telemetry, tmp_path):
     """A missing socket file is a connection error."""
     pool = runner.pool(library, uds=str(tmp_path / "missing"))
     exchange = pool.send("http://local/")

@@ -133,7 +133,7 @@ def test_clean_up_of_idle_connections_is_no_error(runner, library, server, telem
     assert telemetry.spans() == []
 
 
-def test_client_span_tells_reuse_and_wait(pool, server, telemetry):
+def test_client_span_has_reuse_and_wait(pool, server, telemetry):
     """The current CLIENT span gets two attributes; one of another kind gets none."""
     tracer = telemetry.tracer_provider.get_tracer("test")
     for name, kind in (("one", SpanKind.CLIENT), ("two", SpanKind.CLIENT), ("3", SpanKind.SERVER)):

@@ -162,7 +162,7 @@ def test_log_that_raises_costs_the_warning_of_a_variable_alone(
 def test_log_that_raises_stops_nothing_that_is_found_while_installing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A missing package, a missing seam and a failure of our own are told in there."""
+    """A missing package, a missing hook and an own failure are logged in there."""
     monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.httpx", None)
     GlueLLMInstrumentor().instrument(http_spans=True)
     assert GlueLLMInstrumentor._installation is not None

@@ -123,7 +123,7 @@ def test_class_reached_under_two_names_is_patched_once() -> None:
 
 
 def wrap_foreign(target: Any) -> Any:
-    """Somebody else's wrapper around whatever is there now."""
+    """A foreign wrapper around the current attribute."""
     inner = vars(target)["method"]
 
     @functools.wraps(inner)
@@ -134,10 +134,8 @@ def wrap_foreign(target: Any) -> Any:
     return foreign
 
 
-def test_wrapper_of_somebody_else_on_top_stays(
-    target: Any, patches: PatchSet, calls: list[str]
-) -> None:
-    """While ours is live below theirs, it is not doubled; once it is dead, one goes on top."""
+def test_foreign_wrapper_on_top_stays(target: Any, patches: PatchSet, calls: list[str]) -> None:
+    """A live replacement below it is not doubled; once that is undone, a new one goes on top."""
     patches.wrap(target, "method", counting(calls))
     foreign = wrap_foreign(target)
     assert patches.wrap(target, "method", counting(calls)) is False
@@ -199,7 +197,7 @@ class Listener:
         self.modules.append(module)
 
     def fails(self, module: ModuleType) -> None:
-        """The module is there, and we can't stand it."""
+        """Fail because the module is there."""
         raise RuntimeError(module.__name__)
 
 
@@ -330,7 +328,7 @@ def test_sets_of_two_purposes_come_and_go_in_two_threads() -> None:
 def test_a_set_that_comes_back_over_another_leaves_nothing_behind(
     target: Any, patches: PatchSet, foreign_between: bool
 ) -> None:
-    """On and off beneath the other purpose; what is foreign in between isn't ours to take out."""
+    """On and off beneath the other purpose; a foreign wrapper in between stays."""
     expected = vars(target)["method"]
     other = PatchSet(LIMITS_MARK)
     patches.wrap(target, "method", counting([]))

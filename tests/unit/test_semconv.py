@@ -84,14 +84,14 @@ def test_metric_is_at_a_level(metric: Metric) -> None:
 
 
 def test_every_key_is_described() -> None:
-    """The reference tells of each key that a metric can have."""
+    """The reference describes each key that a metric can have."""
     described = {attribute.key for attribute in semconv.ATTRIBUTES}
     for metric in METRICS:
         assert {*metric.attributes, *metric.opt_in_attributes} <= described
 
 
 def test_conventional_keys_are_spelled_as_in_the_conventions() -> None:
-    """The names without our prefix are not ours to choose."""
+    """Names without the package's prefix are the conventions'."""
     for module, names in (
         ("error", {"ERROR_TYPE": semconv.ERROR_TYPE}),
         ("http", {"HTTP_RESPONSE_STATUS_CODE": semconv.STATUS_CODE}),

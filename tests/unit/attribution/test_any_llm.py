@@ -74,7 +74,7 @@ async def seeing(self: Any, model: str) -> Any:
 def test_base_that_is_patched_later_is_still_attributed(
     fake: Any, attribution: AnyLLMAttribution
 ) -> None:
-    """Somebody, as GlueLLM does, puts a function over the base's; the subclass finds that one."""
+    """GlueLLM, for one, replaces a function of the base class; the subclass finds the new one."""
 
     class Leaf(fake.Provider):  # type: ignore[misc]
         PROVIDER_NAME = "leaf"
@@ -218,7 +218,7 @@ def test_uninstall_puts_everything_back(fake: Any, attribution: AnyLLMAttributio
         assert asyncio.run(fake.Provider().acompletion("m")) is None
 
 
-def test_subclass_hook_of_ours_that_stays_passes_through(
+def test_subclass_hook_that_stays_after_uninstall_does_nothing(
     fake: Any, attribution: AnyLLMAttribution
 ) -> None:
     """A class that is made under a dead hook is not touched."""
@@ -243,10 +243,10 @@ def test_subclass_hook_of_ours_that_stays_passes_through(
         (None, None),
     ],
 )
-def test_missing_seam_turns_off_itself_only(
+def test_missing_hook_turns_off_itself_only(
     attribute: str | None, seam: str | None, fake: Any, attribution: AnyLLMAttribution
 ) -> None:
-    """What any-llm renamed is named, the rest works. Without the class every seam is missing."""
+    """What any-llm renamed is named, the rest works. Without the class every hook is missing."""
     if attribute is None:
         del fake.AnyLLM
     else:
@@ -264,7 +264,7 @@ def broken(*_: Any, **__: Any) -> Any:
     raise RuntimeError("ours")
 
 
-def test_failure_of_ours_leaves_the_call_alone(
+def test_own_failure_leaves_the_call_alone(
     fake: Any, attribution: AnyLLMAttribution, errors: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It goes on unattributed, and is counted."""
@@ -294,7 +294,7 @@ def test_failure_of_the_counter_is_no_failure_of_the_call(
 def test_failure_while_patching_is_no_failure_of_the_import(
     fake: Any, attribution: AnyLLMAttribution, errors: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """install() returns, and the seams tell."""
+    """install() returns, and the hooks are reported as missing."""
     monkeypatch.setattr(attribution_module, "_public_coroutines", broken)
     attribution.install()
     assert attribution.seams() == dict.fromkeys(SEAMS, False)
@@ -304,7 +304,7 @@ def test_failure_while_patching_is_no_failure_of_the_import(
 def test_error_of_the_call_is_the_callers(
     fake: Any, attribution: AnyLLMAttribution, errors: list[str]
 ) -> None:
-    """It passes unchanged, the call is over, and it is no error of ours."""
+    """It passes unchanged, the call is over, and no own failure is counted."""
     seen: list[Any] = []
     error = OSError("theirs")
 

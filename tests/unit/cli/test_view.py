@@ -57,7 +57,7 @@ def named(key: str, value: object) -> dict[str, object]:
     return {key: value}
 
 
-def test_what_is_no_row_of_ours():
+def test_foreign_metrics_and_points_without_a_pool_are_no_rows():
     """No metrics, those of another scope, and points without a pool's name, which views drop."""
     assert read(None) == Source().read() == View()
     other = Source(scope="some.other.library")
@@ -153,7 +153,7 @@ def test_since_gives_the_growth_of_counters_and_the_state_of_now():
 
 
 def test_grpc_channels_are_counted_by_state_and_calls_by_status():
-    """The channel's state and gRPC's status stand where others have connections and HTTP's."""
+    """Channel states and gRPC's statuses take the place of connections and HTTP's statuses."""
     source = Source()
     library = named(semconv.POOL_LIBRARY, "grpc")
     for state, number in (("ready", 2), ("idle", 0)):
@@ -184,8 +184,8 @@ def test_an_exponential_histogram_counts_but_has_no_quantiles():
 
 
 @pytest.mark.parametrize("missing", [0, 1])
-def test_missing_seams_and_own_failures_are_told(missing):
-    """What can't be seen is said, not shown as 0."""
+def test_missing_hooks_and_own_failures_are_reported(missing):
+    """What is not visible is named, and not shown as 0."""
     source = Source()
     seam = {semconv.POOL_LIBRARY: "httpx", semconv.SEAM_NAME: "acquire"}
     source.set_raw(semconv.SEAM, 1 - missing, seam)

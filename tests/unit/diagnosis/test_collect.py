@@ -55,7 +55,7 @@ def serve(scene: Scene) -> Lease:
 # Live pools
 
 
-def test_pool_tells_its_limits_and_its_age(scene: Scene) -> None:
+def test_snapshot_has_a_pools_limits_and_age(scene: Scene) -> None:
     """As the reader has them, and as its requests asked for."""
     scene.tracker.read_timeout = 30.0
     scene.ledger.acquire_timeout = 600.0
@@ -86,7 +86,7 @@ def test_each_pool_has_the_call_site_that_built_it(scene: Scene) -> None:
     assert origin.pools_built_at == {str(site): 1 for site in sites}
 
 
-def test_each_connection_is_told(scene: Scene) -> None:
+def test_snapshot_has_each_connection(scene: Scene) -> None:
     """State, age, requests served; on HTTP/2 its streams."""
     assert scene.pool is not None
     plain = scene.connection(established=True)
@@ -109,7 +109,7 @@ def test_each_connection_is_told(scene: Scene) -> None:
     assert (pool.active, pool.idle, pool.connecting) == (1, 1, 0)
 
 
-def test_each_request_is_told(scene: Scene) -> None:
+def test_snapshot_has_each_request(scene: Scene) -> None:
     """Its phase, its ages, its connection and whose it is."""
     assert scene.pool is not None
     record = scene.connection(established=True)
@@ -148,7 +148,7 @@ def test_request_without_a_listed_connection(scene: Scene) -> None:
     (request,) = only_pool(take(scene)).requests
     assert (request.phase, request.phase_age) == ("queued", 6.0)
     assert (request.held, request.connection, request.provider) == (None, None, "openai")
-    # One that has ended is not told, though a finalizer has yet to take it off the list.
+    # One that has ended is left out, though a finalizer has yet to take it off the list.
     lease.ended_at, lease.ended = scene.clock(), True
     scene.acquire()
     (request,) = only_pool(take(scene)).requests
@@ -173,7 +173,7 @@ def test_pool_that_can_not_be_read_is_left_out(scene: Scene) -> None:
 
 
 def test_what_waits_in_the_outbox_is_counted_once(scene: Scene) -> None:
-    """A request stands there twice, answered and ended, and may be told in between."""
+    """A request is there twice, answered and ended, and may be drained in between."""
     first, second = serve(scene), serve(scene)
     items = scene.registry.outbox.items
     assert list(items) == [first, first, second, second]
@@ -270,7 +270,7 @@ def test_totals_outlive_the_pool(scene: Scene) -> None:
 # The process
 
 
-def test_process_tells_what_bears_upon_its_pools(
+def test_snapshot_has_what_affects_the_processs_pools(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Descriptors, lag, and variables that look like limits and are none."""

@@ -88,7 +88,7 @@ def test_advice_is_complete_and_its_limits_can_be_configured(provider: str) -> N
 
 
 PER_CALL = ("liner", "lmstudio", "voyage", "watsonx", "xai")
-"""A limit for one call, or for no pool at all, is no cure."""
+"""A limit for one call, or for no pool at all, is no advice."""
 
 
 def followed(text: str) -> Any:

@@ -239,7 +239,7 @@ def test_finding_is_about_pools_with_the_same_timeouts() -> None:
     assert "Timeout(60, connect=5, pool=10)" in finding.cure
 
 
-def test_endless_wait_hurts_once_somebody_waits() -> None:
+def test_missing_pool_timeout_is_a_warning_once_a_request_waits() -> None:
     """From ten seconds on."""
     short = a_pool([a_request("queued", 9.0)], pool_timeout=None)
     assert not kinds(a_snapshot(the_totals(), short))
@@ -274,7 +274,7 @@ def test_most_severe_and_most_causal_come_first() -> None:
     ]
 
 
-def test_every_kind_has_a_place_in_the_order() -> None:
+def test_every_kind_has_a_rank() -> None:
     """A kind without one would raise."""
     assert set(module._CAUSES_FIRST) == set(Kind)
     assert set(module._SEVERITIES) == set(Severity)

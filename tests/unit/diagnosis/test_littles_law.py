@@ -75,7 +75,7 @@ IMPATIENT = {"period": 100.0, "lease_time": 1.0, "maximum": 10}
         ({"arrived": 1000, "period": 3600.0, "in_pool": 0.5, "peak": 30}, None, 30),
         # A peak below the mean is of another time.
         ({"in_pool": 20.0, "in_pool_now": 20, "peak": 3}, None, 31),
-        # A pool that lets requests wait is never told to stay as it is.
+        # A pool that lets requests wait gets at least one connection more.
         ({"in_pool": 0.1, "arrived": 1, "maximum": 50}, None, 51),
         # 26 callers since the beginning of the period: the queue is there, and doesn't grow.
         (

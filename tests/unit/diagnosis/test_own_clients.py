@@ -62,7 +62,7 @@ def test_advice_is_in_the_librarys_terms(library: str, provider: str | None) -> 
 
 
 def test_advice_by_library_and_provider() -> None:
-    """A provider's own library is any-llm's. boto3 is told where a pool is not limited."""
+    """A provider's own library is any-llm's. boto3 is named where a pool is not limited."""
     for provider, library in (("gemini", "aiohttp"), ("bedrock", "urllib3"), ("xai", "grpc")):
         assert "AnyLLM.create" in own(library, provider).allow(40)
     assert "AnyLLM.create" in own("httpx", "openai").allow(40)  # handed to SDKs that use httpx2

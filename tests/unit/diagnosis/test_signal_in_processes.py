@@ -1,4 +1,4 @@
-"""What a signal does to processes, and how they are told from dead ones: tried in children."""
+"""What a signal does to processes, and how dead processes are recognized: tried in children."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_two_executors_are_two_findings() -> None:
 
 
 def test_pool_that_threads_bound_is_not_unbounded() -> None:
-    """Nor is it said that nothing bounds it where the threads aren't known."""
+    """Where the threads are unknown, nothing bounds it."""
     assert all_kinds(threaded(6, 0)) == []
     alone = a_snapshot(the_totals(**BEDROCK), a_blocking_pool(threads=None))
     assert all_kinds(alone) == [Kind.UNBOUNDED_POOL]

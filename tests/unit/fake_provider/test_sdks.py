@@ -136,18 +136,6 @@ async def test_close_sends_the_next_request_to_a_new_connection(provider, client
 
 
 @over_http2
-async def test_answers_overtake_each_other(provider, client):
-    """Streams are side by side on one connection: the later request is answered first."""
-    provider.script(Behaviour(head_delay=math.inf))
-    first = asyncio.create_task(client.ask())
-    await until(lambda: provider.counts.requests == 1)
-    assert await client.ask()
-    counts = provider.counts
-    assert (counts.open_streams, counts.most_streams, counts.connections) == (1, 2, 1)
-    await cancel(first)
-
-
-@over_http2
 async def test_limit_of_streams_holds_requests_back(provider, client):
     """No more requests arrive at once than the provider allows; all are answered."""
     provider.behaviour = Behaviour(head_delay=0.05, tokens=1)

@@ -1,4 +1,4 @@
-"""What is set in a library's constructors, and that a failure of ours in there stays ours."""
+"""What is set in a library's constructors, and that own failures in there don't reach the host."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def errors() -> list[str]:
 
 @pytest.fixture
 def installed(errors: list[str]) -> Iterator[PoolLimits]:
-    """The patches, taken back in the end; nothing of ours has failed."""
+    """The patches, taken back in the end; there was no own failure."""
     limits = PoolLimits(lambda kind, _: errors.append(kind))
     limits.install()
     yield limits
@@ -84,7 +84,7 @@ def test_httpcore(core: Any, kind: str, installed: PoolLimits) -> None:
 
 
 async def test_aiohttp(installed: PoolLimits) -> None:
-    """In every kind of connector. One that keeps no connection isn't told for how long."""
+    """In every kind of connector. One that keeps no connection gets no expiry."""
 
     with inside():
         for connector in (aiohttp.TCPConnector(limit=0), aiohttp.UnixConnector("/tmp/none")):
@@ -172,8 +172,8 @@ def test_an_ended_call_limits_nothing(installed: PoolLimits) -> None:
 
 
 @pytest.mark.parametrize("name", ["__init__", "handle_request"])
-def test_what_is_left_of_ours_passes_everything_on(name: str, errors: list[str]) -> None:
-    """Somebody wrapped it since, so it can't be taken out."""
+def test_replacement_that_can_not_be_removed_does_nothing(name: str, errors: list[str]) -> None:
+    """Foreign code wrapped it since, so it can't be taken out."""
     limits = PoolLimits(lambda kind, _: errors.append(kind))
     limits.install()
     with inside():
@@ -240,8 +240,8 @@ def test_a_failure_of_the_constructor_is_the_hosts(failing: PoolLimits) -> None:
         urllib3.PoolManager(10, num_pools=4)  # type: ignore[misc]
 
 
-def test_a_pool_of_somebody_elses_class(installed: PoolLimits) -> None:
-    """A manager of urllib3 may be told to build such."""
+def test_a_pool_of_a_foreign_class(installed: PoolLimits) -> None:
+    """A manager of urllib3 can be set to build such."""
 
     class Pool:
         def __init__(self, *_: Any, **settings: Any) -> None:
@@ -258,7 +258,7 @@ def test_a_pool_of_somebody_elses_class(installed: PoolLimits) -> None:
 
 
 def test_nothing_is_kept_alive(installed: PoolLimits) -> None:
-    """Neither the pool nor the manager, by what we noted on them."""
+    """The notes on a pool and a manager keep neither alive."""
     with inside():
         made = [httpcore.ConnectionPool(), urllib3.PoolManager()]
     known = [weakref.ref(each) for each in made]

@@ -75,7 +75,7 @@ read = Reader()
 
 
 class Recorder(PoolObserver):
-    """Writes down what it is told, by the event's name."""
+    """Records events by their name."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, tuple[Any, ...]]] = []
@@ -165,7 +165,7 @@ class Scene:
             self.tracker.released(lease)
 
     def settled(self) -> None:
-        """Nothing runs, stands in a queue or holds a connection any more."""
+        """No request runs, is queued or holds a connection."""
         assert self.current() == [0] * 6
         assert (self.ledger.queued.value, self.ledger.active.value) == (0, 0)
         assert not self.tracker.leases

@@ -45,7 +45,7 @@ def build(
 def test_many_pools_with_few_requests_are_churn_unless_they_are_kept(
     scene: Scene, churn: Churn, pools: int, requests: int, kept: bool, fires: bool
 ) -> None:
-    """Fifty are churn though no garbage collector came: nobody needs that many."""
+    """Fifty are churn though no garbage collector came: no application needs that many."""
     made = build(scene, pools, requests)
     if not kept:
         made.clear()
@@ -55,7 +55,7 @@ def test_many_pools_with_few_requests_are_churn_unless_they_are_kept(
 
 
 def told(scene: Scene) -> list[tuple[str, str, int, int]]:
-    """Pool name, address, pools and requests of what was told."""
+    """Pool name, address, pools and requests of what was reported."""
     return [
         (origin.pool.name, origin.address, pools, requests)
         for origin, pools, requests, *_ in scene.recorder.told("clients_churned")
@@ -79,7 +79,7 @@ def test_pools_of_several_looks_add_up_within_a_minute(scene: Scene, churn: Chur
 
 
 def test_pools_that_come_slowly_are_no_churn(scene: Scene, churn: Churn) -> None:
-    """Eight a minute for an hour: nobody is hurt."""
+    """Eight a minute for an hour do no harm."""
     for _ in range(60 * 8):
         build(scene, 1)
         churn.look()
@@ -87,7 +87,7 @@ def test_pools_that_come_slowly_are_no_churn(scene: Scene, churn: Churn) -> None
     assert told(scene) == []
 
 
-def test_numbers_told_are_those_since_it_was_last_told(scene: Scene, churn: Churn) -> None:
+def test_numbers_reported_are_those_since_the_last_report(scene: Scene, churn: Churn) -> None:
     """Not those of the whole process."""
     build(scene, 12)
     churn.look()
@@ -105,14 +105,6 @@ def test_what_was_well_used_before_hides_no_churn(scene: Scene, churn: Churn) ->
     build(scene, 10)
     churn.look()
     assert told(scene) == [("groq", "churned.test", 10, 10)]
-
-
-def test_names_are_told_apart(scene: Scene, churn: Churn) -> None:
-    """Nine pools of one provider and nine of another are no churn of either."""
-    build(scene, 9, name="groq")
-    build(scene, 9, name="mistral")
-    churn.look()
-    assert told(scene) == []
 
 
 @pytest.mark.parametrize(("pools", "known"), [(1, 14), (30, 0)])

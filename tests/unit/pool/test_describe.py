@@ -1,9 +1,9 @@
-"""What is said of a pool and of its holders: true, short, on one line, and nothing private."""
+"""Descriptions of a pool and of its holders: true, short, on one line, and nothing private."""
 
 from __future__ import annotations
 
 import pytest
-from opentelemetry.trace import SpanContext, TraceFlags
+from opentelemetry.trace import SpanContext
 
 from opentelemetry.instrumentation.gluellm.pool.describe import (
     LONGEST,
@@ -48,7 +48,7 @@ def test_text_from_outside_stays_on_one_line(text: object, told: str) -> None:
     assert one_line(text) == told
 
 
-def test_long_text_is_cut_and_a_long_place_keeps_its_end() -> None:
+def test_long_text_is_cut_and_a_long_call_site_keeps_its_end() -> None:
     """A prompt that was passed as a model fills no log."""
     assert one_line("a" * 200, LONGEST) == "a" * 200
     assert one_line("a" * 201, LONGEST) == "a" * 197 + "..."
@@ -68,7 +68,7 @@ def test_label_is_name_and_library(scene: Scene) -> None:
     assert label(scene.track(pool, "na\nme", None)) == "na?me/httpx2"
 
 
-def test_state_tells_limit_and_counts_as_far_as_they_are_known(scene: Scene) -> None:
+def test_state_has_limit_and_counts_as_far_as_they_are_known(scene: Scene) -> None:
     assert scene.pool is not None
     for kind in ("active", "active", "idle", "connecting"):
         record = scene.connection(established=True)
@@ -104,7 +104,7 @@ def test_the_longest_held_come_first_and_no_more_than_three(scene: Scene) -> Non
 
 
 def test_who_waits_or_was_refused_holds_nothing(scene: Scene) -> None:
-    """Nor who has left."""
+    """And so does a request that has left."""
     scene.tracker.waiting(scene.enter(), None)
     scene.tracker.refused(hold(scene))
     scene.tracker.released(hold(scene))
@@ -120,21 +120,8 @@ def test_lease_that_is_refused_while_it_is_described_has_no_age_of_a_month(scene
 # Whose it is
 
 
-def test_everything_that_is_known_of_the_caller(scene: Scene) -> None:
-    """Provider, model, trace, GlueLLM's id and the place."""
-    call = Call("groq", "llama\n3", "chat", find(), "id-1")
-    lease = scene.enter(call)
-    lease.observed = SpanContext(0xABC, 1, is_remote=False, trace_flags=TraceFlags(1))
-    told = whose(lease)
-    trace = "0" * 29 + "abc"
-    assert told.startswith(
-        f"provider groq, model llama?3, trace {trace}, correlation id id-1, at {__file__}:"
-    )
-    assert told.endswith("in test_everything_that_is_known_of_the_caller")
-
-
-def test_outside_an_any_llm_call_the_pool_tells_the_provider(scene: Scene) -> None:
-    """The request's own place stands for the call's. A pool of nobody is said to be one."""
+def test_outside_an_any_llm_call_the_pool_has_the_provider(scene: Scene) -> None:
+    """The request's own call site replaces the call's. A pool without a caller is named so."""
     lease = scene.enter()
     lease.own_place = find()
     assert whose(lease).startswith(f"provider openai, at {__file__}:")

@@ -38,7 +38,7 @@ def arguments_of(event: str) -> list[object]:
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_raising_observer_is_caught_counted_and_others_are_told(event: str) -> None:
+def test_raising_observer_is_caught_and_counted_and_others_are_called(event: str) -> None:
     """Whichever event it is, whether the raising observer comes first, last or alone."""
     failures, first, last = Failures(), Recorder(), Recorder()
     arguments = arguments_of(event)
@@ -62,7 +62,7 @@ def test_guard_does_not_swallow_what_is_no_failure() -> None:
 
 
 def test_failures_are_reported_once_per_kind_and_without_their_message() -> None:
-    """It can hold a URL or a key: only the exception's type is told."""
+    """It can hold a URL or a key: only the exception's type is reported."""
     failures = Failures()
     for _ in range(3):
         failures.caught("read", ValueError("https://api.test/?key=sk-secret"))
@@ -161,7 +161,7 @@ def test_exception_without_a_readable_traceback() -> None:
 
 
 def test_kind_of_network_stream_is_not_kept() -> None:
-    """Once nobody has its ``read`` any more."""
+    """Once there is no reference to its ``read``."""
 
     class Kind:
         pass

@@ -37,7 +37,7 @@ def test_lease_is_in_exactly_one_phase_queued_at_first(scene: Scene) -> None:
 
 
 def test_lease_ends_once_and_enters_no_phase_then(scene: Scene) -> None:
-    """A read that returns after the response was closed changes nothing, nor does a second end."""
+    """A late read and a second end change nothing."""
     lease = scene.enter()
     scene.clock.advance(1)
     scene.tracker.released(lease)

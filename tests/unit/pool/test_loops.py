@@ -163,7 +163,7 @@ def test_latest_of_several_loops_counts(measured: Measured) -> None:
 
 
 def test_late_time_never_falls(measured: Measured) -> None:
-    """Not while a block lasts, nor when it ends, nor with the next installation on this Meter."""
+    """While a block lasts, when it ends, and with the next installation on this Meter."""
     lease = measured.read()
     measured.run(0.2)
     seen = [0]
@@ -293,7 +293,7 @@ def test_timer_ends_when_no_request_needs_it(measured: Measured) -> None:
 
 
 def test_timer_that_fails_does_not_reach_the_loop(measured: Measured) -> None:
-    """It is counted as ours, and the watch starts another."""
+    """It is counted as an own failure, and the watch starts another."""
 
     def fail() -> int:
         raise ValueError
@@ -317,7 +317,7 @@ def test_one_timer_for_all_pools_of_a_loop(measured: Measured) -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_closed_loop_is_left_alone(measured: Measured, when: str) -> None:
-    """No timer, no failure, no lateness, and the pool's next request tells its new loop."""
+    """No timer, no failure, no lateness, and the pool's next request sets its new loop."""
     if when == "after":
         measured.read()
         measured.run(0.1)

@@ -111,7 +111,7 @@ def test_origins_of_the_process_are_bounded() -> None:
 
 
 def test_state_sums_up_pools_of_one_name(scene: Scene) -> None:
-    """Limits and connections add up; the fullest pool tells the occupancy."""
+    """Limits and connections add up; the fullest pool gives the occupancy."""
     assert scene.pool is not None
     full = FakePool(maximum=4, idle_maximum=2)
     scene.track(full)
@@ -140,7 +140,7 @@ def test_unlimited_pool_has_no_bound_and_no_occupancy(scene: Scene) -> None:
     assert states[alone.ledger].occupancy is None
 
 
-def test_state_tells_the_oldest_of_each_phase(scene: Scene) -> None:
+def test_state_has_the_oldest_request_of_each_phase(scene: Scene) -> None:
     """Over all pools of the name, and by each phase's own beginning."""
     second_pool = FakePool()
     second = scene.track(second_pool)
@@ -157,7 +157,7 @@ def test_state_tells_the_oldest_of_each_phase(scene: Scene) -> None:
 
 
 def test_pool_that_cannot_be_read_leaves_the_others(scene: Scene) -> None:
-    """A failure of ours in one pool is counted, and every other pool is still reported."""
+    """An own failure in one pool is counted, and every other pool is still reported."""
     assert scene.pool is not None
     scene.pool.active[scene.origin] = 2
 
@@ -199,7 +199,7 @@ def test_gone_name_is_reported_for_ten_minutes_and_goes_on_counting_if_it_comes_
 
 
 def test_closed_registry_lets_go_of_its_pools(scene: Scene) -> None:
-    """After uninstrumenting nothing is told any more, and nothing is held."""
+    """After uninstrumenting nothing is reported, and nothing is held."""
     lease = scene.acquire()
     scene.registry.close()
     assert not scene.tracker.open

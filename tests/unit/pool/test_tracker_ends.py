@@ -6,9 +6,28 @@ import gc
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE
 from unit.pool.fakes import Scene
 
 # Failures
+
+
+def test_failed_connect_is_reported_once_and_its_connection_goes(scene: Scene) -> None:
+    """It was acquired and held, but never opened, so it isn't closed either."""
+    lease = scene.enter()
+    connection = scene.connection()
+    scene.tracker.assigned(lease, connection)
+    connection.connect_started_at = scene.clock()
+    scene.clock.advance(1)
+    scene.tracker.failed(lease, "connection_error")
+    connection.close("error")
+    assert scene.recorder.names == ["pool_opened", "connection_failed"]
+    assert lease.acquired_at
+    assert scene.requests() == {(0, "connection_error", False): 1}
+    assert scene.ledger.opened == 0
+    assert scene.ledger.closed == {}
+    assert connection not in scene.tracker.connections
+    scene.settled()
 
 
 @pytest.mark.parametrize(
@@ -72,6 +91,25 @@ def test_connection_closes_once(scene: Scene) -> None:
     connection.close("pool_closed")
     assert scene.ledger.closed == {"evicted": 1}
     assert [arguments[1] for arguments in scene.recorder.told("connection_closed")] == ["evicted"]
+
+
+def test_request_that_is_no_longer_counted_counts_in_the_state_only(scene: Scene) -> None:
+    """Its installation was undone. It holds a connection; counters and durations leave it out."""
+    lease = scene.acquire()
+    lease.counted = False
+    assert scene.current()[AWAITING_RESPONSE] == 1
+    assert scene.ledger.active.value == 1
+    scene.tracker.failed(lease, "read_error")
+    timed_out = scene.enter()
+    timed_out.counted = False
+    scene.tracker.waiting(timed_out)
+    scene.tracker.failed(timed_out, "pool_timeout")
+    assert scene.work_off() == []
+    assert scene.requests() == {}
+    assert scene.origin.timeouts["pool"] == 0
+    assert scene.origin.reuse_failures == 0
+    assert scene.recorder.names == ["pool_opened"]
+    scene.settled()
 
 
 # The pool's end

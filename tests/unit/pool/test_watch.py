@@ -46,7 +46,7 @@ def unread(
     status: int = 200,
     call: Call | None = None,
 ) -> Any:
-    """A request that was answered, and whose response nobody reads."""
+    """A request that was answered, and whose response is not read."""
     lease = scene.enter(call)
     scene.tracker.assigned(lease, connection or readable(scene))
     scene.tracker.answered(lease, status)
@@ -65,8 +65,8 @@ def suspected(scene: Scene, watch: Watch, **further: Any) -> Any:
 # Leaks
 
 
-def test_leak_is_found_at_its_threshold_and_told_once(scene: Scene, watch: Watch) -> None:
-    """Unread for the threshold: told, counted, and seen in the state. Later looks find no more."""
+def test_leak_is_found_at_its_threshold_and_reported_once(scene: Scene, watch: Watch) -> None:
+    """It is reported, counted, and seen in the state. Later looks find no more."""
     lease = unread(scene)
     scene.clock.advance(THRESHOLD - 0.001)
     assert watch.look()
@@ -118,7 +118,7 @@ def test_what_is_unread_without_a_reader_that_left_is_no_leak(
     [("released", "released"), ("pool closed", "closed"), ("pool collected", "released")],
 )
 def test_leak_that_is_released_is_over(scene: Scene, watch: Watch, how: str, told: str) -> None:
-    """Told once, after which nothing of the lease is kept; the suspicion keeps no pool."""
+    """Reported once, after which nothing of the lease is kept; the suspicion keeps no pool."""
     lease = suspected(scene, watch)
     if how == "released":
         scene.tracker.released(lease)
@@ -176,7 +176,7 @@ def test_reader_that_lives_on_what_its_sdk_has_read_ahead_is_no_leak(
 # Stuck requests
 
 
-def test_requests_stuck_in_the_queue_are_told_once_a_pool(scene: Scene, watch: Watch) -> None:
+def test_stuck_requests_are_reported_once_a_pool(scene: Scene, watch: Watch) -> None:
     """After ten seconds, the oldest first, and again ten minutes later if they still are."""
     first = scene.enter()
     scene.tracker.waiting(first, 600.0)
@@ -195,7 +195,7 @@ def test_requests_stuck_in_the_queue_are_told_once_a_pool(scene: Scene, watch: W
     assert len(scene.recorder.told("requests_stuck")) == 2
 
 
-def test_each_pool_tells_of_its_own_stuck_requests(scene: Scene, watch: Watch) -> None:
+def test_each_pool_reports_its_own_stuck_requests(scene: Scene, watch: Watch) -> None:
     """Even of one name."""
     other_pool = FakePool()
     other = scene.track(other_pool)
@@ -223,7 +223,7 @@ def test_request_that_is_refused_again_and_again_is_stuck(scene: Scene, watch: W
 def test_request_that_waits_for_a_stream_is_stuck_and_one_that_is_about_to_queue_is_not(
     scene: Scene, watch: Watch
 ) -> None:
-    """The one wait has no timeout in the library; of the other nobody knows whether it waits."""
+    """The one wait has no timeout in the library; the other may not wait at all."""
     scene.enter()
     lease = scene.acquire(scene.connection(established=True, protocol="2"))
     assert lease.phase == STREAM
@@ -235,22 +235,12 @@ def test_request_that_waits_for_a_stream_is_stuck_and_one_that_is_about_to_queue
 # One look
 
 
-def test_look_tells_whether_requests_are_under_way(scene: Scene, watch: Watch) -> None:
-    """That is what the thread stays for."""
-    assert not watch.look()
-    lease = unread(scene)
-    assert watch.look()
-    scene.tracker.released(lease)
-    assert not watch.look()
-    assert scene.recorder.names.count("watch_passed") == 3
-
-
 @pytest.mark.parametrize("error", [SystemExit(), ValueError("secret")], ids=repr)
 @pytest.mark.parametrize("where", ["observer", "clock"])
 def test_failing_look_is_counted_and_raises_nothing(
     scene: Scene, watch: Watch, monkeypatch: pytest.MonkeyPatch, where: str, error: BaseException
 ) -> None:
-    """The thread goes on: it is ours, and no log handler's or test's to end."""
+    """The thread goes on: no log handler or test may end it."""
     unread(scene)
     fail = Mock(side_effect=error)
     if where == "clock":
@@ -311,7 +301,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
     made.watch.stop()
 
 
-def test_thread_stays_while_a_request_is_under_way_and_leaves_then(watched: Watched) -> None:
+def test_thread_stays_while_a_request_is_in_flight_and_then_ends(watched: Watched) -> None:
     """Being instrumented costs none; it comes with a request, and again with the next one."""
     assert watched.thread is None
     lease = watched.scene.acquire()
@@ -330,7 +320,7 @@ def test_thread_stays_while_a_request_is_under_way_and_leaves_then(watched: Watc
 
 
 def test_thread_stays_while_a_leak_is_suspected(watched: Watched) -> None:
-    """Somebody has to tell that it is over."""
+    """The watch has to report that it is over."""
     scene = watched.scene
     lease = unread(scene)
     scene.clock.advance(THRESHOLD)

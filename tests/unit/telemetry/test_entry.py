@@ -27,7 +27,7 @@ def scene() -> Scene:
 
 
 def test_identity_of_the_span_is_noted(scene: Scene, tracers: TracerProvider) -> None:
-    """Not the span, nor anything else of the context. Without one nobody is told."""
+    """Not the span or anything else of the context. Without a span there is no event."""
     lease = scene.enter()
     assert lease.counted
     assert lease.observed is None
@@ -48,7 +48,7 @@ def test_identity_of_the_span_is_noted(scene: Scene, tracers: TracerProvider) ->
 
 @pytest.fixture
 def tracers() -> Iterator[TracerProvider]:
-    """Makes spans that nobody exports."""
+    """Makes spans that are not exported."""
     made = TracerProvider(shutdown_on_exit=False)
     yield made
     made.shutdown()

@@ -1,4 +1,4 @@
-"""One set of instruments for each Meter, whose callbacks ask whoever is installed now."""
+"""One set of instruments for each Meter, whose callbacks ask the current installation."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_instruments_made_before_the_sdk_is_set_work_in_it(
     points = provider.collect()
     assert sorted(points) == sorted([*OBSERVED, "gluellm.pool.lease.duration"])
     assert all(len(found) == 1 for found in points.values())
-    # And whoever asks from now on gets the same ones, though by the real Meter.
+    # From now on the real Meter has the same ones.
     after = instruments_of(metrics.get_meter("test"))
     assert after is before
     before.disconnect()

@@ -142,7 +142,7 @@ def test_request_without_a_known_provider_is_a_second_one(collected: Collected) 
     assert collected.by_provider(semconv.POOL_LIVE) == {"openai": 0, None: 1}
 
 
-def test_origin_series_are_told_apart_by_provider(collected: Collected) -> None:
+def test_origin_has_a_series_for_each_provider(collected: Collected) -> None:
     """Each has its own requests; connections are its latest request's."""
     collected.request(OPENAI)
     collected.request(OPENAI)

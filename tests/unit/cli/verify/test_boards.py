@@ -53,7 +53,7 @@ def test_the_shortest_step_is_the_query_s_or_the_panel_s(tmp_path):
 
 
 def test_annotations_are_queries_too(tmp_path):
-    """In today's form and in the older one; not those of others, nor what is switched off."""
+    """In both forms; not those of other data sources, and not disabled ones."""
     listed = [
         {"name": "new", "target": {"expr": " a ", "interval": "60s"}, "expr": "old form"},
         {"name": "old", "expr": "b", "step": "30s", "enable": True},
@@ -178,8 +178,8 @@ def test_a_broken_board_is_refused_by_name(tmp_path, what):
         read_board(written(tmp_path, body))
 
 
-def test_a_broken_board_in_a_folder_is_told_and_the_others_are_run(tmp_path, capsys):
-    """One file of many; the exit status says that not all could be looked at."""
+def test_a_broken_board_in_a_folder_is_reported_and_the_others_are_run(tmp_path, capsys):
+    """One file of many; the exit status shows that one board was not read."""
     written(tmp_path, "{", "a.json")
     with pytest.raises(BoardError, match=r"holds no Grafana dashboard.*a\.json can't be used"):
         read_boards([tmp_path])

@@ -1,6 +1,5 @@
 """A store that answers nonsense, or with malice, ends in one clear line and exit status 2."""
 
-import json
 import re
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -122,7 +121,7 @@ def test_a_strange_answer_to_a_side_question_stops_nothing(capsys, answers):
 
 
 def test_half_a_surrogate_pair_in_a_label_is_replaced(capsys):
-    """It can neither be sent in the next question nor be printed."""
+    """It can't be sent in the next question or printed."""
     labels = {**_LABELS, "job": "\ud800", "\udfff": "b"}
     row = {"metric": labels, "value": [1e9, "1"]}
     with store(query=success({"resultType": "vector", "result": [row]})) as url:
@@ -142,7 +141,7 @@ def test_an_option_that_is_no_text_is_asked_with(capsys):
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_a_redirect_to_what_is_no_address_is_told(capsys, code):
+def test_a_redirect_to_what_is_no_address_is_reported(capsys, code):
     """The standard library would read it, though nothing is followed."""
 
     def redirecting(handler, path):
@@ -161,21 +160,12 @@ def test_a_redirect_to_what_is_no_address_is_told(capsys, code):
         (KeyboardInterrupt(), 130, []),
     ],
 )
-def test_what_nobody_thought_of_is_no_wrong_data(capsys, monkeypatch, raised, status, said):
-    """The last resort: exit status 2, and whom to tell. It leaves Ctrl-C alone."""
+def test_unexpected_exception_is_no_wrong_data(capsys, monkeypatch, raised, status, said):
+    """Exit status 2, and a request for a report. Ctrl-C keeps its own status."""
     monkeypatch.setattr(product, "recognise", Mock(side_effect=raised))
     assert main(["verify", "--prometheus", "http://h"]) == status
     error = capsys.readouterr().err
     assert all(part in error for part in said)
-
-
-def test_the_largest_answer_of_a_real_store_fits():
-    """10 000 series with 30 labels each, as where all of a resource's attributes are labels."""
-    labels = {f"k8s_attribute_number_{number}": "value-" * 3 for number in range(30)}
-    row = json.dumps({"metric": labels, "value": [1e9, "1"]}, separators=(",", ":"))
-    body = json.dumps(_NOTHING).replace("[]", "[" + ",".join([row] * 10_000) + "]")
-    with store(query=body.encode()) as url:
-        assert len(Store(Address(url), 30).query("up")) == 10_000
 
 
 def test_a_histogram_is_a_row_and_no_number():

@@ -23,7 +23,7 @@ def _vector(rows) -> dict:
 
 
 def _outcome(question: str, rows) -> Outcome:
-    """What is told of a question when the store answers so."""
+    """The outcome of a question when the store answers so."""
     with serving(lambda handler, path: answer(handler, _vector(rows))) as url:
         outcomes = run_essential(Store(Address(url), 10.0), given())
     return next(one for one in outcomes if question in one.where)
@@ -86,7 +86,7 @@ def test_rates_of_young_series_are_not_called_good():
     assert kinds(given(processes=[old])) == kinds(given(processes=[old, further])) == []
 
 
-def test_an_answer_that_was_cut_is_told(monkeypatch):
+def test_an_answer_that_was_cut_is_reported(monkeypatch):
     """And one that just fits is not."""
     monkeypatch.setattr(asking, "MOST_ROWS", 3)
     for number, cut in ((3, []), (4, ["up"])):

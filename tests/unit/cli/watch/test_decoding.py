@@ -177,7 +177,7 @@ def test_a_body_of_very_many_empty_parts_is_refused_before_it_is_decoded(encodin
 
 
 def test_ids_are_not_base64_in_json():
-    """A sender that uses protobuf's own mapping is told."""
+    """A sender that uses protobuf's own mapping gets an error."""
     text = json.dumps(
         {
             "resourceSpans": [
@@ -189,7 +189,7 @@ def test_ids_are_not_base64_in_json():
 
 
 def test_text_that_is_no_utf8_is_refused_by_protobuf_in_pure_python_too():
-    """It raises another error there, which went through as a failure of ours."""
+    """It raises another error there, which was taken for a failure of the receiver."""
     code = (
         "from opentelemetry.instrumentation.gluellm.cli.watch.decoding import *\n"
         "from opentelemetry.instrumentation.gluellm.cli.watch.refusal import RefusedError\n"

@@ -110,7 +110,7 @@ def test_a_later_start_is_a_restart(watched):
     ("metric", "monotonic", "restarted"),
     [(semconv.REQUESTS, True, True), (semconv.CONNECTION_MAX, False, False)],
 )
-def test_a_counter_that_fell_is_a_restart_where_starts_are_not_told(
+def test_a_counter_that_fell_is_a_restart_where_start_times_are_missing(
     watched, metric, monotonic, restarted
 ):
     """start_time_unix_nano may be 0. Connections come and go without a restart."""
@@ -121,7 +121,7 @@ def test_a_counter_that_fell_is_a_restart_where_starts_are_not_told(
         assert watched.recent[0] == PoolView(requests=3, providers=frozenset({"openai"}))
 
 
-def test_two_processes_under_one_name_are_told(watched):
+def test_two_processes_under_one_name_are_detected(watched):
     """Workers without an instance of their own: what had ended comes back, or is forked."""
     for _ in range(2):
         for start, value in ((START, 50), (START + SECOND, 3)):
@@ -243,7 +243,7 @@ def dotted(attributes: dict) -> dict:
     return {key.replace(".", "__"): value for key, value in attributes.items()}
 
 
-def test_processes_are_told_apart_by_service_and_instance(watched):
+def test_processes_are_distinguished_by_service_and_instance(watched):
     """The four workers of a server, and another service."""
     resources = [{"service__instance__id": instance} for instance in ("a", "b")]
     resources += [{"process__pid": pid, "host__name": "web"} for pid in (1, 2)]

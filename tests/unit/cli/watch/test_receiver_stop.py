@@ -1,4 +1,4 @@
-"""Ctrl-C while a body is being decoded: nobody waits for that any more."""
+"""Ctrl-C while a body is being decoded: its end is not waited for."""
 
 import asyncio
 import threading
