@@ -409,8 +409,3 @@ def test_running_loop_is_held_weakly_and_without_one_none_is_watched(measured: M
     measured.read()
     assert measured.scene.tracker.loop is NOWHERE
     assert measured.armed == []
-
-
-def test_turned_off_no_pool_asks_for_its_loop() -> None:
-    """With ``loop_lag=False`` a pool's loop is nowhere from the start."""
-    assert Scene().tracker.loop is NOWHERE

@@ -64,6 +64,15 @@ def provider() -> Iterator[Provider]:
     made.provider.shutdown()
 
 
+def test_each_metric_has_the_contracts_unit_and_description(provider: Provider) -> None:
+    source = Source()
+    instruments_of(provider.meter).connect(source)
+    (resource,) = provider.readers[0].get_metrics_data().resource_metrics
+    found = [(m.name, m.unit, m.description) for m in resource.scope_metrics[0].metrics]
+    contract = [(m.name, m.unit, m.description) for m in semconv.METRICS if m.name in OBSERVED]
+    assert sorted(found) == sorted(contract)
+
+
 def test_one_snapshot_serves_a_whole_collection() -> None:
     """The first callback takes it, the others read it, so gauges can't contradict each other."""
     provider = Provider(readers=2)
