@@ -141,7 +141,6 @@ def test_a_wait_that_would_block_the_program_is_refused(start: Any) -> None:
 @pytest.mark.parametrize(
     "replace",
     ["from gevent.monkey import patch_all as patch", "from eventlet import monkey_patch as patch"],
-    ids=["gevent", "eventlet"],
 )
 def test_a_forked_child_answers_in_a_greenlet(
     start: Any, replace: str, monkeypatch: pytest.MonkeyPatch

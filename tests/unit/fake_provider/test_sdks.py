@@ -98,7 +98,6 @@ async def test_reset_mid_stream(provider, client):
         Behaviour(stall_after=0),
         Behaviour(head_delay=math.inf),
     ],
-    ids=["reset-before-head", "reset", "hang-up", "stall", "never"],
 )
 async def test_broken_answers_reach_the_client_as_connection_errors(provider, client, behaviour):
     """Every way of not answering ends as the SDK's connection error or timeout."""
@@ -151,7 +150,6 @@ async def test_limit_of_streams_holds_requests_back(provider, client):
         (Behaviour(reset_after=1), 1, 1),
         (Behaviour(hang_up_after=1), 2, 2),
     ],
-    ids=["before-head", "in-body", "hang-up"],
 )
 async def test_reset_is_the_streams_own_and_a_hang_up_takes_all_with_it(
     provider, client, behaviour, resets, connections

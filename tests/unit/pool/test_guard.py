@@ -108,7 +108,6 @@ def own_signal() -> Iterator[int]:
 @pytest.mark.parametrize(
     "handler",
     [_keeping, _deleting, _taking_itself_off, _Callable(), functools.partial(_deleting)],
-    ids=["keeps its frame", "deletes it", "takes itself off", "an object", "partial"],
 )
 def test_what_a_handler_raises_is_raised_on(handler: Any, own_signal: int) -> None:
     """However it is written, and whatever it does with its arguments."""

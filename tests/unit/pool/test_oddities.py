@@ -236,7 +236,6 @@ def test_waiter_on_a_loop_that_is_not_watched_may_be_later(odd: Odd) -> None:
         lambda odd: odd.listed("active"),
         lambda odd: odd.waiter(timeout=1.0),
     ],
-    ids=[IDLE, ORPHAN, OVERRUN],
 )
 def test_nothing_counts_while_an_event_loop_is_late(
     odd: Odd, provoke: Callable[[Odd], object]

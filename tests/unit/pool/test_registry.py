@@ -28,6 +28,12 @@ def track(registry: PoolRegistry, pool: FakePool, name: str, library: str = "htt
 # Names
 
 
+def test_pools_of_one_name_and_library_share_a_ledger() -> None:
+    registry, pools = PoolRegistry(clock=Clock()), [FakePool() for _ in range(3)]
+    first, second = (track(registry, pool, "openai").ledger for pool in pools[:2])
+    assert first is second is not track(registry, pools[2], "openai", "httpx2").ledger
+
+
 def test_names_are_bounded() -> None:
     """The fifty-first name and all that follow are one: _OTHER, of no provider."""
     registry = PoolRegistry(clock=Clock())
