@@ -80,14 +80,6 @@ def test_unix_socket(runner, library, listen, telemetry, tmp_path):
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle", address="local") == 1
 
 
-def test_unix_socket_without_a_server(runner, library, telemetry, tmp_path):
-    """A missing socket file is a connection error."""
-    pool = runner.pool(library, uds=str(tmp_path / "missing"))
-    exchange = pool.send("http://local/")
-    assert isinstance(exchange.failure(), (library.raises("connection_error"), OSError))
-    assert_settled(telemetry, [exchange], connect_failed("connection_error"))
-
-
 def test_unsupported_protocol_never_entered_the_pool(pool, library, server, telemetry):
     """A URL that the pool refuses to queue leaves no trace, and disturbs no later request."""
     refused = pool.send(server.url().replace("http:", "gopher:"))

@@ -224,15 +224,3 @@ def test_late_time_is_a_share_of_the_time_between_two_views():
     assert source.read().since(before).late_share == 0.0
     assert before.late_share == 0.0
     assert View().late_share == 0.0
-
-
-def test_busy_pools_are_those_with_requests_of_now_or_since():
-    """A pool that only stays alive, or is gone, has nothing to show of an act."""
-    pools = {
-        PoolKey("sent", "httpx"): PoolView(requests=1),
-        PoolKey("runs", "httpx"): PoolView(by_phase={"reading": 1}),
-        PoolKey("idle", "httpx"): PoolView(live=1, idle=2, by_phase={"reading": 0}),
-    }
-    view = View(pools, own_failures=2).busy()
-    assert [key.name for key in view.pools] == ["sent", "runs"]
-    assert view.own_failures == 2

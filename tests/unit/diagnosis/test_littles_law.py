@@ -33,12 +33,6 @@ def test_quantile_is_exact(mean: int, share: Fraction) -> None:
     assert poisson_quantile(mean, float(share)) == exact_quantile(mean, share)
 
 
-@pytest.mark.parametrize("mean", [0.0, -1.0, math.nan])
-def test_nothing_needs_no_connection(mean: float) -> None:
-    """What is not a positive number asks for none."""
-    assert poisson_quantile(mean) == 0
-
-
 @pytest.mark.parametrize("share", [0.0, 1.0, -1.0, 2.0, math.nan])
 def test_share_that_is_none(share: float) -> None:
     """A quantile of everything would be infinite."""

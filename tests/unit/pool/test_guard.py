@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import inspect
+import logging
 import signal
 import weakref
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.adapters.httpcore.responses import reads_as_known
 from opentelemetry.instrumentation.gluellm.pool.guard import Failures, Guard, from_signal_handler
 from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
+from opentelemetry.instrumentation.gluellm.pool.warning import warn
 from unit.pool.fakes import Recorder
 
 EVENTS = [name for name in vars(PoolObserver) if not name.startswith("_")]
@@ -123,6 +125,22 @@ def test_what_a_handler_raises_is_raised_on(handler: Any, own_signal: int) -> No
     with pytest.raises(_TimeIsUpError):
         guarded()
     assert failures.counts == {}
+
+
+def test_warning_that_a_signal_handler_interrupts_raises_its_exception(own_signal: int) -> None:
+    """It ends what the application wants to end. What the log raises itself is dropped."""
+    logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
+
+    def interrupted(_: logging.LogRecord) -> None:
+        signal.raise_signal(own_signal)
+
+    signal.signal(own_signal, _keeping)
+    logger.addFilter(interrupted)
+    try:
+        with pytest.raises(_TimeIsUpError):
+            warn("any")
+    finally:
+        logger.removeFilter(interrupted)
 
 
 # Failures come out of foreign functions, whose frames can hold anything
