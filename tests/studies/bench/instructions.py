@@ -6,7 +6,7 @@ import contextlib
 import functools
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from . import counting, internals
@@ -64,19 +64,13 @@ def requests(
     attributed: bool = False,
     drained: bool = False,
     span: bool = True,
-    before: Callable[[], None] | None = None,
 ) -> None:
-    """A warm client, then ``length`` requests; ``drained`` also records what they buffered.
-
-    ``before`` runs once the instrumentation is on.
-    """
+    """A warm client, then ``length`` requests; ``drained`` also records what they buffered."""
 
     async def main() -> None:
         providers = Sdk() if sdk else None
         Instrumentation(combination.library, providers).turn(what)
         sending = client(combination)
-        if before is not None:
-            before()
         with contextlib.nullcontext() if providers is None or not span else providers.span():
             await sending.send(WARM_UP, attributed=attributed)
             if what == OURS and attributed:

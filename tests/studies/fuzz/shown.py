@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -21,12 +20,11 @@ from support.otlp import as_json
 from unit.cli.watch.watched import URL, Watched
 
 from .messages import arbitrary, crowded, shaped
-from .recorded import changed, exports, mutated
+from .recorded import mutated
 from .target import Target, assert_clean
 from .texts import anything
 
 Body = tuple[Signal, Encoding, bytes]
-_VOLLEY = 200
 _METRICS = (Signal.METRICS, Encoding.PROTOBUF)
 _SIZES = st.one_of(
     st.sampled_from(((80, 24), (100, 40), (1, 1), (2, 3), (20, 5), (300, 8))),
@@ -142,29 +140,3 @@ def _check_bounds(watched: Watched) -> None:
         assert len(process) <= SERIES_PER_PROCESS
         for pool in process.view().pools.values():
             assert len(pool.wait.counts) <= BUCKETS + 1
-
-
-class Volley(Target):
-    """Very many mutations of one export, taken in without being drawn: for the number of them."""
-
-    name = "mutations of recorded exports"
-    share = 0.1
-    each = _VOLLEY
-
-    def inputs(self) -> st.SearchStrategy[Any]:
-        return st.tuples(st.sampled_from(exports()), st.integers(0, 2**32))
-
-    def take(self, given_input: tuple[bytes, int]) -> str:
-        body, number = given_input
-        watched, chance = Watched(), random.Random(number)
-        for _ in range(_VOLLEY):
-            sent = changed(body, chance)
-            try:
-                outcome = "decoded and taken" if _taken(watched, *_METRICS, sent) else "refused"
-            except Exception as error:
-                error.add_note(f"the body was {sent.hex()}")
-                raise
-            self.outcomes[outcome] += 1
-            watched.now += 1
-        _check_bounds(watched)
-        return ""
