@@ -35,7 +35,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "_user_provided_options": "test_clients.py",
     },
     # The class that has it is of C, and is what is taken away.
-    "adapters/grpc": {"_status": "../../studies/fail_open/breaks.py: _AioCall"},
+    "adapters/grpc": {"_status": "../../studies/fail_open/names.toml: _AioCall"},
     "adapters/urllib3": {"_get_proxy_manager": "test_clients.py", "_session": "test_clients.py"},
     "attribution": dict.fromkeys(("_aembedding", "_amoderation", "_completion"), "test_any_llm.py"),
     # It is asked only whether this module is there, and every test but those has it not.

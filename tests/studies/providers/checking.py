@@ -144,7 +144,7 @@ def _check_snapshot(seen: Seen, row: Row, faults: Faults) -> None:
             (
                 "protocols",
                 {connection.protocol for connection in pool.connections},
-                {row.protocol} - {None},
+                {row.protocol} - {""},
             ),
         ):
             faults.compare(what, found, expected)
