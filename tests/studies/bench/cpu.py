@@ -163,9 +163,7 @@ def _chunks(combination: Combination) -> Took:
         return used.stream(count, attributed=ours)
 
     rounds = _measured(combination, (OFF, OURS), use, (10, 1, 5), streaming=True)
-    return {
-        "chunk": statistics.median(_more(rounds)) / CHUNKS,
-    }
+    return {"chunk": statistics.median(_more(rounds)) / CHUNKS}
 
 
 def _outside(combination: Combination) -> Took:

@@ -25,7 +25,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.telemetry import Telemetry
 
 from . import releases, runtime, seen
-from .sending import SENDERS, Servers
+from .sending import Servers, send
 
 LIBRARIES = {"httpcore": "httpx", "httpcore2": "httpx2"}
 """The value of ``gluellm.pool.library`` where it is another name."""
@@ -183,8 +183,7 @@ def run(what: Break, servers: Servers) -> Outcome:
 def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
     warnings.simplefilter("ignore")
     reads = apply(what)
-    send = SENDERS[what.library]
-    outcome.without = send(what.library, servers, lambda: None)
+    outcome.without = send(what.library, servers)
     gc.collect()
     outcome.noisy = bool(sys.stderr.getvalue())  # type: ignore[attr-defined]
     kept, asyncio_log = _Keeping("opentelemetry"), _Keeping("asyncio")
@@ -232,7 +231,7 @@ def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
     after = attributes_of(what.library)
     outcome.left = [key for key in before if key in after and after[key] is not before[key]]
     if what.kind != "none":
-        outcome.afterwards = send(what.library, servers, lambda: None)
+        outcome.afterwards = send(what.library, servers)
     names = [thread.name for thread in threading.enumerate()]
     outcome.left += [name for name in names if name.startswith("gluellm")]
     # Of asyncio's log only what mentions the package.

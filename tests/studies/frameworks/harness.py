@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import socket
@@ -51,6 +52,15 @@ class Case:
 def _fake_provider(replies: Mapping[tuple[str, str], object]) -> Iterator[Served]:
     with FakeProviderThread(replies=dict(replies)) as provider:
         yield provider.port, lambda: provider.counts.requests
+
+
+def at_once(call: Callable[[], Any]) -> list[Any]:
+    """The results of concurrent calls, on an event loop of their own."""
+
+    async def calls() -> list[Any]:
+        return await asyncio.gather(*(call() for _ in range(AT_ONCE)))
+
+    return asyncio.run(calls())
 
 
 def openai_url(port: int) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from typing import Any
 
 from support.fake_llms import ANSWERS
 
-from .harness import AT_ONCE, MESSAGES, QUESTION, Case, anthropic_url, openai_url
+from .harness import AT_ONCE, MESSAGES, QUESTION, Case, anthropic_url, at_once, openai_url
 
 OPENAI_MODEL = "gpt-4o-mini"
 ANTHROPIC_MODEL = "claude-sonnet-4-5"
@@ -64,28 +65,23 @@ def _pydantic_ai(port: int) -> Any:
 
 
 def _langchain(model: Any) -> list[str]:
-    async def ask() -> list[Any]:
-        return await asyncio.gather(*(model.ainvoke(QUESTION) for _ in range(AT_ONCE)))
-
     return [
         str(model.invoke(QUESTION).content),
         *(str(chunk.content) for chunk in model.stream(QUESTION)),
-        *(str(message.content) for message in asyncio.run(ask())),
+        *(str(message.content) for message in at_once(lambda: model.ainvoke(QUESTION))),
     ]
 
 
 def _langchain_openai(port: int) -> Any:
-    from langchain_openai import ChatOpenAI
+    from langchain_openai import ChatOpenAI as Chat
 
-    return _langchain(ChatOpenAI(model=OPENAI_MODEL, base_url=openai_url(port), api_key="any"))
+    return _langchain(Chat(model=OPENAI_MODEL, base_url=openai_url(port), api_key="any"))
 
 
 def _langchain_anthropic(port: int) -> Any:
-    from langchain_anthropic import ChatAnthropic
+    from langchain_anthropic import ChatAnthropic as Chat
 
-    return _langchain(
-        ChatAnthropic(model=ANTHROPIC_MODEL, base_url=anthropic_url(port), api_key="any")
-    )
+    return _langchain(Chat(model=ANTHROPIC_MODEL, base_url=anthropic_url(port), api_key="any"))
 
 
 def _litellm(port: int) -> Any:
@@ -96,17 +92,12 @@ def _litellm(port: int) -> Any:
         (f"openai/{OPENAI_MODEL}", openai_url(port)),
         (f"anthropic/{ANTHROPIC_MODEL}", anthropic_url(port)),
     ):
-        arguments = {"model": model, "api_base": url, "api_key": "any", "messages": MESSAGES}
-
-        async def ask(arguments: dict[str, Any] = arguments) -> list[Any]:
-            return await asyncio.gather(*(litellm.acompletion(**arguments) for _ in range(AT_ONCE)))
-
-        texts.append(litellm.completion(**arguments).choices[0].message.content)
-        texts += [
-            str(chunk.choices[0].delta.content)
-            for chunk in litellm.completion(**arguments, stream=True)
-        ]
-        texts += [answer.choices[0].message.content for answer in asyncio.run(ask())]
+        asked = {"model": model, "api_base": url, "api_key": "any", "messages": MESSAGES}
+        texts.append(litellm.completion(**asked).choices[0].message.content)
+        stream = litellm.completion(**asked, stream=True)
+        texts += [str(chunk.choices[0].delta.content) for chunk in stream]
+        answers = at_once(partial(litellm.acompletion, **asked))
+        texts += [answer.choices[0].message.content for answer in answers]
     return texts
 
 
@@ -114,14 +105,10 @@ def _llama_index(port: int) -> Any:
     from llama_index.llms.openai import OpenAI
 
     llm = OpenAI(model=OPENAI_MODEL, api_base=openai_url(port), api_key="any")
-
-    async def ask() -> list[Any]:
-        return await asyncio.gather(*(llm.acomplete(QUESTION) for _ in range(AT_ONCE)))
-
     return [
         llm.complete(QUESTION).text,
         *(str(part.delta) for part in llm.stream_complete(QUESTION)),
-        *(answer.text for answer in asyncio.run(ask())),
+        *(answer.text for answer in at_once(lambda: llm.acomplete(QUESTION))),
     ]
 
 
@@ -133,21 +120,14 @@ def _instructor(port: int) -> Any:
     class Greeting(BaseModel):
         text: str
 
-    sync = instructor.from_openai(
-        OpenAI(base_url=openai_url(port), api_key="any"), mode=instructor.Mode.JSON
-    )
-    request: dict[str, Any] = {"model": OPENAI_MODEL, "messages": MESSAGES}
-    request["response_model"] = Greeting
+    def create(kind: Any) -> Any:
+        client = kind(base_url=openai_url(port), api_key="any")
+        completions = instructor.from_openai(client, mode=instructor.Mode.JSON).chat.completions
+        asked = {"model": OPENAI_MODEL, "messages": MESSAGES, "response_model": Greeting}
+        return partial(completions.create, **asked)
 
-    async def ask() -> list[Any]:
-        client = instructor.from_openai(
-            AsyncOpenAI(base_url=openai_url(port), api_key="any"), mode=instructor.Mode.JSON
-        )
-        answers = (client.chat.completions.create(**request) for _ in range(AT_ONCE))
-        return await asyncio.gather(*answers)
-
-    first = sync.chat.completions.create(**request)
-    return [greeting.text for greeting in (first, *asyncio.run(ask()))]
+    first, more = create(OpenAI)(), at_once(create(AsyncOpenAI))
+    return [greeting.text for greeting in (first, *more)]
 
 
 def _greeting() -> dict[str, Any]:

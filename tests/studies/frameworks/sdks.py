@@ -1,4 +1,7 @@
-"""SDKs with HTTP clients of their own: MCP, Google, Hugging Face, AWS, Qdrant."""
+"""SDKs with HTTP clients of their own: MCP, Hugging Face, Qdrant.
+
+The census of providers has those of Google and AWS.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +11,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from support.fake_llms import ANSWERS, MODEL
+from support.fake_llms import MODEL
 from support.waiting import wait_until
 
-from .harness import AT_ONCE, MESSAGES, QUESTION, Case, Served
-
-
-def _google_genai(port: int) -> Any:
-    from google import genai
-
-    url = f"http://generativelanguage.googleapis.com:{port}"
-    options: Any = {"base_url": url, "api_version": "v1beta"}
-    client = genai.Client(api_key="any", http_options=options)
-    asked: dict[str, Any] = {"model": MODEL, "contents": QUESTION}
-
-    async def ask() -> list[Any]:
-        calls = (client.aio.models.generate_content(**asked) for _ in range(AT_ONCE))
-        answers = await asyncio.gather(*calls)
-        await client.aio.aclose()
-        return answers
-
-    first = client.models.generate_content(**asked)
-    return [answer.text for answer in (first, *asyncio.run(ask()))]
+from .harness import AT_ONCE, MESSAGES, Case, Served
 
 
 def _huggingface_hub(port: int) -> Any:
@@ -49,26 +34,6 @@ def _huggingface_hub(port: int) -> Any:
         client.chat_completion(MESSAGES, model=MODEL).choices[0].message.content,
         *(answer.choices[0].message.content for answer in asyncio.run(ask())),
     ]
-
-
-def _boto3(port: int) -> Any:
-    from concurrent.futures import ThreadPoolExecutor
-
-    import boto3
-
-    client = boto3.client(
-        "bedrock-runtime",
-        region_name="us-east-1",
-        endpoint_url=f"http://bedrock-runtime.us-east-1.amazonaws.com:{port}",
-    )
-
-    def ask(_: int) -> str:
-        messages = [{"role": "user", "content": [{"text": QUESTION}]}]
-        answer = client.converse(modelId=MODEL, messages=messages)
-        return str(answer["output"]["message"]["content"][0]["text"])
-
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        return list(threads.map(ask, range(2 * AT_ONCE)))
 
 
 def _qdrant(port: int) -> Any:
@@ -140,18 +105,8 @@ def _mcp(port: int) -> Any:
 CASES = (
     Case("mcp", "mcp", _mcp, frozenset({("mcp", None)}), server=_mcp_server),
     Case(
-        *("google-genai", "google-genai", _google_genai),
-        pools=frozenset({("google-genai", "gcp.gemini")}),
-        replies={("POST", f"/v1beta/models/{MODEL}:generateContent"): ANSWERS[":generateContent"]},
-    ),
-    Case(
         *("huggingface_hub", "huggingface-hub", _huggingface_hub),
         pools=frozenset({("huggingface_hub", "huggingface")}),
-    ),
-    Case(
-        *("boto3", "boto3", _boto3),
-        pools=frozenset({("boto3", "aws.bedrock")}),
-        replies={("POST", f"/model/{MODEL}/converse"): ANSWERS["/converse"]},
     ),
     Case(
         *("qdrant-client", "qdrant-client", _qdrant),

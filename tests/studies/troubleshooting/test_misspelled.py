@@ -20,17 +20,13 @@ _PROGRAM = (
 )
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("opentelemetry.distro") is None,
-    reason="needs opentelemetry-distro",
+    importlib.util.find_spec("opentelemetry.distro") is None, reason="needs opentelemetry-distro"
 )
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [
-        ("OTEL_EXPORTER_OTLP_ENDPONT", "http://collector:4318"),
-        ("OTEL_METRIC_EXPORTER", "console"),
-    ],
+    [("OTEL_EXPORTER_OTLP_ENDPONT", "http://collector:4318"), ("OTEL_METRIC_EXPORTER", "console")],
 )
 def test_a_misspelled_variable_is_ignored_in_silence(
     server: HTTP1Server, name: str, value: str

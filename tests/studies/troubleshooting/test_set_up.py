@@ -37,8 +37,7 @@ print('the application runs')
 """
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("opentelemetry.distro") is None,
-    reason="needs opentelemetry-distro",
+    importlib.util.find_spec("opentelemetry.distro") is None, reason="needs opentelemetry-distro"
 )
 
 
