@@ -213,7 +213,7 @@ def blocks(groups: Collection[str] = (), libraries: Collection[str] = ()) -> Ite
     """
     wanted = {
         f"{family}, beside opentelemetry-instrumentation-"
-        + YARDSTICKS[family].package.replace("_", "-"): _Requests(family).budgets()
+        + YARDSTICKS[family][0].replace("_", "-"): _Requests(family).budgets()
         for family in FAMILIES
         if not libraries or family in libraries
     }
