@@ -159,7 +159,7 @@ def test_time_goes_on_over_a_second_instrument(runner, library, server, untouche
     assert untouched.value(semconv.ACTIVE_REQUESTS) == 0
 
 
-def test_nobody_is_queued_after_a_second_instrument(runner, library, server, untouched):
+def test_no_request_is_queued_after_a_second_instrument(runner, library, server, untouched):
     """Those that queued when it went leave the queue unseen: the next one is the only one in it."""
     instrument(untouched)
     pool = runner.pool(library, max_connections=1)

@@ -8,7 +8,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.http1 import HTTP1Server
 from support.outcomes import assert_settled
 from support.rows import breaks_off_before_the_head, failed, new, reused
-from support.script import Failure, Reply
+from support.script import Reply
 from support.waiting import wait_until
 
 
@@ -23,19 +23,6 @@ def test_broken_off_on_a_reused_connection(pool, server, telemetry, failure, err
     assert_settled(telemetry, [first, second], new(), failed(error, created=False))
     assert telemetry.value(semconv.REUSE_FAILURES) == 1
     assert telemetry.closed() == {"error": 1}
-
-
-def test_failure_after_the_head_is_no_reuse_failure(pool, library, server, telemetry):
-    """Once a byte of the response came, the connection was alive."""
-    server.reply("/", Reply(), Reply(failure=Failure.RESET_IN_BODY))
-    first = pool.get(server.url())
-    second = pool.send(server.url())
-    second.head()
-    with pytest.raises(library.raises("read_error")):
-        second.read()
-    row = failed("read_error", created=False, status=200)
-    assert_settled(telemetry, [first, second], new(), row)
-    assert telemetry.value(semconv.REUSE_FAILURES) == 0
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
@@ -58,7 +45,7 @@ def test_keepalive_expiry(runner, library, server, telemetry):
 @pytest.mark.modes("sync", "asyncio", "trio")
 @pytest.mark.parametrize("expiry", [None, 60.0])
 def test_server_closes_an_idle_connection(runner, library, listen, telemetry, expiry):
-    """The peer's idle timeout is told apart from the pool's own."""
+    """The peer's idle timeout has another reason than the pool's own."""
     server = listen(HTTP1Server, idle_timeout=0.4)
     pool = runner.pool(library, keepalive_expiry=expiry)
     first = pool.get(server.url())

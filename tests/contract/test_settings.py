@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 
-from opentelemetry.instrumentation.utils import suppress_instrumentation
-
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.http1 import HTTP1Server
 from support.http2 import HTTP2Server
 from support.installation import instrument
 from support.outcomes import assert_near, assert_rows
-from support.rows import new, reused
+from support.rows import new
 from support.script import Reply
 from support.waiting import wait_until
 
@@ -39,36 +37,6 @@ def test_single_client_has_the_name_that_it_was_given(runner, library, server, u
     client.get(server.url())
     assert_rows(untouched, new())
     assert untouched.value(semconv.POOL_LIVE) == 0
-
-
-def test_suppressed_requests_make_no_spans(runner, library, server, untouched):
-    """They count like all others: Logfire suppresses every request of an SDK by default."""
-    instrument(untouched, span_min_duration=0)
-    pool = runner.pool(library)
-    with suppress_instrumentation():
-        pool.get(server.url())
-    wait_until(lambda: untouched.value(semconv.ACTIVE_REQUESTS) == 0)
-    assert_rows(untouched, new())
-    assert untouched.spans() == []
-    pool.get(server.url())
-    wait_until(lambda: untouched.value(semconv.ACTIVE_REQUESTS) == 0)
-    assert_rows(untouched, new(), reused())
-
-
-def test_origins_beyond_the_bound_share_one(runner, library, server, listen, untouched):
-    """Beyond ``max_origins`` the address is ``_OTHER`` and there is no port."""
-    instrument(untouched, max_origins=1)
-    pool = runner.pool(library)
-    for each in (server, listen(type(server)), listen(type(server))):
-        pool.get(each.url())
-    wait_until(lambda: untouched.value(semconv.ACTIVE_REQUESTS) == 0)
-    assert_rows(untouched, new(), new(), new())
-    assert untouched.by(semconv.LEASE_DURATION, "address", "port") == {
-        ("127.0.0.1", server.port): 1,
-        (semconv.OTHER, None): 2,
-    }
-    others = untouched.value(semconv.OPEN_CONNECTIONS, address=semconv.OTHER)
-    assert others == 2 * library.reports_connections
 
 
 def test_full_metrics_of_a_connection(runner, library, listen, certificates, untouched):
@@ -125,13 +93,3 @@ def test_time_in_queue_is_of_waiters_only(runner, library, server, untouched):
     assert untouched.count(semconv.REQUEST_TIME_IN_QUEUE) == 1
     waited = server.timeline.at("body_end", "/held") - waiter.entered
     assert_near(untouched.total(semconv.REQUEST_TIME_IN_QUEUE), waited)
-
-
-def test_lean_metrics_are_lean(runner, library, server, telemetry):
-    """What belongs to the full set, or to a setting of its own, is not there by default."""
-    runner.pool(library).get(server.url())
-    told = telemetry.collect()
-    beyond = [m.name for m in semconv.METRICS if m.full or m.setting]
-    assert [name for name in beyond if told.get(name)] == []
-    unknown = set(told) - {metric.name for metric in semconv.METRICS}
-    assert unknown == set()

@@ -59,38 +59,6 @@ def test_connect_timeout(pool, library, telemetry):
     assert telemetry.value(semconv.CONNECTION_CONNECTING) == 0
 
 
-def test_certificate_that_is_not_trusted(runner, library, listen, certificates, telemetry):
-    """TLS failed, not the connection as such."""
-    server = listen(HTTP1Server, tls=certificates.server(), setup_after=0.1)
-    pool = runner.pool(library, ssl_context=certificates.distrusting_client())
-    exchange = pool.send(server.url())
-    assert isinstance(exchange.failure(), library.raises("connection_error"))
-    assert_settled(telemetry, [exchange], connect_failed("secure_connection_error"))
-    assert_near(telemetry.total(semconv.CONNECTION_CREATE_DURATION), exchange.duration)
-    telemetry.check(CONNECTION_OPENED=0, OPEN_CONNECTIONS=0)
-
-
-def test_tls_handshake_that_times_out(runner, library, listen, certificates, telemetry):
-    """A server that accepts and then never speaks TLS is a connect timeout too."""
-    server = listen(HTTP1Server, tls=certificates.server(), setup_after=30)
-    pool = runner.pool(library, ssl_context=certificates.client())
-    exchange = pool.send(server.url(), connect=0.15)
-    assert isinstance(exchange.failure(), library.raises("connect_timeout"))
-    assert_settled(telemetry, [exchange], connect_failed("connect_timeout"))
-    assert_phases(telemetry, connecting=exchange.duration)
-
-
-@pytest.mark.modes("asyncio", "trio")
-def test_cancelled_while_connecting(pool, telemetry):
-    """The set-up has an outcome as well: it was cancelled."""
-    with unreachable() as url:
-        exchange = pool.send(url)
-        wait_until(lambda: telemetry.current("connecting") == 1)
-        exchange.cancel()
-    assert_settled(telemetry, [exchange], connect_failed("cancelled"))
-    telemetry.check(CONNECTION_CONNECTING=0, CONNECTION_OPENED=0)
-
-
 def test_connecting_is_tried_again(runner, library, telemetry):
     """``retries`` belong to the same set-up: one value, which covers them all."""
     pool = runner.pool(library, retries=1)
@@ -110,14 +78,6 @@ def test_unix_socket(runner, library, listen, telemetry, tmp_path):
     assert_settled(telemetry, [first, second], new(), reused())
     assert telemetry.count(semconv.LEASE_DURATION, address="local") == 2
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle", address="local") == 1
-
-
-def test_unix_socket_that_nobody_serves(runner, library, telemetry, tmp_path):
-    """A missing socket file is a connection error."""
-    pool = runner.pool(library, uds=str(tmp_path / "missing"))
-    exchange = pool.send("http://local/")
-    assert isinstance(exchange.failure(), (library.raises("connection_error"), OSError))
-    assert_settled(telemetry, [exchange], connect_failed("connection_error"))
 
 
 def test_unsupported_protocol_never_entered_the_pool(pool, library, server, telemetry):

@@ -241,7 +241,7 @@ def test_snapshot_keeps_no_pool(runner, library, server, telemetry):
     check(taken)
 
 
-def test_snapshot_tells_each_state(pool_of_one, server, telemetry):
+def test_snapshot_has_each_state(pool_of_one, server, telemetry):
     """A connection that is read from, a request in the queue, and what they wait for."""
     holder, gate = pool_of_one.hold(server)
     holder.begin_read()

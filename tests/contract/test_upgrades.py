@@ -41,7 +41,7 @@ def protocols() -> list[str]:
     return [connection.protocol for pool in snapshot().pools for connection in pool.connections]
 
 
-def test_websocket_is_told_as_one(pool, listen, telemetry):
+def test_websocket_is_reported_as_one(pool, listen, telemetry):
     """While it is open, and as one that ended well once it is closed."""
     server = listen(Switching)
     exchange = pool.send(server.url(), headers=asking_for("WebSocket"))

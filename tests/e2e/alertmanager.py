@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from . import compose
-from .running import HOST, READY_WITHIN, Program
+from .running import HOST, Program, request
 
 
 class Alertmanager(Program):
@@ -39,27 +38,16 @@ class Alertmanager(Program):
             ),
         ]
 
-    @property
-    def url(self) -> str:
-        """The base URL of its API and its pages, as ``amtool --alertmanager.url`` takes it."""
-        return f"http://{HOST}:{self.ports['http']}"
-
     def alerts(self, *matchers: str) -> list[dict[str, Any]]:
-        """The alerts it has: ``labels``, ``annotations``, and ``status``.
+        """Its alerts: ``labels``, ``annotations``, and ``status``.
 
         ``status["state"]`` is ``active`` or ``suppressed``, and ``status["inhibitedBy"]`` names
         the fingerprints of the alerts that suppress it. A matcher is ``alertname="..."``. Raises
-        RuntimeError with what it said when it refuses.
+        RuntimeError with the text of the answer if it refuses.
         """
         query = urlencode([("filter", matcher) for matcher in matchers])
-        connection = http.client.HTTPConnection(HOST, self.ports["http"], timeout=READY_WITHIN)
-        try:
-            connection.request("GET", f"/api/v2/alerts?{query}")
-            response = connection.getresponse()
-            body = response.read()
-        finally:
-            connection.close()
-        if response.status != 200:
-            raise RuntimeError(f"{self.name}: {response.status} {body.decode(errors='replace')}")
-        found: list[dict[str, Any]] = json.loads(body)
+        status, text = request(self.ports["http"], f"/api/v2/alerts?{query}")
+        if status != 200:
+            raise RuntimeError(f"{self.name}: {status} {text}")
+        found: list[dict[str, Any]] = json.loads(text)
         return found

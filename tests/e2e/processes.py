@@ -1,8 +1,7 @@
-"""Programs of users as processes: the examples of docs/, and one that calls when it is told to."""
+"""Programs of users as processes: the examples of docs/, and one that calls on demand."""
 
 from __future__ import annotations
 
-import http.client
 import os
 import signal
 import subprocess
@@ -17,7 +16,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 from support.waiting import wait_until
 
-from .running import HOST, free_port
+from .running import HOST, answers, free_port
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 SCRIPTS = Path(__file__).parent / "deployment" / "scripts"
@@ -39,9 +38,9 @@ def command(name: str) -> str:
 def environment(
     endpoint: str = "", service: str = "", instance: str = "", every: float = NEVER, **more: str
 ) -> dict[str, str]:
-    """Ours, with settings of telemetry that tell where to export to, who it is, and how often."""
+    """The variables of this process, with settings of telemetry."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    told = {
+    ours = {
         "PYTHONPATH": os.pathsep.join(filter(None, (str(_TESTS), kept.get("PYTHONPATH")))),
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
@@ -51,7 +50,17 @@ def environment(
         "OTEL_SERVICE_NAME": service,
         "OTEL_RESOURCE_ATTRIBUTES": f"service.instance.id={instance}" if instance else "",
     }
-    return {**kept, **told, **more}
+    return {**kept, **ours, **more}
+
+
+def scraped_at(port: int) -> dict[str, str]:
+    """Variables of a zero-code program that serves its metrics on a page."""
+    return environment(
+        OTEL_METRICS_EXPORTER="prometheus",
+        OTEL_TRACES_EXPORTER="none",
+        OTEL_EXPORTER_PROMETHEUS_HOST=HOST,
+        OTEL_EXPORTER_PROMETHEUS_PORT=str(port),
+    )
 
 
 class Caller:
@@ -79,14 +88,14 @@ class Caller:
         assert self.process.stdout.readline() == "called\n", self.log.read_text()
 
     def kill(self) -> None:
-        """Let it go at once, without its exit handlers."""
+        """End it without its exit handlers."""
         self.process.kill()
         self.process.wait()
 
 
 @contextmanager
 def caller(provider: FakeProvider, variables: Mapping[str, str], log: Path) -> Iterator[Caller]:
-    """A `Caller` that comes to its end with the block, unless it was killed."""
+    """A `Caller` that ends with the block, unless it was killed."""
     running = Caller(provider, variables, log)
     try:
         yield running
@@ -114,24 +123,17 @@ class Server:
 
     def asked(self) -> bool:
         """Whether a request was answered."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=_BEGINS_WITHIN)
-        try:
-            connection.request("GET", "/")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return answers(self.port, "/")
 
     def ask(self, times: int) -> None:
-        """Send so many requests, eight at a time; each must be answered."""
+        """Send requests, eight at a time; each must be answered."""
         with ThreadPoolExecutor(8) as threads:
             assert all(threads.map(lambda _: self.asked(), range(times))), self.log.read_text()
 
 
 @contextmanager
 def served(arguments: list[str], variables: Mapping[str, str], log: Path) -> Iterator[Server]:
-    """A server that answered once; at the block's end it is asked to end, and has."""
+    """A server that has answered once; it ends with the block."""
     server = Server(arguments, variables, log)
     try:
         wait_until(

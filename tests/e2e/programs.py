@@ -8,22 +8,10 @@ from typing import Any
 
 from . import compose
 from .alertmanager import Alertmanager
-from .running import HOST, Program, StartError, find, free_port
+from .running import HOST, Program, find
 from .stores import Prometheus, Store, VictoriaMetrics
 
-__all__ = [
-    "Alertmanager",
-    "Collector",
-    "Program",
-    "Prometheus",
-    "STORES",
-    "Stack",
-    "StartError",
-    "Store",
-    "VictoriaMetrics",
-    "find",
-    "free_port",
-]
+__all__ = ["STORES", "Alertmanager", "Collector", "Prometheus", "Stack", "Store", "VictoriaMetrics"]
 
 STORES = ("prometheus_scraping", "prometheus_otlp", "victoria_metrics")
 """Names of a `Stack`'s stores: one for each way from its Collector."""
@@ -84,11 +72,6 @@ class Collector(Program):
         """What its Prometheus exporter shows."""
         return f"http://{HOST}:{self.ports['scrape']}/metrics"
 
-    @property
-    def telemetry_url(self) -> str:
-        """The Collector's metrics about itself."""
-        return f"http://{HOST}:{self.ports['telemetry']}/metrics"
-
     def spans(self) -> list[dict[str, Any]]:
         """The spans that arrived, as OTLP JSON, each with its ``resource`` and ``scope`` added."""
         found = []
@@ -114,13 +97,8 @@ class Stack:
 
     @property
     def programs(self) -> tuple[Program, ...]:
-        """All of them, the Collector last, since it is told the others' ports."""
-        return (
-            self.prometheus_scraping,
-            self.prometheus_otlp,
-            self.victoria_metrics,
-            self.collector,
-        )
+        """All of them, the Collector last, since it needs the others' ports."""
+        return (*(getattr(self, name) for name in STORES), self.collector)
 
     def start(self, *names: str) -> None:
         """Start these programs, by their attributes' names, or all of them; returns when ready.

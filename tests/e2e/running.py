@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import http.client
 import os
 import random
@@ -13,7 +14,6 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,8 +23,8 @@ from .tools.cache import Cache, cache_folder
 from .tools.pinned import tools
 
 HOST = "127.0.0.1"
-READY_WITHIN = 30.0
-"""Seconds; a busy machine may need a few for what else takes one."""
+_READY_WITHIN = 30.0
+"""Seconds; a busy machine may need a few for what otherwise takes one."""
 _ANSWERS_WITHIN = 2.0
 _STOPS_WITHIN = 15.0
 _ENDS_WITHIN = 180.0
@@ -34,62 +34,47 @@ _IN_USE = "address already in use"
 # Below what systems hand out to outgoing connections, where a free port is soon taken.
 _PORTS = range(20_000, 32_000)
 _ALTERNATIVES = {"otelcol-gluellm": ("otelcol-contrib", "otelcol")}
-
-_KEEPER = """
-import os, signal, sys
-pids = set()
-for line in sys.stdin:
-    (pids.add if line[0] == "+" else pids.discard)(int(line[1:]))
-for pid in pids:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except OSError:
-        pass
-"""
+_SET_PARENT_DEATH_SIGNAL = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class StartError(Exception):
-    """A program ended, or did not get ready in time. Its log's tail is in the message."""
+    """A program ended, or was not ready in time. The end of its log is in the message."""
 
 
 def required() -> bool:
-    """Whether nothing may be skipped: ``REQUIRE_E2E=1``, as in CI."""
+    """Whether a skipped test is an error: ``REQUIRE_E2E=1``, as in CI."""
     return os.environ.get("REQUIRE_E2E") == "1"
 
 
 def find(program: str) -> Path:
-    """Where the program, file or folder is: in the tools' cache, else, for a program, on PATH.
+    """Path of a program, file or folder: in the tools' cache, else, for a program, on PATH.
 
-    Skips the test when it is in neither. With ``REQUIRE_E2E=1`` it takes the pinned version from
-    the cache and nothing else, and fails the test otherwise.
+    Skips the test if it is in neither.
     """
     try:
         cache = Cache(cache_folder(os.environ))
     except ToolsError as error:
-        cache, where = None, str(error)
+        where = str(error)
     else:
         where = str(cache.folder)
         pinned = next(one for one in tools() if one.name == program)
-        if cache.state(pinned) == "there" or (cache.state(pinned) == "other" and not required()):
+        if cache.state(pinned) != "missing":
             return cache.path(pinned)
-    if required():
-        pytest.fail(f"no pinned {program} ({where}). Bring it with: {AGAIN}", pytrace=False)
     for name in (program, *_ALTERNATIVES.get(program, ())):
-        found = shutil.which(name)
-        if found:
+        if found := shutil.which(name):
             return Path(found)
-    pytest.skip(f"no {program} on PATH, nor in the cache ({where}). Bring it with: {AGAIN}")
+    pytest.skip(f"no {program} on PATH or in the cache ({where}). Build it with: {AGAIN}")
 
 
 def lacking() -> str:
-    """Which of the pinned programs and files are not in the cache, in one line; else nothing."""
+    """One line that names the pinned programs and files missing from the cache, or nothing."""
     try:
         cache = Cache(cache_folder(os.environ))
     except ToolsError as error:
         return " ".join(str(error).split())
-    names = [tool.name for tool in tools() if cache.state(tool) != "there"]
-    where = f"not there as pinned, in {cache.folder}: {', '.join(names)}"
-    return f"{where}. Bring them with: {AGAIN}" if names else ""
+    names = ", ".join(tool.name for tool in tools() if cache.state(tool) != "there")
+    return f"missing as pinned, in {cache.folder}: {names}. Build with: {AGAIN}" if names else ""
 
 
 def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -104,7 +89,7 @@ def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def succeed(program: str, *arguments: object) -> str:
-    """What it says. Fails the test where it ends with another status than 0."""
+    """Output of a program that must end with status 0."""
     finished = run(program, *arguments)
     said = finished.stdout + finished.stderr
     assert finished.returncode == 0, said
@@ -112,14 +97,13 @@ def succeed(program: str, *arguments: object) -> str:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now. Somebody may take it before it is used."""
-    while not is_free(port := random.choice(_PORTS)):
+    """A port without a listener. Another process may take it before it is used."""
+    while not _is_free(port := random.choice(_PORTS)):
         pass
     return port
 
 
-def is_free(port: int) -> bool:
-    """Whether nobody listens on the port."""
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that ended
         try:
@@ -129,39 +113,37 @@ def is_free(port: int) -> bool:
     return True
 
 
-class _Keeper:
-    """Kills the programs when this process is gone, however it went."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-ISc", _KEEPER],
-            stdin=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the tests, which then stop the programs
-            text=True,
-        )
-
-    def add(self, pid: int) -> None:
-        self._tell(f"+{pid}\n")
-
-    def remove(self, pid: int) -> None:
-        self._tell(f"-{pid}\n")
-
-    def _tell(self, line: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(line)
-        self._process.stdin.flush()
+def request(
+    port: int,
+    target: str,
+    method: str = "GET",
+    body: str | bytes | None = None,
+    content_type: str = "text/plain",
+    timeout: float = _READY_WITHIN,
+) -> tuple[int, str]:
+    """Status and text of the answer to one HTTP request."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
+    try:
+        connection.request(method, target, body, {"Content-Type": content_type})
+        response = connection.getresponse()
+        return response.status, response.read().decode(errors="replace")
+    finally:
+        connection.close()
 
 
-@cache
-def _keeper() -> _Keeper:
-    return _Keeper()
+def answers(port: int, target: str, timeout: float = _READY_WITHIN) -> bool:
+    """Whether a GET is answered with status 200."""
+    try:
+        return request(port, target, timeout=timeout)[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 class Program(ABC):
     """A program with ports of its own; after `kill` or `stop` it starts again on the same ones."""
 
     executable: str
-    """As `find` looks for it."""
+    """Its name for `find`."""
     health_path: str
     port_names: tuple[str, ...]
     """The first is that of the health endpoint."""
@@ -185,6 +167,11 @@ class Program(ABC):
         return {}
 
     @property
+    def url(self) -> str:
+        """The base URL of its API."""
+        return f"http://{HOST}:{self.ports[self.port_names[0]]}"
+
+    @property
     def running(self) -> bool:
         """Whether the process lives."""
         return self._process is not None and self._process.poll() is None
@@ -196,23 +183,26 @@ class Program(ABC):
         return self._process.pid
 
     def start(self) -> None:
-        """Start and wait until it is ready. Raises `StartError`."""
-        # A restart keeps its ports, since others were told them.
-        if not self._was_ready and not all(map(is_free, self.ports.values())):
+        """Start and wait until it is ready. Raises `StartError`.
+
+        The first start takes other ports if another process took one of them; a restart keeps
+        them, because other programs know them.
+        """
+        if not self._was_ready and not all(map(_is_free, self.ports.values())):
             self._change_ports()
         for tries_left in reversed(range(_TRIES)):
-            self.launch()
+            self._launch()
             try:
-                self.wait_until_ready()
+                self._wait_until_ready()
             except StartError as error:
                 if self._was_ready or _IN_USE not in str(error) or not tries_left:
                     raise
                 self._change_ports()
             else:
+                self._was_ready = True
                 return
 
-    def launch(self) -> None:
-        """Start the process and return at once; `wait_until_ready` is the other half."""
+    def _launch(self) -> None:
         assert not self.running, f"{self.name} is running"
         keep = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         with self.log.open("ab") as log:
@@ -223,40 +213,26 @@ class Program(ABC):
                 stderr=log,
                 env={**keep, **self.environment()},
                 cwd=self.folder,
-                start_new_session=True,
+                start_new_session=True,  # Ctrl-C is for the tests, which then stop the programs
+                preexec_fn=_end_with_parent if _LIBC else None,
             )
-        _keeper().add(self._process.pid)
 
-    def wait_until_ready(self) -> None:
-        """Wait for its health endpoint. Raises `StartError`, and stops it then."""
-        deadline = time.monotonic() + READY_WITHIN
-        while not self.healthy():
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + _READY_WITHIN
+        port = self.ports[self.port_names[0]]
+        while not answers(port, self.health_path, _ANSWERS_WITHIN):
             if not self.running or time.monotonic() > deadline:
                 ended = "" if self.running else " and ended"
                 self.kill()
-                raise StartError(f"{self.name} did not get ready{ended}:\n{self.log_tail()}")
+                raise StartError(f"{self.name} was not ready in time{ended}:\n{self.log_tail()}")
             time.sleep(0.02)
-        self._was_ready = True
-
-    def healthy(self) -> bool:
-        """Whether its health endpoint says so now."""
-        connection = http.client.HTTPConnection(
-            HOST, self.ports[self.port_names[0]], timeout=_ANSWERS_WITHIN
-        )
-        try:
-            connection.request("GET", self.health_path)
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
 
     def stop(self) -> None:
-        """Ask it to end, and wait for that. Does nothing when it doesn't run."""
+        """Send SIGTERM and wait for its end. Does nothing if it doesn't run."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL: it can't write or send anything more."""
+        """Send SIGKILL: it can't write or send anything more."""
         self._end(signal.SIGKILL)
 
     def log_tail(self) -> str:
@@ -277,4 +253,9 @@ class Program(ABC):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        _keeper().remove(process.pid)
+
+
+def _end_with_parent() -> None:
+    """Kill a program when the test run ends, even by SIGKILL. Runs in the forked child."""
+    assert _LIBC is not None
+    _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)

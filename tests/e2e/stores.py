@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ import yaml
 
 from . import compose
 from .alertmanager import Alertmanager
-from .running import HOST, READY_WITHIN, Program
+from .running import HOST, Program, request
 
 _MINUTES = 60.0
 Sample = tuple[float, float]
@@ -26,11 +25,6 @@ class Store(Program):
     port_names = ("http",)
     lacks: tuple[str, ...] = ()
     """Beginnings of flags that users may forget."""
-
-    @property
-    def url(self) -> str:
-        """The base URL of its query API."""
-        return f"http://{HOST}:{self.ports['http']}"
 
     def query(self, promql: str, at: float | None = None) -> list[dict[str, Any]]:
         """An instant query: ``{"metric": labels, "value": (time, value)}`` for each series.
@@ -56,7 +50,7 @@ class Store(Program):
 
     def ask(self, path: str, parameters: dict[str, str]) -> Any:
         """The ``data`` of an answer of the query API. Raises RuntimeError when it refuses."""
-        status, text = self._request("GET", f"{path}?{urlencode(parameters)}")
+        status, text = request(self.ports["http"], f"{path}?{urlencode(parameters)}")
         if status != 200:
             raise RuntimeError(f"{self.name}: {status} {text}")
         return json.loads(text)["data"]
@@ -65,16 +59,7 @@ class Store(Program):
         self, path: str, body: str | bytes, content_type: str = "text/plain"
     ) -> tuple[int, str]:
         """The status and the text of the answer."""
-        return self._request("POST", path, body, {"Content-Type": content_type})
-
-    def _request(self, *request: Any) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(HOST, self.ports["http"], timeout=READY_WITHIN)
-        try:
-            connection.request(*request)
-            response = connection.getresponse()
-            return response.status, response.read().decode(errors="replace")
-        finally:
-            connection.close()
+        return request(self.ports["http"], path, "POST", body, content_type)
 
     def _query(self, promql: str, at: float | None) -> list[dict[str, Any]]:
         parameters = {"query": promql, "time": f"{time.time() if at is None else at:.3f}"}
@@ -138,11 +123,6 @@ class Prometheus(Store):
         """Send alerts there: the users' configuration takes the address from a file."""
         _write_target(self.folder / "alertmanagers.yaml", alertmanager.ports["http"], {})
 
-    def alerts(self) -> list[dict[str, Any]]:
-        """The alerts that are pending or firing: ``labels``, ``annotations``, ``state``."""
-        found: list[dict[str, Any]] = self.ask("/api/v1/alerts", {})["alerts"]
-        return found
-
     def exemplars(self, selector: str) -> list[dict[str, Any]]:
         """The exemplars of the last hour, by series: ``seriesLabels`` and ``exemplars``."""
         now = time.time()
@@ -177,7 +157,7 @@ class VictoriaMetrics(Store):
 
     def ask(self, path: str, parameters: dict[str, str]) -> Any:
         """As `Store.ask`, with what arrived just now: by default it holds back 30 s of it."""
-        self._request("GET", "/internal/force_flush")
+        request(self.ports["http"], "/internal/force_flush")
         return super().ask(path, {**parameters, "latency_offset": "1ms", "nocache": "1"})
 
 

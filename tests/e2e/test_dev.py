@@ -13,10 +13,9 @@ import yaml
 from . import compose
 from .compose import DEV, WAYS, services
 from .running import succeed
-from .tools.pinned import programs
+from .tools.pinned import MANIFEST, collector_version, programs
 
 COLLECTOR = DEV / "collector"
-RULES = DEV.parent / "prometheus"
 _DEFAULT = re.compile(r"\$\{env:\w+:-([^}]*)\}")
 _PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+")
 
@@ -35,14 +34,12 @@ def test_the_collector_accepts_each_way_and_all_at_once(ways: tuple[str, ...]) -
 
 @pytest.mark.parametrize("way", WAYS)
 def test_promtool_accepts_the_configuration(way: str, tmp_path: Path) -> None:
-    """With the targets and the rules that compose.yaml mounts beside it."""
-    file = tmp_path / "prometheus.yaml"
-    file.write_bytes((DEV / "prometheus/prometheus.yaml").read_bytes())
-    (tmp_path / "targets").symlink_to(DEV / "prometheus/targets" / way)
-    (tmp_path / "alertmanagers.yaml").symlink_to(DEV / "prometheus/alertmanagers.yaml")
-    (tmp_path / "rules").symlink_to(RULES)
-    said = succeed("promtool", "check", "config", file)
+    """With the targets, the rules and the address for alerts that compose.yaml mounts beside it."""
+    for target, source in _mounts(services()["prometheus"], way).items():
+        (tmp_path / Path(target).relative_to("/etc/prometheus")).symlink_to(source.resolve())
+    said = succeed("promtool", "check", "config", tmp_path / "prometheus.yaml")
     assert said.count(" rules found") == 2, said
+    assert "alertmanager config does not exist" not in said, said
 
 
 def test_alertmanager_accepts_its_configuration() -> None:
@@ -74,6 +71,18 @@ def test_images_are_pinned_to_what_the_tests_run() -> None:
         ("alertmanager", "alertmanager"),
     ):
         assert images[service].rpartition(":")[2].removeprefix("v") == built[program]
+
+
+def test_the_collectors_manifest_has_one_version_of_everything() -> None:
+    """Its providers are stable, and have versions of their own."""
+    version = collector_version(MANIFEST)
+    text = MANIFEST.read_text()
+    components = re.findall(r"gomod: \S+/(\w+) v(\S+)$", text, re.MULTILINE)
+    assert len(components) == 14
+    for component, found in components:
+        stable = component.endswith("provider")
+        assert found == (f"1.{int(version.split('.')[1]) - 94}.0" if stable else version)
+    assert f"builder@v{version}" in text
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -133,27 +142,12 @@ def test_ports_are_published_on_loopback_only() -> None:
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
-def test_prometheus_loads_the_rules_and_knows_where_alerts_go() -> None:
-    """Its configuration names a mounted folder with both files of rules, and a mounted address."""
-    configuration = load("prometheus/prometheus.yaml")
-    mounts = _mounts(services()["prometheus"], WAYS[0])
-    (pattern,) = configuration["rule_files"]
-    rules = mounts["/etc/prometheus/rules"]
-    assert {file.name for file in rules.parent.glob(f"prometheus/{Path(pattern).name}")} == {
-        "alerts.yaml",
-        "recording.yaml",
-    }
-    (manager,) = configuration["alerting"]["alertmanagers"]
-    for file in manager["file_sd_configs"][0]["files"]:
-        assert f"/etc/prometheus/{file}" in mounts
-
-
 def test_grafana_finds_what_its_provisioning_names() -> None:
     """Data sources that others point to are there, and the folder of boards is mounted."""
     sources = _data_sources()
     uids = {source["uid"] for source in sources}
     assert len(uids) == len(sources)
-    named = {value for source in sources for value in _values(source, "datasourceUid")}
+    named = set(re.findall(r"'datasourceUid': '(\w+)'", str(sources)))
     assert named == {"tempo", "prometheus"}
     assert named <= uids
     mounts = _mounts(services()["grafana"], WAYS[0])
@@ -195,12 +189,3 @@ def _mounts(service: dict[str, Any], way: str) -> dict[str, Path]:
         if source.startswith("."):
             found[target] = DEV / source
     return found
-
-
-def _values(holder: Any, key: str) -> list[Any]:
-    if isinstance(holder, dict):
-        own = [holder[key]] if key in holder else []
-        return own + [value for each in holder.values() for value in _values(each, key)]
-    if isinstance(holder, list):
-        return [value for each in holder for value in _values(each, key)]
-    return []

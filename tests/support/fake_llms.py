@@ -14,40 +14,32 @@ from .script import Reply, Script
 
 MODEL = "model-1"
 
-_OPENAI_USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+_ASSISTANT = {"role": "assistant", "content": "hi"}
+_TEXT = {"type": "text", "text": "hi"}
+_USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+_TOKENS = {"input_tokens": 1, "output_tokens": 1}
+_OPENAI_CHOICE = {"index": 0, "finish_reason": "stop", "logprobs": None, "message": _ASSISTANT}
 _OPENAI_CHAT = {
     "id": "c1",
     "object": "chat.completion",
     "created": 1,
     "model": MODEL,
-    "choices": [
-        {
-            "index": 0,
-            "finish_reason": "stop",
-            "logprobs": None,
-            "message": {"role": "assistant", "content": "hi"},
-        }
-    ],
-    "usage": _OPENAI_USAGE,
+    "choices": [_OPENAI_CHOICE],
+    "usage": _USAGE,
 }
 _ANTHROPIC_MESSAGE = {
     "id": "m1",
     "type": "message",
     "role": "assistant",
     "model": MODEL,
-    "content": [{"type": "text", "text": "hi"}],
+    "content": [_TEXT],
     "stop_reason": "end_turn",
     "stop_sequence": None,
-    "usage": {"input_tokens": 1, "output_tokens": 1},
+    "usage": _TOKENS,
 }
+_GEMINI_CONTENT = {"role": "model", "parts": [{"text": "hi"}]}
 _GEMINI = {
-    "candidates": [
-        {
-            "content": {"role": "model", "parts": [{"text": "hi"}]},
-            "finishReason": "STOP",
-            "index": 0,
-        }
-    ],
+    "candidates": [{"content": _GEMINI_CONTENT, "finishReason": "STOP", "index": 0}],
     "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2},
     "modelVersion": MODEL,
 }
@@ -60,13 +52,13 @@ _BEDROCK_CONVERSE = {
 _COHERE = {
     "id": "c1",
     "finish_reason": "COMPLETE",
-    "message": {"role": "assistant", "content": [{"type": "text", "text": "hi"}]},
-    "usage": {"tokens": {"input_tokens": 1, "output_tokens": 1}},
+    "usage": {"tokens": _TOKENS},
+    "message": {"role": "assistant", "content": [_TEXT]},
 }
 _OLLAMA = {
     "model": MODEL,
     "created_at": "2026-01-01T00:00:00Z",
-    "message": {"role": "assistant", "content": "hi"},
+    "message": _ASSISTANT,
     "done": True,
     "done_reason": "stop",
     "total_duration": 1,
@@ -76,16 +68,12 @@ _OLLAMA = {
     "eval_count": 1,
     "eval_duration": 1,
 }
-_EMBEDDINGS = {
-    "object": "list",
-    "data": [{"object": "embedding", "embedding": [0.1], "index": 0}],
-    "model": MODEL,
-    "usage": _OPENAI_USAGE,
-}
+_EMBEDDING = {"object": "embedding", "embedding": [0.1], "index": 0}
+_EMBEDDINGS = {"object": "list", "data": [_EMBEDDING], "model": MODEL, "usage": _USAGE}
 _DECISION = {
     "model": MODEL,
     "answers": {"q": {"type": "noul", "noul": 0.5}},
-    "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2},
+    "usage": {**_TOKENS, "total_tokens": 2},
 }
 _CLAIMS = base64.urlsafe_b64encode(json.dumps({"exp": 4102444800}).encode()).decode()
 _IAM_TOKEN = {

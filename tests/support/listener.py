@@ -142,13 +142,14 @@ class Listener:
         *,
         first: bytes = b"",
         answer: bytes = b"",
+        kept: bytearray | None = None,
     ) -> None:
-        """Pass everything on, both ways, until either side closes."""
+        """Pass everything on, both ways, until either side closes. ``kept`` gets the client's."""
         inner_reader, inner_writer = await asyncio.open_connection(host, port)
         inner_writer.write(first)
         writer.write(answer)
         ways = [
-            asyncio.ensure_future(_pass_on(reader, inner_writer)),
+            asyncio.ensure_future(_pass_on(reader, inner_writer, kept)),
             asyncio.ensure_future(_pass_on(inner_reader, writer)),
         ]
         try:
@@ -216,8 +217,12 @@ class Listener:
             transport.abort()
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pass_on(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kept: bytearray | None = None
+) -> None:
     with contextlib.suppress(ConnectionError):
         while data := await reader.read(65536):
+            if kept is not None:
+                kept.extend(data)
             writer.write(data)
             await writer.drain()

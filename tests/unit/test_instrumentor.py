@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -163,7 +162,7 @@ def test_log_that_raises_costs_the_warning_of_a_variable_alone(
 def test_log_that_raises_stops_nothing_that_is_found_while_installing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A missing package, a missing seam and a failure of our own are told in there."""
+    """A missing package, a missing hook and an own failure are logged in there."""
     monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.httpx", None)
     GlueLLMInstrumentor().instrument(http_spans=True)
     assert GlueLLMInstrumentor._installation is not None
@@ -172,31 +171,6 @@ def test_log_that_raises_stops_nothing_that_is_found_while_installing(
     failures.caught("test", RuntimeError())
     logs.warn_of_failures(failures)
     assert list(failures.unreported()) == []
-
-
-def test_signal_handler_that_raises_while_a_warning_is_logged_is_heard(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It ends what the application wants to have ended: that is no failure of the log."""
-
-    def end(*_: Any) -> None:
-        raise BrokenLogError
-
-    def interrupted(_: logging.LogRecord) -> bool:
-        signal.raise_signal(signal.SIGINT)
-        return True
-
-    monkeypatch.setattr(config, "_warned", set())
-    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", "many")
-    before = signal.signal(signal.SIGINT, end)
-    logging.getLogger(LOGGER).addFilter(interrupted)
-    try:
-        with pytest.raises(BrokenLogError):
-            GlueLLMInstrumentor().instrument()
-    finally:
-        logging.getLogger(LOGGER).removeFilter(interrupted)
-        signal.signal(signal.SIGINT, before)
-    assert GlueLLMInstrumentor._installation is None
 
 
 @pytest.mark.parametrize("client_only", [False, True], ids=["whole", "one client"])

@@ -65,7 +65,8 @@ _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 def metrics_of(expression: str) -> list[Metric]:
     """The contract's metrics whose series an expression asks for itself."""
-    names = [_NAMES.get(word) or _NAMES.get(_SUFFIX.sub("", word)) for word in _words(expression)]
+    words = _NAME.findall(expression)
+    names = [_NAMES.get(word) or _NAMES.get(_SUFFIX.sub("", word)) for word in words]
     return list(dict.fromkeys(metric for metric in names if metric is not None))
 
 
@@ -83,7 +84,3 @@ def acts_with_data(expression: str, way: Way, panel: str = "") -> Sequence[str]:
         if metric in FROM:
             acts = acts[max(acts.index(FROM[metric][0]), 0) :]
     return acts
-
-
-def _words(expression: str) -> list[str]:
-    return _NAME.findall(expression)

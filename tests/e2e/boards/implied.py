@@ -76,13 +76,14 @@ class Implied:
         return f"{self.act}: {self.signal.name}{labels} {self.pool}".strip()
 
 
-def _phase(name: str) -> dict[str, str]:
-    return {"gluellm_request_phase": name}
-
-
-def _error(name: str) -> dict[str, str]:
-    return {"error_type": name}
-
+_UNREAD: Final = {"gluellm_request_phase": "unread"}
+_STREAM_QUEUED: Final = {"gluellm_request_phase": "stream_queued"}
+_POOL_TIMEOUT: Final = {"gluellm_timeout_kind": "pool"}
+_READ: Final = {"gluellm_timeout_kind": "read"}
+_NOT_CONNECTED: Final = {"error_type": "connection_error"}
+_REFUSED: Final = {"error_type": "protocol_error"}
+_READ_TIMEOUT: Final = {"error_type": "read_timeout"}
+_OK: Final = {"http_response_status_code": "200"}
 
 IMPLIED: Final = (
     # All is well: nobody waits, nothing fails, the time is the provider's.
@@ -102,14 +103,7 @@ IMPLIED: Final = (
     Implied("saturated", waiting.WAIT_P95, highest, at_least=0.1, pool=OPENAI),
     Implied("saturated", waiting.WAIT_P95, highest, at_least=0.1, pool=ANTHROPIC),
     Implied("saturated", waiting.OLDEST_WAITER, highest, at_least=0.05, pool=OPENAI),
-    Implied(
-        "saturated",
-        waiting.TIMEOUTS,
-        highest,
-        at_least=0.1,
-        pool=OPENAI,
-        labels={"gluellm_timeout_kind": "pool"},
-    ),
+    Implied("saturated", waiting.TIMEOUTS, highest, 0.1, pool=OPENAI, labels=_POOL_TIMEOUT),
     Implied("saturated", requests.SHARE_OF_POOL, highest, at_least=0.5),
     Implied("saturated", requests.SHARE_OF_PROVIDER, lowest, at_most=0.5),
     Implied("saturated", connections.OCCUPANCY, highest, at_least=1, pool=OPENAI),
@@ -127,89 +121,38 @@ IMPLIED: Final = (
     Implied("churn", connections.REUSE_SHARE, lowest, at_most=0.2, pool=OPENAI),
     # Abandoned streams: they hold every connection, unread, and others time out.
     Implied("leak", pools.LEAKS_SUSPECTED, highest, at_least=_LEAKED, at_most=_LEAKED, pool=OPENAI),
-    Implied(
-        "leak",
-        requests.CURRENT_BY_PHASE,
-        highest,
-        at_least=_LEAKED,
-        pool=OPENAI,
-        labels=_phase("unread"),
-    ),
-    Implied(
-        "leak",
-        requests.OLDEST_BY_PHASE,
-        highest,
-        at_least=_THRESHOLD,
-        pool=OPENAI,
-        labels=_phase("unread"),
-    ),
+    Implied("leak", requests.CURRENT_BY_PHASE, highest, _LEAKED, pool=OPENAI, labels=_UNREAD),
+    Implied("leak", requests.OLDEST_BY_PHASE, highest, _THRESHOLD, pool=OPENAI, labels=_UNREAD),
     Implied("leak", requests.SHARE_OF_APPLICATION, highest, at_least=0.3),
     Implied("leak", pools.LEAKS_SUSPECTED, highest, at_most=0, pool=ANTHROPIC),
     # HTTP/2 streams that stay taken: no stream is left, and calls are refused.
+    Implied("http2-stuck", streams.ORPHANED, highest, MAX_STREAMS, at_most=MAX_STREAMS, pool=HTTP2),
+    Implied("http2-stuck", streams.MAX, highest, MAX_STREAMS, at_most=MAX_STREAMS, pool=HTTP2),
     Implied(
-        "http2-stuck",
-        streams.ORPHANED,
-        highest,
-        at_least=MAX_STREAMS,
-        at_most=MAX_STREAMS,
-        pool=HTTP2,
+        "http2-stuck", requests.OLDEST_BY_PHASE, highest, 0.01, pool=HTTP2, labels=_STREAM_QUEUED
     ),
-    Implied(
-        "http2-stuck", streams.MAX, highest, at_least=MAX_STREAMS, at_most=MAX_STREAMS, pool=HTTP2
-    ),
-    Implied(
-        "http2-stuck",
-        requests.OLDEST_BY_PHASE,
-        highest,
-        at_least=0.01,
-        pool=HTTP2,
-        labels=_phase("stream_queued"),
-    ),
-    Implied(
-        "http2-stuck",
-        requests.ERRORS,
-        highest,
-        at_least=0.1,
-        pool=HTTP2,
-        labels=_error("protocol_error"),
-    ),
+    Implied("http2-stuck", requests.ERRORS, highest, at_least=0.1, pool=HTTP2, labels=_REFUSED),
     # A blocked loop.
     Implied("blocked-loop", process.EVENT_LOOP_LATE, highest, at_least=LATE_SHARE),
     Implied("blocked-loop", process.EVENT_LOOP_LAG, highest, at_least=0.2),
     # One provider is silent, the other one refuses.
-    Implied(
-        "failures",
-        waiting.TIMEOUTS,
-        highest,
-        at_least=0.1,
-        pool=OPENAI,
-        labels={"gluellm_timeout_kind": "read"},
-    ),
+    Implied("failures", waiting.TIMEOUTS, highest, at_least=0.1, pool=OPENAI, labels=_READ),
     Implied("failures", connections.CONNECT_FAILURES, highest, at_least=0.1, pool=ANTHROPIC),
     Implied("failures", connections.CONNECT_FAILURES, highest, at_most=0, pool=OPENAI),
     Implied(
         "failures",
         connections.CONNECT_FAILURES_BY_KIND,
         highest,
-        at_least=0.1,
+        0.1,
         pool=ANTHROPIC,
-        labels=_error("connection_error"),
+        labels=_NOT_CONNECTED,
     ),
-    Implied(
-        "failures",
-        requests.ERRORS,
-        highest,
-        at_least=0.1,
-        pool=OPENAI,
-        labels=_error("read_timeout"),
-    ),
+    Implied("failures", requests.ERRORS, highest, at_least=0.1, pool=OPENAI, labels=_READ_TIMEOUT),
     # The fleet, of one instance.
     Implied("healthy", fleet.INSTANCES, last, at_least=1, at_most=1, recorded=True),
     Implied("healthy", fleet.BLIND_INSTANCES, highest, at_most=0, recorded=True),
     Implied("healthy", fleet.LEAKING_INSTANCES, highest, at_most=0, recorded=True),
-    Implied(
-        "healthy", fleet.LOWEST_LIMIT, last, at_least=4, at_most=4, pool=ANTHROPIC, recorded=True
-    ),
+    Implied("healthy", fleet.LOWEST_LIMIT, last, 4, at_most=4, pool=ANTHROPIC, recorded=True),
     Implied("saturated", fleet.QUEUED, highest, at_least=3, pool=OPENAI, recorded=True),
     Implied("saturated", fleet.WAITING_INSTANCES, highest, at_least=1, at_most=1, recorded=True),
     Implied("saturated", fleet.OCCUPANCY_MAX, highest, at_least=1, recorded=True),
@@ -219,14 +162,7 @@ IMPLIED: Final = (
     # Both are back.
     Implied("recovery", connections.OPENED, highest, at_least=0.1, pool=ANTHROPIC),
     Implied("recovery", connections.CONNECT_FAILURES, lowest, at_most=0, pool=ANTHROPIC),
-    Implied(
-        "recovery",
-        requests.REQUESTS_BY_STATUS,
-        highest,
-        at_least=0.5,
-        pool=ANTHROPIC,
-        labels={"http_response_status_code": "200"},
-    ),
+    Implied("recovery", requests.REQUESTS_BY_STATUS, highest, 0.5, pool=ANTHROPIC, labels=_OK),
     Implied("recovery", waiting.QUEUED_NOW, middle, at_most=0),
 )
 

@@ -22,17 +22,17 @@ from opentelemetry.instrumentation.gluellm.cli.demo.run import run
 
 def main() -> int:
     """The demo's exit status."""
-    told: dict[str, Any] = json.loads(sys.argv[1])
+    settings: dict[str, Any] = json.loads(sys.argv[1])
     server, _ = start_http_server(0, "127.0.0.1")
     print(server.server_port, flush=True)
     exponential = PeriodicExportingMetricReader(
         OTLPMetricExporter(
-            f"{told['native']}/v1/metrics",
+            f"{settings['native']}/v1/metrics",
             preferred_aggregation={Histogram: ExponentialBucketHistogramAggregation()},
         ),
-        told["interval"] * 1000,
+        settings["interval"] * 1000,
     )
-    return run(None, told["seconds"], 0, [PrometheusMetricReader(), exponential])
+    return run(None, settings["seconds"], 0, [PrometheusMetricReader(), exponential])
 
 
 if __name__ == "__main__":

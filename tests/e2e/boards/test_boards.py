@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.cli.verify.variables import label_query
 
 from .asking import STEP, Asking, ask, ask_between, boards, filled
-from .empty import FROM, LACKS, NEVER, QUIET, UNSHOWN, acts_with_data, metrics_of
+from .empty import LACKS, UNSHOWN, acts_with_data
 from .implied import ALERTS, ANTHROPIC, HTTP2, IMPLIED, OPENAI, Implied, last
 from .playing import VICTORIA_METRICS, WAYS, WINDOW, Story, Way
 from .rules import alerts, recording_rules
@@ -173,16 +173,3 @@ def test_each_alert_holds_in_the_act_that_it_is_about(story: Story, way: Way) ->
             holds, before = ALERTS[rule.name]
             assert answer.during(story.periods[holds], job=way.job), rule
             assert not answer.during(story.periods[before], job=way.job), rule
-
-
-def test_every_metric_that_may_be_empty_is_asked_for(story: Story) -> None:
-    """An entry of the table that no board needs any more would excuse nothing."""
-    asked = {
-        metric
-        for board in BOARDS
-        for question in board.questions
-        for metric in metrics_of(question.expression)
-    }
-    assert set(FROM) <= asked
-    assert set(NEVER) <= asked
-    assert set(QUIET) <= {question.panel for board in BOARDS for question in board.questions}

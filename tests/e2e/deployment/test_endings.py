@@ -5,15 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from e2e.processes import EXAMPLES, caller, environment
-from e2e.programs import Stack, free_port
-from e2e.running import HOST
+from e2e.processes import EXAMPLES, caller, environment, scraped_at
+from e2e.programs import Stack
+from e2e.running import free_port, request
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 from support.waiting import wait_until
 
@@ -24,17 +22,6 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 pytest.importorskip("any_llm")
-
-
-@pytest.fixture(scope="module")
-def to_prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Prometheus, which programs export to themselves."""
-    stack = Stack(tmp_path_factory.mktemp("stack"))
-    try:
-        stack.start("prometheus_otlp")
-        yield stack
-    finally:
-        stack.stop()
 
 
 def stored(stack: Stack, service: str) -> tuple[float, float]:
@@ -50,33 +37,31 @@ def stored(stack: Stack, service: str) -> tuple[float, float]:
 
 
 def test_what_came_since_the_last_export_goes_with_a_killed_process(
-    to_prometheus: Stack, provider: FakeProvider, tmp_path: Path
+    shared_stack: Stack, provider: FakeProvider, tmp_path: Path
 ) -> None:
     """A frozen process that goes on has lost nothing; one that is killed loses what was new."""
-    endpoint = to_prometheus.prometheus_otlp.otlp_endpoint
+    endpoint = shared_stack.prometheus_otlp.otlp_endpoint
     variables = environment(endpoint, "frozen", every=0.2, OTEL_TRACES_EXPORTER="none")
     with caller(provider, variables, tmp_path / "log") as program:
         program.call(2)
-        wait_until(lambda: stored(to_prometheus, "frozen") == (2, 2), "two calls", 30)
+        wait_until(lambda: stored(shared_stack, "frozen") == (2, 2), "two calls", 30)
         program.call(3)
         program.process.send_signal(signal.SIGSTOP)
         program.process.send_signal(signal.SIGCONT)
-        wait_until(lambda: stored(to_prometheus, "frozen") == (5, 5), "three more, afterwards", 30)
+        wait_until(lambda: stored(shared_stack, "frozen") == (5, 5), "three more, afterwards", 30)
         program.kill()
 
     never = environment(endpoint, "killed", OTEL_TRACES_EXPORTER="none")
     with caller(provider, never, tmp_path / "log") as program:
         program.call(2)
         program.kill()
-    assert stored(to_prometheus, "killed") == (0, 0)
+    assert stored(shared_stack, "killed") == (0, 0)
 
 
-def test_a_function_that_flushes_loses_nothing(
-    to_prometheus: Stack, provider: FakeProvider
-) -> None:
+def test_a_function_that_flushes_loses_nothing(shared_stack: Stack, provider: FakeProvider) -> None:
     """The serverless example, killed the moment its handler is back."""
     variables = environment(
-        to_prometheus.prometheus_otlp.otlp_endpoint,
+        shared_stack.prometheus_otlp.otlp_endpoint,
         "function",
         OPENAI_BASE_URL=provider.openai_url,
         OPENAI_API_KEY="any",
@@ -85,7 +70,7 @@ def test_a_function_that_flushes_loses_nothing(
         [sys.executable, "-c", _FREEZE], env=variables, cwd=EXAMPLES, timeout=60, check=False
     )
     assert finished.returncode == -signal.SIGKILL
-    assert stored(to_prometheus, "function") == (1, 1)
+    assert stored(shared_stack, "function") == (1, 1)
 
 
 def test_a_page_that_is_pulled_ends_with_its_process(
@@ -93,18 +78,10 @@ def test_a_page_that_is_pulled_ends_with_its_process(
 ) -> None:
     """Nothing pushes its last values; and a second process cannot listen on the same port."""
     port = free_port()
-    variables = environment(
-        "http://unused",
-        "pulled",
-        OTEL_METRICS_EXPORTER="prometheus",
-        OTEL_TRACES_EXPORTER="none",
-        OTEL_EXPORTER_PROMETHEUS_HOST=HOST,
-        OTEL_EXPORTER_PROMETHEUS_PORT=str(port),
-    )
+    variables = scraped_at(port)
 
     def page() -> str:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=10) as answer:
-            return str(answer.read().decode())
+        return request(port, "/metrics")[1]
 
     with caller(provider, variables, tmp_path / "first") as first:
         first.call(2)

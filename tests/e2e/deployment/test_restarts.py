@@ -94,7 +94,7 @@ def _play(stack: Stack, stores: list[Store]) -> None:
             wait_until(lambda number=number: stored(number), f"process {number + 1} is stored", 40)
 
 
-def test_prometheus_counts_a_restart_that_it_is_told_of(restarted: tuple[Stack, Store]) -> None:
+def test_prometheus_counts_a_restart_by_its_start_timestamp(restarted: tuple[Stack, Store]) -> None:
     """The start timestamps of OTLP say that a counter began anew, also where it does not fall."""
     store = restarted[0].prometheus_otlp
     assert increases(store) == increases(store, "acquire_duration_seconds_count") == MADE

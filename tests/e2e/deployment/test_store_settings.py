@@ -86,39 +86,20 @@ NAMED = {"service_name": "answers", "service_instance_id": "one"}
     ],
     ids=["without settings", "promoted and kept"],
 )
-def test_prometheus_promotes_what_it_is_told_to(
+def test_prometheus_promotes_the_attributes_in_its_settings(
     otlp: dict[str, Any] | None,
     on_each: dict[str, str],
     on_target_info: dict[str, str],
     stack: Stack,
     export: Any,
 ) -> None:
-    """By itself to each series job and instance alone, and what these say not even elsewhere."""
+    """By default series have only job and instance, and target_info lacks their attributes."""
     store = start(stack, otlp)
     assert post(store, export)[0] == 200
     (row,) = store.series(_COUNT)
     assert about_us(row) == on_each
     (info,) = store.series("target_info")
     assert about_us(info) == {**ALWAYS, "telemetry_sdk_language": "python", **on_target_info}
-
-
-@pytest.mark.parametrize(
-    ("strategy", "name"),
-    [
-        ("UnderscoreEscapingWithSuffixes", _COUNT),
-        ("UnderscoreEscapingWithoutSuffixes", "gluellm_pool_lease_duration_count"),
-        ("NoUTF8EscapingWithSuffixes", "gluellm.pool.lease.duration_seconds_count"),
-        ("NoTranslation", "gluellm.pool.lease.duration_count"),
-    ],
-)
-def test_names_are_those_of_the_boards_with_one_strategy_only(
-    strategy: str, name: str, stack: Stack, export: Any
-) -> None:
-    """The default one."""
-    store = start(stack, {"translation_strategy": strategy})
-    assert post(store, export)[0] == 200
-    assert store.series(f'{{__name__="{name}"}}')
-    assert bool(store.series(_COUNT)) is (name == _COUNT)
 
 
 def test_a_second_value_for_the_same_moment_is_a_duplicate(stack: Stack, export: Any) -> None:

@@ -11,7 +11,7 @@ import _jsonnet
 import pytest
 import yaml
 
-from e2e.running import run, succeed
+from e2e.running import run
 
 from .reading import DASHBOARDS, boards, groups, load
 
@@ -41,13 +41,6 @@ def test_mimir_gets_the_same_rules_in_groups_that_it_takes() -> None:
     for group in content["groups"]:
         (of,) = (name for name in intervals if group["name"].startswith(name))
         assert group["interval"] == intervals[of]
-
-
-def test_promtool_accepts_mimir_s_groups(tmp_path: Path) -> None:
-    """Mimir reads them as Prometheus does; the namespace is mimirtool's."""
-    file = tmp_path / "rules.yaml"
-    file.write_text(yaml.safe_dump({"groups": load("mimir/rules.yaml")["groups"]}))
-    succeed("promtool", "check", "rules", "--lint-fatal", file)
 
 
 def test_what_a_rule_rests_on_stays_in_its_group() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from gluellm_dashboards import naming
@@ -53,7 +55,7 @@ class Day:
         return self.series
 
     def _process(self, instance: str, start: float, end: float) -> None:
-        seed = hash_of(instance)
+        seed = zlib.crc32(instance.encode())
         leaks = self.leak_at if instance == "api-new-1" else None
         # Long calls to a reasoning model, and short ones under a small limit.
         large = Pool(1000, 600.0, self._thinking(leaks), seed)
@@ -77,18 +79,15 @@ class Day:
             self._store("target_info", now, 1, {"job": "api", "instance": instance})
 
     def _thinking(self, leaks_at: float | None) -> Load:
-        def waiting(now: float, chance: random.Random) -> float:
-            # Every hundredth thinks for ten minutes in silence.
-            return 600.0 if chance.random() < 0.01 else chance.uniform(1, 60)
-
-        def reading(now: float, chance: random.Random) -> float:
-            return 600.0 if chance.random() < 0.01 else chance.uniform(1, 20)
+        def seconds(at_most: float) -> Callable[[float, random.Random], float]:
+            # Every hundredth is silent for ten minutes.
+            return lambda _, chance: 600.0 if chance.random() < 0.01 else chance.uniform(1, at_most)
 
         return Load(
             rate=lambda now: 0.2 * self._traffic(now),
-            waiting=waiting,
-            reading=reading,
-            too_many=lambda now: 0.4 if self.too_many[0] <= now < self.too_many[1] else 0.0,
+            waiting=seconds(60),
+            reading=seconds(20),
+            too_many=self._refused,
             leaks_at=leaks_at,
         )
 
@@ -98,11 +97,14 @@ class Day:
             return factor * chance.lognormvariate(1, 0.5)
 
         return Load(
-            rate=lambda now: self._traffic(now),
+            rate=self._traffic,
             waiting=waiting,
             reading=lambda now, chance: chance.lognormvariate(2, 0.5),
-            too_many=lambda now: 0.4 if self.too_many[0] <= now < self.too_many[1] else 0.0,
+            too_many=self._refused,
         )
+
+    def _refused(self, now: float) -> float:
+        return 0.4 if self.too_many[0] <= now < self.too_many[1] else 0.0
 
     def _traffic(self, now: float) -> float:
         """More by day than by night."""
@@ -187,27 +189,12 @@ class Day:
         self.series.setdefault(f"{name}{{{inner}}}", {})[round(now / MINUTE)] = value
 
 
-def hash_of(text: str) -> int:
-    """The same in every process."""
-    return sum(ord(letter) * 31**place for place, letter in enumerate(text)) % 2**32
-
-
 def written(samples: Samples, minutes: int) -> str:
-    """As promtool reads them, from minute 0 on; runs of one value are one word."""
-    return " ".join(_words([samples.get(minute) for minute in range(minutes + 1)]))
-
-
-def _words(values: list[float | None]) -> Iterator[str]:
-    place = 0
-    while place < len(values):
-        value = values[place]
-        further = place
-        while further + 1 < len(values) and values[further + 1] == value:
-            further += 1
-        count = further - place + 1
+    """Samples in promtool's notation, from minute 0 on; a run of one value is one word."""
+    words = []
+    for value, run in itertools.groupby(samples.get(minute) for minute in range(minutes + 1)):
+        # A sample is repeated so many times; a gap is so long.
+        repeated = len(list(run)) - (value is not None)
         text = "_" if value is None else f"{round(value, 3):g}"
-        if value is None:
-            yield f"_x{count}" if count > 1 else "_"
-        else:
-            yield f"{text}x{count - 1}" if count > 1 else text
-        place = further + 1
+        words.append(f"{text}x{repeated}" if repeated else text)
+    return " ".join(words)

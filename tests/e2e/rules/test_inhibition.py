@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +14,7 @@ import yaml
 
 from gluellm_dashboards.rules.case import Series, series
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.waiting import wait_until
 
 from ..alertmanager import Alertmanager
 from ..boards.rules import RULES
@@ -47,13 +48,8 @@ def _leaks(own: dict[str, str]) -> list[Series]:
     ]
 
 
-_BLIND = series(
-    semconv.SEAM,
-    "0",
-    {semconv.POOL_LIBRARY: "httpx", semconv.SEAM_NAME: "read"},
-    job="",
-    instance="",
-)
+_READ = {semconv.POOL_LIBRARY: "httpx", semconv.SEAM_NAME: "read"}
+_BLIND = series(semconv.SEAM, "0", _READ, **NOBODY)
 
 
 def _late(scrapes: int) -> Series:
@@ -66,15 +62,8 @@ def _waits(scrapes: int) -> list[Series]:
     buckets = (("5", 90), ("10", 100), ("+Inf", 100))
     return [
         *(
-            series(
-                semconv.ACQUIRE_DURATION,
-                f"{count * scrapes}",
-                part="_bucket",
-                le=le,
-                job="",
-                instance="",
-            )
-            for le, count in buckets
+            series(semconv.ACQUIRE_DURATION, f"{n * scrapes}", part="_bucket", le=le, **NOBODY)
+            for le, n in buckets
         ),
         series(semconv.REQUESTS, f"{100 * scrapes}", {semconv.STATUS_CODE: "200"}, **NOBODY),
         series(semconv.ACQUIRE_TIMEOUT, "10", **NOBODY),
@@ -161,9 +150,8 @@ def notified(tmp_path: Path) -> Iterator[tuple[Alerts, Alertmanager]]:
 
     with ExitStack() as closing:
         receiver = closing.enter_context(serving(take))
-        alertmanager = Alertmanager(
-            "alertmanager", tmp_path, DEV / "alertmanager/alertmanager.yaml"
-        )
+        users = DEV / "alertmanager/alertmanager.yaml"
+        alertmanager = Alertmanager("alertmanager", tmp_path, users)
         _notify(alertmanager, receiver)
         prometheus = Prometheus("prometheus", tmp_path)
         prometheus.load_rules(_sooner(tmp_path))
@@ -205,18 +193,17 @@ def test_pages_arrive_with_what_to_do_first_and_hold_back_symptoms(
 ) -> None:
     """The right ones reach the right receiver; the others are known, and held back."""
     told, alertmanager = notified
-    deadline = time.monotonic() + _WITHIN
 
     def held_back() -> set[Told]:
         found = alertmanager.alerts()
         return {_told(alert) for alert in found if alert["status"]["inhibitedBy"]}
 
-    while (
-        {_told(alert) for alert in told} < ARRIVE or held_back() != HELD_BACK
-    ) and time.monotonic() < deadline:
-        time.sleep(0.2)
+    def arrived() -> set[Told]:
+        return {_told(alert) for alert in told}
 
-    assert {_told(alert) for alert in told} == ARRIVE
+    with contextlib.suppress(AssertionError):  # the sets below say more
+        wait_until(lambda: arrived() == ARRIVE and held_back() == HELD_BACK, "alerts", _WITHIN)
+    assert arrived() == ARRIVE
     assert held_back() == HELD_BACK
     for alert in told:
         severity = alert["labels"]["severity"]

@@ -75,36 +75,22 @@ def test_an_incident_on_such_a_day_is_seen(tmp_path: Path) -> None:
     assert {"GlueLLMRequestsStuck", "GlueLLMPoolTimeouts"} <= fired(day, tmp_path)
 
 
-def test_the_day_has_what_it_says(healthy: Day) -> None:
-    """Silent calls of ten minutes, many 429 and retries, a leak, a gap, a deploy."""
-    series = healthy.series
+def test_the_day_has_silent_calls_retries_a_leak_and_a_gap(healthy: Day) -> None:
+    """Otherwise no alert would have had a reason to fire."""
 
-    def last(*parts: str) -> float:
-        return max(
-            (
-                max(samples.values())
-                for name, samples in series.items()
-                if all(part in name for part in parts)
-            ),
-            default=0,
-        )
+    def highest(*parts: str) -> float:
+        found = [s for name, s in healthy.series.items() if all(part in name for part in parts)]
+        return max((max(samples.values()) for samples in found), default=0)
 
     assert 590 < healthy.most_silent <= 600
-    assert last("gluellm_pool_requests_total", 'code="429"') > 100
-    assert last("gluellm_pool_requests_total", 'resend="true"', 'code="200"') > 100
-    assert last("gluellm_pool_leak_suspected", 'name="openai"') == 1
-    assert last("gluellm_pool_connection_max", 'name="openai"') == 1000
-    assert last("gluellm_event_loop_lag_peak") == 2.0
-    assert last("gluellm_event_loop_late_time") > 300
-    requests = next(
-        samples
-        for name, samples in series.items()
-        if "requests_total" in name and "api-old-0" in name and 'code="200"' in name
-    )
-    assert len({requests[minute] for minute in range(140, 230)}) <= 12  # what was under way ends
+    assert highest("gluellm_pool_requests_total", 'code="429"') > 100
+    assert highest("gluellm_pool_requests_total", 'resend="true"', 'code="200"') > 100
+    assert highest("gluellm_pool_leak_suspected", 'name="openai"') == 1
+    assert highest("gluellm_event_loop_lag_peak") == 2.0
     gap = range(16 * 60, 16 * 60 + 3)
-    assert not any(minute in samples for samples in series.values() for minute in gap)
-    assert {name for name in ("old", "new") if last(f"api-{name}-2")} == {"old", "new"}
+    assert not any(minute in samples for samples in healthy.series.values() for minute in gap)
+    assert highest("api-old-2")
+    assert highest("api-new-2")
 
 
 def test_the_day_has_every_metric_that_an_alert_reads(healthy: Day) -> None:

@@ -1,10 +1,10 @@
-"""Brings the programs that the end-to-end tests run: ``make e2e-tools``.
+"""Builds the programs that the end-to-end tests run: ``make e2e-tools``.
 
-Says first what it will do, then makes what isn't there, in the versions that ``pinned`` has:
-programs built from Go modules, a schema out of one, and npm's packages of Grafana's types. They go
-into a cache outside the repository: ``$GLUELLM_E2E_TOOLS``, else ``gluellm-e2e-tools`` in
-``$XDG_CACHE_HOME`` or ``~/.cache``. Needs Python 3.11, Go and npm, nothing else that is installed;
-which way the modules and packages come (``GOPROXY``, npm's ``registry``) is left to their settings.
+It announces what it will do, then makes what is missing in the versions of `pinned`: programs from
+Go modules, a schema from one, and npm packages with Grafana's types. They go into a cache outside
+the repository: ``$GLUELLM_E2E_TOOLS``, else ``gluellm-e2e-tools`` in ``$XDG_CACHE_HOME`` or
+``~/.cache``. Needs Python 3.11, Go and npm, and installs nothing else. Modules and packages come
+from where Go's ``GOPROXY`` and npm's ``registry`` say.
 """
 
 from __future__ import annotations
@@ -13,4 +13,4 @@ AGAIN = "make e2e-tools"
 
 
 class ToolsError(Exception):
-    """What a person has to put right. The message says how."""
+    """A person has to act. The message says how."""

@@ -17,14 +17,10 @@ from . import ToolsError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool(ABC):
-    """Time and space were measured one after the other, from empty caches."""
+    """Something in the cache, made by commands."""
 
     name: str
     version: str
-    seconds: int
-    """How long it took on 2 cores."""
-    megabytes: int
-    """What it added on disk: the tool itself, modules, and what Go compiled."""
 
     folder: ClassVar[str]
     """Where in the cache it is put."""
@@ -55,8 +51,6 @@ class Program(Tool):
 
     package: str
     """What ``go install`` is asked for: a package, with the version of its module."""
-    go: tuple[int, int, int]
-    """The Go that its go.mod asks for, at least."""
     flags: tuple[str, ...] = ()
     asked: str = "--version"
     """The argument for which it says its version."""
@@ -101,7 +95,6 @@ class ModuleFile(Tool):
     module: str
     path: str
     """Of the file, in the module; it keeps its name."""
-    go: tuple[int, int, int]
 
     folder: ClassVar[str] = "files"
 
@@ -130,12 +123,6 @@ class Packages(Tool):
     folder: ClassVar[str] = "packages"
 
     @property
-    def pinned(self) -> dict[str, str]:
-        """Versions by the names that they are installed under."""
-        asked: dict[str, str] = json.loads(self.manifest.read_text())["dependencies"]
-        return {name: version.rpartition("@")[2] for name, version in asked.items()}
-
-    @property
     def identity(self) -> dict[str, object]:
         return {"manifest": digest(self.manifest)}
 
@@ -148,9 +135,9 @@ class Packages(Tool):
         )
 
     def check(self, made: Path) -> None:
-        for name, version in self.pinned.items():
+        for name, asked in json.loads(self.manifest.read_text())["dependencies"].items():
             package = made / "node_modules" / name / "package.json"
-            found = json.loads(package.read_text())["version"]
+            found, version = json.loads(package.read_text())["version"], asked.rpartition("@")[2]
             if found != version:
                 raise ToolsError(f"npm installed {name} {found} instead of {version}")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from e2e.programs import Stack, free_port
+from e2e.programs import Stack
+from e2e.running import free_port
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way
 
 from .conftest import SEVERAL, Programs, Verify, arrived

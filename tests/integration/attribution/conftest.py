@@ -15,13 +15,13 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
 )
 
 from .providers import Probe
-from .recipes import REPLIES
 
 
 @pytest.fixture(scope="session")
 def provider_server() -> Iterator[FakeProvider]:
-    """The fake provider, with the endpoints that only the table needs."""
-    with FakeProviderThread(replies=REPLIES) as provider:
+    """The fake provider, with a file to download."""
+    batch = b'{"custom_id": "1", "response": {"body": {}}}\n'
+    with FakeProviderThread(replies={("GET", "/v1/files/f1/content"): batch}) as provider:
         yield provider
 
 

@@ -25,28 +25,29 @@ PROGRAM = """
         def patch(pool, library, handle):
             async def probe(self, request):
                 call = current_call.get()
-                seen = (call.provider, call.model, call.operation) if call else None
-                print(library, request.url.target.decode(), seen)
+                seen = (call.provider, call.model, call.operation, call.correlation_id)
+                print(library, request.url.target.decode(), *seen)
                 return await handle(self, request)
             pool.handle_async_request = probe
         pool = module.AsyncConnectionPool
         patch(pool, module.__name__, pool.handle_async_request)
     import gluellm
     from gluellm.api import _provider_cache
+    from gluellm.runtime.context import set_correlation_id
     if when == "after":
         attribution.install()
 
     async def main():
+        known = {"correlation_id": "order-4711"}
+        set_correlation_id(**known)
         if what == "late patch":
             # The provider is cached before GlueLLM replaces any-llm's method on its base class.
             _provider_cache.get_provider("openai:e", None)
-        elif what == "chat":
-            await gluellm.complete("hi", model="openai:m")
-            await gluellm.complete("hi", model="anthropic:c")
-            async for chunk in gluellm.stream_complete("hi", model="openai:s"):
-                assert current_call.get() is None
-        if what != "chat":
-            await gluellm.embed("hi", model="openai:e")
+        await gluellm.embed("hi", model="openai:e")
+        await gluellm.complete("hi", model="openai:m", **known)
+        await gluellm.complete("hi", model="anthropic:c", **known)
+        async for chunk in gluellm.stream_complete("hi", model="openai:s", **known):
+            assert current_call.get() is None
         await gluellm.close_providers()
 
     asyncio.run(main())
@@ -54,7 +55,7 @@ PROGRAM = """
 
 
 def run(server: FakeProvider, when: str, what: str, home: Path, gateway: bool) -> list[str]:
-    """What GlueLLM's requests are attributed to."""
+    """Provider, model, operation and correlation id of each request of GlueLLM."""
     program = textwrap.dedent(PROGRAM)
     if not gateway:
         # The one host that GlueLLM takes for OpenAI itself.
@@ -64,34 +65,24 @@ def run(server: FakeProvider, when: str, what: str, home: Path, gateway: bool) -
     return [line for line in done.stdout.splitlines() if line.startswith(("http", "error"))]
 
 
-@pytest.fixture(autouse=True)
-def _gluellm() -> None:
+def test_gateway_mode_is_openai(provider_server, tmp_path):
+    """With OPENAI_BASE_URL set, each model goes through openai, under its whole name."""
     pytest.importorskip("gluellm")
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_gateway_mode_is_openai(when, provider_server, tmp_path):
-    """With OPENAI_BASE_URL set every model goes through the openai provider, and says so."""
-    assert run(provider_server, when, "chat", tmp_path, gateway=True) == [
-        "httpcore /v1/chat/completions ('openai', 'openai:m', 'chat')",
-        "httpcore /v1/chat/completions ('openai', 'anthropic:c', 'chat')",
-        "httpcore /v1/chat/completions ('openai', 'openai:s', 'chat')",
+    assert run(provider_server, "before", "early patch", tmp_path, gateway=True) == [
+        "httpcore /v1/embeddings openai openai:e embeddings order-4711",
+        "httpcore /v1/chat/completions openai openai:m chat order-4711",
+        "httpcore /v1/chat/completions openai anthropic:c chat order-4711",
+        "httpcore /v1/chat/completions openai openai:s chat order-4711",
     ]
 
 
-def test_cached_providers_keep_their_own_names(provider_server, tmp_path):
-    """Without a gateway each model goes to its own provider, both on GlueLLM's httpx client."""
-    assert run(provider_server, "before", "chat", tmp_path, gateway=False) == [
-        "httpcore /v1/chat/completions ('openai', 'm', 'chat')",
-        "httpcore /v1/messages ('anthropic', 'c', 'chat')",
-        "httpcore /v1/chat/completions ('openai', 's', 'chat')",
-    ]
-
-
-@pytest.mark.parametrize("what", ["embed", "late patch"])
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_embedding_that_gluellm_replaces_is_attributed(when, what, provider_server, tmp_path):
-    """GlueLLM puts its own function over BaseOpenAIProvider._aembedding at its first call."""
+@pytest.mark.parametrize(("when", "what"), [("before", "early patch"), ("after", "late patch")])
+def test_each_provider_keeps_its_own_name(when, what, provider_server, tmp_path):
+    """Both are on GlueLLM's httpx client; GlueLLM replaces ``BaseOpenAIProvider._aembedding``."""
+    pytest.importorskip("gluellm")
     assert run(provider_server, when, what, tmp_path, gateway=False) == [
-        "httpcore /v1/embeddings ('openai', 'e', 'embeddings')",
+        "httpcore /v1/embeddings openai e embeddings order-4711",
+        "httpcore /v1/chat/completions openai m chat order-4711",
+        "httpcore /v1/messages anthropic c chat order-4711",
+        "httpcore /v1/chat/completions openai s chat order-4711",
     ]

@@ -1,8 +1,10 @@
-"""Every public way of any-llm to send a request, by origin of the client: whose it is."""
+"""Attribution of each public way to send a request with any-llm, by where its client comes from."""
 
 import asyncio
+import contextlib
 import inspect
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import any_llm
@@ -10,98 +12,164 @@ import pytest
 from any_llm.utils.aio import run_async_in_sync
 
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 
 from . import providers
-from .providers import Probe
-from .recipes import MODEL, Row, rows, unknown
+
+MODEL = "model-1"
+CHAT = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}
+BATCH, FILE = {"batch_id": "b1"}, {"file_id": "f1"}
+QUESTION = {"type": "noul", "instructions": "is it?"}
+WITH_MODEL: dict[str, dict[str, Any]] = {
+    "completion": CHAT,
+    "messages": CHAT,
+    "responses": {"input_data": "hi"},
+    "embedding": {"inputs": "hi"},
+    "image_generation": {"prompt": "a cat"},
+    "image_edit": {"image": b"png", "prompt": "a cat"},
+    "transcription": {"file": b"wav"},
+    "speech": {"input": "hi", "voice": "alloy"},
+    "moderation": {"input": "hi"},
+    "rerank": {"query": "hi", "documents": ["a", "b"]},
+    "decide": {"state": "hi", "questions": {"q": QUESTION}},
+}
+"""The arguments of a call by the name of its synchronous form."""
+WITHOUT_MODEL: dict[str, dict[str, Any]] = {
+    "list_models": {},
+    "create_batch": {"input_file_path": "batch.jsonl", "endpoint": "/v1/chat/completions"},
+    "retrieve_batch": BATCH,
+    "cancel_batch": BATCH,
+    "list_batches": {},
+    "retrieve_batch_results": BATCH,
+    "upload_file": {"file": b"x", "purpose": "batch"},
+    "list_files": {},
+    "retrieve_file": FILE,
+    "delete_file": FILE,
+    "download_file": FILE,
+}
+ARGUMENTS = WITH_MODEL | WITHOUT_MODEL
+PROVIDERS = {
+    name: ("openai", "anthropic")
+    for name in ("completion", "messages", *WITHOUT_MODEL)
+    if name != "upload_file"
+}
+PROVIDERS |= {"rerank": ("reranker",), "decide": ("llamacpp",)}
+STREAMS = ("completion", "messages", "responses")
+OPERATIONS = {**dict.fromkeys(STREAMS, "chat"), "embedding": "embeddings"}
+ANSWERED = (*STREAMS, "embedding", "list_models", "download_file")
+"""Calls that the fake provider answers. It refuses the others: they are attributed all the same."""
+SENDS_NOTHING = {
+    *("create", "create_openai_compatible", "resolve_provider_key", "split_model_provider"),
+    *("get_all_provider_metadata", "get_provider_class", "get_provider_enum"),
+    *("get_provider_metadata", "get_registry_provider_names", "get_supported_providers"),
+    "serves_messages_natively",
+}
+METHOD_ORIGINS = ("created late", "created early", "at the first call", "handed in")
+FUNCTION_ORIGINS = ("per call", "handed in")
+EVERY_ORIGIN = ("completion", "acompletion", "adownload_file")
+"""Calls that have a row for each origin; the others have one for the first."""
+
+
+def public_names(owner: Any, names: Any) -> set[str]:
+    """The public functions among names of any-llm's class or module."""
+    return {n for n in names if n[0] != "_" and inspect.isroutine(getattr(owner, n))}
+
+
+METHODS = public_names(any_llm.AnyLLM, dir(any_llm.AnyLLM))
+FUNCTIONS = public_names(any_llm, any_llm.__all__)
+
+
+def sync_name(name: str) -> str | None:
+    """The synchronous form of a call; None for what is none."""
+    return next((n for n in (name, name.removeprefix("a")) if n in ARGUMENTS), None)
+
+
+def rows() -> Iterator[tuple[str, str, str, bool, str]]:
+    """One for each way to send a request."""
+    levels = ("AnyLLM", METHODS, METHOD_ORIGINS), ("any_llm", FUNCTIONS, FUNCTION_ORIGINS)
+    for level, names, origins in levels:
+        for name in sorted(names):
+            call = sync_name(name)
+            for provider in PROVIDERS.get(call, ("openai",)) if call else ():
+                for streaming in (False, True) if call in STREAMS else (False,):
+                    for origin in origins if name in EVERY_ORIGIN else origins[:1]:
+                        yield level, name, provider, streaming, origin
 
 
 def test_every_public_function_and_method_has_a_row():
-    """A name that any-llm adds is seen here first."""
-    assert unknown() == set()
+    """A release of any-llm that adds one makes this test fail."""
+    assert {name for name in METHODS | FUNCTIONS if not sync_name(name)} == SENDS_NOTHING
 
 
-@pytest.mark.parametrize("row", list(rows()), ids=str)
+@pytest.mark.parametrize("row", rows(), ids=lambda row: "-".join(map(str, row)))
 def test_request_is_attributed(
     row, attribution, errors, probe, provider_server, monkeypatch, tmp_path
 ):
     """Provider, model and operation are known at the pool, and nowhere after the call."""
+    level, name, key, streaming, origin = row
     providers.register_reranker(monkeypatch)
-    handed_in = providers.http_client(row.provider) if row.origin == "handed in" else None
-    early = None
-    if row.origin == "created early":
-        early = providers.create(row.provider, provider_server)
+    handed_in = {"http_client": providers.http_client(key)} if origin == "handed in" else {}
+    early = providers.create(key, provider_server) if origin == "created early" else None
     attribution.install()
-    keywords = row.recipe.keywords(tmp_path)
-    if row.streaming:
+    sync = sync_name(name)
+    keywords = dict(ARGUMENTS[sync])
+    if sync in WITH_MODEL:
+        keywords["model"] = MODEL
+    if sync == "create_batch":
+        keywords["input_file_path"] = tmp_path / "batch.jsonl"
+        line = {"custom_id": "1", "body": {"model": MODEL, **CHAT}}
+        keywords["input_file_path"].write_text(json.dumps(line) + "\n")
+    if streaming:
         keywords["stream"] = True
-    call = _target(row, early, handed_in, provider_server, keywords)
-
-    if row.asynchronous:
-        asyncio.run(_consume_async(call, keywords, probe))
+    if level == "any_llm":
+        keywords |= {"provider": key, **providers.arguments(key, provider_server)}
+        if handed_in:
+            keywords["client_args"] = handed_in
+        call = getattr(any_llm, name)
+    elif origin == "at the first call":
+        call = getattr(providers.create_lazy(key, provider_server), name)
     else:
-        _consume(call, keywords)
-        run_async_in_sync(probe.close())
+        call = getattr(early or providers.create(key, provider_server, **handed_in), name)
 
-    model = MODEL if row.recipe.has_model else None
-    claim = (row.provider, model, row.recipe.operation)
+    refused = (
+        contextlib.nullcontext()
+        if sync in ANSWERED
+        else pytest.raises(Exception, match="no such endpoint")
+    )
+    if name == sync:
+        with refused:
+            _consume(call, keywords)
+        run_async_in_sync(probe.close())
+    else:
+        asyncio.run(_consume_async(call, keywords, probe, refused))
+
+    claim = (key, keywords.get("model"), OPERATIONS.get(sync, sync))
     assert probe.requests
     assert probe.claims == [claim] * len(probe.requests)
-    calls = {seen.call for seen in probe.requests}
-    assert len(calls) == 1, "all requests of one call are its own"
-    assert all(call is not None and call.ended for call in calls)
-    assert (
-        _builder(row, probe)
-        == {
-            "created early": None,
-            "handed in": None,
-            "created late": (row.provider, None),
-            "per call": (row.provider, None),
-            "at the first call": (row.provider, row.recipe.operation),
-        }[row.origin]
-    )
+    (of_all,) = {seen.call for seen in probe.requests}
+    assert of_all.ended
+    builder = probe.builders[-1]
+    assert (builder and (builder.provider, builder.operation)) == {
+        "created early": None,
+        "handed in": None,
+        "created late": (key, None),
+        "per call": (key, None),
+        "at the first call": (key, claim[2]),
+    }[origin]
     assert current_call.get() is None
     assert errors == []
 
 
-def _builder(row: Row, probe: Probe) -> tuple[str, str | None] | None:
-    """Who built the pool in use: the last of them, if any was built for this row."""
-    call = probe.builders[-1]
-    return None if call is None else (call.provider, call.operation)
-
-
-def _target(
-    row: Row, early: Any, handed_in: Any, server: FakeProvider, keywords: dict[str, Any]
-) -> Any:
-    """The function or the bound method to call."""
-    if row.function:
-        keywords["provider"] = row.provider
-        keywords.update(providers.arguments(row.provider, server))
-        if handed_in is not None:
-            keywords["client_args"] = {"http_client": handed_in}
-        return getattr(any_llm, row.name)
-    if row.origin == "created early":
-        instance = early
-    elif row.origin == "created late":
-        instance = providers.create(row.provider, server)
-    elif row.origin == "handed in":
-        instance = providers.create(row.provider, server, http_client=handed_in)
-    else:
-        instance = providers.create_lazy(row.provider, server)
-    return getattr(instance, row.name)
-
-
-async def _consume_async(call: Any, keywords: dict[str, Any], probe: Probe) -> None:
-    if call.__name__ == "adownload_file":
-        async with call(**keywords) as download:
+async def _consume_async(call: Any, keywords: dict[str, Any], probe: Any, refused: Any) -> None:
+    with refused:
+        if call.__name__ == "adownload_file":
+            async with call(**keywords) as download:
+                assert current_call.get() is None
+                await _read(download)
+        else:
+            result = await call(**keywords)
             assert current_call.get() is None
-            await _read(download)
-    else:
-        result = await call(**keywords)
-        assert current_call.get() is None
-        if keywords.get("stream"):
-            await _read(result)
+            if keywords.get("stream"):
+                await _read(result)
     await probe.close()
 
 

@@ -1,7 +1,5 @@
 """`opentelemetry-instrument python script.py`: no code change, and the console shows the pools."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os
@@ -104,7 +102,7 @@ def openai_library() -> str:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("any_llm") is None, reason="needs any-llm")
-def test_unchanged_any_llm_script_shows_its_pool(provider: FakeProvider) -> None:
+def test_unchanged_any_llm_script_shows_its_pool(provider):
     """Metrics with the provider, and a span for each of the two calls that had to wait."""
     library = openai_library()
     console, _ = run("any_llm_script.py", provider.openai_url, library)
@@ -140,7 +138,7 @@ SPANS = {
 """The package with OpenTelemetry's own instrumentation of each."""
 
 
-def test_settings_come_from_the_environment(provider: FakeProvider) -> None:
+def test_settings_come_from_the_environment(provider):
     """Without any-llm, scope "all" is what shows a pool; a variable says so.
 
     A wrong value of another one is told once, and stops nothing. ``http_spans`` is left to the
@@ -168,7 +166,7 @@ def test_settings_come_from_the_environment(provider: FakeProvider) -> None:
     assert len(clients) == 3 * len(traced)
 
 
-def test_it_can_be_turned_off_by_name(provider: FakeProvider) -> None:
+def test_it_can_be_turned_off_by_name(provider):
     """The loader knows us as ``gluellm``."""
     console, _ = run(
         "http_script.py",

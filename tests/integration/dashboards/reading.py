@@ -1,7 +1,5 @@
 """Boards as their files have them, and their queries as Grafana would ask them."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

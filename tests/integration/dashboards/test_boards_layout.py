@@ -11,7 +11,7 @@ import pytest
 from gluellm_dashboards import boards, build, config
 from gluellm_dashboards.boards.importing import importable
 from gluellm_dashboards.rules.alerts import ALERTS
-from gluellm_dashboards.style import NEUTRAL, PHASE_COLORS
+from gluellm_dashboards.style import NEUTRAL
 
 from .reading import FILES, document, headed, panels
 
@@ -76,22 +76,6 @@ def test_panels_stay_within_the_grid_and_do_not_overlap(board):
 
 
 @EACH
-def test_rows_of_panels_are_filled(board):
-    """No hole in the middle: panels that begin at one height are as wide as the grid together."""
-    for places in areas(board):
-        for height in {place["y"] for place in places}:
-            assert sum(place["w"] for place in places if place["y"] == height) == COLUMNS
-
-
-@EACH
-def test_panels_follow_each_other_without_a_gap(board):
-    """Nothing is left free below a row of panels, nor for what is in a closed one."""
-    for places in areas(board):
-        ends = {place["y"] + place["h"] for place in places}
-        assert {place["y"] for place in places} - ends <= {min(place["y"] for place in places)}
-
-
-@EACH
 def test_rows_that_hold_panels_are_closed(board):
     """Grafana drops the panels in an open row: those of one follow it."""
     for row in [panel for panel in board["panels"] if panel["type"] == "row"]:
@@ -99,7 +83,7 @@ def test_rows_that_hold_panels_are_closed(board):
 
 
 @EACH
-def test_every_panel_tells_how_to_read_it(board):
+def test_every_panel_has_a_description_a_unit_and_a_text_without_data(board):
     """A description of some length, a unit, and words of its own for no data."""
     for panel in panels(board):
         assert len(panel["description"]) > 10
@@ -122,71 +106,6 @@ def test_a_number_without_data_has_no_colour_of_health(board):
             steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
             assert steps[0] == {"color": NEUTRAL, "value": None}
             assert steps[1]["value"] == 0
-
-
-@EACH
-def test_a_legend_says_nothing_of_a_line_that_has_ended(board):
-    """A dash: neither what the line ended with, nor the words that the panel has for no data."""
-    for panel in panels(board):
-        if panel["type"] == "timeseries":
-            calculations = panel["options"]["legend"]["calcs"]
-            assert "last" in calculations
-            assert "lastNotNull" not in calculations
-            (dash,) = panel["fieldConfig"]["defaults"]["mappings"]
-            assert dash["options"] == {"match": "null+nan", "result": {"text": "-"}}
-
-
-@EACH
-def test_phases_come_in_one_order(board):
-    """The provider's, the pool's, the application's: by the queries, or by where one query's go."""
-    phases = list(PHASE_COLORS)
-    for panel in panels(board):
-        asked = [
-            target["expr"]
-            for target in panel.get("targets", [])
-            if target["legendFormat"] == "{{gluellm_request_phase}}"
-        ]
-        if len(asked) == 1:
-            places = panel["transformations"][-1]["options"]["indexByName"]
-            assert sorted(places, key=places.__getitem__) == ["Time", *phases]
-        elif asked:
-            parts = [
-                sorted(map(phases.index, re.findall(r"\w+", found)))
-                for expression in asked
-                for found in re.findall(r'gluellm_request_phase=~?"([^"]+)"', expression)
-            ]
-            assert [place for part in parts for place in part] == list(range(len(phases)))
-
-
-@EACH
-def test_shares_and_counts_have_no_digits_that_tell_nothing(board):
-    """A share has one decimal beside an axis and none elsewhere, a count none at all."""
-    for panel in panels(board):
-        if panel["type"] in {"text", "table"}:
-            continue
-        defaults = panel["fieldConfig"]["defaults"]
-        if defaults["unit"] == "percentunit":
-            assert defaults["decimals"] == (1 if panel["type"] == "timeseries" else 0)
-        if defaults["unit"] == "short":
-            assert defaults["decimals"] <= 1
-
-
-@EACH
-def test_columns_of_tables_have_a_unit_and_a_name(board):
-    """Each query of a table is renamed, and each name has its unit."""
-    for panel in panels(board):
-        if panel["type"] != "table":
-            continue
-        organized = panel["transformations"][-1]["options"]["renameByName"]
-        units = {
-            override["matcher"]["options"]
-            for override in panel["fieldConfig"]["overrides"]
-            for wanted in override["properties"]
-            if wanted["id"] == "unit"
-        }
-        several = len(panel["targets"]) > 1
-        for target in panel["targets"]:
-            assert organized[f"Value #{target['refId']}" if several else "Value"] in units
 
 
 @EACH

@@ -8,7 +8,7 @@ import promql_parser
 import pytest
 import yaml
 
-from gluellm_dashboards import build, config, rules
+from gluellm_dashboards import build, config
 from gluellm_dashboards.naming import UnknownNameError
 from gluellm_dashboards.rules import recording
 from gluellm_dashboards.rules.alert import CRITICAL, INFO, SEVERITIES, Alert
@@ -27,14 +27,6 @@ from opentelemetry.instrumentation.gluellm.telemetry.prometheus import (
 from .reading import headed
 
 RUNBOOKS = build.ROOT / "runbooks"
-SECTIONS = (
-    "## The living process",
-    "## What it means",
-    "## Impact",
-    "## Diagnosis",
-    "## Cure",
-    "## When to ignore it",
-)
 PAGES = {"GlueLLMRequestsStuck", "GlueLLMPoolTimeouts"}
 NAMES = sorted({alert.name for alert in ALERTS})
 OURS = {
@@ -83,12 +75,6 @@ def test_each_way_to_an_alert_has_a_case_that_fires(alert):
         if one.kind == alert.kind
     ]
     assert firing
-
-
-def test_cases_are_told_apart_by_what_they_say():
-    """A failure names one case."""
-    said = [(case.alert, case.says) for case in CASES]
-    assert len(said) == len(set(said))
 
 
 def test_two_alerts_page_and_one_is_for_information():
@@ -160,7 +146,7 @@ def test_recorded_series_have_different_names():
     assert len(names) == len(set(names))
 
 
-def test_a_board_that_asks_for_what_is_not_recorded_is_told_the_nearest():
+def test_unknown_recorded_series_raises_with_the_nearest_name():
     """The fleet's board stays on recorded series."""
     with pytest.raises(UnknownNameError, match="nearest is 'oldest_waiter'"):
         recording.recorded("oldest_waiters", recording.INSTANCE_POOL)
@@ -181,39 +167,13 @@ def test_the_result_of_an_alert_has_the_labels_that_it_says(alert):
         assert re.search(rf"by \([^)]*\b{label}\b", alert.expr), label
 
 
-@every_alert
-def test_an_alert_says_what_to_do(alert):
-    """What it means and what to do first, the command, the board."""
-    annotations = alert.rule["annotations"]
-    assert set(annotations) == {"summary", "description", "command", "dashboard"}
-    assert annotations["command"].startswith("gluellm-pools doctor")
-    assert annotations["description"] == f"{alert.description} First: {alert.first}"
-    assert alert.first.endswith(".")
-    assert re.match(r"/d/gluellm-\w+\?var-", annotations["dashboard"])
-
-
-@every_name
-def test_the_runbook_has_its_sections_in_order(name):
-    """Whoever is paged finds the same thing at the same place."""
-    text = (RUNBOOKS / f"{name}.md").read_text()
-    headings = [line for line in text.splitlines() if line.startswith("## ")]
-    assert text.startswith(f"# {name}\n")
-    assert tuple(headings) == SECTIONS
-
-
-@every_name
-def test_the_runbook_begins_with_the_command(name):
-    """Before anything is explained."""
-    before_the_second, _, _ = (RUNBOOKS / f"{name}.md").read_text().partition(SECTIONS[1])
-    assert "gluellm-pools doctor --pid" in before_the_second
-
-
 @every_name
 def test_the_runbook_says_the_thresholds_that_hold(name):
     """A number that was changed in the configuration and not here misleads."""
     text = (RUNBOOKS / f"{name}.md").read_text()
 
     for alert in (one for one in ALERTS if one.name == name):
+        assert "gluellm-pools doctor --pid" in text
         assert f"`for: {alert.hold}`" in text
         assert alert.severity in text
 
@@ -258,18 +218,6 @@ def test_without_a_base_nothing_links_to_a_runbook():
     texts = "".join(build.generated().values())
     assert "runbook" not in texts.lower()
     assert "example.com" not in texts.replace("api.example.com", "")
-
-
-def test_all_rules_are_there_as_plain_data():
-    """For whatever wraps them, as a PrometheusRule does."""
-    found = [
-        rule.get("alert") or rule["record"] for group in rules.groups() for rule in group["rules"]
-    ]
-    assert found == [
-        *(one.name for one in recording.RECORDED),
-        REQUESTS.name,
-        *(one.name for one in ALERTS),
-    ]
 
 
 def test_a_case_with_an_attribute_that_a_metric_lacks_is_refused():

@@ -1,7 +1,5 @@
 """docs/deployment.md's formula for the series and the memory of a process."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -12,19 +10,19 @@ PAGE = Path(__file__).parents[3] / "docs" / "deployment.md"
 
 
 @pytest.mark.parametrize(("providers", "origins"), [(1, 1), (5, 4)])
-def test_the_formula_is_what_a_healthy_process_has(providers: int, origins: int) -> None:
+def test_the_formula_is_what_a_healthy_process_has(providers, origins):
     """Series exactly, memory within its bound."""
     found = footprint.measure(providers, origins)
     assert found["series"] == footprint.series(providers, origins)
     assert 0 < found["bytes"] < found["series"] * footprint.BYTES_OF_A_SERIES
 
 
-def test_origins_beyond_the_limit_are_one() -> None:
+def test_origins_beyond_the_limit_are_one():
     """`max_origins` bounds a process: the 21st and the 30th are the same `_OTHER`."""
     assert footprint.measure(1, 30)["series"] == footprint.series(1, 21)
 
 
-def test_the_page_has_the_formula() -> None:
+def test_the_page_has_the_formula():
     """With the numbers that are measured here."""
     formula = (
         f"series = {footprint.OF_THE_PROCESS} + {footprint.OF_A_LIBRARY} * libraries + "

@@ -1,7 +1,5 @@
 """The examples that are run more than once in a process."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import subprocess
@@ -47,7 +45,7 @@ def run(program: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_each_cell_may_run_again() -> None:
+def test_each_cell_may_run_again():
     """Nothing is set up twice; two clients are two pools, until the first one is collected."""
     with FakeProviderThread() as provider:
         finished = run(_EVERY_CELL_TWICE, OPENAI_BASE_URL=provider.openai_url)
@@ -56,7 +54,7 @@ def test_each_cell_may_run_again() -> None:
     assert finished.stderr == ""
 
 
-def test_a_module_that_is_reloaded_sets_up_once() -> None:
+def test_a_module_that_is_reloaded_sets_up_once():
     """As by autoreload: no second provider, and no warning of one."""
     finished = run(_RELOADED, OTEL_EXPORTER_OTLP_TIMEOUT="0.1")
     said = finished.stderr.splitlines()

@@ -1,19 +1,15 @@
 """The WSGI example, served by threads."""
 
-from __future__ import annotations
-
 import runpy
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
-
 _EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "wsgi_app.py"
 _THREADS = 8
 
 
-def test_threads_that_call_at_once_share_one_client(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_that_call_at_once_share_one_client(monkeypatch):
     """Each further client would be a pool with limits of its own."""
     monkeypatch.setenv("OPENAI_API_KEY", "any")
     llm = runpy.run_path(str(_EXAMPLE))["llm"]

@@ -3,8 +3,6 @@
 They begin in a fraction of what an instrumented program takes, so that there can be many tests.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

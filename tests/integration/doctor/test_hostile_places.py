@@ -48,7 +48,7 @@ def deep(place: Path) -> Path:
 
 
 @pytest.mark.parametrize("make", [odd, linked, deep])
-def test_any_place_will_do(doctor, tmp_path, begin, make):
+def test_temporary_directory_may_have_any_name(doctor, tmp_path, begin, make):
     """Whatever it is called."""
     place = {"TMPDIR": os.fspath(make(tmp_path))}
     process = begin(USUAL, **place)
@@ -63,7 +63,7 @@ def test_any_place_will_do(doctor, tmp_path, begin, make):
 
 
 @pytest.mark.parametrize("value", ["x" * 4000, "relative", "/nowhere", "/dev/null", ""])
-def test_a_place_that_can_not_be_used_is_passed_over(doctor, private, begin, value):
+def test_unusable_temporary_directory_is_skipped(doctor, private, begin, value):
     """As Python does: for the next one that may be. Both come to the same, nothing is harmed."""
     places = {"TMPDIR": value, "TEMP": os.fspath(private.parent)}
     process = begin(USUAL, **places)
@@ -73,7 +73,7 @@ def test_a_place_that_can_not_be_used_is_passed_over(doctor, private, begin, val
     lives_on(process)
 
 
-def test_without_any_place_that_can_be_written(place, begin):
+def test_without_a_writable_directory_reports_go_to_the_log(place, begin):
     """A container with a read-only file system: reports go to the log, and the doctor says why."""
     process = begin(f"{NO_ROOM}; {USUAL}", until="")
     line = next_line(process)
@@ -88,7 +88,7 @@ def test_without_any_place_that_can_be_written(place, begin):
     assert not files_in(place)
 
 
-def test_a_disk_that_is_full_later_is_told(doctor, place, private, begin):
+def test_disk_that_fills_up_later_is_reported(doctor, place, private, begin):
     """The answer can't be left: not that the process hangs. The log has the report."""
     process = begin(f"reporter.install(); {NO_ROOM}; ready(); wait()")
     done = doctor("--pid", process.pid)
@@ -140,7 +140,7 @@ while True: signal.pause()
     ("closed", "status"),
     [("1>&-", 0), ("2>&-", 2), ("0<&- 1>&- 2>&-", 0), ("0<&- 1>&- 2>&-", 2)],
 )
-def test_a_doctor_without_streams_still_has_its_status(place, begin, closed, status):
+def test_doctor_without_standard_streams_returns_its_status(place, begin, closed, status):
     """Both that of an answer, and that of a refusal."""
     process = begin(USUAL)
     pid = os.getpid() if status else process.pid
@@ -175,40 +175,7 @@ def test_output_that_can_not_be_written_is_no_finding(place, begin):
     lives_on(process)
 
 
-@pytest.mark.parametrize(
-    "variables",
-    [
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        {"PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1"},
-        {"PYTHONOPTIMIZE": "2", "PYTHONIOENCODING": "ascii", "PYTHONHASHSEED": "0"},
-    ],
-    ids=lambda found: next(iter(found)),
-)
-def test_variables_change_nothing(place, begin, variables):
-    """On either side."""
-    process = begin(USUAL, **variables)
-    done = doctor_of(None, place, "--pid", process.pid, **variables)
-    assert (done.returncode, done.stdout) == (0, f"report of {process.pid}\n"), done.stderr
-    assert not done.stderr
-    lives_on(process)
-
-
 # The program's own handlers, and its children
-
-
-def test_a_handler_that_came_later_and_passes_on(doctor, begin):
-    """Both have the signal."""
-    process = begin(
-        """
-        reporter.install()
-        ours = signal.getsignal(signal.SIGUSR2)
-        signal.signal(signal.SIGUSR2, lambda *given: (log("theirs"), ours(*given)))
-        ready()
-        wait()
-        """
-    )
-    assert doctor("--pid", process.pid).returncode == 0
-    assert "theirs" in lives_on(process)
 
 
 def test_a_handler_that_came_later_and_keeps_it(doctor, begin):

@@ -17,13 +17,20 @@ ONE_REQUEST = re.compile(r"^1 request in [\d.]+ s$", re.MULTILINE)
 
 
 @needs_any_llm
-def test_a_leak_is_named_with_file_and_line(doctor, provider):
-    """An unchanged program: the finding has the place that abandoned the streams, and the cure."""
-    done = doctor("--", PYTHON, LEAKING, provider.openai_url, "end")
+def test_a_leak_is_named_with_file_and_line(doctor, provider, tmp_path):
+    """An unchanged program: the finding has the call site of the abandoned streams, and advice.
+
+    A directory's name may hold what a terminal would obey.
+    """
+    script = tmp_path / "a\x1b[31mb\u202ec" / LEAKING.name
+    script.parent.mkdir()
+    script.write_text(LEAKING.read_text())
+    done = doctor("--", PYTHON, script, provider.openai_url, "end")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "leaked\n"
     # A long path is cut at its start.
     place = f"/leaking.py:{line_number(LEAKING, 'stream=True')} in abandon"
+    assert not {"\x1b", "\u202e"} & set(done.stderr)
     finding = re.sub(r"\s+", " ", done.stderr[done.stderr.index(": leak in openai/") :])
     assert place in finding
     assert "cure: Read each stream to its end, or close it" in finding
@@ -49,7 +56,7 @@ def test_a_killed_program_has_left_its_findings(doctor, provider):
         (("instrument",), "told of 1\n"),
         (("client",), "told of 1\n"),
         # A program that goes on without is still looked after.
-        (("refused",), ""),
+        (("refused",), "refused\n"),
     ],
     ids=["healthy", "its own instrument()", "its own instrument_client()", "one that is refused"],
 )
@@ -83,6 +90,14 @@ def test_the_exit_status_is_the_programs(doctor, place, code, status, said):
     assert "No LLM call was seen" in done.stderr
     assert "SCOPE=all" in done.stderr
     assert not list(place.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [("sk-secret",), ("-k", "sk-secret")])
+def test_arguments_of_a_program_are_not_repeated(doctor, arguments):
+    """The first one may be a script, and is told only where there is such a file."""
+    done = doctor("--", "true", *arguments)
+    assert "true ended with status 0" in done.stderr
+    assert "sk-secret" not in done.stdout + done.stderr
 
 
 def test_streams_and_arguments_are_the_programs(begin):
@@ -130,7 +145,7 @@ def test_a_program_under_opentelemetry_instrument_is_seen(doctor, provider):
 
 
 @pytest.mark.parametrize("way", ["child", "fork"])
-def test_processes_that_it_starts_are_told_of(doctor, provider, way):
+def test_child_processes_with_calls_are_reported(doctor, provider, way):
     """The one that made calls, by its number."""
     done = doctor("--", PYTHON, CALLING, provider.openai_url, way, **EVERY_CLIENT)
     assert done.returncode == 0, done.stderr
@@ -160,7 +175,7 @@ def test_a_python_without_the_package_is_named(doctor, tmp_path):
 @pytest.mark.parametrize(
     "command", [("sh", "-c", "exit 5"), (PYTHON, "-I", "-c", "raise SystemExit(5)")]
 )
-def test_a_program_that_can_not_be_watched_is_told(doctor, command):
+def test_program_that_can_not_be_observed_is_reported(doctor, command):
     """No Python, or one that ignores the environment; it runs all the same."""
     done = doctor("--", *command)
     assert done.returncode == 5
@@ -179,7 +194,9 @@ def test_a_program_that_can_not_be_watched_is_told(doctor, command):
         ("script", 126, "names an interpreter that does not exist"),
     ],
 )
-def test_what_can_not_be_run_is_told_as_a_shell_does(doctor, tmp_path, command, status, said):
+def test_program_that_can_not_be_run_has_the_status_of_a_shell(
+    doctor, tmp_path, command, status, said
+):
     """126 and 127, with what to do."""
     if command == "script":
         script = tmp_path / command

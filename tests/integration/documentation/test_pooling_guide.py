@@ -2,12 +2,9 @@
 
 import asyncio
 import importlib
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-GUIDE = Path(__file__).parents[3] / "docs" / "connection-pooling.md"
 
 
 @pytest.mark.parametrize(
@@ -74,11 +71,6 @@ def gluellm_api() -> Any:
     return pytest.importorskip("gluellm.api", reason="GlueLLM needs Python 3.12")
 
 
-def guide() -> str:
-    """The page on one line."""
-    return " ".join(GUIDE.read_text(encoding="utf-8").split())
-
-
 def test_gluellm_keeps_clients_of_two_providers_for_each_loop(gluellm_api):
     """All other providers have one for all loops."""
     for sdk in ("openai", "groq"):
@@ -92,31 +84,6 @@ def test_gluellm_keeps_clients_of_two_providers_for_each_loop(gluellm_api):
         first, second = (asyncio.run(provider(name)) for _ in range(2))
         assert (first is second) is shared
     asyncio.run(gluellm_api.close_providers())
-    assert "a client of openai and of anthropic for each loop" in guide()
-    assert "await gluellm.close_providers()" in guide()
-
-
-def test_gluellms_limits_can_be_set_after_import(gluellm_api, monkeypatch):
-    """For clients that are built from then on."""
-    import gluellm
-
-    monkeypatch.setattr(gluellm_api.settings, "http_max_connections", 50)
-    gluellm.configure(http_max_connections=80)
-    assert gluellm_api._build_provider_http_client()._transport._pool._max_connections == 80
-    assert "gluellm.configure(http_max_connections=80," in guide()
-    assert "read when `gluellm` is imported" not in guide()
-
-
-def test_gateway_has_all_models_of_gluellm(gluellm_api, monkeypatch):
-    """They go through the openai client."""
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
-
-    async def provider() -> Any:
-        return gluellm_api._provider_cache.get_provider("gemini:m", "any")[0]
-
-    assert type(asyncio.run(provider())).__name__ == "OpenaiProvider"
-    asyncio.run(gluellm_api.close_providers())
-    assert "GlueLLM sends every model through its openai client" in guide()
 
 
 def test_gluellm_repeats_a_pool_timeout_and_not_its_own(gluellm_api):
@@ -127,12 +94,3 @@ def test_gluellm_repeats_a_pool_timeout_and_not_its_own(gluellm_api):
     assert type(classified) is gluellm_api.APITimeoutError
     assert gluellm_api.should_retry_error(classified)
     assert not gluellm_api.should_retry_error(TimeoutError())
-    assert "A call that this timeout ended is not repeated" in guide()
-    assert "ends in GlueLLM's `APITimeoutError`" in guide()
-    assert "2 to 30 s between" not in guide()
-
-
-def test_the_guide_names_gluellms_rate_limiter():
-    """With its setting, and where a wait in it shows."""
-    for part in ("GLUELLM_RATE_LIMIT_REQUESTS_PER_MINUTE", "`gluellm_limiter`", "before the pool"):
-        assert part in guide()

@@ -1,7 +1,5 @@
 """Every private name of somebody else's that the package uses, read from its source."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """An any-llm that lacks, or has changed, what the attribution and the limits rely on."""
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import importlib
@@ -12,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import SEAMS
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
-from opentelemetry.instrumentation.gluellm.telemetry import logs
+from opentelemetry.instrumentation.gluellm.telemetry import logs, semconv
 from studies.fail_open import runtime
 from studies.fail_open.seen import Odd
 from support.fake_llms import FakeLLMs
+from support.installation import instrument
 from support.listener import Listen
 from support.network import Certificates
+from support.telemetry import Telemetry
 
 any_llm = pytest.importorskip("any_llm", reason="any-llm is an extra")
 openai = pytest.importorskip("openai", reason="openai's SDK is an extra")
@@ -102,30 +100,17 @@ METHODS = (
 )
 
 
-def _observed(base: str, *, limits: bool) -> tuple[list[str], dict[str, int], dict[str, int]]:
-    reader = InMemoryMetricReader()
+def _observed(base: str, *, limits: bool) -> tuple[list[str], dict[str, int], int]:
+    telemetry = Telemetry()
     if limits:
         configure_pools(max_connections=3, pool_timeout=5)
-    GlueLLMInstrumentor().instrument(
-        meter_provider=MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
-    )
+    instrument(telemetry, scope="any_llm")
     found = results(base)
-    data = reader.get_metrics_data()
-    points = {
-        metric.name: list(metric.data.data_points)
-        for resource in (data.resource_metrics if data else ())
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    }
     seams = {
-        point.attributes["gluellm.seam"]: point.value
-        for point in points.get("gluellm.instrumentation.seam", ())
-        if point.attributes["gluellm.pool.library"] == "any_llm"
+        point.attributes[semconv.SEAM_NAME]: point.value
+        for point in telemetry.points(semconv.SEAM, library="any_llm")
     }
-    errors = {
-        point.attributes["gluellm.instrumentation.kind"]: point.value
-        for point in points.get("gluellm.instrumentation.errors", ())
-    }
+    errors = len(telemetry.points(semconv.INSTRUMENTATION_ERRORS))
     GlueLLMInstrumentor().uninstrument()
     return found, seams, errors
 
@@ -142,7 +127,7 @@ def _check(base: str, caplog: pytest.LogCaptureFixture, *, limits: bool) -> None
     assert [record for record in told if record.exc_info] == []
     off = {seam for seam, value in seams.items() if not value}
     assert off <= set(SEAMS)
-    assert len(texts) <= len(off) + len(errors) + (2 if limits else 0)
+    assert len(texts) <= len(off) + errors + (2 if limits else 0)
     assert results(base) == expected
 
 
@@ -155,14 +140,9 @@ def _check(base: str, caplog: pytest.LogCaptureFixture, *, limits: bool) -> None
         for more in (0, 2)
     ],
 )
-def test_calls_go_on_with_a_name_that_is_otherwise(
-    name: str,
-    how: str,
-    limits: bool,
-    provider: str,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_calls_succeed_with_a_changed_name_of_any_llm(
+    name, how, limits, provider, monkeypatch, caplog
+):
     """Calls come to what they come to without us, and each loss is told once."""
     base = any_llm.AnyLLM
     value = KINDS[how](getattr(base, name, None))
@@ -181,22 +161,14 @@ def test_calls_go_on_with_a_name_that_is_otherwise(
         ("PROVIDER_NAME", True),
     ],
 )
-def test_calls_go_on_without_a_name(
-    name: str,
-    limits: bool,
-    provider: str,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_calls_succeed_with_a_missing_name_of_any_llm(name, limits, provider, monkeypatch, caplog):
     """The same where it is gone from the base class."""
     monkeypatch.delattr(any_llm.AnyLLM, name, raising=False)
     _check(provider, caplog, limits=limits)
 
 
 @pytest.mark.parametrize("value", [None, Odd(), lambda *_, **__: None, type("Anew", (), {})])
-def test_one_warning_tells_each_seam_of_another_any_llm(
-    value: Any, provider: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_each_missing_hook_of_any_llm_is_logged_once(value, provider, monkeypatch, caplog):
     """``any_llm.AnyLLM`` is no class, or another one: nothing is raised or logged twice."""
     monkeypatch.setattr(any_llm, "AnyLLM", value)
     with caplog.at_level(logging.WARNING):
@@ -226,9 +198,7 @@ def _without(parameter: str) -> Callable[[Any], Any]:
     return make
 
 
-def test_a_limit_that_a_library_no_longer_has_is_left_out(
-    provider: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_limit_that_a_library_no_longer_has_is_left_out(provider, monkeypatch, caplog):
     """The pool is built with the client's own limits, and one warning says so."""
     newer = int(openai.__version__.partition(".")[0]) >= 3
     library = importlib.import_module("httpcore2" if newer else "httpcore")

@@ -4,8 +4,6 @@ Each case is a release of a library that is made while it is imported, in a proc
 of them, some thousands, are tried by ``make -C tests/studies fail-open``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
@@ -66,7 +64,7 @@ def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
 
 
 @pytest.mark.parametrize("case", WHOLE.values(), ids=WHOLE)
-def test_unchanged_library_has_every_hook(case: Break, trials: Trials) -> None:
+def test_unchanged_library_has_every_hook(case, trials):
     """And logs no warning."""
     outcome = trials.of(case)
     assert list(complaints(case, outcome)) == []
@@ -75,7 +73,7 @@ def test_unchanged_library_has_every_hook(case: Break, trials: Trials) -> None:
 
 
 @pytest.mark.parametrize("case", WITH_A_HOOK_LESS, ids=str)
-def test_only_hooks_that_need_a_missing_name_are_off(case: Break, trials: Trials) -> None:
+def test_only_hooks_that_need_a_missing_name_are_off(case, trials):
     """With one warning each, which names the hook and the version; requests are counted."""
     outcome = trials.of(case)
     assert outcome.applicable
@@ -96,7 +94,7 @@ def test_only_hooks_that_need_a_missing_name_are_off(case: Break, trials: Trials
 
 
 @pytest.mark.parametrize("case", all_at_once(UNUSED))
-def test_names_that_no_hook_needs_may_go(case: Break, trials: Trials) -> None:
+def test_names_that_no_hook_needs_may_go(case, trials):
     outcome = trials.of(case)
     assert outcome.applicable
     assert list(complaints(case, outcome)) == []
@@ -105,6 +103,6 @@ def test_names_that_no_hook_needs_may_go(case: Break, trials: Trials) -> None:
 
 
 @pytest.mark.parametrize("case", [*all_at_once(SMALLER), *some()], ids=str)
-def test_changed_library_touches_no_request(case: Break, trials: Trials) -> None:
+def test_changed_library_touches_no_request(case, trials):
     """One warning tells each loss, and nothing is left behind."""
     assert list(complaints(case, trials.of(case))) == []

@@ -1,7 +1,5 @@
 """Clients whose insides are not as we know them: handing one in raises TypeError, or works."""
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import sys
@@ -58,7 +56,7 @@ def _off() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_odd_client_is_a_type_error(name: str) -> None:
+def test_an_odd_client_is_a_type_error(name):
     """Whatever one of its attributes is, the caller learns that it can't be instrumented."""
     for value in VALUES.values():
         with pytest.raises(TypeError):
@@ -69,14 +67,14 @@ def test_an_odd_client_is_a_type_error(name: str) -> None:
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_a_client_all_of_whose_insides_are_odd_is_a_type_error(value: Any) -> None:
+def test_a_client_all_of_whose_insides_are_odd_is_a_type_error(value):
     """Also where it looks like a client of each library at once."""
     with pytest.raises(TypeError):
         GlueLLMInstrumentor.instrument_client(_client(dict.fromkeys(NAMES, value)))
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_an_odd_session_is_nobodys(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_session_of_boto3_is_not_the_default_one(value, monkeypatch):
     """boto3's default session may be, or have, anything."""
     boto3 = type("Boto3", (), {"DEFAULT_SESSION": type("Session", (), {"_session": value})()})
     monkeypatch.setitem(sys.modules, "boto3", boto3)  # type: ignore[arg-type]
@@ -84,9 +82,7 @@ def test_an_odd_session_is_nobodys(value: Any, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_odd_options_of_a_provider_are_the_users(
-    value: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_odd_options_of_a_provider_are_the_users(value, monkeypatch):
     """Of a botocore Config, and of huggingface_hub, that are not as we know them."""
     config = type("Config", (), {"_user_provided_options": value})()
     with contextlib.suppress(TypeError, RuntimeError):  # counted by who calls it
@@ -97,9 +93,7 @@ def test_odd_options_of_a_provider_are_the_users(
 
 
 @pytest.mark.all_sdks
-def test_a_botocore_without_a_name_loses_one_seam(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_botocore_without_a_name_loses_one_hook(monkeypatch, caplog):
     """Its sessions and clients are built as ever."""
     sessions_of = pytest.importorskip("botocore.session", reason="bedrock's SDK is an extra")
     http = pytest.importorskip("botocore.httpsession", reason="bedrock's SDK is an extra")

@@ -1,7 +1,5 @@
 """An OpenTelemetry that lacks, or has changed, what is not part of its API."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -184,7 +182,7 @@ def beside(url: str) -> dict[str, Found]:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_opentelemetry_may_be_another(change: str, changed: dict[str, Found]) -> None:
+def test_opentelemetry_may_be_another(change, changed):
     """Requests are untouched; what is lost is told once; nothing is raised by ``instrument()``."""
     kinds = CHANGES[change][1]
     results, found, kept = changed[change]
@@ -232,7 +230,7 @@ HTTP_SPANS = {
 
 
 @pytest.mark.parametrize("change", HTTP_SPANS)
-def test_instrumentations_beside_us_may_be_others(change: str, beside: dict[str, Found]) -> None:
+def test_instrumentations_beside_us_may_be_others(change, beside):
     """Where ``http_spans`` can't turn one on, that is a warning, and the rest is as ever."""
     results, found, kept = beside[change]
     assert results == [[200, 200]] * 3

@@ -1,19 +1,18 @@
 """Every part of our own fails: the request goes on, and one warning for each kind tells so."""
 
-from __future__ import annotations
-
+import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import pytest
 import urllib3
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.adapters.aiohttp import failures as aiohttp_failures
 from opentelemetry.instrumentation.gluellm.adapters.httpcore import requests as core_requests
 from opentelemetry.instrumentation.gluellm.adapters.urllib3 import requests as urllib3_requests
 from opentelemetry.instrumentation.gluellm.diagnosis import notes
@@ -32,11 +31,13 @@ from opentelemetry.instrumentation.gluellm.telemetry import (
     entry,
     logs,
     metrics,
+    semconv,
     spans,
     state,
 )
 from support.http1 import HTTP1Server
 from support.libraries import Library
+from support.telemetry import Telemetry
 from support.waiting import wait_until
 
 ERRORS = (RuntimeError, MemoryError, RecursionError)
@@ -92,7 +93,8 @@ class _Traffic:
         self._open = urllib3.PoolManager()
 
     def results(self) -> list[str]:
-        with trace.use_span(TracerProvider(shutdown_on_exit=False).get_tracer("").start_span("")):
+        tracer = TracerProvider(shutdown_on_exit=False).get_tracer("test")
+        with trace.use_span(tracer.start_span("")):
             return self._results()
 
     def _results(self) -> list[str]:
@@ -128,53 +130,14 @@ def traffic(server: HTTP1Server) -> _Traffic:
     return _Traffic(server.url(), "http://127.0.0.1:9/")
 
 
-@pytest.fixture
-def reader() -> Iterator[InMemoryMetricReader]:
-    """Reads what is observed; the instrumentation is off in the end."""
-    yield InMemoryMetricReader()
-    if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
-        GlueLLMInstrumentor().uninstrument()
-
-
-def _instrument(reader: InMemoryMetricReader) -> None:
-    GlueLLMInstrumentor().instrument(
-        scope="all",
-        metrics="full",
-        time_in_queue=True,
-        span_min_duration=0,
-        meter_provider=MeterProvider(metric_readers=[reader], shutdown_on_exit=False),
-        tracer_provider=TracerProvider(shutdown_on_exit=False),
-    )
-
-
-def _errors(reader: InMemoryMetricReader) -> dict[str, int]:
-    return {
-        point.attributes["gluellm.instrumentation.kind"]: point.value
-        for point in _points(reader, "gluellm.instrumentation.errors")
-    }
-
-
-def _points(reader: InMemoryMetricReader, name: str) -> list[Any]:
-    data = reader.get_metrics_data()
-    return [
-        point
-        for resource in (data.resource_metrics if data else ())
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-        if metric.name == name
-        for point in metric.data.data_points
-    ]
+EVERYTHING = {"metrics": "full", "time_in_queue": True, "span_min_duration": 0}
+"""The settings that record most."""
 
 
 @pytest.mark.parametrize(("owner", "name"), PARTS, ids=lambda part: getattr(part, "__name__", part))
 def test_a_part_that_fails_touches_no_request(
-    owner: type,
-    name: str,
-    traffic: _Traffic,
-    reader: InMemoryMetricReader,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+    owner, name, traffic, instrument, monkeypatch, caplog
+):
     """Whatever it raises: results are the same, each kind is counted and told once."""
     expected = traffic.results()
     error = ERRORS[PARTS.index((owner, name)) % len(ERRORS)]
@@ -183,14 +146,14 @@ def test_a_part_that_fails_touches_no_request(
         fails, count = _raising(error)
         patch.setattr(Outbox.__init__, "__defaults__", (4,))  # soon half full
         patch.setattr(owner, name, fails)
-        _instrument(reader)
+        telemetry = instrument(**EVERYTHING)
         for _ in range(2):
             assert traffic.results() == expected
         if (owner, name) == (loops.LoopLag, "watch") or owner is watch.Watch:
             # The watch looks from time to time, and only while a request is there.
             wait_until(lambda: traffic.results() == expected and count())
-        reader.get_metrics_data()
-        kinds = _errors(reader)
+        telemetry.collect()
+        kinds = len(telemetry.points(semconv.INSTRUMENTATION_ERRORS))
         installation = GlueLLMInstrumentor._installation
         assert installation is not None
         # Not read from the metric, which is a part of those that fail.
@@ -199,7 +162,7 @@ def test_a_part_that_fails_touches_no_request(
         GlueLLMInstrumentor().uninstrument()
     told = [record for record in caplog.records if "gluellm" in record.name]
     failed = [record.getMessage() for record in told if "failed in" in record.getMessage()]
-    assert len(failed) == len(set(failed)) <= len(kinds) + 1
+    assert len(failed) == len(set(failed)) <= kinds + 1
     assert (caught > 0) is (name not in RARE)
     assert [record for record in told if record.exc_info] == []
     assert traffic.results() == expected
@@ -207,35 +170,45 @@ def test_a_part_that_fails_touches_no_request(
 
 @pytest.mark.parametrize(
     ("module", "name", "library"),
-    [(core_requests, "error_type", "httpx2"), (urllib3_requests, "failure_of", "urllib3")],
+    [
+        (core_requests, "error_type", "httpx2"),
+        (urllib3_requests, "failure_of", "urllib3"),
+        (aiohttp_failures, "before_sending", "aiohttp"),
+    ],
 )
-def test_a_failure_that_we_fail_to_name_is_no_cancellation(
-    module: Any,
-    name: str,
-    library: str,
-    server: HTTP1Server,
-    traffic: _Traffic,
-    reader: InMemoryMetricReader,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The request failed, and of what is not known."""
+def test_failure_without_a_name_is_no_cancellation(
+    module, name, library, server, traffic, instrument, monkeypatch
+):
+    """A failure whose name could not be found is reported as ``_OTHER``."""
     monkeypatch.setattr(module, name, _raising(RuntimeError)[0])
-    _instrument(reader)
+    telemetry = instrument(**EVERYTHING)
     traffic.results()
+
+    async def ask() -> None:
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await session.get("http://127.0.0.1:9/")
+
+    asyncio.run(ask())
     with urllib3.PoolManager(maxsize=1, block=True) as manager:
         held = manager.request("GET", server.url(), preload_content=False)
         with pytest.raises(urllib3.exceptions.EmptyPoolError):
             manager.connection_from_url(server.url()).urlopen("GET", "/", pool_timeout=0.005)
         held.release_conn()
-    errors = {
-        point.attributes["error.type"]
-        for point in _points(reader, "gluellm.pool.requests")
-        if point.value
-        and point.attributes["gluellm.pool.library"] == library
-        and "error.type" in point.attributes
-    }
+    requests = telemetry.by(semconv.REQUESTS, "library", "error")
+    errors = {error for of, error in requests if of == library}
     assert "_OTHER" in errors
     assert not errors & {"cancelled", "pool_timeout"}
+    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
+
+
+def test_without_an_sdk_requests_go_on_and_nothing_is_logged(traffic, caplog):
+    """With the API alone each provider does nothing."""
+    expected = traffic.results()
+    GlueLLMInstrumentor().instrument(scope="all", span_min_duration=0)
+    assert traffic.results() == expected
+    GlueLLMInstrumentor().uninstrument()
+    assert [record for record in caplog.records if record.name.startswith("opentelemetry")] == []
 
 
 class _Deaf:
@@ -277,28 +250,23 @@ API = (
 
 
 @pytest.mark.parametrize("name", API)
-def test_an_sdk_that_raises_touches_no_request(
-    name: str,
-    traffic: _Traffic,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_an_sdk_that_raises_touches_no_request(name, traffic, caplog):
     """Neither does it keep the program from starting or from ending."""
     expected = traffic.results()
-    reader = InMemoryMetricReader()
-    meter = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
+    telemetry = Telemetry()
     fails, count = _raising(RuntimeError)
     with caplog.at_level(logging.WARNING):
         GlueLLMInstrumentor().instrument(
             scope="all",
             metrics="full",
             span_min_duration=0,
-            meter_provider=_Deaf(name, meter, fails),
-            tracer_provider=_Deaf(name, TracerProvider(shutdown_on_exit=False), fails),
+            meter_provider=_Deaf(name, telemetry.meter_provider, fails),
+            tracer_provider=_Deaf(name, telemetry.tracer_provider, fails),
         )
         try:
             for _ in range(2):
                 assert traffic.results() == expected
-                reader.get_metrics_data()
+                telemetry.collect()
         finally:
             GlueLLMInstrumentor().uninstrument()
     assert count()

@@ -1,13 +1,6 @@
 """Real any-llm providers that talk to the fake one, and what is under way in their pools."""
 
-from __future__ import annotations
-
 import importlib
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -48,21 +41,3 @@ def phases(model: str) -> list[str]:
     """The phases of the requests for a model that are under way."""
     requests = (request for pool in snapshot().pools for request in pool.requests)
     return [request.phase for request in requests if request.model == model]
-
-
-def run_script(name: str, *arguments: str, cwd: Path, **more: str) -> list[Any]:
-    """What a script in a process of its own prints, as JSON line by line."""
-    here = Path(__file__).parent
-    places = [str(here), str(here.parents[1]), os.environ.get("PYTHONPATH", "")]
-    paths = os.pathsep.join(filter(None, places))
-    done = subprocess.run(
-        [sys.executable, str(here / "scripts" / name), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": paths, "HOME": str(cwd), **more},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -23,7 +22,9 @@ pytestmark = pytest.mark.anyio
 
 @PROVIDERS
 @pytest.mark.parametrize("how", ["is read again after all", "was released after all"])
-async def test_consumer_that_comes_back_is_told(provider, how, server, clock, telemetry, reports):
+async def test_leak_that_is_read_or_released_after_all_is_logged(
+    provider, how, server, clock, telemetry, reports
+):
     """After a pause beyond the threshold: a WARNING, and an INFO when it was none after all.
 
     What is suspected goes down again, what was counted stays.
@@ -52,7 +53,7 @@ async def test_consumer_that_comes_back_is_told(provider, how, server, clock, te
     assert (over.how, over.pool) == (how, leak.pool)
     assert [getattr(over, of) for of in WHOSE] == [getattr(leak, of) for of in WHOSE]
     assert 3 <= float(leak.held) < 8 <= float(over.held) < 13
-    name = test_consumer_that_comes_back_is_told.__name__
+    name = test_leak_that_is_read_or_released_after_all_is_logged.__name__
     assert over.place == place(__file__, "paused", name)
     assert telemetry.value(semconv.LEAK_SUSPECTED) == 0
     assert telemetry.value(semconv.LEAKS) == 1
@@ -70,9 +71,7 @@ def sync_client(provider: str, server: FakeProvider) -> Any:
 
 
 @PROVIDERS
-def test_leak_of_a_sync_client_is_told_with_the_line_of_the_callers_thread(
-    provider, server, instrument, reports
-):
+def test_leak_of_a_sync_client_names_its_call_site(provider, server, instrument, reports):
     """Under scope="all" it is the line that sent the request."""
     clock = instrument(scope="all")
     client = sync_client(provider, server)
@@ -90,7 +89,7 @@ def test_leak_of_a_sync_client_is_told_with_the_line_of_the_callers_thread(
     caller.join()
     clock.advance(3)
     (leak,) = wait_until(reports.leaks, "the leak")
-    test = test_leak_of_a_sync_client_is_told_with_the_line_of_the_callers_thread.__name__
+    test = test_leak_of_a_sync_client_names_its_call_site.__name__
     assert leak.place == place(__file__, "sync", f"{test}.<locals>.abandon")
     held[0].close()
     (over,) = wait_until(reports.over, "its end")
@@ -131,24 +130,3 @@ def test_of_any_llms_sync_api_streams_are_no_leaks_and_downloads_can_be(
     download.__exit__(None, None, None)
     (over,) = wait_until(reports.over, "its end")
     assert over.how == "was released after all"
-
-
-@pytest.mark.all_sdks
-def test_stream_of_gluellm_is_told_with_its_correlation_id(server, tmp_path):
-    """`break` and `aclose()` don't give the connection back; the garbage collector does.
-
-    In a process of its own: what GlueLLM changes in any-llm, it changes for good.
-    """
-    pytest.importorskip("gluellm")
-    (told,) = calls.run_script(
-        "gluellm_stream.py",
-        cwd=tmp_path,
-        OPENAI_API_KEY="any",
-        OPENAI_BASE_URL=server.openai_url,
-        GLUELLM_LOG_LEVEL="ERROR",
-    )
-    assert (told["pool"], told["provider"]) == ("openai/httpx", "openai")
-    assert told["correlation_id"] == "order-4711"
-    script = str(Path(__file__).parent / "scripts" / "gluellm_stream.py")
-    assert told["place"] == place(script, "gluellm", "leave")
-    assert told["over"] == "was released after all"

@@ -14,10 +14,6 @@ import openai
 import pytest
 
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
-from support.clients import Runner
-from support.http1 import HTTP1Server
-from support.libraries import Library
-from support.script import Reply
 
 from . import calls
 from .conftest import PROVIDERS
@@ -179,31 +175,6 @@ async def test_each_attempt_has_a_note_of_its_own(provider, server, clock):
     assert times == sorted(times)
     assert all(first[1] <= second[0] for first, second in pairwise(times))
     assert notes(error) == attempts[-1]
-
-
-@pytest.mark.parametrize("name", ["httpx", "httpx2"])
-@pytest.mark.parametrize("mode", ["sync", "asyncio"])
-def test_clients_of_the_libraries_have_the_note_too(mode, name, listen, instrument):
-    """Under scope="all", sync and async, where the application meets the library's own error."""
-    instrument(scope="all")
-    http1 = listen(HTTP1Server)
-    found = Library.load(name)
-    with Runner.start(mode) as runner:
-        client = runner.client(found, limits=found.client.Limits(max_connections=1))
-        gate = http1.gate()
-        held = client.send(http1.reply("/held", Reply(end_after=gate)))
-        held.head()
-        error = client.send(http1.url("/waiting"), pool=WAIT).failure()
-        gate.open()
-        held.read()
-    assert type(error) is found.client.PoolTimeout
-    (note,) = notes(error)
-    told = NOTE.fullmatch(note)
-    assert told is not None, note
-    assert told["pool"] == f"{name}/{name}"
-    assert (told["max"], told["active"]) == ("1", "1")
-    assert re.match(r"longest held: \(1\) [\d.]+ s, unread for [\d.]+ s, ", told["holders"])
-    assert "".join(traceback.format_exception(error)).count(note) == 1
 
 
 @PROVIDERS

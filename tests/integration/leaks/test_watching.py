@@ -1,6 +1,5 @@
 """The thread that looks for leaks: there while it is needed, and nowhere else."""
 
-import os
 import threading
 from typing import Any
 
@@ -30,7 +29,7 @@ async def left(llm: Any, number: int = 1) -> list[Any]:
     return streams
 
 
-async def test_thread_is_there_while_requests_are_under_way(server, clock):
+async def test_watch_runs_only_while_requests_are_in_flight(server, clock):
     """None before the first request, none some looks after the last, and one again then."""
     llm = calls.create("openai", server)
     assert not watches()
@@ -58,21 +57,7 @@ async def test_no_thread_is_left_after_uninstrument(server, clock, reports):
     assert reports.kept == []
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_leak_is_found_right_after_fork(server, tmp_path):
-    """The child's first request is watched by a thread of its own; the parent's goes on.
-
-    By the real clock: two seconds unread, and two looks a second apart.
-    """
-    found = calls.run_script("fork.py", server.openai_url, cwd=tmp_path)
-    assert sorted((one["of"], one["leaks"], one["watches"]) for one in found) == [
-        ("child", ["child"], [0, 1]),
-        ("parent", ["parent"], [1, 1]),
-    ]
-    assert all(2 <= one["after"] <= 6 for one in found)
-
-
-async def test_leaks_of_one_place_are_told_once_with_their_number(
+async def test_leaks_of_one_call_site_are_logged_once_with_their_number(
     server, clock, telemetry, reports
 ):
     """Those that come later wait for the end of the ten minutes, and are counted meanwhile."""
@@ -109,7 +94,7 @@ async def test_threshold_of_zero_looks_for_no_leaks(server, instrument, telemetr
     assert reports.kept == []
 
 
-async def test_whole_stack_is_told_where_it_is_asked_for(server, instrument, reports):
+async def test_leak_stacks_logs_the_whole_stack(server, instrument, reports):
     """Every frame, the innermost first; and though the event loop is blocked."""
     clock = instrument(leak_stacks=True)
 
@@ -121,7 +106,7 @@ async def test_whole_stack_is_told_where_it_is_asked_for(server, instrument, rep
     await llm.client.close()
     (leak,) = reports.leaks()
     stack = [line.strip() for line in leak.stack.splitlines() if line]
-    name = test_whole_stack_is_told_where_it_is_asked_for.__name__
+    name = test_leak_stacks_logs_the_whole_stack.__name__
     expected = [
         place(__file__, "left", left),
         place(__file__, "caller of left", name),

@@ -1,7 +1,5 @@
 """Providers of each library, pointed at the fake one, and the limits that their pools go by."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import gc
@@ -50,13 +48,11 @@ ARGUMENTS: Mapping[str, Callable[[str], dict[str, Any]]] = {
     "gemini": _whole_origin,
     "groq": _base_url,
     "huggingface": lambda origin: {"api_key": "any", "api_base": f"{origin}/v1"},
-    "liner": _whole_origin,
     "mistral": _whole_origin,
     "ollama": _whole_origin,
     "openai": lambda origin: {"api_key": "any", "api_base": f"{origin}/v1"},
     "otari": _whole_origin,
     "sagemaker": lambda origin: {"api_base": origin},
-    "voyage": lambda origin: {"api_key": "any", "base_url": f"{origin}/v1"},
 }
 
 _RETRIES = frozenset({"anthropic", "deepseek", "fireworks", "groq", "openai"})
@@ -72,9 +68,7 @@ def create(provider: str, origin: str, **more: Any) -> Any:
 
 
 async def call(llm: Any, **more: Any) -> Any:
-    """One call: a chat, or what the provider has instead."""
-    if llm.PROVIDER_NAME == "voyage":
-        return await llm.aembedding(model=MODEL, inputs="hi", **more)
+    """One chat."""
     return await llm.acompletion(**CHAT, **more)
 
 

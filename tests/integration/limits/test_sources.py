@@ -141,14 +141,16 @@ def test_our_variables(monkeypatch, llms):
     )
 
 
-@pytest.mark.all_sdks
-def test_our_variables_with_a_provider(monkeypatch, llms):
-    """They are for it alone."""
+def test_variables_with_a_provider_hold_for_it_alone(monkeypatch, llms):
+    """And win over a limit that code sets for all."""
     monkeypatch.setenv(LIMIT_VARIABLES["max_connections"], "4")
-    monkeypatch.setenv(LIMIT_VARIABLES["provider"], "groq")
+    monkeypatch.setenv(LIMIT_VARIABLES["provider"], "anthropic")
     configure_pools()
-    assert limits_of("groq", llms.origin)[0] == 4
+    assert limits_of("anthropic", llms.origin)[0] == 4
     assert limits_of("openai", llms.origin)[0] == 1000
+    configure_pools(max_connections=9)
+    assert limits_of("anthropic", llms.origin)[0] == 4
+    assert limits_of("openai", llms.origin)[0] == 9
 
 
 @pytest.mark.parametrize(

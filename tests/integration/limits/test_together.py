@@ -21,7 +21,6 @@ from any_llm.providers.openai import OpenaiProvider
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
-from support.telemetry import Telemetry
 from support.waiting import until
 
 from .calls import (
@@ -29,11 +28,7 @@ from .calls import (
     call,
     call_at_once,
     create,
-    gathered,
-    limits_from,
-    many_threads,
     maximum,
-    pool_timeout,
 )
 
 pytestmark = pytest.mark.all_sdks
@@ -104,59 +99,6 @@ def test_the_identical_functions_are_back(order, llms):
     assert all(functions()[key] is function for key, function in before.items())
 
 
-@pytest.mark.parametrize("first", ["limits", "instrumentation"])
-def test_the_metrics_are_the_same_with_limits(first, llms):
-    """Provider, model and counts; only the limit itself is another one."""
-
-    def told(limits: bool) -> dict[str, Any]:
-        telemetry = Telemetry()
-        settings = {
-            "meter_provider": telemetry.meter_provider,
-            "tracer_provider": telemetry.tracer_provider,
-            "model_attributes": True,
-        }
-        if limits and first == "limits":
-            configure_pools(max_connections=900)
-        GlueLLMInstrumentor().instrument(**settings)
-        if limits and first != "limits":
-            configure_pools(max_connections=900)
-        try:
-            return asyncio.run(_told(telemetry, llms.origin))
-        finally:
-            GlueLLMInstrumentor().uninstrument()
-            reset_pools()
-            telemetry.shutdown()
-
-    assert told(limits=True) == told(limits=False)
-
-
-async def _told(telemetry: Telemetry, origin: str) -> dict[str, Any]:
-    """While the pools are there: when the garbage collector comes is another matter."""
-    kept = [create(provider, origin) for provider in ("openai", "anthropic")]
-    for llm in kept:
-        await gathered(llm, 2)
-    await _read_a_stream(create("liner", origin))
-    return {
-        metric: sorted(map(_without_time, points))
-        for metric, points in telemetry.collect().items()
-        if not metric.startswith("gluellm.event_loop")
-    }
-
-
-async def _read_a_stream(llm: Any) -> None:
-    try:
-        async for _ in await call(llm, stream=True):
-            pass
-    except any_llm.AnyLLMError:
-        pass  # the fake has no stream of it: the request is what counts
-
-
-def _without_time(point: Any) -> str:
-    """What a point says, but for how long things took and for the limit."""
-    count = getattr(point, "count", None)
-    return f"{sorted(point.attributes.items())} {count}"
-
-
 def test_a_request_in_flight_goes_on(llms):
     """While limits come and go."""
     gate = llms.gate()
@@ -176,54 +118,3 @@ def test_a_request_in_flight_goes_on(llms):
         return await asyncio.gather(first, second)
 
     assert len(asyncio.run(main())) == 2
-
-
-def test_clients_that_botocore_makes_in_a_thread_of_the_executor(llms):
-    """any-llm's bedrock has one for each timeout of a call, made where no context of it is."""
-    configure_pools(max_connections=3, pool_timeout=4)
-    with built() as pools:
-        llm = create("bedrock", llms.origin)
-        with many_threads() as run:
-            run(call(llm, timeout=50))
-    (late,) = llm._timeout_clients.values()
-    assert maximum(late._endpoint.http_session._manager) == 3
-    (pool,) = (pool for pool in pools if isinstance(pool, urllib3.HTTPConnectionPool))
-    assert (maximum(pool), pool_timeout(pool)) == (3, 4)
-    assert limits_from(pool) == "configure_pools(max_connections=3, pool_timeout=4)"
-    del llm
-
-
-def test_the_manager_that_botocore_makes_for_a_proxy(llms, monkeypatch):
-    """At the first request through it, in a thread of the executor."""
-    monkeypatch.setenv("HTTP_PROXY", llms.origin)  # which answers what a proxy is asked, too
-    monkeypatch.delenv("NO_PROXY")
-    configure_pools(max_connections=3)
-    with built() as pools:
-        llm = create("bedrock", "http://bedrock.example")
-        call_at_once(llm, 1)
-    proxies = [pool for pool in pools if isinstance(pool, urllib3.ProxyManager)]
-    assert [maximum(manager) for manager in proxies] == [3]
-    del llm
-
-
-def test_a_managers_pools_outside_any_llm_are_left_alone():
-    """urllib3 and botocore serve the rest of the application as before."""
-    configure_pools(max_connections=3)
-    manager = urllib3.PoolManager()
-    assert maximum(manager) is None
-    assert limits_from(manager.connection_from_url("http://127.0.0.1:9")) is None
-    session = botocore.session.Session()
-    with built() as pools:
-        client = session.create_client("s3", region_name="us-east-1")
-    assert {maximum(pool) for pool in pools} == {None}
-    del client
-
-
-def test_a_gemini_session_of_each_loop_has_the_limit(llms):
-    """google-genai builds one for each loop, at the first call in it."""
-    configure_pools(provider="gemini", max_connections=3)
-    llm = create("gemini", llms.origin)
-    for _ in range(2):
-        with built() as pools:
-            asyncio.run(call(llm))
-        assert [maximum(pool) for pool in pools if isinstance(pool, aiohttp.BaseConnector)] == [3]

@@ -1,29 +1,14 @@
 """The instrumentation in this process, and programs of their own process, for the host's sake."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-from support.installation import instrument
 from support.programs import Finished, run_program
-from support.telemetry import Telemetry
 
 PROGRAMS = Path(__file__).with_name("programs")
-
-
-@pytest.fixture
-def telemetry() -> Iterator[Telemetry]:
-    """The instrumentation, on for every pool."""
-    made = Telemetry()
-    instrument(made)
-    yield made
-    GlueLLMInstrumentor().uninstrument()
-    made.shutdown()
 
 
 @pytest.fixture(autouse=True)

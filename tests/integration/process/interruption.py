@@ -7,8 +7,6 @@ callback of ``sys.monitoring`` raises there passes by an ``except`` around the l
 and 3.13), which what a signal handler raises does not.
 """
 
-from __future__ import annotations
-
 import gc
 import signal
 import sys

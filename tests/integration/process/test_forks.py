@@ -1,15 +1,9 @@
 """Forks under load: from the main thread, another one, a signal handler, and within a child."""
 
-from __future__ import annotations
-
 import json
 import os
 
 import pytest
-
-from support.http1 import HTTP1Server
-
-from .conftest import Run
 
 CHILDREN = 6
 """Each third one has a child itself."""
@@ -18,7 +12,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 
 @pytest.mark.parametrize("library", ["httpx", "urllib3"])
-def test_forks_under_load(library: str, server: HTTP1Server, run: Run) -> None:
+def test_forks_under_load(library, server, run):
     """Every process counts its own requests and no others, and none waits for a lock of ours.
 
     A child has a watch of its own once it sends, and begins with nothing.
@@ -32,6 +26,7 @@ def test_forks_under_load(library: str, server: HTTP1Server, run: Run) -> None:
     for child in children:
         assert child["at first"] == 0
         assert child["entered"] == 2
+        assert child["uptime is its own"]
         assert child["watched"]
         assert not child["failures"]
     assert parent["entered"] == parent["made"] > 0

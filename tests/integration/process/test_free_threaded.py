@@ -5,8 +5,6 @@ Where there is the lock, it changes hands as often as it can. With a free-thread
 whatever extension modules ask for.
 """
 
-from __future__ import annotations
-
 import gc
 import queue
 import sys
@@ -19,7 +17,6 @@ import urllib3
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.http1 import HTTP1Server
 from support.installation import instrument
 from support.telemetry import Telemetry
 
@@ -74,11 +71,7 @@ def at_once(work: Callable[[int], None], *besides: Callable[[], None]) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_sums_are_exact(
-    library: str,
-    server: HTTP1Server,
-    telemetry: Telemetry,
-) -> None:
+def test_sums_are_exact(library, server, telemetry):
     """Pools that all threads share, while others collect and take snapshots."""
     limits = {"maxsize": 4, "block": True} if library == "urllib3" else {}
     pools = [Requesting.of(library, server.url(), **limits) for _ in range(2)]
@@ -112,9 +105,7 @@ def test_sums_are_exact(
     assert closed == totals.connections_opened
 
 
-def test_connection_that_is_given_back_is_not_gone(
-    server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_connection_that_is_given_back_is_not_gone(server, telemetry):
     """However long its thread has to wait before the queue has it, and whoever looks meanwhile."""
 
     class WaitedFor(queue.LifoQueue[Any]):
@@ -137,7 +128,7 @@ def test_connection_that_is_given_back_is_not_gone(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_instrumentation_comes_and_goes_meanwhile(library: str, server: HTTP1Server) -> None:
+def test_instrumentation_comes_and_goes_meanwhile(library, server):
     """Under requests of all threads: none of them fails, and nothing is left of it in the end."""
     telemetry = Telemetry()
     pool = Requesting.of(library, server.url())

@@ -1,7 +1,5 @@
 """Signal handlers that raise where a thread of ours is started: no lock is kept, no thread lost."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -43,7 +41,7 @@ def of_sampler() -> tuple[Any, Callable[[], None]]:
 
 
 @pytest.mark.parametrize("made", [of_watch, of_sampler])
-def test_start_of_a_thread(made: Callable[[], tuple[Any, Callable[[], None]]]) -> None:
+def test_start_of_a_thread(made):
     """What is raised reaches the program, and whoever asks next has a thread that runs."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:

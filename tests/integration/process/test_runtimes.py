@@ -1,7 +1,5 @@
 """What docs/compatibility.md says of gevent, eventlet, uvloop and trio."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import signal
@@ -9,12 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from support.http1 import HTTP1Server
 from support.programs import PATIENCE
 from support.script import Reply
 from support.waiting import wait_until
-
-from .conftest import Run
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here")
 
@@ -37,9 +32,7 @@ ENVIRONMENT = {
         ("trio", "httpx"),
     ],
 )
-def test_requests_count_and_a_signal_is_answered(
-    run: Run, server: HTTP1Server, runtime: str, library: str
-) -> None:
+def test_requests_count_and_a_signal_is_answered(run, server, runtime, library):
     """The program goes on while the signal is waited for, and the report has the queue."""
     if importlib.util.find_spec(runtime) is None:
         pytest.skip(f"{runtime} is not installed")

@@ -1,7 +1,5 @@
 """A program that ends with requests under way ends as without us: how, when, and silently."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -81,7 +79,7 @@ def program(servers: ServerLoop) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.parametrize(("way", "library"), WAYS)
-def test_program_ends_as_without_us(way: str, library: str, program: subprocess.Popen[str]) -> None:
+def test_program_ends_as_without_the_instrumentation(way, library, program):
     """The same status and the same last words.
 
     The lines are compared in any order: the interpreter closes forgotten sockets in none.

@@ -1,7 +1,5 @@
 """Signal handlers that come at any place in our code: they may raise, send requests, and look."""
 
-from __future__ import annotations
-
 import gc
 import signal
 import sys
@@ -27,7 +25,6 @@ from opentelemetry.instrumentation.gluellm import (
 )
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.http1 import HTTP1Server
 from support.script import Failure, Reply
 from support.telemetry import Telemetry
 
@@ -102,14 +99,8 @@ def assert_balanced(telemetry: Telemetry) -> None:
     ],
 )
 def test_what_a_handler_raises_reaches_the_program(
-    first: bool,
-    error: type[BaseException],
-    library: str,
-    reply: str,
-    begin: int,
-    server: HTTP1Server,
-    telemetry: Telemetry,
-) -> None:
+    first, error, library, reply, begin, server, telemetry
+):
     """Anywhere in our code: nothing of ours swallows it, and it leaves nothing behind.
 
     In the first request of a pool, and in one that finds everything there. Each row is for every
@@ -164,9 +155,7 @@ Answering.__abstractmethods__ = frozenset()  # of what is converted, where nothi
 
 @everywhere_in_our_code
 @pytest.mark.parametrize("error", [CtrlCError, TimeIsUpError])
-def test_what_a_handler_raises_reaches_the_caller_of_any_llm(
-    error: type[BaseException], telemetry: Telemetry
-) -> None:
+def test_what_a_handler_raises_reaches_the_caller_of_any_llm(error, telemetry):
     """Amid what is put around a provider's constructor and its calls, too."""
     places = 0
 
@@ -195,7 +184,7 @@ def test_what_a_handler_raises_reaches_the_caller_of_any_llm(
 
 @everywhere_in_our_code
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_handler_sends_and_looks(library: str, server: HTTP1Server, telemetry: Telemetry) -> None:
+def test_signal_handler_may_send_and_take_a_snapshot_anywhere(library, server, telemetry):
     """Anywhere in our code a handler may send a request, take a snapshot and ask what it means.
 
     In each third place.
@@ -232,9 +221,7 @@ def test_handler_sends_and_looks(library: str, server: HTTP1Server, telemetry: T
 @everywhere_in_our_code
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("deed", ["collect", "diagnose"])
-def test_handler_sends_and_looks_amid_a_look(
-    deed: str, library: str, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_signal_handler_may_send_and_collect_during_a_collection(deed, library, server, telemetry):
     """A collection, a snapshot and what is made of it may be interrupted so too, anywhere."""
     pool = Requesting.of(library, server.reply("/", REPLIES["answered"]))
     handled = 0
@@ -264,7 +251,7 @@ def test_handler_sends_and_looks_amid_a_look(
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_handler_sends_while_the_sdk_holds_its_locks(library: str, server: HTTP1Server) -> None:
+def test_handler_sends_while_the_sdk_holds_its_locks(library, server):
     """Its request tells the SDK nothing, however much there is to tell: it would wait for itself.
 
     The reservoir of exemplars is a part of the SDK that an application may replace, and is asked

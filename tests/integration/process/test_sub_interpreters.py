@@ -1,17 +1,13 @@
 """Sub-interpreters of one process: each has its own instrumentation, and ends without harm."""
 
-from __future__ import annotations
-
 import json
 import sys
 from typing import Any
 
 import pytest
 
-from support.http1 import HTTP1Server
 from support.script import Reply
 
-from .conftest import Run
 from .requesting import LIBRARIES
 
 WITH_SDK = pytest.mark.skipif(
@@ -29,11 +25,7 @@ def each(requests: int) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
-def test_each_interpreter_counts_its_own_requests(
-    configuration: str,
-    run: Run,
-    server: HTTP1Server,
-) -> None:
+def test_each_interpreter_counts_its_own_requests(configuration, run, server):
     """Exactly, with others beside it that come, are uninstrumented and end.
 
     One with daemons left aborts the process as it ends, and an isolated one can have none. So none
@@ -75,9 +67,7 @@ def test_each_interpreter_counts_its_own_requests(
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
-def test_process_ends_before_its_sub_interpreter(
-    configuration: str, run: Run, server: HTTP1Server
-) -> None:
+def test_process_ends_before_its_sub_interpreter(configuration, run, server):
     """As without us, with a request behind it and the instrumentation on."""
     finished = run("leaving.py", configuration, server.url())
     assert (finished.status, finished.out) == (0, "end\n"), finished.err

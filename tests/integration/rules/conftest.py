@@ -1,23 +1,15 @@
 """Providers in memory, and the instrumentation on and off, for the rules that were learned."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from support.clients import Runner
 from support.libraries import Library
 from support.programs import run_program
-from support.telemetry import Telemetry
 
 SCRIPTS = Path(__file__).with_name("scripts")
-
-Instrument = Callable[..., Telemetry]
-
 
 EVERYWHERE = pytest.mark.parametrize(
     ("library", "runner"),
@@ -47,37 +39,6 @@ def threads() -> Iterator[Runner]:
     """Threads only, where sync and async are the same to the rule."""
     with Runner.start("sync") as runner:
         yield runner
-
-
-@pytest.fixture
-def providers() -> Iterator[Telemetry]:
-    """Providers in memory, with the instrumentation off; it is off again in the end."""
-    made = Telemetry()
-    yield made
-    if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
-        GlueLLMInstrumentor().uninstrument()
-    made.shutdown()
-
-
-@pytest.fixture
-def instrument(providers: Telemetry) -> Instrument:
-    """Turn the instrumentation on, for every pool unless the settings say otherwise."""
-
-    def turn_on(**settings: Any) -> Telemetry:
-        GlueLLMInstrumentor().instrument(
-            meter_provider=providers.meter_provider,
-            tracer_provider=providers.tracer_provider,
-            **{"scope": "all", **settings},
-        )
-        return providers
-
-    return turn_on
-
-
-@pytest.fixture
-def telemetry(instrument: Instrument) -> Telemetry:
-    """The instrumentation on for every pool."""
-    return instrument()
 
 
 Run = Callable[..., str]

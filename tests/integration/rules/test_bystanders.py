@@ -1,7 +1,5 @@
 """What the program sees of us beside its own requests: nothing, also where it does odd things."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 import pickle
@@ -11,11 +9,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv, state
-from support.clients import Runner
-from support.http1 import HTTP1Server
-from support.libraries import Library
 from support.script import Reply
-from support.telemetry import Telemetry
 from support.waiting import wait_until
 
 from .conftest import BOTH
@@ -24,9 +18,7 @@ pytestmark = BOTH
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
-def test_request_that_is_under_way_can_be_copied(
-    library: Library, server: HTTP1Server, telemetry: Telemetry, copied: Any
-) -> None:
+def test_request_in_flight_can_be_copied(library, server, telemetry, copied):
     """A note of ours on it is no reason that it can't, and nobody's copy has it."""
     pool = library.core.ConnectionPool()
     request = library.core.Request("GET", server.url(), headers={"Host": "h"})
@@ -37,9 +29,7 @@ def test_request_that_is_under_way_can_be_copied(
     pool.close()
 
 
-def test_exception_of_any_make_reaches_the_reader(
-    library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_exception_of_any_make_reaches_the_reader(library, server, telemetry):
     """An errno can be anything, also what can't be looked up."""
     pool = library.core.ConnectionPool()
     response = pool.handle_request(
@@ -62,16 +52,14 @@ def test_exception_of_any_make_reaches_the_reader(
     pool.close()
 
 
-def test_coroutine_functions_are_still_told_as_such(library: Library, telemetry: Telemetry) -> None:
+def test_hooked_coroutine_functions_are_still_coroutine_functions(library, telemetry):
     """Of the public methods of an async pool, on every supported Python."""
     pool = library.core.AsyncConnectionPool
     assert inspect.iscoroutinefunction(pool.handle_async_request)
     assert inspect.iscoroutinefunction(pool.aclose)
 
 
-def test_one_pool_has_one_tracker_whoever_comes_first(
-    library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_threads_that_send_first_at_once_share_one_tracker(library, server, telemetry):
     """Several threads can send the first request of a pool at once."""
     for _ in range(20):
         pool = library.core.ConnectionPool(max_connections=8)
@@ -92,12 +80,8 @@ def test_one_pool_has_one_tracker_whoever_comes_first(
 
 
 def test_time_of_a_request_that_ends_during_a_collection_counts_once(
-    threads: Runner,
-    library: Library,
-    server: HTTP1Server,
-    telemetry: Telemetry,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    threads, library, server, telemetry, monkeypatch
+):
     """It is running in the first half of the collection, and over in the second."""
     gate = server.gate()
     pool = threads.pool(library)

@@ -1,19 +1,9 @@
 """What a pool leaves behind after its close, and what it does with further requests."""
 
-from __future__ import annotations
-
 import gc
 
-import pytest
-import urllib3
-
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
-from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.clients import Runner
-from support.http1 import HTTP1Server
-from support.libraries import Library
 from support.script import Reply
-from support.telemetry import Telemetry
 from support.waiting import wait_until
 
 
@@ -24,8 +14,8 @@ def leases() -> list[Lease]:
 
 
 def test_pool_that_serves_again_keeps_nothing_of_requests_before_its_close(
-    library: Library, runner: Runner, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+    library, runner, server, telemetry
+):
     """A request that was queued at the close is served by a connection of the pool's next use.
 
     With no idle connection allowed, that connection is closed before the response's own hook runs.
@@ -50,17 +40,3 @@ def test_pool_that_serves_again_keeps_nothing_of_requests_before_its_close(
     pool.close()
     telemetry.collect()
     assert [lease for lease in leases() if lease not in before] == []
-
-
-def test_closed_pool_of_urllib3_refuses_requests(server: HTTP1Server, telemetry: Telemetry) -> None:
-    """A request to a pool that blocks fails in urllib3, and the instrumentation does not fail."""
-    pool = urllib3.connectionpool.connection_from_url(server.url(), maxsize=1, block=True)
-    pool.request("GET", "/")
-    pool.close()
-    with pytest.raises(urllib3.exceptions.ClosedPoolError):
-        pool.request("GET", "/")
-    assert telemetry.by(semconv.REQUESTS, "status", "error") == {
-        (200, None): 1,
-        (None, "_OTHER"): 1,
-    }
-    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0

@@ -1,23 +1,12 @@
 """What a collection may do: look at numbers. No socket, no lock of a pool, no new instrument."""
 
-from __future__ import annotations
-
-import asyncio
-import signal
 import threading
 from typing import Any
 
-import aiohttp
-import pytest
 from opentelemetry.sdk.metrics import Meter
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.clients import Runner
-from support.http1 import HTTP1Server
-from support.libraries import Library
-from support.script import Reply
-from support.telemetry import Telemetry
 from support.waiting import wait_until
 
 from .conftest import BOTH, EVERYWHERE
@@ -34,13 +23,7 @@ def in_time(work: Any) -> Any:
 
 
 @BOTH
-def test_collection_touches_no_socket(
-    runner: Runner,
-    library: Library,
-    server: HTTP1Server,
-    telemetry: Telemetry,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_collection_touches_no_socket(runner, library, server, telemetry, monkeypatch):
     """has_expired() and is_readable poll one, for each of a thousand idle connections."""
     pool = runner.pool(library)
     pool.get(server.url())
@@ -63,9 +46,7 @@ def test_collection_touches_no_socket(
 
 
 @EVERYWHERE
-def test_snapshot_takes_nothing_from_the_next_collection(
-    runner: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_snapshot_takes_nothing_from_the_next_collection(runner, library, server, telemetry):
     """It counts the requests that have ended; their durations stay for the collection."""
     pool = runner.pool(library)
     pool.get(server.url())
@@ -78,22 +59,7 @@ def test_snapshot_takes_nothing_from_the_next_collection(
 
 
 @BOTH
-def test_collection_does_not_wait_for_a_pools_lock(
-    library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
-    """A thread may hold it for long, also the very one that collects."""
-    pool = library.core.ConnectionPool()
-    pool.request("GET", server.url())
-    with pool._optional_thread_lock:
-        assert in_time(lambda: telemetry.value(semconv.POOL_LIVE)) == 1
-        assert in_time(snapshot).pools[0].idle == 1
-    pool.close()
-
-
-@BOTH
-def test_response_closes_without_waiting_for_a_collection(
-    library: Library, server: HTTP1Server, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_response_closes_without_waiting_for_a_collection(library, server, telemetry, monkeypatch):
     """Requests go on while somebody collects, or is stuck in it."""
     installation = GlueLLMInstrumentor._installation
     assert installation is not None
@@ -117,13 +83,7 @@ def test_response_closes_without_waiting_for_a_collection(
     pool.close()
 
 
-def test_collection_creates_no_instrument(
-    threads: Runner,
-    library: Library,
-    server: HTTP1Server,
-    telemetry: Telemetry,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_collection_creates_no_instrument(threads, library, server, telemetry, monkeypatch):
     """The SDK holds its locks there. All are made by instrument()."""
     created: list[str] = []
     for method in vars(Meter):
@@ -142,9 +102,7 @@ def test_collection_creates_no_instrument(
     assert created == []
 
 
-def test_time_by_phase_never_falls_while_requests_run(
-    threads: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_time_by_phase_never_falls_while_requests_run(threads, library, server, telemetry):
     """A counter that falls looks like a restart: collected again and again under load."""
     pool = threads.pool(library, max_connections=2)
     stop = threading.Event()
@@ -171,40 +129,3 @@ def test_time_by_phase_never_falls_while_requests_run(
     wait_until(lambda: telemetry.value(semconv.ACTIVE_REQUESTS) == 0)
     after = telemetry.phases()
     assert all(after[phase] >= before[phase] for phase in after)
-
-
-def test_snapshot_in_a_signal_handler(server: HTTP1Server, telemetry: Telemetry) -> None:
-    """It interrupts aiohttp's loop anywhere, also in the middle of the connector's bookkeeping."""
-    url = server.reply("/", Reply(head_after=0.001, end_after=0.001))
-    failures: list[BaseException] = []
-    taken = 0
-
-    def handle(*_: Any) -> None:
-        nonlocal taken
-        try:
-            for pool in snapshot().pools:
-                assert pool.active + pool.idle + pool.connecting == len(pool.connections)
-                assert pool.active + pool.connecting <= 3
-        except BaseException as error:
-            failures.append(error)
-        taken += 1
-        signal.setitimer(signal.ITIMER_REAL, 0.003)
-
-    async def get(session: aiohttp.ClientSession) -> None:
-        async with session.get(url) as response:
-            await response.read()
-
-    async def main() -> None:
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=3)) as session:
-            while taken < 100:
-                await asyncio.gather(*(get(session) for _ in range(8)))
-
-    before = signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 0.003)
-    try:
-        asyncio.run(main())
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    assert failures == []
-    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0

@@ -1,7 +1,5 @@
 """A response that another task or thread closes while it is read."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 
@@ -10,8 +8,6 @@ import pytest
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.http1 import HTTP1Server
 from support.http2 import HTTP2Server
-from support.libraries import Library
-from support.listener import Listen
 from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import until, wait_until
@@ -23,9 +19,7 @@ def assert_answered(telemetry: Telemetry) -> None:
 
 
 @pytest.mark.parametrize("http2", [False, True], ids=["1.1", "2"])
-def test_response_that_another_task_closes(
-    library: Library, http2: bool, listen: Listen, telemetry: Telemetry
-) -> None:
+def test_response_that_another_task_closes(library, http2, listen, telemetry):
     """The read fails after the close."""
     server = listen(HTTP2Server) if http2 else listen(HTTP1Server)
     server.reply("/", Reply(end_after=server.gate()))
@@ -45,9 +39,7 @@ def test_response_that_another_task_closes(
     assert_answered(telemetry)
 
 
-def test_response_that_another_thread_closes(
-    library: Library, listen: Listen, telemetry: Telemetry
-) -> None:
+def test_response_that_another_thread_closes(library, listen, telemetry):
     """The read fails after the close, which leaves an HTTP/2 connection open."""
     server = listen(HTTP2Server)
     server.reply("/", Reply(end_after=server.gate()))

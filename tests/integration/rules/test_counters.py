@@ -1,7 +1,5 @@
 """Counters that alerts use are born at 0, and a gone pool reports 0 before its series vanish."""
 
-from __future__ import annotations
-
 import gc
 
 import pytest
@@ -9,11 +7,8 @@ import pytest
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument
-from support.clients import Runner
-from support.http1 import HTTP1Server
-from support.libraries import Library
 from support.script import Reply
-from support.telemetry import KEYS, Telemetry
+from support.telemetry import KEYS
 
 BORN_AT_ZERO = [
     *((semconv.TIMEOUTS, {"kind": kind}) for kind in ("pool", "connect", "read", "write")),
@@ -33,9 +28,7 @@ BORN_AT_ZERO = [
 ]
 
 
-def test_counters_that_alerts_use_are_born_at_zero(
-    threads: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_counters_that_alerts_use_are_born_at_zero(threads, library, server, telemetry):
     """increase() can't see a series that is born at 1: all are there before anything has failed."""
     gate = server.gate()
     pool = threads.pool(library)
@@ -55,7 +48,7 @@ def test_counters_that_alerts_use_are_born_at_zero(
     exchange.read()
 
 
-def test_dropped_records_are_born_at_zero(telemetry: Telemetry) -> None:
+def test_dropped_records_are_born_at_zero(telemetry):
     """Blindness of our own must be seen from its first record on, before any pool exists."""
     assert [p.value for p in telemetry.points(semconv.INSTRUMENTATION_DROPPED)] == [0]
 
@@ -73,9 +66,7 @@ class Ahead:
 
 
 @pytest.mark.parametrize("end", ["closed", "garbage_collected"])
-def test_gone_pool_reports_zero_and_then_vanishes(
-    threads: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry, end: str
-) -> None:
+def test_gone_pool_reports_zero_and_then_vanishes(threads, library, server, telemetry, end):
     """For ten minutes every gauge says 0, so that no dashboard keeps the last value."""
     ahead = Ahead()
     pool = threads.pool(library, max_connections=2)
@@ -115,9 +106,7 @@ def test_gone_pool_reports_zero_and_then_vanishes(
     assert left == set()
 
 
-def test_peak_is_kept_when_its_pool_is_gone(
-    threads: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_peak_is_kept_when_its_pool_is_gone(threads, library, server, telemetry):
     """A pool per call is over before anybody collects, and was busy all the same."""
     ahead = Ahead()
     pool = threads.pool(library)
@@ -128,9 +117,7 @@ def test_peak_is_kept_when_its_pool_is_gone(
     assert telemetry.value(semconv.PEAK_ACTIVE) == 0
 
 
-def test_name_that_comes_back_continues_its_counters(
-    threads: Runner, library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_name_that_comes_back_continues_its_counters(threads, library, server, telemetry):
     """A series that vanished and returns must not fall back."""
     ahead = Ahead()
     for requests in (1, 2):

@@ -1,7 +1,5 @@
 """Exemplars point to the request that waited, whichever task assigned its connection."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,13 +8,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.http1 import HTTP1Server
-from support.libraries import Library
 from support.script import Reply
-from support.telemetry import Telemetry
 from support.waiting import wait_until
-
-from .conftest import Instrument
 
 
 def in_span(tracer: Any, name: str, work: Callable[[], Any]) -> tuple[threading.Thread, list[int]]:
@@ -38,9 +31,7 @@ def exemplars(points: list[Any]) -> set[tuple[int, bool]]:
     return {(e.trace_id, e.value > 0.01) for point in points for e in point.exemplars}
 
 
-def test_wait_is_an_example_of_the_request_that_waited(
-    library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_wait_is_an_example_of_the_request_that_waited(library, server, telemetry):
     """The holder's release assigns; somebody else's span collects; the waiter's trace is told."""
     tracer = telemetry.tracer_provider.get_tracer("test")
     gate = server.gate()
@@ -68,9 +59,7 @@ def test_wait_is_an_example_of_the_request_that_waited(
     pool.close()
 
 
-def test_value_without_a_span_is_an_example_of_nothing(
-    library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_value_without_a_span_is_an_example_of_nothing(library, server, telemetry):
     """Not of the span in which somebody collects, nor of one whose request drains."""
     pool = library.core.ConnectionPool()
     pool.request("GET", server.url())
@@ -81,9 +70,7 @@ def test_value_without_a_span_is_an_example_of_nothing(
     pool.close()
 
 
-def test_end_of_a_connection_is_an_example_of_nothing(
-    library: Library, server: HTTP1Server, instrument: Instrument
-) -> None:
+def test_end_of_a_connection_is_an_example_of_nothing(library, server, instrument):
     """Who closes it, and in whose span, says nothing about it."""
     telemetry = instrument(metrics="full")
     tracer = telemetry.tracer_provider.get_tracer("test")
@@ -97,9 +84,7 @@ def test_end_of_a_connection_is_an_example_of_nothing(
     assert exemplars(points[semconv.CONNECTION_REQUESTS.name]) == set()
 
 
-def test_span_that_is_not_sampled_is_no_example(
-    library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_span_that_is_not_sampled_is_no_example(library, server, telemetry):
     """A link to a trace that nobody keeps leads nowhere."""
     tracer = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False).get_tracer("test")
     pool = library.core.ConnectionPool()

@@ -1,7 +1,5 @@
 """OpenTelemetry's exporters are never observed, whatever the scope."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import threading
@@ -24,21 +22,15 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import (
     BatchSpanProcessor,
     SimpleSpanProcessor,
-    SpanExporter,
 )
 
 from opentelemetry.instrumentation.gluellm import diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.pool.lease import Call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.http1 import HTTP1Server
 from support.network import refused_url
 from support.telemetry import Telemetry
 from support.waiting import wait_until
-
-from .conftest import Instrument
-
-KINDS = ["http", "grpc"]
 
 
 @pytest.fixture
@@ -60,16 +52,14 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def span_exporter(kind: str, collector: str) -> SpanExporter:
-    if kind == "http":
-        return HttpExporter(endpoint=f"{collector}/v1/traces", timeout=1)
-    return GrpcExporter(endpoint=collector, insecure=True, timeout=1)
-
-
-def metric_exporter(kind: str, collector: str) -> Any:
-    if kind == "http":
+def exporter_of(kind: str, signal: str, collector: str) -> Any:
+    """An exporter of OpenTelemetry's own."""
+    if kind == "grpc":
+        made = GrpcMetricExporter if signal == "metrics" else GrpcExporter
+        return made(endpoint=collector, insecure=True, timeout=1)
+    if signal == "metrics":
         return HttpMetricExporter(endpoint=f"{collector}/v1/metrics", timeout=1)
-    return GrpcMetricExporter(endpoint=collector, insecure=True, timeout=1)
+    return HttpExporter(endpoint=f"{collector}/v1/traces", timeout=1)
 
 
 def tried(exporter: Any) -> Callable[[], bool]:
@@ -97,37 +87,30 @@ def begin_exporting(
     kind: str, signal: str, collector: str, stack: contextlib.ExitStack
 ) -> Callable[[], bool]:
     """Export one span or one metric in vain, and return what tells whether that was tried."""
+    exporter = exporter_of(kind, signal, collector)
+    has_tried = tried(exporter)
     if signal == "metrics":
-        exporter = metric_exporter(kind, collector)
-        has_tried = tried(exporter)
         reader = PeriodicExportingMetricReader(exporter, export_interval_millis=20)
         meters = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
         stack.callback(meters.shutdown, timeout_millis=1_000)
         meters.get_meter("test").create_counter("count").add(1)
         return has_tried
-    spans = span_exporter(kind, collector)
-    has_tried = tried(spans)
+    at_once = signal == "spans at once"
     tracers = TracerProvider(shutdown_on_exit=False)
     stack.callback(tracers.shutdown)
-    in_batches = BatchSpanProcessor(spans, schedule_delay_millis=20)
     tracers.add_span_processor(
-        SimpleSpanProcessor(spans) if signal == "spans at once" else in_batches
+        SimpleSpanProcessor(exporter)
+        if at_once
+        else BatchSpanProcessor(exporter, schedule_delay_millis=20)
     )
     with tracers.get_tracer("test").start_as_current_span("work"):
         pass
     return has_tried
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["http", "grpc"])
 @pytest.mark.parametrize("signal", ["spans", "metrics"])
-def test_what_no_collector_takes(
-    kind: str,
-    signal: str,
-    dead_collector: str,
-    instrument: Instrument,
-    stack: contextlib.ExitStack,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_what_no_collector_takes(kind, signal, dead_collector, instrument, stack, caplog):
     """No series, so no alert; no finding; and no line in this package's log."""
     telemetry = instrument(scope="all", leak_threshold=2)
     wait_until(begin_exporting(kind, signal, dead_collector, stack))
@@ -137,15 +120,11 @@ def test_what_no_collector_takes(
     assert not [r for r in caplog.records if r.name == "opentelemetry.instrumentation.gluellm"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["http", "grpc"])
 @pytest.mark.parametrize("scope", ["any_llm", "all"])
 def test_spans_that_are_exported_inside_an_any_llm_call(
-    kind: str,
-    scope: str,
-    dead_collector: str,
-    instrument: Instrument,
-    stack: contextlib.ExitStack,
-) -> None:
+    kind, scope, dead_collector, instrument, stack
+):
     """A simple processor exports where the span ends, and pools built there are any-llm's else."""
     telemetry = instrument(scope=scope)
     token = current_call.set(Call("openai"))
@@ -155,18 +134,12 @@ def test_spans_that_are_exported_inside_an_any_llm_call(
     assert_nothing_is_seen(telemetry)
 
 
-def test_exporter_goes_on_unseen_while_others_are_seen(
-    server: HTTP1Server, dead_collector: str, instrument: Instrument, stack: contextlib.ExitStack
-) -> None:
+def test_exporter_goes_on_unseen_while_others_are_seen(server, dead_collector, instrument, stack):
     """The application's requests by the same library count, suppressed or not."""
     requests = pytest.importorskip("requests")
     telemetry = instrument(scope="all")
-    exporter = span_exporter("http", dead_collector)
-    has_tried = tried(exporter)
-    provider = TracerProvider(shutdown_on_exit=False)
-    stack.callback(provider.shutdown)
-    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=20))
-    with provider.get_tracer("test").start_as_current_span("work"), requests.Session() as session:
+    has_tried = begin_exporting("http", "spans", dead_collector, stack)
+    with requests.Session() as session:
         session.get(server.url())
         with suppress_instrumentation():
             thread = threading.Thread(target=session.get, args=(server.url(),))

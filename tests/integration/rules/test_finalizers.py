@@ -1,18 +1,10 @@
 """What a finalizer can reach only changes plain numbers: it may run inside the SDK's own locks."""
 
-from __future__ import annotations
-
 from support.grpc_server import GrpcServer
-from support.http1 import HTTP1Server
-from support.listener import Listen
 from support.script import Reply
 
-from .conftest import Run
 
-
-def test_finalizer_inside_the_sdks_locks_does_not_hang(
-    server: HTTP1Server, listen: Listen, run: Run
-) -> None:
+def test_finalizer_inside_the_sdks_locks_does_not_hang(server, listen, run):
     """Whatever the finalizers of each library, and those of its users, end."""
     gate = server.gate()
     silent = server.reply("/silent", Reply(head_after=gate))
@@ -23,8 +15,6 @@ def test_finalizer_inside_the_sdks_locks_does_not_hang(
     assert printed == ["httpcore", "httpcore2", "aiohttp", "urllib3", "grpc", "done"]
 
 
-def test_finalizer_that_logs_and_a_log_handler_that_sends_do_not_wait_for_each_other(
-    server: HTTP1Server, run: Run
-) -> None:
+def test_finalizer_that_logs_and_a_log_handler_that_sends_do_not_wait_for_each_other(server, run):
     """The one runs while a pool begins to be tracked, the other begins to track one."""
     assert run("lock_order.py", server.url()).strip() == "done"

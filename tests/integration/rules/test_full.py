@@ -1,32 +1,22 @@
 """What is told by opt-in only: the attribute that tells streamed answers, the model."""
 
-from __future__ import annotations
-
 import pytest
 
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.pool.lease import Call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.clients import Runner
-from support.http1 import HTTP1Server
-from support.libraries import Library
 from support.script import Reply
 
-from .conftest import EVERYWHERE, Instrument
+from .conftest import EVERYWHERE
 
 EVENTS = (("content-type", "text/event-stream; charset=utf-8"),)
 
 
 @EVERYWHERE
 @pytest.mark.parametrize(("metrics", "told"), [("full", {True: 1, False: 2}), ("lean", {None: 3})])
-def test_streamed_answers_are_told_apart(
-    runner: Runner,
-    library: Library,
-    server: HTTP1Server,
-    instrument: Instrument,
-    metrics: str,
-    told: dict[bool | None, int],
-) -> None:
+def test_full_metrics_distinguish_streamed_responses(
+    runner, library, server, instrument, metrics, told
+):
     """By the content type of server-sent events. It doubles the series of the lease histogram."""
     telemetry = instrument(metrics=metrics)
     pool = runner.pool(library)
@@ -40,9 +30,9 @@ def test_streamed_answers_are_told_apart(
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_model_and_operation_are_told_by_setting(
-    library: Library, server: HTTP1Server, instrument: Instrument, told: bool
-) -> None:
+def test_model_attributes_add_model_and_operation_to_two_histograms(
+    library, server, instrument, told
+):
     """On the acquire and lease histograms; nothing else has them as attributes of a metric."""
     telemetry = instrument(model_attributes=told)
     pool = library.core.ConnectionPool()

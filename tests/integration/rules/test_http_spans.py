@@ -1,7 +1,5 @@
 """http_spans: OpenTelemetry's own instrumentations beside us, and only those off again."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging
@@ -21,11 +19,8 @@ from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.http1 import HTTP1Server
 from support.script import Reply
 from support.waiting import until
-
-from .conftest import Instrument
 
 INSTRUMENTORS = {
     "httpx": HTTPXClientInstrumentor,
@@ -56,7 +51,7 @@ def turned_on() -> set[str]:
 
 
 @pytest.mark.parametrize("client", [httpx, httpx2])
-def test_requests_get_a_span_each(client: Any, server: HTTP1Server, instrument: Instrument) -> None:
+def test_requests_get_a_span_each(client, server, instrument):
     """Once, with ours telling on it how the connection was acquired."""
     telemetry = instrument(http_spans=True)
     with client.Client(trust_env=False) as session:
@@ -70,9 +65,7 @@ def test_requests_get_a_span_each(client: Any, server: HTTP1Server, instrument: 
     assert second.attributes[semconv.SPAN_ACQUIRE_DURATION] == 0.0
 
 
-def test_wait_in_an_aiohttp_pool_is_under_the_requests_client_span(
-    server: HTTP1Server, instrument: Instrument
-) -> None:
+def test_wait_in_an_aiohttp_pool_is_under_the_requests_client_span(server, instrument):
     """And so is the set-up; the request's span tells how its connection was acquired."""
     telemetry = instrument(http_spans=True, span_min_duration=0)
     gate = server.gate()
@@ -107,7 +100,7 @@ def test_wait_in_an_aiohttp_pool_is_under_the_requests_client_span(
     assert reused == [False, True]
 
 
-def test_what_we_turned_on_is_turned_off(instrument: Instrument) -> None:
+def test_uninstrument_turns_off_what_http_spans_turned_on(instrument):
     """And on again with the next instrument()."""
     for _ in range(2):
         instrument(http_spans=True)
@@ -116,9 +109,7 @@ def test_what_we_turned_on_is_turned_off(instrument: Instrument) -> None:
         assert turned_on() == set()
 
 
-def test_two_threads_that_turn_it_on_at_once_leave_nothing_on(
-    instrument: Instrument, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_threads_that_turn_it_on_at_once_leave_nothing_on(instrument, monkeypatch):
     """The one that comes second must not make us forget what the first has turned on."""
     both = threading.Barrier(2)
 
@@ -143,7 +134,7 @@ def test_two_threads_that_turn_it_on_at_once_leave_nothing_on(
 
 
 @pytest.mark.parametrize("second", [True, False])
-def test_instance_of_a_subclass_leaves_nothing_on(instrument: Instrument, second: bool) -> None:
+def test_instance_of_a_subclass_leaves_nothing_on(instrument, second):
     """It is a second instrumentor, and the last one that was turned on counts."""
 
     class Mine(GlueLLMInstrumentor):
@@ -161,7 +152,7 @@ def test_instance_of_a_subclass_leaves_nothing_on(instrument: Instrument, second
     assert turned_on() == set()
 
 
-def test_what_was_on_before_stays_on(instrument: Instrument) -> None:
+def test_what_was_on_before_stays_on(instrument):
     """The user turned it on, and the user turns it off."""
     HTTPXClientInstrumentor().instrument()
     instrument(http_spans=True)
@@ -170,9 +161,7 @@ def test_what_was_on_before_stays_on(instrument: Instrument) -> None:
     assert turned_on() == {"httpx"}
 
 
-def test_what_somebody_else_turned_off_meanwhile_stays_off(
-    instrument: Instrument, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_instrumentation_turned_off_meanwhile_stays_off_without_a_warning(instrument, caplog):
     """We don't turn it off a second time, which would log a warning."""
     instrument(http_spans=True)
     HTTPXClientInstrumentor().uninstrument()
@@ -182,7 +171,7 @@ def test_what_somebody_else_turned_off_meanwhile_stays_off(
     assert caplog.records == []
 
 
-def test_without_the_setting_nothing_is_turned_on(instrument: Instrument) -> None:
+def test_without_the_setting_nothing_is_turned_on(instrument):
     """Its spans carry whole URLs, and it sends trace context to the provider: by wish only."""
     instrument()
     assert turned_on() == set()
@@ -197,39 +186,28 @@ def test_without_the_setting_nothing_is_turned_on(instrument: Instrument) -> Non
         ("", set()),
     ],
 )
-def test_disabled_names_are_skipped(
-    instrument: Instrument, monkeypatch: pytest.MonkeyPatch, disabled: str, skipped: set[str]
-) -> None:
+def test_disabled_names_are_skipped(instrument, monkeypatch, disabled, skipped):
     """OTEL_PYTHON_DISABLED_INSTRUMENTATIONS counts for us as for the loader."""
     monkeypatch.setenv("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", disabled)
     instrument(http_spans=True)
     assert turned_on() == ALL - skipped
 
 
-def test_setting_from_the_environment(
-    instrument: Instrument, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_setting_from_the_environment(instrument, monkeypatch):
     """OTEL_PYTHON_GLUELLM_HTTP_SPANS does the same."""
     monkeypatch.setenv("OTEL_PYTHON_GLUELLM_HTTP_SPANS", "true")
     instrument()
     assert turned_on() == ALL
 
 
-def test_under_auto_instrumentation_it_is_left_to_the_loader(
-    instrument: Instrument, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_under_auto_instrumentation_it_is_left_to_the_loader(instrument, monkeypatch):
     """Which turns on what is installed; twice would be a warning."""
     monkeypatch.setitem(sys.modules, LOADER, sys)
     instrument(http_spans=True)
     assert turned_on() == set()
 
 
-def test_only_a_missing_package_for_httpx_is_a_warning(
-    server: HTTP1Server,
-    instrument: Instrument,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_only_a_missing_package_for_httpx_is_a_warning(server, instrument, monkeypatch, caplog):
     """It says what to install; all else works. Few use all of the libraries."""
     for name in ("httpx", "aiohttp_client", "urllib3", "grpc"):
         monkeypatch.setitem(sys.modules, f"opentelemetry.instrumentation.{name}", None)
@@ -243,9 +221,7 @@ def test_only_a_missing_package_for_httpx_is_a_warning(
     assert telemetry.value(semconv.REQUESTS) == 1
 
 
-def test_older_version_that_does_not_know_httpx2_is_one_warning(
-    instrument: Instrument, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_older_version_that_does_not_know_httpx2_is_one_warning(instrument, monkeypatch, caplog):
     """What it knows is turned on."""
     module = sys.modules["opentelemetry.instrumentation.httpx"]
     monkeypatch.delattr(module, "HTTPX2ClientInstrumentor")

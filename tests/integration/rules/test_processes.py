@@ -1,7 +1,5 @@
 """Programs of their own: a fork, an end with idle connections, libraries that others replaced."""
 
-from __future__ import annotations
-
 import json
 import os
 
@@ -9,19 +7,13 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.grpc_server import GrpcServer
-from support.http1 import HTTP1Server
-from support.listener import Listen
-
-from .conftest import Run
 
 HTTP = ("httpx", "httpx2", "urllib3", "aiohttp")
 DURATIONS = [semconv.LEASE_DURATION, semconv.ACQUIRE_DURATION, semconv.CONNECTION_CREATE_DURATION]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_forked_child_starts_empty_and_counts_inherited_pools_anew(
-    server: HTTP1Server, listen: Listen, run: Run
-) -> None:
+def test_forked_child_starts_empty_and_counts_inherited_pools_anew(server, listen, run):
     """No record, pool or request until its own first one; the parent goes on without a child's."""
     target = listen(GrpcServer).target
     printed = run("fork.py", server.url(), target, GRPC_ENABLE_FORK_SUPPORT="1").splitlines()
@@ -49,16 +41,16 @@ def test_forked_child_starts_empty_and_counts_inherited_pools_anew(
     assert child["after"]["grpc"][channel_time] < parent["after"]["grpc"][channel_time]
 
 
-def test_connections_closed_at_the_end_of_the_process(server: HTTP1Server, run: Run) -> None:
+def test_connections_closed_at_the_end_of_the_process(server, run):
     """urllib3 closes what is idle in pools that are still there: that is not the peer's doing."""
     assert run("urllib3_exit.py", server.url()) == "{'pool_closed': 1}\n"
 
 
-def test_without_h2_no_hook_is_missing(run: Run, server: HTTP1Server) -> None:
+def test_without_h2_no_hook_is_missing(run, server):
     """Most programs lack it: there is no HTTP/2 to be blind to, and nothing to warn of."""
     assert run("without_h2.py", server.url()) == "{'httpx': 1, 'httpx2': 1} {1} False\n"
 
 
-def test_aliased_httpx_is_turned_on_once(server: HTTP1Server, run: Run) -> None:
+def test_aliased_httpx_is_turned_on_once(server, run):
     """After httpx2.alias_httpx() both names mean one library: one span, one lease a request."""
     assert run("alias.py", server.url()) == "spans=1 leases=1 pools={'httpx2': 1}\n"

@@ -1,7 +1,5 @@
 """Whose requests a series counts: pools that several providers share."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from collections.abc import Iterator
@@ -16,11 +14,7 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
 )
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
-from support.http1 import HTTP1Server
 from support.libraries import Library
-from support.telemetry import Telemetry
-
-from .conftest import Instrument
 
 HOSTS = {"api.openai.com": "openai", "api.anthropic.com": "anthropic", "example.com": None}
 ORIGIN_LEVEL = (
@@ -55,9 +49,7 @@ def provider_server() -> Iterator[FakeProvider]:
     ("library_name", "mode"),
     [("httpx", "sync"), ("httpx2", "asyncio"), ("aiohttp", "asyncio"), ("urllib3", "sync")],
 )
-def test_one_client_for_several_hosts(
-    library_name: str, mode: str, server: HTTP1Server, instrument: Instrument
-) -> None:
+def test_one_client_for_several_hosts(library_name, mode, server, instrument):
     """Each origin has its own provider. The pool, that has them all, has none."""
     telemetry = instrument()
     with Runner.start(mode) as runner:
@@ -86,9 +78,7 @@ def _shared_client() -> Any:
 
 
 @pytest.mark.parametrize("scope", ["any_llm", "all"])
-def test_one_client_for_two_any_llm_providers(
-    scope: str, provider_server: FakeProvider, instrument: Instrument
-) -> None:
+def test_one_client_for_two_any_llm_providers(scope, provider_server, instrument):
     """At one origin too; connections are the latest request's, and the pool counts once."""
     any_llm = pytest.importorskip("any_llm")
     telemetry = instrument(scope=scope)
@@ -131,9 +121,7 @@ def test_one_client_for_two_any_llm_providers(
 
 
 @pytest.mark.usefixtures("hosts_are_here")
-def test_client_of_the_users_has_the_providers_of_its_hosts(
-    server: HTTP1Server, providers: Telemetry, library: Library
-) -> None:
+def test_client_of_the_users_has_the_providers_of_its_hosts(server, providers, library):
     """The name is the user's, and the provider is known all the same."""
     with Runner.start("sync") as runner:
         client = runner.client(library)
@@ -146,9 +134,7 @@ def test_client_of_the_users_has_the_providers_of_its_hosts(
         GlueLLMInstrumentor.uninstrument_client(client.raw)
 
 
-def test_connections_of_before_are_not_of_an_unknown_provider(
-    provider_server: FakeProvider, instrument: Instrument
-) -> None:
+def test_connections_of_before_are_not_of_an_unknown_provider(provider_server, instrument):
     """A pool that is used before ``instrument()`` has connections that no request is known of."""
     any_llm = pytest.importorskip("any_llm")
     chat: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}

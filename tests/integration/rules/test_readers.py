@@ -1,7 +1,5 @@
 """Values are visible in the very collection that follows them, whoever reads and however."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,8 +28,6 @@ from prometheus_client import CollectorRegistry
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.http1 import HTTP1Server
-from support.libraries import Library
 
 DELTA = dict.fromkeys((Counter, Histogram, ObservableCounter), AggregationTemporality.DELTA)
 Observe = Callable[..., None]
@@ -73,9 +69,7 @@ def requests(found: dict[str, list[Any]]) -> int:
     return sum(point.value for point in found.get(semconv.REQUESTS.name, ()))
 
 
-def test_cumulative_and_delta_readers_each_see_everything_once(
-    library: Library, server: HTTP1Server, observe: Observe
-) -> None:
+def test_cumulative_and_delta_readers_each_see_everything_once(library, server, observe):
     """Whichever comes first drains the buffer; both have the values in that collection."""
     cumulative = InMemoryMetricReader()
     delta = InMemoryMetricReader(preferred_temporality=DELTA)
@@ -96,9 +90,7 @@ def test_cumulative_and_delta_readers_each_see_everything_once(
     pool.close()
 
 
-def test_up_and_down_counters_stay_whole_with_delta(
-    library: Library, server: HTTP1Server, observe: Observe
-) -> None:
+def test_up_and_down_counters_stay_whole_with_delta(library, server, observe):
     """What is there now is told as it is: a difference of nothing would look like an empty pool."""
     delta = InMemoryMetricReader(preferred_temporality={**DELTA, UpDownCounter: DELTA[Counter]})
     observe(delta)
@@ -111,9 +103,7 @@ def test_up_and_down_counters_stay_whole_with_delta(
     pool.close()
 
 
-def test_scrape_sees_the_values_of_its_own_collection(
-    library: Library, server: HTTP1Server, observe: Observe
-) -> None:
+def test_scrape_sees_the_values_of_its_own_collection(library, server, observe):
     """The Prometheus reader collects when somebody asks."""
     reader = PrometheusMetricReader()
     registry = CollectorRegistry()
@@ -137,7 +127,7 @@ def test_scrape_sees_the_values_of_its_own_collection(
     pool.close()
 
 
-def test_views_hold(library: Library, server: HTTP1Server, observe: Observe) -> None:
+def test_views_hold(library, server, observe):
     """Renamed, other buckets, exponential, fewer attributes, dropped: as the user wants it."""
     reader = InMemoryMetricReader()
     observe(

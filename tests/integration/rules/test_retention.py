@@ -1,7 +1,5 @@
 """Nothing of the host's is kept alive: contexts, pools, connections, responses, tasks, loops."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import gc
@@ -20,9 +18,6 @@ import urllib3
 from opentelemetry import context
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.grpc_server import GrpcServer
-from support.http1 import HTTP1Server
-from support.libraries import Library
-from support.listener import Listen
 from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import until, wait_until
@@ -143,9 +138,7 @@ WITHOUT_CYCLES = {
 
 
 @pytest.mark.parametrize(("way", "name", "how"), WAYS)
-def test_everything_goes_with_its_last_reference(
-    way: Any, name: str, how: str, server: HTTP1Server, listen: Listen, telemetry: Telemetry
-) -> None:
+def test_everything_goes_with_its_last_reference(way, name, how, server, listen, telemetry):
     """Read, unread, cancelled or closed, in a loop for each call; without the collector if it can.
 
     What the instrumentation counts of it goes as well.
@@ -189,9 +182,7 @@ def big_context(telemetry: Telemetry) -> Iterator[weakref.ref[Big]]:
     context.detach(token)
 
 
-def test_contexts_are_not_kept_by_open_leases_and_buffered_records(
-    library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_contexts_are_not_kept_by_open_leases_and_buffered_records(library, server, telemetry):
     """A response may stay open for minutes; 2 000 full contexts of records held 147 MB."""
     pool = library.core.ConnectionPool()
     manager = urllib3.PoolManager()
@@ -213,9 +204,7 @@ def test_contexts_are_not_kept_by_open_leases_and_buffered_records(
     pool.close()
 
 
-def test_context_is_not_kept_by_requests_of_aiohttp(
-    server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_context_is_not_kept_by_requests_of_aiohttp(server, telemetry):
     """Neither by an open lease nor by records that wait to be collected."""
     server.reply("/streamed", Reply(end_after=server.gate()))
     references: list[weakref.ref[Any]] = []
@@ -243,9 +232,7 @@ def test_context_is_not_kept_by_requests_of_aiohttp(
     asyncio.run(main())
 
 
-def test_spans_are_not_kept_by_open_leases(
-    library: Library, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_spans_are_not_kept_by_open_leases(library, server, telemetry):
     """A recording span has attributes and events: only its identity is noted."""
     pool = library.core.ConnectionPool()
     with telemetry.tracer_provider.get_tracer("test").start_as_current_span("caller") as span:
@@ -262,9 +249,7 @@ def test_spans_are_not_kept_by_open_leases(
     ("way", "name"),
     [(with_httpcore_sync, "httpcore2"), (with_aiohttp, "aiohttp"), (with_urllib3, "urllib3")],
 )
-def test_many_pools_leave_nothing(
-    way: Any, name: str, server: HTTP1Server, telemetry: Telemetry
-) -> None:
+def test_many_pools_leave_nothing(way, name, server, telemetry):
     """A client per call: what is kept of them does not grow with their number."""
 
     async def make(number: int) -> None:
@@ -283,7 +268,7 @@ def test_many_pools_leave_nothing(
     assert ours() <= before + 5
 
 
-def test_requests_leave_no_garbage_of_ours(server: HTTP1Server, telemetry: Telemetry) -> None:
+def test_requests_leave_no_garbage_for_the_collector(server, telemetry):
     """Whatever of ours was part of a request goes with its last reference."""
     with urllib3.HTTPConnectionPool("127.0.0.1", server.port) as pool:
         pool.request("GET", "/")

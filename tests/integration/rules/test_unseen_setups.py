@@ -1,20 +1,14 @@
 """Connections whose set-up can't be seen, or comes when nobody expects one: the times stay true."""
 
-from __future__ import annotations
-
 import logging
 from typing import Any
 
 import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.clients import PoolUnderTest, Runner
-from support.http1 import HTTP1Server
-from support.libraries import Library
-from support.script import Gate, Reply
-from support.waiting import wait_until
+from support.script import Reply
 
-from .conftest import BOTH, Instrument
+from .conftest import BOTH
 
 pytestmark = BOTH
 
@@ -51,12 +45,7 @@ class _Backend:
         return _Slotted(self._inner.connect_tcp(*args, **kwargs))
 
 
-def test_stream_without_notes_has_its_times(
-    library: Library,
-    server: HTTP1Server,
-    instrument: Instrument,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_stream_without_notes_has_its_times(library, server, instrument, caplog):
     """A network backend of the application's own: set-up and response wait don't run together.
 
     The connection was taken as set up once its first answer was there, which made the wait for that
@@ -74,40 +63,6 @@ def test_stream_without_notes_has_its_times(
     leased = telemetry.total(semconv.LEASE_DURATION)
     assert waited + created <= leased
     assert _warnings(caplog) == []
-
-
-def test_closed_pool_connects_for_those_that_queued(
-    library: Library,
-    server: HTTP1Server,
-    instrument: Instrument,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """httpcore's pool serves its queue on new connections then: each is counted, with its times.
-
-    Of threads none would notice: what waits for a socket goes on waiting when that is closed.
-    """
-    telemetry = instrument(metrics="full")
-    gate = server.gate()
-    with Runner.start("asyncio") as runner:
-        _close_with_a_queue(runner.pool(library, max_connections=1), server, gate)
-    assert telemetry.value(semconv.CONNECTION_OPENED) == 2
-    assert telemetry.count(semconv.CONNECTION_CREATE_DURATION) == 2
-    assert telemetry.count(semconv.RESPONSE_WAIT_DURATION) == 1
-    assert telemetry.total(semconv.RESPONSE_WAIT_DURATION) >= HEAD_AFTER
-    assert _warnings(caplog) == []
-
-
-def _close_with_a_queue(pool: PoolUnderTest, server: HTTP1Server, gate: Gate) -> None:
-    held = pool.send(server.reply("/held", Reply(head_after=gate)))
-    server.timeline.wait_for("request", "/held")
-    queued = pool.send(server.reply("/slow", Reply(head_after=HEAD_AFTER)))
-    wait_until(lambda: pool.queued == 1, "the second request queues")
-    pool.close()
-    with pytest.raises(pool.library.core.NetworkError):
-        held.head()
-    gate.open()
-    assert queued.head() == 200
-    queued.read()
 
 
 def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:

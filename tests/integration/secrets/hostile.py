@@ -1,7 +1,5 @@
 """Strings that do harm where they are printed, labelled or parsed, and what is tame."""
 
-from __future__ import annotations
-
 import json
 import unicodedata
 from typing import Any

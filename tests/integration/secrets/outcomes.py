@@ -1,7 +1,5 @@
 """Requests full of secrets, and each way in which they can end."""
 
-from __future__ import annotations
-
 import contextlib
 import traceback
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Secrets to plant, and every place where something of a request could come out, as text."""
 
-from __future__ import annotations
-
 import base64
 import collections
 import gc

@@ -1,10 +1,7 @@
 """A server that answers whatever bytes it is told to, a relay that keeps what clients send."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
-import struct
 
 from support.listener import Listener, ServerLoop
 from support.waiting import wait_until
@@ -66,14 +63,12 @@ class Recorder(Listener):
         self._taken = -1
         super().__init__(servers)
 
-    def take(self, *, closed: bool = True) -> list[bytes]:
-        """What was sent on connections that came since the last time, in their order.
-
-        Waits until they are ``closed``, without which the end of what was sent may be missing.
-        """
-        if closed:
-            wait_until(lambda: self.sent and not self._open, "every connection is closed")
-        taken = {number: part for number, part in self.sent.items() if number > self._taken}
+    def take(self) -> list[bytes]:
+        """Return what was sent on the connections since the last time, once they are closed."""
+        wait_until(lambda: self.sent and not self._open, "every connection is closed")
+        taken = {
+            number: part for number, part in self.sent.items() if part and number > self._taken
+        }
         self._taken = max(taken)
         self.sent = {}
         return [bytes(part) for _, part in sorted(taken.items())]
@@ -83,51 +78,8 @@ class Recorder(Listener):
     ) -> None:
         """Until either side closes."""
         self._open.add(number)
-        there, back = await asyncio.open_connection("127.0.0.1", self._behind)
-        ways = [
-            asyncio.ensure_future(self._pass_on(reader, back, number)),
-            asyncio.ensure_future(self._pass_on(there, writer, None)),
-        ]
+        kept = self.sent.setdefault(number, bytearray())
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await self._relay("127.0.0.1", self._behind, reader, writer, kept=kept)
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            back.close()
             self._open.discard(number)
-
-    async def _pass_on(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int | None
-    ) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(65536):
-                if number is not None:
-                    self.sent.setdefault(number, bytearray()).extend(data)
-                writer.write(data)
-                await writer.drain()
-
-
-_RANDOM = frozenset({51, 41, 35, 21})
-"""Extensions with keys, tickets and padding."""
-
-
-def hello_of(sent: bytes) -> tuple[int, bytes, list[tuple[int, bytes]]]:
-    """Version, ciphers and extensions of the ClientHello (RFC 8446, 4.1.2) that was sent first."""
-    assert (sent[0], sent[5]) == (22, 1), "no ClientHello in a handshake"
-    at = 9
-    (version,) = struct.unpack_from("!H", sent, at)
-    at += 2 + 32
-    at += 1 + sent[at]  # the session's id
-    (length,) = struct.unpack_from("!H", sent, at)
-    ciphers = sent[at + 2 : at + 2 + length]
-    at += 2 + length
-    at += 1 + sent[at]  # compression
-    (length,) = struct.unpack_from("!H", sent, at)
-    at, end = at + 2, at + 2 + length
-    found = []
-    while at < end:
-        kind, length = struct.unpack_from("!HH", sent, at)
-        found.append((kind, b"" if kind in _RANDOM else sent[at + 4 : at + 4 + length]))
-        at += 4 + length
-    return version, ciphers, found

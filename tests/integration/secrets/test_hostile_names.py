@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -10,7 +9,7 @@ import pytest
 import urllib3
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
-from opentelemetry.instrumentation.gluellm.attribution.calls import model_reader, provider_key
+from opentelemetry.instrumentation.gluellm.attribution.calls import model_reader
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.pool.lease import Call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
@@ -108,30 +107,12 @@ def test_names_of_pools(places):
     places.assert_no_canary()
 
 
-def test_names_of_providers():
-    """any-llm takes any text for one of a compatible API's."""
-    for text in TEXTS.values():
-        key = provider_key(SimpleNamespace(PROVIDER_NAME=text))
-        assert is_tame(key)
-        assert len(key) <= 64
-
-
 @pytest.mark.parametrize("places", [{"model_attributes": True}], indirect=True)
 def test_models(server, places, caplog):
     """A model's name comes from whoever calls the application, and goes to labels and the log."""
     pytest.importorskip("openai")
     any_llm = pytest.importorskip("any_llm")
-    closed = server.gate()
-    event = (
-        b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[]}'
-        b"\n\n"
-    )
-    headers = (("content-type", "text/event-stream"),)
-    server.reply(
-        "/v1/chat/completions",
-        *[Reply(status=400) for _ in TEXTS],
-        Reply(headers=headers, chunks=((0.0, event), (closed, b""))),
-    )
+    server.reply("/v1/chat/completions", *[Reply(status=400) for _ in TEXTS])
     question: Any = [{"role": "user", "content": "hi"}]
     llm = any_llm.AnyLLM.create("openai", api_key="k", api_base=server.url("/v1"))
     for text in TEXTS.values():
@@ -150,7 +131,6 @@ def test_models(server, places, caplog):
     }
     assert len(models) >= len(TEXTS) / 2
     assert max(map(len, models)) == LONGEST_LABEL
-    closed.open()
 
 
 def test_models_in_the_log(server, places):

@@ -1,9 +1,6 @@
 """Nothing is added to what is sent: with the instrumentation on and off it is the same bytes."""
 
-import asyncio
-import contextlib
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +9,6 @@ from hyperframe.frame import Frame
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clock import instrumented
-from support.fake_llms import MODEL, FakeLLMs
 from support.grpc_server import GrpcServer
 from support.http1 import HTTP1Server
 from support.http2 import HTTP2Server
@@ -23,7 +19,7 @@ from support.telemetry import Telemetry
 from .conftest import EVERYTHING
 from .outcomes import secrets_in_context
 from .places import Canaries
-from .servers import Recorder, hello_of
+from .servers import Recorder
 from .test_requests import CELLS as EVERY_CELL
 
 BODY = json.dumps({"prompt": "hi " * 50}).encode()
@@ -74,32 +70,6 @@ def test_bytes_of_http(name, mode, start_runner, listen):
         assert header not in without[0].lower()
 
 
-@pytest.mark.parametrize(("name", "mode"), CELLS)
-def test_hello_of_tls(name, mode, start_runner, listen, certificates):
-    """Extensions in order, the names and protocols in them, ciphers, versions."""
-    server = listen(HTTP1Server, tls=certificates.server("h2", "http/1.1"))
-    recorder = listen(Recorder, behind=server.port)
-    runner = start_runner(mode)
-    library = Library.load("aiohttp" if "aiohttp" in name else name)
-    url = f"https://localhost:{recorder.port}/"
-
-    def send() -> list[bytes]:
-        context = certificates.client()
-        if name in ("aiohttp", "urllib3"):
-            pool = runner.pool(library, ssl_context=context)
-        else:
-            pool = runner.client(library, verify=context)
-        with contextlib.suppress(Exception):
-            pool.get(url)
-        pool.close()
-        return recorder.take()
-
-    without, within = off_and_on(send)
-    assert [hello_of(sent) for sent in within] == [hello_of(sent) for sent in without]
-    _, _, extensions = hello_of(without[0])
-    assert b"localhost" in dict(extensions)[0]
-
-
 def frames_of(sent: bytes) -> list[tuple[str, bytes]]:
     """Name and content of each frame of HTTP/2 but those that answer the peer's, in order."""
     assert sent.startswith(PREFACE)
@@ -138,44 +108,3 @@ def test_frames_of_http2(name, mode, start_runner, listen):
     assert within == without
     frames = {frame.split()[0] for frame, _ in without}
     assert frames >= {"SettingsFrame", "HeadersFrame", "DataFrame"}
-
-
-_OF_THE_MOMENT = re.compile(
-    rb"(?im)^(x-amz-date|authorization: AWS4|amz-sdk-invocation-id|x-amz-user-agent).*$"
-)
-PROVIDERS = {"openai": "/v1", "anthropic": "", "gemini": "", "bedrock": ""}
-
-
-@pytest.mark.parametrize("provider", PROVIDERS)
-def test_calls_of_any_llm(provider, listen, monkeypatch):
-    """Each family of SDKs: httpx and httpx2, aiohttp, urllib3; a call and one that is streamed."""
-    pytest.importorskip("any_llm")
-    pytest.importorskip({"gemini": "google.genai", "bedrock": "boto3"}.get(provider, provider))
-    from any_llm import AnyLLM
-
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "none")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    server = listen(FakeLLMs)
-    recorder = listen(Recorder, behind=server.port)
-    question: Any = [{"role": "user", "content": "hi"}]
-
-    async def call() -> None:
-        options = {} if provider == "bedrock" else {"api_key": "key"}
-        llm = AnyLLM.create(provider, api_base=recorder.url(PROVIDERS[provider]), **options)
-        await llm.acompletion(model=MODEL, messages=question, max_tokens=5)
-        with contextlib.suppress(Exception):  # the fake's answer is no stream
-            async for _ in await llm.acompletion(
-                model=MODEL, messages=question, max_tokens=5, stream=True
-            ):
-                pass
-
-    def send() -> list[bytes]:
-        asyncio.run(call())
-        return [_OF_THE_MOMENT.sub(rb"\1", sent) for sent in recorder.take(closed=False)]
-
-    without, within = off_and_on(send)
-    assert b"".join(within) == b"".join(without)
-    assert b"".join(without).count(b" HTTP/1.1\r\n") >= 2
-    assert b"traceparent" not in b"".join(within)

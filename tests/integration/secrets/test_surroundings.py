@@ -15,7 +15,6 @@ import urllib3
 
 from opentelemetry.instrumentation.gluellm.diagnosis.loop_places import places_of_busy_loops
 from opentelemetry.instrumentation.gluellm.patching import when_imported
-from opentelemetry.instrumentation.gluellm.pool.registry import is_host
 from support.http1 import HTTP1Server
 from support.libraries import Library
 from support.network import Certificates
@@ -50,25 +49,6 @@ def test_credentials_of_proxies(name, refuses, start_runner, listen, certificate
             attempts.whole(server.origin, path)
     places.look()
     assert proxy.timeline.count("connect") + proxy.timeline.count("forward") >= 2
-    places.assert_no_canary()
-
-
-@pytest.mark.parametrize("name", CLIENTS)
-def test_variables_of_the_environment(name, listen, server, monkeypatch, places):
-    """Proxies, keys and headers of exporters, with a client that reads them."""
-    proxy = listen(HTTPProxy)
-    secret = places.plant("a variable of a proxy")
-    for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(variable, proxy.url("").replace("//", f"//me:{secret}@"))
-    monkeypatch.setenv("NO_PROXY", "")
-    for variable in ("OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(variable, places.plant(f"the variable {variable}"))
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"key={places.plant('an exporter header')}")
-    monkeypatch.setenv("GLUELLM_API_KEY", places.plant("a variable of GlueLLM"))
-    with Library.load(name).client.Client(verify=False) as client:
-        assert client.get(server.url("/")).status_code == 200
-    places.look()
-    assert proxy.timeline.count("forward") == 1
     places.assert_no_canary()
 
 
@@ -142,12 +122,6 @@ def test_what_is_no_host(places):
     asyncio.run(main())
     places.assert_no_canary()
     assert '"_OTHER"' in places.texts["metrics"]
-
-
-def test_a_key_that_is_a_host_by_its_form_is_told_as_one():
-    """What the test above can't promise: ``server.address`` is told, and this could be one."""
-    assert is_host("sk-1234567890")
-    assert not is_host("sk-" + "1" * 61)
 
 
 def test_names_and_certificates_of_tls(listen, places):

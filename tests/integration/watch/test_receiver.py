@@ -217,26 +217,6 @@ async def test_bad_requests_get_their_status_in_json(watch):
         assert json.loads(body)["message"]
 
 
-@pytest.mark.parametrize(
-    ("line", "sent"),
-    [
-        ("200 OK", head(len(WHOLE)) + WHOLE),
-        ("404 Not Found", head(0, path="/")),
-        ("415 Unsupported Media Type", head(2, Content_Encoding="br") + b"{}"),
-        ("405 Method Not Allowed", head(0, method="HEAD")),
-    ],
-)
-async def test_answers_have_the_standard_phrase(watch, line, sent):
-    """It is the reason that the SDK's exporter logs, and that the documentation quotes."""
-    client = await watch.connect()
-    await client.send(sent)
-    client.writer.write_eof()
-    async with asyncio.timeout(20):
-        answer = await client.reader.read()
-    assert answer.startswith(f"HTTP/1.1 {line}\r\n".encode())
-    assert line[:3] != "405" or answer.endswith(b"\r\n\r\n")  # HEAD gets a head
-
-
 async def test_a_client_sees_the_answer_to_a_body_that_is_too_large(watch):
     """It sends on meanwhile, and a reset would take the answer from it."""
     client = await watch.connect()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from studies.tables import table
 
-from . import breakdown, counting
+from . import counting
 from .rows import GROUPS, Block, Row, blocks
 from .workload import FAMILIES
 
@@ -24,9 +24,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     libraries = f"these libraries only (httpx: httpx2 too){again}"
     parser.add_argument("--library", action="append", choices=[*FAMILIES], help=libraries)
     parser.add_argument(
-        "--profile", action="store_true", help="also which hook costs how many instructions"
-    )
-    parser.add_argument(
         "--check", action="store_true", help="exit with 1 for a missed budget of instructions"
     )
     options = parser.parse_args(arguments)
@@ -35,8 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for block in blocks(options.only or (), options.library or ()):
         _print_block(block)
         measured += block.rows
-    if options.profile:
-        _print_profile(options.library or FAMILIES)
     print(
         "\nYardstick: what the contrib instrumentation of the same library adds to the same"
         f" request, which has a current span.\nMeasured in {time.monotonic() - began:.0f} s."
@@ -57,17 +52,6 @@ def _print_block(block: Block) -> None:
         if row.detail:
             print(f"  {row.what}: {row.detail}")
     sys.stdout.flush()
-
-
-def _print_profile(libraries: Iterable[str]) -> None:
-    # Of httpx and httpx2 the async clients: sync ones have the same steps.
-    for combination in [each for family in libraries for each in FAMILIES[family][:2]]:
-        print(f"\nInstructions of the request path, {combination}, by what costs them:")
-        try:
-            for part, count in breakdown.measure(combination).items():
-                print(f"  {count:9.0f}  {part}")
-        except counting.UnavailableError as reason:
-            print(f"  not measured: {reason}")
 
 
 if __name__ == "__main__":

@@ -26,17 +26,7 @@ from . import internals
 from .clients.base import Client
 from .exchange import CHUNKS
 from .instructions import load
-from .workload import (
-    OFF,
-    OURS,
-    YARDSTICK,
-    Combination,
-    Instrumentation,
-    Sdk,
-    client,
-    combination_named,
-    run,
-)
+from .workload import OFF, OURS, YARDSTICK, Combination, Instrumentation, Sdk, client, run
 
 _GENERATIONS, _ROUNDS = 5, 12
 _FORK = multiprocessing.get_context("fork")
@@ -163,9 +153,7 @@ def _chunks(combination: Combination) -> Took:
         return used.stream(count, attributed=ours)
 
     rounds = _measured(combination, (OFF, OURS), use, (10, 1, 5), streaming=True)
-    return {
-        "chunk": statistics.median(_more(rounds)) / CHUNKS,
-    }
+    return {"chunk": statistics.median(_more(rounds)) / CHUNKS}
 
 
 def _outside(combination: Combination) -> Took:
@@ -179,6 +167,4 @@ def _outside(combination: Combination) -> Took:
 
 
 if __name__ == "__main__":
-    chosen = combination_named(sys.argv[1])
-    load([chosen])
-    print(json.dumps(measure(chosen)))
+    print(json.dumps(measure(load(sys.argv[1]))))

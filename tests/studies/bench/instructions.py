@@ -6,7 +6,7 @@ import contextlib
 import functools
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from . import counting, internals
@@ -36,47 +36,42 @@ def measure(combination: Combination) -> counting.Counts:
     return counting.count(__name__, [str(combination)])
 
 
-def load(combinations: list[Combination]) -> None:
+def load(name: str) -> Combination:
     """Import everything and run it once, which the forked processes then need not do."""
-    for combination in combinations:
-        instrumentation = Instrumentation(combination.library, Sdk())
-        for what in (YARDSTICK, OURS, OFF):
-            instrumentation.turn(what)
-            if combination.library == "grpc":
-                # gRPC's core, once it has run, is of no use in a fork.
-                importlib.import_module(f"{__package__}.clients.grpc_client").server()
-            else:
-                run(combination.library, functools.partial(_send_once, combination))
+    combination = combination_named(name)
+    instrumentation = Instrumentation(combination.library, Sdk())
 
+    async def send_once() -> None:
+        sending = client(combination)
+        await sending.send(1, attributed=True)
+        await sending.close()
 
-async def _send_once(combination: Combination) -> None:
-    sending = client(combination)
-    await sending.send(1, attributed=True)
-    await sending.close()
+    for what in (YARDSTICK, OURS, OFF):
+        instrumentation.turn(what)
+        if combination.library == "grpc":
+            # gRPC's core, once it has run, is of no use in a fork.
+            importlib.import_module(f"{__package__}.clients.grpc_client").server()
+        else:
+            run(combination.library, send_once)
+    return combination
 
 
 def requests(
     combination: Combination,
-    what: str,
     length: int,
     *,
+    what: str,
     sdk: bool = True,
     attributed: bool = False,
     drained: bool = False,
     span: bool = True,
-    before: Callable[[], None] | None = None,
 ) -> None:
-    """A warm client, then ``length`` requests; ``drained`` also records what they buffered.
-
-    ``before`` runs once the instrumentation is on.
-    """
+    """A warm client, then ``length`` requests; ``drained`` also records what they buffered."""
 
     async def main() -> None:
         providers = Sdk() if sdk else None
         Instrumentation(combination.library, providers).turn(what)
         sending = client(combination)
-        if before is not None:
-            before()
         with contextlib.nullcontext() if providers is None or not span else providers.span():
             await sending.send(WARM_UP, attributed=attributed)
             if what == OURS and attributed:
@@ -120,7 +115,7 @@ def _jobs(combination: Combination) -> Iterator[counting.Job]:
         }
     lengths = _GRPC_LENGTHS if is_grpc else _LENGTHS
     for variant, settings in variants.items():
-        work = functools.partial(_requests, combination, settings)
+        work = functools.partial(requests, combination, **settings)
         yield str(combination), variant, work, lengths, 1
     lengths = _GRPC_STREAM_LENGTHS if is_grpc else _STREAM_LENGTHS
     for variant, what in (("stream off", OFF), ("stream ours", OURS)):
@@ -128,16 +123,6 @@ def _jobs(combination: Combination) -> Iterator[counting.Job]:
         yield str(combination), variant, work, lengths, CHUNKS
 
 
-def _requests(combination: Combination, settings: dict[str, Any], length: int) -> None:
-    requests(combination, length=length, **settings)
-
-
-def _main(names: list[str]) -> None:
-    internals.leave_out_what_runs_by_the_clock()
-    chosen = [combination_named(name) for name in names]
-    load(chosen)
-    counting.fork_each(job for combination in chosen for job in _jobs(combination))
-
-
 if __name__ == "__main__":
-    _main(sys.argv[1:])
+    internals.leave_out_what_runs_by_the_clock()
+    counting.fork_each(_jobs(load(sys.argv[1])))

@@ -71,12 +71,3 @@ def _untold(item: Any) -> Any:
     twin.told = 0
     twin.accounted = False
     return twin
-
-
-def patches() -> list[Any]:
-    """The replaced methods of the HTTP libraries."""
-    return [
-        patch
-        for adapter in installation()._adapters
-        for patch in adapter._patches._patches.values()
-    ]

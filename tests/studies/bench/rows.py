@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from . import sources
 from .workload import FAMILIES, YARDSTICKS
-
-PERCENT = "{:.1f} %"
-MICROSECONDS = "{:.2f} µs"
-MILLISECONDS = "{:.2f} ms"
-NUMBER = "{:.0f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,50 +74,61 @@ class _Requests:
         share, cpu, of_all = self.share, self.cpu, "instructions, of the yardstick's"
         chunk = partial(self.instructions, "stream ours", "stream off")
         outside = partial(self.instructions, "outside", "off")
-        return {
+        all_in = partial(self.no_span, "all in, no span")
+        percent, us = "{:.1f} %", "{:.2f} µs"
+        budgets: dict[str, tuple[tuple[Any, ...], ...]] = {
             "request-path": (
-                Budget(
-                    *(f"request path, {of_all}", 3, PERCENT, partial(share, "ours", "off")),
-                    *(self.path_detail, True),
+                (
+                    f"request path, {of_all}",
+                    3,
+                    percent,
+                    partial(share, "ours", "off"),
+                    self.path_detail,
+                    True,
                 ),
-                Budget(
-                    *("request path, CPU", 10, MICROSECONDS, partial(cpu, "path"), self.cpu_detail)
-                ),
+                ("request path, CPU", 10, us, partial(cpu, "path"), self.cpu_detail),
             ),
             "all-in": (
-                Budget(
-                    *(f"all in with both records, {of_all}", 28, PERCENT),
-                    *(partial(share, "all in", "off"), partial(self.no_span, "all in, no span")),
-                    gates=True,
+                (
+                    f"all in with both records, {of_all}",
+                    28,
+                    percent,
+                    partial(share, "all in", "off"),
+                    all_in,
+                    True,
                 ),
-                Budget(
-                    *("all in, CPU, of the yardstick's", 16, PERCENT),
-                    partial(cpu, "all in ratio", 100),
-                ),
+                ("all in, CPU, of the yardstick's", 16, percent, partial(cpu, "all in ratio", 100)),
             ),
             "no-sdk": (
-                Budget(
-                    *(f"no SDK, {of_all} with one", 5, PERCENT),
+                (
+                    f"no SDK, {of_all} with one",
+                    5,
+                    percent,
                     partial(share, "ours, no SDK", "off, no SDK"),
-                    gates=True,
+                    str,
+                    True,
                 ),
             ),
-            "chunk": (
-                Budget("a chunk of a streamed body, CPU", 1, MICROSECONDS, self.chunk, chunk),
-            ),
+            "chunk": (("a chunk of a streamed body, CPU", 1, us, self.chunk, chunk),),
             "outside": (
-                Budget(
-                    *("a pool outside the scope, CPU of a request", 0.5, MICROSECONDS),
-                    *(partial(cpu, "outside"), outside),
+                (
+                    "a pool outside the scope, CPU of a request",
+                    0.5,
+                    us,
+                    partial(cpu, "outside"),
+                    outside,
                 ),
             ),
             "garbage": (
-                Budget(
-                    *("cyclic garbage more, objects a request", 0, "{:.2f}"),
+                (
+                    "cyclic garbage more, objects a request",
+                    0,
+                    "{:.2f}",
                     partial(sources.garbage, self.family),
                 ),
             ),
         }
+        return {group: tuple(Budget(*one) for one in some) for group, some in budgets.items()}
 
     def share(self, with_it: str, without: str, span: str = "") -> dict[str, float]:
         """How much one variant takes more than another, as percent of what the yardstick adds."""
@@ -177,72 +186,22 @@ class _Requests:
         )
 
 
-def _whole(what: str, most: float, unit: str, source: str, *keys: str, detail: str = "") -> Budget:
-    """One number that a part of a module measures, or how much it is more than a second one.
-
-    ``detail`` is a text with the measured numbers in their places.
-    """
+def _whole(what: str, most: float, unit: str, value: list[str], detail: str = "") -> Budget:
+    source, key, *less = value
     part = partial(sources.part, *source.split("."))
 
-    def value() -> float:
+    def values() -> float:
         found = part()
-        return found[keys[0]] - sum(found[key] for key in keys[1:])
+        return found[key] - sum(found[each] for each in less)
 
-    return Budget(what, most, unit, value, lambda: detail.format(found=part()))
+    return Budget(what, most, unit, values, lambda: detail.format(found=part()))
 
 
-_COLLECTION, _DRAINS, _STALLS = "collection.collections", "collection.drains", "collection.stalls"
-_OF_WHICH = "Of which {{found[state at {0}]:.2f}} ms ours, the rest the SDK's for "
-_POINTS = "{{found[points at {0}]:.0f}} points"
 WHICHEVER: dict[str, tuple[Budget, ...]] = {
-    "collection": (
-        *(
-            _whole(
-                *(f"a collection at {text} pools", most, MILLISECONDS),
-                *(_COLLECTION, f"collection at {count}"),
-                detail=(_OF_WHICH + _POINTS).format(count),
-            )
-            for count, text, most in ((1_000, "1 000", 1), (10_000, "10 000", 20))
-        ),
-        _whole(
-            *("points more at 10 000 pools than at 1 000", 0, NUMBER),
-            *(_COLLECTION, "points at 10000", "points at 1000"),
-        ),
-    ),
-    "drain": (
-        _whole("draining, a record", 10, MICROSECONDS, _DRAINS, "drain per record"),
-        _whole(
-            *("stall of an event loop by a full outbox", 10, MILLISECONDS, _STALLS, "stall"),
-            detail="Median of several; worst {found[stall at worst]:.1f} ms, "
-            "without a collection {found[stall of an idle process]:.1f} ms",
-        ),
-    ),
-    "watch": (
-        _whole(
-            *("watching 100 requests under way, CPU a second", 5, MILLISECONDS),
-            *("collection.watch", "100 requests"),
-            detail="1 request {found[1 requests]:.2f} ms",
-        ),
-    ),
-    "memory": (
-        _whole(
-            *("blocks left, per pool made and dropped", 0.01, "{:.4f}"),
-            *("memory.pools", "blocks per pool"),
-            detail="Resident memory grew by {found[growth in MB]:.1f} MB from the 20 000th on",
-        ),
-        _whole("a buffered record", 1000, "{:.0f} B", "memory.records", "bytes per record"),
-        _whole("items held beyond the bound", 0, NUMBER, "memory.bound", "held", "capacity"),
-    ),
-    "series": (
-        _whole(
-            *("series of a healthy provider", 140, NUMBER, "series", "healthy"),
-            detail="{found[healthy points]:.0f} OTLP points",
-        ),
-        _whole(
-            *("series after every failure", 290, NUMBER, "series", "after failures"),
-            detail="{found[points after failures]:.0f} OTLP points. Most: {found[most]}",
-        ),
-    ),
+    group: tuple(_whole(**budget) for budget in budgets)
+    for group, budgets in tomllib.loads(
+        Path(__file__).with_name("budgets.toml").read_text(encoding="utf-8")
+    ).items()
 }
 GROUPS = (*_Requests("httpx").budgets(), *WHICHEVER)
 
@@ -254,7 +213,7 @@ def blocks(groups: Collection[str] = (), libraries: Collection[str] = ()) -> Ite
     """
     wanted = {
         f"{family}, beside opentelemetry-instrumentation-"
-        + YARDSTICKS[family].package.replace("_", "-"): _Requests(family).budgets()
+        + YARDSTICKS[family][0].replace("_", "-"): _Requests(family).budgets()
         for family in FAMILIES
         if not libraries or family in libraries
     }

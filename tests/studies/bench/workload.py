@@ -39,15 +39,6 @@ class Combination:
         return f"{self.library} {self.mode}"
 
 
-@dataclass(frozen=True, slots=True)
-class Yardstick:
-    """The contrib instrumentation of a library, beside whose cost ours is told."""
-
-    package: str
-    instrumentors: dict[str, str]
-    """The class that instruments each library of the family."""
-
-
 FAMILIES: Final = {
     "httpx": tuple(
         Combination(library, mode) for mode in ("async", "sync") for library in ("httpx2", "httpx")
@@ -59,13 +50,13 @@ FAMILIES: Final = {
 """What is measured, by the libraries that share a yardstick and so a block of the table."""
 
 YARDSTICKS: Final = {
-    "httpx": Yardstick(
-        "httpx", {"httpx": "HTTPXClientInstrumentor", "httpx2": "HTTPX2ClientInstrumentor"}
-    ),
-    "aiohttp": Yardstick("aiohttp_client", {"aiohttp": "AioHttpClientInstrumentor"}),
-    "urllib3": Yardstick("urllib3", {"urllib3": "URLLib3Instrumentor"}),
-    "grpc": Yardstick("grpc", {"grpc": "GrpcAioInstrumentorClient"}),
+    "httpx": ("httpx", "HTTPXClientInstrumentor"),
+    "httpx2": ("httpx", "HTTPX2ClientInstrumentor"),
+    "aiohttp": ("aiohttp_client", "AioHttpClientInstrumentor"),
+    "urllib3": ("urllib3", "URLLib3Instrumentor"),
+    "grpc": ("grpc", "GrpcAioInstrumentorClient"),
 }
+"""By library the contrib instrumentation that is the yardstick: package and class."""
 
 
 def combination_named(name: str) -> Combination:
@@ -123,19 +114,13 @@ class Instrumentation:
             self._current.uninstrument()
             self._current = None
         if what == YARDSTICK:
-            self._current = _yardstick(self._library)
+            package, name = YARDSTICKS[self._library]
+            module = importlib.import_module(f"opentelemetry.instrumentation.{package}")
+            self._current = getattr(module, name)()
         elif what == OURS:
             self._current = GlueLLMInstrumentor()
         if self._current is not None:
             self._current.instrument(**self._providers)
-
-
-def _yardstick(library: str) -> Any:
-    for yardstick in YARDSTICKS.values():
-        if library in yardstick.instrumentors:
-            package = importlib.import_module(f"opentelemetry.instrumentation.{yardstick.package}")
-            return getattr(package, yardstick.instrumentors[library])()
-    raise ValueError(f"no yardstick for {library}")
 
 
 def any_llm_call() -> Call:
@@ -144,20 +129,21 @@ def any_llm_call() -> Call:
 
 
 _CLIENTS = {
-    "aiohttp async": ("aiohttp_client", "AiohttpClient"),
-    "urllib3 sync": ("urllib3_client", "Urllib3Client"),
-    "grpc async": ("grpc_client", "GrpcClient"),
-    "httpx async": ("httpx_client", "AsyncHttpxClient"),
-    "httpx sync": ("httpx_client", "SyncHttpxClient"),
+    "aiohttp async": "AiohttpClient",
+    "urllib3 sync": "Urllib3Client",
+    "grpc async": "GrpcClient",
+    "httpx async": "AsyncHttpxClient",
+    "httpx sync": "SyncHttpxClient",
 }
 
 
 def client(combination: Combination, *, streaming: bool = False) -> Client:
     """A client on a scripted network; ``streaming``: one whose answers come in CHUNKS chunks."""
-    module, kind = _CLIENTS[str(combination).replace("httpx2", "httpx")]
+    library = combination.library.replace("httpx2", "httpx")
     # Imported here: a process measures one library, and has no other loaded.
-    made = getattr(importlib.import_module(f"{__package__}.clients.{module}"), kind)
-    arguments = [combination.library] if module == "httpx_client" else []
+    module = importlib.import_module(f"{__package__}.clients.{library}_client")
+    made = getattr(module, _CLIENTS[f"{library} {combination.mode}"])
+    arguments = [combination.library] if library == "httpx" else []
     found: Client = made(*arguments, streaming=streaming)
     return found
 
@@ -168,7 +154,7 @@ def run(library: str, main: Callable[[], Awaitable[None]]) -> None:
     async def wrapped() -> None:
         await main()
 
-    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    factory: Any = None
     if library == "aiohttp":
         from .clients.aiohttp_client import ScriptedLoop
 

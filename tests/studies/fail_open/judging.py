@@ -30,16 +30,15 @@ def complaints(what: Break, outcome: Outcome) -> Iterator[str]:
         yield "requests are touched after uninstrument(): " + _differences(
             outcome.without, outcome.afterwards
         )
-    if outcome.active:
-        yield f"{outcome.active:g} requests are under way for ever"
-    if outcome.standing:
-        yield f"{outcome.standing:g} requests queue for ever"
-    if outcome.live:
-        yield f"{outcome.live:g} pools live for ever"
-    if len(outcome.warnings) > len(outcome.off) + len(outcome.errors):
+    for left, what in (
+        (outcome.active, "requests are in flight"),
+        (outcome.standing, "requests queue"),
+        (outcome.live, "pools live"),
+    ):
+        if left:
+            yield f"{left:g} {what} for ever"
+    if len(outcome.warnings) != len(outcome.off) + len(outcome.errors):
         yield f"{len(outcome.warnings)} warnings for {outcome.off} and {outcome.errors}"
-    if len(outcome.warnings) < len(outcome.off) + len(outcome.errors):
-        yield f"only {len(outcome.warnings)} warnings for {outcome.off} and {outcome.errors}"
     if len(set(outcome.warnings)) < len(outcome.warnings):
         yield "a warning twice"
     for warning in outcome.warnings:

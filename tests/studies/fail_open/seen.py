@@ -16,6 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .releases import targets
+
 OURS = "opentelemetry.instrumentation.gluellm"
 _MISSING = object()
 
@@ -107,42 +109,27 @@ class Seen:
 def _classes_with(package: str, name: str) -> Iterator[type]:
     """The classes of a package whose source has this attribute of ``self``, or in their body."""
     for module_name, module in sorted(sys.modules.items()):
-        if module_name.partition(".")[0] != package or not getattr(module, "__file__", None):
-            continue
-        file = Path(str(module.__file__))
-        if file.suffix != ".py":
-            continue
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef) and _has(node, name):
-                found = getattr(module, node.name, None)
-                if isinstance(found, type):
-                    yield found
+        file = getattr(module, "__file__", None) or ""
+        if module_name.partition(".")[0] == package and file.endswith(".py"):
+            for node in ast.walk(ast.parse(Path(file).read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ClassDef) and _has(node, name):
+                    found = getattr(module, node.name, None)
+                    if isinstance(found, type):
+                        yield found
 
 
 def _has(node: ast.ClassDef, name: str) -> bool:
-    for found in ast.walk(node):
-        if isinstance(found, (ast.Assign, ast.AnnAssign)):
-            targets = found.targets if isinstance(found, ast.Assign) else [found.target]
-            for target in targets:
-                for single in target.elts if isinstance(target, ast.Tuple) else [target]:
-                    if (
-                        isinstance(single, ast.Attribute)
-                        and single.attr == name
-                        and isinstance(single.value, ast.Name)
-                        and single.value.id == "self"
-                    ):
-                        return True
-    return any(
-        (isinstance(found, (ast.FunctionDef, ast.AsyncFunctionDef)) and found.name == name)
-        or (
-            isinstance(found, (ast.Assign, ast.AnnAssign))
-            and any(
-                isinstance(target, ast.Name) and target.id == name
-                for target in (found.targets if isinstance(found, ast.Assign) else [found.target])
-            )
-        )
-        for found in node.body
-    )
+    of_self = {
+        ast.unparse(single)
+        for found in ast.walk(node)
+        if not isinstance(found, ast.AugAssign)
+        for target in targets(found)
+        for single in (target.elts if isinstance(target, ast.Tuple) else [target])
+    }
+    in_body = {getattr(found, "name", "") for found in node.body} | {
+        ast.unparse(target) for found in node.body for target in targets(found)
+    }
+    return f"self.{name}" in of_self or name in in_body
 
 
 def see(package: str, name: str, kind: str) -> list[Seen]:
@@ -156,23 +143,6 @@ def see(package: str, name: str, kind: str) -> list[Seen]:
     return placed
 
 
-class _Otherwise(ModuleType):
-    """A module in which one name is otherwise."""
-
-    def __init__(self, module: ModuleType, name: str, value: Any) -> None:
-        super().__init__(module.__name__)
-        self.__dict__["_module"] = module
-        self.__dict__["_changed"] = (name, value)
-
-    def __getattr__(self, name: str) -> Any:
-        changed, value = self._changed
-        if name == changed:
-            if isinstance(value, BaseException):
-                raise value
-            return value
-        return getattr(self._module, name)
-
-
 NAME_KINDS: dict[str, Callable[[Any], Any]] = {
     "is None": lambda _: None,
     "is a function": lambda value: lambda *args, **kwargs: value(*args, **kwargs),
@@ -184,13 +154,12 @@ NAME_KINDS: dict[str, Callable[[Any], Any]] = {
 
 
 def see_name(module: str, name: str, kind: str) -> None:
-    """From now on a class of a module is otherwise for whoever asks the module for it."""
-    found = importlib.import_module(module)
-    value = NAME_KINDS[kind](getattr(found, name))
-    sys.modules[module] = _Otherwise(found, name, value)
-    parent, _, last = module.rpartition(".")
-    if parent:
-        setattr(sys.modules[parent], last, sys.modules[module])
+    """Change a class for every module that reads it from its module from now on."""
+    value = NAME_KINDS[kind](getattr(importlib.import_module(module), name))
+    if isinstance(value, RuntimeError):
+        Changed.put(module, (name,), {}, value)
+    else:
+        Changed.put(module, (), {name: value})
 
 
 FUNCTION_KINDS: dict[str, Callable[..., Any]] = {
@@ -225,16 +194,22 @@ class Changed(ModuleType):
     """A module without some names, and with others in their place."""
 
     @classmethod
-    def put(cls, module: str, names: tuple[str, ...], values: dict[str, Any]) -> None:
-        """Whoever imports the module from now on gets this one; its own functions don't."""
+    def put(
+        cls,
+        module: str,
+        names: tuple[str, ...],
+        values: dict[str, Any],
+        error: Exception | None = None,
+    ) -> None:
+        """Modules that import it from now on get the changed one; its own functions don't."""
         made = cls(module)
-        made.__dict__.update({"_module": importlib.import_module(module), "_without": names})
-        made.__dict__.update(values)
+        found = importlib.import_module(module)
+        made.__dict__.update({"_module": found, "_without": names, "_error": error, **values})
         sys.modules[module] = made
         parent, _, last = module.rpartition(".")
         setattr(sys.modules[parent], last, made)
 
     def __getattr__(self, name: str) -> Any:
         if name in self._without:
-            raise AttributeError(name)
+            raise self._error or AttributeError(name)
         return getattr(self._module, name)

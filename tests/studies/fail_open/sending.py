@@ -11,7 +11,7 @@ import importlib
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -34,34 +34,32 @@ class Servers:
     nobody: str
 
 
-class Noted:
-    """What came of the requests."""
-
-    def __init__(self) -> None:
-        self.results: list[str] = []
+class Noted(list[str]):
+    """What came of the requests, in words."""
 
     def value(self, what: str, found: object) -> None:
-        self.results.append(f"{what}: {found}")
+        self.append(f"{what}: {found}")
 
-    def error(self, what: str, error: BaseException) -> None:
-        self.results.append(f"{what}: {type(error).__name__}")
+    def several(self, what: str, found: list[Any]) -> None:
+        self.value(what, [f if isinstance(f, str) else type(f).__name__ for f in found])
+
+    @contextlib.contextmanager
+    def _step(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            self.append(f"{what}: {type(error).__name__}")
 
     def __call__(self, what: str, work: Callable[[], object]) -> None:
         """One step, whatever comes of it."""
-        try:
+        with self._step(what):
             self.value(what, work())
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:
-            self.error(what, error)
 
     async def awaited(self, what: str, work: Any) -> None:
-        try:
+        with self._step(what):
             self.value(what, await work)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:
-            self.error(what, error)
 
 
 def waits(thread: threading.Thread) -> None:
@@ -90,13 +88,10 @@ async def has_begun(task: asyncio.Future[Any]) -> None:
 # httpcore and httpcore2
 
 
-def httpcore(name: str, servers: Servers, look: Look) -> list[str]:
-    core = importlib.import_module(name)
-    noted = Noted()
+def httpcore(core: Any, servers: Servers, look: Look, noted: Noted) -> None:
     with contextlib.suppress(Exception):
         _httpcore_sync(core, servers, look, noted)
     asyncio.run(_httpcore_async(core, servers, look, noted))
-    return noted.results
 
 
 def _body(response: Any) -> str:
@@ -104,18 +99,22 @@ def _body(response: Any) -> str:
 
 
 def _httpcore_sync(core: Any, servers: Servers, look: Look, noted: Noted) -> None:
-    late = {"timeout": {"pool": 0.02}}
+    def get(url: str, *, of: Any = None, **timeout: float) -> Callable[[], str]:
+        return lambda: _body((of or pool).request("GET", url, extensions={"timeout": timeout}))
+
+    def unread() -> int:
+        with pool.stream("GET", servers.chunked) as response:
+            return int(response.status)
+
     pool = core.ConnectionPool(max_connections=1)
-    noted("first", lambda: _body(pool.request("GET", servers.http1)))
-    noted("again", lambda: _body(pool.request("GET", servers.http1)))
+    noted("first", get(servers.http1))
+    noted("again", get(servers.http1))
     held = None
     holding = contextlib.ExitStack()
     with contextlib.suppress(Exception):
         held = holding.enter_context(pool.stream("GET", servers.http1))
-        noted("no place", lambda: _body(pool.request("GET", servers.http1, extensions=late)))
-    waiting = threading.Thread(
-        target=noted, args=("waited", lambda: _body(pool.request("GET", servers.http1)))
-    )
+        noted("no place", get(servers.http1, pool=0.02))
+    waiting = threading.Thread(target=noted, args=("waited", get(servers.http1)))
     waiting.start()
     waits(waiting)
     look()
@@ -123,29 +122,22 @@ def _httpcore_sync(core: Any, servers: Servers, look: Look, noted: Noted) -> Non
         noted("held", lambda: b"".join(held.iter_stream()))
         noted("closed", holding.close)
     waiting.join(5)
-    noted("chunks", lambda: _body(pool.request("GET", servers.chunked)))
-    noted("breaks off", lambda: _body(pool.request("GET", servers.broken)))
-
-    def unread() -> str:
-        with pool.stream("GET", servers.chunked) as response:
-            return str(response.status)
-
+    noted("chunks", get(servers.chunked))
+    noted("breaks off", get(servers.broken))
     noted("unread", unread)
-    noted(
-        "late", lambda: pool.request("GET", servers.never, extensions={"timeout": {"read": 0.02}})
-    )
-    noted("after", lambda: _body(pool.request("GET", servers.http1)))
+    noted("late", get(servers.never, read=0.02))
+    noted("after", get(servers.http1))
     look()
     noted("pool closed", pool.close)
     with contextlib.suppress(Exception), core.ConnectionPool(http1=False, http2=True) as pool2:
-        noted("HTTP/2", lambda: _body(pool2.request("GET", servers.http2)))
-        noted("HTTP/2 again", lambda: _body(pool2.request("GET", servers.http2)))
+        noted("HTTP/2", get(servers.http2, of=pool2))
+        noted("HTTP/2 again", get(servers.http2, of=pool2))
         look()
     with contextlib.suppress(Exception), core.ConnectionPool() as nobody:
-        noted("refused", lambda: nobody.request("GET", servers.nobody))
-        noted("scheme", lambda: nobody.request("GET", "odd://localhost/"))
+        noted("refused", get(servers.nobody, of=nobody))
+        noted("scheme", get("odd://localhost/", of=nobody))
     with contextlib.suppress(Exception), core.HTTPProxy(servers.nobody) as proxy:
-        noted("proxy", lambda: proxy.request("GET", servers.http1))
+        noted("proxy", get(servers.http1, of=proxy))
 
 
 async def _httpcore_async(core: Any, servers: Servers, look: Look, noted: Noted) -> None:
@@ -158,7 +150,7 @@ async def _httpcore_async(core: Any, servers: Servers, look: Look, noted: Noted)
             both = await asyncio.gather(
                 get(pool, servers.http1), get(pool, servers.chunked), return_exceptions=True
             )
-            noted.value("two", [b if isinstance(b, str) else type(b).__name__ for b in both])
+            noted.several("two", both)
             given_up = asyncio.ensure_future(get(pool, servers.never))
             await has_begun(given_up)
             look()
@@ -172,17 +164,14 @@ async def _httpcore_async(core: Any, servers: Servers, look: Look, noted: Noted)
         async with core.AsyncConnectionPool(http1=False, http2=True) as pool:
             several = [get(pool, servers.http2) for _ in range(3)]
             found = await asyncio.gather(*several, return_exceptions=True)
-            noted.value("streams", [f if isinstance(f, str) else type(f).__name__ for f in found])
+            noted.several("streams", found)
             look()
 
 
 # aiohttp
 
 
-def aiohttp(name: str, servers: Servers, look: Look) -> list[str]:
-    library = importlib.import_module(name)
-    noted = Noted()
-
+def aiohttp(library: Any, servers: Servers, look: Look, noted: Noted) -> None:
     async def get(session: Any, url: str, **timeouts: float) -> str:
         timeout = library.ClientTimeout(**timeouts)
         async with session.get(url, timeout=timeout) as response:
@@ -229,26 +218,29 @@ def aiohttp(name: str, servers: Servers, look: Look) -> list[str]:
 
     with contextlib.suppress(Exception):
         asyncio.run(send())
-    return noted.results
 
 
 # urllib3
 
 
-def urllib3(name: str, servers: Servers, look: Look) -> list[str]:
-    library = importlib.import_module(name)
-    noted = Noted()
-
-    def read(send: Callable[[], Any]) -> str:
-        response = send()
-        data = response.read()
-        response.release_conn()
-        return f"{response.status} {data!r}"
+def urllib3(library: Any, servers: Servers, look: Look, noted: Noted) -> None:
+    def opened(url: str, **settings: Any) -> Any:
+        return manager.request("GET", url, preload_content=False, retries=False, **settings)
 
     def get(url: str, **settings: Any) -> Callable[[], str]:
-        return lambda: read(
-            lambda: manager.request("GET", url, preload_content=False, retries=False, **settings)
-        )
+        def read() -> str:
+            response = opened(url, **settings)
+            data = response.read()
+            response.release_conn()
+            return f"{response.status} {data!r}"
+
+        return read
+
+    def unread() -> int:
+        response = manager.request("GET", servers.chunked, preload_content=False)
+        response.close()
+        response.release_conn()
+        return int(response.status)
 
     def preloaded(url: str) -> Callable[[], str]:
         return lambda: repr(manager.request("GET", url, retries=False).data)
@@ -259,7 +251,7 @@ def urllib3(name: str, servers: Servers, look: Look) -> list[str]:
         noted("preloaded", preloaded(servers.http1))
         held = None
         with contextlib.suppress(Exception):
-            held = manager.request("GET", servers.http1, preload_content=False, retries=False)
+            held = opened(servers.http1)
             noted("no place", get(servers.http1, pool_timeout=0.01))
         waiting = threading.Thread(target=noted, args=("waited", preloaded(servers.http1)))
         waiting.daemon = True
@@ -271,25 +263,10 @@ def urllib3(name: str, servers: Servers, look: Look) -> list[str]:
             noted("given back", held.release_conn)
         waiting.join(5)
         noted("chunks", get(servers.chunked))
-        noted(
-            "streamed",
-            lambda: list(
-                manager.request(
-                    "GET", servers.chunked, preload_content=False, retries=False
-                ).stream(2)
-            ),
-        )
+        noted("streamed", lambda: list(opened(servers.chunked).stream(2)))
         noted("breaks off", get(servers.broken))
         noted("preloaded breaks off", preloaded(servers.broken))
         noted("late", get(servers.never, timeout=0.03))
-
-        def unread() -> int:
-            response = manager.request("GET", servers.chunked, preload_content=False)
-            response.close()
-            response.release_conn()
-            status: int = response.status
-            return status
-
         noted("unread", unread)
         noted("after", get(servers.http1))
         look()
@@ -310,16 +287,13 @@ def urllib3(name: str, servers: Servers, look: Look) -> list[str]:
         manager = library.ProxyManager(servers.http1)
         noted("through a forwarding proxy", preloaded("http://api.test/"))
         manager.clear()
-    return noted.results
 
 
 # gRPC
 
 
-def grpc(name: str, servers: Servers, look: Look) -> list[str]:
-    library = importlib.import_module(name)
-    importlib.import_module(f"{name}.aio")
-    noted = Noted()
+def grpc(library: Any, servers: Servers, look: Look, noted: Noted) -> None:
+    importlib.import_module("grpc.aio")
 
     def called(work: Callable[[], object]) -> Callable[[], object]:
         def call() -> object:
@@ -387,13 +361,19 @@ def grpc(name: str, servers: Servers, look: Look) -> list[str]:
 
     with contextlib.suppress(Exception):
         asyncio.run(send())
-    return noted.results
 
 
-SENDERS: dict[str, Callable[[str, Servers, Look], list[str]]] = {
+_SENDERS: dict[str, Callable[[Any, Servers, Look, Noted], None]] = {
     "httpcore": httpcore,
     "httpcore2": httpcore,
     "aiohttp": aiohttp,
     "urllib3": urllib3,
     "grpc": grpc,
 }
+
+
+def send(name: str, servers: Servers, look: Look = lambda: None) -> list[str]:
+    """Send the requests of a library, and return what came of each."""
+    noted = Noted()
+    _SENDERS[name](importlib.import_module(name), servers, look, noted)
+    return list(noted)

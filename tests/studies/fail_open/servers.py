@@ -1,16 +1,11 @@
-"""The servers that all trials talk to."""
+"""The servers that all trials send requests to, and the processes of the trials."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import signal
-import subprocess
-import sys
+import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
-from pathlib import Path
+from multiprocessing.connection import wait
 from typing import Any
 
 from support.grpc_server import GrpcServer
@@ -20,11 +15,14 @@ from support.listener import ServerLoop
 from support.network import refused_url
 from support.script import Failure, Reply
 
+from . import trial
+from .discovery import PROCESSES
 from .judging import complaints
 from .sending import Servers
 from .trial import Break, Outcome
 
-TESTS = Path(__file__).parents[2]
+_GONE = 12
+"""Seconds after a trial's patience until its process is killed."""
 
 
 @contextlib.contextmanager
@@ -33,21 +31,17 @@ def served() -> Iterator[Servers]:
     loop = ServerLoop()
     http1, http2, grpc = HTTP1Server(loop), HTTP2Server(loop), GrpcServer(loop)
     grpc.reply("/late", Reply(head_after=0.3))
-    nobody = refused_url()
+    chunks = ((0.0, b"one"), (0.005, b"two"), (0.0, b"three"))
     try:
         yield Servers(
             http1=http1.url(),
             http2=http2.url(),
             late=http1.reply("/late", Reply(head_after=0.3)),
             never=http1.reply("/never", Reply(head_after=60.0)),
-            chunked=http1.reply(
-                "/chunked", Reply(chunks=((0.0, b"one"), (0.005, b"two"), (0.0, b"three")))
-            ),
-            broken=http1.reply(
-                "/broken", Reply(chunks=((0.0, b"one"),), failure=Failure.EOF_IN_BODY)
-            ),
+            chunked=http1.reply("/chunked", Reply(chunks=chunks)),
+            broken=http1.reply("/broken", Reply(chunks=chunks[:1], failure=Failure.EOF_IN_BODY)),
             grpc=grpc.target,
-            nobody=nobody,
+            nobody=refused_url(),
         )
     finally:
         for server in (http1, http2, grpc):
@@ -58,43 +52,42 @@ def served() -> Iterator[Servers]:
 def tried(
     breaks: Iterable[Break], servers: Servers, at_once: int = 2
 ) -> Iterator[tuple[Break, Outcome]]:
-    """Try each break, and give what came of it, in the order of their ends."""
-    program = subprocess.Popen(
-        [sys.executable, "-m", "studies.fail_open.nursery", str(at_once)],
-        cwd=TESTS,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert program.stdin is not None
-    assert program.stdout is not None
+    """Try each break in a process of its own. Yield the outcomes in the order of their ends."""
+    todo = [*breaks][::-1]
+    running: dict[Any, tuple[Break, Any, float]] = {}
     try:
-        program.stdin.write(json.dumps(asdict(servers)) + "\n")
-        for what in breaks:
-            program.stdin.write(json.dumps(asdict(what)) + "\n")
-        program.stdin.close()
-        for line in program.stdout:
-            found: dict[str, Any] = json.loads(line)
-            yield Break(**found["break"]), Outcome(**found["outcome"])
-        assert program.wait(10) == 0, "the nursery of the trials failed"
+        while todo or running:
+            while todo and len(running) < at_once:
+                what = todo.pop()
+                ours, its = PROCESSES.Pipe(duplex=False)
+                process = PROCESSES.Process(target=trial.child, args=(what, servers, its))
+                process.start()
+                its.close()
+                running[ours] = (what, process, time.monotonic() + trial.PATIENCE + _GONE)
+            for ours in wait(list(running), 1):
+                what, process, _ = running.pop(ours)
+                try:
+                    outcome = ours.recv()
+                except EOFError:
+                    outcome = Outcome(failed="hangs or ended: stderr has its stacks if it hangs")
+                ours.close()
+                process.join()
+                yield what, outcome
+            for _, process, deadline in running.values():
+                if time.monotonic() > deadline:
+                    process.kill()
     finally:
-        _end(program)
-        program.wait(10)
-
-
-def _end(program: subprocess.Popen[str]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(program.pid, signal.SIGKILL)
+        for _, process, _ in running.values():
+            process.kill()
 
 
 def judged(
     breaks: Iterable[Break], servers: Servers, at_once: int = 2
 ) -> Iterator[tuple[Break, Outcome, list[str]]]:
-    """Try each break, and give what did not hold.
+    """Try each break. Yield what did not hold.
 
-    What depends on time can be another thing on a busy machine, without us as well. So a break that
-    something did not hold with is tried once more, alone, and its outcome says so.
+    On a busy machine time alone can change an outcome, so a break with complaints is tried once
+    more, alone.
     """
     again: list[Break] = []
     for what, outcome in tried(breaks, servers, at_once):
@@ -102,6 +95,6 @@ def judged(
             again.append(what)
         else:
             yield what, outcome, []
-    for what, outcome in tried(again, servers, 1) if again else ():
+    for what, outcome in tried(again, servers, 1):
         outcome.tries = 2
         yield what, outcome, list(complaints(what, outcome))

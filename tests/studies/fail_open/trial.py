@@ -1,27 +1,38 @@
-"""One break, tried in a process: the same requests without us, with us, without us again."""
+"""One break in one process: requests without the instrumentation, with it, and without it again."""
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import importlib
 import io
-import json
 import logging
+import os
 import signal
 import sys
 import threading
 import traceback
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from . import releases, seen
-from .sending import SENDERS, Servers
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
+from opentelemetry.instrumentation.gluellm.instrumentor import snapshot
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.telemetry import Telemetry
+
+from . import releases, runtime, seen
+from .sending import Servers, send
 
 LIBRARIES = {"httpcore": "httpx", "httpcore2": "httpx2"}
 """The value of ``gluellm.pool.library`` where it is another name."""
+PATIENCE = 30
+"""Seconds that a trial may take."""
+_STUCK = 6
+"""Further seconds for a trial that Python cannot interrupt: its process writes its stacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +41,8 @@ class Break:
 
     library: str
     kind: str
-    """Of what sort the change is: ``method`` (in the source), ``attribute`` (as we see it),
-    ``class`` (by its name in a module), ``module``, ``function``, ``runtime``, ``none``."""
+    """Of what sort the change is: ``method`` (in the source), ``attribute`` (as the package reads
+    it), ``class`` (by its name in a module), ``module``, ``function``, ``runtime``, ``none``."""
     name: str
     how: str
 
@@ -45,64 +56,58 @@ class Hangs(KeyboardInterrupt):
 
 @dataclass(slots=True)
 class Outcome:
-    """What a trial told."""
+    """What was observed in a trial."""
 
     applicable: bool = True
     reads: int = 0
-    """How often we read what was changed, where that can be told."""
+    """How often the package read what was changed, where that can be counted."""
     without: list[str] = field(default_factory=list)
     observed: list[str] = field(default_factory=list)
     afterwards: list[str] = field(default_factory=list)
     off: list[str] = field(default_factory=list)
-    """Seams that are off."""
+    """Hooks that are off."""
     errors: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     stderr: str = ""
     noisy: bool = False
-    """Whether there was something on stderr without us."""
+    """Whether something was on stderr without the instrumentation."""
     requests: float = 0
     active: float = 0
     standing: float = 0
     live: float = 0
     left: list[str] = field(default_factory=list)
-    """What was not put back."""
+    """What was not restored."""
     failed: str = ""
-    """The traceback of a trial that came to no end."""
+    """The traceback of a trial that did not end."""
     tries: int = 1
-    """How often it was tried: twice where something did not hold at first."""
-
-    def as_json(self) -> str:
-        return json.dumps(asdict(self))
 
 
 class _Keeping(logging.Handler):
-    def __init__(self) -> None:
+    def __init__(self, logger: str) -> None:
         super().__init__(level=logging.WARNING)
         self.messages: list[str] = []
+        logging.getLogger(logger).addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        told = record.getMessage()
-        if record.exc_info:
-            told += "\n" + "".join(traceback.format_exception(*record.exc_info))
-        self.messages.append(told)
+        stack = traceback.format_exception(*record.exc_info) if record.exc_info else ()
+        self.messages.append("\n".join([record.getMessage(), *stack]))
 
 
 def attributes_of(package: str) -> dict[str, Any]:
-    """Every attribute of every class of a package, less our inert defaults."""
-    found: dict[str, Any] = {}
-    for module_name, module in sorted(sys.modules.items()):
-        if module_name.partition(".")[0] != package:
-            continue
-        for name, owner in sorted(vars(module).items()):
-            if isinstance(owner, type) and owner.__module__ == module_name:
-                for key, value in vars(owner).items():
-                    if not key.startswith(("_gluellm", "__dict", "__weak", "_abc", "__abstract")):
-                        found[f"{module_name}.{name}.{key}"] = value
-    return found
+    """Every attribute of every class of a package, without the instrumentation's own."""
+    return {
+        f"{module_name}.{name}.{key}": value
+        for module_name, module in sorted(sys.modules.items())
+        if module_name.partition(".")[0] == package
+        for name, owner in sorted(vars(module).items())
+        if isinstance(owner, type) and owner.__module__ == module_name
+        for key, value in vars(owner).items()
+        if not key.startswith(("_gluellm", "__dict", "__weak", "_abc", "__abstract"))
+    }
 
 
 def apply(what: Break) -> Callable[[], int]:
-    """Change the library; gives how often we read what was changed."""
+    """Change the library. Return what counts the package's reads of the change."""
     package = what.library
     if what.kind == "method":
         releases.release(package, what.how, what.name)
@@ -111,7 +116,7 @@ def apply(what: Break) -> Callable[[], int]:
     except Exception:
         if what.kind != "method":
             raise
-        raise releases.NotApplicable from None  # this change is more than the library bears
+        raise releases.NotApplicable from None  # the library itself fails with this change
     if package.startswith("httpcore"):
         for inside in ("_async", "_sync"):
             importlib.import_module(f"{package}.{inside}.http2")
@@ -131,11 +136,28 @@ def apply(what: Break) -> Callable[[], int]:
         module, _, name = what.name.rpartition(".")
         seen.see_name(module, name, what.how)
     if what.kind == "runtime":
-        from . import runtime
-
-        module, owner, name = what.name.split(":")
-        runtime.change(module, owner, name, what.how)
+        runtime.change(*what.name.split(":"), what.how)
     return lambda: 0
+
+
+def child(what: Break, servers: Servers, out: Any) -> None:
+    """Try one break in this process, and send the outcome."""
+    os.environ["AIOHTTP_NO_EXTENSIONS"] = "1"
+    os.environ["SSL_CERT_FILE"] = os.devnull  # aiohttp reads it whenever it is imported
+    os.environ["GRPC_VERBOSITY"] = "NONE"
+    gc.freeze()  # the collections of a trial ignore what was imported before it
+    signal.signal(signal.SIGALRM, _hangs)
+    # Again and again: an event loop may consume the first one.
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE, 1.0)
+    faulthandler.dump_traceback_later(PATIENCE + _STUCK, exit=True)
+    outcome = run(what, servers)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    out.send(outcome)
+    os._exit(0)
+
+
+def _hangs(*_: Any) -> None:
+    raise Hangs
 
 
 def run(what: Break, servers: Servers) -> Outcome:
@@ -148,8 +170,8 @@ def run(what: Break, servers: Servers) -> Outcome:
         except releases.NotApplicable:
             outcome.applicable = False
         except Hangs:
-            signal.setitimer(signal.ITIMER_REAL, 0)  # or the next comes while this is told
-            # Without us too: then the change makes no sense.
+            signal.setitimer(signal.ITIMER_REAL, 0)  # no second one while this is recorded
+            # Without the instrumentation also: then the change makes no sense.
             outcome.applicable = bool(outcome.without)
             outcome.failed = "hangs:\n" + traceback.format_exc()
         except BaseException:
@@ -159,97 +181,58 @@ def run(what: Break, servers: Servers) -> Outcome:
 
 
 def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-    from opentelemetry.sdk.trace import TracerProvider
-
-    from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-    from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
-    from opentelemetry.instrumentation.gluellm.instrumentor import snapshot
-
     warnings.simplefilter("ignore")
     reads = apply(what)
-    send = SENDERS[what.library]
-    nothing: Callable[[], None] = lambda: None  # noqa: E731
-    outcome.without = send(what.library, servers, nothing)
+    outcome.without = send(what.library, servers)
     gc.collect()
     outcome.noisy = bool(sys.stderr.getvalue())  # type: ignore[attr-defined]
-    kept = _Keeping()
-    logger = logging.getLogger("opentelemetry")
-    logger.addHandler(kept)
-    asyncio_log = _Keeping()
-    logging.getLogger("asyncio").addHandler(asyncio_log)
+    kept, asyncio_log = _Keeping("opentelemetry"), _Keeping("asyncio")
     before = attributes_of(what.library)
-    reader = InMemoryMetricReader()
-    provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
+    telemetry = Telemetry()
     GlueLLMInstrumentor().instrument(
         scope="all",
         metrics="full",
-        meter_provider=provider,
-        tracer_provider=TracerProvider(shutdown_on_exit=False),
+        meter_provider=telemetry.meter_provider,
+        tracer_provider=telemetry.tracer_provider,
     )
-    if what.how == "replaced at run time":
-        from . import runtime
-
+    if what.how == runtime.REPLACED:
         module, owner, name = what.name.split(":")
         runtime.replace(module, owner, name)
-        # A package may show its classes under other modules too.
+        # A package may have its classes in other modules as well.
         for key in [key for key in before if key.endswith(f"{owner}.{name}")]:
             del before[key]
 
-    def collect() -> dict[str, list[Any]]:
-        data = reader.get_metrics_data()
-        return {
-            metric.name: list(metric.data.data_points)
-            for resource in (data.resource_metrics if data else ())
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-        }
-
     def look() -> None:
-        collect()
+        telemetry.collect()
         first = snapshot()
         diagnose(first, snapshot())
         str(first)
 
     outcome.observed = send(what.library, servers, look)
     gc.collect()
-    collect()
-    collect()
-    points = collect()
-    library = LIBRARIES.get(what.library, what.library)
-    outcome.off = sorted(
-        point.attributes["gluellm.seam"]
-        for point in points.get("gluellm.instrumentation.seam", ())
-        if point.attributes["gluellm.pool.library"] == library and not point.value
-    )
+    telemetry.collect()
+    telemetry.collect()
+    read = telemetry.now()
+    hooks = read.points(semconv.SEAM, library=LIBRARIES.get(what.library, what.library))
+    off = [point.attributes[semconv.SEAM_NAME] for point in hooks if not point.value]
+    outcome.off = sorted(off)
     outcome.errors = {
         point.attributes["gluellm.instrumentation.kind"]: point.value
-        for point in points.get("gluellm.instrumentation.errors", ())
+        for point in read.points(semconv.INSTRUMENTATION_ERRORS)
     }
-
-    def total(name: str) -> float:
-        return float(sum(point.value for point in points.get(name, ())))
-
-    from opentelemetry.instrumentation.gluellm.telemetry import semconv
-
-    outcome.requests = total(semconv.REQUESTS.name)
-    outcome.active = total(semconv.ACTIVE_REQUESTS.name)
-    outcome.live = total(semconv.POOL_LIVE.name)
+    outcome.requests = read.value(semconv.REQUESTS)
+    outcome.active = read.value(semconv.ACTIVE_REQUESTS)
+    outcome.live = read.value(semconv.POOL_LIVE)
     installation = GlueLLMInstrumentor._installation
     assert installation is not None
     outcome.standing = sum(ledger.queued.value for ledger in installation.registry.ledgers.values())
-    if what.how != "replaced at run time":
-        outcome.reads = reads()
+    outcome.reads = reads()
     GlueLLMInstrumentor().uninstrument()
-    after = {key: value for key, value in attributes_of(what.library).items() if key in before}
-    outcome.left = [key for key in before if key in after and after[key] is not before[key]] + [
-        key for key in after if key not in before
-    ]
+    after = attributes_of(what.library)
+    outcome.left = [key for key in before if key in after and after[key] is not before[key]]
     if what.kind != "none":
-        outcome.afterwards = send(what.library, servers, nothing)
-    outcome.left += [
-        thread.name for thread in threading.enumerate() if thread.name.startswith("gluellm")
-    ]
-    # What a loop has to say of us; the rest is between the library and the loop.
+        outcome.afterwards = send(what.library, servers)
+    names = [thread.name for thread in threading.enumerate()]
+    outcome.left += [name for name in names if name.startswith("gluellm")]
+    # Of asyncio's log only what mentions the package.
     outcome.warnings = kept.messages + [m for m in asyncio_log.messages if "gluellm" in m]

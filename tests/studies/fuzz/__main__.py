@@ -10,14 +10,13 @@ from studies.load.command import Command
 from support.figures import Figures
 
 from .answers import Answers
-from .living import Living
 from .recorded import exports
-from .shown import Shown, Volley
+from .shown import Shown
 from .stores import Stores
 from .target import Target
 from .wire import Wire
 
-TARGETS: tuple[type[Target], ...] = (Wire, Shown, Volley, Living, Stores, Answers)
+TARGETS: tuple[type[Target], ...] = (Wire, Shown, Stores, Answers)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,7 +46,6 @@ def _tell(figures: Figures, target: Target) -> None:
         **dict(sorted(target.outcomes.items())),
         "failures": len(target.failures),
         "slowest, ms": target.slowest * 1000,
-        **target.figures(),
     }
     figures.values |= {f"{target.name}: {what}": value for what, value in values.items()}
     figures.broken += target.failures

@@ -38,7 +38,6 @@ _NUMBERS: dict[int, st.SearchStrategy[Any]] = {
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 _FEW = st.integers(0, 3)
 _TIMES = st.one_of(st.sampled_from((0, 1, 10**18, 10**18 + 1, 2**64 - 1)), integers(0, 2**64 - 1))
-_CROWDS = st.sampled_from((1, 300, 2_000, 6_000))
 
 
 @st.composite
@@ -151,36 +150,4 @@ def shaped(draw: Draw) -> ExportMetricsServiceRequest:
             foreign = draw(st.integers(0, 4)) == 0
             scope.scope.name = draw(TEXTS) if foreign else semconv.SCOPE_NAME
             scope.metrics.extend(draw(st.lists(metric(), max_size=3)))
-    return request
-
-
-@st.composite
-def crowded(draw: Draw) -> ExportMetricsServiceRequest:
-    """The same, with thousands of something."""
-    request = draw(shaped())
-    number = draw(_CROWDS)
-    of = draw(st.sampled_from(("processes", "collections", "series", "attributes", "metrics")))
-    resource = request.resource_metrics[0]
-    if of in ("processes", "collections"):
-        for place in range(number):
-            one = request.resource_metrics.add()
-            one.CopyFrom(resource)
-            key, text = ("service.name", f"{place}") if of == "processes" else ("x", "x")
-            one.resource.attributes.add(key=key).value.string_value = text
-        return request
-    if of == "metrics":
-        again = list(resource.scope_metrics[0].metrics)
-        for _ in range(number // 10):
-            resource.scope_metrics[0].metrics.extend(again)
-        return request
-    made = resource.scope_metrics.add()
-    made.scope.name = semconv.SCOPE_NAME
-    crowd = made.metrics.add(name=semconv.REQUESTS.name).sum
-    crowd.aggregation_temporality = draw(st.sampled_from((1, 2)))
-    start, when = draw(_TIMES), draw(_TIMES)
-    point = crowd.data_points.add(start_time_unix_nano=start, time_unix_nano=when, as_int=1)
-    for place in range(number):
-        if of == "series":
-            point = crowd.data_points.add(start_time_unix_nano=start, as_int=1)
-        point.attributes.add(key=semconv.POOL_NAME).value.string_value = f"{place}"
     return request

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import json
-import random
 from typing import Any
 
 from hypothesis import strategies as st
 
 from opentelemetry.instrumentation.gluellm.cli.watch.answers import accepted, refused
-from opentelemetry.instrumentation.gluellm.cli.watch.bounds import (
-    BUCKETS,
-    PROCESSES,
-    SERIES_PER_PROCESS,
-)
 from opentelemetry.instrumentation.gluellm.cli.watch.decoding import Encoding, Signal, decode
 from opentelemetry.instrumentation.gluellm.cli.watch.refusal import RefusedError
 from opentelemetry.instrumentation.gluellm.cli.watch.screen import LiveScreen
 from support.otlp import as_json
 from unit.cli.watch.watched import URL, Watched
 
-from .messages import arbitrary, crowded, shaped
-from .recorded import changed, exports, mutated
+from .messages import arbitrary, shaped
+from .recorded import mutated
 from .target import Target, assert_clean
 from .texts import anything
 
 Body = tuple[Signal, Encoding, bytes]
-_VOLLEY = 200
 _METRICS = (Signal.METRICS, Encoding.PROTOBUF)
 _SIZES = st.one_of(
     st.sampled_from(((80, 24), (100, 40), (1, 1), (2, 3), (20, 5), (300, 8))),
@@ -82,7 +75,6 @@ BODIES: st.SearchStrategy[Body] = st.one_of(
     _in_protobuf(st.sampled_from((10, 45, 60, 3000)).map(_nested)),
     st.tuples(SIGNALS, st.just(Encoding.JSON), _ANYTHING.map(lambda one: json.dumps(one).encode())),
 )
-CROWDED = _of_metrics(crowded())
 
 
 class Shown(Target):
@@ -93,10 +85,7 @@ class Shown(Target):
 
     def inputs(self) -> st.SearchStrategy[Any]:
         steps = st.tuples(BODIES, st.sampled_from((0.0, 1.0, 6.0, 40.0, 400.0)))
-        several = st.lists(steps, min_size=1, max_size=4)
-        crowd = st.tuples(CROWDED, st.just(6.0)).map(lambda one: [one])
-        bodies = st.integers(0, 30).flatmap(lambda one: several if one else crowd)
-        return st.tuples(bodies, _SIZES)
+        return st.tuples(st.lists(steps, min_size=1, max_size=4), _SIZES)
 
     def take(self, given_input: tuple[list[tuple[Body, float]], tuple[int, int]]) -> str:
         bodies, (width, height) = given_input
@@ -108,7 +97,6 @@ class Shown(Target):
                 taken |= _taken(watched, *body)
                 watched.now += wait
                 watched.intake.processes.drop_gone()
-                _check_bounds(watched)
         with plain, LiveScreen(screen.console, URL, screen.intake, screen.notes) as live:
             for watched, shown in ((lines, plain), (screen, live)):
                 shown.show()
@@ -134,37 +122,3 @@ def _taken(watched: Watched, signal: Signal, encoding: Encoding, body: bytes) ->
     if rejected.number:
         watched.notes.rejected(rejected.number, rejected.reason)
     return True
-
-
-def _check_bounds(watched: Watched) -> None:
-    assert len(watched.intake.processes) <= PROCESSES
-    for process in watched.intake.processes:
-        assert len(process) <= SERIES_PER_PROCESS
-        for pool in process.view().pools.values():
-            assert len(pool.wait.counts) <= BUCKETS + 1
-
-
-class Volley(Target):
-    """Very many mutations of one export, taken in without being drawn: for the number of them."""
-
-    name = "mutations of recorded exports"
-    share = 0.1
-    each = _VOLLEY
-
-    def inputs(self) -> st.SearchStrategy[Any]:
-        return st.tuples(st.sampled_from(exports()), st.integers(0, 2**32))
-
-    def take(self, given_input: tuple[bytes, int]) -> str:
-        body, number = given_input
-        watched, chance = Watched(), random.Random(number)
-        for _ in range(_VOLLEY):
-            sent = changed(body, chance)
-            try:
-                outcome = "decoded and taken" if _taken(watched, *_METRICS, sent) else "refused"
-            except Exception as error:
-                error.add_note(f"the body was {sent.hex()}")
-                raise
-            self.outcomes[outcome] += 1
-            watched.now += 1
-        _check_bounds(watched)
-        return ""

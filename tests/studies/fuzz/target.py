@@ -30,8 +30,6 @@ class Target(ABC):
     name: str
     share: float
     """Of a run's time."""
-    each = 1
-    """Inputs that one drawn one stands for."""
 
     def __init__(self) -> None:
         self.given = 0
@@ -54,14 +52,7 @@ class Target(ABC):
 
     @abstractmethod
     def take(self, given_input: Any) -> str:
-        """Give it one input, in words what became of it. Raises AssertionError, or whatever.
-
-        One that stands for several counts what became of each by itself.
-        """
-
-    def figures(self) -> dict[str, float]:
-        """What else is told of it, read after the run."""
-        return {}
+        """Give it one input. Return in words what became of it. Raises AssertionError, or any."""
 
     def run(self, first_seed: int, seconds: float) -> None:
         """Give it inputs for so long, until one fails."""
@@ -96,9 +87,8 @@ class Target(ABC):
         began = time.monotonic()
         outcome = self.take(given_input)
         spent = time.monotonic() - began
-        self.given += self.each
-        if outcome:
-            self.outcomes[outcome] += 1
+        self.given += 1
+        self.outcomes[outcome] += 1
         self.slowest = max(self.slowest, spent)
         assert spent < MOST_SECONDS, f"one input took {spent:.1f} s"
 

@@ -9,6 +9,7 @@ import socket
 import zlib
 from typing import Any, Self
 
+import psutil
 from hypothesis import strategies as st
 
 from opentelemetry.instrumentation.gluellm.cli.watch.intake import Intake
@@ -16,6 +17,7 @@ from opentelemetry.instrumentation.gluellm.cli.watch.notes import Notes
 from opentelemetry.instrumentation.gluellm.cli.watch.processes import Processes
 from opentelemetry.instrumentation.gluellm.cli.watch.receiver import Receiver
 from support.listener import ServerLoop
+from support.waiting import wait_until
 
 from .recorded import changed, exports
 from .shown import BODIES
@@ -23,6 +25,7 @@ from .target import MOST_SECONDS, Target, assert_clean
 
 ALLOWED = (100, 200, 400, 404, 405, 408, 413, 415, 431, 501)
 """503 is for busy moments, and there are none here."""
+_MORE_DESCRIPTORS = 5
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _BOMB = gzip.compress(bytes(17 * 2**20), 1)
@@ -136,9 +139,13 @@ class Wire(Target):
         self._receiver = Receiver(self._intake, self._notes)
         self._loop.loop.set_exception_handler(lambda _, what: self._notes.broken(repr(what)))
         self._loop.call(self._receiver.start("127.0.0.1", 0))
+        self._good()
+        self._descriptors = psutil.Process().num_fds()
         return self
 
     def __exit__(self, *_: object) -> None:
+        most = self._descriptors + _MORE_DESCRIPTORS
+        wait_until(lambda: psutil.Process().num_fds() <= most, "descriptors are closed", 30.0)
         self._loop.call(self._receiver.stop())
         self._loop.stop()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from wsproto import ConnectionType, WSConnection
@@ -12,46 +13,7 @@ from wsproto.events import AcceptConnection, CloseConnection, Ping, Request, Tex
 
 from support.listener import Listener, ServerLoop
 
-_MODEL = {
-    "type": "llm",
-    "modelKey": "model-1",
-    "format": "gguf",
-    "displayName": "model-1",
-    "path": "model-1",
-    "sizeBytes": 1,
-    "identifier": "model-1",
-    "instanceReference": "instance-1",
-    "vision": False,
-    "trainedForToolUse": False,
-    "maxContextLength": 1,
-    "contextLength": 1,
-}
-_NOTHING: dict[str, Any] = {"fields": []}
-_LOADED = ({"type": "success", "info": _MODEL},)
-_PREDICTED = (
-    {
-        "type": "fragment",
-        "fragment": {
-            "content": "hi",
-            "tokensCount": 1,
-            "containsDrafted": False,
-            "reasoningType": "none",
-            "isStructural": False,
-        },
-    },
-    {
-        "type": "success",
-        "stats": {"stopReason": "eosFound"},
-        "modelInfo": _MODEL,
-        "loadModelConfig": _NOTHING,
-        "predictionConfig": _NOTHING,
-    },
-)
-_CHANNELS = {"getOrLoad": _LOADED, "predict": _PREDICTED}
-
-
-def _nothing(what: str) -> None:
-    pass
+_MESSAGES = json.loads(Path(__file__).with_suffix(".json").read_text())
 
 
 class FakeLMStudio(Listener):
@@ -61,7 +23,7 @@ class FakeLMStudio(Listener):
     """
 
     def __init__(self, servers: ServerLoop) -> None:
-        self.look: Callable[[str], None] = _nothing
+        self.look: Callable[[str], None] = lambda _: None
         super().__init__(servers)
 
     async def serve(
@@ -104,14 +66,16 @@ class FakeLMStudio(Listener):
         self.timeline.record("message", number, what)
         self.look(what)
         if message["type"] == "rpcCall":
-            return [{"type": "rpcResult", "callId": message["callId"], "result": _MODEL}]
+            return [
+                {"type": "rpcResult", "callId": message["callId"], "result": _MESSAGES["model"]}
+            ]
         if message["type"] != "channelCreate":
             return []
         channel = message["channelId"]
         return [
             *(
                 {"type": "channelSend", "channelId": channel, "message": contents}
-                for contents in _CHANNELS[what]
+                for contents in _MESSAGES["channels"][what]
             ),
             {"type": "channelClose", "channelId": channel},
         ]

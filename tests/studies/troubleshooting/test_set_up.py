@@ -25,6 +25,10 @@ _OPENTELEMETRY_INSTRUMENT = (
     "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
 )
 FAILED = "Failed to auto initialize OpenTelemetry"
+NO_COMPONENT = (
+    "RuntimeError: Requested component '{}' not found in entry point "
+    "'opentelemetry_metrics_exporter'"
+)
 _APPLICATION = "print('the application runs')"
 _TWICE = """
 from opentelemetry.metrics import set_meter_provider
@@ -37,8 +41,7 @@ print('the application runs')
 """
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("opentelemetry.distro") is None,
-    reason="needs opentelemetry-distro",
+    importlib.util.find_spec("opentelemetry.distro") is None, reason="needs opentelemetry-distro"
 )
 
 
@@ -62,21 +65,15 @@ def run(
 
 
 @pytest.mark.parametrize(
-    ("variables", "quotation"),
+    ("variable", "value", "quotation"),
     [
         (
-            {"OTEL_EXPORTER_OTLP_PROTOCOL": "http"},
+            *("OTEL_EXPORTER_OTLP_PROTOCOL", "http"),
             "RuntimeError: Unsupported OTLP protocol 'http' is configured",
         ),
+        ("OTEL_METRICS_EXPORTER", "oltp", NO_COMPONENT.format("oltp")),
         (
-            {"OTEL_METRICS_EXPORTER": "oltp"},
-            (
-                "RuntimeError: Requested component 'oltp' not found in entry point "
-                "'opentelemetry_metrics_exporter'"
-            ),
-        ),
-        (
-            {"OTEL_EXPORTER_OTLP_COMPRESSION": "none"},
+            *("OTEL_EXPORTER_OTLP_COMPRESSION", "none"),
             (
                 'InvalidCompressionValueException: Invalid value "none" for compression envvar '
                 "OTEL_EXPORTER_OTLP_COMPRESSION"
@@ -84,9 +81,9 @@ def run(
         ),
     ],
 )
-def test_set_up_fails_as_a_whole(variables: dict[str, str], quotation: str) -> None:
+def test_set_up_fails_as_a_whole(variable: str, value: str, quotation: str) -> None:
     """With one wrong word there is no telemetry at all, and the application runs."""
-    lines = run(**variables)
+    lines = run(**{variable: value})
     assert_quoted_and_said(FAILED, lines)
     assert_quoted_and_said(quotation, lines)
 
@@ -142,11 +139,7 @@ def test_missing_exporter_is_told(without: str) -> None:
     """As a component that is not found; which package it is in, the page says."""
     lines = run(python=without)
     assert_quoted_and_said(FAILED, lines)
-    assert_quoted_and_said(
-        "RuntimeError: Requested component 'otlp_proto_grpc' not found in entry point "
-        "'opentelemetry_metrics_exporter'",
-        lines,
-    )
+    assert_quoted_and_said(NO_COMPONENT.format("otlp_proto_grpc"), lines)
 
 
 @pytest.mark.parametrize("without", [("opentelemetry_distro",)], indirect=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from support.figures import Figures
 
-from . import FULL, OWN, REQUESTS, PeerError, preparing
+from . import OWN, REQUESTS, PeerError, preparing
 from .comparing import Difference, Judgement, differences, judge
 from .running import Finished, Runner
 from .suites import SUITES, Suite
@@ -28,7 +28,18 @@ _COUNTED = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the suites that were asked for."""
-    options = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(prog="make -C tests/studies upstream", description=__doc__)
+    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], metavar="suite")
+    parser.add_argument(
+        "--with",
+        dest="further",
+        action="append",
+        default=[],
+        metavar="SUITE=REQUIREMENT",
+        help="install this last into a suite's environment: a folder or what else pip takes",
+    )
+    parser.add_argument("--figures", type=Path, metavar="FILE", help="write the figures as JSON")
+    options = parser.parse_args(arguments)
     further: dict[str, list[str]] = {suite.name: [] for suite in SUITES.values()}
     for each in options.further:
         name, _, requirement = each.partition("=")
@@ -41,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for label in options.suites or SUITES:
         suite = SUITES[label]
         try:
-            runner = _prepare(suite, options, further[suite.name])
+            runner = _prepare(suite, further[suite.name])
             compare(runner, figures)
         except (PeerError, subprocess.SubprocessError, OSError) as error:
             print(f"{label}: not run: {error}")
@@ -50,42 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return max(status, figures.finish(options.figures))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="make -C tests/studies upstream", description=__doc__)
-    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], metavar="suite")
-    parser.add_argument("-k", help="only tests that match, as pytest takes it")
-    parser.add_argument(
-        "--timeout", type=float, default=900.0, help="seconds for one run of a suite (900)"
-    )
-    parser.add_argument(
-        "--with",
-        dest="further",
-        action="append",
-        default=[],
-        metavar="SUITE=REQUIREMENT",
-        help="install this last into a suite's environment: a folder or what else pip takes",
-    )
-    parser.add_argument(
-        "--full", action="store_true", help="turn on everything that the instrumentation has"
-    )
-    parser.add_argument("--figures", type=Path, metavar="FILE", help="write the figures as JSON")
-    return parser
-
-
-def _prepare(suite: Suite, options: argparse.Namespace, further: Sequence[str]) -> Runner:
+def _prepare(suite: Suite, further: Sequence[str]) -> Runner:
     print(f"{suite.label or suite.name}: preparing", file=sys.stderr, flush=True)
     folder = preparing.source(suite)
     interpreter = preparing.environment(suite, folder, further)
     if suite.unattainable and not further:
         print(f"{suite.name}: not in its environment: {suite.unattainable}.", flush=True)
-    return Runner(
-        suite,
-        folder,
-        interpreter,
-        options.timeout,
-        ("-k", options.k) if options.k else (),
-        {FULL: "1" if options.full else ""},
-    )
+    return Runner(suite, folder, interpreter)
 
 
 def compare(runner: Runner, figures: Figures) -> None:

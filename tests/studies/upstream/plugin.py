@@ -14,7 +14,6 @@ import os
 import traceback
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -23,31 +22,16 @@ from opentelemetry.sdk.metrics.export import (
     InMemoryMetricReader,
     PeriodicExportingMetricReader,
 )
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.pool.guard import Failures
 
-from . import FOLDER, FULL, OWN, REQUESTS
+from . import FOLDER, OWN, REQUESTS
 
 _INTERVAL_MS = 500.0
-_EVERYTHING = {
-    "metrics": "full",
-    "span_min_duration": 0,
-    "model_attributes": True,
-    "time_in_queue": True,
-    "leak_stacks": True,
-    "snapshot_signal": "SIGUSR2",
-}
-"""All that can be turned on but the spans of other packages, which are not what is tested."""
-
-
-class _Spans(SpanProcessor):
-    def __init__(self) -> None:
-        self.count = 0
-
-    def on_end(self, span: ReadableSpan) -> None:
-        self.count += 1
 
 
 class _Instrumented:
@@ -56,15 +40,14 @@ class _Instrumented:
         nowhere = ConsoleMetricExporter(io.StringIO(), lambda _: "")
         collecting = PeriodicExportingMetricReader(nowhere, export_interval_millis=_INTERVAL_MS)
         self._meters = MeterProvider([collecting, self._last])
-        self._spans = _Spans()
+        self._spans = InMemorySpanExporter()
         tracers = TracerProvider()
-        tracers.add_span_processor(self._spans)
+        tracers.add_span_processor(SimpleSpanProcessor(self._spans))
         self._errors: Counter[str] = Counter()
-        _told(self._errors)
-        everything: Any = _EVERYTHING if os.environ.get(FULL) else {}
+        _count(self._errors)
         # Before the suite imports its library, and so before its tests keep what they patch.
         GlueLLMInstrumentor().instrument(
-            scope="all", meter_provider=self._meters, tracer_provider=tracers, **everything
+            scope="all", meter_provider=self._meters, tracer_provider=tracers
         )
 
     @pytest.hookimpl(trylast=True)
@@ -81,7 +64,7 @@ class _Instrumented:
         seen: Counter[str] = Counter(self._errors)
         seen["processes"] = 1
         data = self._last.get_metrics_data()
-        seen["spans"] = self._spans.count
+        seen["spans"] = len(self._spans.get_finished_spans())
         scopes = [s for r in (data.resource_metrics if data else ()) for s in r.scope_metrics]
         for metric in (metric for scope in scopes for metric in scope.metrics):
             if metric.name == "gluellm.pool.requests":
@@ -91,18 +74,18 @@ class _Instrumented:
         return {name: count for name, count in seen.items() if count}
 
 
-def _told(errors: Counter[str]) -> None:
-    """Count what the package catches of its own failures, by kind, error and place."""
+def _count(errors: Counter[str]) -> None:
+    """Count what the package catches of its own failures, by kind, error and line."""
     caught = Failures.caught
 
-    def told(self: Failures, kind: str, error: BaseException) -> None:
+    def counted(self: Failures, kind: str, error: BaseException) -> None:
         caught(self, kind, error)
         frames = traceback.extract_tb(error.__traceback__)  # none where it was never raised
         place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno} " if frames else ""
         words = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
         errors[f"{OWN} in {kind} ({place}{words})"] += 1
 
-    Failures.caught = told  # type: ignore[method-assign]
+    Failures.caught = counted  # type: ignore[method-assign]
 
 
 def pytest_configure(config: pytest.Config) -> None:

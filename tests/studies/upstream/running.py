@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from .suites import Suite
 _GRACE = 20.0
 """Seconds that a process has to end once all tests have run: some leave threads behind."""
 _LOOK = 0.2
+_TIMEOUT = 900.0
+"""Seconds for one run of a suite."""
 
 
 @dataclass(slots=True)
@@ -44,12 +46,6 @@ class Runner:
     suite: Suite
     folder: Path
     interpreter: Path
-    timeout: float
-    """Seconds for one run."""
-    further: tuple[str, ...] = ()
-    """Arguments of pytest beside the suite's own."""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables for the plug-ins."""
 
     @property
     def title(self) -> str:
@@ -70,7 +66,6 @@ class Runner:
                 *(word for name in plugins for word in ("-p", name)),
                 f"--override-ini=cache_dir={written}/cache",
                 *self.suite.arguments,
-                *self.further,
                 *(files or (self.suite.tests,)),
             ]
             environment = {
@@ -79,7 +74,6 @@ class Runner:
                 "PYTHONDONTWRITEBYTECODE": "1",
                 OUTCOMES: str(outcomes),
                 FOLDER: written,
-                **self.settings,
             }
             began = time.monotonic()
             with output.open("wb") as writing:
@@ -103,7 +97,7 @@ class Runner:
 
     def _wait(self, process: subprocess.Popen[bytes], outcomes: Path) -> bool:
         """Whether the process ended by itself; else it is ended, and all that it started."""
-        deadline = time.monotonic() + self.timeout
+        deadline = time.monotonic() + _TIMEOUT
         done = False
         try:
             while process.poll() is None and time.monotonic() < deadline:

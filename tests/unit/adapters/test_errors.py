@@ -76,7 +76,7 @@ def test_both_libraries_errors_have_the_same_type(core: object, name: str, expec
 
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize(("cause", "expected"), CAUSES)
-def test_failure_to_connect_is_told_by_its_cause(
+def test_failure_to_connect_is_named_by_its_cause(
     core: Any, cause: BaseException, expected: str
 ) -> None:
     """One ConnectError stands for all of them; what it came from tells them apart.
@@ -104,7 +104,7 @@ def test_aiohttps_errors_have_the_same_types(error: Exception, expected: str) ->
 
 
 @pytest.mark.parametrize(("cause", "expected"), CAUSES)
-def test_aiohttps_failure_to_connect_is_told_by_its_cause(cause: OSError, expected: str) -> None:
+def test_aiohttps_failure_to_connect_is_named_by_its_cause(cause: OSError, expected: str) -> None:
     """One class stands for most of them here too."""
     unix = functools.partial(aiohttp.client_exceptions.UnixClientConnectorError, "/path")
     for kind in (aiohttp.ClientConnectorError, aiohttp.ClientProxyConnectionError, unix):

@@ -1,4 +1,4 @@
-"""The directions of imports, as the architecture has them.
+"""The directions of imports, and the one home of the telemetry contract.
 
 import-linter holds the layers inside the package (its contracts stand in pyproject.toml); what
 comes from outside the package is held here, since it depends on the module and not on the package.
@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "src" / "opentelemetry" / "instrumentation" / "gluellm"
@@ -31,22 +33,32 @@ def tree_of(module: Path) -> ast.Module:
     return ast.parse((PACKAGE / module).read_text())
 
 
-@functools.cache
-def imported_by(module: Path) -> list[str]:
-    """Dotted names that a module imports, relative ones made absolute.
+def names_of(module: Path, node: ast.AST) -> Iterator[str]:
+    """Dotted names that a statement imports, relative ones made absolute.
 
     ``from a import b`` counts as ``a.b``, since b can be a module.
     """
-    package = [*PACKAGE_NAME.split("."), *module.parent.parts]
-    found: list[str] = []
-    for node in ast.walk(tree_of(module)):
-        if isinstance(node, ast.Import):
-            found += (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            prefix = ".".join([*base, *([node.module] if node.module else [])])
-            found += (f"{prefix}.{alias.name}" for alias in node.names)
-    return found
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        package = [*PACKAGE_NAME.split("."), *module.parent.parts]
+        base = package[: len(package) - node.level + 1] if node.level else []
+        prefix = ".".join([*base, *([node.module] if node.module else [])])
+        yield from (f"{prefix}.{alias.name}" for alias in node.names)
+
+
+@functools.cache
+def imported_by(module: Path) -> list[str]:
+    return [name for node in ast.walk(tree_of(module)) for name in names_of(module, node)]
+
+
+def run_at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements below a node outside functions; what only type checkers see is left out."""
+    for child in ast.iter_child_nodes(node):
+        checked = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        if not checked and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield child
+            yield from run_at_import(child)
 
 
 def is_under(name: str, *packages: str) -> bool:
@@ -120,52 +132,27 @@ def test_modules_import_only_what_they_may(rule: str) -> None:
 def test_adapters_import_no_library_when_they_are_imported() -> None:
     """An HTTP library or any-llm is looked at when it is there, inside a function."""
     for module in in_folder("adapters", "attribution"):
-        tree = tree_of(module)
-        top = {name for node in module_level_imports(tree) for name in names_of(node)}
-        wrong = [name for name in top if not is_standard_library(name) and name != "wrapt"]
-        assert not wrong, module
+        nodes = run_at_import(tree_of(module))
+        names = [name for node in nodes for name in names_of(module, node)]
+        allowed = ("opentelemetry", "wrapt")
+        assert not [n for n in names if not (is_standard_library(n) or is_under(n, *allowed))], (
+            module
+        )
 
 
-def module_level_imports(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Import statements that run with the module's import, those for type checkers left out."""
-    pending: list[ast.stmt] = list(tree.body)
-    while pending:
-        node = pending.pop()
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield node
-        elif isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.unparse(node.test):
-            pending += node.body + node.orelse
-        elif isinstance(node, ast.Try):
-            pending += node.body + node.orelse + node.finalbody
-        elif isinstance(node, ast.ClassDef):
-            pending += node.body
-
-
-def names_of(node: ast.Import | ast.ImportFrom) -> list[str]:
-    """Top-level names that a statement imports from outside the package."""
-    if isinstance(node, ast.Import):
-        return [alias.name.split(".")[0] for alias in node.names]
-    if node.level or (node.module or "").startswith("opentelemetry"):
-        return []
-    return [(node.module or "").split(".")[0]]
-
-
-def test_nothing_imports_the_limits() -> None:
-    """They are changed only for who imports that module, or sets a variable of theirs.
-
-    Then `instrument()` imports them, in one function: docs/decisions/0008.
-    """
-    instrumentor = Path("instrumentor.py")
-    for module in outside("cli", "limits"):
-        imported = imported_by(module)
-        if module != instrumentor:
-            assert not [n for n in imported if is_under(n, f"{PACKAGE_NAME}.limits")], module
-    tree = tree_of(instrumentor)
-    places = [
-        node.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-        and any(isinstance(n, ast.ImportFrom) and n.module == "limits" for n in ast.walk(node))
+def test_no_other_module_spells_a_name_of_the_contract() -> None:
+    """A second spelling is where a rename is forgotten."""
+    names = {metric.name for metric in semconv.METRICS} | {
+        value
+        for value in vars(semconv).values()
+        if isinstance(value, str) and "." in value and value != semconv.SCOPE_NAME
+    }
+    assert {"gluellm.pool.requests", "gen_ai.provider.name", "error.type"} <= names
+    spelled = [
+        (module, node.value)
+        for module in MODULES
+        if module != Path("telemetry/semconv.py")
+        for node in ast.walk(tree_of(module))
+        if isinstance(node, ast.Constant) and node.value in names
     ]
-    assert places == ["_set_limits_of_environment"]
-    assert "limits" not in [getattr(node, "module", None) for node in module_level_imports(tree)]
+    assert not spelled

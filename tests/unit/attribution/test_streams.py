@@ -78,22 +78,6 @@ async def test_asend_athrow_and_aclose_go_through(call: Call) -> None:
     assert seen[-1] is other
 
 
-async def test_stream_that_fails_raises_the_same_and_ends(call: Call) -> None:
-    """The error passes unchanged."""
-    error = OSError("reset")
-
-    async def broken() -> AsyncIterator[int]:
-        yield 1
-        raise error
-
-    stream = wrap_stream(broken(), call)
-    await anext(stream)
-    with pytest.raises(OSError, match="reset") as caught:
-        await anext(stream)
-    assert caught.value is error
-    assert call.ended
-
-
 async def test_cancelled_step_ends_and_leaves_no_call(call: Call) -> None:
     """A consumer that is cancelled and goes on has nothing of the call in its context."""
 

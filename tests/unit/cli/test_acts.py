@@ -64,7 +64,7 @@ def test_rows_agree_or_say_where_they_don_t():
     assert len(disagreements([Row("p", pool, Tally(5, 3), counts)])) == 2
 
 
-def test_an_exception_is_told_with_its_causes_and_notes():
+def test_an_exception_is_shown_with_its_causes_and_notes():
     """Outermost first, as it ends in a log; nothing where nobody added a note."""
     cause = TimeoutError()
     try:

@@ -6,6 +6,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.cli import main as command
 
+VERIFY = ("verify", "--prometheus", "http://h")
 ACTS = ("healthy saturated slow churn leak http2-stuck blocked-loop failures recovery").split()
 
 
@@ -18,6 +19,14 @@ ACTS = ("healthy saturated slow churn leak http2-stuck blocked-loop failures rec
         (["demo", "--seconds", "soon"], "found 'soon'"),
         (["demo", "--port", "70000"], "a port from 1 to 65532"),
         (["demo", "--port", "http"], "found 'http'"),
+        *((["watch", "--port", wrong], f"found '{wrong}'") for wrong in ("-1", "http", "70000")),
+        (["watch", "--port", "\u0664\u0663\u0661\u0668"], "a port from 1 to 65535"),
+        (["watch", "--seconds", "0"], "a number of seconds"),
+        *((["watch", "--seconds", wrong], f"found '{wrong}'") for wrong in ("nan", "soon")),
+        (["watch", "more"], "unrecognized arguments"),
+        *(([*VERIFY, "--window", wrong], "allowed is") for wrong in ("3", "x")),
+        ([*VERIFY, "--timeout", "nan"], "allowed is"),
+        (["verify"], "required"),
         (["watchdog"], "invalid choice"),
         ([], "COMMAND"),
     ],
@@ -42,21 +51,28 @@ def test_scenarios_are_listed_and_an_unknown_one_is_answered_with_them(capsys):
     assert max(map(len, lines)) <= 80
 
 
+DEMO = ("rich", "any_llm", "openai", "anthropic", "h2", "opentelemetry.sdk")
+WATCH = ("rich", "h11", "google.protobuf", "google.rpc", "opentelemetry.proto")
+
+
 @pytest.mark.parametrize(
-    "module", ["rich", "any_llm", "openai", "anthropic", "h2", "opentelemetry.sdk"]
+    ("name", "extra", "module"),
+    [*(("demo", "demo", module) for module in DEMO), *(("watch", "cli", m) for m in WATCH)],
 )
-def test_a_missing_extra_is_named(module, monkeypatch, capsys):
+def test_a_missing_extra_is_named(name, extra, module, monkeypatch, capsys):
     """What is missing, and the one command that brings it; exit 2."""
     find = importlib.util.find_spec
 
     def without(name: str, package: str | None = None):
+        if name == module and "." in name:  # its parent is missing as well
+            raise ModuleNotFoundError(name)
         return None if name == module else find(name, package)
 
     monkeypatch.setattr(importlib.util, "find_spec", without)
-    assert command.main(["demo"]) == 2
+    assert command.main([name]) == 2
     error = capsys.readouterr().err
     assert module in error
-    assert "pip install 'opentelemetry-instrumentation-gluellm[demo]'" in error
+    assert f"pip install 'opentelemetry-instrumentation-gluellm[{extra}]'" in error
 
 
 def test_the_exporter_is_needed_only_with_an_endpoint(monkeypatch):

@@ -57,7 +57,7 @@ def named(key: str, value: object) -> dict[str, object]:
     return {key: value}
 
 
-def test_what_is_no_row_of_ours():
+def test_foreign_metrics_and_points_without_a_pool_are_no_rows():
     """No metrics, those of another scope, and points without a pool's name, which views drop."""
     assert read(None) == Source().read() == View()
     other = Source(scope="some.other.library")
@@ -66,16 +66,6 @@ def test_what_is_no_row_of_ours():
     source = Source()
     source.set_raw(semconv.POOL_LIVE, 1, {"else": 1})
     assert source.read().pools == {}
-
-
-def test_pools_of_one_name_on_two_libraries_are_two_rows():
-    """The same provider may sit on either library. Without a limit there is no metric of it."""
-    source = Source()
-    source.set(semconv.POOL_LIVE, 1)
-    source.set(semconv.POOL_LIVE, 1, **named(semconv.POOL_LIBRARY, "httpx"))
-    pools = source.read().pools
-    assert list(pools) == [PoolKey("openai", "httpx"), KEY]
-    assert pools[KEY].maximum is None
 
 
 def test_state_is_summed_over_origins_and_protocols():
@@ -163,7 +153,7 @@ def test_since_gives_the_growth_of_counters_and_the_state_of_now():
 
 
 def test_grpc_channels_are_counted_by_state_and_calls_by_status():
-    """The channel's state and gRPC's status stand where others have connections and HTTP's."""
+    """Channel states and gRPC's statuses take the place of connections and HTTP's statuses."""
     source = Source()
     library = named(semconv.POOL_LIBRARY, "grpc")
     for state, number in (("ready", 2), ("idle", 0)):
@@ -194,8 +184,8 @@ def test_an_exponential_histogram_counts_but_has_no_quantiles():
 
 
 @pytest.mark.parametrize("missing", [0, 1])
-def test_missing_seams_and_own_failures_are_told(missing):
-    """What can't be seen is said, not shown as 0."""
+def test_missing_hooks_and_own_failures_are_reported(missing):
+    """What is not visible is named, and not shown as 0."""
     source = Source()
     seam = {semconv.POOL_LIBRARY: "httpx", semconv.SEAM_NAME: "acquire"}
     source.set_raw(semconv.SEAM, 1 - missing, seam)
@@ -234,15 +224,3 @@ def test_late_time_is_a_share_of_the_time_between_two_views():
     assert source.read().since(before).late_share == 0.0
     assert before.late_share == 0.0
     assert View().late_share == 0.0
-
-
-def test_busy_pools_are_those_with_requests_of_now_or_since():
-    """A pool that only stays alive, or is gone, has nothing to show of an act."""
-    pools = {
-        PoolKey("sent", "httpx"): PoolView(requests=1),
-        PoolKey("runs", "httpx"): PoolView(by_phase={"reading": 1}),
-        PoolKey("idle", "httpx"): PoolView(live=1, idle=2, by_phase={"reading": 0}),
-    }
-    view = View(pools, own_failures=2).busy()
-    assert [key.name for key in view.pools] == ["sent", "runs"]
-    assert view.own_failures == 2

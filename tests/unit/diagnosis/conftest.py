@@ -8,14 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from unit.pool.fakes import Scene
-
-
-@pytest.fixture
-def scene() -> Scene:
-    """One pool on a fake clock."""
-    return Scene()
-
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -118,7 +118,7 @@ def test_churn_names_the_line_that_built_its_pools() -> None:
 
 
 @pytest.mark.parametrize(("sites", "gluellms"), [({}, True), ({CHURNED: 20}, False)])
-def test_churn_of_gluellms_clients_is_told_from_any_llms(
+def test_churn_of_gluellms_clients_is_distinguished_from_any_llms(
     sites: dict[str, int], *, gluellms: bool
 ) -> None:
     """GlueLLM builds its clients before it calls any-llm, so no call site is known."""
@@ -234,7 +234,7 @@ def test_connections_that_expire(snapshot: Snapshot, *, fires: bool) -> None:
     assert (all_kinds(snapshot) == [EXPIRY]) is fires
 
 
-def test_expiry_is_told_by_requests_and_hurts_where_connecting_takes_long() -> None:
+def test_expiry_is_a_warning_where_connecting_takes_long() -> None:
     """From a quarter of the time on."""
     assert found(EXPIRY, expired(38, 36)).seen == (
         "38 of 100 requests (38%) waited for a new connection, which took 11% of the time of all "

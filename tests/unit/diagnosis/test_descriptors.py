@@ -26,12 +26,3 @@ def test_number_that_is_another_files_is_left_alone(tmp_path: Path) -> None:
     os.fstat(write)  # still open
     for descriptor in {read, write, taken}:  # they may be the same number
         os.close(descriptor)
-
-
-def test_closed_twice_is_harmless() -> None:
-    """uninstall() and a fork may both do it."""
-    read, write = os.pipe()
-    own = OwnDescriptor(write)
-    for _ in range(2):
-        own.close()
-    os.close(read)

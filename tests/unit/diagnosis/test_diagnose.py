@@ -224,7 +224,22 @@ def test_pool_timeout_against_read_timeout(
     assert Kind.POOL_TIMEOUT not in all_kinds(a_snapshot(the_totals(), free))
 
 
-def test_endless_wait_hurts_once_somebody_waits() -> None:
+def test_finding_is_about_pools_with_the_same_timeouts() -> None:
+    """It names the timeouts of the longest wait, and counts the requests that have them."""
+
+    def pool(read_timeout: float, *ages: float) -> PoolSnapshot:
+        queued = [a_request("queued", age) for age in ages]
+        return a_pool(queued, pool_timeout=600.0, read_timeout=read_timeout)
+
+    pools = pool(300.0, 1.0), pool(60.0, 5.0, 20.0), pool(60.0, 4.0)
+    finding = found(Kind.POOL_TIMEOUT, a_snapshot(the_totals(), *pools))
+    assert finding.seen == (
+        "Pool timeout 600 s, read timeout 60 s; 3 requests queued, the longest for 20 s."
+    )
+    assert "Timeout(60, connect=5, pool=10)" in finding.cure
+
+
+def test_missing_pool_timeout_is_a_warning_once_a_request_waits() -> None:
     """From ten seconds on."""
     short = a_pool([a_request("queued", 9.0)], pool_timeout=None)
     assert not kinds(a_snapshot(the_totals(), short))
@@ -259,7 +274,7 @@ def test_most_severe_and_most_causal_come_first() -> None:
     ]
 
 
-def test_every_kind_has_a_place_in_the_order() -> None:
+def test_every_kind_has_a_rank() -> None:
     """A kind without one would raise."""
     assert set(module._CAUSES_FIRST) == set(Kind)
     assert set(module._SEVERITIES) == set(Severity)

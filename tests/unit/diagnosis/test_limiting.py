@@ -42,7 +42,6 @@ def test_calls_before_the_pool_are_not_blamed_on_it(provider: str | None) -> Non
         crowded(a_limiter(), library="httpx2"),
         crowded(a_limiter(waiting=0, longest=0.0, waited=2, seconds=3.0)),
     ],
-    ids=["no limiter", "requests queue now", "client of the application", "little waiting"],
 )
 def test_pool_that_is_too_small_beside_the_limiter(snapshot: Snapshot) -> None:
     """It is, whatever waits before it."""

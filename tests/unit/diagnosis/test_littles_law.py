@@ -26,29 +26,11 @@ def exact_quantile(mean: int, share: Fraction) -> int:
     raise AssertionError("too few terms")
 
 
-@pytest.mark.parametrize(("mean", "quantile"), [(1, 4), (5, 11), (10, 18), (20, 31), (50, 67)])
-def test_quantile_of_known_means(mean: int, quantile: int) -> None:
-    """Values of any table of the Poisson distribution."""
-    assert poisson_quantile(mean) == quantile
-
-
 @pytest.mark.parametrize("mean", [1, 2, 3, 7, 13, 29, 41])
 @pytest.mark.parametrize("share", [Fraction(1, 2), Fraction(9, 10), Fraction(99, 100)])
 def test_quantile_is_exact(mean: int, share: Fraction) -> None:
     """The same as by rational arithmetic."""
     assert poisson_quantile(mean, float(share)) == exact_quantile(mean, share)
-
-
-@pytest.mark.parametrize("mean", [1e3, 1e5])
-def test_quantile_of_a_large_mean(mean: float) -> None:
-    """Where exp(-mean) is 0, it is the normal distribution's to within two."""
-    assert poisson_quantile(mean) == pytest.approx(mean + 2.3263 * math.sqrt(mean), abs=2)
-
-
-@pytest.mark.parametrize("mean", [0.0, -1.0, math.nan])
-def test_nothing_needs_no_connection(mean: float) -> None:
-    """What is not a positive number asks for none."""
-    assert poisson_quantile(mean) == 0
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1.0, 2.0, math.nan])
@@ -87,7 +69,7 @@ IMPATIENT = {"period": 100.0, "lease_time": 1.0, "maximum": 10}
         ({"arrived": 1000, "period": 3600.0, "in_pool": 0.5, "peak": 30}, None, 30),
         # A peak below the mean is of another time.
         ({"in_pool": 20.0, "in_pool_now": 20, "peak": 3}, None, 31),
-        # A pool that lets requests wait is never told to stay as it is.
+        # A pool that lets requests wait gets at least one connection more.
         ({"in_pool": 0.1, "arrived": 1, "maximum": 50}, None, 51),
         # 26 callers since the beginning of the period: the queue is there, and doesn't grow.
         (

@@ -20,7 +20,7 @@ def told_of(thread: threading.Thread) -> list[str]:
     return list(takewhile(lambda line: line.startswith("  "), lines))
 
 
-def test_a_busy_loop_is_told_with_its_frames_and_a_waiting_one_not() -> None:
+def test_a_busy_loop_is_reported_with_its_frames_and_a_waiting_one_is_not() -> None:
     """The innermost first, without the loop's own."""
     release, gate = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
@@ -38,7 +38,7 @@ def test_a_busy_loop_is_told_with_its_frames_and_a_waiting_one_not() -> None:
         # The event is Python too, so the frames of interest stand below its own.
         lines = wait_until(lambda: [x for x in told_of(thread) if Path(__file__).name in x])
         assert lines[0].endswith(
-            "test_a_busy_loop_is_told_with_its_frames_and_a_waiting_one_not.<locals>.blocks"
+            "test_a_busy_loop_is_reported_with_its_frames_and_a_waiting_one_is_not.<locals>.blocks"
         )
         assert lines[1].endswith(".<locals>.run")
         assert not any("asyncio" in line for line in told_of(thread))
@@ -50,15 +50,3 @@ def test_a_busy_loop_is_told_with_its_frames_and_a_waiting_one_not() -> None:
         loop.call_soon_threadsafe(gate.set)
         thread.join()
         loop.close()
-
-
-def test_a_thread_without_a_loop_is_not_told() -> None:
-    """However busy it is."""
-    release = threading.Event()
-    thread = threading.Thread(target=release.wait)
-    thread.start()
-    try:
-        assert not told_of(thread)
-    finally:
-        release.set()
-        thread.join()

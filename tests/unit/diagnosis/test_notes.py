@@ -50,7 +50,7 @@ def notes(error: BaseException) -> list[str]:
     return list(getattr(error, "__notes__", ()))
 
 
-def test_note_tells_state_wait_and_holders(scene: Scene) -> None:
+def test_note_has_state_wait_and_holders(scene: Scene) -> None:
     """Everything that the contract names, on one line."""
     error = PoolTimeoutError("as it was")
     time_out(scene, error)

@@ -6,15 +6,12 @@ import asyncio
 import re
 import socket
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.cures import Advisor
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import ExecutorSnapshot
-from support.http1 import HTTP1Server
-from support.script import Reply
 from unit.diagnosis.building import a_pool, a_request, a_snapshot, all_kinds, found, the_totals
 
 LIBRARIES = ("aiohttp", "urllib3", "grpc")
@@ -65,7 +62,7 @@ def test_advice_is_in_the_librarys_terms(library: str, provider: str | None) -> 
 
 
 def test_advice_by_library_and_provider() -> None:
-    """A provider's own library is any-llm's. boto3 is told where a pool is not limited."""
+    """A provider's own library is any-llm's. boto3 is named where a pool is not limited."""
     for provider, library in (("gemini", "aiohttp"), ("bedrock", "urllib3"), ("xai", "grpc")):
         assert "AnyLLM.create" in own(library, provider).allow(40)
     assert "AnyLLM.create" in own("httpx", "openai").allow(40)  # handed to SDKs that use httpx2
@@ -122,18 +119,6 @@ def test_urllib3_takes_what_is_advised() -> None:
     assert not follow("probe an unlimited one").block
 
 
-@pytest.mark.all_sdks
-def test_boto3_takes_what_is_advised() -> None:
-    """As its configuration."""
-    config = pytest.importorskip("botocore.config")
-    texts = advice(own("urllib3"))
-    botocore = pytest.importorskip("botocore")
-    for what in ("keep", "allow at first", "probe"):
-        made = eval(expression(texts[what], "botocore.config.Config("), {"botocore": botocore})
-        assert isinstance(made, config.Config)
-        assert made.tcp_keepalive if what == "probe" else made.max_pool_connections == 40
-
-
 def test_grpc_takes_what_is_advised() -> None:
     """Channels are made with these options."""
     grpc = pytest.importorskip("grpc")
@@ -176,23 +161,6 @@ def test_leak_is_ended_as_the_library_does(library: str, provider: str | None, c
     assert text.endswith(".")
 
 
-def test_urllib3_needs_both_calls_to_give_an_answer_up(server: HTTP1Server) -> None:
-    """With one of them its place is lost, which the advice rests on."""
-    urllib3 = pytest.importorskip("urllib3")
-    url = urlsplit(server.reply("/", Reply(), Reply(), Reply()))
-    for both in (False, True):
-        pool = urllib3.HTTPConnectionPool(url.hostname, url.port, maxsize=1, block=True)
-        response = pool.request("GET", "/", preload_content=False, retries=False)
-        response.close()
-        if both:
-            response.release_conn()
-            assert pool.request("GET", "/", pool_timeout=1, retries=False).status
-        else:
-            with pytest.raises(urllib3.exceptions.EmptyPoolError):
-                pool.request("GET", "/", pool_timeout=0.05, retries=False)
-        pool.close()
-
-
 def unbounded(library: str, **changes: Any) -> Any:
     pool = a_pool(max_connections=None, **named(library), **changes)
     return a_snapshot(the_totals(**named(library)), pool)
@@ -209,30 +177,6 @@ def test_own_pool_without_a_limit() -> None:
         assert cure in found(Kind.UNBOUNDED_POOL, unbounded(library)).cure
     for state in (None, "ready"):
         assert Kind.UNBOUNDED_POOL not in all_kinds(unbounded("grpc", channel_state=state))
-
-
-@pytest.mark.parametrize(
-    ("provider", "library", "word"),
-    [
-        (None, "grpc", "the channel's target"),
-        (None, "aiohttp", "the URL"),
-        (None, "urllib3", "the URL"),
-        *((provider, "httpx", "api_base") for provider in ("openai", "anthropic")),
-        *(("xai", "grpc", "api_base"), ("openai", "httpx2", "api_base")),
-    ],
-)
-def test_where_the_server_is_in_the_librarys_words(
-    provider: str | None, library: str, word: str
-) -> None:
-    """Only any-llm has an ``api_base``."""
-    identity = named(library, provider)
-    kinds = ("connection_error", "name_resolution_error", "secure_connection_error")
-    totals = the_totals(100, errors=dict.fromkeys(kinds, 30), **identity)
-    cure = found(Kind.CONNECT_FAILURES, a_snapshot(totals, a_pool(**identity))).cure
-    assert f"check {word}, the port" in cure
-    assert f"check {word} for a typing error" in cure
-    assert ("api_base" in cure) is (word == "api_base")
-    assert "{" not in cure
 
 
 def full_executor(provider: str | None, kept: int) -> Finding:

@@ -88,7 +88,7 @@ def test_two_executors_are_two_findings() -> None:
 
 
 def test_pool_that_threads_bound_is_not_unbounded() -> None:
-    """Nor is it said that nothing bounds it where the threads aren't known."""
+    """Where the threads are unknown, nothing bounds it."""
     assert all_kinds(threaded(6, 0)) == []
     alone = a_snapshot(the_totals(**BEDROCK), a_blocking_pool(threads=None))
     assert all_kinds(alone) == [Kind.UNBOUNDED_POOL]
@@ -133,22 +133,3 @@ def test_thrown_away_by_number_and_share(connections: int, requests: int, *, fir
     assert (Kind.TOO_FEW_KEPT in all_kinds(snapshot)) is fires
     bounded = dataclasses.replace(snapshot, pools=(a_pool(**BEDROCK),))
     assert Kind.TOO_FEW_KEPT not in all_kinds(bounded)
-
-
-@pytest.mark.parametrize(
-    ("provider", "cure"),
-    [
-        ("sagemaker", 'AnyLLM.create("sagemaker", config=botocore.config.Config('),
-        ("otari", 'configure_pools(max_keepalive_connections=14, provider="otari")'),
-        (None, "urllib3.PoolManager(maxsize=14)"),
-    ],
-)
-def test_cure_by_provider(provider: str | None, cure: str) -> None:
-    """What each client takes."""
-    totals = the_totals(
-        connections_closed={"keepalive_limit": 40},
-        peak_active=14,
-        **{**BEDROCK, "provider": provider},
-    )
-    taken = a_snapshot(totals, a_blocking_pool(provider=provider))
-    assert cure in found(Kind.TOO_FEW_KEPT, taken).cure

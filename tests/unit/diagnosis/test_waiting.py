@@ -252,7 +252,7 @@ def hung(number: int = 3, age: float = 40.0, phase: str = "awaiting_response") -
     return a_pool([a_request(phase, age) for _ in range(number)])
 
 
-def test_provider_that_answers_nobody() -> None:
+def test_provider_that_answers_no_request() -> None:
     """From the start. Two hard questions are worth a word only."""
     finding = found(SLOW, a_snapshot(the_totals(0), hung()))
     assert finding.severity is Severity.WARNING

@@ -1,13 +1,15 @@
-"""The fake provider as a server: listening, refusing, dropping, TLS, its own thread."""
+"""The fake provider as a server: listening, refusing, dropping, TLS, its own thread, HTTP/2."""
 
 import asyncio
 import math
 import ssl
-import time
 
 import httpx
 import pytest
 import trustme
+from h2.connection import H2Connection
+from h2.events import DataReceived
+from h2.settings import SettingCodes
 
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
     Behaviour,
@@ -18,13 +20,6 @@ from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio
-
-
-async def test_port_in_use_is_said_plainly():
-    """A second provider on the port names it."""
-    async with FakeProvider() as first:
-        with pytest.raises(PortInUseError, match=f"port {first.port} on 127.0.0.1 is in use"):
-            await FakeProvider(port=first.port).listen()
 
 
 async def test_refused_connections_and_recovery_on_the_same_port():
@@ -108,19 +103,6 @@ async def test_bytes_that_are_no_request_are_answered_with_400():
         assert provider.counts.requests == 0
 
 
-async def test_thread_serves_while_the_clients_loop_is_blocked():
-    """The provider's schedule holds though the client's loop does nothing else meanwhile."""
-    thread = FakeProviderThread(behaviour=Behaviour(head_delay=0.1))
-    with thread as provider:
-        async with httpx.AsyncClient() as client:
-            task = asyncio.create_task(client.get(f"{provider.openai_url}/models"))
-            await until(lambda: provider.counts.requests == 1)
-            time.sleep(0.3)  # the blocked loop is the case
-            assert provider.counts.completed == 1
-            assert (await task).status_code == 200
-            await thread.call(provider.refuse())
-
-
 def test_behaviour_can_depend_on_the_request():
     """A function of the request says how it is answered, once the script is done."""
     teapots = FakeProviderThread(
@@ -136,20 +118,62 @@ def test_behaviour_can_depend_on_the_request():
         assert [ask("pot"), ask("pot"), ask("pan")] == [500, 418, 200]
 
 
-def test_thread_raises_what_the_provider_raises():
-    """A port in use is told to the caller, and the thread ends."""
+def test_port_in_use_is_named_and_the_thread_ends():
     with FakeProviderThread() as provider:
+        named = f"port {provider.port} on 127.0.0.1 is in use"
         second = FakeProviderThread(port=provider.port)
-        with pytest.raises(PortInUseError), second:
+        with pytest.raises(PortInUseError, match=named), second:
             pass
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"head_delay": -1}, {"token_rate": float("nan")}, {"status": 99}],
-    ids=["delay", "rate", "status"],
+    ("kind", "wrong"),
+    [
+        *((Behaviour, wrong) for wrong in ({"head_delay": -1}, {"token_rate": float("nan")})),
+        *((Behaviour, {"status": 99}), (FakeProvider, {"max_streams": 0})),
+    ],
 )
-def test_wrong_behaviour_is_refused(wrong):
-    """A wrong value is named."""
+def test_wrong_value_is_named(kind, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        Behaviour(**wrong)
+        kind(**wrong)
+
+
+async def test_http2_client_that_resets_a_stream_or_has_a_small_window():
+    """RST_STREAM ends its request alone; an answer waits for the window of its stream."""
+    large = bytes(range(256)) * 1024
+    async with FakeProvider(http2=True) as provider:
+        provider.script(Behaviour(head_delay=math.inf))
+        provider.replies["GET", "/large"] = large
+        client = H2Connection()
+        client.initiate_connection()
+        client.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 1000})
+        reader, writer = await asyncio.open_connection(provider.host, provider.port)
+        for number, path in ((1, "/v1/models"), (3, "/large")):
+            names = {":method": "GET", ":authority": "x", ":scheme": "http", ":path": path}
+            client.send_headers(number, list(names.items()), end_stream=True)
+        writer.write(client.data_to_send())
+        body = bytearray()
+        while len(body) < len(large):
+            data = await reader.read(65536)
+            assert data
+            for event in client.receive_data(data):
+                if isinstance(event, DataReceived):
+                    body += event.data
+                    client.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            writer.write(client.data_to_send())
+        assert bytes(body) == large
+        client.reset_stream(1)
+        writer.write(client.data_to_send())
+        await until(lambda: provider.counts.abandoned == 1)
+        assert (provider.counts.open_streams, provider.counts.open_connections) == (0, 1)
+        writer.close()
+
+
+async def test_http2_request_bodies_are_acknowledged():
+    """Beyond the window of a connection."""
+    async with (
+        FakeProvider(http2=True) as provider,
+        httpx.AsyncClient(http1=False, http2=True) as client,
+    ):
+        body = bytes(200_000)
+        assert (await client.post(f"{provider.url}/v1/x", content=body)).status_code == 404

@@ -43,25 +43,3 @@ OF_LIMITS = ALL - {"pool_timeout"}
 def test_arguments(arguments: dict[str, Any], given: frozenset[str]) -> None:
     """None counts as left out."""
     assert limits_given(arguments) == given
-
-
-@pytest.mark.all_sdks
-def test_google_options_as_a_model() -> None:
-    """The same in the SDK's own class."""
-    types = pytest.importorskip("google.genai.types")
-    plain = types.HttpOptions(base_url="b")
-    limited = types.HttpOptions(async_client_args={"limits": object()})
-    assert limits_given({"http_options": plain}) == NONE
-    assert limits_given({"http_options": limited}) == OF_LIMITS
-
-
-@pytest.mark.all_sdks
-def test_botocore_config() -> None:
-    """Only where the number of connections is named, even if it is botocore's own default."""
-    config = pytest.importorskip("botocore.config").Config
-    of_both = {"max_connections", "max_keepalive_connections"}
-    assert limits_given({"config": config(read_timeout=5)}) == NONE
-    assert limits_given({"config": config(max_pool_connections=10)}) == of_both
-    merged = config(read_timeout=5).merge(config(max_pool_connections=3))
-    assert limits_given({"config": merged}) == of_both
-    assert limits_given({"config": object()}) == of_both

@@ -1,11 +1,10 @@
-"""What is set in a library's constructors, and that a failure of ours in there stays ours."""
+"""What is set in a library's constructors, and that own failures in there don't reach the host."""
 
 from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -40,7 +39,7 @@ def errors() -> list[str]:
 
 @pytest.fixture
 def installed(errors: list[str]) -> Iterator[PoolLimits]:
-    """The patches, taken back in the end; nothing of ours has failed."""
+    """The patches, taken back in the end; there was no own failure."""
     limits = PoolLimits(lambda kind, _: errors.append(kind))
     limits.install()
     yield limits
@@ -85,7 +84,7 @@ def test_httpcore(core: Any, kind: str, installed: PoolLimits) -> None:
 
 
 async def test_aiohttp(installed: PoolLimits) -> None:
-    """In every kind of connector. One that keeps no connection isn't told for how long."""
+    """In every kind of connector. One that keeps no connection gets no expiry."""
 
     with inside():
         for connector in (aiohttp.TCPConnector(limit=0), aiohttp.UnixConnector("/tmp/none")):
@@ -162,51 +161,6 @@ def test_pool_timeout_of_httpcore(core: Any, installed: PoolLimits) -> None:
     assert asked(given, own_timeout=True) == given
 
 
-def in_a_thread(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function gives in a thread that knows nothing of any call."""
-    with ThreadPoolExecutor(1) as executor:
-        return executor.submit(function, *arguments).result()
-
-
-def manager_of(session: Any) -> Any:
-    """The one that a new client of a botocore session has."""
-    client = session.create_client(
-        "s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
-    )
-    return client._endpoint.http_session._manager
-
-
-@pytest.mark.all_sdks
-def test_a_client_that_botocore_makes_in_a_thread(installed: PoolLimits) -> None:
-    """It has the limits of the call that its session was made in; others have none."""
-    session = pytest.importorskip("botocore.session").Session
-    with inside():
-        limited = session()
-    for made, block in ((limited, True), (session(), None)):
-        manager = in_a_thread(manager_of, made)
-        assert manager.connection_pool_kw.get("block") is block
-
-
-@pytest.mark.all_sdks
-def test_a_manager_that_botocore_makes_for_a_proxy(installed: PoolLimits) -> None:
-    """At the first request, in whichever thread."""
-    kind = pytest.importorskip("botocore.httpsession").URLLib3Session
-    request = SimpleNamespace(
-        url="http://127.0.0.1:9/", method="GET", body=None, headers={}, stream_output=False
-    )
-
-    def manager(http_session: Any) -> Any:
-        with pytest.raises(Exception, match="proxy"):
-            http_session.send(request)
-        return http_session._proxy_managers["http://127.0.0.1:9"]
-
-    proxies = {"http": "http://127.0.0.1:9"}
-    with inside():
-        limited = kind(proxies=proxies)
-    for made, block in ((limited, True), (kind(proxies=proxies), None)):
-        assert in_a_thread(manager, made).connection_pool_kw.get("block") is block
-
-
 def test_an_ended_call_limits_nothing(installed: PoolLimits) -> None:
     """A task that outlives its call has the call in its context still."""
     with inside() as call:
@@ -218,8 +172,8 @@ def test_an_ended_call_limits_nothing(installed: PoolLimits) -> None:
 
 
 @pytest.mark.parametrize("name", ["__init__", "handle_request"])
-def test_what_is_left_of_ours_passes_everything_on(name: str, errors: list[str]) -> None:
-    """Somebody wrapped it since, so it can't be taken out."""
+def test_replacement_that_can_not_be_removed_does_nothing(name: str, errors: list[str]) -> None:
+    """Foreign code wrapped it since, so it can't be taken out."""
     limits = PoolLimits(lambda kind, _: errors.append(kind))
     limits.install()
     with inside():
@@ -286,8 +240,8 @@ def test_a_failure_of_the_constructor_is_the_hosts(failing: PoolLimits) -> None:
         urllib3.PoolManager(10, num_pools=4)  # type: ignore[misc]
 
 
-def test_a_pool_of_somebody_elses_class(installed: PoolLimits) -> None:
-    """A manager of urllib3 may be told to build such."""
+def test_a_pool_of_a_foreign_class(installed: PoolLimits) -> None:
+    """A manager of urllib3 can be set to build such."""
 
     class Pool:
         def __init__(self, *_: Any, **settings: Any) -> None:
@@ -304,7 +258,7 @@ def test_a_pool_of_somebody_elses_class(installed: PoolLimits) -> None:
 
 
 def test_nothing_is_kept_alive(installed: PoolLimits) -> None:
-    """Neither the pool nor the manager, by what we noted on them."""
+    """The notes on a pool and a manager keep neither alive."""
     with inside():
         made = [httpcore.ConnectionPool(), urllib3.PoolManager()]
     known = [weakref.ref(each) for each in made]

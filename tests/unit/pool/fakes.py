@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
-from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
+from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE, Call, Lease
 from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
 from opentelemetry.instrumentation.gluellm.pool.place import Place
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView, PoolView
@@ -42,6 +42,18 @@ class FakePool:
         self.views: list[ConnectionView] = []
 
 
+class Unreadable(FakePool):
+    """A pool whose list of connections can't be read."""
+
+    @property
+    def views(self) -> Any:
+        raise RuntimeError
+
+    @views.setter
+    def views(self, _: Any) -> None:
+        pass
+
+
 class Reader:
     """Reads a fake pool, as an adapter reads a library's."""
 
@@ -63,7 +75,7 @@ read = Reader()
 
 
 class Recorder(PoolObserver):
-    """Writes down what it is told, by the event's name."""
+    """Records events by their name."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, tuple[Any, ...]]] = []
@@ -130,6 +142,22 @@ class Scene:
         self.tracker.assigned(lease, connection or self.connection(established=True))
         return lease
 
+    def refuse_meanwhile(self) -> None:
+        """A request that another thread takes back as soon as its ``acquired_at`` is read."""
+
+        class Refused(Lease):
+            def __getattribute__(self, name: str) -> object:
+                found = super().__getattribute__(name)
+                if name == "acquired_at" and found:
+                    self.acquired_at = 0
+                return found
+
+        lease = Refused(self.tracker, self.origin, None, self.clock())
+        lease.connection = self.connection(established=True)
+        lease.acquired_at = self.clock()
+        lease.phase = AWAITING_RESPONSE
+        self.tracker.leases[lease] = None
+
     def serve(self, *leases: Lease) -> None:
         """Answer and end them, one after the other."""
         for lease in leases:
@@ -137,7 +165,7 @@ class Scene:
             self.tracker.released(lease)
 
     def settled(self) -> None:
-        """Nothing runs, stands in a queue or holds a connection any more."""
+        """No request runs, is queued or holds a connection."""
         assert self.current() == [0] * 6
         assert (self.ledger.queued.value, self.ledger.active.value) == (0, 0)
         assert not self.tracker.leases

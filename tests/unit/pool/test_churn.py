@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.churn import Churn
+from opentelemetry.instrumentation.gluellm.pool.lease import Call
 from unit.pool.fakes import FakePool, Scene
 
 HOST = b"churned.test"
@@ -16,14 +17,21 @@ def churn(scene: Scene) -> Churn:
     return Churn(scene.registry)
 
 
-def build(scene: Scene, pools: int, requests: int = 1, name: str = "groq") -> list[FakePool]:
+def build(
+    scene: Scene,
+    pools: int,
+    requests: int = 1,
+    name: str = "groq",
+    host: bytes = HOST,
+    calls: tuple[Call | None, ...] = (None,),
+) -> list[FakePool]:
     """Pools of one origin, each with so many requests; they are gone unless they are kept."""
     made = []
     for _ in range(pools):
         made.append(FakePool())
         tracker = scene.track(made[-1], name, name)
-        for _ in range(requests):
-            tracker.failed(tracker.begin(HOST, None, b"https", None), "connection_error")
+        for call in calls * requests:
+            tracker.failed(tracker.begin(host, None, b"https", call), "connection_error")
     return made
 
 
@@ -37,7 +45,7 @@ def build(scene: Scene, pools: int, requests: int = 1, name: str = "groq") -> li
 def test_many_pools_with_few_requests_are_churn_unless_they_are_kept(
     scene: Scene, churn: Churn, pools: int, requests: int, kept: bool, fires: bool
 ) -> None:
-    """Fifty are churn though no garbage collector came: nobody needs that many."""
+    """Fifty are churn though no garbage collector came: no application needs that many."""
     made = build(scene, pools, requests)
     if not kept:
         made.clear()
@@ -47,7 +55,7 @@ def test_many_pools_with_few_requests_are_churn_unless_they_are_kept(
 
 
 def told(scene: Scene) -> list[tuple[str, str, int, int]]:
-    """Pool name, address, pools and requests of what was told."""
+    """Pool name, address, pools and requests of what was reported."""
     return [
         (origin.pool.name, origin.address, pools, requests)
         for origin, pools, requests, *_ in scene.recorder.told("clients_churned")
@@ -71,7 +79,7 @@ def test_pools_of_several_looks_add_up_within_a_minute(scene: Scene, churn: Chur
 
 
 def test_pools_that_come_slowly_are_no_churn(scene: Scene, churn: Churn) -> None:
-    """Eight a minute for an hour: nobody is hurt."""
+    """Eight a minute for an hour do no harm."""
     for _ in range(60 * 8):
         build(scene, 1)
         churn.look()
@@ -79,7 +87,7 @@ def test_pools_that_come_slowly_are_no_churn(scene: Scene, churn: Churn) -> None
     assert told(scene) == []
 
 
-def test_numbers_told_are_those_since_it_was_last_told(scene: Scene, churn: Churn) -> None:
+def test_numbers_reported_are_those_since_the_last_report(scene: Scene, churn: Churn) -> None:
     """Not those of the whole process."""
     build(scene, 12)
     churn.look()
@@ -97,14 +105,6 @@ def test_what_was_well_used_before_hides_no_churn(scene: Scene, churn: Churn) ->
     build(scene, 10)
     churn.look()
     assert told(scene) == [("groq", "churned.test", 10, 10)]
-
-
-def test_names_are_told_apart(scene: Scene, churn: Churn) -> None:
-    """Nine pools of one provider and nine of another are no churn of either."""
-    build(scene, 9, name="groq")
-    build(scene, 9, name="mistral")
-    churn.look()
-    assert told(scene) == []
 
 
 @pytest.mark.parametrize(("pools", "known"), [(1, 14), (30, 0)])
@@ -138,3 +138,29 @@ def test_clear_forgets_what_the_parent_process_counted(scene: Scene, churn: Chur
     build(scene, 9)
     churn.look()
     assert told(scene) == []
+
+
+# Beside other pools of the same name
+
+
+def test_pools_discarded_at_another_origin_are_not_counted(scene: Scene, churn: Churn) -> None:
+    """Ten clients that an application keeps for one origin are no churn."""
+    kept = build(scene, 10, host=b"kept.test")
+    build(scene, 5, host=b"other.test")
+    churn.look()
+    assert told(scene) == []
+    del kept
+    churn.look()
+    assert [one[1] for one in told(scene)] == ["kept.test"]
+
+
+def test_pool_of_two_providers_is_discarded_once(scene: Scene, churn: Churn) -> None:
+    """The origin has a ledger for each provider. Four of ten clients are gone, then five."""
+    calls = Call("openai"), Call("anthropic")
+    kept = build(scene, 6, host=b"shared.test", calls=calls)
+    build(scene, 4, host=b"shared.test", calls=calls)
+    churn.look()
+    assert told(scene) == []
+    del kept[0]
+    churn.look()
+    assert [one[1] for one in told(scene)] == ["shared.test"]

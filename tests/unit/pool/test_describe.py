@@ -1,24 +1,23 @@
-"""What is said of a pool and of its holders: true, short, on one line, and nothing private."""
+"""Descriptions of a pool and of its holders: true, short, on one line, and nothing private."""
 
 from __future__ import annotations
 
 import pytest
-from opentelemetry.trace import SpanContext, TraceFlags
+from opentelemetry.trace import SpanContext
 
 from opentelemetry.instrumentation.gluellm.pool.describe import (
     LONGEST,
     holders,
     label,
-    seconds,
     state,
     trace_id,
     whose,
 )
-from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE, Call, Lease
+from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
 from opentelemetry.instrumentation.gluellm.pool.place import find
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
 from opentelemetry.instrumentation.gluellm.pool.words import one_line, place_text
-from unit.pool.fakes import SECOND, FakePool, Scene
+from unit.pool.fakes import FakePool, Scene
 
 
 def hold(scene: Scene, call: Call | None = None) -> Lease:
@@ -49,7 +48,7 @@ def test_text_from_outside_stays_on_one_line(text: object, told: str) -> None:
     assert one_line(text) == told
 
 
-def test_long_text_is_cut_and_a_long_place_keeps_its_end() -> None:
+def test_long_text_is_cut_and_a_long_call_site_keeps_its_end() -> None:
     """A prompt that was passed as a model fills no log."""
     assert one_line("a" * 200, LONGEST) == "a" * 200
     assert one_line("a" * 201, LONGEST) == "a" * 197 + "..."
@@ -69,7 +68,7 @@ def test_label_is_name_and_library(scene: Scene) -> None:
     assert label(scene.track(pool, "na\nme", None)) == "na?me/httpx2"
 
 
-def test_state_tells_limit_and_counts_as_far_as_they_are_known(scene: Scene) -> None:
+def test_state_has_limit_and_counts_as_far_as_they_are_known(scene: Scene) -> None:
     assert scene.pool is not None
     for kind in ("active", "active", "idle", "connecting"):
         record = scene.connection(established=True)
@@ -105,7 +104,7 @@ def test_the_longest_held_come_first_and_no_more_than_three(scene: Scene) -> Non
 
 
 def test_who_waits_or_was_refused_holds_nothing(scene: Scene) -> None:
-    """Nor who has left."""
+    """And so does a request that has left."""
     scene.tracker.waiting(scene.enter(), None)
     scene.tracker.refused(hold(scene))
     scene.tracker.released(hold(scene))
@@ -113,20 +112,7 @@ def test_who_waits_or_was_refused_holds_nothing(scene: Scene) -> None:
 
 
 def test_lease_that_is_refused_while_it_is_described_has_no_age_of_a_month(scene: Scene) -> None:
-    """Another thread takes it back between two lines of ours."""
-
-    class Refused(Lease):
-        def __getattribute__(self, name: str) -> object:
-            found = super().__getattribute__(name)
-            if name == "acquired_at" and found:
-                self.acquired_at = 0
-            return found
-
-    lease = Refused(scene.tracker, scene.origin, None, scene.clock())
-    lease.connection = scene.connection(established=True)
-    lease.acquired_at = scene.clock()
-    lease.phase = AWAITING_RESPONSE
-    scene.tracker.leases[lease] = None
+    scene.refuse_meanwhile()
     scene.clock.advance(3)
     assert holders(scene.tracker, scene.clock()).startswith("longest held: (1) 3.0 s, ")
 
@@ -134,21 +120,8 @@ def test_lease_that_is_refused_while_it_is_described_has_no_age_of_a_month(scene
 # Whose it is
 
 
-def test_everything_that_is_known_of_the_caller(scene: Scene) -> None:
-    """Provider, model, trace, GlueLLM's id and the place."""
-    call = Call("groq", "llama\n3", "chat", find(), "id-1")
-    lease = scene.enter(call)
-    lease.observed = SpanContext(0xABC, 1, is_remote=False, trace_flags=TraceFlags(1))
-    told = whose(lease)
-    trace = "0" * 29 + "abc"
-    assert told.startswith(
-        f"provider groq, model llama?3, trace {trace}, correlation id id-1, at {__file__}:"
-    )
-    assert told.endswith("in test_everything_that_is_known_of_the_caller")
-
-
-def test_outside_an_any_llm_call_the_pool_tells_the_provider(scene: Scene) -> None:
-    """The request's own place stands for the call's. A pool of nobody is said to be one."""
+def test_outside_an_any_llm_call_the_pool_has_the_provider(scene: Scene) -> None:
+    """The request's own call site replaces the call's. A pool without a caller is named so."""
     lease = scene.enter()
     lease.own_place = find()
     assert whose(lease).startswith(f"provider openai, at {__file__}:")
@@ -158,8 +131,3 @@ def test_outside_an_any_llm_call_the_pool_tells_the_provider(scene: Scene) -> No
     pool = FakePool()
     nobodys = scene.track(pool, "httpx2", None).begin(b"secret.test", None, b"https", None)
     assert whose(nobodys) == "nothing known of its caller"
-
-
-def test_seconds_are_told_with_a_tenth() -> None:
-    """For people."""
-    assert [seconds(t) for t in (0, SECOND // 20 + 1, 90 * SECOND)] == ["0.0 s", "0.1 s", "90.0 s"]

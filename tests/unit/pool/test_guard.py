@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import inspect
+import logging
 import signal
 import weakref
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ import pytest
 from opentelemetry.instrumentation.gluellm.adapters.httpcore.responses import reads_as_known
 from opentelemetry.instrumentation.gluellm.pool.guard import Failures, Guard, from_signal_handler
 from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
-from unit.pool.fakes import Recorder, Scene
+from opentelemetry.instrumentation.gluellm.pool.warning import warn
+from unit.pool.fakes import Recorder
 
 EVENTS = [name for name in vars(PoolObserver) if not name.startswith("_")]
 
@@ -38,7 +40,7 @@ def arguments_of(event: str) -> list[object]:
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_raising_observer_is_caught_counted_and_others_are_told(event: str) -> None:
+def test_raising_observer_is_caught_and_counted_and_others_are_called(event: str) -> None:
     """Whichever event it is, whether the raising observer comes first, last or alone."""
     failures, first, last = Failures(), Recorder(), Recorder()
     arguments = arguments_of(event)
@@ -62,7 +64,7 @@ def test_guard_does_not_swallow_what_is_no_failure() -> None:
 
 
 def test_failures_are_reported_once_per_kind_and_without_their_message() -> None:
-    """It can hold a URL or a key: only the exception's type is told."""
+    """It can hold a URL or a key: only the exception's type is reported."""
     failures = Failures()
     for _ in range(3):
         failures.caught("read", ValueError("https://api.test/?key=sk-secret"))
@@ -71,31 +73,6 @@ def test_failures_are_reported_once_per_kind_and_without_their_message() -> None
     failures.caught("read", ValueError("x"))
     assert list(failures.unreported()) == []
     assert failures.counts == {"read": 4, "collection": 1}
-
-
-def test_request_goes_its_way_past_a_broken_observer() -> None:
-    """All counts are right, though the observer raises at each event."""
-    scene = Scene(Broken(), entry_context=object)
-    lease = scene.enter()
-    connection = scene.connection()
-    scene.tracker.waiting(lease)
-    scene.tracker.assigned(lease, connection)
-    scene.tracker.established(connection, "1.1")
-    scene.serve(lease)
-    connection.close("pool_closed")
-    scene.tracker.discard("closed")
-    scene.work_off()
-    assert scene.requests() == {(200, None, False): 1}
-    assert scene.ledger.closed == {"pool_closed": 1}
-    assert scene.registry.failures.counts == {
-        "observer.lease_queued": 1,
-        "observer.connection_created": 1,
-        "observer.lease_waited": 1,
-        "observer.lease_answered": 1,
-        "observer.connection_closed": 1,
-        "observer.pool_discarded": 1,
-        "observer.pool_opened": 1,
-    }
 
 
 class _TimeIsUpError(Exception):
@@ -133,7 +110,6 @@ def own_signal() -> Iterator[int]:
 @pytest.mark.parametrize(
     "handler",
     [_keeping, _deleting, _taking_itself_off, _Callable(), functools.partial(_deleting)],
-    ids=["keeps its frame", "deletes it", "takes itself off", "an object", "partial"],
 )
 def test_what_a_handler_raises_is_raised_on(handler: Any, own_signal: int) -> None:
     """However it is written, and whatever it does with its arguments."""
@@ -151,33 +127,40 @@ def test_what_a_handler_raises_is_raised_on(handler: Any, own_signal: int) -> No
     assert failures.counts == {}
 
 
-def test_frame_that_somebody_hands_on_makes_no_handler() -> None:
-    """As a processor does that adds the place in the code: its failure is a failure."""
+def test_warning_that_a_signal_handler_interrupts_raises_its_exception(own_signal: int) -> None:
+    """It ends what the application wants to end. What the log raises itself is dropped."""
+    logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
 
-    def helper(frame: object) -> None:
-        raise ValueError("no source")
+    def interrupted(_: logging.LogRecord) -> None:
+        signal.raise_signal(own_signal)
 
-    failures = Failures()
+    signal.signal(own_signal, _keeping)
+    logger.addFilter(interrupted)
     try:
-        helper(inspect.currentframe())
-    except Exception as error:
-        failures.caught("observer.connection_created", error)
-    assert failures.counts == {"observer.connection_created": 1}
+        with pytest.raises(_TimeIsUpError):
+            warn("any")
+    finally:
+        logger.removeFilter(interrupted)
 
 
 # Failures come out of foreign functions, whose frames can hold anything
 
 
-def test_function_that_has_reused_the_name_of_its_arguments() -> None:
-    """It may put anything there: the failure is counted, and nothing is raised."""
+def _handed_a_frame(frame: object) -> None:
+    raise ValueError("no source")
 
-    def fail(*args: Any) -> None:
-        args = None  # type: ignore[assignment]
-        raise ValueError(args)
 
+def _reusing_the_name_of_its_arguments(*args: Any) -> None:
+    args = None  # type: ignore[assignment]
+    raise ValueError(args)
+
+
+@pytest.mark.parametrize("fail", [_handed_a_frame, _reusing_the_name_of_its_arguments])
+def test_function_that_looks_like_a_handler_is_none(fail: Any) -> None:
+    """Its failure is counted, and nothing is raised."""
     failures = Failures()
     try:
-        fail(1)
+        fail(inspect.currentframe())
     except Exception as error:
         failures.caught("read", error)
     assert failures.counts == {"read": 1}
@@ -195,7 +178,7 @@ def test_exception_without_a_readable_traceback() -> None:
 
 
 def test_kind_of_network_stream_is_not_kept() -> None:
-    """Once nobody has its ``read`` any more."""
+    """Once there is no reference to its ``read``."""
 
     class Kind:
         pass

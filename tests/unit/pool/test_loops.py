@@ -163,7 +163,7 @@ def test_latest_of_several_loops_counts(measured: Measured) -> None:
 
 
 def test_late_time_never_falls(measured: Measured) -> None:
-    """Not while a block lasts, nor when it ends, nor with the next installation on this Meter."""
+    """While a block lasts, when it ends, and with the next installation on this Meter."""
     lease = measured.read()
     measured.run(0.2)
     seen = [0]
@@ -293,7 +293,7 @@ def test_timer_ends_when_no_request_needs_it(measured: Measured) -> None:
 
 
 def test_timer_that_fails_does_not_reach_the_loop(measured: Measured) -> None:
-    """It is counted as ours, and the watch starts another."""
+    """It is counted as an own failure, and the watch starts another."""
 
     def fail() -> int:
         raise ValueError
@@ -317,7 +317,7 @@ def test_one_timer_for_all_pools_of_a_loop(measured: Measured) -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_closed_loop_is_left_alone(measured: Measured, when: str) -> None:
-    """No timer, no failure, no lateness, and the pool's next request tells its new loop."""
+    """No timer, no failure, no lateness, and the pool's next request sets its new loop."""
     if when == "after":
         measured.read()
         measured.run(0.1)
@@ -392,23 +392,6 @@ def test_block_of_a_real_loop_is_seen_and_its_timer_keeps_it_neither_running_nor
     assert real.armed == []
 
 
-def test_loop_that_was_not_closed_is_collected_although_a_timer_waits() -> None:
-    """uvloop 0.23 never frees a loop that ran and was not closed."""
-    loop = asyncio.new_event_loop()
-    real = Real(loop)
-
-    async def call() -> None:
-        real.read()
-
-    loop.run_until_complete(call())
-    loop.run_until_complete(asyncio.sleep(0))
-    assert real.armed == [True]
-    gone = weakref.ref(loop)
-    del loop
-    gc.collect()
-    assert gone() is None
-
-
 # Where a pool's requests run
 
 
@@ -426,8 +409,3 @@ def test_running_loop_is_held_weakly_and_without_one_none_is_watched(measured: M
     measured.read()
     assert measured.scene.tracker.loop is NOWHERE
     assert measured.armed == []
-
-
-def test_turned_off_no_pool_asks_for_its_loop() -> None:
-    """With ``loop_lag=False`` a pool's loop is nowhere from the start."""
-    assert Scene().tracker.loop is NOWHERE

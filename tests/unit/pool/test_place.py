@@ -160,17 +160,6 @@ def test_task_names_the_line_that_it_stands_at() -> None:
     assert line_of(asyncio.run(outer()), "# in the task")
 
 
-@pytest.mark.usefixtures("unseen")
-def test_recursion_without_end_is_given_up_on() -> None:
-    """No place rather than a walk over ten thousand frames."""
-    call = library(f"{SITE}/httpx/_client.py", "httpx._client")
-
-    def descend(depth: int) -> Place | None:
-        return find() if depth == 0 else call(lambda: descend(depth - 1))  # type: ignore[no-any-return]
-
-    assert descend(150) is None
-
-
 # What is kept
 
 

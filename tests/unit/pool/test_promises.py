@@ -8,7 +8,6 @@ from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnect
 from opentelemetry.instrumentation.gluellm.pool.describe import holders
 from opentelemetry.instrumentation.gluellm.pool.lease import (
     AWAITING_RESPONSE,
-    CONNECTING,
     QUEUED,
     UNREAD,
     Lease,
@@ -78,21 +77,6 @@ def test_acquire_ends_at_the_assignment_and_queued_when_it_is_taken_once(scene: 
     assert lease.phase == UNREAD
     assert lease.acquire_time == 2 * SECOND
     assert [time / SECOND for time in scene.times()] == [3, 0, 0, 4, 0, 0]
-    scene.settled()
-
-
-def test_refused_assignment_ends_no_acquire(scene: Scene) -> None:
-    """The acquire goes on, and so does the time in the queue."""
-    connection = idle_connection(scene)
-    lease = waiter(scene)
-    for _ in range(3):
-        scene.clock.advance(1)
-        scene.tracker.assigned(lease, connection)
-        scene.tracker.refused(lease)
-    assert lease.acquired_at == 0
-    scene.clock.advance(1)
-    take(scene, lease, connection)
-    assert lease.acquire_time == 4 * SECOND
     scene.settled()
 
 
@@ -208,27 +192,6 @@ def test_request_that_is_answered_though_nothing_reported_that_it_was_taken(scen
     scene.settled()
 
 
-def test_http2_was_offered_and_http1_agreed(scene: Scene) -> None:
-    """All but the one that established the connection queue again."""
-    connection = scene.connection()
-    first, *others = [scene.acquire(connection) for _ in range(3)]
-    scene.clock.advance(1)
-    scene.tracker.established(connection, "1.1")
-    connection.reports_accept = True
-    assert first.phase == AWAITING_RESPONSE
-    assert [other.phase for other in others] == [QUEUED, QUEUED]
-    assert connection.lease is first
-    assert scene.ledger.queued.value == 2
-    for other in others:
-        scene.tracker.refused(other)
-    scene.serve(first)
-    assert connection.leases == 0
-    for other in others:
-        take(scene, other, connection)
-    assert [time / SECOND for time in scene.times()] == [0, 3, 0, 0, 0, 0]
-    scene.settled()
-
-
 def test_connection_without_the_hook_is_acquired_when_it_is_assigned(scene: Scene) -> None:
     """As other libraries have it, and httpcore where the hook is missing."""
     connection = scene.connection(established=True)
@@ -274,14 +237,3 @@ def test_wait_of_a_request_that_is_refused_at_once_is_explained(scene: Scene) ->
     assert lease.scene is not None
     assert lease.scene.holders == ("span",)
     assert lease.scene.queued == 1
-
-
-def test_connecting_lease_holds_its_connection(scene: Scene) -> None:
-    """A new connection is for whom it is made."""
-    lease = waiter(scene)
-    scene.tracker.assigned(lease, scene.connection())
-    assert lease.phase == CONNECTING
-    assert scene.ledger.queued.value == 0
-    found = waiter(scene).scene
-    assert found is not None
-    assert found.oldest_phase == CONNECTING

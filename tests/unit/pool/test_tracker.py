@@ -6,55 +6,12 @@ import gc
 
 from opentelemetry.instrumentation.gluellm.pool.lease import (
     AWAITING_RESPONSE,
-    CONNECTING,
     QUEUED,
-    STREAM_QUEUED,
-    UNREAD,
-    Call,
     Lease,
 )
 from unit.pool.fakes import SECOND, Scene
 
 # The way that ends well
-
-
-def test_request_on_a_new_connection(scene: Scene) -> None:
-    """Queued for no time, connecting, awaiting the response, unread, and gone."""
-    lease = scene.enter()
-    connection = scene.connection()
-    phases = [lease.phase]
-    scene.tracker.assigned(lease, connection)
-    phases.append(lease.phase)
-    scene.clock.advance(0.1)
-    scene.tracker.established(connection, "1.1")
-    phases.append(lease.phase)
-    scene.clock.advance(0.2)
-    scene.tracker.answered(lease, 200)
-    phases.append(lease.phase)
-    assert scene.ledger.active.value == 1
-    scene.clock.advance(0.3)
-    scene.tracker.released(lease)
-    assert phases == [QUEUED, CONNECTING, AWAITING_RESPONSE, UNREAD]
-    assert [time / SECOND for time in scene.times()] == [0, 0.1, 0, 0.2, 0, 0.3]
-    assert scene.requests() == {(200, None, False): 1}
-    assert scene.ledger.opened == 1
-    assert not lease.reused
-    scene.settled()
-    assert scene.recorder.names == ["pool_opened", "connection_created", "lease_answered"]
-
-
-def test_request_on_an_idle_connection_is_reused(scene: Scene) -> None:
-    """It awaits its response at once, and nothing was created."""
-    connection = scene.connection(established=True)
-    lease = scene.acquire(connection)
-    assert lease.phase == AWAITING_RESPONSE
-    assert lease.reused
-    scene.serve(lease)
-    # Nothing to be told on its way: all is in the outbox.
-    assert scene.recorder.names == ["pool_opened"]
-    assert scene.work_off() == [lease, lease]
-    assert connection.served == 2
-    scene.settled()
 
 
 def test_acquire_lasts_until_the_assignment_that_was_not_refused(scene: Scene) -> None:
@@ -78,33 +35,6 @@ def test_acquire_lasts_until_the_assignment_that_was_not_refused(scene: Scene) -
     scene.settled()
 
 
-def test_new_http2_connection_queues_for_a_stream_and_is_established_once(scene: Scene) -> None:
-    """Once HTTP/2 is agreed on, a request has a connection and not yet a stream."""
-    lease = scene.enter()
-    connection = scene.connection()
-    scene.tracker.assigned(lease, connection)
-    scene.tracker.established(connection, "2")
-    scene.tracker.established(connection, "2")
-    assert lease.phase == STREAM_QUEUED
-    assert scene.origin.protocols == {"2"}
-    assert scene.acquire(connection).phase == STREAM_QUEUED
-    assert scene.ledger.opened == len(scene.recorder.told("connection_created")) == 1
-
-
-def test_http2_connection_with_many_requests_is_active_once(scene: Scene) -> None:
-    """Active counts connections, and this one until its last request has gone."""
-    connection = scene.connection(established=True, protocol="2")
-    leases = [scene.acquire(connection) for _ in range(3)]
-    assert scene.ledger.active.value == 1
-    for lease in leases:
-        scene.tracker.answered(lease, 200)
-    scene.tracker.released(leases[1])
-    scene.tracker.released(leases[0])
-    assert scene.ledger.active.value == 1
-    scene.tracker.released(leases[2])
-    scene.settled()
-
-
 def test_connection_whose_stream_takes_no_notes_is_established_by_the_answer(scene: Scene) -> None:
     lease = scene.enter()
     connection = scene.connection()
@@ -114,18 +44,6 @@ def test_connection_whose_stream_takes_no_notes_is_established_by_the_answer(sce
     assert connection.established_at == lease.answered_at == scene.clock()
     assert scene.ledger.opened == len(scene.recorder.told("connection_created")) == 1
     scene.settled()
-
-
-def test_further_request_of_a_call_is_a_resend(scene: Scene) -> None:
-    """The SDK's retry, or a redirect: not the call's first request."""
-    call = Call("openai")
-    for _ in range(3):
-        lease = scene.enter(call)
-        scene.tracker.assigned(lease, scene.connection(established=True))
-        scene.tracker.answered(lease, 503)
-        scene.tracker.released(lease)
-    assert scene.requests() == {(503, None, False): 1, (503, None, True): 2}
-    assert call.requests == 3
 
 
 # Requeue
@@ -147,19 +65,6 @@ def test_refused_request_queues_again_and_never_acquired_if_it_fails_then(scene:
     assert scene.origin.timeouts["pool"] == 1
     assert scene.recorder.names[-2:] == ["lease_requeued", "lease_waited"]
     assert (lease.acquired_at, lease.connection) == (0, None)
-    scene.settled()
-
-
-def test_loser_of_a_double_assignment_leaves_the_connection_to_the_winner(scene: Scene) -> None:
-    """httpcore 1.0.9 gives one idle connection to two: one of them is refused."""
-    connection = scene.connection(established=True)
-    winner, loser = scene.acquire(connection), scene.acquire(connection)
-    scene.tracker.refused(loser)
-    assert scene.ledger.active.value == 1
-    scene.serve(winner)
-    scene.tracker.assigned(loser, connection)
-    scene.serve(loser)
-    assert scene.ledger.active.highest(scene.clock()) == 1
     scene.settled()
 
 

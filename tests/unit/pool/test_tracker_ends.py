@@ -6,47 +6,13 @@ import gc
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE, UNREAD
-from unit.pool.fakes import SECOND, Scene
+from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE
+from unit.pool.fakes import Scene
 
 # Failures
 
 
-@pytest.mark.parametrize("error", ["pool_timeout", "cancelled", "_OTHER"])
-def test_request_that_fails_in_the_queue_leaves_it(scene: Scene, error: str) -> None:
-    """Nobody stands there for it any more, and it acquired nothing."""
-    lease = scene.enter()
-    scene.tracker.waiting(lease)
-    scene.clock.advance(1)
-    scene.tracker.failed(lease, error)
-    assert lease.acquire_time == SECOND
-    assert scene.requests() == {(0, error, False): 1}
-    assert lease.acquired_at == 0
-    assert scene.recorder.told("lease_waited") == [(lease,)]
-    scene.settled()
-
-
-def test_timeouts_count_by_kind(scene: Scene) -> None:
-    """Each kind of timeout is one more of that kind, and of no other."""
-    kinds = ("pool", "connect", "read", "write")
-    for number, kind in enumerate(kinds, start=1):
-        for _ in range(number):
-            scene.tracker.failed(scene.enter(), f"{kind}_timeout")
-    scene.work_off()
-    assert scene.origin.timeouts == {kind: n for n, kind in enumerate(kinds, start=1)}
-
-
-def test_request_that_the_pool_did_not_take_in_leaves_no_trace(scene: Scene) -> None:
-    """A URL whose scheme the pool doesn't know never was in the pool."""
-    lease = scene.tracker.begin(b"api.test", None, b"https")
-    scene.clock.advance(1)
-    scene.tracker.withdraw(lease)
-    assert scene.requests() == {}
-    assert scene.recorder.names == ["pool_opened"]
-    scene.settled()
-
-
-def test_failed_connect_is_told_once_and_its_connection_goes(scene: Scene) -> None:
+def test_failed_connect_is_reported_once_and_its_connection_goes(scene: Scene) -> None:
     """It was acquired and held, but never opened, so it isn't closed either."""
     lease = scene.enter()
     connection = scene.connection()
@@ -60,24 +26,6 @@ def test_failed_connect_is_told_once_and_its_connection_goes(scene: Scene) -> No
     assert scene.requests() == {(0, "connection_error", False): 1}
     assert scene.ledger.opened == 0
     assert scene.ledger.closed == {}
-    assert connection not in scene.tracker.connections
-    scene.settled()
-
-
-def test_failed_connect_that_two_requests_wait_for_is_the_first_ones(scene: Scene) -> None:
-    """HTTP/2: the one that was trying fails, and then the other tries, once each."""
-    connection = scene.connection()
-    first, second = scene.enter(), scene.enter()
-    scene.tracker.assigned(first, connection)
-    scene.tracker.assigned(second, connection)
-    connection.connect_started_at = scene.clock()
-    scene.tracker.failed(first, "connect_timeout")
-    assert scene.recorder.told("connection_failed") == [(first, connection)]
-    assert scene.ledger.active.value == 1
-    scene.tracker.failed(second, "cancelled")  # it had not begun to connect
-    assert scene.recorder.told("connection_failed") == [(first, connection)]
-    scene.work_off()
-    assert scene.origin.timeouts["connect"] == 1
     assert connection not in scene.tracker.connections
     scene.settled()
 
@@ -165,35 +113,6 @@ def test_request_that_is_no_longer_counted_counts_in_the_state_only(scene: Scene
 
 
 # The pool's end
-
-
-def test_closed_pool_is_discarded_once(scene: Scene) -> None:
-    """Closing twice, or a collector that comes after, is one pool gone."""
-    scene.tracker.discard("closed")
-    scene.tracker.discard("garbage_collected")
-    scene.pool = None
-    gc.collect()
-    assert scene.ledger.discarded == {"closed": 1, "garbage_collected": 0}
-    assert scene.ledger.live == 0
-    assert scene.ledger.empty_since == scene.clock()
-    assert scene.recorder.told("pool_discarded") == [(scene.tracker, "closed")]
-
-
-@pytest.mark.parametrize("dropped", [False, True])
-def test_request_outlives_the_pool_that_was_closed_under_it(scene: Scene, dropped: bool) -> None:
-    """It leaves its phase and counts when it ends, or is dropped with the pool and ends then."""
-    lease = scene.acquire()
-    scene.tracker.answered(lease, 200)
-    scene.tracker.discard("closed")
-    assert scene.current()[UNREAD] == 1
-    if dropped:
-        del lease
-        scene.pool = None
-        gc.collect()
-    else:
-        scene.tracker.released(lease)
-        assert scene.requests() == {(200, None, False): 1}
-    scene.settled()
 
 
 def test_garbage_collected_pool_ends_what_was_in_it(scene: Scene) -> None:

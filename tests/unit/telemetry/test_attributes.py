@@ -6,6 +6,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.attributes import (
+    MAX_SETS,
     HistogramAttributes,
     of_origin,
     of_series,
@@ -124,3 +125,26 @@ def test_failure_beyond_the_bound_still_is_one(scene: Scene) -> None:
         "error.type": "_OTHER",
     }
     assert histogram.of(scene.origin, model="new") == ORIGIN
+
+
+def test_records_of_one_set_count_once(scene: Scene) -> None:
+    """Another histogram has many sets for the same origin."""
+    origin = scene.origin
+    many, few = HistogramAttributes("acquire"), HistogramAttributes("create")
+    for number in range(MAX_SETS):
+        many.of(origin, model=f"model-{number}")
+    for _ in range(MAX_SETS):
+        few.of(origin, error="connect_timeout")
+    assert few.of(origin, error="connection_error")["error.type"] == "connection_error"
+
+
+def test_folded_records_leave_nothing_in_memory(scene: Scene) -> None:
+    """Each model beyond the bound is folded into one of the origin's two sets."""
+    origin = scene.origin
+    histogram = HistogramAttributes("acquire")
+    for number in range(MAX_SETS):
+        histogram.of(origin, model=f"model-{number}")
+    kept = len(origin.attributes.sets)
+    for number in range(100):
+        histogram.of(origin, model=f"further-{number}", error="cancelled")
+    assert len(origin.attributes.sets) == kept == MAX_SETS

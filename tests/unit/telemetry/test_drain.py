@@ -108,7 +108,7 @@ def test_entering_request_works_off_a_little_until_the_outbox_is_less_than_half_
     assert yields == [0] * 10
 
 
-def test_neither_an_entering_request_nor_a_fork_waits_for_a_drain(
+def test_requests_and_forks_do_not_wait_for_a_drain(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A drain that takes longer than the fork waits must not find its lock released by others."""

@@ -7,7 +7,6 @@ import weakref
 from collections.abc import Iterator
 
 import pytest
-from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
@@ -28,7 +27,7 @@ def scene() -> Scene:
 
 
 def test_identity_of_the_span_is_noted(scene: Scene, tracers: TracerProvider) -> None:
-    """Not the span, nor anything else of the context. Without one nobody is told."""
+    """Not the span or anything else of the context. Without a span there is no event."""
     lease = scene.enter()
     assert lease.counted
     assert lease.observed is None
@@ -49,7 +48,7 @@ def test_identity_of_the_span_is_noted(scene: Scene, tracers: TracerProvider) ->
 
 @pytest.fixture
 def tracers() -> Iterator[TracerProvider]:
-    """Makes spans that nobody exports."""
+    """Makes spans that are not exported."""
     made = TracerProvider(shutdown_on_exit=False)
     yield made
     made.shutdown()
@@ -66,12 +65,3 @@ def test_suppressed_request_makes_no_spans(scene: Scene) -> None:
         token = context.attach(context.set_value("suppress_instrumentation", value))
         assert suppressed() is scene.enter().spans_suppressed is value
         context.detach(token)
-
-
-def test_entry_context_is_the_running_codes() -> None:
-    """What the API's own function gives."""
-    get = entry_context()
-    assert get() == context.get_current() == Context()
-    token = context.attach(context.set_value("key", "value"))
-    assert get() is context.get_current()
-    context.detach(token)

@@ -48,9 +48,9 @@ def watched() -> bool:
     return any(thread.name == "gluellm-pool-watch" for thread in threading.enumerate())
 
 
-def child(depth: int) -> None:
+def child(depth: int, forked_at: float) -> None:
     """Two requests of its own, told as two, and a child of its own."""
-    at_first = entered()
+    at_first, uptime = entered(), snapshot().uptime
     pool = Requesting.of(library, url)
     pool.send()
     pool.send()
@@ -58,6 +58,7 @@ def child(depth: int) -> None:
     told: dict[str, Any] = {
         "depth": depth,
         "at first": at_first,
+        "uptime is its own": 0 <= uptime <= time.monotonic() - forked_at,
         "entered": entered(),
         "watched": watched(),
         "failures": failures(),
@@ -69,6 +70,7 @@ def child(depth: int) -> None:
 
 def fork(depth: int) -> None:
     """A child, waited for; it must end by itself."""
+    forked_at = time.monotonic()
     process = os.fork()
     if process == 0:
         status = 1
@@ -76,7 +78,7 @@ def fork(depth: int) -> None:
             # Of the system's own: the parent's handler would fork again instead of ending this.
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(30)
-            child(depth)
+            child(depth, forked_at)
             status = 0
         finally:
             os._exit(status)

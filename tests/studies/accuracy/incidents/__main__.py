@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import random
 import signal
 import sys
 import tempfile
@@ -28,11 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Replay incidents, each as a service of its own. `matrix` before them tells "
         "which alert fires after how many seconds, and fails where an expected one is missing "
         "or late, or where one pages that should not. `serve FOLDER` shows data that was kept, "
-        "`answer FOLDER` what was wrong in it.",
+        "and prints what was wrong in it.",
     )
     parser.add_argument("words", nargs="*", metavar="INCIDENT", help=", ".join(REPLAYED))
     parser.add_argument("--all", action="store_true", help="all of them at once")
-    parser.add_argument("--hidden", type=int, metavar="SEED", help="one that is told at the end")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="a new folder for the data")
     parser.add_argument("--minutes", type=float, default=5, help="after it began; default: 5")
     parser.add_argument("--healthy", type=float, default=2, help="minutes before; default: 2")
@@ -46,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command, *rest = options.words or [""]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all is stopped on the way out
     try:
-        if command in ("serve", "answer"):
-            return _look(parser, command, Path(*rest), options.hold or 3600)
+        if command == "serve":
+            return _look(parser, Path(*rest), options.hold or 3600)
         return _replay(parser, options, matrix=command == "matrix")
     except KeyboardInterrupt:
         return 130
@@ -58,16 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _replay(parser: argparse.ArgumentParser, options: argparse.Namespace, *, matrix: bool) -> int:
     names = options.words[1:] if matrix else options.words
-    if options.hidden is not None:
-        options.seed = options.hidden
-        hidden = [name for name, incident in REPLAYED.items() if incident.expects]
-        names = [random.Random(f"{options.hidden}/hidden").choice(hidden)]
-    elif options.all or (matrix and not names):
+    if options.all or (matrix and not names):
         names = list(REPLAYED)
     if unknown := [name for name in names if name not in REPLAYED]:
         parser.error(f"there is no incident {unknown[0]!r}; there are {', '.join(REPLAYED)}")
     if not names:
-        parser.error("name an incident, or --all, or --hidden SEED")
+        parser.error("name an incident, or --all")
     wrong_for = 60 * options.minutes
     with contextlib.ExitStack() as exits:
         folder = options.keep or Path(exits.enter_context(tempfile.TemporaryDirectory()))
@@ -80,13 +74,11 @@ def _replay(parser: argparse.ArgumentParser, options: argparse.Namespace, *, mat
             _say(f"Prometheus: {replay.prometheus.url}, Alertmanager: {replay.alertmanager.url}")
             _say(f"services: {', '.join(sorted(service.name for service in replay.services))}")
             replay.play(60 * options.healthy, wrong_for, _say)
-            if options.hidden is None and not options.keep:
+            if not options.keep:
                 _say("what is wrong:", *Record.read(folder).lines())
             firing, held_back = replay.firing(), replay.held_back()
             _say(f"ready, for {options.hold:.0f} s: {replay.prometheus.url}")
             time.sleep(options.hold)
-        if options.hidden is not None:
-            _say("what was wrong:", *Record.read(folder).lines())
     if not matrix:
         return 0
     rows = [
@@ -108,14 +100,11 @@ def _replay(parser: argparse.ArgumentParser, options: argparse.Namespace, *, mat
     return 1 if found else 0
 
 
-def _look(parser: argparse.ArgumentParser, command: str, kept: Path, hold: float) -> int:
+def _look(parser: argparse.ArgumentParser, kept: Path, hold: float) -> int:
     try:
         record = Record.read(kept)
     except OSError as error:
         parser.error(f"{kept} holds no replay: {error.strerror}")
-    if command == "answer":
-        _say(*record.lines())
-        return 0
     with tempfile.TemporaryDirectory() as folder:
         prometheus = KeptPrometheus("kept", Path(folder), kept.absolute() / DATA)
         prometheus.start()
@@ -126,6 +115,7 @@ def _look(parser: argparse.ArgumentParser, command: str, kept: Path, hold: float
             time.sleep(hold)
         finally:
             prometheus.stop()
+            _say("what was wrong:", *record.lines())
     return 0
 
 

@@ -55,12 +55,10 @@ class AiohttpClient(Client):
         async with self._session.post(_URL, json=QUESTION) as response:
             await response.read()
 
-    async def stream_one(self) -> int:
-        chunks = 0
+    async def stream_one(self) -> None:
         async with self._session.post(_URL, json=QUESTION) as response:
             async for _chunk in response.content.iter_any():
-                chunks += 1
-        return chunks
+                pass
 
     async def close(self) -> None:
         await self._session.close()
@@ -75,13 +73,9 @@ class _Socket(socket.socket):
 class _Transport(asyncio.Transport):
     """Each part of the answer is a read of its own, for which the reader has to wait."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, protocol: asyncio.Protocol, answer: Answer
-    ) -> None:
+    def __init__(self, loop: Any, protocol: asyncio.Protocol, answer: Answer) -> None:
         super().__init__()
-        self._loop = loop
-        self._protocol = protocol
-        self._parts = answer
+        self._loop, self._protocol, self._parts = loop, protocol, answer
         self._closing = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -106,10 +100,9 @@ class _Transport(asyncio.Transport):
     abort = close
 
     def pause_reading(self) -> None:
-        pass
+        """Reads come one at a time anyway."""
 
-    def resume_reading(self) -> None:
-        pass
+    resume_reading = pause_reading
 
     def get_write_buffer_size(self) -> int:
         return 0

@@ -17,8 +17,8 @@ class Client(ABC):
         """One request, its answer read to its end."""
 
     @abstractmethod
-    async def stream_one(self) -> int:
-        """One request whose answer is read chunk by chunk; how many there were."""
+    async def stream_one(self) -> None:
+        """One request whose answer is read chunk by chunk."""
 
     async def use_pool(self, count: int) -> None:
         """``count`` requests with as little around the pool as there can be."""

@@ -10,7 +10,7 @@ from opentelemetry.instrumentation.gluellm.cli.doctor.recording import _script
 from opentelemetry.instrumentation.gluellm.cli.doctor.telling import tell
 
 
-def test_script_is_told_and_an_argument_that_can_be_no_file_is_left_out(
+def test_script_is_named_and_an_argument_that_can_be_no_file_is_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A script's name is kept. What is too long for one may be a question to a model."""

@@ -62,7 +62,7 @@ def test_the_most_severe_come_first_and_then_as_diagnosed() -> None:
     assert seen.ordered()[0].finding.kind is Kind.BLOCKED_EVENT_LOOP
 
 
-def test_a_blocked_loop_is_told_with_where_it_was_first_seen() -> None:
+def test_a_blocked_loop_is_reported_with_where_it_was_first_seen() -> None:
     """Later it may be elsewhere, or go on."""
     seen = SeenFindings()
     blocked = finding(Kind.BLOCKED_EVENT_LOOP, Severity.ERROR, pool=None)

@@ -5,7 +5,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.cli.verify.address import AddressError, read_address
 
 
-def test_a_password_becomes_a_header_and_is_not_told():
+def test_a_password_becomes_a_header_and_is_not_printed():
     """The URL that is printed has none, and neither has the repr."""
     address = read_address("https://me:s%40cret@host:9090/prom/", [], None)
     assert address.url == "https://host:9090/prom"

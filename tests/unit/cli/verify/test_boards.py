@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 
 import pytest
 
@@ -13,7 +12,6 @@ from opentelemetry.instrumentation.gluellm.cli.verify.boards import (
     read_board,
     read_boards,
 )
-from opentelemetry.instrumentation.gluellm.cli.verify.promql import duration, selectors
 from opentelemetry.instrumentation.gluellm.cli.verify.variables import (
     Variable,
     built_in,
@@ -55,7 +53,7 @@ def test_the_shortest_step_is_the_query_s_or_the_panel_s(tmp_path):
 
 
 def test_annotations_are_queries_too(tmp_path):
-    """In today's form and in the older one; not those of others, nor what is switched off."""
+    """In both forms; not those of other data sources, and not disabled ones."""
     listed = [
         {"name": "new", "target": {"expr": " a ", "interval": "60s"}, "expr": "old form"},
         {"name": "old", "expr": "b", "step": "30s", "enable": True},
@@ -82,13 +80,6 @@ def test_a_variable_without_values_does_no_harm_where_all_lets_everything_throug
         ({"all_value": ".*"}, False),
     ):
         assert Variable("a", "query", **given).may_be_empty is harmless
-
-
-@pytest.mark.parametrize("body", ["{", "[]", "{}", '{"panels": 3}', "null"])
-def test_what_is_no_board_is_refused(tmp_path, body):
-    """With the file's name."""
-    with pytest.raises(BoardError, match=r"board\.json"):
-        read_board(written(tmp_path, body))
 
 
 def test_a_folder_may_hold_other_files(tmp_path):
@@ -173,6 +164,7 @@ _BROKEN = {
     "lists nested far too deep": ("[" * 100_000, "nested too deep"),
     "half a surrogate pair": ('{"panels":[{"targets":[{"expr":"a{b=\\"\\ud800\\"}"}]}]}', "ud800"),
     "no JSON": ("{", "no JSON"),
+    **{body: (body, "") for body in ("[]", "{}", '{"panels": 3}', "null")},
     "too many values": ("[" + "1," * boards.MOST_BYTES, "longer than 20 MiB"),
     "many small values": ("[" + "{}," * 600_000 + "{}]", "more than 1000000 values"),
 }
@@ -186,8 +178,8 @@ def test_a_broken_board_is_refused_by_name(tmp_path, what):
         read_board(written(tmp_path, body))
 
 
-def test_a_broken_board_in_a_folder_is_told_and_the_others_are_run(tmp_path, capsys):
-    """One file of many; the exit status says that not all could be looked at."""
+def test_a_broken_board_in_a_folder_is_reported_and_the_others_are_run(tmp_path, capsys):
+    """One file of many; the exit status shows that one board was not read."""
     written(tmp_path, "{", "a.json")
     with pytest.raises(BoardError, match=r"holds no Grafana dashboard.*a\.json can't be used"):
         read_boards([tmp_path])
@@ -220,26 +212,6 @@ def test_what_is_no_regular_file_is_not_read(tmp_path, capsys):
     for name in ("pipe.json", "zero.json"):
         assert main(["verify", "--prometheus", "http://h", "--boards", str(tmp_path / name)]) == 2
         assert f"{name} can't be used: it is no regular file" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "read",
-    [
-        lambda n: label_query(Variable("v", "query", "label_values(" + " " * n + "!" * 100)),
-        lambda n: label_query(Variable("v", "query", "label_values(" + " ," * n + "!)")),
-        lambda n: unknown_variables("${a:" * n, []),
-        lambda n: unknown_variables("[[a:" * n, []),
-        lambda n: selectors('a{b="' + '\\"' * n),
-        lambda n: selectors("`'\"" * n),
-        lambda n: selectors("a[" + "1" * n + "]"),
-        lambda n: duration("1" * n),
-    ],
-)
-def test_a_query_is_read_in_one_pass(read):
-    """Not once for each of its characters, which takes minutes."""
-    began = time.thread_time()
-    read(20_000)
-    assert time.thread_time() - began < 1
 
 
 def test_values_that_name_each_other_end_somewhere():

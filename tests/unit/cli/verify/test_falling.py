@@ -36,7 +36,7 @@ def test_one_exporter_s_rhythm_with_falls_is_deltas():
     assert not judged(_FELL, times, _deltas(), _NOW).deltas
 
 
-def test_deltas_are_called_so_and_their_cure_comes_first():
+def test_deltas_are_called_so_and_their_advice_comes_first():
     """It was one process: an instance of its own would not help. Prometheus refuses deltas."""
     fell = FallingCounter(_LABELS, 20.0, 40.0, deltas=True)
     assert kinds(given(falling=[fell])) == ["error: processes_collide"]
@@ -144,7 +144,7 @@ def test_a_second_process_is_noticed_however_long_the_first_was_alone(alone):
 
 
 @pytest.mark.parametrize("every", [6, 10, 20])
-def test_a_process_that_is_restarted_under_its_name_collides_with_nobody(every):
+def test_a_process_that_is_restarted_under_its_name_is_no_collision(every):
     """It falls too, and rises in between, however long it lived before."""
     lives = [7.0 * number for _ in range(5) for number in range(every)]
     assert colliding(lives) == []

@@ -94,7 +94,7 @@ def test_a_namespace_is_still_a_prefix():
     assert {one.prefix for one in stored([*plain, *ours])} == {"", "our_"}
 
 
-def test_what_vanished_or_ended_beside_others_is_told_as_no_trouble():
+def test_what_vanished_or_ended_beside_others_is_no_trouble():
     """The last client was closed: no pool has a limit any more. Or one service of two ended."""
     metric = styled(semconv.CONNECTION_MAX, Style.EXPECTED)
     stored_now = {one.counted for one in given().stored}

@@ -46,7 +46,7 @@ def test_a_target_that_can_t_be_scraped_comes_first():
         (Kind.PROMETHEUS, "", ""),
     ],
 )
-def test_the_store_s_own_address_for_metrics_is_told(kind, url, found):
+def test_the_store_s_own_address_for_metrics_is_printed(kind, url, found):
     """As a whole, to be copied; none where it is another host's."""
     facts = given(stored=[], product=Product(kind), url=url, empty=True)
     assert otlp_url(facts) == found

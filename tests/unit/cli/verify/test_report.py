@@ -2,7 +2,6 @@
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.main import main
 from opentelemetry.instrumentation.gluellm.cli.verify import asking
 from opentelemetry.instrumentation.gluellm.cli.verify.address import Address
 from opentelemetry.instrumentation.gluellm.cli.verify.asking import Store
@@ -24,7 +23,7 @@ def _vector(rows) -> dict:
 
 
 def _outcome(question: str, rows) -> Outcome:
-    """What is told of a question when the store answers so."""
+    """The outcome of a question when the store answers so."""
     with serving(lambda handler, path: answer(handler, _vector(rows))) as url:
         outcomes = run_essential(Store(Address(url), 10.0), given())
     return next(one for one in outcomes if question in one.where)
@@ -72,15 +71,6 @@ def test_the_value_that_stands_out_comes_with_its_labels_and_unit(question, rows
     assert told in _text(_outcome(question, rows))
 
 
-def test_queries_are_shown_when_asked_for():
-    """As they were run, in one line however long."""
-    outcome = Outcome("How full?", "max(a) " + "+ 1 " * 60, rows=1, value=1.0)
-    assert outcome.expression.strip() not in _text(outcome)
-    facts = given()
-    report = Report("http://h", facts, arrivals(facts), [], [outcome])
-    assert outcome.expression.strip() in as_text(report, queries=True)
-
-
 def test_rates_of_young_series_are_not_called_good():
     """They are divided by time before the first sample. One old process is enough."""
     young = given(processes=[Series(_LABELS, _NOW - 1, first=_NOW - 61)])
@@ -96,7 +86,7 @@ def test_rates_of_young_series_are_not_called_good():
     assert kinds(given(processes=[old])) == kinds(given(processes=[old, further])) == []
 
 
-def test_an_answer_that_was_cut_is_told(monkeypatch):
+def test_an_answer_that_was_cut_is_reported(monkeypatch):
     """And one that just fits is not."""
     monkeypatch.setattr(asking, "MOST_ROWS", 3)
     for number, cut in ((3, []), (4, ["up"])):
@@ -108,14 +98,3 @@ def test_an_answer_that_was_cut_is_told(monkeypatch):
     (finding,) = cut_findings(store.cut, 3)
     assert finding.seen == "more than 3 series in the answer to up"
     assert cut_findings([], 3) == []
-
-
-def test_usage_names_each_option(capsys):
-    """The line is written by hand."""
-    with pytest.raises(SystemExit):
-        main(["verify", "--help"])
-    usage, rest = capsys.readouterr().out.split("\n\n", 1)
-    options = {word for word in rest.split() if word.startswith("--") and word[2:].isalpha()}
-    options = {*options, "--show-queries"} - {"--help"}
-    assert {"--timeout", "--service", "--json"} <= options
-    assert not {option for option in options if option not in usage}

@@ -25,7 +25,7 @@ def test_exporters_are_counted_by_their_rhythm(offsets):
     assert interval(times, len(offsets)) == pytest.approx(60, abs=0.5)
 
 
-def test_one_late_sample_among_many_hides_nobody_and_makes_nobody():
+def test_one_late_sample_among_many_changes_no_count():
     """A retry, a blocked loop, the flush at the end; or exports at will, as of a function."""
     times = samples([0.0], rounds=20)
     times[5] += 20

@@ -84,7 +84,7 @@ def test_the_series_of_a_process_are_one_arrival():
     assert found.further == {"service.version": "service_version"}
 
 
-def test_what_is_on_target_info_only_is_told():
+def test_labels_on_target_info_alone_are_reported():
     """A board that filters by it has to join."""
     info = [{"job": "api", "instance": _UUID, "service_version": "7"}]
     (found,) = arrivals(facts(COLLECTOR, info=info))
@@ -104,7 +104,7 @@ def test_a_collector_s_address_is_no_instance():
     assert not scrape_instance(arrivals(good)[0], good)
 
 
-def test_two_ways_for_one_service_are_told():
+def test_two_ingestion_paths_of_one_service_are_reported():
     """Not for two services, and not when one of the ways has ended."""
     both = facts(COLLECTOR, OTLP, scraped=True)
     assert [one.way for one in arrivals(both)] == [Way.PROMETHEUS, Way.COLLECTOR]

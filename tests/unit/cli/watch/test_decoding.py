@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import random
 import subprocess
 import sys
 
@@ -177,30 +176,8 @@ def test_a_body_of_very_many_empty_parts_is_refused_before_it_is_decoded(encodin
     assert str(decoding.PARTS) in error.message
 
 
-@pytest.mark.parametrize("encoding", Encoding)
-def test_noise_is_decoded_or_refused_and_nothing_else(encoding):
-    """Requests with some bytes changed, and with some JSON values replaced."""
-    chance = random.Random(4)
-    whole = MANY.SerializeToString() if encoding is Encoding.PROTOBUF else as_json(MANY)
-    values = [b'"x"', b"-1", b"null", b"[]", b"{}", b"1e400", b"NaN", b"true", b"1.5"]
-    refused = 0
-    for _ in range(600):
-        body = bytearray(whole)
-        for _ in range(chance.randint(1, 4)):
-            at = chance.randrange(len(body))
-            if encoding is Encoding.JSON and chance.random() < 0.5:
-                body[at : at + chance.randint(1, 12)] = chance.choice(values)
-            else:
-                body[at] = chance.randrange(256)
-        try:
-            decode(Signal.METRICS, encoding, bytes(body))
-        except RefusedError:
-            refused += 1
-    assert 50 < refused < 600
-
-
 def test_ids_are_not_base64_in_json():
-    """A sender that uses protobuf's own mapping is told."""
+    """A sender that uses protobuf's own mapping gets an error."""
     text = json.dumps(
         {
             "resourceSpans": [
@@ -212,7 +189,7 @@ def test_ids_are_not_base64_in_json():
 
 
 def test_text_that_is_no_utf8_is_refused_by_protobuf_in_pure_python_too():
-    """It raises another error there, which went through as a failure of ours."""
+    """It raises another error there, which was taken for a failure of the receiver."""
     code = (
         "from opentelemetry.instrumentation.gluellm.cli.watch.decoding import *\n"
         "from opentelemetry.instrumentation.gluellm.cli.watch.refusal import RefusedError\n"
@@ -262,18 +239,14 @@ def test_numbers_and_texts_of_lists_are_parts(body):
     """One byte becomes a number of eight, and two become a text of dozens: 413."""
     assert len(ExportMetricsServiceRequest.FromString(body).resource_metrics) == 1
     assert len(body) > decoding.UNCOUNTED_BYTES
-    with pytest.raises(RefusedError) as raised:
-        decode(Signal.METRICS, Encoding.PROTOBUF, body)
-    assert raised.value.status == 413
+    assert refusal(Signal.METRICS, Encoding.PROTOBUF, body).status == 413
 
 
 @pytest.mark.parametrize("cut", [1, 3, 70_000])
 def test_a_list_that_is_truncated_is_refused(cut):
     """Counting never reads beyond the body."""
     body = exponential(field(2, b"\xff\xff\x01" * 200_000))
-    with pytest.raises(RefusedError) as raised:
-        decode(Signal.METRICS, Encoding.PROTOBUF, body[:-cut])
-    assert raised.value.status == 400
+    assert refusal(Signal.METRICS, Encoding.PROTOBUF, body[:-cut]).status == 400
 
 
 def test_what_the_bound_allows_is_taken():

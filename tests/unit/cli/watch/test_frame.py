@@ -101,7 +101,7 @@ def test_sick_pools_come_first_in_their_process_and_at_length_before_healthy_one
     assert [line.strip()[:2] for line in told[1:]] == ["z/", "a/"]
 
 
-def test_what_is_cut_is_told_in_lines_of_the_terminal():
+def test_lines_that_are_cut_are_counted():
     """A heading of two lines is two."""
     watched = Watched(40, 10)
     for n in range(5):

@@ -26,7 +26,7 @@ def test_metrics_of_others_leave_their_scopes_name_and_nothing_else(taken):
     assert next(iter(process.scopes)) == "other.0?[31m"
 
 
-def test_unfit_points_are_rejected_one_by_one(taken):
+def test_invalid_points_are_rejected_one_by_one(taken):
     """The others are taken. Nothing is wrong with metrics that the view lacks."""
     assert taken.take(metrics_request(number(semconv.REQUEUES, 1))).number == 0
     (process,) = taken.processes

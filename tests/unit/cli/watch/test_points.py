@@ -33,7 +33,7 @@ def test_only_what_the_view_reads_is_kept_of_attributes():
         assert point(made).attributes == {**kept, **status_kept}
 
 
-def test_series_are_told_apart_by_all_attributes():
+def test_series_are_distinguished_by_all_attributes():
     """Else the last of two origins would stand for both. Senders differ in their order."""
 
     def key(**attributes):

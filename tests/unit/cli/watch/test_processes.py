@@ -12,7 +12,17 @@ from opentelemetry.instrumentation.gluellm.cli.watch.bounds import (
 from opentelemetry.instrumentation.gluellm.cli.watch.intake import Rejected
 from opentelemetry.instrumentation.gluellm.cli.watch.processes import Processes
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.otlp import DELTA, LATER, SECOND, START, gauge, histogram, metrics_request, number
+from support.otlp import (
+    CUMULATIVE,
+    DELTA,
+    LATER,
+    SECOND,
+    START,
+    gauge,
+    histogram,
+    metrics_request,
+    number,
+)
 
 from .watched import Watched
 
@@ -100,7 +110,7 @@ def test_a_later_start_is_a_restart(watched):
     ("metric", "monotonic", "restarted"),
     [(semconv.REQUESTS, True, True), (semconv.CONNECTION_MAX, False, False)],
 )
-def test_a_counter_that_fell_is_a_restart_where_starts_are_not_told(
+def test_a_counter_that_fell_is_a_restart_where_start_times_are_missing(
     watched, metric, monotonic, restarted
 ):
     """start_time_unix_nano may be 0. Connections come and go without a restart."""
@@ -111,7 +121,7 @@ def test_a_counter_that_fell_is_a_restart_where_starts_are_not_told(
         assert watched.recent[0] == PoolView(requests=3, providers=frozenset({"openai"}))
 
 
-def test_two_processes_under_one_name_are_told(watched):
+def test_two_processes_under_one_name_are_detected(watched):
     """Workers without an instance of their own: what had ended comes back, or is forked."""
     for _ in range(2):
         for start, value in ((START, 50), (START + SECOND, 3)):
@@ -152,6 +162,32 @@ def test_delta_that_is_sent_twice_counts_once(watched):
     for _ in range(3):
         watched.export(gauge(semconv.EVENT_LOOP_LAG_PEAK, 0.5, watched.after(10)))
     assert watched.total.requests == 10
+
+
+def test_a_restart_forgets_delta_series_too(watched):
+    """They are kept apart, and are of the same predecessor."""
+    delta = number(semconv.POOL_OPENED, 1, temporality=DELTA)
+    watched.export(number(semconv.REQUESTS, 5), delta)
+    assert len(watched.process) == 2
+    watched.export(number(semconv.REQUESTS, 1, watched.after(10), start=LATER))
+    assert len(watched.process) == 1
+
+
+@pytest.mark.parametrize("temporalities", [(DELTA, CUMULATIVE), (CUMULATIVE, DELTA)])
+def test_a_series_that_changes_its_temporality_is_one_series(watched, temporalities):
+    """The last point counts, and what came before is not added."""
+    for value, temporality in enumerate(temporalities, 5):
+        watched.export(number(semconv.REQUESTS, value, watched.after(10), temporality=temporality))
+    assert len(watched.process) == 1
+    assert watched.total.requests == 6
+
+
+def test_a_request_is_taken_in_steps(watched):
+    """So that the loop can serve others meanwhile."""
+    many = [number(semconv.REQUESTS, 1, server__port=n) for n in range(2000)]
+    steps = watched.intake.steps(metrics_request(*many), Rejected())
+    assert sum(1 for _ in steps) >= 8
+    assert len(watched.process) == 2000
 
 
 def test_delta_with_other_buckets_begins_anew(watched):
@@ -207,7 +243,7 @@ def dotted(attributes: dict) -> dict:
     return {key.replace(".", "__"): value for key, value in attributes.items()}
 
 
-def test_processes_are_told_apart_by_service_and_instance(watched):
+def test_processes_are_distinguished_by_service_and_instance(watched):
     """The four workers of a server, and another service."""
     resources = [{"service__instance__id": instance} for instance in ("a", "b")]
     resources += [{"process__pid": pid, "host__name": "web"} for pid in (1, 2)]

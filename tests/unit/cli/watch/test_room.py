@@ -20,7 +20,7 @@ def watched() -> Watched:
 
 
 def foreign(watched: Watched, name: str) -> None:
-    """A process exports metrics, none of ours."""
+    """A process exports metrics of another scope."""
     request = metrics_request(
         number("jvm.memory", 1), scope="io.somebody", service__instance__id=name
     )
@@ -32,7 +32,7 @@ def names(watched: Watched) -> set[str]:
 
 
 def ours(watched: Watched, name: str) -> int:
-    """A process exports metrics of ours; how many points were rejected."""
+    """A process exports pool metrics; how many points were rejected."""
     metric = number(semconv.REQUESTS, 5)
     return watched.intake.take(metrics_request(metric, service__instance__id=name)).number
 
@@ -58,8 +58,8 @@ def test_a_process_without_our_metrics_gives_way_before_a_silent_one_with_them(w
     assert {"ours", "another"} <= names(watched)
 
 
-def test_a_process_without_our_metrics_takes_nobodys_place_that_is_heard(watched):
-    """Neither of ours between two exports, nor of its like."""
+def test_a_process_without_pool_metrics_replaces_no_active_process(watched):
+    """Whether that one exports pool metrics or not."""
     for n in range(PROCESSES - 1):
         ours(watched, f"ours-{n}")
     watched.now += REPLACED_SECONDS + 1
@@ -75,20 +75,8 @@ def test_a_process_without_our_metrics_takes_nobodys_place_that_is_heard(watched
     assert "another" in names(watched)
 
 
-def test_a_process_that_exports_every_five_minutes_is_kept(watched):
-    """After its first export nobody knows when the next one comes."""
-    watched.export("openai")
-    for _ in range(3):
-        for _ in range(601):
-            watched.now += 0.5
-            watched.intake.processes.drop_gone()
-        assert len(watched.intake.processes) == 1
-        watched.export("openai")
-    assert watched.process.interval == pytest.approx(300.5)
-
-
 def test_a_process_that_exported_once_is_silent_before_it_is_gone(watched):
-    """It does not vanish without having been said to be silent."""
+    """It is shown as silent before it vanishes."""
     watched.export("openai")
     watched.now += GONE_SECONDS + 60
     watched.intake.processes.drop_gone()

@@ -30,7 +30,7 @@ def screen_of(watched: Watched) -> Failing:
     return Failing(watched.console, URL, watched.intake, watched.notes, lambda: watched.now)
 
 
-def test_a_frame_that_fails_is_told_once_and_the_next_is_shown(watched):
+def test_a_frame_that_fails_is_reported_once_and_the_next_is_shown(watched):
     """One bad number must not end what others are watched with."""
     screen = screen_of(watched)
     with _Guarded(screen, watched.console) as guarded:

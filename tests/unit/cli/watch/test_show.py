@@ -1,4 +1,4 @@
-"""What is told: headings, doubts, frames that fit, and lines that come once."""
+"""What is shown: headings, warnings, frames that fit, and lines that come once."""
 
 import re
 
@@ -31,8 +31,8 @@ def test_the_variables_to_set_name_this_receiver():
     ]
 
 
-def test_a_heading_tells_who_when_and_over_which_time():
-    """A UUID is shortened; silence is told."""
+def test_a_heading_has_process_last_export_and_period():
+    """A UUID is shortened; silence is shown."""
     watched = Watched()
     instance = {"service__instance__id": "f91ae67e-a6b8-4902-b861-ef753071e037"}
     watched.export("openai", **instance)
@@ -55,7 +55,7 @@ def drawn(watched: Watched, head=(), foot=(), **options) -> list[str]:
 
 
 def test_a_process_that_has_not_used_a_pool_is_said_to_be_instrumented():
-    """Seams are told before there is any pool."""
+    """Hooks are reported before there is any pool."""
     watched = Watched()
     watched.intake.take(metrics_request(gauge(semconv.SEAM, 1)))
     (line,) = process_lines(watched.process)[1:]
@@ -63,8 +63,8 @@ def test_a_process_that_has_not_used_a_pool_is_said_to_be_instrumented():
     assert "OTEL_PYTHON_GLUELLM_SCOPE=all" in line
 
 
-def test_two_processes_under_one_name_are_told_what_to_set():
-    """What the numbers show is nobody's: said above them, and they are dim and without colours."""
+def test_two_processes_under_one_name_get_advice():
+    """The numbers mix two processes: there is a warning above them, and they are dim."""
     watched = Watched()
     for start in (START + SECOND, START):
         time = LATER + start
@@ -80,7 +80,7 @@ def test_two_processes_under_one_name_are_told_what_to_set():
 
 
 def test_foreign_text_has_no_escapes():
-    """Names of services, instances, pools, libraries, scopes, seams, and what was asked for."""
+    """Names of services, instances, pools, libraries, scopes and hooks, and requested paths."""
     evil = "\x1b[2J\x07\u202e"
     watched = Watched(200, 60)
     watched.export(evil, service__name=evil, service__instance__id=evil)
@@ -121,30 +121,8 @@ def test_a_frame_fits_the_terminal(width, height):
         assert any(re.search(r"\d+ more lines of [2-5] processes; make", line) for line in lines)
 
 
-def test_pools_with_waiters_get_the_room():
-    """What needs eyes is shown at length."""
-    watched = Watched(100, 14)
-    watched.export("a", "b", "c")
-    waits = {"gluellm__pool__name": "c", "gluellm__request__phase": "queued"}
-    watched.intake.take(metrics_request(gauge(semconv.REQUEST_OLDEST_AGE, 4.0, **waits)))
-    lines = drawn(watched)
-    assert [line.split(":")[0] for line in lines if "wait p95" in line] == ["a/httpx2", "b/httpx2"]
-    assert any("oldest waiter 4.0 s" in line for line in lines)
-
-
-def test_silent_processes_come_last_and_short():
-    """Of a program that was started anew a few times, the one that runs is seen."""
-    watched = Watched(100, 14)
-    watched.export("openai", service__instance__id="old")
-    watched.now += 200
-    watched.export("openai", service__instance__id="new")
-    text = "\n".join(drawn(watched))
-    assert text.index("shop (new)") < text.index("requests now") < text.index("shop (old), SILENT")
-    assert text.count("requests now") == 1
-
-
 def test_very_many_pools_of_a_process_are_cut():
-    """Told as a number."""
+    """Their number is shown."""
     watched = Watched(100, 300)
     watched.export(*(f"pool-{n:03}" for n in range(MOST_POOLS + 7)))
     assert process_lines(watched.process)[-1] == "  and 7 more pools"
@@ -181,7 +159,7 @@ def test_lines_come_when_there_is_news_and_not_too_often():
         assert watched.said() == ["shop: gone"]
 
 
-def test_what_is_untold_is_told_at_the_end():
+def test_remaining_news_is_printed_at_the_end():
     """The last export before Ctrl-C, logs, refusals, and what was not shown."""
     watched = Watched(200)
     with watched.plain() as screen:
@@ -203,8 +181,8 @@ def test_what_is_untold_is_told_at_the_end():
     assert lines[-1] == "received, and not shown: 3 spans"
 
 
-def test_a_live_view_tells_what_to_do_until_something_comes():
-    """Then it tells the pools, and below them logs and refusals."""
+def test_a_live_view_shows_instructions_until_something_comes():
+    """Then it shows the pools, and below them logs and refusals."""
     watched = Watched(100, 40, terminal=True)
     screen = LiveScreen(watched.console, URL, watched.intake, watched.notes)
     with screen:
@@ -236,7 +214,7 @@ def test_notes_are_bounded_and_end():
     assert watched.notes.lines() == []
 
 
-# Names longer than what is shown: they are shortened for the eye, and told apart in full
+# Names longer than what is shown: they are shortened on the screen, and compared in full
 
 
 POD = "production-inference-services.recommendation-gateway-worker-7d9f8b6c5d-"
@@ -245,7 +223,7 @@ MIDDLE = ("x" * 50 + "1" + "y" * 50, "x" * 50 + "2" + "y" * 50)
 
 @pytest.mark.parametrize("key", ["service__name", "service__instance__id", "service__namespace"])
 @pytest.mark.parametrize("names", [(POD + "x2k4p.main", POD + "q9z7w.main"), MIDDLE])
-def test_processes_whose_long_names_begin_alike_are_told_apart(key, names):
+def test_processes_with_similar_long_names_are_distinguished(key, names):
     """Pods of one deployment differ at the end of their names; others perhaps in the middle."""
     watched = Watched()
     for name in names:
@@ -254,7 +232,7 @@ def test_processes_whose_long_names_begin_alike_are_told_apart(key, names):
 
 
 def test_the_end_of_a_long_name_is_shown():
-    """It is what tells pods apart; what is shown stays short."""
+    """It distinguishes pods; what is shown stays short."""
     watched = Watched()
     watched.export(POD + "eu-west", service__instance__id=POD + "x2k4p.main")
     name = name_of(watched.process)
@@ -265,7 +243,7 @@ def test_the_end_of_a_long_name_is_shown():
 
 
 @pytest.mark.parametrize("names", [(POD + "a", POD + "b"), MIDDLE])
-def test_pools_whose_long_names_begin_alike_are_not_added_up(names):
+def test_pools_with_similar_long_names_are_not_added_up(names):
     """Each is a row of its own."""
     watched = Watched()
     watched.export(*names)

@@ -1,4 +1,4 @@
-"""What most tests of the pool begin with."""
+"""What tests of pools, diagnosis and telemetry begin with."""
 
 from __future__ import annotations
 

@@ -1,0 +1,39 @@
+"""The instrumentation with telemetry in memory."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from support.installation import instrument as turn_on
+from support.telemetry import Telemetry
+
+Instrument = Callable[..., Telemetry]
+
+
+@pytest.fixture
+def providers() -> Iterator[Telemetry]:
+    """Providers in memory; the instrumentation is off before and after the test."""
+    made = Telemetry()
+    yield made
+    if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
+        GlueLLMInstrumentor().uninstrument()
+    made.shutdown()
+
+
+@pytest.fixture
+def instrument(providers: Telemetry) -> Instrument:
+    """Turn the instrumentation on, for every pool unless the settings say otherwise."""
+
+    def instrument(**settings: Any) -> Telemetry:
+        turn_on(providers, **settings)
+        return providers
+
+    return instrument
+
+
+@pytest.fixture
+def telemetry(instrument: Instrument) -> Telemetry:
+    """The instrumentation on for every pool."""
+    return instrument()
