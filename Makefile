@@ -67,7 +67,7 @@ demo: $(VENV)/.installed-demo
 
 # In parallel: most of a test is waiting for a clock. A file stays in one process, for its fixtures. A test
 # that fails gets a second try, and the summary names it.
-PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --reruns 1
+PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile
 
 test: $(VENV)/.installed-test
 	@echo "Running the tests: about 5 minutes on 2 cores. 'make test ARGS=tests/unit' runs some of them."
