@@ -65,8 +65,7 @@ $(VENV)/.installed-all: $(VENV)/.installed-test
 demo: $(VENV)/.installed-demo
 	$(BIN)/gluellm-pools demo $(ARGS)
 
-# In parallel: most of a test is waiting for a clock. A file stays in one process, for its fixtures. A test
-# that fails gets a second try, and the summary names it.
+# In parallel: most of a test is waiting for a clock. A file stays in one process, for its fixtures.
 PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile
 
 test: $(VENV)/.installed-test
