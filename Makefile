@@ -65,9 +65,8 @@ $(VENV)/.installed-all: $(VENV)/.installed-test
 demo: $(VENV)/.installed-demo
 	$(BIN)/gluellm-pools demo $(ARGS)
 
-# In parallel: most of a test is waiting for a clock. A file stays in one process, for its fixtures. A test
-# that fails gets a second try, and the summary names it.
-PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --reruns 1
+# In parallel: most of a test is waiting for a clock. A file stays in one process, for its fixtures.
+PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile
 
 test: $(VENV)/.installed-test
 	@echo "Running the tests: about 5 minutes on 2 cores. 'make test ARGS=tests/unit' runs some of them."

@@ -285,7 +285,7 @@ def cancelled_early(play: Play) -> None:
     play.take("while queued")
     server, settings = play.secure(setup_after=30)
     exchange = play.send(play.pool(**settings), server.url())
-    server.timeline.wait_for("accept")
+    server.timeline.wait_for("hello")
     play.wait_for("connecting")
     play.take("connecting")
     exchange.cancel()

@@ -196,6 +196,9 @@ class Listener:
         reader = asyncio.StreamReader(loop=loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         try:
+            if self._tls:
+                await _sends(connection)
+                self.timeline.record("hello", number)
             await pause(self.setup_after)
             transport, _ = await loop.connect_accepted_socket(
                 lambda: protocol, connection, ssl=self._tls
@@ -215,6 +218,16 @@ class Listener:
             self._close(number)
             # The loop goes on for the whole run: a transport that lingers would be one more task's.
             transport.abort()
+
+
+async def _sends(connection: socket.socket) -> None:
+    """Wait until the client has sent something, or has gone."""
+    loop, sent = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(connection, sent.set)
+    try:
+        await sent.wait()
+    finally:
+        loop.remove_reader(connection)
 
 
 async def _pass_on(

@@ -91,10 +91,15 @@ def assert_near(seconds: float, expected: float, *, slack: float = SLACK) -> Non
 def assert_phases(
     telemetry: Reading, *, since: dict[str, float] | None = None, **expected: float
 ) -> None:
-    """Seconds by phase, ``since`` earlier ones. A phase that is not named took next to none."""
+    """Seconds by phase, ``since`` earlier ones. A phase that is not named took next to none.
+
+    A busy machine adds time to any phase, and takes none from those that the schedule holds.
+    """
     told = telemetry.phases()
     if since is not None:
         told = {phase: seconds - since[phase] for phase, seconds in told.items()}
+    added = max(SLACK, sum(told.values()) - sum(expected.values()))
     for phase, seconds in told.items():
-        assert seconds == pytest.approx(expected.pop(phase, 0.0), abs=SLACK), (phase, told)
+        scheduled = expected.pop(phase, 0.0)
+        assert scheduled - SLACK <= seconds <= scheduled + added, (phase, told)
     assert not expected

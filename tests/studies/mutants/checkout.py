@@ -122,7 +122,7 @@ def _map(root: Path) -> dict[str, Any]:
         *(f"--junitxml={junit}", "-m", "not all_sdks"),
         show=True,
     )
-    _python(root, "-m", "coverage", "combine", f"--rcfile={config}", str(place))
+    _python(root, "-m", "coverage", "combine", "--append", f"--rcfile={config}", str(place))
     covering: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     rows = sqlite3.connect(data).execute(
         "select path, context, numbits from line_bits"
