@@ -14,8 +14,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
-from studies.arrival.process import RESOURCE
-from studies.arrival.run import JOB, PULLED_JOB, Run, Told, run
+from studies.arrival.run import JOB, PULLED_JOB, RESOURCE, Process, Run, run
 from studies.arrival.spans import arrived, attributes, by_id
 from support.waiting import wait_until
 
@@ -35,9 +34,9 @@ def arrival(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 
 @pytest.fixture
-def told(arrival: Run) -> Told:
+def told(arrival: Run) -> Process:
     """What the program told of itself."""
-    return arrival.told[PROTOCOL]
+    return arrival.processes[PROTOCOL]
 
 
 @pytest.mark.parametrize("way", Way)
@@ -49,7 +48,7 @@ def test_every_metric_is_stored_as_it_was_counted(arrival: Run, way: Way) -> Non
         assert {name for name, cell in cells.items() if not cell.equal + cell.between} == set()
 
 
-def test_every_metric_was_more_than_zero(told: Told) -> None:
+def test_every_metric_was_more_than_zero(told: Process) -> None:
     moved = {
         name
         for export in told.exports
@@ -59,7 +58,7 @@ def test_every_metric_was_more_than_zero(told: Told) -> None:
     assert {metric.name for metric in semconv.METRICS} - moved == ALWAYS_ZERO
 
 
-def test_counts_are_those_of_the_providers_and_the_callers(told: Told) -> None:
+def test_counts_are_those_of_the_providers_and_the_callers(told: Process) -> None:
     """Statuses and connections as the providers counted, timeouts and streams as the callers."""
     last = told.exports[-1]
     counted = _by(last, semconv.REQUESTS, semconv.SERVER_PORT, semconv.STATUS_CODE)
@@ -99,13 +98,13 @@ def test_a_program_has_the_same_job_and_instance_on_every_way(arrival: Run) -> N
     assert stack.victoria_metrics.query("target_info") == []
 
 
-def test_spans_arrive_whole(arrival: Run, told: Told) -> None:
+def test_spans_arrive_whole(arrival: Run, told: Process) -> None:
     """Each exported span once: its name, kind, times, parent, attributes, links, status, scope."""
     spans = arrival.stack.collector.spans()
     assert by_id(map(arrived, spans)) == by_id(told.spans)
     assert {span["name"].split()[0] for span in spans} == {"HTTP", "call", "socket", "TLS"}
     for span in spans:
-        assert told.process.resource.items() <= attributes(span["resource"]).items()
+        assert told.resource.items() <= attributes(span["resource"]).items()
 
 
 @pytest.mark.parametrize("name", ["prometheus_scraping", "prometheus_otlp"])

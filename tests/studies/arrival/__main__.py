@@ -12,14 +12,13 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way, metric_name
 
-from .comparing import Cell
-from .counted import METRICS
+from .comparing import METRICS, Cell
 from .run import PROTOCOLS, Run, run
 
 
 def main() -> int:
     """0 when every cell is right, 1 when not, 2 when a program is missing."""
-    argparse.ArgumentParser(prog="studies.arrival", description=__doc__).parse_args()
+    argparse.ArgumentParser(prog="make -C tests/studies arrival", description=__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         try:
             with run(Path(folder)) as finished:

@@ -5,17 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib
+import ssl
 import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import any_llm
+import pytest
 from any_llm import AnyLLM
 from opentelemetry.trace import SpanKind, Tracer
 
-from . import faults
-from .calling import LONG, MAX_STREAMS, MESSAGES, Client, until_phase
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
+from support.clients import PoolUnderTest
+from support.libraries import Library
+from support.waiting import until
 
+MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
+LONG = 60.0
+"""Seconds that nothing here takes."""
+MAX_STREAMS = 4
+"""HTTP/2 streams that a connection may have at once."""
 _SHORT = 0.2
 _HANDSHAKE = 1.5
 """Seconds in which a busy machine gets as far as the TLS handshake."""
@@ -34,25 +46,17 @@ async def served(client: Client) -> None:
         await client.ask(model)
 
 
-async def dropped_when_idle(client: Client) -> None:
-    """A load balancer has forgotten the connection."""
+async def failed_late(client: Client) -> None:
+    """A load balancer has forgotten the connection, a read times out, and a caller leaves."""
     await client.ask("quick")
     await client.ask("drop")
-
-
-async def gave_up_reading(client: Client) -> None:
-    """A read timeout, and a caller who leaves."""
     await client.ask("silent", timeout=client.timeout(read=_SHORT))
-    task = asyncio.create_task(client.ask("silent"))
-    await until_phase(client.name, "awaiting_response")
-    await cancel(task)
+    await _leave(client, "silent", "awaiting_response")
 
 
 async def not_connected(make: Callable[..., Client], targets: Any) -> None:
-    """Nobody listens, and somebody who never answers a TLS handshake."""
-    refused = make(targets.refused)
-    spiteful = make(targets.spiteful)
-    deaf = make(targets.deaf)
+    """Ports where connecting is refused, and one that never answers a TLS handshake."""
+    refused, spiteful, deaf = map(make, (targets.refused, targets.spiteful, targets.deaf))
     for client in (refused, spiteful, refused):
         await client.ask("quick")
     await deaf.ask("quick", timeout=deaf.timeout(connect=_HANDSHAKE))
@@ -61,12 +65,10 @@ async def not_connected(make: Callable[..., Client], targets: Any) -> None:
 
 
 async def queued(client: Client) -> None:
-    """A pool of one: a timeout, a caller who leaves, and one who is served in the end."""
+    """A pool of one: a timeout, a caller who leaves, and one that is served in the end."""
     holder = await client.open("stall")
     await client.ask("quick", timeout=client.timeout(pool=_SHORT))
-    leaves = asyncio.create_task(client.ask("quick"))
-    await until_phase(client.name, "queued")
-    await cancel(leaves)
+    await _leave(client, "quick", "queued")
     stays = asyncio.create_task(client.ask("quick"))
     await until_phase(client.name, "queued")
     await asyncio.sleep(_WAITS)
@@ -74,43 +76,32 @@ async def queued(client: Client) -> None:
     await stays
 
 
-async def contended(client: Client) -> None:
-    """More callers than connections: httpcore 1.0 gives a released one to all that wait."""
-    await asyncio.gather(*(client.ask("late") for _ in range(6)))
-    await client.read("quick")
+async def crowded(client: Client) -> None:
+    """More callers than connections, or than streams of HTTP/2, so that some wait.
 
-
-async def streams(client: Client) -> None:
-    """HTTP/2: more callers than streams, so that some wait for one."""
+    httpcore 1.0 gives a connection that is released to all that wait.
+    """
     await asyncio.gather(*(client.ask("late") for _ in range(6)))
 
 
 async def churned(url: str, tracer: Tracer) -> None:
-    """A client for each call, as `any_llm.acompletion` makes them, and nobody closes them."""
+    """A client for each call, as `any_llm.acompletion` makes them; they are not closed."""
     for _ in range(3):
-        with tracer.start_as_current_span("call quick", kind=SpanKind.CLIENT):
+        with span(tracer, "quick"):
             await any_llm.acompletion(
-                model="quick",
-                provider="openai",
-                messages=MESSAGES,  # type: ignore[arg-type]
-                api_key="any",
-                api_base=url,
+                model="quick", provider="openai", messages=MESSAGES, api_key="any", api_base=url
             )
     gc.collect()
 
 
 async def called_over_grpc(target: str, tracer: Tracer) -> AnyLLM:
-    """Answers of both kinds, on one channel; who gets the client back keeps the channel."""
+    """Answers of both kinds, on one channel, which lives as long as the returned client."""
     llm = AnyLLM.create("xai", api_key="any", api_host=target, use_insecure_channel=True)
     for stream in (False, True):
-        with tracer.start_as_current_span("call quick", kind=SpanKind.CLIENT):
-            answer = await llm.acompletion(
-                model="quick",
-                messages=MESSAGES,  # type: ignore[arg-type]
-                stream=stream,
-            )
+        with span(tracer, "quick"):
+            answer: Any = await llm.acompletion(model="quick", messages=MESSAGES, stream=stream)
             if stream:
-                async for _ in answer:  # type: ignore[union-attr]
+                async for _ in answer:
                     pass
     return llm
 
@@ -129,62 +120,191 @@ class Held:
     def __init__(self) -> None:
         self._streams: list[Any] = []
         self._tasks: list[asyncio.Task[str]] = []
-        self.leaks = 0
-        """Streams that nobody reads."""
+
+    @property
+    def leaks(self) -> int:
+        """Streams that are not read."""
+        return len(self._streams)
 
     async def hold(
         self, plain: Client, tight: Client, deaf: Client, http2: Client, left: Client
     ) -> None:
-        """Some request in each phase, and one stream that the peer keeps open for nobody."""
-        await self._leave(plain)
-        await self._leave(tight)
-        self._begin(plain.ask("silent"))
-        self._begin(plain.read("stall"))
-        self._begin(tight.ask("quick", timeout=tight.timeout(pool=LONG)))
-        self._begin(deaf.ask("quick", timeout=deaf.timeout(connect=LONG)))
-        for _ in range(MAX_STREAMS):
-            await self._leave(http2)
-        self._begin(http2.ask("quick"))
-        # On a connection of its own: the client takes the stream's place for free, and the call
-        # that would have to queue for it fails instead.
-        await self._leave(left)
-        leaves = asyncio.create_task(left.ask("silent"))
-        await until_phase(left.name, "awaiting_response")
-        await cancel(leaves)
-        for client, phase in (
-            (plain, "awaiting_response"),
-            (plain, "reading"),
-            (tight, "queued"),
-            (deaf, "connecting"),
-            (http2, "stream_queued"),
+        """Some request in each phase, and one stream that only the peer keeps open."""
+        # The last is on a connection of its own: the client takes the stream's place for free, and
+        # the call that would have to queue for it fails instead.
+        for client in (plain, tight, *[http2] * MAX_STREAMS, left):
+            self._streams.append(await client.open("stall"))
+        for client, phase, call in (
+            (plain, "awaiting_response", plain.ask("silent")),
+            (plain, "reading", plain.read("stall")),
+            (tight, "queued", tight.ask("quick", timeout=tight.timeout(pool=LONG))),
+            (deaf, "connecting", deaf.ask("quick", timeout=deaf.timeout(connect=LONG))),
+            (http2, "stream_queued", http2.ask("quick")),
         ):
+            self._tasks.append(asyncio.create_task(call))
             await until_phase(client.name, phase)
+        await _leave(left, "silent", "awaiting_response")
 
     async def spoil(self, lost: Client, asleep: Client, patient: Client) -> None:
-        """Let three pools have a fault each."""
-        await faults.lose_connection(lost)
-        self._tasks.append(await faults.lose_wake_up(asleep))
-        await self._leave(patient)
-        self._tasks.append(await faults.lose_timeout(patient))
+        """Let three pools have a fault each, which httpcore has had."""
+        # Its request is over, and the pool takes it for active.
+        stream = await lost.open("stall")
+        _pool(lost).lose_connection()
+        await stream.aclose()
+        # A connection is given back, and the request that waits for it isn't woken.
+        await asleep.ask("quick")
+        holder = asyncio.create_task(asleep.ask("late"))
+        await until_phase(asleep.name, "awaiting_response")
+        await self._wait(asleep, LONG, 1)
+        _pool(asleep).skip_one_pass()
+        await holder
+        # A request waits on, far beyond its pool timeout.
+        self._streams.append(await patient.open("stall"))
+        with pytest.MonkeyPatch.context() as patch:
+            _pool(patient).wait_without_timeout(patch)
+            await self._wait(patient, _SHORT, 2)  # the other one was not woken
 
     async def release(self) -> None:
-        """Let all of it end. Who waits is cancelled first, so that nobody is served by chance."""
-        await cancel(*self._tasks)
+        """Let all of it end. Waiting requests are cancelled first, lest one is served by chance."""
+        for task in self._tasks:
+            await _cancel(task)
         for stream in self._streams:
             await stream.aclose()
 
-    async def _leave(self, client: Client) -> None:
-        self._streams.append(await client.open("stall"))
-        self.leaks += 1
-
-    def _begin(self, work: Any) -> None:
-        self._tasks.append(asyncio.create_task(work))
+    async def _wait(self, client: Client, timeout: float, count: int) -> None:
+        call = client.ask("quick", timeout=client.timeout(pool=timeout))
+        self._tasks.append(asyncio.create_task(call))
+        await until_phase(client.name, "queued", count)
 
 
-async def cancel(*tasks: asyncio.Task[str]) -> None:
-    """Cancel tasks and wait for their end."""
-    for task in tasks:
-        task.cancel()
-    for task in tasks:
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+def _pool(client: Client) -> PoolUnderTest:
+    return PoolUnderTest(Library.load(client.library.__name__), client.http._transport._pool)
+
+
+async def _leave(client: Client, model: str, phase: str) -> None:
+    """A caller who leaves in a phase."""
+    task = asyncio.create_task(client.ask(model))
+    await until_phase(client.name, phase)
+    await _cancel(task)
+
+
+async def _cancel(task: asyncio.Task[str]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def library(sdk: str) -> Any:
+    """The HTTP library that an SDK runs on: openai 2.x is on httpx, 3.x on httpx2."""
+    bases = importlib.import_module(sdk).DefaultAsyncHttpxClient.__mro__
+    names = [base.__module__.partition(".")[0] for base in bases]
+    return importlib.import_module(next(name for name in names if name in ("httpx", "httpx2")))
+
+
+def span(tracer: Tracer, model: str) -> Any:
+    """A CLIENT span, as a program with its own instrumentation has around a call."""
+    return tracer.start_as_current_span(f"call {model}", kind=SpanKind.CLIENT)
+
+
+@dataclass
+class Counted:
+    """What the callers saw, apart from all instrumentation; keys are pool names."""
+
+    ended: Counter[str] = field(default_factory=Counter)
+    """``pool|outcome``: ``ok``, or the class of the innermost exception."""
+    streams: Counter[str] = field(default_factory=Counter)
+    """Streams that were begun."""
+
+
+class Client:
+    """One any-llm instance with a pool of its own."""
+
+    def __init__(
+        self,
+        url: str,
+        counted: Counted,
+        tracer: Tracer,
+        *,
+        name: str = "",
+        sdk: str = "openai",
+        connections: int = 10,
+        verify: ssl.SSLContext | bool = True,
+        retries: int = 0,
+        **transport: Any,
+    ) -> None:
+        self.library = library(sdk)
+        self.name = name or sdk
+        limits = self.library.Limits(
+            max_connections=connections, max_keepalive_connections=connections
+        )
+        settings = {"limits": limits, "trust_env": False, "verify": verify, **transport}
+        self.http = self.library.AsyncClient(**settings)
+        if name:
+            GlueLLMInstrumentor.instrument_client(self.http, pool_name=name)
+        self._llm = AnyLLM.create(
+            sdk,
+            api_key="any",
+            api_base=url,
+            http_client=self.http,
+            max_retries=retries,
+            timeout=self.timeout(),
+        )
+        self._counted = counted
+        self._tracer = tracer
+
+    def timeout(self, **seconds: float | None) -> Any:
+        """The library's timeouts."""
+        return self.library.Timeout(LONG, **{"pool": 5.0, **seconds})
+
+    async def ask(self, model: str, **options: Any) -> str:
+        """One call to its end; how it went."""
+        return await self._count(model, options, stream=False)
+
+    async def read(self, model: str) -> str:
+        """One streamed call, read to its end; how it went."""
+        return await self._count(model, {}, stream=True)
+
+    async def open(self, model: str) -> Any:
+        """A stream that is left to the caller, unread."""
+        with span(self._tracer, model):
+            return await self._complete(model, {}, stream=True)
+
+    async def _complete(self, model: str, options: dict[str, Any], *, stream: bool) -> Any:
+        answer = await self._llm.acompletion(
+            model=model, messages=MESSAGES, stream=stream, max_tokens=100, **options
+        )
+        if stream:
+            self._counted.streams[self.name] += 1
+        return answer
+
+    async def _count(self, model: str, options: dict[str, Any], *, stream: bool) -> str:
+        outcome = "cancelled"
+        try:
+            with span(self._tracer, model):
+                answer = await self._complete(model, options, stream=stream)
+                if stream:
+                    async for _ in answer:
+                        pass
+            outcome = "ok"
+        except Exception as error:  # the SDKs' and any-llm's errors share no other base
+            outcome = _innermost(error)
+        finally:
+            self._counted.ended[f"{self.name}|{outcome}"] += 1
+        return outcome
+
+
+def _innermost(error: BaseException) -> str:
+    """The name of what the HTTP library raised, which the SDKs and any-llm wrap."""
+    while (cause := error.__cause__) is not None and "core" not in type(cause).__module__:
+        error = cause
+    return type(error).__name__
+
+
+async def until_phase(pool: str, phase: str, count: int = 1) -> None:
+    """Wait until so many requests of a pool are in a phase."""
+
+    def requests() -> list[Any]:
+        pools = (one for one in snapshot().pools if one.name == pool)
+        return [each for one in pools for each in one.requests if each.phase == phase]
+
+    await until(lambda: len(requests()) >= count, f"{count} requests {phase} in {pool}")

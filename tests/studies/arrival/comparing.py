@@ -1,18 +1,27 @@
-"""What a store holds of a program, beside what the program counted."""
+"""What a store holds of a program, beside what the program counted, as series of Prometheus."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from e2e.stores import Store
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way, series_names
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.prometheus import (
+    SCOPE_LABELS,
+    Way,
+    label_name,
+    metric_name,
+    series_names,
+)
 
-from .counted import METRICS, Origin, Series, as_series, series
-
+Series = tuple[str, frozenset[tuple[str, str]]]
+"""Its name and its labels; the bounds of buckets are spelled as Python does."""
+METRICS = {metric.name: metric for metric in semconv.METRICS}
 _ARRIVES_WITHIN = 20.0
 _POLL = 0.3
 _PRECISION = {
@@ -22,9 +31,25 @@ _PRECISION = {
     Way.READER: 1e-14,
 }
 """Of two numbers, where not every bit must be the same."""
-_TOLD = 3
-"""How many of a cell's differences are told."""
-_SELECTOR = '{{__name__=~"gluellm_.+|http_client_.+",job="{job}",instance="{instance}"}}'
+_SHOWN = 3
+"""How many of a cell's differences are shown."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The program that counted: what becomes the labels of all of its series."""
+
+    job: str
+    instance: str
+    resource: Mapping[str, str]
+    """The resource attributes that the way makes labels of, by their key."""
+
+    @property
+    def selector(self) -> str:
+        """Of all series of the program."""
+        return (
+            f'{{__name__=~"gluellm_.+|http_client_.+",job="{self.job}",instance="{self.instance}"}}'
+        )
 
 
 @dataclass
@@ -40,120 +65,134 @@ class Cell:
 
     def __str__(self) -> str:
         if self.wrong:
-            more = len(self.wrong) - _TOLD
-            return "; ".join([*self.wrong[:_TOLD], *([f"and {more} more"] if more > 0 else [])])
+            more = len(self.wrong) - _SHOWN
+            return "; ".join([*self.wrong[:_SHOWN], *([f"and {more} more"] if more > 0 else [])])
         moved = f", {self.between} of them between two reads" if self.between else ""
         return f"{self.equal + self.between} series, counted = stored{moved}"
 
     def add(self, other: Cell) -> None:
-        """The same metric and way of another program, or at another moment."""
+        """Add the same metric and way of another program, or at another moment."""
         self.equal += other.equal
         self.between += other.between
         self.wrong += other.wrong
+
+    def judge(
+        self, one: Series, stored: float | None, first: float, last: float, precision: float
+    ) -> None:
+        """Add a series, which was counted first and last so."""
+        value = math.nan if stored is None else stored
+        if first == last and math.isclose(value, first, rel_tol=precision):
+            self.equal += 1
+        elif first != last and min(first, last) <= value <= max(first, last):
+            self.between += 1
+        else:
+            self.wrong.append(f"counted {first!r} to {last!r}, stored {stored!r}: {one}")
 
 
 Cells = dict[str, Cell]
 """By the metric's name."""
 
 
+def series(metrics: Mapping[str, Any], way: Way, origin: Origin) -> dict[Series, float]:
+    """The series of an export or a read, with their values."""
+    found: dict[Series, float] = {}
+    for resource in metrics["resource_metrics"]:
+        for scope in resource["scope_metrics"]:
+            about = {**scope["scope"], "schema_url": scope["schema_url"]}
+            common = {
+                "job": origin.job,
+                "instance": origin.instance,
+                **{label_name(key): value for key, value in origin.resource.items()},
+                **{label: about[which] for which, label in SCOPE_LABELS[way].items()},
+            }
+            for metric in scope["metrics"]:
+                name = metric_name(METRICS[metric["name"]])
+                for point in metric["data"]["data_points"]:
+                    found.update(_of_point(name, point, common))
+    return found
+
+
+def _of_point(
+    name: str, point: Mapping[str, Any], common: Mapping[str, str]
+) -> Iterator[tuple[Series, float]]:
+    labels = dict(common)
+    for key, value in point["attributes"].items():
+        labels[label_name(key)] = str(value).lower() if isinstance(value, bool) else str(value)
+    if "bucket_counts" not in point:
+        yield (name, frozenset(labels.items())), float(point["value"])
+        return
+    yield (f"{name}_count", frozenset(labels.items())), float(point["count"])
+    yield (f"{name}_sum", frozenset(labels.items())), float(point["sum"])
+    below = 0
+    bounds = (*point["explicit_bounds"], float("inf"))
+    for bound, count in zip(bounds, point["bucket_counts"], strict=True):
+        below += count
+        bucket = {**labels, "le": _spelled(str(bound))}
+        yield (f"{name}_bucket", frozenset(bucket.items())), float(below)
+
+
+@cache
+def _spelled(bound: str) -> str:
+    """A bucket's bound in one spelling: stores write 1, 1.0, inf, +Inf."""
+    return str(float(bound))
+
+
+def _as_series(labels: Mapping[str, str]) -> Series:
+    named = {name: _spelled(v) if name == "le" else v for name, v in labels.items()}
+    return named.pop("__name__"), frozenset(named.items())
+
+
 def compare_pushed(
     way: Way, store: Store, exports: Sequence[Mapping[str, Any]], origin: Origin
 ) -> Cells:
-    """Wait until the store holds the last export, and tell what it holds then, or in the end.
+    """Wait until the store holds the last export, and compare what it holds then, or in the end.
 
-    A series that is exported no more has its last value: a store goes on telling it for a while.
+    A series that is exported no more has its last value: a store goes on to report it for a while.
     """
-    counted: dict[str, dict[Series, float]] = {name: {} for name in METRICS}
+    counted: dict[Series, float] = {}
     for export in exports:
-        for name, values in series(export, way, origin).items():
-            counted[name].update(values)
-
-    def look() -> Cells:
-        rows = store.query(_SELECTOR.format(job=origin.job, instance=origin.instance))
-        stored = {as_series(row["metric"]): row["value"][1] for row in rows}
-        return _cells(counted, counted, stored, _PRECISION.get(way, 0.0))
-
-    return _until_right(look)
-
-
-def compare_scraped(store: Store, read: Callable[[], Mapping[str, Any]], origin: Origin) -> Cells:
-    """Compare one scrape with what the program says of itself before and after it."""
-    selector = _SELECTOR.format(job=origin.job, instance=origin.instance)
-    before, began = series(read(), Way.READER, origin), time.time()
-    deadline = time.monotonic() + _ARRIVES_WITHIN
-    stored: dict[Series, float] = {}
-    while not stored and time.monotonic() < deadline:
-        time.sleep(_POLL)
-        rows = [
-            (row["metric"], [sample for sample in row["values"] if sample[0] > began])
-            for row in store.samples(selector, 30)
-        ]
-        scraped_at = min((values[0][0] for _, values in rows if values), default=None)
-        stored = {
-            as_series(metric): value
-            for metric, values in rows
-            for at, value in values
-            if at == scraped_at
-        }
-    after = series(read(), Way.READER, origin)
-    return _cells(before, after, stored, _PRECISION[Way.READER])
-
-
-def add_all(table: dict[Way, Cells], way: Way, cells: Cells) -> None:
-    """Add the cells to a table's column."""
-    column = table.setdefault(way, {name: Cell() for name in METRICS})
-    for name, cell in cells.items():
-        column[name].add(cell)
-
-
-def _until_right(look: Callable[[], Cells]) -> Cells:
+        counted.update(series(export, way, origin))
     deadline = time.monotonic() + _ARRIVES_WITHIN
     while True:
-        cells = look()
+        rows = store.query(origin.selector)
+        stored = {_as_series(row["metric"]): row["value"][1] for row in rows}
+        cells = _cells(counted, counted, stored, _PRECISION.get(way, 0.0))
         if not any(cell.wrong for cell in cells.values()) or time.monotonic() > deadline:
             return cells
         time.sleep(_POLL)
 
 
+def compare_scraped(store: Store, read: Callable[[], Mapping[str, Any]], origin: Origin) -> Cells:
+    """Compare one scrape with what the program reports itself before and after it."""
+    before, began = series(read(), Way.READER, origin), time.time()
+    deadline = time.monotonic() + _ARRIVES_WITHIN
+    stored: dict[Series, float] = {}
+    while not stored and time.monotonic() < deadline:
+        time.sleep(_POLL)
+        samples = [
+            (at, _as_series(row["metric"]), value)
+            for row in store.samples(origin.selector, 30)
+            for at, value in row["values"]
+            if at > began
+        ]
+        scraped_at = min((at for at, _, _ in samples), default=None)
+        stored = {one: value for at, one, value in samples if at == scraped_at}
+    after = series(read(), Way.READER, origin)
+    return _cells(before, after, stored, _PRECISION[Way.READER])
+
+
 def _cells(
-    lowest: Mapping[str, Mapping[Series, float]],
-    highest: Mapping[str, Mapping[Series, float]],
+    lowest: Mapping[Series, float],
+    highest: Mapping[Series, float],
     stored: Mapping[Series, float],
     precision: float,
 ) -> Cells:
-    by_name: dict[str, dict[Series, float]] = {}
-    for one, value in stored.items():
-        by_name.setdefault(one[0], {})[one] = value
-    cells = {}
-    for name, metric in METRICS.items():
-        cell = cells[name] = Cell()
-        left = {
-            one: value
-            for stored_name in series_names(metric)
-            for one, value in by_name.get(stored_name, {}).items()
-        }
-        for one, first in lowest[name].items():
-            value = left.pop(one, None)
-            _judge(cell, one, value, first, highest[name].get(one, first), precision)
-        cell.wrong += [
-            f"not counted, stored {value:g}: {_told(one)}" for one, value in left.items()
-        ]
+    cells = {name: Cell() for name in METRICS}
+    of_series = {one: cells[name] for name, m in METRICS.items() for one in series_names(m)}
+    for one, first in lowest.items():
+        last = highest.get(one, first)
+        of_series[one[0]].judge(one, stored.get(one), first, last, precision)
+    for one in stored.keys() - lowest.keys():
+        if one[0] in of_series:
+            of_series[one[0]].wrong.append(f"not counted, stored {stored[one]:g}: {one}")
     return cells
-
-
-def _judge(
-    cell: Cell, one: Series, stored: float | None, first: float, last: float, precision: float
-) -> None:
-    if stored is None:
-        cell.wrong.append(f"counted {first!r}, not stored: {_told(one)}")
-    elif first == last and math.isclose(stored, first, rel_tol=precision):
-        cell.equal += 1
-    elif first != last and min(first, last) <= stored <= max(first, last):
-        cell.between += 1
-    else:
-        cell.wrong.append(f"counted {first!r} to {last!r}, stored {stored!r}: {_told(one)}")
-
-
-def _told(one: Series) -> str:
-    name, labels = one
-    return name + "{" + ",".join(f'{key}="{value}"' for key, value in sorted(labels)) + "}"

@@ -1,59 +1,127 @@
 """A real any-llm program. Its exporters come from the environment, its targets from a file.
 
-Argument: a folder with ``targets.json``, where it notes what it exports. It says where it is on
-standard output, a line of JSON each, and goes on when it is told to on standard input.
+Argument: a folder with ``targets.json``, where it records what it exports. It reports where it is
+on standard output, a line of JSON each, and goes on at a line on standard input.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from prometheus_client import start_http_server
+
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from . import acts
-from .calling import Client, Counted
-from .telling import Telling
+from .acts import Client, Counted
 
+_FLUSH = 20_000
+"""Milliseconds."""
 _PATIENCE = 60.0
 """Seconds for what the watch counts: it looks once a second, and not while the loop is late."""
 
 
+def _recorded(kind: str, folder: Path, form: Callable[[Any], dict[str, Any]]) -> Any:
+    """An exporter as the environment names it, which records each export, and if it was taken."""
+    protocol = os.environ["OTEL_EXPORTER_OTLP_PROTOCOL"].removesuffix("/protobuf")
+    module = import_module(f"opentelemetry.exporter.otlp.proto.{protocol}.{kind.lower()}_exporter")
+    exporter = getattr(module, f"OTLP{kind.replace('Trace', 'Span')}Exporter")()
+    export = exporter.export
+
+    def recording(data: Any, *arguments: Any, **more: Any) -> Any:
+        result = export(data, *arguments, **more)
+        with (folder / f"{kind}.jsonl").open("a") as lines:
+            lines.write(json.dumps({"result": result.name, **form(data)}) + "\n")
+        return result
+
+    exporter.export = recording
+    return exporter
+
+
+def _whole(span: ReadableSpan) -> dict[str, Any]:
+    context, scope = span.get_span_context(), span.instrumentation_scope
+    assert context is not None
+    assert scope is not None
+    links = [link.context for link in span.links]
+    return {
+        "name": span.name,
+        "kind": span.kind.name,
+        "trace": f"{context.trace_id:032x}",
+        "span": f"{context.span_id:016x}",
+        "parent": f"{span.parent.span_id:016x}" if span.parent is not None else "",
+        "start": span.start_time,
+        "end": span.end_time,
+        "attributes": dict(span.attributes or {}),
+        "links": [[f"{link.trace_id:032x}", f"{link.span_id:016x}"] for link in links],
+        "status": span.status.status_code.name,
+        "scope": [scope.name, scope.version],
+    }
+
+
+class _Spiteful(SpanProcessor):
+    """A host's own span processor that fails for one span: the package counts it as its error."""
+
+    def __init__(self, span_name: str) -> None:
+        self._span_name = span_name
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        if span.name == self._span_name:
+            raise RuntimeError("a span processor of the program's own is broken")
+
+
 class Program:
-    """The calls, and the points at which it stands still."""
+    """The providers, the calls, and the points at which it stands still."""
 
     def __init__(self, folder: Path) -> None:
-        self.targets = SimpleNamespace(**json.loads((folder / "targets.json").read_text()))
-        broken = urlsplit(self.targets.spiteful)
-        span = semconv.SPAN_SETUP.format(address=broken.hostname, port=broken.port)
-        self.telling = Telling(folder, span)
+        self._targets = SimpleNamespace(**json.loads((folder / "targets.json").read_text()))
+        self._in_memory = InMemoryMetricReader()
+        metrics = _recorded("Metric", folder, lambda data: {"metrics": json.loads(data.to_json())})
+        # Exported at the script's points, so that it is known which export a store shows.
+        self._periodic = PeriodicExportingMetricReader(metrics, float("inf"))
+        readers = [self._periodic, self._in_memory, PrometheusMetricReader()]
+        self._meters = MeterProvider(readers, shutdown_on_exit=False)
+        self._tracers = TracerProvider(shutdown_on_exit=False)
+        spans = _recorded("Trace", folder, lambda batch: {"spans": list(map(_whole, batch))})
+        self._tracers.add_span_processor(BatchSpanProcessor(spans))
+        broken = urlsplit(self._targets.spiteful)
+        name = semconv.SPAN_SETUP.format(address=broken.hostname, port=broken.port)
+        self._tracers.add_span_processor(_Spiteful(name))
         GlueLLMInstrumentor().instrument(
-            meter_provider=self.telling.meter_provider,
-            tracer_provider=self.telling.tracer_provider,
+            meter_provider=self._meters,
+            tracer_provider=self._tracers,
             metrics="full",
             time_in_queue=True,
             model_attributes=True,
             leak_threshold=2,
         )
-        self.counted = Counted()
-        self._tracer = self.telling.tracer_provider.get_tracer("program")
+        self._counted = Counted()
+        self._tracer = self._tracers.get_tracer("program")
 
     def client(self, url: str, **settings: Any) -> Client:
         """A client that counts here."""
-        return Client(url, self.counted, self._tracer, **settings)
+        return Client(url, self._counted, self._tracer, **settings)
 
     async def run(self) -> None:
         """All acts, the hold, the end."""
-        self.say("began", scrape_port=self.telling.scrape_port)
-        client, targets = self.client, self.targets
+        server, _ = start_http_server(0, "127.0.0.1")
+        self.say("began", scrape_port=server.server_port)
+        client, targets = self.client, self._targets
         authority = ssl.create_default_context(cafile=targets.authority)
         plain = client(targets.plain)
         tight = client(targets.tight, name="tight", connections=1)
@@ -69,13 +137,13 @@ class Program:
         await asyncio.gather(
             acts.served(plain),
             acts.queued(tight),
-            acts.contended(crowded),
-            acts.streams(http2),
+            acts.crowded(crowded),
+            acts.crowded(http2),
             acts.not_connected(client, targets),
             secure.ask("quick"),
         )
-        await acts.dropped_when_idle(plain)
-        await acts.gave_up_reading(plain)
+        await crowded.read("quick")
+        await acts.failed_late(plain)
         await retrying.ask("once")
         # Before connections are left to the garbage collector: asyncio takes a later descriptor
         # with the number of one of theirs for it, and then nothing wakes gRPC's calls.
@@ -89,29 +157,34 @@ class Program:
         # Only now: for a while after this the watch takes nothing for an anomaly.
         await acts.blocked(plain)
         await _until(lambda: (snapshot().process.event_loop_lag or 0) > acts.BLOCKED / 2)
-        await asyncio.to_thread(self.telling.export)
-        await self.stand("held")
+        await asyncio.to_thread(self._export)
+        await self._stand("held")
         await held.release()
-        await self.stand("quiet")
+        await self._stand("quiet")
         for each in clients:
             await each.http.aclose()
         await xai.client.close()  # type: ignore[attr-defined]
-        await asyncio.to_thread(self.telling.export)
-        counted = self.counted
-        self.say("counted", ended=counted.ended, streams=counted.streams, chunks=counted.chunks)
-        await asyncio.to_thread(self.telling.shutdown)
+        await asyncio.to_thread(self._export)
+        self.say("counted", ended=self._counted.ended, streams=self._counted.streams)
+        await asyncio.to_thread(self._meters.shutdown, _FLUSH)
+        await asyncio.to_thread(self._tracers.shutdown)
 
-    async def stand(self, where: str) -> None:
+    def _export(self) -> None:
+        self._periodic.force_flush(_FLUSH)
+        self._tracers.force_flush(_FLUSH)
+
+    async def _stand(self, where: str) -> None:
         """Stand still; ``read`` is answered with the metrics of now, ``go`` ends it."""
         self.say(where)
         while (line := (await asyncio.to_thread(sys.stdin.readline)).strip()) == "read":
-            self.say("metrics", metrics=await asyncio.to_thread(self.telling.read))
+            data: Any = await asyncio.to_thread(self._in_memory.get_metrics_data)
+            self.say("metrics", metrics=json.loads(data.to_json()))
         if line != "go":
-            sys.exit("whoever started the program is gone")
+            sys.exit("the process that started the program is gone")
 
     @staticmethod
     def say(event: str, **more: Any) -> None:
-        """Tell whoever started the program."""
+        """Report to the process that started the program."""
         print(json.dumps({"event": event, **more}), flush=True)
 
 

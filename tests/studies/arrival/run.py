@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import socket
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,33 +16,134 @@ import yaml
 
 from e2e import compose
 from e2e.programs import Stack
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Counts
+from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
+    Behaviour,
+    Counts,
+    FakeProvider,
+    FakeProviderThread,
+    ReceivedRequest,
+)
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way
+from studies.talking import TalkingProcess
+from support.fake_xai import fake_xai
+from support.network import Certificates, refused_url
 
-from .comparing import Cells, add_all, compare_pushed, compare_scraped
-from .counted import Origin
-from .process import RESOURCE, Process
+from .acts import MAX_STREAMS
+from .comparing import Cell, Cells, Origin, compare_pushed, compare_scraped
 
+_ENDS_WITHIN = 30.0
+RESOURCE = {
+    "service.name": "arrival",
+    "service.namespace": "e2e",
+    "service.version": "1.2.3",
+    "deployment.environment.name": "test",
+    "k8s.namespace.name": "agents",
+}
+"""What the program reports about itself, beside its instance."""
 PROTOCOLS = ("grpc", "http/protobuf")
 """Each program has one, and its instance is called after it."""
 JOB = f"{RESOURCE['service.namespace']}/{RESOURCE['service.name']}"
 PULLED_JOB = "pulled"
 """The job of the same programs where they are scraped themselves: a target's file names it."""
+_BEHAVIOURS = {
+    "quick": Behaviour(tokens=4),
+    "late": Behaviour(head_delay=0.3, tokens=4),
+    "silent": Behaviour(head_delay=float("inf")),
+    "stall": Behaviour(tokens=8, stall_after=2),
+    "broken": Behaviour(status=500),
+    "busy": Behaviour(status=429),
+    "drop": Behaviour(drop_reused=True),
+    "once": Behaviour(tokens=4),
+}
+"""By the model that is asked for."""
+_FIRST_TIME = Behaviour(status=503, retry_after=0.01)
+"""Of ``once``."""
 
 
-@dataclass
-class Told:
-    """One program, after its end."""
+class Process(TalkingProcess):
+    """The program in a process of its own, with the providers that it calls."""
 
-    process: Process
-    exports: list[Mapping[str, Any]]
-    """The metrics of each export that the Collector took."""
-    counted: Mapping[str, Mapping[str, int]]
-    """What its callers counted: see `Counted`."""
-    providers: Mapping[int, Counts]
-    """What each provider counted, by its port."""
-    spans: list[dict[str, Any]]
-    """The spans that it exported."""
+    def __init__(self, folder: Path, protocol: str, endpoint: str) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self.instance = folder.name
+        self.resource = {**RESOURCE, "service.instance.id": self.instance}
+        self.counted: Mapping[str, Mapping[str, int]] = {}
+        """What its callers counted: see `Counted`."""
+        self._exits = contextlib.ExitStack()
+        self._providers: list[FakeProvider] = []
+        certificates = Certificates.make()
+        authority = str(folder / "authority.pem")
+        certificates.authority.cert_pem.write_to_path(authority)
+        silent = self._exits.enter_context(socket.create_server(("127.0.0.1", 0)))
+        targets = {
+            **{name: self._provider().openai_url for name in ("plain", "tight", "odd")},
+            "anthropic": self._provider().anthropic_url,
+            "http2": self._provider(http2=True, max_streams=MAX_STREAMS).openai_url,
+            "tls": self._provider(ssl_context=certificates.server()).openai_url,
+            # Host and port, as gRPC takes them.
+            "xai": self._exits.enter_context(fake_xai()).target,
+            "authority": authority,
+            # Connecting is refused; for the second one the program's own span processor fails.
+            "refused": refused_url() + "v1",
+            "spiteful": refused_url() + "v1",
+            # Takes connections and never answers, a TLS handshake included.
+            "deaf": f"https://127.0.0.1:{silent.getsockname()[1]}/v1",
+        }
+        (folder / "targets.json").write_text(json.dumps(targets))
+        settings = {
+            "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+            "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+            "OTEL_RESOURCE_ATTRIBUTES": ",".join(f"{k}={v}" for k, v in self.resource.items()),
+        }
+        super().__init__(["studies.arrival.program", str(folder)], folder / "log", settings)
+
+    def _provider(self, **settings: Any) -> FakeProvider:
+        asked: Counter[str] = Counter()
+
+        def behaviour(request: ReceivedRequest) -> Behaviour:
+            model = str(request.model)
+            asked[model] += 1
+            return _FIRST_TIME if model == "once" and asked[model] == 1 else _BEHAVIOURS[model]
+
+        thread = FakeProviderThread(behaviour=behaviour, **settings)
+        self._providers.append(self._exits.enter_context(thread))
+        return self._providers[-1]
+
+    @property
+    def providers(self) -> dict[int, Counts]:
+        """What each provider counted, by its port."""
+        return {provider.port: provider.counts for provider in self._providers}
+
+    @property
+    def exports(self) -> list[Mapping[str, Any]]:
+        """The metrics of each export so far, which the Collector took."""
+        exports = _lines(self.folder / "Metric.jsonl")
+        assert all(export["result"] == "SUCCESS" for export in exports), self.log_tail()
+        return [export["metrics"] for export in exports]
+
+    @property
+    def spans(self) -> list[dict[str, Any]]:
+        """The spans that it exported so far."""
+        return [span for batch in _lines(self.folder / "Trace.jsonl") for span in batch["spans"]]
+
+    def read(self) -> dict[str, Any]:
+        """The metrics as they are now in the program, which stands still."""
+        self.tell("read")
+        metrics: dict[str, Any] = self.expect("metrics")["metrics"]
+        return metrics
+
+    def wait(self) -> None:
+        """Wait until it has ended by itself. Raises AssertionError if it failed."""
+        self.counted = self.expect("counted")
+        status = self.process.wait(_ENDS_WITHIN)
+        assert status == 0, f"the program ended with {status}:\n{self.log_tail()}"
+
+    def end(self) -> None:
+        """Stop it if it still runs, and its providers."""
+        self.kill()
+        self._exits.close()
 
 
 @dataclass
@@ -47,95 +151,78 @@ class Run:
     """What a run brought."""
 
     stack: Stack
-    held: dict[Way, Cells] = field(default_factory=dict)
-    """The table while requests are held in every phase."""
-    ended: dict[Way, Cells] = field(default_factory=dict)
-    """The table once all is over; the programs' own pages while they still live."""
-    told: dict[str, Told] = field(default_factory=dict)
+    tables: tuple[dict[Way, Cells], dict[Way, Cells]] = field(default_factory=lambda: ({}, {}))
+    """While requests are held in every phase; and once all is over, with the programs' own pages
+    while they still live."""
+    processes: dict[str, Process] = field(default_factory=dict)
     """By protocol."""
 
-    @property
-    def tables(self) -> tuple[dict[Way, Cells], ...]:
-        """At either moment."""
-        return self.held, self.ended
+    def play(self) -> None:
+        """Let the programs run to their ends, and compare at both moments."""
+        processes, (held, ended) = self.processes.values(), self.tables
+        for process in processes:
+            port = process.expect("began")["scrape_port"]
+            labels = {"job": PULLED_JOB, "instance": process.instance}
+            self.stack.prometheus_scraping.scrape("programs", port, **labels)
+        for process in processes:
+            process.expect("held")
+        for process in processes:
+            self._compare_pushed(held, process)
+            self._compare_scraped(held, process)
+            process.tell("go")
+        for process in processes:
+            process.expect("quiet")
+            self._compare_scraped(ended, process)
+            process.tell("go")
+        for process in processes:
+            process.wait()
+            self._compare_pushed(ended, process)
+
+    def _compare_pushed(self, table: dict[Way, Cells], process: Process) -> None:
+        labels = {key: value for key, value in process.resource.items() if key in _promoted()}
+        origin = Origin(JOB, process.instance, labels)
+        for way, store in (
+            (Way.COLLECTOR, self.stack.prometheus_scraping),
+            (Way.PROMETHEUS, self.stack.prometheus_otlp),
+            (Way.VICTORIA_METRICS, self.stack.victoria_metrics),
+        ):
+            _add(table, way, compare_pushed(way, store, process.exports, origin))
+
+    def _compare_scraped(self, table: dict[Way, Cells], process: Process) -> None:
+        origin = Origin(PULLED_JOB, process.instance, {})
+        store = self.stack.prometheus_scraping
+        _add(table, Way.READER, compare_scraped(store, process.read, origin))
 
 
 @contextlib.contextmanager
 def run(folder: Path, protocols: Sequence[str] = PROTOCOLS) -> Iterator[Run]:
     """Let it happen; the stores can be asked until the context is left."""
-    stack = Stack(folder / "stack")
+    done = Run(Stack(folder / "stack"))
     with contextlib.ExitStack() as exits:
-        exits.callback(stack.stop)
-        stack.start()
-        collector = stack.collector
-        processes = {}
+        exits.callback(done.stack.stop)
+        done.stack.start()
+        collector = done.stack.collector
         for protocol in protocols:
             endpoint = collector.grpc_endpoint if protocol == "grpc" else collector.http_endpoint
-            name = protocol.partition("/")[0]
-            processes[protocol] = Process(folder / name, protocol, endpoint, instance=name)
-            exits.callback(processes[protocol].end)
-        yield _played(Run(stack), processes)
+            process = Process(folder / protocol.partition("/")[0], protocol, endpoint)
+            exits.callback(process.end)
+            done.processes[protocol] = process
+        done.play()
+        yield done
 
 
-def _played(run: Run, processes: Mapping[str, Process]) -> Run:
-    for process in processes.values():
-        port = process.expect("began")["scrape_port"]
-        labels = {"job": PULLED_JOB, "instance": process.instance}
-        run.stack.prometheus_scraping.scrape("programs", port, **labels)
-    for process in processes.values():
-        process.expect("held")
-    for process in processes.values():
-        _compare_pushed(run.stack, run.held, process)
-        _compare_scraped(run.stack, run.held, process)
-        process.go_on()
-    for process in processes.values():
-        process.expect("quiet")
-        _compare_scraped(run.stack, run.ended, process)
-        process.go_on()
-    for protocol, process in processes.items():
-        counted = process.expect("counted")
-        process.wait()
-        _compare_pushed(run.stack, run.ended, process)
-        run.told[protocol] = Told(
-            process,
-            _taken(process),
-            counted,
-            process.surroundings.counts,
-            process.spans,
-        )
-    return run
+def _add(table: dict[Way, Cells], way: Way, cells: Cells) -> None:
+    column = table.setdefault(way, {})
+    for name, cell in cells.items():
+        column.setdefault(name, Cell()).add(cell)
 
 
-def _compare_pushed(stack: Stack, table: dict[Way, Cells], process: Process) -> None:
-    exports = _taken(process)
-    origin = Origin(
-        JOB,
-        process.instance,
-        {key: value for key, value in process.resource.items() if key in promoted()},
-    )
-    stores = {
-        Way.COLLECTOR: stack.prometheus_scraping,
-        Way.PROMETHEUS: stack.prometheus_otlp,
-        Way.VICTORIA_METRICS: stack.victoria_metrics,
-    }
-    for way, store in stores.items():
-        add_all(table, way, compare_pushed(way, store, exports, origin))
-
-
-def _compare_scraped(stack: Stack, table: dict[Way, Cells], process: Process) -> None:
-    origin = Origin(PULLED_JOB, process.instance, {})
-    store = stack.prometheus_scraping
-    add_all(table, Way.READER, compare_scraped(store, process.read, origin))
-
-
-def _taken(process: Process) -> list[Mapping[str, Any]]:
-    exports = process.exports
-    assert all(export["result"] == "SUCCESS" for export in exports), process.log_tail()
-    return [export["metrics"] for export in exports]
+def _lines(file: Path) -> list[Any]:
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 @cache
-def promoted() -> frozenset[str]:
+def _promoted() -> frozenset[str]:
     """The resource attributes that the users' Prometheus makes labels of."""
     configuration = yaml.safe_load((compose.DEV / "prometheus/prometheus.yaml").read_text())
     return frozenset(configuration["otlp"]["promote_resource_attributes"])

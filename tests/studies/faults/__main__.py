@@ -1,4 +1,13 @@
-"""What a Collector at fault does to a program, for each fault and protocol."""
+"""What a Collector at fault does to a program, for each fault and protocol.
+
+Each pair is with and without telemetry, two programs with the same load at the same time.
+late: the worst lateness of a timer of the event loop while the Collector was at fault and after.
+ours: the worst, less the time for which the machine kept the program's threads from a processor.
+waited: of that, the worst in which the loop's own thread did not compute: it waited for another.
+memory: growth of resident memory while the Collector was at fault.
+stored: what the counter rose by in a Prometheus that scrapes the Collector, in one that takes OTLP
+from it, and in VictoriaMetrics. It has to be the calls.
+"""
 
 from __future__ import annotations
 
@@ -13,23 +22,18 @@ import pytest
 
 from e2e.programs import Stack
 
-from .application import PROTOCOLS
-from .growth import ROUNDS, Growth, grow
 from .playing import FAULTS, Fault, Figures, Stage, play
-from .verdict import STALL, costs, harm, keeps
+from .verdict import STALL, costs, harm
 
 _HEAD = (
     f"{'fault':<23} {'protocol':<13} {'calls':>5} {'exceptions':>10} {'exports':>7} {'failed':>6} "
     f"{'late':>13} {'ours':>11} {'waited':>11} {'memory':>10}  stored"
 )
 
-_GROWTH_HEAD = f"""
-Memory over {ROUNDS} rounds of 4 calls and an export each, garbage collected:"""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play and print. 0, or 1 when a run was not as it should be, 2 without the programs."""
-    parser = argparse.ArgumentParser(prog="studies.faults", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make -C tests/studies faults", description=__doc__)
     parser.add_argument(
         "--only",
         action="append",
@@ -46,23 +50,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             Stage(Stack(Path(name) / "stack"), Path(name)) as stage,
         ):
             print(_HEAD, flush=True)
-            for protocol in PROTOCOLS:
-                for fault in FAULTS[protocol]:
+            for protocol, faults in FAULTS.items():
+                for fault in faults:
                     if fault in wanted:
                         figures = play(fault, protocol, stage)
                         print(line(figures), flush=True)
                         found += harm(figures) + costs(figures)
-            if not options.only:
-                print(_GROWTH_HEAD)
-                for protocol in PROTOCOLS:
-                    both = grow(protocol, stage)
-                    for grown in both:
-                        print(growth_line(protocol, grown), flush=True)
-                    found += keeps(protocol, *both)
     except (pytest.skip.Exception, pytest.fail.Exception) as reason:
         print(reason, file=sys.stderr)
         return 2
-    print(_NOTES.format(seconds=time.monotonic() - began, limit=STALL * 1e3))
+    print(__doc__)
+    print(f"Allowed are no exception, and a loop that waited for less than {STALL * 1e3:.0f} ms.")
+    print(f"Played in {time.monotonic() - began:.0f} s.")
     for complaint in found:
         print(complaint, file=sys.stderr)
     print(f"{len(found)} complaints." if found else "All runs as they should be.")
@@ -71,41 +70,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def line(figures: Figures) -> str:
     """One row of the table."""
-    with_it, without = figures.with_telemetry, figures.without
+    both, last = (figures.with_telemetry, figures.without), figures.last
+    late, ours, waited = (
+        "/".join(f"{each[name] * 1e3:.1f}" for each in both) + " ms"
+        for name in ("late", "stalled", "waited")
+    )
     stored = "/".join(f"{value:.0f}" for value in figures.increases.values())
-    late = _milliseconds(with_it["late"], without["late"])
-    ours = _milliseconds(with_it["stalled"], without["stalled"])
-    waited = _milliseconds(with_it["waited"], without["waited"])
-    memory = f"{figures.growth / 1e6:.1f}/{figures.growth_without / 1e6:.1f} MB"
+    memory = "/".join(f"{grown / 1e6:.1f}" for grown in figures.growth) + " MB"
     return (
-        f"{figures.fault:<23} {figures.protocol:<13} {figures.answered:>5} "
-        f"{len(figures.errors):>10} {figures.exports:>7} {figures.failed_exports:>6} {late:>13} "
+        f"{figures.fault:<23} {figures.protocol:<13} {last['answered']:>5} "
+        f"{len(figures.errors):>10} {last['exports']:>7} {last['failed_exports']:>6} {late:>13} "
         f"{ours:>11} {waited:>11} {memory:>10}  {stored}"
     )
-
-
-def growth_line(protocol: str, grown: Growth) -> str:
-    """One row of the memory's table."""
-    return (
-        f"{protocol:<13} {grown.exports} exports, {grown.failed_exports:>3} in vain: "
-        f"resident {grown.resident / 1e6:+.1f} MB, {grown.blocks:+} objects"
-    )
-
-
-def _milliseconds(first: float, second: float) -> str:
-    return f"{first * 1e3:.1f}/{second * 1e3:.1f} ms"
-
-
-_NOTES = """
-Each pair is with and without telemetry, two programs with the same load at the same time.
-late: the worst lateness of a timer of the event loop while the Collector was at fault and after.
-ours: the worst, less the time for which the machine kept the program's threads from a processor.
-waited: of that, the worst in which the loop's own thread did not compute: it waited for another.
-memory: growth of resident memory while the Collector was at fault.
-stored: what the counter rose by in a Prometheus that scrapes the Collector, in one that takes OTLP
-from it, and in VictoriaMetrics. It has to be the calls.
-Allowed are no exception, and a loop that waited for less than {limit:.0f} ms.
-Played in {seconds:.0f} s."""
 
 
 if __name__ == "__main__":

@@ -1,29 +1,27 @@
 """100 000 pools made, used once and dropped; what stays of them must not grow.
 
-Pools of every library over scripted networks. Nobody closes half of them, and half of the requests
-belong to any-llm calls.
+Pools of every library over scripted networks. Half of them are never closed, and half of the
+requests belong to any-llm calls.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import importlib
-import math
 import sys
-import time
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
-
-import urllib3
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from studies.bench import internals
+from studies.bench.clients import urllib3_client
 from studies.bench.network import AsyncBackend, Backend, answer
 from studies.bench.workload import Combination, Sdk, any_llm_call, client, run
 from support.figures import Figures
 
-from .command import Command
 from .growth import Growth, Sample, medians
 
 SETTLED: Final = 20_000
@@ -41,7 +39,7 @@ _BOUNDS: Final = {
     "series": (0.0, 0.0),
 }
 _NOISE: Final = 1_500
-"""Blocks by which two equal looks differ: a set of the interpreter's may have grown between."""
+"""Blocks by which two equal samples differ: a set of the interpreter's may have grown between."""
 _ANSWER: Final = answer(b"{}")
 _URL: Final = "http://api.openai.com/"
 
@@ -49,38 +47,22 @@ Use = Callable[[bool], Awaitable[None]]
 """Makes a pool, uses it for one request, and closes it if asked."""
 
 
-def _sync(module: str) -> Use:
+def _core(module: str) -> tuple[Use, Use]:
     core: Any = importlib.import_module(module)
-    request = core.Request("GET", _URL, headers=[("Host", "any")])
-    backend = Backend(_ANSWER)
 
-    async def use(closed: bool) -> None:
-        pool = core.ConnectionPool(max_connections=10, network_backend=backend)
-        response = pool.handle_request(request)
-        for _part in response.stream:
-            pass
-        response.close()
+    async def sync(closed: bool) -> None:
+        pool = core.ConnectionPool(max_connections=10, network_backend=Backend(_ANSWER))
+        pool.request("GET", _URL)
         if closed:
             pool.close()
 
-    return use
-
-
-def _async(module: str) -> Use:
-    core: Any = importlib.import_module(module)
-    request = core.Request("GET", _URL, headers=[("Host", "any")])
-    backend = AsyncBackend(_ANSWER)
-
-    async def use(closed: bool) -> None:
-        pool = core.AsyncConnectionPool(max_connections=10, network_backend=backend)
-        response = await pool.handle_async_request(request)
-        async for _part in response.stream:
-            pass
-        await response.aclose()
+    async def async_(closed: bool) -> None:
+        pool = core.AsyncConnectionPool(max_connections=10, network_backend=AsyncBackend(_ANSWER))
+        await pool.request("GET", _URL)
         if closed:
             await pool.aclose()
 
-    return use
+    return sync, async_
 
 
 async def _aiohttp(closed: bool) -> None:
@@ -91,52 +73,38 @@ async def _aiohttp(closed: bool) -> None:
 
 
 async def _urllib3(closed: bool) -> None:
-    manager = urllib3.PoolManager()
+    manager = urllib3_client.urllib3.PoolManager()
     manager.request("GET", _URL)
     if closed:
         manager.clear()
 
 
-def _use(name: str) -> Use:
-    library, mode = name.split()
-    if library == "urllib3":
-        importlib.import_module("studies.bench.clients.urllib3_client")  # scripts its sockets
-    others = {"aiohttp": _aiohttp, "urllib3": _urllib3}
-    return others.get(library) or (_async if mode == "async" else _sync)(library)
-
-
-KINDS: Final = (
-    *("httpcore sync", "httpcore async", "httpcore2 sync", "httpcore2 async"),
-    *("aiohttp async", "urllib3 sync"),
-)
+KINDS: Final[dict[str, Use]] = {
+    **dict(zip(("httpcore sync", "httpcore async"), _core("httpcore"), strict=True)),
+    **dict(zip(("httpcore2 sync", "httpcore2 async"), _core("httpcore2"), strict=True)),
+    "aiohttp async": _aiohttp,
+    "urllib3 sync": _urllib3,
+}
 
 
 def churn(
-    pools: int,
-    kinds: Sequence[str] = KINDS,
-    *,
-    seconds: float = math.inf,
-    show: Callable[[Sample], None] = lambda _: None,
+    pools: int, kinds: Sequence[str] = (*KINDS,), *, show: Callable[[Sample], None] = lambda _: None
 ) -> Growth:
-    """Make and drop so many pools under the instrumentation, in rounds; look after each."""
+    """Make and drop so many pools under the instrumentation, in rounds, and sample after each."""
     sdk = Sdk()
     growth = Growth(sdk.reader)
-    size = pools // _ROUNDS if math.isinf(seconds) else _LEAST // _ROUNDS
-    until = time.monotonic() + seconds
+    size = pools // _ROUNDS
 
     async def main() -> None:
-        # aiohttp complains of each session that nobody closed.
+        # aiohttp complains of each session that was not closed.
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-        uses = [_use(kind) for kind in kinds]
         for made in range(size, pools + 1, size):
             for number in range(size):
                 token = current_call.set(any_llm_call()) if number < size // 2 else None
-                await uses[number % len(uses)](bool(number // len(uses) % 2))
+                await KINDS[kinds[number % len(kinds)]](bool(number // len(kinds) % 2))
                 if token is not None:
                     current_call.reset(token)
             show(growth.look(made, lambda: len(internals.installation().registry.trackers)))
-            if time.monotonic() > until:
-                return
 
     instrumentor = GlueLLMInstrumentor()
     instrumentor.instrument(
@@ -151,20 +119,14 @@ def churn(
 
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when everything held, 1 when not."""
-    parser = Command("churn", __doc__, seconds=3600, most=86_400)
+    parser = argparse.ArgumentParser(prog="make -C tests/studies churn", description=__doc__)
     parser.add_argument("--pools", type=int, default=100_000, help=f"at least {_LEAST}")
-    options = parser.parse(arguments)
+    parser.add_argument("--figures", type=Path, help="also write the figures there, as JSON")
+    options = parser.parse_args(arguments)
     if options.pools < _LEAST:
         parser.error(f"--pools must be at least {_LEAST}")
-    seconds = math.inf if options.is_default else options.seconds
-    growth = churn(options.pools, seconds=seconds, show=print)
+    growth = churn(options.pools, show=print)
     figures = Figures("Churn: pools made, used once and dropped")
-    judge(figures, growth)
-    return figures.finish(options.figures)
-
-
-def judge(figures: Figures, growth: Growth) -> None:
-    """Add what the run counted, and what of it grew."""
     samples = growth.samples
     before, after = medians([sample.blocks for sample in samples])
     between = samples[-1].count / 2
@@ -180,6 +142,7 @@ def judge(figures: Figures, growth: Growth) -> None:
     figures.broken += growth.judge(bounds)
     if alive > _ALIVE:
         figures.broken.append(f"{alive} pools are still known after a garbage collection")
+    return figures.finish(options.figures)
 
 
 if __name__ == "__main__":

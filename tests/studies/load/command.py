@@ -1,4 +1,4 @@
-"""What the commands have in common: options, threads, the instrumentation in a block."""
+"""What the commands share: options, threads, the instrumentation in a block."""
 
 from __future__ import annotations
 
@@ -17,29 +17,22 @@ from support.telemetry import Telemetry
 
 
 class Command(argparse.ArgumentParser):
-    """``--seconds`` or ``--minutes``, ``--seed`` and ``--figures``."""
+    """``--seconds``, ``--seed`` and ``--figures``."""
 
     def __init__(self, name: str, description: str | None, *, seconds: float, most: float) -> None:
         super().__init__(prog=f"make -C tests/studies {name}", description=description)
-        self._default, self._most = seconds, most
-        length = self.add_mutually_exclusive_group()
-        length.add_argument("--seconds", type=float, help=f"how long (default: {seconds:g})")
-        length.add_argument("--minutes", type=float, help="the same in minutes")
+        self._most = most
+        length = f"how long (default: {seconds:g})"
+        self.add_argument("--seconds", type=float, default=seconds, help=length)
         self.add_argument("--seed", type=int, default=random.randrange(10**6))
-        self.add_argument(
-            "--figures", type=Path, metavar="FILE", help="also write the figures there, as JSON"
-        )
+        kept = "also write the figures there, as JSON"
+        self.add_argument("--figures", type=Path, metavar="FILE", help=kept)
 
     def parse(self, arguments: list[str] | None) -> argparse.Namespace:
-        """The options, with ``seconds``. Ends the program with status 2 for bad ones."""
+        """Return the options. Bad ones end the program with status 2."""
         # A shell's background job inherits an ignored SIGINT.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         options = self.parse_args(arguments)
-        if options.minutes is not None:
-            options.seconds = options.minutes * 60
-        options.is_default = options.seconds is None
-        if options.is_default:
-            options.seconds = self._default
         if not 1 <= options.seconds <= self._most:
             self.error(f"the length must be from 1 second to {self._most:g} seconds")
         print(f"seed {options.seed}", flush=True)
@@ -55,7 +48,7 @@ def started(name: str, target: Callable[..., None], *arguments: Any) -> threadin
 
 @contextlib.contextmanager
 def instrumented() -> Iterator[Telemetry]:
-    """The instrumentation, reporting to providers in memory, until the block ends."""
+    """Instrument until the block ends, and report to providers in memory."""
     telemetry = Telemetry()
     instrument(telemetry)
     try:

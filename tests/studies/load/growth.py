@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Final
 
 import psutil
@@ -17,29 +17,21 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.figures import Figure
 
-from .collection import Collection
+from .reading import Collection
 
 ENOUGH: Final = 12
 """Samples that growth is judged by at least."""
+_PAIR: Final = (semconv.POOL_NAME, semconv.SERVER_ADDRESS, semconv.SERVER_PORT)
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One look at the process, after a full garbage collection."""
+class Sample(SimpleNamespace):
+    """One look at the process, after a full garbage collection.
 
-    count: int
-    """Requests or pools so far."""
-    alive: int
-    """Pools that the package still tracks, where the run counts them."""
-    resident: int
-    blocks: int
-    descriptors: int
-    threads: int
-    series: int
-    collection: float
-    """Milliseconds of CPU that a collection of metrics took."""
-    garbage: float
-    """Milliseconds of CPU that the garbage collection took."""
+    ``count``: requests or pools so far; ``alive``: pools that the package still tracks, where the
+    run counts them; ``resident``, ``blocks``, ``descriptors``, ``threads``, ``series``;
+    ``collection`` and ``garbage``: milliseconds of CPU that a collection of metrics and the garbage
+    collection took.
+    """
 
 
 class Growth:
@@ -59,13 +51,11 @@ class Growth:
         """Take one more sample."""
         garbage, _ = _milliseconds(gc.collect)
         collection, found = _milliseconds(lambda: Collection(self._reader))
-        for name, points in found.points.items():
+        for name, points in found.collect().items():
             self.most_sets = max(self.most_sets, len(points))
-            for attributes in (point.attributes or {} for point in points):
-                if "otel.metric.overflow" in attributes:
-                    self.overflowed.add(name)
-                keys = (semconv.POOL_NAME, semconv.SERVER_ADDRESS, semconv.SERVER_PORT)
-                self.pairs.add(tuple(attributes.get(key) for key in keys))
+            sets = [point.attributes or {} for point in points]
+            self.overflowed |= {name for each in sets if "otel.metric.overflow" in each}
+            self.pairs |= {tuple(each.get(key) for key in _PAIR) for each in sets}
         sample = Sample(
             count=count,
             alive=alive(),
@@ -82,16 +72,14 @@ class Growth:
 
     def judge(self, bounds: Mapping[str, tuple[float, float]]) -> list[str]:
         """What grew by more than its bound: a share of what it was, and an amount besides."""
-        broken = []
         if len(self.samples) < ENOUGH:
             return [f"the run was too short to judge growth: {len(self.samples)} samples"]
+        broken = []
         for name, (share, more) in bounds.items():
             before, after = medians([getattr(sample, name) for sample in self.samples])
             if after > before * (1 + share) + more:
-                broken.append(
-                    f"{name} grew from {before:.6g} in the second quarter to {after:.6g} in the "
-                    f"last (allowed: {share:.0%} and {more:g})"
-                )
+                grew = f"{name} grew from {before:.6g} in the second quarter to {after:.6g}"
+                broken.append(f"{grew} in the last (allowed: {share:.0%} and {more:g})")
         return broken
 
     def figures(self, *names: str) -> dict[str, Figure]:
@@ -109,9 +97,8 @@ class Growth:
 def medians(values: list[float]) -> tuple[float, float]:
     """Of the second and of the last quarter. One peak changes neither."""
     quarter = max(len(values) // 4, 1)
-    return statistics.median(values[quarter : 2 * quarter] or values), statistics.median(
-        values[-quarter:]
-    )
+    second = values[quarter : 2 * quarter] or values
+    return statistics.median(second), statistics.median(values[-quarter:])
 
 
 def _milliseconds(work: Callable[[], Any]) -> tuple[float, Any]:

@@ -7,10 +7,13 @@ import contextlib
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from support.deaf import DeafServer
+from support.exchange import Exchange
 from support.grpc_server import GrpcServer
 from support.http1 import HTTP1Server
 from support.http2 import HTTP2Server
@@ -67,13 +70,6 @@ class Seen(Timeline):
             self.requests[path].at.setdefault(kind, time.monotonic())
 
 
-class Unrecorded(Timeline):
-    """Keeps nothing, for a run without an end."""
-
-    def record(self, kind: str, connection: int, path: str = "") -> None:
-        """Nothing."""
-
-
 class _Server(HTTP1Server):
     def drop(self, which: int | tuple[str, int], *, reset: bool = False) -> None:
         """Close the connection with this number or client's address, with a RST if asked."""
@@ -95,16 +91,6 @@ class _Cut(Listener):
         await reader.read(1)
 
 
-class _Silent(Listener):
-    """Keeps each connection and answers nothing."""
-
-    async def serve(
-        self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        while await reader.read(65536):
-            pass
-
-
 _SERVERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "plain": (_Server, {}),
     "another plain": (_Server, {}),
@@ -115,16 +101,13 @@ _SERVERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "http2": (HTTP2Server, {"tls": ("h2",), "max_streams": 4}),
     "http2 cleartext": (HTTP2Server, {"max_streams": 3}),
     "grpc": (GrpcServer, {}),
-    "grpc that cuts": (GrpcServer, {}),
+    "grpc that cuts": (GrpcServer, {"turns_away": True}),
     "cutting": (_Cut, {}),
-    "silent": (_Silent, {}),
+    "silent": (DeafServer, {}),
     "proxy": (HTTPProxy, {}),
-    "refusing proxy": (HTTPProxy, {}),
+    "refusing proxy": (HTTPProxy, {"refuses": True}),
 }
 """Class and settings by kind; ``tls`` are the protocols to agree on."""
-_ATTRIBUTES = {"grpc that cuts": "turns_away", "refusing proxy": "refuses"}
-NOWHERE = ("refused", "unreachable")
-"""Addresses where connecting is refused, or hangs."""
 
 
 @dataclass(slots=True)
@@ -141,7 +124,7 @@ class Origin:
 
     @property
     def port(self) -> int:
-        """The port. It tells origins apart, because they share an address."""
+        """The port, by which origins differ: they share an address."""
         return urlsplit(self.base).port or 0
 
     @property
@@ -159,12 +142,6 @@ class Origin:
         """The request for a path, if the server has got it."""
         return self.seen.requests.get(path) if self.seen is not None else None
 
-    @property
-    def used_connections(self) -> int:
-        """How many connections a request ever came on."""
-        assert self.seen is not None
-        return sum(known.requests > 0 for known in list(self.seen.connections.values()))
-
     def hold_handshakes(self) -> None:
         """Let new TLS handshakes wait."""
         self.server.setup_after = self.handshakes = self.server.gate()
@@ -178,59 +155,77 @@ class Origin:
             self.released_at = time.monotonic()
 
 
-@dataclass(slots=True)
-class Origins:
-    """The origins of a run by kind."""
+@contextlib.contextmanager
+def origins(
+    certificates: Certificates, *kinds: str, loop: ServerLoop | None = None, recorded: bool = True
+) -> Iterator[dict[str, Origin]]:
+    """Start servers of these kinds; they stop when the block ends.
 
-    by_kind: dict[str, Origin]
-    ports: dict[int, Origin]
-
-    @classmethod
-    @contextlib.contextmanager
-    def start(
-        cls,
-        certificates: Certificates,
-        *kinds: str,
-        loop: ServerLoop | None = None,
-        recorded: bool = True,
-    ) -> Iterator[Origins]:
-        """Start servers of these kinds; they stop when the block ends."""
-        with contextlib.ExitStack() as stack:
-            servers = loop or stack.enter_context(server_loop())
-            by_kind = {}
-            for kind in kinds:
-                if kind in NOWHERE:
-                    by_kind[kind] = Origin(kind, stack.enter_context(_nowhere(kind)))
-                    continue
+    ``refused`` and ``unreachable`` are addresses where connecting is refused, or hangs.
+    """
+    with contextlib.ExitStack() as stack:
+        if (servers := loop) is None:
+            servers = ServerLoop()
+            stack.callback(servers.stop)
+        found = {}
+        for kind in kinds:
+            if kind == "unreachable":
+                found[kind] = Origin(kind, stack.enter_context(unreachable()).rstrip("/"))
+            elif kind == "refused":
+                bound = stack.enter_context(socket.socket())
+                bound.bind(("127.0.0.1", 0))  # not listening: no other program can take the port
+                found[kind] = Origin(kind, f"http://127.0.0.1:{bound.getsockname()[1]}")
+            else:
                 build, settings = _SERVERS[kind]
                 if tls := "tls" in settings:
                     authority = Certificates.make() if kind == "distrusted" else certificates
                     settings = {**settings, "tls": authority.server(*settings["tls"])}
                 server = build(servers, **settings)
                 stack.callback(server.close)
-                server.timeline = Seen(tls=tls) if recorded else Unrecorded()
-                if kind in _ATTRIBUTES:
-                    setattr(server, _ATTRIBUTES[kind], True)
-                by_kind[kind] = Origin(kind, server.origin, server)
-            yield cls(by_kind, {origin.port: origin for origin in by_kind.values()})
+                server.timeline = seen = Seen(tls=tls)
+                if not recorded:  # a run without an end would fill the memory
+                    seen.record = lambda *_: None  # type: ignore[method-assign]
+                found[kind] = Origin(kind, server.origin, server)
+        yield found
 
 
-@contextlib.contextmanager
-def _nowhere(kind: str) -> Iterator[str]:
-    if kind == "unreachable":
-        with unreachable() as url:
-            yield url.rstrip("/")
-        return
-    with socket.socket() as bound:  # not listening: no other program can take the port
-        bound.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+@dataclass(slots=True)
+class Sent:
+    """An exchange, and the read of its body if there is one."""
 
+    exchange: Exchange = field(default_factory=Exchange)
+    reading: Future[bytes] | None = None
 
-@contextlib.contextmanager
-def server_loop() -> Iterator[ServerLoop]:
-    """A loop for servers until the block ends."""
-    servers = ServerLoop()
-    try:
-        yield servers
-    finally:
-        servers.stop()
+    @property
+    def is_over(self) -> bool:
+        """Whether the client is done with it."""
+        return bool(self.exchange.left)
+
+    @property
+    def status(self) -> int | None:
+        """The status, if a head has come."""
+        return self.exchange.head(0) if self.exchange.answered else None
+
+    @property
+    def error(self) -> BaseException | None:
+        """The exception that it ended with."""
+        if not self.exchange.answered:
+            return self.exchange.failure(0)
+        if self.reading is None:
+            return None
+        if self.reading.done() and not self.reading.cancelled():
+            return self.reading.exception()
+        return asyncio.CancelledError()  # cancelled before the read began, or during it
+
+    def forget_error(self) -> None:
+        """Drop the tracebacks of its error: their frames keep pool and connection alive."""
+        self.exchange.wait()
+        seen: set[int] = set()
+        errors: list[object] = [self.error]
+        while errors:
+            error = errors.pop()
+            if isinstance(error, BaseException) and id(error) not in seen:
+                seen.add(id(error))
+                error.__traceback__ = None
+                errors += [error.__cause__, error.__context__]
+                errors += [*error.args, *getattr(error, "exceptions", ())]

@@ -10,9 +10,10 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.pool.copies import copied
-from studies.load.choices import Choices
 from studies.load.growth import Growth
-from studies.load.soak import blame
+from studies.load.reading import Choices
+from studies.load.saturation import Load
+from studies.load.soak import record
 
 
 def _raised(call: Any) -> Exception:
@@ -32,10 +33,30 @@ def test_growth_is_distinguished_from_noise() -> None:
 
 def test_each_request_takes_one_of_the_reported_values() -> None:
     """What is reported too often or too rarely remains, whichever way the choices are made."""
-    choices = Choices.of(map(frozenset, ("a", "ab", "ab")))
+    choices = Choices(map(frozenset, ("a", "ab", "ab")))
     assert not choices.difference(Counter(a=1, b=2))
     assert choices.difference(Counter(a=1, b=3)) == {"b": 1}
     assert choices.difference(Counter(b=2)) == {"a": -1}
+
+
+@pytest.mark.parametrize(
+    ("phases", "begin", "is_wrong"),
+    [
+        ({"reading": 2, "queued": 1}, 5.0, False),
+        ({"reading": 3, "queued": 1}, 5.0, True),  # more than connections
+        ({"reading": 2}, 5.0, True),
+        ({"reading": 2}, 1.02, False),  # the request came just before
+        ({"reading": 2}, 8.97, False),  # the server got it just after
+    ],
+)
+def test_reading_is_wrong_by_holders_or_by_missing_waiters(
+    phases: dict[str, int], begin: float, is_wrong: bool
+) -> None:
+    """One request waits for two connections from 1 s to 9 s; two have them."""
+    load = Load("", 2, [(begin, begin, Counter(phases), 2)])
+    load.entered = {"/one": 0.0, "/other": 0.5, "/waits": 1.0}
+    load.served = {"/one": 0.1, "/other": 0.6, "/waits": 9.0}
+    assert bool(load.wrong()) is is_wrong
 
 
 def test_exception_raised_in_the_package_is_its_own() -> None:
@@ -46,9 +67,9 @@ def test_exception_raised_in_the_package_is_its_own() -> None:
         raise OSError("not of the package")
 
     passed = _raised(lambda: copied(fails))
-    assert blame.raised_by_us(own)
+    assert record.raised_by_us(own)
     later = ValueError("later")
     later.__cause__ = own
-    assert blame.raised_by_us(later)
-    assert blame.passed_us(passed)
-    assert not blame.raised_by_us(passed)
+    assert record.raised_by_us(later)
+    assert record.passed_us(passed)
+    assert not record.raised_by_us(passed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
 import sys
 import time
@@ -12,9 +14,10 @@ from typing import Any
 
 from studies.load.command import Command
 from support.figures import Figures
+from support.listener import ServerLoop
+from support.network import Certificates
 
 from .walk import Walk
-from .world import surroundings
 
 PAIRS = (("httpx", "sync"), ("httpx", "asyncio"), ("httpx2", "sync"), ("httpx2", "asyncio"))
 
@@ -29,27 +32,26 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.simplefilter("ignore")  # what was dropped on purpose is reported as left open
     figures = Figures("Random lives of pools, beside a model", {"seed": options.seed})
     counts: dict[Any, Counter[str]] = {pair: Counter() for pair in PAIRS}
+    certificates = Certificates.make()
+    shared = ServerLoop(), certificates, certificates.client()
+    # Lives collect garbage often. What is there before them need not be looked at each time, and a
+    # collection at any other moment would make two runs differ.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
     until = time.monotonic() + options.seconds
-    failed: set[Any] = set()
-    life = options.life or 0
-    with surroundings() as shared:
-        while time.monotonic() < until and len(failed) < len(PAIRS):
-            for pair in PAIRS:
-                if pair in failed or time.monotonic() > until:
-                    continue
-                walk = Walk(shared, *pair, f"{options.seed} {pair} {life}", counts[pair])
-                try:
-                    walk.live()
-                except Exception:
-                    failed.add(pair)
-                    steps = "\n    ".join(walk.taken)
-                    figures.broken.append(
-                        f"{' '.join(pair)}, --seed {options.seed} --life {life}\n    {steps}\n"
-                        f"{traceback.format_exc()}"
-                    )
-            if options.life is not None:
-                break
-            life += 1
+    lives = itertools.count() if options.life is None else [options.life]
+    pairs = list(PAIRS)
+    for life, pair in ((life, pair) for life in lives for pair in tuple(pairs)):
+        walk = Walk(shared, *pair, f"{options.seed} {pair} {life}", counts[pair])
+        try:
+            walk.live()
+        except Exception:
+            pairs.remove(pair)
+            where = f"{' '.join(pair)}, --seed {options.seed} --life {life}"
+            figures.broken.append("\n    ".join([where, *walk.taken, traceback.format_exc()]))
+        if time.monotonic() > until or not pairs:
+            break
     figures.values |= {f"lives of {' '.join(pair)}": n["lives"] for pair, n in counts.items()}
     figures.values |= dict(sorted(sum(counts.values(), Counter()).items()))
     return figures.finish(options.figures)

@@ -21,17 +21,16 @@ import psutil
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from studies.load.collection import Collection
 from studies.load.command import Command, started
 from studies.load.growth import Growth
+from studies.load.reading import Collection
 from support.figures import Figures
+from support.waiting import wait_until
 
-from .blame import Listening
 from .clients import EXPECTED, Servers, running, serving
 from .deeds import Worker
-from .disturbances import Disturbances, instrument
-from .exporting import Sdk
-from .record import Record
+from .disturbances import Disturbances, Sdk
+from .record import Listening, Record
 
 _LLMS: Final = ("any-llm openai", "any-llm anthropic")
 _GROUPS: Final = {
@@ -73,17 +72,14 @@ of each call site."""
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when everything held, 1 when not."""
     parser = Command("soak", __doc__, seconds=1800, most=86_400)
-    without = "the same load without the instrumentation"
-    parser.add_argument("--without", action="store_true", help=without)
     options = parser.parse(arguments)
     random.seed(options.seed)
     figures = Figures("Soak: every kind of fault at once", {"seed": options.seed})
-    record = Record(options.seed, instrumented=not options.without)
+    record = Record(options.seed)
     with serving() as (servers, collector):
         sdk = Sdk(collector)
-        if record.instrumented:
-            instrument(sdk)
-        Listening(record, EXPECTED).everywhere()
+        sdk.instrument()
+        Listening(record, EXPECTED)
         growth = Growth(sdk.reader)
         began = time.monotonic()
         _run(record, servers, sdk, growth, options.seconds)
@@ -92,20 +88,35 @@ def main(arguments: list[str] | None = None) -> int:
         sdk.end_exports()
         figures.broken += _after(record, sdk, growth, seconds)
         GlueLLMInstrumentor().uninstrument()
-        figures.broken += _after_uninstrumenting()
+        if not _wait(lambda: not _threads("gluellm")):
+            figures.broken.append(f"threads of the package are left: {_threads('gluellm')}")
+        if kept := _kept():
+            figures.broken.append(f"objects of the package are left: {kept}")
         sdk.meters.shutdown()
         faulthandler.cancel_dump_traceback_later()
-    _fill(figures, record, sdk, growth, seconds)
+    figures.values |= {
+        "minutes": round(seconds / 60, 2),
+        "requests": record.requests.total(),
+        **{f"requests by {name}": n for name, n in sorted(record.requests.items())},
+        "requests that ended in an exception": record.endings.total(),
+        "exceptions of ours, unexpected": f"{len(record.ours)}, {len(record.unexpected)}",
+        **{f"did: {name}": n for name, n in sorted(record.done.items())},
+        "kinds of deed that it did not come to": ", ".join(record.missing) or 0,
+        **growth.figures("resident", "blocks", "descriptors", "threads", "series"),
+        "descriptors when all is over": psutil.Process().num_fds(),
+        "pairs of pool and origin": len(growth.pairs),
+        "most attribute sets of an instrument": growth.most_sets,
+        "longest deed in s": round(record.longest[0], 2),
+        "longest deed": record.longest[1],
+        **{f"ended: {name}": n for name, n in sorted(record.endings.items())},
+        **{f"heard: {name}": n for name, n in sorted(record.heard.items())},
+    }
     return figures.finish(options.figures)
 
 
 def _run(record: Record, servers: Servers, sdk: Sdk, growth: Growth, seconds: float) -> None:
     """Let all workers work for so long. Ctrl-C ends it early."""
     disturbances = Disturbances(record, sdk)
-    crew = {
-        group: [Worker(record, servers, group, name) for name in names]
-        for group, names in _GROUPS.items()
-    }
 
     def look() -> None:
         while not record.over.wait(max(0.75, seconds / _SAMPLES)):
@@ -114,27 +125,24 @@ def _run(record: Record, servers: Servers, sdk: Sdk, growth: Growth, seconds: fl
     growth.look(0)
     until = time.monotonic() + seconds
     threads = [started("disturbances", disturbances.run), started("samples", look)]
-    threads += [started(group, _live, record, group, crew[group]) for group in crew]
-    with contextlib.suppress(KeyboardInterrupt):
-        # Signals are for this thread.
-        while time.monotonic() < until:
-            _watch(record)
+    for group, names in _GROUPS.items():
+        workers = [Worker(record, servers, group, name) for name in names]
+        threads.append(started(group, _live, record, group, workers))
+    while any(thread.is_alive() for thread in threads):
+        still, deed = record.slowest()
+        if still < _STANDS_STILL:  # faulthandler ends the program unless this goes on
+            faulthandler.dump_traceback_later(2 * _STANDS_STILL, exit=True)
+        elif still < _STANDS_STILL + 1:
+            print(f"DID NOT HOLD: nothing for {still:.0f} s in {deed}", flush=True)
+            faulthandler.dump_traceback_later(1, exit=True)
+        try:
+            # Signals are for this thread.
             disturbances.in_main_thread()
             time.sleep(0.1)
-    record.over.set()
-    while any(thread.is_alive() for thread in threads):
-        _watch(record)
-        time.sleep(0.1)
-
-
-def _watch(record: Record) -> None:
-    """Put off the end of the program by faulthandler, unless a worker stands still."""
-    still, deed = record.slowest()
-    if still < _STANDS_STILL:
-        faulthandler.dump_traceback_later(2 * _STANDS_STILL, exit=True)
-    elif still < _STANDS_STILL + 1:
-        print(f"DID NOT HOLD: nothing for {still:.0f} s in {deed}", flush=True)
-        faulthandler.dump_traceback_later(1, exit=True)
+        except KeyboardInterrupt:
+            record.over.set()
+        if time.monotonic() > until:
+            record.over.set()
 
 
 def _live(record: Record, group: str, workers: list[Worker]) -> None:
@@ -149,83 +157,49 @@ def _live(record: Record, group: str, workers: list[Worker]) -> None:
 
 def _after(record: Record, sdk: Sdk, growth: Growth, seconds: float) -> list[str]:
     """What does not hold, once all workers have ended."""
-    broken = [f"an exception of the package: {what}" for what in record.ours]
-    broken += [f"a request ended as none should: {what}" for what in record.unexpected[:20]]
     times = 1.0 if seconds >= _LONG else _COARSE
-    broken += growth.judge({name: (a * times, b * times) for name, (a, b) in _FLAT.items()})
-    if record.missing and seconds >= _LONG:
-        broken.append(f"the run did not come to: {record.missing}")
-    if not record.instrumented:
-        return broken
-    if not _wait(lambda: not gc.collect() * 0 + len(snapshot().pools)):
-        broken.append(f"pools are left: {[pool.name for pool in snapshot().pools]}")
-    reported = Collection(sdk.reader)
+    broken = growth.judge({name: (a * times, b * times) for name, (a, b) in _FLAT.items()})
+    gone = _wait(lambda: not gc.collect() * 0 + len(snapshot().pools))
+    reported, pairs = Collection(sdk.reader), len(growth.pairs)
     kept = {name: count for name, count in _kept().items() if count > _FEW}
-    if kept:
-        broken.append(f"objects of the package are kept without pools: {kept}")
-    for metric in (semconv.REQUEST_CURRENT, semconv.INSTRUMENTATION_ERRORS):
-        if reported.total(metric):
-            broken.append(f"{metric.name}: {reported.by(metric, 'phase', 'kind')}")
     most = max(sample.series for sample in growth.samples)
-    if most > _SERIES_OF_ORIGIN * len(growth.pairs):
-        broken.append(f"{most} series for {len(growth.pairs)} pairs of pool and origin")
-    if growth.most_sets >= _MOST_SETS or growth.overflowed:
-        broken.append(f"{growth.most_sets} attribute sets, overflow in {growth.overflowed}")
-    if not _wait(lambda: not _threads("gluellm-pool-watch")):
-        broken.append("the watch is still there although there are no requests")
+    idle = _wait(lambda: not _threads("gluellm-pool-watch"))
+    errors = reported.by(semconv.INSTRUMENTATION_ERRORS, "kind")
+    in_flight = reported.by(semconv.REQUEST_CURRENT, "phase")
+    for what, is_broken in {
+        **{f"an exception of the package: {what}": True for what in record.ours[:20]},
+        **{f"a request ended as none should: {what}": True for what in record.unexpected[:20]},
+        f"the run did not come to: {record.missing}": record.missing and seconds >= _LONG,
+        f"pools are left: {[pool.name for pool in snapshot().pools]}": not gone,
+        f"objects of the package are kept without pools: {kept}": kept,
+        f"errors of the instrumentation: {dict(errors)}": errors,
+        f"requests are still reported: {dict(in_flight)}": in_flight,
+        f"{most} series for {pairs} pairs of pool and origin": most > _SERIES_OF_ORIGIN * pairs,
+        f"{growth.most_sets} attribute sets": growth.most_sets >= _MOST_SETS,
+        f"overflow in {growth.overflowed}": growth.overflowed,
+        "the watch is still there although there are no requests": not idle,
+    }.items():
+        broken += [what] if is_broken else []
     return broken
 
 
-def _after_uninstrumenting() -> list[str]:
-    """What does not hold when the package is off."""
-    left = f"{_threads('gluellm')}" if not _wait(lambda: not _threads("gluellm")) else ""
-    broken = [f"threads of the package are left: {left}"] if left else []
-    return broken + ([f"objects of the package are left: {dict(_kept())}"] if _kept() else [])
-
-
-def _kept() -> Counter[str]:
+def _kept() -> dict[str, int]:
     """Objects of the package that must not be left, by class."""
     gc.collect()
-    return Counter(
-        kind.__name__
-        for kind in map(type, gc.get_objects())
-        if str(kind.__module__).startswith(_PACKAGE) and kind.__name__ in _KEPT
-    )
+    kinds = (type(each) for each in gc.get_objects())
+    ours = (kind.__name__ for kind in kinds if str(kind.__module__).startswith(_PACKAGE))
+    return Counter(name for name in ours if name in _KEPT)
 
 
 def _wait(condition: Callable[[], Any]) -> bool:
-    deadline = time.monotonic() + _PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
+    with contextlib.suppress(AssertionError):
+        wait_until(condition, timeout=_PATIENCE)
+        return True
+    return False
 
 
 def _threads(name: str) -> list[str]:
     return [thread.name for thread in threading.enumerate() if name in thread.name]
-
-
-def _fill(figures: Figures, record: Record, sdk: Sdk, growth: Growth, seconds: float) -> None:
-    """What the run counted."""
-    figures.values |= {
-        "minutes": round(seconds / 60, 2),
-        "requests": record.requests.total(),
-        **{f"requests by {name}": n for name, n in sorted(record.requests.items())},
-        "requests that ended in an exception": record.endings.total(),
-        "exceptions of ours, unexpected": f"{len(record.ours)}, {len(record.unexpected)}",
-        **{f"did: {name}": n for name, n in sorted(record.done.items())},
-        "kinds of deed that it did not come to": ", ".join(record.missing) or 0,
-        **dict(sorted(sdk.done.items())),
-        **growth.figures("resident", "blocks", "descriptors", "threads", "series"),
-        "descriptors when all is over": psutil.Process().num_fds(),
-        "pairs of pool and origin": len(growth.pairs),
-        "most attribute sets of an instrument": growth.most_sets,
-        "longest deed in s": round(record.longest[0], 2),
-        "longest deed": record.longest[1],
-        **{f"ended: {name}": n for name, n in sorted(record.endings.items())},
-        **{f"heard: {name}": n for name, n in sorted(record.heard.items())},
-    }
 
 
 if __name__ == "__main__":

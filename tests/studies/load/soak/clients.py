@@ -6,10 +6,9 @@ import asyncio
 import math
 import random
 import ssl
-from collections.abc import AsyncGenerator, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, Final
 
 import aiohttp
@@ -23,11 +22,9 @@ import urllib3
 from anyio.from_thread import start_blocking_portal
 
 from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProviderThread
-from studies.load.sent import Sent
-from studies.load.servers import Origins, server_loop
+from studies.load.servers import Origin, Sent, origins
 from support.clients import PoolUnderTest, Runner
 from support.exchange import Exchange, Opened, TaskExchange, ThreadExchange
-from support.http1 import HTTP1Server
 from support.libraries import Library
 from support.listener import ServerLoop
 from support.network import Certificates
@@ -44,6 +41,12 @@ REPLIES: Final = {
     **{name: Reply(failure=Failure[name.upper()]) for name in CUTS},
 }
 """The answers of every server: paths of HTTP and gRPC, models of the fake provider."""
+_COLLECTORS: Final = (
+    *(REPLIES["reset_before_head"], Reply(status=400), Reply(status=503)),
+    *(Reply(head_after=0.8, chunks=()), Reply(head_after=2.5, chunks=()), Reply(chunks=())),
+)
+"""What an OTLP receiver answers: it drops the connection, refuses, is slow, hangs, takes it."""
+_WEIGHTS: Final = (1, 1, 1, 1, 1, 5)
 _BEHAVIOURS: Final = {
     "slow": Behaviour(head_delay=0.15),
     "chunks": Behaviour(tokens=12, token_rate=100),
@@ -87,32 +90,30 @@ class AnyLLM(PoolUnderTest):
 
     def __init__(self, runner: Runner, provider: str, base: str, pool: float) -> None:
         library = httpx if provider == "anthropic" else httpx2
-        self._llm = any_llm.AnyLLM.create(
-            provider,
-            api_key="any",
-            api_base=base,
-            max_retries=0,
-            timeout=library.Timeout(TIMEOUT, pool=pool),
+        timeout = library.Timeout(TIMEOUT, pool=pool)
+        self._llm: Any = any_llm.AnyLLM.create(
+            provider, api_key="any", api_base=base, max_retries=0, timeout=timeout
         )
         self._runner = runner
-        client: Any = self._llm.client
-        super().__init__(Library.load(library.__name__), client)
+        super().__init__(Library.load(library.__name__), self._llm.client)
 
     def send(self, url: str, **_: Any) -> Exchange:
-        llm, runner, model = self._llm, self._runner, url.rpartition("/")[2]
-        options: dict[str, Any] = {
-            "model": model,
-            "messages": [{"role": "user", "content": "hi"}],
-            "max_tokens": 16,
-            "stream": model in ("chunks", *CUTS),
-        }
+        runner, model = self._runner, url.rpartition("/")[2]
+        stream, messages = model in ("chunks", *CUTS), [{"role": "user", "content": "hi"}]
+        options = {"model": model, "messages": messages, "max_tokens": 16, "stream": stream}
+
+        async def pieces(answer: Any) -> AsyncGenerator[bytes]:
+            if stream:
+                async for _ in answer:
+                    yield b"x"
 
         def opening() -> Opened:
-            chunks = _pieces(llm.completion(**options))
+            answer = self._llm.completion(**options)
+            chunks = (b"x" for _ in (answer if stream else ()))
             return Opened(200, chunks, chunks.close)
 
         async def opening_async() -> Opened:
-            chunks = _async_pieces(await llm.acompletion(**options))
+            chunks = pieces(await self._llm.acompletion(**options))
             return Opened(200, chunks, chunks.aclose)
 
         if runner.portal is None:
@@ -123,17 +124,6 @@ class AnyLLM(PoolUnderTest):
         # any-llm's sync calls run in a loop of its own, where nothing can close what they use.
         if self._runner.portal is not None:
             self._runner.portal.call(self.raw.close)
-
-
-def _pieces(answer: Any) -> Generator[bytes]:
-    for _ in answer:
-        yield b"x"
-
-
-async def _async_pieces(answer: Any) -> AsyncGenerator[bytes]:
-    if hasattr(answer, "__aiter__"):
-        async for _ in answer:
-            yield b"x"
 
 
 @dataclass(slots=True)
@@ -148,12 +138,6 @@ class Client:
         """A request up to its head."""
         return Sent(self.under_test.send(f"{self.base}/{answer}", **self.timeouts))
 
-    def read(self, answer: str) -> Sent:
-        """A whole request."""
-        sent = self.send(answer)
-        sent.reading = sent.exchange.begin_read()
-        return sent
-
     @property
     def raw(self) -> Any:
         """The library's own; a channel once it was used."""
@@ -165,7 +149,7 @@ class Client:
 class Servers:
     """Everything that a run talks to."""
 
-    origins: Origins
+    origins: dict[str, Origin]
     context: ssl.SSLContext
     openai: str
     anthropic: str
@@ -176,7 +160,7 @@ class Servers:
         """A new client of a library, for what ``where`` names."""
         library, _, provider = name.partition(" ")
         kind, proxy = self.wheres(name).get(where, ("grpc" if library == "grpc" else "plain", None))
-        base = self.origins.by_kind[kind].base
+        base = self.origins[kind].base
         if "handshake" in where and library != "grpc":
             base = base.replace("http:", "https:")
         if library == "any-llm":
@@ -189,7 +173,7 @@ class Servers:
             timeouts = {"read": TIMEOUT}  # one deadline for all of a call
         else:
             if proxy is not None:
-                settings["proxy"] = self.origins.by_kind[proxy].base
+                settings["proxy"] = self.origins[proxy].base
             settings |= {"max_connections": connections, "ssl_context": self.context}
         loaded = Library.load(library)
         if library.startswith("httpx"):
@@ -210,44 +194,27 @@ class Servers:
         return _HTTP | ({"HTTP/2": ("http2", None)} if name.startswith("httpx") else {})
 
 
-class Collector(HTTP1Server):
-    """Takes OTLP; sometimes it refuses, hangs for a moment or drops the connection."""
-
-    def __init__(self, servers: ServerLoop) -> None:
-        super().__init__(servers)
-        rng = random.Random(1)
-        replies = [REPLIES["reset_before_head"], Reply(status=400)]
-        replies += [Reply(head_after=0.8, chunks=())] * 2 + [Reply(chunks=())] * 6
-
-        self.script = SimpleNamespace(next=lambda _: rng.choice(replies))  # type: ignore[assignment]
-
-
 @contextmanager
 def serving() -> Iterator[tuple[Servers, str]]:
-    """The servers, and the address of an OTLP receiver."""
-    certificates = Certificates.make()
+    """The servers, and the address of an OTLP receiver that takes some requests."""
+    certificates, loop, rng = Certificates.make(), ServerLoop(), random.Random(1)
     kinds = {kind for pair in (*_HTTP.values(), *_GRPC.values()) for kind in pair if kind}
-    with ExitStack() as stack:
-        loop = stack.enter_context(server_loop())
-        # Clients break off wherever they like: that is no news.
-        loop.loop.set_exception_handler(lambda *_: None)
-        origins = stack.enter_context(
-            Origins.start(certificates, *kinds, "http2", "grpc", loop=loop, recorded=False)
-        )
+    kinds |= {"http2", "grpc", "another plain"}
+    # Clients break off wherever they like: that is no news.
+    loop.loop.set_exception_handler(lambda *_: None)
+    with (
+        origins(certificates, *kinds, loop=loop, recorded=False) as started,
+        FakeProviderThread(behaviour=lambda r: _BEHAVIOURS.get(r.model or "", Behaviour())) as fake,
+    ):
         for kind in ("plain", "tls", "http2", "grpc"):
             for path, reply in REPLIES.items():
-                origins.by_kind[kind].url(f"/{path}", reply)
-        collector = Collector(loop)
-        stack.callback(collector.close)
-        provider = stack.enter_context(
-            FakeProviderThread(
-                behaviour=lambda request: _BEHAVIOURS.get(request.model or "", Behaviour())
-            )
-        )
-        yield (
-            Servers(origins, certificates.client(), provider.openai_url, provider.anthropic_url),
-            collector.origin,
-        )
+                started[kind].url(f"/{path}", reply)
+        collector = started["another plain"]
+        for path in ("/v1/metrics", "/v1/traces"):
+            collector.server.reply(path, *rng.choices(_COLLECTORS, _WEIGHTS, k=10_000))
+        servers = Servers(started, certificates.client(), fake.openai_url, fake.anthropic_url)
+        yield servers, collector.base
+    loop.stop()
 
 
 @contextmanager

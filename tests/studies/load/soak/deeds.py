@@ -9,7 +9,7 @@ from typing import Any, Final
 import trio
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from studies.load.sent import Sent
+from studies.load.servers import Sent
 from support.clients import Runner
 from support.waiting import wait_until
 
@@ -36,35 +36,34 @@ class Worker:
         self._client: Any = None
         self._lasts = 0
         self._deed = ""
-        self.deck = Deck(self._rng, self._deeds(is_async=group != "sync"))
-        record.deeds |= self.deck.names
+        self._deck = Deck(record, self.name, self._deeds(is_async=group != "sync"))
 
     def _deeds(self, *, is_async: bool) -> list[tuple[Any, ...]]:
         """Name, method and arguments. Half of what is drawn is nothing special."""
-        deeds: list[tuple[Any, ...]] = [("burst", self._burst)] * 3
-        deeds += [("read", self._read, "ok")] * 6
-        deeds += [("read of a slow answer", self._read, "slow")] * 2
-        deeds += [("stream to its end", self._read, "chunks")] * 3
-        deeds += [(f"answer: {answer}", self._read, answer) for answer in (*CUTS, "hangs", "busy")]
-        deeds += [
-            (f"to {where}", self._elsewhere, where) for where in self._servers.wheres(self._library)
-        ]
+        wheres = self._servers.wheres(self._library)
+        deeds: list[tuple[Any, ...]] = [("burst", self._burst, ("ok", "slow") * 4)] * 3
+        deeds += [("read", self._burst, ("ok",))] * 6
+        deeds += [("read of a slow answer", self._burst, ("slow",))] * 2
+        deeds += [("stream to its end", self._burst, ("chunks",))] * 3
+        deeds += [(f"answer: {one}", self._burst, (one,)) for one in (*CUTS, "hangs", "busy")]
+        deeds += [(f"to {where}", self._elsewhere, where) for where in wheres]
         deeds += [
             ("stream abandoned", self._abandon, 1),
             ("stream never read", self._abandon, 0),
             ("stream kept for a while", self._keep),
             ("pool timeout", self._pool_timeout),
-            ("client per call, closed", self._client_per_call, True),
-            ("client per call, left", self._client_per_call, False),
+            ("client per call, closed", self._client_per_call, 1.0),
+            ("client per call, left", self._client_per_call, 0.0),
             ("pool closed with requests in flight", self._close_in_flight),
             ("client instrumented by itself", self._instrument_client),
         ]
         if is_async:
+            silent = next((where for where in wheres if "silent" in where), "")
             deeds += [
                 ("cancelled in a read", self._cancel, "slow"),
                 ("cancelled in a stream", self._cancel, "chunks"),
                 ("cancelled in a queue", self._cancel_queued),
-                ("cancelled in a set-up", self._cancel_setup),
+                ("cancelled in a set-up", self._cancel, "ok", silent),
                 ("event loop blocked", self._block),
             ]
         return deeds
@@ -78,7 +77,7 @@ class Worker:
                     self._close(self._client, 0.5)
                     self._client, self._lasts = self._new(), self._rng.randint(*_CLIENT_LASTS)
                 self._lasts -= 1
-                self._deed, method, *arguments = self.deck.draw()
+                self._deed, method, *arguments = self._deck.draw()
                 self._record.begin(self.name, self._deed)
                 method(*arguments)
                 time.sleep(self._rng.uniform(0, _PAUSE))
@@ -89,17 +88,14 @@ class Worker:
 
     # Use
 
-    def _read(self, answer: str) -> None:
-        self._finish(self._sent(self._client.read(answer)))
-
-    def _burst(self) -> None:
-        """More at once than the pool has connections."""
-        self._finish(*(self._sent(self._client.read(("ok", "slow")[n % 2])) for n in range(8)))
+    def _burst(self, answers: tuple[str, ...], client: Client | None = None) -> None:
+        """Read these at once, which may be more than the pool has connections."""
+        self._finish(*[self._read(answer, client) for answer in answers])
 
     def _elsewhere(self, where: str) -> None:
         client = self._new(where=where)
         for _ in range(2):
-            self._finish(self._sent(client.read("ok")))
+            self._burst(("ok",), client)
         self._close(client, 0.5)
 
     # Misuse
@@ -127,66 +123,62 @@ class Worker:
 
     def _instrument_client(self) -> None:
         client = self._new()
-        self._finish(self._sent(client.read("ok")))
-        if self._record.instrumented and client.raw is not None:
+        self._burst(("ok",), client)
+        if client.raw is not None:
             name = f"named {self._rng.randint(1, 3)}"
             GlueLLMInstrumentor.instrument_client(client.raw, name)
-            self._finish(self._sent(client.read("ok")))
+            self._burst(("ok",), client)
             if self._rng.random() < 0.5:
                 GlueLLMInstrumentor.uninstrument_client(client.raw)
-                self._finish(self._sent(client.read("ok")))
+                self._burst(("ok",), client)
         self._close(client, 0.5)
 
     def _pool_timeout(self) -> None:
         client = self._new(connections=1, pool=0.05)
-        self._finish(*(self._sent(client.read("slow")) for _ in range(3)))
+        self._burst(("slow",) * 3, client)
         self._close(client)
 
-    def _client_per_call(self, closed: bool) -> None:
+    def _client_per_call(self, closed: float) -> None:
         for _ in range(4):
             client = self._new()
-            self._finish(self._sent(client.read("ok")))
-            self._close(client, float(closed))
+            self._burst(("ok",), client)
+            self._close(client, closed)
 
     def _close_in_flight(self) -> None:
         """Close a client while some of its requests are in flight and others are queued."""
         client = self._new(connections=2)
-        sent = [self._sent(client.read(("slow", "chunks")[n % 2])) for n in range(4)]
+        sent = [self._read(answer, client) for answer in ("slow", "chunks") * 2]
         time.sleep(self._rng.uniform(0, 0.15))
         self._close(client)
         if self._library == "aiohttp":
-            # Who reads from a closed connector reads for ever, with the instrumentation or without.
+            # A read from a closed connector never ends, with the instrumentation or without it.
             time.sleep(2 * TIMEOUT)
             for one in sent:
                 self._give_up(one)
-            return
-        self._finish(*sent)
+        else:
+            self._finish(*sent)
 
-    def _cancel(self, answer: str, client: Client | None = None) -> None:
-        sent = self._sent((client or self._client).read(answer))
+    def _cancel(self, answer: str, where: str | None = None) -> None:
+        """Cancel a request; while the connection is set up, if it is to hang there."""
+        client = None if where is None else self._new(where=where)
+        sent = self._read(answer, client)
         time.sleep(self._rng.uniform(0, 0.3))
         self._give_up(sent)
+        self._close(client)
 
     def _cancel_queued(self) -> None:
         """Cancel five requests of a pool with one connection, one after the other."""
         client = self._new(connections=1)
-        sent = [self._sent(client.read("slow")) for _ in range(5)]
+        sent = [self._read("slow", client) for _ in range(5)]
         self._rng.shuffle(sent)
         for one in sent:
             time.sleep(self._rng.uniform(0, 0.1))
             self._give_up(one)
         self._close(client, 0.5)
 
-    def _cancel_setup(self) -> None:
-        """Cancel while the connection is set up, if the client can hang there."""
-        silent = [where for where in self._servers.wheres(self._library) if "silent" in where]
-        client = self._new(where=silent[0] if silent else "")
-        self._cancel("ok", client)
-        self._close(client)
-
     def _block(self) -> None:
         """Block the event loop with a request in flight."""
-        sent = self._sent(self._client.read("slow"))
+        sent = self._read("slow")
         self._runner.portal.call(time.sleep, 0.3)
         self._finish(sent)
 
@@ -201,6 +193,11 @@ class Worker:
                 client.under_test.close()
             except Exception as error:
                 self._ended(error)
+
+    def _read(self, answer: str, client: Client | None = None) -> Sent:
+        sent = self._sent((client or self._client).send(answer))
+        sent.reading = sent.exchange.begin_read()
+        return sent
 
     def _sent(self, sent: Sent) -> Sent:
         self._record.count(self._record.requests, self._library)

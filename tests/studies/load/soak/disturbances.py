@@ -1,4 +1,4 @@
-"""What is done to the whole process meanwhile, from a thread of its own."""
+"""What is done to the whole process meanwhile, from a thread of its own; and its SDK."""
 
 from __future__ import annotations
 
@@ -12,15 +12,57 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, Snapshot, diagnose, snapshot
 
-from .exporting import Sdk
 from .record import Deck, Record
 
 _SIGNAL: Final = "SIGUSR2"
 _PAUSE: Final = (0.3, 1.5)
 _STRESS: Final = 2.5
 _NAME: Final = "disturbances"
+
+
+class Sdk:
+    """Both providers, which send to an OTLP receiver that fails in every way that it can."""
+
+    def __init__(self, collector: str) -> None:
+        metrics = OTLPMetricExporter(f"{collector}/v1/metrics", timeout=1)
+        spans = OTLPSpanExporter(f"{collector}/v1/traces", timeout=1)
+        self.reader = InMemoryMetricReader()
+        self.periodic = PeriodicExportingMetricReader(metrics, 700, 2000)
+        self.meters = MeterProvider([self.reader, self.periodic], shutdown_on_exit=False)
+        self.tracers = TracerProvider(shutdown_on_exit=False)
+        self.tracers.add_span_processor(
+            BatchSpanProcessor(spans, 512, schedule_delay_millis=500, max_export_batch_size=128)
+        )
+
+    def instrument(self, **more: Any) -> None:
+        """Instrument with everything on, or with other settings."""
+        settings: dict[str, Any] = {
+            "scope": "all",
+            "metrics": "full",
+            "model_attributes": True,
+            "time_in_queue": True,
+            "span_min_duration": 0.0,
+            "leak_threshold": 2.0,
+            "snapshot_signal": _SIGNAL,
+            "meter_provider": self.meters,
+            "tracer_provider": self.tracers,
+            **more,
+        }
+        GlueLLMInstrumentor().instrument(**settings)
+
+    def end_exports(self) -> None:
+        """Send nothing more; the metrics can still be read."""
+        self.periodic.shutdown()
+        self.tracers.shutdown()
 
 
 class Disturbances:
@@ -40,15 +82,11 @@ class Disturbances:
             ("period of garbage collections", partial(self._stress, *collecting)),
             ("period of thread switches", partial(self._stress, *switching)),
             ("full garbage collection", gc.collect),
+            *[("snapshot", self._snapshot)] * 2,
+            ("report by a signal", self._signal),
+            ("uninstrument and instrument", self._again.set),
         ]
-        if record.instrumented:
-            deeds += [
-                *[("snapshot", self._snapshot)] * 2,
-                ("report by a signal", self._signal),
-                ("uninstrument and instrument", self._again.set),
-            ]
-        self._deck = Deck(self._rng, deeds)
-        record.deeds |= self._deck.names
+        self._deck = Deck(record, _NAME, deeds)
 
     def run(self) -> None:
         """One after the other, until the run is over."""
@@ -84,8 +122,7 @@ class Disturbances:
         if self._again.is_set():
             GlueLLMInstrumentor().uninstrument()
             time.sleep(0.05)
-            instrument(
-                self._sdk,
+            self._sdk.instrument(
                 metrics=self._rng.choice(("lean", "full")),
                 loop_lag=self._rng.random() < 0.7,
                 leak_stacks=self._rng.random() < 0.3,
@@ -97,20 +134,3 @@ class Disturbances:
         change(value)
         self._record.over.wait(_STRESS)
         change(usual)
-
-
-def instrument(sdk: Sdk, **more: Any) -> None:
-    """Instrument with everything on, or with other settings."""
-    settings: dict[str, Any] = {
-        "scope": "all",
-        "metrics": "full",
-        "model_attributes": True,
-        "time_in_queue": True,
-        "span_min_duration": 0.0,
-        "leak_threshold": 2.0,
-        "snapshot_signal": _SIGNAL,
-        **more,
-    }
-    GlueLLMInstrumentor().instrument(
-        meter_provider=sdk.meters, tracer_provider=sdk.tracers, **settings
-    )

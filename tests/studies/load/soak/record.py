@@ -1,51 +1,87 @@
-"""What the workers did and how it ended, from every thread and loop."""
+"""What the workers did and how it ended; and which exceptions and log lines are the package's."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import random
+import sys
 import threading
 import time
+import traceback
+import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
-from . import blame
+import opentelemetry.instrumentation.gluellm as package
 
-_MOST_KEPT = 20
-_CLOSED = (
+_HOME: Final = str(Path(package.__file__).parent)
+_LONGEST: Final = 3000
+_NO_LOOP: Final = ("Event loop is closed", "must be called from async context")
+"""RuntimeErrors of clients and streams that are left open: their SDKs close them in a task of
+whichever loop the garbage collector happens to run in."""
+_CLOSED: Final = (
     "Cannot send a request, as the client has been closed.",
-    "Session is closed",
-    "Connection closed.",
+    *("Session is closed", "Connection closed."),
 )
 """RuntimeErrors of requests whose client is closed while they are sent or read."""
 
 
-@dataclass(slots=True)
+def _files(error: BaseException) -> list[list[str]]:
+    """The files that it passed, and those of each exception that it came from."""
+    seen: dict[int, list[str]] = {}
+    errors: list[BaseException | None] = [error]
+    while errors:
+        if (one := errors.pop()) is not None and id(one) not in seen:
+            frames = traceback.walk_tb(one.__traceback__)
+            seen[id(one)] = [frame.f_code.co_filename for frame, _ in frames]
+            errors += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+    return list(seen.values())
+
+
+def raised_by_us(error: BaseException) -> bool:
+    """Whether it, or one that it came from, was raised in the package's own code.
+
+    That it passed through is no sign of anything: every request does.
+    """
+    return any(files[-1].startswith(_HOME) for files in _files(error) if files)
+
+
+def passed_us(error: BaseException) -> bool:
+    """Whether the package is anywhere in it."""
+    return any(file.startswith(_HOME) for files in _files(error) for file in files)
+
+
+def _words(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))[-_LONGEST:]
+
+
 class Record:
     """Counts, what must not have happened, and when each worker last began something."""
 
-    seed: int
-    instrumented: bool
-    deeds: set[str] = field(default_factory=set)
-    """The names of all deeds; each has to be done."""
-    requests: Counter[str] = field(default_factory=Counter)
-    """By library."""
-    done: Counter[str] = field(default_factory=Counter)
-    """By deed."""
-    endings: Counter[str] = field(default_factory=Counter)
-    """By library and type of exception."""
-    heard: Counter[str] = field(default_factory=Counter)
-    """What was logged, warned of or reported to hooks, by kind."""
-    unexpected: list[str] = field(default_factory=list)
-    """Exceptions that no library should end a request with."""
-    ours: list[str] = field(default_factory=list)
-    """Exceptions, log lines and warnings that come from the package."""
-    over: threading.Event = field(default_factory=threading.Event)
-    longest: tuple[float, str] = (0.0, "")
-    """Seconds of the longest deed, and which it was."""
-    _at: dict[str, tuple[float, str]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.deeds: set[str] = set()
+        """The names of all deeds; each has to be done."""
+        self.requests: Counter[str] = Counter()
+        """By library."""
+        self.done: Counter[str] = Counter()
+        """By deed."""
+        self.endings: Counter[str] = Counter()
+        """By library and type of exception."""
+        self.heard: Counter[str] = Counter()
+        """What was logged, warned of or reported to hooks, by kind."""
+        self.unexpected: list[str] = []
+        """Exceptions that no library should end a request with."""
+        self.ours: list[str] = []
+        """Exceptions, log lines and warnings that come from the package."""
+        self.over = threading.Event()
+        self.longest = (0.0, "")
+        """Seconds of the longest deed, and which it was."""
+        self._at: dict[str, tuple[float, str]] = {}
+        self._lock = threading.Lock()
 
     def source(self, name: str) -> random.Random:
         """The draws of one worker."""
@@ -59,15 +95,10 @@ class Record:
     def ended(self, where: str, deed: str, error: BaseException, *expected: type) -> None:
         """A request ended in an exception."""
         self.count(self.endings, f"{where} {type(error).__qualname__}")
-        if blame.raised_by_us(error):
-            self.blame(f"{where}, {deed}", blame.words(error))
+        if raised_by_us(error):
+            self.ours.append(f"{where}, {deed}: {_words(error)}")
         elif not isinstance(error, expected) and str(error) not in _CLOSED:
-            self.unexpected.append(f"{where}, {deed}: {blame.words(error)}")
-
-    def blame(self, where: str, what: str) -> None:
-        """The package raised something that others noticed."""
-        if len(self.ours) < _MOST_KEPT:
-            self.ours.append(f"{where}: {what}")
+            self.unexpected.append(f"{where}, {deed}: {_words(error)}")
 
     def begin(self, worker: str, deed: str = "") -> None:
         """A worker begins a deed, or is done with all if none is named."""
@@ -94,14 +125,75 @@ class Record:
 class Deck:
     """Draws everything once before anything a second time, so that short runs have had it all."""
 
-    def __init__(self, rng: random.Random, cards: Sequence[Any]) -> None:
-        self._rng = rng
+    def __init__(self, record: Record, name: str, cards: Sequence[Any]) -> None:
+        self._rng = record.source(name)
         self._cards = list(cards)
-        self.names = {card[0] for card in cards}
         self._left: list[Any] = []
+        record.deeds |= {card[0] for card in cards}
 
     def draw(self) -> Any:
         """The next one."""
-        if not self._left:
-            self._left = self._rng.sample(self._cards, len(self._cards))
+        self._left = self._left or self._rng.sample(self._cards, len(self._cards))
         return self._left.pop()
+
+
+class Listening(logging.Handler):
+    """Hears every logger, hook and warning of the process."""
+
+    def __init__(self, record: Record, expected: tuple[type, ...]) -> None:
+        """``expected`` is what requests may end in, and so what may be reported of them."""
+        super().__init__(logging.DEBUG)
+        self._record = record
+        self._expected = (*expected, asyncio.CancelledError, GeneratorExit)
+        root = logging.getLogger()
+        root.addHandler(self)
+        root.setLevel(logging.WARNING)
+        logging.captureWarnings(False)
+        warnings.simplefilter("always")
+        warnings.simplefilter("ignore", ResourceWarning)  # of clients that are left on purpose
+        warnings.showwarning = self._warned  # type: ignore[assignment]
+        sys.unraisablehook = lambda hook: self._hooked("unraisable", hook.exc_value, hook.err_msg)
+        threading.excepthook = self._died
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """A line of a log."""
+        text, ours = record.getMessage(), self._record.ours
+        error = record.exc_info[1] if record.exc_info else None
+        if record.name.startswith(package.__name__):
+            self._hear(f"logged by the package: {str(record.msg)[:70]}")
+            if error is not None or "the instrumentation failed" in text:
+                ours.append(f"the package's log: {text[:_LONGEST]}")
+            return
+        self._hear(f"logged by {record.name}: {text[:110]}")
+        # The SDK complains of instruments by their names.
+        of_instrument = record.name.startswith("opentelemetry.") and "gluellm." in text
+        if _HOME in text or of_instrument:
+            ours.append(f"log of {record.name}: {text[-_LONGEST:]}")
+        self._look("log of " + record.name, error)
+
+    def _hear(self, kind: str) -> None:
+        self._record.count(self._record.heard, kind.partition("\n")[0])
+
+    def _hooked(self, where: str, error: BaseException | None, message: str | None) -> None:
+        kind = f"{type(error).__name__} {error} {message or ''}"
+        self._hear(f"{where.partition(' ')[0]}: {kind[:90]}")
+        self._look(where, error)
+
+    def _died(self, hook: threading.ExceptHookArgs) -> None:
+        name = hook.thread.name if hook.thread else ""
+        self._hooked(f"thread {name}", hook.exc_value, None)
+        if hook.exc_value is not None:
+            self._record.unexpected.append(f"thread {name} died of {_words(hook.exc_value)}")
+
+    def _warned(
+        self, message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any
+    ) -> None:
+        self._hear(f"warning: {category.__name__} {str(message)[:70]}")
+        if filename.startswith(_HOME) or _HOME in str(message):
+            self._record.ours.append(f"warning: {filename}: {message}")
+
+    def _look(self, where: str, error: BaseException | None) -> None:
+        if error is not None:
+            known = isinstance(error, self._expected) or str(error) in _NO_LOOP
+            if raised_by_us(error) or (passed_us(error) and not known):
+                self._record.ours.append(f"{where}: {_words(error)}")

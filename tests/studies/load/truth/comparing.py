@@ -9,20 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from studies.load.collection import Collection
-from studies.load.invariants import fallen, never_falling, wrong_in_times
+from studies.load.reading import Collection, fallen, never_falling, wrong_in_times
 
-from .requests import UNSEEN, Request
-from .world import Truth, World
+from .requests import SHORT, UNSEEN, Request
+from .world import ACTIVE, CONNECTING, OPEN, PHASES, Truth, World
 
 PATIENCE = 8.0
 """Seconds after which what should come true has not."""
-
 CALM = 0.005
 """Seconds without a change after which nothing moves."""
-
-SHORT = 0.05
-"""Seconds of the timeouts that are meant to strike."""
 
 
 def wait_for(world: World, condition: Callable[[], Any], what: str) -> Any:
@@ -45,10 +40,10 @@ def settle(world: World) -> None:
 
     def settled() -> bool:
         now = time.monotonic()
-        state = [(request.is_over, request.phase) for request in world.under_way]
+        state = [(request.is_over, request.phase) for request in world.in_flight]
         if state != stable[0]:
             stable[:] = state, now
-        waiting = [request for request in world.under_way if not request.is_over]
+        waiting = [request for request in world.in_flight if not request.is_over]
         # On HTTP/2 one stream's reader reads for all; another whose frames have come goes on only
         # when more come.
         http2 = world.pools[0].http2 is not None
@@ -69,97 +64,76 @@ def settle(world: World) -> None:
 
 
 def _goes_on(request: Request) -> bool:
-    if not request.is_transient:
-        # Its client has yet to see what its server sent.
-        return request.seen_at("head") is not None and not request.exchange.answered
-    return request.phase != UNSEEN
+    if request.gate is None:  # it ends by itself once it is served
+        return request.phase != UNSEEN
+    # Else its client may not have seen yet what its server sent.
+    return request.seen_at("head") is not None and not request.exchange.answered
 
 
 def _in_service(world: World) -> tuple[int, float]:
     """How many requests have a place in their pools, and how many must have one."""
-    there = [r for r in world.under_way if r.has_place and (not r.is_over or r.is_held_for_ever)]
+    there = [r for r in world.in_flight if not r.is_over or r.is_held_for_ever]
     served = sum(request.phase != UNSEEN for request in there)
     groups = Counter((request.pool, request.pool.group(request.origin)) for request in there)
     places = (
-        min(count, pool.limit - pool.lost[group] - pool.in_nobodys_hands)
+        min(count, pool.limit - pool.lost[group] - pool.orphaned)
         for (pool, group), count in groups.items()
     )
-    return served + sum(world.truth().connecting.values()), sum(places)
+    return served + world.truth()[CONNECTING].total(), sum(places)
 
 
 def compare(world: World) -> None:
     """Compare what is reported with what is true now, and how fast times go on."""
     measures = world.measures
-    first_look = True
 
     def agree() -> tuple[Truth, Collection] | None:
-        nonlocal first_look
         before = world.truth()
         reported = Collection(world.telemetry.reader)
         if before != world.truth():
             return None
         differences = _differences(world, before, reported)
-        if first_look:
-            for what, amount in differences.items():
-                measures.late[what] += amount > 0
-                measures.deviate(f"{what}, at the first look", amount)
-        first_look = False
         if any(differences.values()):
             return None
-        for what in differences:
-            measures.compared[what] += 1
-            measures.deviate(what, 0)
+        measures.compared.update(differences.keys())
         return before, reported
 
     try:
         agreed = wait_for(world, agree, "agreement")
     except AssertionError:
-        raise world.mismatch(_beside(world, world.truth())) from None
+        shown, truth = _as_truth(Collection(world.telemetry.reader)), world.truth()
+        names = {port: origin.kind for port, origin in world.ports.items()}
+        lines = [f"  {name}: reported {shown[name]}, true {truth[name]}" for name in truth]
+        what = "\n".join(["what is reported is not the truth", f"  ports {names}", *lines])
+        raise world.mismatch(what) from None
     _compare_rates(world, *agreed)
 
 
 def _as_truth(reported: Collection) -> Truth:
-    return Truth(
-        reported.by(semconv.ACTIVE_REQUESTS, "port"),
-        reported.by(semconv.REQUEST_CURRENT, "port", "phase"),
-        reported.by(semconv.OPEN_CONNECTIONS, "port"),
-        reported.by(semconv.CONNECTION_CONNECTING, "port"),
-    )
+    return {
+        ACTIVE: reported.by(semconv.ACTIVE_REQUESTS, "port"),
+        PHASES: reported.by(semconv.REQUEST_CURRENT, "port", "phase"),
+        OPEN: reported.by(semconv.OPEN_CONNECTIONS, "port"),
+        CONNECTING: reported.by(semconv.CONNECTION_CONNECTING, "port"),
+    }
 
 
 def _differences(world: World, truth: Truth, reported: Collection) -> dict[str, int]:
     """By how much each quantity differs, where that is no known difference."""
-    said, known = _as_truth(reported), world.measures.known
+    shown, known = _as_truth(reported), world.measures.known
     found = {
-        "open connections": _distance(said.open, truth.open),
-        "connections being set up": _distance(said.connecting, truth.connecting),
-        "active requests": _distance(said.active, truth.active),
-        "requests by phase": _distance(said.phases, truth.phases),
+        name: max((abs(one[key] - shown[name][key]) for key in one | shown[name]), default=0)
+        for name, one in truth.items()
     }
-    gone = sum(pool.gone_but_listed for pool in world.pools) if found["open connections"] else 0
-    if gone and (said.open - truth.open).total() == gone and not truth.open - said.open:
+    gone = sum(pool.gone_but_listed for pool in world.pools) if found[OPEN] else 0
+    if gone and (shown[OPEN] - truth[OPEN]).total() == gone and not truth[OPEN] - shown[OPEN]:
         # Documented: idle connections include what the peer has closed until the pool drops it.
         known["connections that the server has ended and the pool still lists"] += gone
-        found["open connections"] = 0
+        found[OPEN] = 0
     never = sum(pool.never_set_up for pool in world.pools)
-    if never and (said.connecting - truth.connecting).total() == never:
+    if never and (shown[CONNECTING] - truth[CONNECTING]).total() == never:
         known["connections that httpcore lists and never sets up"] += never
-        found["connections being set up"] = 0
+        found[CONNECTING] = 0
     return found
-
-
-def _distance(one: Counter[Any], other: Counter[Any]) -> int:
-    return max((abs(one[key] - other[key]) for key in one | other), default=0)
-
-
-def _beside(world: World, truth: Truth) -> str:
-    """What was reported last and what is true, in words."""
-    said = _as_truth(Collection(world.telemetry.reader))
-    names = {port: origin.kind for port, origin in world.origins.ports.items()}
-    lines = ["what is reported is not the truth", f"  ports {names}"]
-    for field in ("active", "phases", "open", "connecting"):
-        lines.append(f"  {field}: reported {getattr(said, field)}, true {getattr(truth, field)}")
-    return "\n".join(lines)
 
 
 def _compare_rates(world: World, before: Truth, first: Collection) -> None:

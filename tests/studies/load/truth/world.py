@@ -6,42 +6,60 @@ import contextlib
 import random
 import ssl
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
 
 from studies.load.command import instrumented
-from studies.load.servers import Origins
+from studies.load.servers import Origin, origins
 from support.clients import Runner
+from support.figures import Figure
 from support.libraries import Library
 from support.network import Certificates
 from support.telemetry import Telemetry
 
-from . import sockets
-from .ledger import Ledger
-from .measures import Measures, MismatchError
-from .pools import Pool
-from .requests import Request
+from .outcomes import Ledger
+from .requests import Pool, Request
 
 HTTP2 = ("httpx", "httpx2")
-KINDS = (
+_KINDS = (
     *("plain", "another plain", "with an idle timeout", "tls", "held tls", "distrusted"),
     *("refused", "unreachable"),
 )
+ACTIVE, PHASES = "active requests", "requests by phase"
+OPEN, CONNECTING = "open connections", "connections being set up"
+Truth = dict[str, Counter[Any]]
+"""What is so at one moment, by port, from outside the package; requests by port and phase."""
 
 
-@dataclass(slots=True)
-class Truth:
-    """What is so at one moment, by port, from outside the package."""
+class MismatchError(AssertionError):
+    """The metrics reported something else than the truth, or something never came to its end."""
 
-    active: Counter[int] = field(default_factory=Counter)
-    """Requests under way."""
-    phases: Counter[tuple[int, str]] = field(default_factory=Counter)
-    open: Counter[int] = field(default_factory=Counter)
-    """Established connections."""
-    connecting: Counter[int] = field(default_factory=Counter)
+
+class Measures:
+    """Counts by what was compared or done, and the largest deviation of each comparison.
+
+    ``known`` are differences that the documentation describes, and that were allowed for.
+    """
+
+    def __init__(self) -> None:
+        self.requests: Counter[str] = Counter()
+        self.compared, self.faults, self.rows, self.known = (Counter[str]() for _ in range(4))
+        self.largest: dict[str, float] = {}
+
+    def deviate(self, what: str, amount: float) -> None:
+        """Record a deviation, which is shown if it is the largest."""
+        self.largest[what] = max(self.largest.get(what, 0.0), amount)
+
+    def as_figures(self) -> dict[str, Figure]:
+        """All of it in words and numbers."""
+        return {"requests": self.requests.total()} | {
+            f"{what}: {name}": number
+            for what, counts in vars(self).items()
+            for name, number in sorted(counts.items())
+        }
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,7 +69,7 @@ class World:
     library: Library
     mode: str
     seed: int
-    origins: Origins
+    origins: dict[str, Origin]
     context: ssl.SSLContext
     runner: Runner
     telemetry: Telemetry
@@ -61,14 +79,14 @@ class World:
     crowd: int
     """How many times as many requests as usual share the pools."""
     baseline: Counter[tuple[int, str]]
-    """Sockets that are not the pools': those that fill the queue of who does not accept."""
+    """Sockets that are not the pools': those that fill a listener's queue."""
     ledger: Ledger = field(default_factory=Ledger)
     pools: list[Pool] = field(default_factory=list)
     """Those that are neither closed nor dropped."""
-    under_way: list[Request] = field(default_factory=list)
+    in_flight: list[Request] = field(default_factory=list)
     """Requests that were sent and have not been entered into the ledger."""
     this_round: list[Request] = field(default_factory=list)
-    """All requests of the round, for a person who looks for what went wrong."""
+    """All requests of the round, to find what went wrong."""
     number: int = 0
     step: str = ""
     chance: random.Random = field(default_factory=random.Random)
@@ -86,15 +104,15 @@ class World:
     def start(cls, library: str, mode: str, measures: Measures, **settings: Any) -> Iterator[World]:
         """Servers, an event loop if the mode wants one, and the instrumentation."""
         certificates = Certificates.make()
-        kinds = (*KINDS, *(("http2", "http2 cleartext") if library in HTTP2 else ()))
+        kinds = (*_KINDS, *(("http2", "http2 cleartext") if library in HTTP2 else ()))
         with contextlib.ExitStack() as stack:
-            origins = stack.enter_context(Origins.start(certificates, *kinds))
-            baseline = sockets.asked_for(origins.ports)
+            started = stack.enter_context(origins(certificates, *kinds))
+            baseline = _sockets_to({origin.port: origin for origin in started.values()})
             telemetry = stack.enter_context(instrumented())
             yield cls(
                 library=Library.load(library),
                 mode=mode,
-                origins=origins,
+                origins=started,
                 context=certificates.client(),
                 runner=stack.enter_context(Runner.start(mode)),
                 telemetry=telemetry,
@@ -102,6 +120,11 @@ class World:
                 baseline=baseline,
                 **settings,
             )
+
+    @property
+    def ports(self) -> dict[int, Origin]:
+        """Origins by their ports."""
+        return {origin.port: origin for origin in self.origins.values()}
 
     @property
     def can_cancel(self) -> bool:
@@ -112,8 +135,7 @@ class World:
         """A new request to an origin of this kind; an HTTP/2 pool is for one origin alone."""
         self.number += 1
         self.measures.requests[f"{self.library.name} {self.mode}"] += 1
-        origin = self.origins.by_kind[pool.http2 or kind]
-        return Request(number=self.number, pool=pool, origin=origin)
+        return Request(number=self.number, pool=pool, origin=self.origins[pool.http2 or kind])
 
     def begin(self, step: str) -> random.Random:
         """A step: its chance depends on the seed and its name alone, so that it can be replayed."""
@@ -123,44 +145,39 @@ class World:
 
     def truth(self) -> Truth:
         """What is so now. Meant for a moment at which nothing moves."""
-        truth = Truth()
-        listed = sockets.asked_for(self.origins.ports)
+        truth: Truth = {name: Counter() for name in (ACTIVE, PHASES, OPEN, CONNECTING)}
+        established, connecting = truth[OPEN], truth[CONNECTING]
+        listed = _sockets_to(self.ports)
         listed.subtract(self.baseline)
-        established: Counter[int] = Counter()
         for (port, state), count in listed.items():
-            if state in sockets.OPEN:
+            # A half that the peer has closed counts.
+            if state in (psutil.CONN_ESTABLISHED, psutil.CONN_CLOSE_WAIT):
                 established[port] += count
-            elif state == psutil.CONN_SYN_SENT:  # elsewhere it takes no time
-                truth.connecting[self.origins.by_kind["unreachable"].port] += count
-        for port, origin in self.origins.ports.items():
+            elif state == psutil.CONN_SYN_SENT:
+                connecting[port] += count
+        for port, origin in self.ports.items():
             if origin.handshakes is not None and origin.seen is not None:
                 # With handshakes held, those that the server has secured are the established ones.
                 secured = sum(
                     known.established and not known.ended
                     for known in list(origin.seen.connections.values())
                 )
-                truth.connecting[port] = established[port] - secured
+                connecting[port] += established[port] - secured
                 established[port] = secured
-        truth.open = +established
-        truth.connecting = +truth.connecting
-        for request in self.under_way:
-            port = request.origin.port
-            if request.is_over and not request.is_held_for_ever:
-                continue
-            truth.active[port] += 1
-            truth.phases[port, request.phase] += 1
-        self._part(truth)
-        return truth
-
-    def _part(self, truth: Truth) -> None:
-        """Part those that no server has seen: connecting, and else queued or without a stream."""
-        for port, origin in self.origins.ports.items():
-            unseen = truth.phases.pop((port, "unseen"), 0)
-            connecting = min(unseen, truth.connecting[port])
+        phases: Counter[tuple[int, str]] = Counter()
+        for request in self.in_flight:
+            if not request.is_over or request.is_held_for_ever:
+                phases[request.origin.port, request.phase] += 1
+        for port, origin in self.ports.items():
+            # Those that no server has seen: connecting, and else queued or without a stream.
+            unseen = phases.pop((port, "unseen"), 0)
+            phases[port, "connecting"] = min(unseen, connecting[port])
             waiting = "stream_queued" if origin.kind.startswith("http2") else "queued"
-            truth.phases[port, "connecting"] += connecting
-            truth.phases[port, waiting] += unseen - connecting
-        truth.phases = +truth.phases
+            phases[port, waiting] = unseen - phases[port, "connecting"]
+        truth[PHASES] = phases
+        for (port, _), count in phases.items():
+            truth[ACTIVE][port] += count
+        return {name: +counts for name, counts in truth.items()}
 
     def mismatch(self, what: str) -> MismatchError:
         """What to raise: all that is needed to see it again."""
@@ -171,3 +188,13 @@ class World:
             *(f"  request {request}" for request in self.this_round),
         ]
         return MismatchError("\n".join(reported))
+
+
+def _sockets_to(ports: Mapping[int, Origin]) -> Counter[tuple[int, str]]:
+    """How many sockets lead from this process to each of these ports, by the state of TCP.
+
+    The servers run in the same process; a port of theirs is the local one of their ends.
+    """
+    sockets = psutil.Process().net_connections("tcp4")
+    leading = (each for each in sockets if each.raddr and each.raddr.port in ports)
+    return Counter((each.raddr.port, each.status) for each in leading)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import ssl
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import trio
 
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from studies.load.reading import Choices, Collection
 from support.script import Failure
 
 from .requests import UNSEEN, Request
@@ -44,7 +47,6 @@ class Row(NamedTuple):
     requests: frozenset[tuple[Value, Value]]
     acquire: frozenset[Value]
     failed_set_up: frozenset[Value]
-    timeouts: frozenset[Value]
 
 
 OK = "ok"
@@ -58,25 +60,17 @@ def _row(
     set_up: tuple[Value, ...] = (None,),
 ) -> Row:
     """A row for any of these errors."""
-    ends = {error.removesuffix("_timeout") for error in errors if error and "_timeout" in error}
-    return Row(
-        name,
-        frozenset((status, error) for error in errors),
-        frozenset(acquire),
-        frozenset(set_up),
-        frozenset(ends or {None}),
-    )
+    outcomes = frozenset((status, error) for error in errors)
+    return Row(name, outcomes, frozenset(acquire), frozenset(set_up))
 
 
 def row_of(request: Request) -> Row:
     """The row of a request that is over, or was abandoned and is let go of."""
     error, status, cut = request.error, request.status, request.cancelled_in
     where = "in the body" if status else "before the head"
-    if request.pool_was_closed and (error is not None or request.abandoned):
-        set_up = ("connection_error", "secure_connection_error", "cancelled", None)
-        errors = ("read_error", "write_error", "protocol_error", "_OTHER", *set_up)
-        name = "its pool was closed under it"
-        return _row(name, status, *errors, acquire=(OK, "cancelled"), set_up=set_up)
+    if request.is_held_for_ever:  # each library lets it end in a way of its own
+        errors = ("read_error", "write_error", "protocol_error", "connection_error", "_OTHER")
+        return _row("its pool was closed under it", status, "cancelled", None, *errors)
     if error is None and cut is None:
         how = "read to its end" if request.reading is not None else "closed unread"
         may_fail = how == "closed unread" and request.pool.library == "aiohttp"
@@ -98,7 +92,7 @@ def row_of(request: Request) -> Row:
         return _row(f"cancelled {where}", status, "cancelled")
     kind = error_type(request, error)
     if "pool" in request.timeouts and type(error).__name__ == "ConnectionTimeoutError":
-        # aiohttp's covers the queue and the set-up; nobody outside knows when the one ends.
+        # aiohttp's covers the queue and the set-up; only aiohttp knows when the one ends.
         name = "pool timeout, or connect timeout (aiohttp has one for both)"
         kinds = "pool_timeout", "connect_timeout"
         return _row(name, None, *kinds, acquire=(kinds[0], OK), set_up=(None, kinds[1]))
@@ -110,7 +104,7 @@ def row_of(request: Request) -> Row:
 
 
 def _cancelled_anywhere(request: Request, status: int | None) -> Row:
-    """Cancelled at a moment that nobody chose: its server knows whether it had come that far."""
+    """Cancelled at a random moment: its server knows whether it had come that far."""
     if request.phase == UNSEEN:
         name = "cancelled in a storm, in the pool or while it was sent"
         both = {"acquire": (OK, "cancelled"), "set_up": (None, "cancelled")}
@@ -150,3 +144,67 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
             if isinstance(argument, BaseException):
                 yield from _causes(argument)
         error = error.__cause__ or error.__context__
+
+
+_ERRORS_OF_CREATE = ("connect_timeout", "secure_connection_error", "cancelled")
+"""Error types that the create histogram has; all others are a connection_error there."""
+
+
+class Ledger:
+    """What the metrics have to hold of all requests that have ended so far."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.acquire, self.outcomes, self.failed_set_ups = Choices(), Choices(), Choices()
+        self.cut_set_ups = 0
+        """Set-ups that a client gave up at a moment at which its server may have been done."""
+
+    def add(self, row: Row, *, may_be_established: bool) -> None:
+        """Add a request that has ended."""
+        self.requests += 1
+        self.cut_set_ups += may_be_established and len(row.failed_set_up | {None}) > 1
+        self.acquire.add(row.acquire)
+        self.outcomes.add(row.requests)
+        kept = {None, *_ERRORS_OF_CREATE}
+        errors = (error if error in kept else "connection_error" for error in row.failed_set_up)
+        self.failed_set_ups.add(frozenset(errors))
+
+    def differences(self, reported: Collection, established: int, held: int) -> list[str]:
+        """In what the metrics differ, in words.
+
+        ``established`` are the connections that the servers saw, ``held`` the requests that were
+        answered and will end with their pool: their acquires are reported, their leases are not.
+        """
+        by_error = reported.by(semconv.ACQUIRE_DURATION, "error")
+        acquire = Counter({error or OK: count for error, count in by_error.items()})
+        acquire[OK] -= held
+        create = reported.by(semconv.CONNECTION_CREATE_DURATION, "error")
+        set_ups = create.pop(None, 0)
+        outcomes = reported.by(semconv.REQUESTS, "status", "error")
+        compared = (
+            ("acquire", self.acquire, acquire),
+            ("requests", self.outcomes, outcomes),
+            ("create, failed", self.failed_set_ups, create),
+        )
+        found = [
+            f"{name}: reported beside the truth {dict(difference)}, reported {dict(values)}"
+            for name, choices, values in compared
+            if (difference := choices.difference(values))
+        ]
+        kinds = reported.by(semconv.TIMEOUTS, "kind")
+        fewest = established - self.cut_set_ups
+        for kind in ("pool", "connect", "read", "write"):
+            ended = sum(n for (_, error), n in outcomes.items() if error == f"{kind}_timeout")
+            if kinds[kind] != ended:
+                found.append(f"timeouts: {kinds[kind]} of {kind}, {ended} requests ended so")
+        for what, number, least, most in (
+            ("lease", reported.total(semconv.LEASE_DURATION), acquire[OK], acquire[OK]),
+            ("create, well", set_ups, fewest, established),
+            ("opened", reported.total(semconv.CONNECTION_OPENED), fewest, established),
+        ):
+            if not least <= number <= most:
+                found.append(f"{what}: {number} reported, expected {least} to {most}")
+        if not found:
+            for _, choices, values in compared:
+                choices.settle(values)
+        return found
