@@ -21,6 +21,7 @@ from support.installation import instrument
 from support.libraries import Library
 from support.listener import Listen
 from support.telemetry import Telemetry
+from support.waiting import LATENESS
 
 from .cells import cells_of, thinned
 
@@ -45,6 +46,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(names[0], values, indirect=True)
     else:
         metafunc.parametrize("library,runner", pairs, indirect=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def measured_lateness() -> None:
+    """Measure how late threads of this process wake up."""
+    LATENESS.start()
+
+
+@pytest.fixture(autouse=True)
+def lateness_of_one_test(measured_lateness: None) -> None:
+    """Count the lateness of each test by itself."""
+    LATENESS.reset()
 
 
 @pytest.fixture

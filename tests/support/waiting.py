@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -42,3 +43,34 @@ async def until(condition: Callable[[], object], what: str = "") -> None:
                 await asyncio.sleep(0.002)
     except TimeoutError:
         raise AssertionError(f"not within {PATIENCE} s: {what or condition}") from None
+
+
+class Lateness:
+    """How late a thread of this process wakes up: what a busy machine adds to times of a test."""
+
+    _PERIOD = 0.01
+    _USUAL = 0.002
+
+    def __init__(self) -> None:
+        self._late = 0.0
+
+    def start(self) -> None:
+        """Measure from now on, in a daemon thread."""
+        threading.Thread(target=self._measure, name="lateness", daemon=True).start()
+
+    def reset(self) -> None:
+        """Begin a test."""
+        self._late = 0.0
+
+    def beside(self, slack: float) -> float:
+        """``slack`` seconds, and those by which the thread woke up late since the test began."""
+        return slack + self._late
+
+    def _measure(self) -> None:
+        while True:
+            slept_at = time.monotonic()
+            time.sleep(self._PERIOD)
+            self._late += max(time.monotonic() - slept_at - self._PERIOD - self._USUAL, 0.0)
+
+
+LATENESS = Lateness()
