@@ -38,8 +38,9 @@ class Checkout:
 
     commit: str
     root: Path
-    covering: dict[str, dict[str, list[str]]]
-    """Source file -> line -> tests that ran it."""
+    tests: list[str]
+    covering: dict[str, dict[str, list[int]]]
+    """Source file -> line -> positions in ``tests`` of those that ran it."""
     seconds: dict[str, float]
     """Test -> how long it took."""
     flaky: set[str] = field(default_factory=set)
@@ -48,7 +49,7 @@ class Checkout:
     @classmethod
     def of(cls, repository: Path, commit: str) -> Checkout:
         """Clone, install and map, as far as that isn't done."""
-        root = repository / ".cache/mutants" / commit
+        root = (repository / ".cache/mutants" / commit).resolve()
         if not root.exists():
             subprocess.run(["git", "clone", "--quiet", repository, root], check=True)
             subprocess.run(["git", "checkout", "--quiet", commit], cwd=root, check=True)
@@ -77,7 +78,8 @@ class Checkout:
     def try_out(self, mutant: Mutant) -> Result:
         """Run the tests that cover what the mutant changes, short ones first, up to a failure."""
         lines = self.covering.get(str(mutant.path), {})
-        tests = {each for number in mutant.lines(self.root) for each in lines.get(str(number), ())}
+        found = {each for number in mutant.lines(self.root) for each in lines.get(str(number), ())}
+        tests = {self.tests[each] for each in found}
         count = len(tests)
         while chosen := sorted(tests - self.flaky, key=lambda test: self.seconds.get(test, 1)):
             with mutant.applied(self.root):
@@ -123,7 +125,8 @@ def _map(root: Path) -> dict[str, Any]:
         show=True,
     )
     _python(root, "-m", "coverage", "combine", "--append", f"--rcfile={config}", str(place))
-    covering: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    positions: dict[str, int] = {}
+    covering: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     rows = sqlite3.connect(data).execute(
         "select path, context, numbits from line_bits"
         " join file on file.id = file_id join context on context.id = context_id"
@@ -135,12 +138,13 @@ def _map(root: Path) -> dict[str, Any]:
             lines = covering[str(Path(path).relative_to(root))]
             for number in range(8 * len(numbits)):
                 if numbits[number // 8] >> number % 8 & 1:
-                    lines[str(number)].add(test)
+                    lines[str(number)].add(positions.setdefault(test, len(positions)))
     seconds = {
         f"{case.get('file')}::{case.get('name')}": float(case.get("time") or 0)
         for case in ET.parse(junit).iter("testcase")
     }
     return {
+        "tests": list(positions),
         "covering": {
             file: {number: sorted(tests) for number, tests in lines.items()}
             for file, lines in covering.items()
