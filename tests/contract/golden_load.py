@@ -19,7 +19,7 @@ import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import SpanKind, use_span
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
+from gluellm_pools.fake_provider import Behaviour, FakeProvider
 from support.clients import PoolUnderTest, Runner
 from support.deaf import MORE_THAN_BUFFERS, DeafServer
 from support.exchange import Exchange

@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 
 from gluellm_dashboards.rules.alerts import ALERTS
+from gluellm_pools import reading
+from gluellm_pools.view import PoolView
 from opentelemetry.instrumentation.gluellm import thresholds
-from opentelemetry.instrumentation.gluellm.cli import reading
-from opentelemetry.instrumentation.gluellm.cli.view import PoolView
 from opentelemetry.instrumentation.gluellm.pool import watch
 
 ROOT = Path(__file__).parents[2]

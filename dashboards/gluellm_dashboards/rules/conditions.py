@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from opentelemetry.instrumentation.gluellm.cli.verify.promql import duration
-from opentelemetry.instrumentation.gluellm.cli.verify.queries import CONNECT_FAILURES as TO_CONNECT
-from opentelemetry.instrumentation.gluellm.cli.verify.query import Query, by, now
+from gluellm_pools.verify.promql import duration
+from gluellm_pools.verify.queries import CONNECT_FAILURES as TO_CONNECT
+from gluellm_pools.verify.query import Query, by, now
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from opentelemetry.instrumentation.gluellm.cli.verify.queries import QUERIES
-from opentelemetry.instrumentation.gluellm.cli.verify.query import Query, by, now, rate
+from gluellm_pools.verify.queries import QUERIES
+from gluellm_pools.verify.query import Query, by, now, rate
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
 

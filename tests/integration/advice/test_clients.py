@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from gluellm_pools.fake_provider import Behaviour, FakeProvider
 from opentelemetry.instrumentation.gluellm import Snapshot, diagnose, snapshot
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
 from support.waiting import wait_until
 
 httpx2: Any = pytest.importorskip("httpx2")

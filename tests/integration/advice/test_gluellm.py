@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
+from gluellm_pools.fake_provider import Behaviour, FakeProvider
 from support.programs import run_with_gluellm
 
 pytestmark = pytest.mark.all_sdks

@@ -7,13 +7,8 @@ from typing import Any
 
 import pytest
 
+from gluellm_pools.fake_provider import Behaviour, FakeProvider, FakeProviderThread, ReceivedRequest
 from opentelemetry.instrumentation.gluellm import Finding, Snapshot, diagnose, snapshot
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    Behaviour,
-    FakeProvider,
-    FakeProviderThread,
-    ReceivedRequest,
-)
 from support.waiting import until
 
 httpx2: Any = pytest.importorskip("httpx2")

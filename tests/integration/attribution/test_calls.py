@@ -15,9 +15,9 @@ from any_llm.providers.anthropic.anthropic import AnthropicProvider
 from any_llm.providers.openai.openai import OpenaiProvider
 from any_llm.utils.aio import run_async_in_sync
 
+from gluellm_pools.fake_provider import Behaviour
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour
 from support.programs import run_code
 from support.waiting import until
 

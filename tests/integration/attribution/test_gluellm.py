@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+from gluellm_pools.fake_provider import FakeProvider
 from support.programs import run_with_gluellm
 
 pytestmark = pytest.mark.all_sdks

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.demo import faults
-from opentelemetry.instrumentation.gluellm.cli.main import main
+from gluellm_pools.demo import faults
+from gluellm_pools.main import main
 from support import programs
 from support.watching import COMMAND, environment
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
+from gluellm_pools.fake_provider import FakeProviderThread
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 _EVERY_CELL_TWICE = r"""

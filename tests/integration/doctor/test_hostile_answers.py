@@ -202,7 +202,7 @@ def test_a_process_that_gives_its_signal_up_meanwhile_is_not_killed(place, begin
 
 def _doctor_code(before: str) -> str:
     return (
-        f"{FROM_HERE}from opentelemetry.instrumentation.gluellm.cli.doctor import attach\n"
+        f"{FROM_HERE}from gluellm_pools.doctor import attach\n"
         f"{before}\nsys.exit(attach.attach(int(sys.argv[1]), 10.0, as_json=False))\n"
     )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
+from gluellm_pools.fake_provider import FakeProviderThread
 from support.programs import run_code
 
 ROOT = Path(__file__).parents[3]

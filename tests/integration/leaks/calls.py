@@ -7,8 +7,8 @@ from typing import Any
 import any_llm
 import openai
 
+from gluellm_pools.fake_provider import FakeProvider
 from opentelemetry.instrumentation.gluellm import snapshot
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 100}
 STREAM: dict[str, Any] = {**CHAT, "stream": True}

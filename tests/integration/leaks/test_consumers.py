@@ -8,8 +8,8 @@ import anthropic
 import openai
 import pytest
 
+from gluellm_pools.fake_provider import Behaviour, FakeProvider
 from opentelemetry.instrumentation.gluellm import snapshot
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.waiting import wait_until
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour
+from gluellm_pools.fake_provider import Behaviour
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clock import Clock
 from support.telemetry import Telemetry

@@ -13,7 +13,7 @@ import anthropic
 import openai
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
+from gluellm_pools.fake_provider import Behaviour, FakeProvider
 
 from . import calls
 from .conftest import PROVIDERS

@@ -12,11 +12,7 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    Behaviour,
-    FakeProvider,
-    FakeProviderThread,
-)
+from gluellm_pools.fake_provider import Behaviour, FakeProvider, FakeProviderThread
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clock import Clock, instrumented
 from support.telemetry import Telemetry

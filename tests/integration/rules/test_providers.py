@@ -7,11 +7,8 @@ from typing import Any
 
 import pytest
 
+from gluellm_pools.fake_provider import FakeProvider, FakeProviderThread
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    FakeProvider,
-    FakeProviderThread,
-)
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
 from support.libraries import Library

@@ -13,13 +13,13 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
 
-from opentelemetry.instrumentation.gluellm.cli.watch import connection as connection_module
-from opentelemetry.instrumentation.gluellm.cli.watch import receiver as receiver_module
-from opentelemetry.instrumentation.gluellm.cli.watch.bounds import BODY_BYTES, CONNECTIONS
-from opentelemetry.instrumentation.gluellm.cli.watch.intake import Intake
-from opentelemetry.instrumentation.gluellm.cli.watch.notes import Notes
-from opentelemetry.instrumentation.gluellm.cli.watch.processes import Processes
-from opentelemetry.instrumentation.gluellm.cli.watch.receiver import Receiver
+from gluellm_pools.watch import connection as connection_module
+from gluellm_pools.watch import receiver as receiver_module
+from gluellm_pools.watch.bounds import BODY_BYTES, CONNECTIONS
+from gluellm_pools.watch.intake import Intake
+from gluellm_pools.watch.notes import Notes
+from gluellm_pools.watch.processes import Processes
+from gluellm_pools.watch.receiver import Receiver
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import as_json, logs_request, metrics_request, number, traces_request
 from support.waiting import until

@@ -31,8 +31,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from opentelemetry.instrumentation.gluellm.cli.main import EXIT_BROKEN_PIPE, main
-from opentelemetry.instrumentation.gluellm.cli.watch.bounds import EXPANDED_BYTES
+from gluellm_pools.main import EXIT_BROKEN_PIPE, main
+from gluellm_pools.watch.bounds import EXPANDED_BYTES
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support import programs
 from support.otlp import metrics_request, number

@@ -18,12 +18,8 @@ from typing import Any
 import pytest
 from packaging.version import Version
 
+from gluellm_pools.fake_provider import Behaviour, FakeProvider, FakeProviderThread
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    Behaviour,
-    FakeProvider,
-    FakeProviderThread,
-)
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.installation import instrument
 from support.telemetry import Telemetry

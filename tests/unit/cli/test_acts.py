@@ -4,16 +4,16 @@ import logging
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.demo.acts import SCENARIOS, STORY
-from opentelemetry.instrumentation.gluellm.cli.demo.closing import Row, disagreements
-from opentelemetry.instrumentation.gluellm.cli.demo.errors import explanation
-from opentelemetry.instrumentation.gluellm.cli.demo.evidence import Seen
-from opentelemetry.instrumentation.gluellm.cli.demo.load import Tally
-from opentelemetry.instrumentation.gluellm.cli.demo.notes import Notes, PoolLog
-from opentelemetry.instrumentation.gluellm.cli.demo.planning import left_out, plan
-from opentelemetry.instrumentation.gluellm.cli.demo.targets import TARGETS
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Counts
-from opentelemetry.instrumentation.gluellm.cli.view import PoolView
+from gluellm_pools.demo.acts import SCENARIOS, STORY
+from gluellm_pools.demo.closing import Row, disagreements
+from gluellm_pools.demo.errors import explanation
+from gluellm_pools.demo.evidence import Seen
+from gluellm_pools.demo.load import Tally
+from gluellm_pools.demo.notes import Notes, PoolLog
+from gluellm_pools.demo.planning import left_out, plan
+from gluellm_pools.demo.targets import TARGETS
+from gluellm_pools.fake_provider import Counts
+from gluellm_pools.view import PoolView
 
 
 @pytest.mark.parametrize("length", [*range(6, 17), 55])

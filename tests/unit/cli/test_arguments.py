@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.arguments import written
+from gluellm_pools.arguments import written
 
 
 @pytest.mark.parametrize(

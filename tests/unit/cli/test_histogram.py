@@ -2,7 +2,7 @@
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.histogram import Histogram, Quantile
+from gluellm_pools.histogram import Histogram, Quantile
 
 BOUNDS = (0.0, 1.0, 5.0)
 

@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli import main as command
+from gluellm_pools import main as command
 
 VERIFY = ("verify", "--prometheus", "http://h")
 ACTS = ("healthy saturated slow churn leak http2-stuck blocked-loop failures recovery").split()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.reading import reading, severity, suffers
-from opentelemetry.instrumentation.gluellm.cli.view import PoolView
+from gluellm_pools.reading import reading, severity, suffers
+from gluellm_pools.view import PoolView
 
 QUEUEING = {"queued": 6.0, "awaiting_response": 3.0, "reading": 1.0}
 

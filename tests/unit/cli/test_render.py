@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from opentelemetry.instrumentation.gluellm.cli.histogram import Histogram
-from opentelemetry.instrumentation.gluellm.cli.render import pool_summary, view_blocks, view_lines
-from opentelemetry.instrumentation.gluellm.cli.view import PoolKey, PoolView, View
+from gluellm_pools.histogram import Histogram
+from gluellm_pools.render import pool_summary, view_blocks, view_lines
+from gluellm_pools.view import PoolKey, PoolView, View
 
 BUSY = PoolView(
     providers=frozenset({"openai"}),

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from opentelemetry.instrumentation.gluellm.cli.screens import Terminal, print_line
+from gluellm_pools.screens import Terminal, print_line
 
 FOREIGN = "svc:fire:x [bold]a[/bold] [/] :key:"
 

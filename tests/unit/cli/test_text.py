@@ -2,7 +2,7 @@
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.text import percent, printable, seconds
+from gluellm_pools.text import percent, printable, seconds
 
 
 @pytest.mark.parametrize(

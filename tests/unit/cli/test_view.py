@@ -7,7 +7,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.metrics.view import View as SdkView
 
-from opentelemetry.instrumentation.gluellm.cli.view import PoolKey, PoolView, View, read
+from gluellm_pools.view import PoolKey, PoolView, View, read
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 POOL = {

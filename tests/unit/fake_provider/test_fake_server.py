@@ -11,12 +11,7 @@ from h2.connection import H2Connection
 from h2.events import DataReceived
 from h2.settings import SettingCodes
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    Behaviour,
-    FakeProvider,
-    FakeProviderThread,
-    PortInUseError,
-)
+from gluellm_pools.fake_provider import Behaviour, FakeProvider, FakeProviderThread, PortInUseError
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio

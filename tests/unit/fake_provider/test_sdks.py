@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour
+from gluellm_pools.fake_provider import Behaviour
 from support.waiting import until
 
 from .conftest import Anthropic, OpenAI

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.doctor.recording import _script
-from opentelemetry.instrumentation.gluellm.cli.doctor.telling import tell
+from gluellm_pools.doctor.recording import _script
+from gluellm_pools.doctor.telling import tell
 
 
 def test_script_is_named_and_an_argument_that_can_be_no_file_is_left_out(

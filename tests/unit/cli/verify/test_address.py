@@ -2,7 +2,7 @@
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.verify.address import AddressError, read_address
+from gluellm_pools.verify.address import AddressError, read_address
 
 
 def test_a_password_becomes_a_header_and_is_not_printed():

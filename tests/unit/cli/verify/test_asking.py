@@ -8,8 +8,8 @@ import time
 import pytest
 import trustme
 
-from opentelemetry.instrumentation.gluellm.cli.main import main
-from opentelemetry.instrumentation.gluellm.cli.verify import asking
+from gluellm_pools.main import main
+from gluellm_pools.verify import asking
 
 from .server import answer, serving
 

@@ -5,14 +5,10 @@ import os
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.main import main
-from opentelemetry.instrumentation.gluellm.cli.verify import boards
-from opentelemetry.instrumentation.gluellm.cli.verify.boards import (
-    BoardError,
-    read_board,
-    read_boards,
-)
-from opentelemetry.instrumentation.gluellm.cli.verify.variables import (
+from gluellm_pools.main import main
+from gluellm_pools.verify import boards
+from gluellm_pools.verify.boards import BoardError, read_board, read_boards
+from gluellm_pools.verify.variables import (
     Variable,
     built_in,
     filled_in,

@@ -6,12 +6,12 @@ import random
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.verify.facts import FallingCounter, Series
-from opentelemetry.instrumentation.gluellm.cli.verify.falling import judged
-from opentelemetry.instrumentation.gluellm.cli.verify.findings import findings
-from opentelemetry.instrumentation.gluellm.cli.verify.naming import Stored, Style, styled
-from opentelemetry.instrumentation.gluellm.cli.verify.product import Kind, Product
-from opentelemetry.instrumentation.gluellm.cli.verify.ways import arrivals
+from gluellm_pools.verify.facts import FallingCounter, Series
+from gluellm_pools.verify.falling import judged
+from gluellm_pools.verify.findings import findings
+from gluellm_pools.verify.naming import Stored, Style, styled
+from gluellm_pools.verify.product import Kind, Product
+from gluellm_pools.verify.ways import arrivals
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from .test_judging import _LABELS, _NOW, given, kinds

@@ -5,17 +5,17 @@ import urllib.parse
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.verify.address import read_address
-from opentelemetry.instrumentation.gluellm.cli.verify.asking import Store
-from opentelemetry.instrumentation.gluellm.cli.verify.facts import Facts, Series
-from opentelemetry.instrumentation.gluellm.cli.verify.findings import findings
-from opentelemetry.instrumentation.gluellm.cli.verify.gathering import _targets as targets
-from opentelemetry.instrumentation.gluellm.cli.verify.gathering import _unknown as unknown
-from opentelemetry.instrumentation.gluellm.cli.verify.looking import Look
-from opentelemetry.instrumentation.gluellm.cli.verify.naming import Style, stored, styled
-from opentelemetry.instrumentation.gluellm.cli.verify.not_now import why_ended, why_no_rate
-from opentelemetry.instrumentation.gluellm.cli.verify.promql import Selector
-from opentelemetry.instrumentation.gluellm.cli.verify.ways import arrivals
+from gluellm_pools.verify.address import read_address
+from gluellm_pools.verify.asking import Store
+from gluellm_pools.verify.facts import Facts, Series
+from gluellm_pools.verify.findings import findings
+from gluellm_pools.verify.gathering import _targets as targets
+from gluellm_pools.verify.gathering import _unknown as unknown
+from gluellm_pools.verify.looking import Look
+from gluellm_pools.verify.naming import Style, stored, styled
+from gluellm_pools.verify.not_now import why_ended, why_no_rate
+from gluellm_pools.verify.promql import Selector
+from gluellm_pools.verify.ways import arrivals
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument
 

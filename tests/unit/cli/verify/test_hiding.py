@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.main import main
-from opentelemetry.instrumentation.gluellm.cli.verify.hiding import Hiding
+from gluellm_pools.main import main
+from gluellm_pools.verify.hiding import Hiding
 
 from .server import answer, serving
 from .test_hostile import success

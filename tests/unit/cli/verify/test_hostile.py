@@ -8,10 +8,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.main import main
-from opentelemetry.instrumentation.gluellm.cli.verify import product, rows, shapes
-from opentelemetry.instrumentation.gluellm.cli.verify.address import Address
-from opentelemetry.instrumentation.gluellm.cli.verify.asking import RefusedError, Store
+from gluellm_pools.main import main
+from gluellm_pools.verify import product, rows, shapes
+from gluellm_pools.verify.address import Address
+from gluellm_pools.verify.asking import RefusedError, Store
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
 

@@ -4,14 +4,14 @@ import dataclasses
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.verify import missing as reasons
-from opentelemetry.instrumentation.gluellm.cli.verify.facts import Facts, FallingCounter, Series
-from opentelemetry.instrumentation.gluellm.cli.verify.findings import findings
-from opentelemetry.instrumentation.gluellm.cli.verify.missing import missing
-from opentelemetry.instrumentation.gluellm.cli.verify.naming import Stored, Style, stored, styled
-from opentelemetry.instrumentation.gluellm.cli.verify.product import Kind, Product
-from opentelemetry.instrumentation.gluellm.cli.verify.report import Report, as_text
-from opentelemetry.instrumentation.gluellm.cli.verify.ways import arrivals
+from gluellm_pools.verify import missing as reasons
+from gluellm_pools.verify.facts import Facts, FallingCounter, Series
+from gluellm_pools.verify.findings import findings
+from gluellm_pools.verify.missing import missing
+from gluellm_pools.verify.naming import Stored, Style, stored, styled
+from gluellm_pools.verify.product import Kind, Product
+from gluellm_pools.verify.report import Report, as_text
+from gluellm_pools.verify.ways import arrivals
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Instrument, Metric
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.verify.naming import (
+from gluellm_pools.verify.naming import (
     NAMES,
     Style,
     foreign,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.verify.findings import findings
-from opentelemetry.instrumentation.gluellm.cli.verify.nothing import otlp_url
-from opentelemetry.instrumentation.gluellm.cli.verify.product import Kind, Product
+from gluellm_pools.verify.findings import findings
+from gluellm_pools.verify.nothing import otlp_url
+from gluellm_pools.verify.product import Kind, Product
 
 from .test_judging import given
 

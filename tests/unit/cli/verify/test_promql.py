@@ -2,13 +2,8 @@
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.verify.promql import (
-    Matcher,
-    Selector,
-    duration,
-    selectors,
-)
-from opentelemetry.instrumentation.gluellm.cli.verify.queries import QUERIES
+from gluellm_pools.verify.promql import Matcher, Selector, duration, selectors
+from gluellm_pools.verify.queries import QUERIES
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name, series_names
 
 

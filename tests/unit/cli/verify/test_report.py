@@ -2,14 +2,14 @@
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.verify import asking
-from opentelemetry.instrumentation.gluellm.cli.verify.address import Address
-from opentelemetry.instrumentation.gluellm.cli.verify.asking import Store
-from opentelemetry.instrumentation.gluellm.cli.verify.facts import Series
-from opentelemetry.instrumentation.gluellm.cli.verify.findings import cut_findings, findings
-from opentelemetry.instrumentation.gluellm.cli.verify.report import Report, as_text
-from opentelemetry.instrumentation.gluellm.cli.verify.running import Outcome, run_essential
-from opentelemetry.instrumentation.gluellm.cli.verify.ways import arrivals
+from gluellm_pools.verify import asking
+from gluellm_pools.verify.address import Address
+from gluellm_pools.verify.asking import Store
+from gluellm_pools.verify.facts import Series
+from gluellm_pools.verify.findings import cut_findings, findings
+from gluellm_pools.verify.report import Report, as_text
+from gluellm_pools.verify.running import Outcome, run_essential
+from gluellm_pools.verify.ways import arrivals
 
 from .server import answer, serving
 from .test_judging import _LABELS, _NOW, given, kinds

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.verify.rhythm import interval, writers
+from gluellm_pools.verify.rhythm import interval, writers
 
 
 def samples(offsets, *, every=60.0, rounds=10, jitter=0.2, seed=1):

@@ -2,13 +2,9 @@
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.verify.facts import (
-    Series,
-    matched_label,
-    matched_values,
-)
-from opentelemetry.instrumentation.gluellm.cli.verify.findings import findings
-from opentelemetry.instrumentation.gluellm.cli.verify.naming import any_of
+from gluellm_pools.verify.facts import Series, matched_label, matched_values
+from gluellm_pools.verify.findings import findings
+from gluellm_pools.verify.naming import any_of
 
 from .test_judging import given
 

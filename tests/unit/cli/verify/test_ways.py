@@ -2,9 +2,9 @@
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.verify.facts import Facts, Series
-from opentelemetry.instrumentation.gluellm.cli.verify.product import Kind, Product
-from opentelemetry.instrumentation.gluellm.cli.verify.ways import arrivals, scrape_instance, twice
+from gluellm_pools.verify.facts import Facts, Series
+from gluellm_pools.verify.product import Kind, Product
+from gluellm_pools.verify.ways import arrivals, scrape_instance, twice
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way
 
 _SCOPE = {

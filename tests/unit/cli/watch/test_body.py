@@ -6,9 +6,9 @@ import zlib
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.watch.body import Body
-from opentelemetry.instrumentation.gluellm.cli.watch.bounds import BODY_BYTES, EXPANDED_BYTES
-from opentelemetry.instrumentation.gluellm.cli.watch.refusal import RefusedError
+from gluellm_pools.watch.body import Body
+from gluellm_pools.watch.bounds import BODY_BYTES, EXPANDED_BYTES
+from gluellm_pools.watch.refusal import RefusedError
 
 TEXT = b"pools and more pools " * 500
 

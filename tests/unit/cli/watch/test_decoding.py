@@ -10,14 +10,9 @@ import pytest
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from opentelemetry.instrumentation.gluellm.cli.watch import decoding
-from opentelemetry.instrumentation.gluellm.cli.watch.decoding import (
-    REQUESTS,
-    Encoding,
-    Signal,
-    decode,
-)
-from opentelemetry.instrumentation.gluellm.cli.watch.refusal import RefusedError
+from gluellm_pools.watch import decoding
+from gluellm_pools.watch.decoding import REQUESTS, Encoding, Signal, decode
+from gluellm_pools.watch.refusal import RefusedError
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import (
     as_json,
@@ -191,8 +186,8 @@ def test_ids_are_not_base64_in_json():
 def test_text_that_is_no_utf8_is_refused_by_protobuf_in_pure_python_too():
     """It raises another error there, which was taken for a failure of the receiver."""
     code = (
-        "from opentelemetry.instrumentation.gluellm.cli.watch.decoding import *\n"
-        "from opentelemetry.instrumentation.gluellm.cli.watch.refusal import RefusedError\n"
+        "from gluellm_pools.watch.decoding import *\n"
+        "from gluellm_pools.watch.refusal import RefusedError\n"
         "from google.protobuf.internal import api_implementation\n"
         "assert api_implementation.Type() == 'python'\n"
         "try: decode(Signal.METRICS, Encoding.PROTOBUF, bytes.fromhex('0a031a01ff'))\n"

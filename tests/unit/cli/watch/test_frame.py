@@ -2,7 +2,7 @@
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.watch.show import process_lines
+from gluellm_pools.watch.show import process_lines
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import gauge, metrics_request, number
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.watch.bounds import LOG_LINES, SCOPES
-from opentelemetry.instrumentation.gluellm.cli.watch.intake import Intake
-from opentelemetry.instrumentation.gluellm.cli.watch.processes import Processes
+from gluellm_pools.watch.bounds import LOG_LINES, SCOPES
+from gluellm_pools.watch.intake import Intake
+from gluellm_pools.watch.processes import Processes
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import logs_request, metrics_request, number, traces_request
 

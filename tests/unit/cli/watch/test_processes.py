@@ -2,15 +2,11 @@
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.view import PoolKey, PoolView
-from opentelemetry.instrumentation.gluellm.cli.watch import processes as module
-from opentelemetry.instrumentation.gluellm.cli.watch.bounds import (
-    GONE_SECONDS,
-    PROCESSES,
-    REPLACED_SECONDS,
-)
-from opentelemetry.instrumentation.gluellm.cli.watch.intake import Rejected
-from opentelemetry.instrumentation.gluellm.cli.watch.processes import Processes
+from gluellm_pools.view import PoolKey, PoolView
+from gluellm_pools.watch import processes as module
+from gluellm_pools.watch.bounds import GONE_SECONDS, PROCESSES, REPLACED_SECONDS
+from gluellm_pools.watch.intake import Rejected
+from gluellm_pools.watch.processes import Processes
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import (
     CUMULATIVE,

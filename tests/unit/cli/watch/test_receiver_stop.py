@@ -3,13 +3,13 @@
 import asyncio
 import threading
 
-from opentelemetry.instrumentation.gluellm.cli.watch import receiver as module
-from opentelemetry.instrumentation.gluellm.cli.watch.decoding import Encoding, Signal
-from opentelemetry.instrumentation.gluellm.cli.watch.intake import Intake
-from opentelemetry.instrumentation.gluellm.cli.watch.notes import Notes
-from opentelemetry.instrumentation.gluellm.cli.watch.processes import Processes
-from opentelemetry.instrumentation.gluellm.cli.watch.receiver import Receiver
-from opentelemetry.instrumentation.gluellm.cli.watch.routes import Route
+from gluellm_pools.watch import receiver as module
+from gluellm_pools.watch.decoding import Encoding, Signal
+from gluellm_pools.watch.intake import Intake
+from gluellm_pools.watch.notes import Notes
+from gluellm_pools.watch.processes import Processes
+from gluellm_pools.watch.receiver import Receiver
+from gluellm_pools.watch.routes import Route
 
 ROUTE = Route(Signal.METRICS, Encoding.PROTOBUF, "")
 

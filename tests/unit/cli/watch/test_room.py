@@ -2,7 +2,7 @@
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.watch.bounds import (
+from gluellm_pools.watch.bounds import (
     GONE_SECONDS,
     PROCESSES,
     REPLACED_SECONDS,

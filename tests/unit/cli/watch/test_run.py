@@ -4,8 +4,8 @@ import errno
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.watch.run import _Guarded
-from opentelemetry.instrumentation.gluellm.cli.watch.screen import PlainScreen
+from gluellm_pools.watch.run import _Guarded
+from gluellm_pools.watch.screen import PlainScreen
 
 from .watched import URL, Watched
 

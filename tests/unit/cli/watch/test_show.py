@@ -5,17 +5,11 @@ import re
 import pytest
 from rich.text import Text
 
-from opentelemetry.instrumentation.gluellm.cli.text import printable_ends
-from opentelemetry.instrumentation.gluellm.cli.watch.bounds import GONE_SECONDS, NAME_CHARACTERS
-from opentelemetry.instrumentation.gluellm.cli.watch.frame import frame
-from opentelemetry.instrumentation.gluellm.cli.watch.screen import LiveScreen
-from opentelemetry.instrumentation.gluellm.cli.watch.show import (
-    MOST_POOLS,
-    environment_lines,
-    heading,
-    name_of,
-    process_lines,
-)
+from gluellm_pools.text import printable_ends
+from gluellm_pools.watch.bounds import GONE_SECONDS, NAME_CHARACTERS
+from gluellm_pools.watch.frame import frame
+from gluellm_pools.watch.screen import LiveScreen
+from gluellm_pools.watch.show import MOST_POOLS, environment_lines, heading, name_of, process_lines
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import LATER, SECOND, START, gauge, logs_request, metrics_request, number
 

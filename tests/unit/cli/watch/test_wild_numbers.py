@@ -5,10 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
-from opentelemetry.instrumentation.gluellm.cli.histogram import Histogram
-from opentelemetry.instrumentation.gluellm.cli.render import view_blocks, view_lines
-from opentelemetry.instrumentation.gluellm.cli.view import PoolKey, PoolView, View
-from opentelemetry.instrumentation.gluellm.cli.watch.screen import LiveScreen
+from gluellm_pools.histogram import Histogram
+from gluellm_pools.render import view_blocks, view_lines
+from gluellm_pools.view import PoolKey, PoolView, View
+from gluellm_pools.watch.screen import LiveScreen
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import CUMULATIVE, DELTA, LATER, SECOND, gauge, histogram, metrics_request, number
 

@@ -6,10 +6,10 @@ import io
 
 from rich.console import Console
 
-from opentelemetry.instrumentation.gluellm.cli.watch.intake import Intake
-from opentelemetry.instrumentation.gluellm.cli.watch.notes import Notes
-from opentelemetry.instrumentation.gluellm.cli.watch.processes import Process, Processes
-from opentelemetry.instrumentation.gluellm.cli.watch.screen import PlainScreen
+from gluellm_pools.watch.intake import Intake
+from gluellm_pools.watch.notes import Notes
+from gluellm_pools.watch.processes import Process, Processes
+from gluellm_pools.watch.screen import PlainScreen
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import LATER, SECOND, metrics_request, number
 
