@@ -12,7 +12,7 @@ from gluellm_pools.watch.decoding import Encoding, Signal, decode
 from gluellm_pools.watch.refusal import RefusedError
 from gluellm_pools.watch.screen import LiveScreen
 from support.otlp import as_json
-from unit.cli.watch.watched import URL, Watched
+from unit.gluellm_pools.watch.watched import URL, Watched
 
 from .messages import arbitrary, shaped
 from .recorded import mutated

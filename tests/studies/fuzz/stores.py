@@ -17,7 +17,7 @@ from gluellm_pools import main as command_line
 from gluellm_pools.verify import command
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
-from unit.cli.verify.server import answer, serving
+from unit.gluellm_pools.verify.server import answer, serving
 
 from .target import Target, assert_clean
 from .texts import FLOATS, TEXTS, anything, integers

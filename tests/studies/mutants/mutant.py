@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 
-SOURCE = Path("src/opentelemetry/instrumentation/gluellm")
+SOURCE = Path("src")
+LIBRARY = "opentelemetry/instrumentation/gluellm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class Mutant:
     @property
     def path(self) -> Path:
         """The file, from the root of the repository."""
-        return SOURCE / self.file
+        command = self.file.startswith("gluellm_pools/")
+        return SOURCE / self.file if command else SOURCE / LIBRARY / self.file
 
     def lines(self, root: Path) -> set[int]:
         """Numbers of the lines that the mutant changes; of an insertion, the lines beside it.

@@ -97,7 +97,7 @@ RULES: dict[str, tuple[list[Path], Callable[[Path, str], bool]]] = {
             or is_under(name, f"{PACKAGE_NAME}.pool", f"{PACKAGE_NAME}.thresholds")
         ),
     ),
-    "only telemetry imports the APIs of signals": (outside("telemetry", "cli"), wired),
+    "only telemetry imports the APIs of signals": (outside("telemetry"), wired),
     "telemetry uses the API and not the SDK": (
         in_folder("telemetry"),
         lambda _, name: not is_under(name, OPENTELEMETRY_SDK),
@@ -107,12 +107,8 @@ RULES: dict[str, tuple[list[Path], Callable[[Path, str], bool]]] = {
         lambda _, name: is_standard_library(name),
     ),
     "adapters and attribution alone know libraries, which may be missing": (
-        outside("adapters", "attribution", "cli"),
+        outside("adapters", "attribution"),
         lambda _, name: is_standard_library(name) or is_under(name, "opentelemetry", "wrapt"),
-    ),
-    "nothing imports the command line": (
-        outside("cli"),
-        lambda _, name: not is_under(name, f"{PACKAGE_NAME}.cli"),
     ),
     "limits know nothing of what observes": (
         in_folder("limits"),

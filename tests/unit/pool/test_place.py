@@ -82,14 +82,13 @@ def test_libraries_are_passed_over(filename: str) -> None:
         ("/srv/app/main.py", "somelib"),
         ("/home/someone/project/src/asyncio_tools/events.py", "somelib"),
         ("/home/someone/site-packages-of-mine/main.py", "somelib"),
-        (place_module.__file__.replace("pool/place.py", "cli/demo/acts.py"), "somelib"),
         ("relative.py", "somelib"),
         ("<stdin>", "__main__"),
         ("<string>", "__main__"),
     ],
 )
 def test_applications_are_not_passed_over(filename: str, name: str) -> None:
-    """The demo is one too, and so is what is typed in."""
+    """Code that is typed in is an application as well."""
     found = library(filename, name)(find)
     assert found is not None
     assert found.key == (filename, 2)

@@ -8,8 +8,6 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 _OWN = str(Path(__file__).parents[1]) + "/"
-_OWN_APPLICATIONS = _OWN + "cli/"
-"""The demo is an application like any other."""
 _ROOTS = tuple(
     {
         f"{path.rstrip('/')}/"
@@ -123,7 +121,7 @@ def _kind_of(frame: FrameType) -> int:
         return _APPLICATION if frame.f_globals.get("__name__") == "__main__" else _STANDARD
     path = filename.replace("\\", "/")
     if path.startswith(_OWN):
-        kind = _APPLICATION if path.startswith(_OWN_APPLICATIONS) else _STANDARD
+        kind = _STANDARD
     elif any(part in path for part in _INSTALLED):
         kind = _BETWEEN if _top(frame) in _STACK else _LIBRARY
     elif path.endswith(_LOOP):
