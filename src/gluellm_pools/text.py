@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from opentelemetry.instrumentation.gluellm.pool.words import one_line
+from opentelemetry.instrumentation.gluellm.text import one_line
 
 _LONGEST = 40
 _LONGEST_LINE = 1000

@@ -19,10 +19,10 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, config, snapshot
 from opentelemetry.instrumentation.gluellm.attribution import calls
+from opentelemetry.instrumentation.gluellm.failures import Failures
 from opentelemetry.instrumentation.gluellm.limits import configure, reset_pools
-from opentelemetry.instrumentation.gluellm.pool.guard import Failures
+from opentelemetry.instrumentation.gluellm.patching import Seams
 from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
-from opentelemetry.instrumentation.gluellm.pool.seams import Seams
 from opentelemetry.instrumentation.gluellm.telemetry import logs
 
 POOLS = [

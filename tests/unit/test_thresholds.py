@@ -11,7 +11,7 @@ from gluellm_dashboards.rules.alerts import ALERTS
 from gluellm_pools import reading
 from gluellm_pools.view import PoolView
 from opentelemetry.instrumentation.gluellm import thresholds
-from opentelemetry.instrumentation.gluellm.pool import watch
+from opentelemetry.instrumentation.gluellm.watch import watch
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "src" / "opentelemetry" / "instrumentation" / "gluellm"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Self
 
-from opentelemetry.instrumentation.gluellm.diagnosis.signal_names import status_of
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.signals import status_of
 
 _NO_SUCH_WAY = (errno.ENOSYS, errno.EPERM, errno.EACCES)
 """Kernels before 5.3, and containers whose filter of system calls is older than that."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.rendezvous import (
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import (
     PROTOCOL,
     Directory,
     MissingDirectoryError,
@@ -22,7 +22,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.rendezvous import (
     UnusableDirectoryError,
     presence_of,
 )
-from opentelemetry.instrumentation.gluellm.diagnosis.signal_names import (
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.signals import (
     is_caught,
     signal_numbers,
     status_of,

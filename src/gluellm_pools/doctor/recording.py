@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm import snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.rendezvous import Directory
 from opentelemetry.instrumentation.gluellm.diagnosis.report import report_on
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import Directory
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 
 from .seen import SeenFindings

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Severity
-from opentelemetry.instrumentation.gluellm.pool.words import seconds
+from opentelemetry.instrumentation.gluellm.text import seconds
 
 from ..text import printable
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Severity
-from opentelemetry.instrumentation.gluellm.pool.words import seconds
+from opentelemetry.instrumentation.gluellm.text import seconds
 
 from ..text import printable
 from .facts import Facts

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from opentelemetry.instrumentation.gluellm.pool.words import seconds
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import (
     HISTOGRAM_SUFFIXES,
     metric_name,
 )
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Instrument
+from opentelemetry.instrumentation.gluellm.text import seconds
 
 from .asking import Store
 from .facts import Facts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Severity
-from opentelemetry.instrumentation.gluellm.pool.words import counted
+from opentelemetry.instrumentation.gluellm.text import counted
 
 from ..text import printable
 from .facts import LONG_AGO, Facts

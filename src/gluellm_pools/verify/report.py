@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Severity
-from opentelemetry.instrumentation.gluellm.pool.words import counted, seconds
+from opentelemetry.instrumentation.gluellm.text import counted, seconds
 
 from ..text import printable
 from .facts import Facts

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from opentelemetry.instrumentation.gluellm.pool.words import counted
+from opentelemetry.instrumentation.gluellm.text import counted
 
 from ..reading import late, reading, severity, suffers
 from ..render import pool_block, pool_summary

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from opentelemetry.instrumentation.gluellm.pool.words import counted
+from opentelemetry.instrumentation.gluellm.text import counted
 
 from ..text import printable
 

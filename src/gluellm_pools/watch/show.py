@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from opentelemetry.instrumentation.gluellm.environment import ENVIRONMENT_PREFIX
-from opentelemetry.instrumentation.gluellm.pool.words import counted, seconds
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
+from opentelemetry.instrumentation.gluellm.text import counted, seconds
 
 from ..reading import late, reading, severity
 from ..render import health_lines, pool_line

@@ -15,8 +15,8 @@ TIMEOUT = 60
 MAIN = "gluellm_pools.main"
 PRELUDE = """
 import os, signal, sys, threading, time
-from opentelemetry.instrumentation.gluellm.diagnosis.on_signal import SignalReporter
-from opentelemetry.instrumentation.gluellm.diagnosis.rendezvous import Presence
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.on_signal import SignalReporter
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import Presence
 
 class Report:
     def to_dict(self):

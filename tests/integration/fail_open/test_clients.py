@@ -10,8 +10,8 @@ import pytest
 
 from integration.fail_open import names
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.adapters import arguments
 from opentelemetry.instrumentation.gluellm.adapters.urllib3 import sessions
+from opentelemetry.instrumentation.gluellm.limits import arguments
 from studies.fail_open.seen import Odd
 
 

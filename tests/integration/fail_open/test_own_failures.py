@@ -15,26 +15,20 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.adapters.aiohttp import failures as aiohttp_failures
 from opentelemetry.instrumentation.gluellm.adapters.httpcore import requests as core_requests
 from opentelemetry.instrumentation.gluellm.adapters.urllib3 import requests as urllib3_requests
-from opentelemetry.instrumentation.gluellm.diagnosis import notes
-from opentelemetry.instrumentation.gluellm.pool import (
-    churn,
-    loops,
-    oddities,
-    place,
-    registry,
-    watch,
-)
-from opentelemetry.instrumentation.gluellm.pool.guard import _EVENTS
+from opentelemetry.instrumentation.gluellm.diagnosis import pool_timeout_note
+from opentelemetry.instrumentation.gluellm.failures import _EVENTS
+from opentelemetry.instrumentation.gluellm.pool import call_site, registry
 from opentelemetry.instrumentation.gluellm.pool.outbox import Outbox
 from opentelemetry.instrumentation.gluellm.telemetry import (
     drain,
     entry,
+    gauges,
+    histograms,
     logs,
-    metrics,
     semconv,
     spans,
-    state,
 )
+from opentelemetry.instrumentation.gluellm.watch import anomalies, churn, loop_lag, watch
 from support.http1 import HTTP1Server
 from support.libraries import Library
 from support.telemetry import Telemetry
@@ -45,17 +39,17 @@ PARTS: list[tuple[type, str]] = [
     (owner, name)
     for owner, names in (
         (entry.EntryObserver, None),
-        (metrics.DurationObserver, None),
+        (histograms.DurationObserver, None),
         (spans.SpanObserver, None),
-        (notes.NoteObserver, None),
+        (pool_timeout_note.NoteObserver, None),
         (logs.WatchObserver, None),
         (drain.Drain, ("some", "_work_off")),
-        (state.StateSource, ("_add_process",)),
-        (loops.LoopLag, ("watch", "fired", "peak")),
+        (gauges.StateSource, ("_add_process",)),
+        (loop_lag.LoopLag, ("watch", "fired", "peak")),
         (watch.Watch, ("_look_at", "_look_after_suspects")),
-        (oddities.Oddities, ("look", "passed")),
+        (anomalies.Oddities, ("look", "passed")),
         (churn.Churn, ("look",)),
-        (place.Place, ("__init__",)),
+        (call_site.Place, ("__init__",)),
         (registry.PoolRegistry, ("state", "_add", "track", "origin", "attend")),
     )
     for name in (names or [event for event in _EVENTS if event in vars(owner)])
@@ -149,7 +143,7 @@ def test_a_part_that_fails_touches_no_request(
         telemetry = instrument(**EVERYTHING)
         for _ in range(2):
             assert traffic.results() == expected
-        if (owner, name) == (loops.LoopLag, "watch") or owner is watch.Watch:
+        if (owner, name) == (loop_lag.LoopLag, "watch") or owner is watch.Watch:
             # The watch looks from time to time, and only while a request is there.
             wait_until(lambda: traffic.results() == expected and count())
         telemetry.collect()

@@ -9,8 +9,8 @@ import any_llm
 import pytest
 
 from opentelemetry.instrumentation.gluellm import Snapshot, diagnose, snapshot
-from opentelemetry.instrumentation.gluellm.pool.words import place_text
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.text import place_text
 from support.clock import Clock
 from support.waiting import until
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.adapters.grpc.sampling import Sampler
-from opentelemetry.instrumentation.gluellm.pool.guard import Failures
-from opentelemetry.instrumentation.gluellm.pool.watch import Watch
+from opentelemetry.instrumentation.gluellm.failures import Failures
+from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from unit.pool.fakes import Scene
 
 from .interruption import everywhere

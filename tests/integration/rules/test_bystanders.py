@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.telemetry import semconv, state
+from opentelemetry.instrumentation.gluellm.telemetry import gauges, semconv
 from support.script import Reply
 from support.waiting import wait_until
 
@@ -87,7 +87,7 @@ def test_time_of_a_request_that_ends_during_a_collection_counts_once(
     pool = threads.pool(library)
     exchange = pool.send(server.reply("/held", Reply(head_after=gate)))
     wait_until(lambda: telemetry.current("awaiting_response") == 1)
-    add_pool = state._add_pool
+    add_pool = gauges._add_pool
 
     def meanwhile(*args: Any) -> None:
         gate.open()
@@ -96,8 +96,8 @@ def test_time_of_a_request_that_ends_during_a_collection_counts_once(
         exchange.wait()
         add_pool(*args)
 
-    monkeypatch.setattr(state, "_add_pool", meanwhile)
+    monkeypatch.setattr(gauges, "_add_pool", meanwhile)
     telemetry.collect()
-    monkeypatch.setattr(state, "_add_pool", add_pool)
+    monkeypatch.setattr(gauges, "_add_pool", add_pool)
     assert sum(telemetry.phases().values()) <= exchange.duration
     pool.close()

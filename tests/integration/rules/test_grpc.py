@@ -15,7 +15,7 @@ from opentelemetry.instrumentation.grpc.grpcext import intercept_channel
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.metrics import DurationObserver
+from opentelemetry.instrumentation.gluellm.telemetry.histograms import DurationObserver
 from support.fake_xai import FakeXai
 from support.grpc_server import GrpcServer
 from support.telemetry import Telemetry

@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.pool.lease import Call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.metrics import DurationObserver
+from opentelemetry.instrumentation.gluellm.telemetry.histograms import DurationObserver
 from support.clients import PoolUnderTest, Runner
 from support.grpc_server import GrpcServer
 from support.http1 import HTTP1Server

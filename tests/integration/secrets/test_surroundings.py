@@ -13,7 +13,7 @@ import pytest
 import trustme
 import urllib3
 
-from opentelemetry.instrumentation.gluellm.diagnosis.loop_places import places_of_busy_loops
+from opentelemetry.instrumentation.gluellm.diagnosis.busy_loops import places_of_busy_loops
 from opentelemetry.instrumentation.gluellm.patching import when_imported
 from support.http1 import HTTP1Server
 from support.libraries import Library

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import httpcore
 
+from opentelemetry.instrumentation.gluellm.concurrency import thread_beside
 from opentelemetry.instrumentation.gluellm.pool.lease import Call
-from opentelemetry.instrumentation.gluellm.pool.threads import thread_beside
 
 from .pools import a_pool, send
 from .workload import OFF, OURS, Instrumentation, Sdk, series_of

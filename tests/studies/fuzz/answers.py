@@ -24,7 +24,7 @@ from .texts import TEXTS, anything, integers
 
 _PROCESS = """
 import os, signal, sys
-from opentelemetry.instrumentation.gluellm.diagnosis.rendezvous import Presence
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import Presence
 
 answer = sys.argv[1]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.pool.copies import copied
+from opentelemetry.instrumentation.gluellm.concurrency import copied
 from studies.load.growth import Growth
 from studies.load.reading import Choices
 from studies.load.saturation import Load

@@ -15,10 +15,10 @@ from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import (
     PoolSnapshot,
     Snapshot,
 )
+from opentelemetry.instrumentation.gluellm.pool.call_site import find
 from opentelemetry.instrumentation.gluellm.pool.lease import READING, Call, Lease
-from opentelemetry.instrumentation.gluellm.pool.loops import LoopLag
-from opentelemetry.instrumentation.gluellm.pool.place import find
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
+from opentelemetry.instrumentation.gluellm.watch.loop_lag import LoopLag
 from unit.pool.fakes import FakePool, Scene, Unreadable
 
 

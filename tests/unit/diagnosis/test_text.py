@@ -8,7 +8,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text, snapshot_text
-from opentelemetry.instrumentation.gluellm.pool.words import (
+from opentelemetry.instrumentation.gluellm.text import (
     counted,
     one_line,
     percent,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from opentelemetry.trace import SpanContext
 
+from opentelemetry.instrumentation.gluellm.pool.call_site import find
 from opentelemetry.instrumentation.gluellm.pool.describe import (
     LONGEST,
     holders,
@@ -14,9 +15,8 @@ from opentelemetry.instrumentation.gluellm.pool.describe import (
     whose,
 )
 from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
-from opentelemetry.instrumentation.gluellm.pool.place import find
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
-from opentelemetry.instrumentation.gluellm.pool.words import one_line, place_text
+from opentelemetry.instrumentation.gluellm.text import one_line, place_text
 from unit.pool.fakes import FakePool, Scene
 
 

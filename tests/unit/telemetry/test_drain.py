@@ -18,7 +18,7 @@ from opentelemetry.trace import (
 )
 
 from opentelemetry import context
-from opentelemetry.instrumentation.gluellm.pool.guard import Failures
+from opentelemetry.instrumentation.gluellm.failures import Failures
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.pool.outbox import Outbox
 from opentelemetry.instrumentation.gluellm.telemetry import drain as drain_module

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from opentelemetry.trace import SpanContext
 
+from opentelemetry.instrumentation.gluellm.pool.call_site import Place, find
 from opentelemetry.instrumentation.gluellm.pool.lease import READING, UNREAD, Call, Lease
-from opentelemetry.instrumentation.gluellm.pool.place import Place, find
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
-from opentelemetry.instrumentation.gluellm.pool.watch import Watch
 from opentelemetry.instrumentation.gluellm.telemetry import logs
 from opentelemetry.instrumentation.gluellm.telemetry.logs import WatchObserver
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
+from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from unit.pool.fakes import FakePool, Scene
 
 Log = pytest.LogCaptureFixture

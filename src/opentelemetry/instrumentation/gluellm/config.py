@@ -13,11 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, TypeVar, cast
 
-from .diagnosis.signal_names import signal_number
+from .diagnosis.signal_report.signals import signal_number
 from .environment import ENVIRONMENT_PREFIX, LIMIT_VARIABLES
-from .pool.guard import raise_on
-from .pool.warning import warn
-from .pool.words import one_line
+from .failures import raise_on, warn
+from .text import one_line
 
 EXPORT_INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
 """The SDK's own variable, in milliseconds."""

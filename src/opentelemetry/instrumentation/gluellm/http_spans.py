@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from .pool.guard import raise_on
-from .pool.warning import warn
-from .pool.words import where_it_failed
+from .failures import raise_on, warn
+from .text import where_it_failed
 
 _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 

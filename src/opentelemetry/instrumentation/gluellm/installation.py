@@ -18,25 +18,25 @@ from .attribution.any_llm import LOST, AnyLLMAttribution
 from .attribution.context import current_call
 from .attribution.hosts import provider_for_host
 from .attribution.limiter import RateLimiterObserver, calls_per_minute
+from .concurrency import copied
 from .config import Config
+from .diagnosis.advice.advisor import Advisor
 from .diagnosis.collect import collect
-from .diagnosis.cures import Advisor
-from .diagnosis.notes import NoteObserver
-from .diagnosis.on_signal import SignalReporter
+from .diagnosis.pool_timeout_note import NoteObserver
 from .diagnosis.report import Reports
+from .diagnosis.signal_report.on_signal import SignalReporter
 from .diagnosis.snapshot import LimiterSnapshot, Snapshot
-from .pool import place
-from .pool.copies import copied
+from .patching import Seams
+from .pool import call_site
 from .pool.ledger import PoolLedger
-from .pool.loops import LoopLag
 from .pool.registry import PoolRegistry
-from .pool.seams import Seams
-from .pool.watch import Watch
 from .telemetry import instruments, logs
 from .telemetry.entry import EntryObserver, entry_context, suppressed
-from .telemetry.metrics import DurationObserver
+from .telemetry.gauges import StateSource
+from .telemetry.histograms import DurationObserver
 from .telemetry.spans import SpanObserver, tracer_of
-from .telemetry.state import StateSource
+from .watch.loop_lag import LoopLag
+from .watch.watch import Watch
 
 
 class Installation:
@@ -79,7 +79,7 @@ class Installation:
             peak_window=config.peak_window,
             books=books,
             entry_context=entry_context(),
-            find_place=_find_whole if config.leak_stacks else place.find,
+            find_place=_find_whole if config.leak_stacks else call_site.find,
             provider_for_host=provider_for_host,
             loop_lag=config.loop_lag,
         )
@@ -296,8 +296,8 @@ def _warn_of_gluellm(found: dict[str, bool]) -> None:
     logs.warn_of_missing_seams(seams)
 
 
-def _find_whole() -> place.Place | None:
-    return place.find(whole=True)
+def _find_whole() -> call_site.Place | None:
+    return call_site.find(whole=True)
 
 
 def _churn_cure(ledger: PoolLedger, call_site_known: bool) -> str:

@@ -15,13 +15,12 @@ from .adapters.clients import any_owned, disown, own, pools_of
 from .config import Config
 from .diagnosis.snapshot import Snapshot
 from .environment import limits_asked_for
+from .failures import raise_on, warn
 from .http_spans import HttpSpans
 from .installation import Installation
 from .package import _instruments
-from .pool.guard import raise_on
 from .pool.registry import Owner
-from .pool.warning import warn
-from .pool.words import one_line, where_it_failed
+from .text import one_line, where_it_failed
 
 _MAX_NAME = 64
 

@@ -11,14 +11,14 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import wrapt
 
-from .pool.guard import raise_on
-from .pool.locks import acquire
-from .pool.warning import warn
-from .pool.words import where_it_failed
+from .concurrency import acquire
+from .failures import raise_on, warn
+from .text import where_it_failed
 
 USUAL_MARK = "__gluellm_patch__"
 LIMITS_MARK = "__gluellm_limits_patch__"
@@ -203,3 +203,16 @@ def when_imported(name: str, callback: Callable[[Any], None]) -> None:
         warn("can't wait for the import of %s: %s", name, where_it_failed(error))
         if name in sys.modules:
             hook(sys.modules[name])
+
+
+@dataclass(slots=True)
+class Seams:
+    """Which seams of one library work in the installed version."""
+
+    library: str
+    """The value of ``gluellm.pool.library``."""
+    version: str
+    """The distribution that was looked at, with its version, in words."""
+    found: dict[str, bool] = field(default_factory=dict)
+    signals: dict[str, str] = field(default_factory=dict)
+    """What is lost without the seam, in words for a warning."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..concurrency import acquire
 from ..pool.lease import Call
-from ..pool.locks import acquire
-from ..pool.loops import running_loop
 from ..pool.reader import PoolReader, seconds_or_none
 from ..pool.registry import Owner
 from ..pool.tracker import PoolTracker
+from ..watch.loop_lag import running_loop
 from .base import Surroundings
 from .callers import exporter_on_stack, sdk_on_stack
 from .marks import BUILT_BY, OWNER, TRACKER

@@ -9,12 +9,11 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import Any, ClassVar
 
-from ..patching import PatchSet, when_imported
-from ..pool.guard import raise_on
+from ..failures import raise_on
+from ..patching import PatchSet, Seams, when_imported
 from ..pool.lease import Call
 from ..pool.registry import PoolRegistry
-from ..pool.seams import Seams
-from .fitting import fitted
+from .signatures import fitted
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from types import FrameType
 
-from ..pool.place import ends_search
+from ..pool.call_site import ends_search
 
 _DEEPEST = 200
 

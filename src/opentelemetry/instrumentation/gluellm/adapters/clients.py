@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from ..pool.guard import raise_on
+from ..failures import raise_on
 from ..pool.registry import Owner
 from .admission import EXCLUDED
 from .aiohttp.clients import pools_in as aiohttp_pools

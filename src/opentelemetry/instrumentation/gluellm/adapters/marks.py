@@ -6,7 +6,7 @@ exception and without making the instance build its ``__dict__``. The defaults a
 
 from __future__ import annotations
 
-from ..pool.guard import raise_on
+from ..failures import raise_on
 
 TRACKER = "_gluellm_tracker"
 """On a pool: its PoolTracker, once it is tracked."""

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from contextvars import Token
 from typing import Any
 
-from ..pool.guard import from_signal_handler
+from ..failures import from_signal_handler
+from ..pool.call_site import Place, find
 from ..pool.lease import Call
-from ..pool.place import Place, find
-from ..pool.words import one_line
+from ..text import one_line
 from .context import CallVariable, current_call
 from .correlation import correlation_id
 from .streams import AsyncOpening, leave, wrap_stream

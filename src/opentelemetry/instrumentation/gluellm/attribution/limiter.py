@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..concurrency import copied
+from ..failures import raise_on
 from ..patching import PatchSet, when_imported
-from ..pool.copies import copied
-from ..pool.guard import raise_on
 from ..providers import PROVIDERS
 
 HOOK = "rate_limiter"

@@ -8,16 +8,16 @@ import time
 from typing import Any
 
 from .. import environment
+from ..concurrency import copied, copied_queue
 from ..pool.channel import CHANNEL_STATES, states_of
-from ..pool.copies import copied, copied_queue
+from ..pool.counts import RunningRequests, Tally
 from ..pool.describe import trace_id
 from ..pool.lease import PHASES, QUEUED, Lease, LeaseState, read_states
 from ..pool.ledger import EndedTimes, OriginLedger, PoolLedger
-from ..pool.loops import LoopLag
 from ..pool.reader import ConnectionView, seconds_or_none
 from ..pool.registry import PoolRegistry
-from ..pool.stats import RunningRequests, Tally
 from ..pool.tracker import PoolTracker
+from ..watch.loop_lag import LoopLag
 from .executors import Executors
 from .snapshot import (
     ConnectionSnapshot,

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .busy_loops import places_of_busy_loops
 from .diagnose import diagnose
 from .findings import Finding, Kind
-from .loop_places import places_of_busy_loops
 from .snapshot import Snapshot
 from .text import findings_text
 

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..pool.words import counted, one_line, percent, place_text, seconds, timeout_text
+from ..text import counted, one_line, percent, place_text, seconds, timeout_text
 from .findings import Finding
 from .snapshot import ConnectionSnapshot, PoolSnapshot, PoolTotals, RequestSnapshot, Snapshot
 

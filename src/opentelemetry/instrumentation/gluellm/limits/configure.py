@@ -11,10 +11,10 @@ import threading
 from .. import environment
 from ..attribution.any_llm import AnyLLMAttribution, supported_providers
 from ..environment import APPLY_HTTPX_ENV, HTTPX_VARIABLES, LIMIT_VARIABLES, PROVIDER
+from ..failures import warn
 from ..patching import LIMITS_MARK
-from ..pool.warning import warn
-from ..pool.words import one_line
 from ..providers import LIMITS, PROVIDERS, libraries_of
+from ..text import one_line
 from .pools import PoolLimits
 from .scope import LimitScope
 from .settings import Settings, Source, check_provider

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from ..adapters.arguments import client_is_users, limits_given
 from ..attribution.calls import CallScope, ModelOf, OnError, provider_key
 from ..attribution.context import CallVariable
+from ..pool.call_site import Place
 from ..pool.lease import Call
-from ..pool.place import Place
 from ..providers import POOL_TIMEOUT
+from .arguments import client_is_users, limits_given
 from .values import Values
 
 current_limits: CallVariable = ContextVar("gluellm_current_limits", default=None)

@@ -7,7 +7,6 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ..pool.words import one_line
 from ..providers import (
     GRPC,
     LIMITS,
@@ -17,6 +16,7 @@ from ..providers import (
     URLLIB3,
     libraries_of,
 )
+from ..text import one_line
 from .values import Value, Values
 
 _NEAREST = 3

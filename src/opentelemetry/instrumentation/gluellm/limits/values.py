@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..environment import APPLY_HTTPX_ENV, LIMIT_VARIABLES, PROVIDER
-from ..pool.words import one_line
 from ..providers import (
     KEEPALIVE_EXPIRY,
     LIMITS,
@@ -14,6 +13,7 @@ from ..providers import (
     MAX_KEEPALIVE_CONNECTIONS,
     POOL_TIMEOUT,
 )
+from ..text import one_line
 
 MOST_CONNECTIONS = 100_000
 """More than one machine has file descriptors and ports for."""

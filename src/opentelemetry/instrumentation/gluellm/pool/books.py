@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .guard import Failures
+from ..failures import Failures
 from .ledger import Bound, PoolLedger
 from .outbox import Outbox
 

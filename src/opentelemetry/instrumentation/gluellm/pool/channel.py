@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .copies import copied, nothing
+from ..concurrency import copied, nothing
 from .lease import AWAITING_RESPONSE, CONNECTING, QUEUED, READING, UNREAD, Lease
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .copies import nothing
+from ..concurrency import nothing
 from .lease import QUEUED, Lease
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..concurrency import copied
+from ..text import one_line, place_text
 from .channel import CHANNEL_STATES
-from .copies import copied
 from .lease import PHASES, QUEUED, STREAM_QUEUED, Lease, read_states
-from .words import one_line, place_text
 
 if TYPE_CHECKING:
     from .tracker import PoolTracker

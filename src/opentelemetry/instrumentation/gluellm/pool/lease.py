@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from .copies import copied, nothing
+from ..concurrency import copied, nothing
 
 if TYPE_CHECKING:
+    from .call_site import Place
     from .channel import TrackedChannel
     from .connection import TrackedConnection
     from .ledger import OriginLedger
-    from .place import Place
     from .tracker import PoolTracker
 
 QUEUED, CONNECTING, STREAM_QUEUED, AWAITING_RESPONSE, READING, UNREAD = range(6)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..concurrency import copied
 from .channel import CHANNEL_STATES, states_of
-from .copies import copied
 from .lease import AWAITING_RESPONSE, PHASES, UNREAD
 
 if TYPE_CHECKING:
+    from .call_site import Place
     from .channel import TrackedChannel
     from .lease import Lease
-    from .place import Place
 
 OTHER = "_OTHER"
 Outcome = tuple[int | str, str | None, bool]

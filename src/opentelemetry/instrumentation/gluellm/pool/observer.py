@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from ..failures import Failures
 
 if TYPE_CHECKING:
+    from .call_site import Place
     from .connection import TrackedConnection
     from .lease import Lease
     from .ledger import OriginLedger
-    from .place import Place
     from .tracker import PoolTracker
 
 
@@ -88,3 +91,76 @@ class PoolObserver:
         """So many pools were built for an origin and served no more than so many requests, of so
         many calls. ``built`` are the known call sites of these pools, each with how many, the
         most first."""
+
+
+_EVENTS = tuple(name for name in vars(PoolObserver) if not name.startswith("_"))
+
+
+class Guard(PoolObserver):
+    """Passes events on to observers and catches what they raise.
+
+    For each event only the observers that override the method are called, so an event that nobody
+    listens to costs one call.
+    """
+
+    def __init__(self, observers: Iterable[PoolObserver], failures: Failures) -> None:
+        self.failures = failures
+        observers = tuple(observers)
+        for event in _EVENTS:
+            listeners = [
+                getattr(observer, event)
+                for observer in observers
+                if getattr(type(observer), event) is not getattr(PoolObserver, event)
+            ]
+            setattr(self, event, _relay(event, listeners, failures))
+
+
+def _relay(
+    event: str, listeners: list[Callable[..., None]], failures: Failures
+) -> Callable[..., None]:
+    if not listeners:
+        return _nobody_listens
+    if len(listeners) == 1:
+        return _guarded(event, listeners[0], failures)
+
+    tellers = [_relay(event, [listener], failures) for listener in listeners]
+
+    def tell_all(*args: Any) -> None:
+        for tell in tellers:
+            tell(*args)
+
+    return tell_all
+
+
+def _guarded(event: str, listener: Callable[..., None], failures: Failures) -> Callable[..., None]:
+    # By arity, since an event can be on the path of a request, where *args would cost a call more.
+    def tell(subject: Any) -> None:
+        try:
+            listener(subject)
+        except Exception as error:
+            failures.caught(f"observer.{event}", error)
+
+    def tell_two(subject: Any, further: Any) -> None:
+        try:
+            listener(subject, further)
+        except Exception as error:
+            failures.caught(f"observer.{event}", error)
+
+    def tell_none() -> None:
+        try:
+            listener()
+        except Exception as error:
+            failures.caught(f"observer.{event}", error)
+
+    def tell_more(subject: Any, *further: Any) -> None:
+        try:
+            listener(subject, *further)
+        except Exception as error:
+            failures.caught(f"observer.{event}", error)
+
+    arguments = vars(PoolObserver)[event].__code__.co_argcount - 1
+    return (tell_none, tell, tell_two, tell_more)[min(arguments, 3)]
+
+
+def _nobody_listens(*args: Any) -> None:
+    pass

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from .connection import TrackedConnection
-    from .stats import Tally
+    from .counts import Tally
     from .tracker import PoolTracker
 
 

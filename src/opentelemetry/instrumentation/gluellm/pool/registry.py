@@ -9,16 +9,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ..concurrency import copied
 from .books import Books
-from .copies import copied
+from .call_site import Place
+from .counts import NameState, Tally
 from .durations import nanoseconds
-from .guard import Guard
 from .lease import QUEUED, Lease, LeaseState, read_states
 from .ledger import GONE_REPORTED, OTHER, OriginLedger, PoolLedger
-from .observer import PoolObserver
-from .place import Place
+from .observer import Guard, PoolObserver
 from .reader import PoolReader
-from .stats import NameState, Tally
 from .tracker import PoolTracker
 
 MAX_NAMES = 50

@@ -5,8 +5,8 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from ..concurrency import copied, nothing
 from .channel import SHUTDOWN
-from .copies import copied, nothing
 from .lease import (
     AWAITING_RESPONSE,
     CONNECTING,
@@ -21,10 +21,10 @@ from .ledger import OTHER
 from .reader import seconds_or_none
 
 if TYPE_CHECKING:
+    from .call_site import Place
     from .channel import TrackedChannel
     from .connection import TrackedConnection
     from .ledger import OriginLedger, PoolLedger
-    from .place import Place
     from .reader import PoolReader, PoolView
     from .registry import PoolRegistry
 

@@ -13,9 +13,9 @@ from opentelemetry.context import Context
 
 from opentelemetry import trace
 
-from ..pool.guard import Failures
+from ..concurrency import acquire
+from ..failures import Failures
 from ..pool.lease import Lease
-from ..pool.locks import acquire
 from ..pool.outbox import Outbox
 
 if TYPE_CHECKING:

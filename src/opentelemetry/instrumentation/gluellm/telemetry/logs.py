@@ -7,18 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..environment import ENVIRONMENT_PREFIX
+from ..failures import Failures, warn
+from ..patching import Seams
+from ..pool.call_site import Place
 from ..pool.connection import WEBSOCKET
 from ..pool.describe import LONGEST, holders, label, seconds, state, whose
-from ..pool.guard import Failures
 from ..pool.lease import PHASES, Lease
 from ..pool.ledger import OriginLedger, PoolLedger
 from ..pool.observer import PoolObserver
-from ..pool.place import Place
-from ..pool.seams import Seams
 from ..pool.tracker import PoolTracker
-from ..pool.warning import warn
-from ..pool.watch import TOLD_EVERY
-from ..pool.words import counted, one_line, place_text
+from ..text import counted, one_line, place_text
+from ..watch.watch import TOLD_EVERY
 from .semconv import SCOPE_NAME
 
 _logger = logging.getLogger(SCOPE_NAME)

@@ -22,9 +22,9 @@ from opentelemetry.trace import (
     get_tracer,
 )
 
+from ..failures import Failures
 from ..pool.connection import TrackedConnection
 from ..pool.durations import nanoseconds
-from ..pool.guard import Failures
 from ..pool.lease import PHASES, Lease
 from ..pool.observer import PoolObserver
 from ..version import __version__

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, ClassVar
 
-from ...pool.guard import raise_on
+from ...failures import raise_on
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from ..base import Adapter, Surroundings

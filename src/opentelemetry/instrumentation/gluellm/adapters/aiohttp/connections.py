@@ -12,13 +12,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from ...concurrency import copied
 from ...patching import is_patched
 from ...pool.connection import TrackedConnection
-from ...pool.copies import copied
+from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, Tally
 from ...pool.lease import Lease
 from ...pool.ledger import OriginLedger
 from ...pool.reader import ConnectionView, PoolView, seconds_or_none
-from ...pool.stats import ACTIVE, CONNECTING, IDLE_1, Tally
 from ...pool.tracker import PoolTracker
 from ..marks import LIMITS_FROM
 from .marks import CONNECTION

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ...pool.guard import raise_on
+from ...failures import raise_on
 from ...pool.lease import QUEUED, Lease
-from ..errors import error_type
+from ..error_types import error_type
 
 _NOT_OF_THE_READ = RuntimeError
 """Two tasks read at once: that is told to the second, and the response goes on."""

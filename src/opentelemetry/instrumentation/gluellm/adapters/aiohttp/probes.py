@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from ..fitting import has
+from ..signatures import has
 
 _POOL = (
     "_acquired",

@@ -10,8 +10,8 @@ from typing import Any
 
 from ...pool.lease import QUEUED, Lease
 from ...pool.ledger import OTHER
-from ...pool.loops import running_loop
 from ...pool.tracker import PoolTracker
+from ...watch.loop_lag import running_loop
 from ..admission import Admission
 from . import connections, failures, setup
 from .marks import CONNECTION, LEASE

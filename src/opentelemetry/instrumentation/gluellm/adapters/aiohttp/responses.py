@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from ...concurrency import copied
+from ...failures import raise_on
 from ...pool.connection import WEBSOCKET, TrackedConnection
-from ...pool.copies import copied
-from ...pool.guard import raise_on
 from ...pool.lease import READING, UNREAD, Lease
 from ...pool.registry import PoolRegistry
 from . import connections, failures

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import Any
 
+from ...failures import Failures
 from ...pool.connection import TrackedConnection
-from ...pool.guard import Failures
 from ...pool.registry import is_host
 
 _current: ContextVar[TrackedConnection | None] = ContextVar("gluellm_setup", default=None)

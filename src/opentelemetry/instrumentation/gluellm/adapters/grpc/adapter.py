@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, ClassVar, Protocol
 
-from ...pool.guard import raise_on
+from ...failures import raise_on
 from ..admission import Admission
 from ..base import Adapter, Surroundings
 from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER, give_defaults

@@ -9,8 +9,8 @@ from typing import Any
 from ...pool.channel import READY, SHUTDOWN, TrackedChannel
 from ...pool.lease import AWAITING_RESPONSE, CONNECTING, QUEUED, Lease
 from ...pool.ledger import OTHER
-from ...pool.loops import running_loop
 from ...pool.tracker import PoolTracker
+from ...watch.loop_lag import running_loop
 from ..admission import Admission
 from ..marks import TRACKER
 from .channels import (

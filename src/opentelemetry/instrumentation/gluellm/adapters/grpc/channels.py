@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from ...pool.channel import SHUTDOWN, TrackedChannel
+from ...pool.counts import Tally
 from ...pool.reader import PoolView
-from ...pool.stats import Tally
 from ...pool.tracker import PoolTracker
 from .marks import ORIGIN
 

@@ -13,11 +13,9 @@ import threading
 import weakref
 from collections.abc import Callable
 
+from ...concurrency import acquire, copied, thread_beside
+from ...failures import Failures
 from ...pool.channel import TrackedChannel
-from ...pool.copies import copied
-from ...pool.guard import Failures
-from ...pool.locks import acquire
-from ...pool.threads import thread_beside
 
 _SHORTEST = 0.001
 _LONGEST = 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from ...pool.guard import raise_on
+from ...failures import raise_on
 from ...pool.lease import Lease
 from .calls import Argument, Arguments, Calls
 from .marks import LEASE

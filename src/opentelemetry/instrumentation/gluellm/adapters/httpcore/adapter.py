@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, ClassVar
 
-from ...pool.guard import Failures, raise_on
+from ...failures import Failures, raise_on
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from ..base import Adapter, Surroundings

@@ -10,11 +10,11 @@ import socket
 import sys
 from typing import Any
 
+from ...concurrency import copied
 from ...patching import is_patched
 from ...pool.connection import TrackedConnection
-from ...pool.copies import copied
+from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, IDLE_2, Tally
 from ...pool.reader import ConnectionView, PoolView, seconds_or_none
-from ...pool.stats import ACTIVE, CONNECTING, IDLE_1, IDLE_2, Tally
 from ...pool.tracker import PoolTracker
 from ..marks import LIMITS_FROM
 from .marks import CONNECTION, connection_of

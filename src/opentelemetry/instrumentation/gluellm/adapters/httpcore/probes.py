@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..fitting import has
+from ..signatures import has
 from .responses import reads_as_known
 
 _POOL = ("_connections", "_requests", "_max_connections", "_max_keepalive_connections")

@@ -12,7 +12,7 @@ from typing import Any
 from ...pool.connection import TrackedConnection
 from ...pool.lease import AWAITING_RESPONSE, Lease
 from ...pool.ledger import OTHER
-from ..errors import error_type
+from ..error_types import error_type
 from .connections import protocol_of
 from .marks import connection_of
 

@@ -13,10 +13,10 @@ from typing import Any
 from ...pool.connection import TrackedConnection
 from ...pool.lease import Lease
 from ...pool.ledger import OTHER
-from ...pool.loops import running_loop
 from ...pool.tracker import PoolTracker
+from ...watch.loop_lag import running_loop
 from ..admission import Admission
-from ..errors import error_type
+from ..error_types import error_type
 from . import connections
 from .marks import CONNECTION, FORWARDED, LEASE, lease_of
 

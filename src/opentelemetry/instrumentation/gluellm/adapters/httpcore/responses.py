@@ -10,8 +10,8 @@ from typing import Any
 from ...pool.connection import TrackedConnection
 from ...pool.lease import AWAITING_RESPONSE, READING, STREAM_QUEUED, UNREAD, Lease
 from ...pool.registry import PoolRegistry
-from ..errors import error_type
-from ..fitting import fits
+from ..error_types import error_type
+from ..signatures import fits
 from .marks import LEASE, lease_of
 from .upgrades import SWITCHING_PROTOCOLS, closed_here
 

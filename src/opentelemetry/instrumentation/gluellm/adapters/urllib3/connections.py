@@ -11,9 +11,9 @@ import weakref
 from types import NoneType
 from typing import Any, Final
 
+from ...concurrency import copied
 from ...patching import is_patched
 from ...pool.connection import TrackedConnection
-from ...pool.copies import copied
 from ...pool.lease import CONNECTING, READING, Lease
 from ...pool.registry import PoolRegistry, is_host
 from ...pool.tracker import PoolTracker

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ...pool.guard import from_signal_handler
+from ...failures import from_signal_handler
 from ...pool.lease import CONNECTING, Lease
-from ..errors import error_type
+from ..error_types import error_type
 
 _DEPTH = 4
 

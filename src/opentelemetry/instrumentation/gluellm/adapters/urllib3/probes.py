@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ..fitting import has
+from ..signatures import has
 
 
 def takes(owner: Any, method: str, *parameters: str) -> bool:

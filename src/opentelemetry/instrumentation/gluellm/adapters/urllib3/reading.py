@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from ...concurrency import copied
 from ...pool.connection import TrackedConnection
-from ...pool.copies import copied
+from ...pool.counts import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, Tally
 from ...pool.reader import ConnectionView, PoolView
-from ...pool.stats import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, Tally
 from ...pool.tracker import PoolTracker
 from ..marks import LIMITS_FROM
 from .connections import record_of, with_sockets

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..cures import Advisor
+from ..advice.advisor import Advisor
 from ..intervals import PoolCase
 
 

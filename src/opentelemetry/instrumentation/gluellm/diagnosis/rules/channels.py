@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...pool.words import counted, seconds
+from ...text import counted, seconds
 from ...thresholds import CHANNEL_NOT_READY_FOR as NOT_READY_FOR
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, replace
 
 from ...pool.connection import WEBSOCKET
-from ...pool.words import counted, percent, place_text, seconds
+from ...text import counted, percent, place_text, seconds
 from ...thresholds import (
     CONNECT_FAILURE_SHARE,
     CONNECT_FAILURES,
@@ -21,9 +21,9 @@ from ...thresholds import (
     SILENT_CONNECTION,
 )
 from ...thresholds import churns as are_churned
+from ..advice.own_clients import server_words
 from ..findings import Finding, Kind, Severity
 from ..intervals import Activity, PoolCase
-from ..own_clients import server_words
 from .advising import advisor
 
 _OTHER_ORIGINS = "_OTHER"

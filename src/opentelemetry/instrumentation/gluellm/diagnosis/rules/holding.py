@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ...pool.words import counted, one_line, percent, place_text, seconds
+from ...text import counted, one_line, percent, place_text, seconds
 from ...thresholds import (
     ORPHANED_SHARE,
     STREAM_WAIT,
@@ -12,9 +12,9 @@ from ...thresholds import (
     UNREAD_SHARE,
     UNREAD_TIME,
 )
+from ..advice.own_clients import own_client
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
-from ..own_clients import own_client
 from ..snapshot import ConnectionSnapshot, RequestSnapshot
 from .advising import advisor
 

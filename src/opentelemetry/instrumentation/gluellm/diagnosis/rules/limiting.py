@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...pool.words import counted, one_line, percent, seconds
+from ...text import counted, one_line, percent, seconds
 from ...thresholds import LIMITED_CALLS, LIMITED_FOR, LIMITED_SHARE
-from ..cures import GLUELLM_PROVIDERS
+from ..advice.advisor import GLUELLM_PROVIDERS
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..snapshot import LimiterSnapshot, Snapshot

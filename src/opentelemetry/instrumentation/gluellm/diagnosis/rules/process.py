@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...pool.words import counted, one_line, percent, seconds
+from ...text import counted, one_line, percent, seconds
 from ...thresholds import (
     DESCRIPTORS_NEAR,
     DESCRIPTORS_SEVERE,

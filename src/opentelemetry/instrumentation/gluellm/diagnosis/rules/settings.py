@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...pool.words import counted, seconds, timeout_text
+from ...text import counted, seconds, timeout_text
 from ...thresholds import STUCK_AFTER
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase

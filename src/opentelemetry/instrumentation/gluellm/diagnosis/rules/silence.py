@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...pool.words import counted, one_line, seconds
+from ...text import counted, one_line, seconds
 from ...thresholds import SILENT_AS_BEFORE, SILENT_FOR, SILENT_REQUESTS
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...pool.words import counted, percent
+from ...text import counted, percent
 from ...thresholds import (
     CONNECTING_HURTS,
     DISCARDED_CONNECTIONS,
     DISCARDED_SHARE,
     THREADS_BUSY,
 )
+from ..advice.own_clients import own_client
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
-from ..own_clients import own_client
 from ..snapshot import ExecutorSnapshot, Snapshot
 from .advising import advisor
 

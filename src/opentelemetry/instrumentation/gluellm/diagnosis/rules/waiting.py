@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ...pool.words import counted, percent, rate, seconds
+from ...text import counted, percent, rate, seconds
 from ...thresholds import (
     BASELINE_REQUESTS,
     CONNECTING_HOLDS,

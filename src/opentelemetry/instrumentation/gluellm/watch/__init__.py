@@ -1,0 +1,1 @@
+"""What no event shows: leaks, stuck queues, churn, anomalies, late event loops."""
