@@ -14,7 +14,7 @@ from pathlib import Path
 from gluellm_pools.verify.queries import QUERIES
 from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS
 from opentelemetry.instrumentation.gluellm.adapters.callers import SDKS
-from opentelemetry.instrumentation.gluellm.attribution.any_llm import SEAMS as ANY_LLM_SEAMS
+from opentelemetry.instrumentation.gluellm.attribution.any_llm import HOOKS as ANY_LLM_SEAMS
 from opentelemetry.instrumentation.gluellm.attribution.limiter import LOST as GLUELLM_LOST
 from opentelemetry.instrumentation.gluellm.config import SETTINGS
 from opentelemetry.instrumentation.gluellm.limits.values import ARGUMENTS
@@ -182,7 +182,7 @@ Each table is for the values of `gluellm.pool.library` in its head. The last two
 `gluellm.pool.library` can be `any_llm` or `gluellm` on this one metric; each is there once its package is
 imported.
 
-{seams}
+{hooks}
 
 ## Spans
 
@@ -455,7 +455,7 @@ def metrics_page() -> str:
             setup=semconv.SPAN_SETUP.format(**names),
             connect=semconv.SPAN_CONNECT.format(**names),
             tls=semconv.SPAN_TLS.format(**names),
-            seams=seam_tables(),
+            hooks=seam_tables(),
             model=semconv.REQUEST_MODEL,
             operation=semconv.OPERATION_NAME,
             tls_name=semconv.TLS_PROTOCOL_NAME,

@@ -266,7 +266,7 @@ def _set_ups(pool: PoolView, _attributes: Mapping[str, Any], point: Any) -> None
 def _seam(view: View, attributes: Mapping[str, Any], point: Any) -> None:
     if point.value == 0:
         library = attributes.get(semconv.POOL_LIBRARY, "?")
-        view.missing_seams.append(f"{library}: {attributes.get(semconv.SEAM_NAME, '?')}")
+        view.missing_seams.append(f"{library}: {attributes.get(semconv.HOOK_NAME, '?')}")
 
 
 def _loop_lag(view: View, _attributes: Mapping[str, Any], point: Any) -> None:
@@ -302,7 +302,7 @@ _POOL = {
     semconv.STREAM_ORPHANED.name: _adds_to("streams_orphaned"),
 }
 _PROCESS = {
-    semconv.SEAM.name: _seam,
+    semconv.HOOK_MISSING.name: _seam,
     semconv.EVENT_LOOP_LAG_PEAK.name: _loop_lag,
     semconv.EVENT_LOOP_LATE_TIME.name: _loop_late,
     semconv.INSTRUMENTATION_ERRORS.name: _own_failure,
@@ -323,7 +323,7 @@ ATTRIBUTES = frozenset(
         semconv.STATUS_CODE,
         semconv.RPC_STATUS_CODE,
         semconv.TIMEOUT_KIND,
-        semconv.SEAM_NAME,
+        semconv.HOOK_NAME,
     )
 )
 """Keys of the attributes that it tells points apart by."""

@@ -339,5 +339,5 @@ def test_call_that_queues_for_a_channel_that_never_gets_ready(pool, telemetry):
     findings = diagnose(dataclasses.replace(taken, pools=(later,)))
     (found,) = [finding for finding in findings if finding.kind is Kind.CHANNEL_NOT_READY]
     assert found.severity is Severity.ERROR
-    assert "transient_failure for 60 s" in found.seen
+    assert "transient_failure for 60 s" in found.observed
     exchange.failure()

@@ -21,7 +21,7 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, config, s
 from opentelemetry.instrumentation.gluellm.attribution import calls
 from opentelemetry.instrumentation.gluellm.failures import Failures
 from opentelemetry.instrumentation.gluellm.limits import configure, reset_pools
-from opentelemetry.instrumentation.gluellm.patching import Seams
+from opentelemetry.instrumentation.gluellm.patching import Hooks
 from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
 from opentelemetry.instrumentation.gluellm.telemetry import logs
 
@@ -166,7 +166,7 @@ def test_log_that_raises_stops_nothing_that_is_found_while_installing(
     monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.httpx", None)
     GlueLLMInstrumentor().instrument(http_spans=True)
     assert GlueLLMInstrumentor._installation is not None
-    logs.warn_of_missing_seams(Seams("httpcore", "0", {"pool": False}))
+    logs.warn_of_missing_hooks(Hooks("httpcore", "0", {"pool": False}))
     failures = Failures()
     failures.caught("test", RuntimeError())
     logs.warn_of_failures(failures)

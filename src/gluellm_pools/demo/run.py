@@ -228,9 +228,9 @@ class Demo:
         if finding is not None:
             kind = finding.kind.replace("_", " ")
             pool = f" in {finding.pool}" if finding.pool else ""
-            seen = printable(finding.seen, _LONGEST_EXPLANATION)
+            seen = printable(finding.observed, _LONGEST_EXPLANATION)
             self._say(f"finding: {finding.severity.upper()}: {kind}{pool}. {seen}", "bold")
-            self._say(f"   cure: {printable(finding.cure, _LONGEST_EXPLANATION)}", "bold")
+            self._say(f"   cure: {printable(finding.advice, _LONGEST_EXPLANATION)}", "bold")
 
     def _say(self, line: str, style: str) -> None:
         print_line(self._console, line, style)

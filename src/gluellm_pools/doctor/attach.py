@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous im
     Directory,
     MissingDirectoryError,
     Request,
-    UnfitFileError,
+    UnsuitableFileError,
     UnusableDirectoryError,
     presence_of,
 )
@@ -99,7 +99,7 @@ def _ask(pid: int, timeout: float) -> dict[str, Any] | None:
             raise CannotAskError(f"processes can't be asked here: {error}") from None
         try:
             return _request(process, directory, timeout)
-        except UnfitFileError as error:
+        except UnsuitableFileError as error:
             raise CannotAskError(_unfit(pid, str(error))) from None
         except OSError as error:
             raise CannotAskError(f"process {pid} can't be asked: {error}") from None
@@ -194,19 +194,20 @@ def _no_answer(pid: int, timeout: float) -> dict[str, Any]:
         "kind": "no_answer",
         "severity": Severity.ERROR.value,
         "pool": None,
-        "seen": f"process {pid} did not answer within {timeout:g} s",
-        "means": f"its main thread{of_them}, does not come back to Python, or no thread of it gets "
+        "observed": f"process {pid} did not answer within {timeout:g} s",
+        "explanation": f"its main thread{of_them}, does not come back to Python, or no thread of "
+        "it gets "
         "the interpreter: native code that does not end, or that never lets others run. An event "
         "loop in that thread stands still, and so do all of its requests. Else the program has "
         "given the signal to a handler of its own since, or blocks it",
-        "cure": f"look where it is, from outside: py-spy dump --native --pid {pid}, or gdb; move "
+        "advice": f"look where it is, from outside: py-spy dump --native --pid {pid}, or gdb; move "
         "that call to a process or a thread, as with asyncio.to_thread(), if it lets others run",
     }
 
 
 def _in_words(finding: dict[str, Any]) -> str:
     lines = [f"{finding['severity'].upper()}: no answer"]
-    for name in ("seen", "means", "cure"):
+    for name in ("observed", "explanation", "advice"):
         before = f"  {name + ':':<7}"
         lines += textwrap.wrap(
             finding[name], _WIDTH, initial_indent=before, subsequent_indent=" " * len(before)

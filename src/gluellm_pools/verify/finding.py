@@ -20,17 +20,17 @@ class Finding:
 
     kind: str
     severity: Severity
-    seen: str
-    means: str
-    cure: str
+    observed: str
+    explanation: str
+    advice: str
 
     def as_json(self) -> dict[str, Any]:
         return {
             "kind": self.kind,
             "severity": self.severity.value,
-            "seen": self.seen,
-            "means": self.means,
-            "cure": self.cure,
+            "observed": self.observed,
+            "explanation": self.explanation,
+            "advice": self.advice,
         }
 
 
@@ -40,7 +40,7 @@ def past(finding: Finding, ago: float | None) -> Finding:
     return Finding(
         finding.kind,
         Severity.INFO,
-        f"{until}: {finding.seen}",
+        f"{until}: {finding.observed}",
         "the newest samples are right",
         "nothing more to do; what boards show of that time stays as it is",
     )

@@ -197,7 +197,7 @@ def _gaps(facts: Facts) -> Iterator[Finding]:
 
 def _itself(facts: Facts) -> Iterator[Finding]:
     if facts.blind:
-        pairs = [f"{library}: {seam}" for library, seam in facts.blind]
+        pairs = [f"{library}: {hook}" for library, hook in facts.blind]
         yield Finding(
             "blind",
             Severity.WARNING,

@@ -198,17 +198,17 @@ def _blind(
     ask: Look, found: Sequence[Stored], narrowed: Sequence[Sequence[str]]
 ) -> list[tuple[str, str]]:
     pairs = set()
-    for name in counted_names(found, [semconv.SEAM]):
+    for name in counted_names(found, [semconv.HOOK_MISSING]):
         for matchers in narrowed:
             for row in ask.rows(f"{naming.selector(name, matchers)} == 0"):
                 labels = labels_of(row)
                 pairs.add(
                     tuple(
                         next((labels[form] for form in _forms(key) if form in labels), "?")
-                        for key in (semconv.POOL_LIBRARY, semconv.SEAM_NAME)
+                        for key in (semconv.POOL_LIBRARY, semconv.HOOK_NAME)
                     )
                 )
-    return sorted((library, seam) for library, seam in pairs)
+    return sorted((library, hook) for library, hook in pairs)
 
 
 def _failures(

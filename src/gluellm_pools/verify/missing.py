@@ -50,7 +50,7 @@ _BY_ITSELF = {
 _PROCESS = (
     semconv.EVENT_LOOP_LATE_TIME,
     semconv.EVENT_LOOP_LAG_PEAK,
-    semconv.SEAM,
+    semconv.HOOK_MISSING,
     semconv.INSTRUMENTATION_ERRORS,
     semconv.INSTRUMENTATION_DROPPED,
 )

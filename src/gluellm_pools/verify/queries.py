@@ -18,7 +18,7 @@ _STATUS: Final = label_name(semconv.STATUS_CODE)
 _RPC_STATUS: Final = label_name(semconv.RPC_STATUS_CODE)
 _ANOMALY: Final = label_name(semconv.ANOMALY_TYPE)
 _LIBRARY: Final = label_name(semconv.POOL_LIBRARY)
-_SEAM: Final = label_name(semconv.SEAM_NAME)
+_SEAM: Final = label_name(semconv.HOOK_NAME)
 QUEUED: Final = f'{_PHASE}=~"queued|stream_queued"'
 """Matches the phases in which a request waits for a connection or a stream."""
 _TO_CONNECT: Final = (
@@ -167,8 +167,8 @@ QUERIES: Final = (
     Query(
         "seams",
         "Does each signal work (1) or not (0)?",
-        (semconv.SEAM,),
-        f"min{by(_LIBRARY, _SEAM)}({now(semconv.SEAM)})",
+        (semconv.HOOK_MISSING,),
+        f"min{by(_LIBRARY, _SEAM)}({now(semconv.HOOK_MISSING)})",
         lowest=True,
         by=(),
     ),

@@ -181,8 +181,9 @@ def _value(outcome: Outcome) -> str:
 
 def _finding(finding: Finding) -> list[str]:
     lines = [f"{finding.severity.value.upper()}: {finding.kind.replace('_', ' ')}"]
-    for name, text in (("seen", finding.seen), ("means", finding.means), ("cure", finding.cure)):
-        head = f"  {name + ':':<7}"
+    texts = (finding.observed, finding.explanation, finding.advice)
+    for name, text in zip(("observed", "explanation", "advice"), texts, strict=True):
+        head = f"  {name + ':':<13}"
         for number, part in enumerate(text.split("\n")):
             lines += _wrapped(part, " " * len(head) if number else head, " " * len(head))
     return lines

@@ -129,8 +129,8 @@ class PlainScreen:
             self._print(f"{name_of(process)}: gone")
         now = self._clock()
         for process in processes:
-            told_at, heard = self._told.get(process, (now - _LINES_EVERY, -1.0))
-            if process.heard > heard and (at_once or now - told_at >= _LINES_EVERY):
+            logged_at, heard = self._told.get(process, (now - _LINES_EVERY, -1.0))
+            if process.heard > heard and (at_once or now - logged_at >= _LINES_EVERY):
                 self._silent.discard(process)
                 self._told[process] = (now, process.heard)
                 for line in process_lines(process):

@@ -23,7 +23,7 @@ def ask(http: Any, provider: FakeProvider) -> None:
 def advised(kind: str, now: Snapshot) -> str:
     """What the one finding of a kind advises."""
     (finding,) = [finding for finding in diagnose(now) if finding.kind == kind]
-    return finding.cure
+    return finding.advice
 
 
 def test_a_synchronous_client_is_told_of_synchronous_ones(provider):

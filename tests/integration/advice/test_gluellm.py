@@ -68,12 +68,14 @@ def test_calls_that_wait_in_the_limiter_are_not_blamed_on_the_pool(provider, tmp
     finding = report["found"]["gluellm_limiter"]
     assert finding["severity"] == "warning"
     assert finding["pool"] == "openai/httpx"
-    assert finding["seen"].startswith(
+    assert finding["observed"].startswith(
         "20 calls waiting in GlueLLM's rate limiter for openai, the longest for "
     )
-    assert "the pool has 0 busy and 50 idle connections, and 0 requests queued" in finding["seen"]
-    assert "GlueLLM lets 60 calls a minute pass" in finding["means"]
-    assert "gluellm.configure(rate_limit_requests_per_minute=N)" in finding["cure"]
+    assert (
+        "the pool has 0 busy and 50 idle connections, and 0 requests queued" in finding["observed"]
+    )
+    assert "GlueLLM lets 60 calls a minute pass" in finding["explanation"]
+    assert "gluellm.configure(rate_limit_requests_per_minute=N)" in finding["advice"]
     (limiter,) = report["process"]["limiters"]
     assert (limiter["provider"], limiter["waiting"], limiter["waited"]) == ("openai", 20, 20)
     assert "20 calls waiting in GlueLLM's rate limiter for openai (60 calls a minute)" in (
@@ -115,8 +117,8 @@ LOOPS = """
 def test_an_event_loop_for_each_call_is_advised_against(provider, tmp_path):
     """GlueLLM keeps a client for each: any-llm's instances have nothing to do with it."""
     finding = run(provider, tmp_path, LOOPS)["found"]["client_churn"]
-    assert "A client is built for each event loop" in finding["means"]
-    assert finding["cure"] == (
+    assert "A client is built for each event loop" in finding["explanation"]
+    assert finding["advice"] == (
         "Run all calls in one event loop, asyncio.run(main()) once for the program, or await "
         "gluellm.close_providers() before a loop ends. GlueLLM keeps a client for each event loop."
     )

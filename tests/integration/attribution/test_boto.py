@@ -100,8 +100,8 @@ async def test_bedrock(server, telemetry):
     (request,) = pool.requests
     assert (request.model, request.operation, request.provider) == (MODEL, "chat", "bedrock")
     if sys.version_info >= (3, 12):  # before, a coroutine's maker is not found in its task
-        assert request.place is not None
-        assert "test_boto.py" in request.place
+        assert request.call_site is not None
+        assert "test_boto.py" in request.call_site
     assert telemetry.by(semconv.REQUESTS, "library", "name", "provider", "status") == {
         ("urllib3", "bedrock", "aws.bedrock", 200): 1
     }
@@ -161,7 +161,7 @@ async def test_more_calls_than_threads(server, telemetry, calls):
     assert Kind.UNBOUNDED_POOL not in found
     assert (Kind.EXECUTOR_FULL in found) is (calls > 4)
     if calls == 10:
-        assert "max_pool_connections" not in found[Kind.EXECUTOR_FULL].cure  # it keeps 10 already
+        assert "max_pool_connections" not in found[Kind.EXECUTOR_FULL].advice  # it keeps 10 already
     assert server.timeline.count("accept") == 4
 
 

@@ -146,7 +146,7 @@ async def test_innermost_call_wins(probe, provider_server):
         ("router", "outer", "chat"),
         ("anthropic", None, "list_models"),
     ]
-    assert all(request.call.place for request in probe.requests)
+    assert all(request.call.call_site for request in probe.requests)
     builders = [call.provider for call in probe.builders if call is not None]
     assert builders == ["anthropic", "router", "anthropic"]
 

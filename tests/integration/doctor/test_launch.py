@@ -33,7 +33,7 @@ def test_a_leak_is_named_with_file_and_line(doctor, provider, tmp_path):
     assert not {"\x1b", "\u202e"} & set(done.stderr)
     finding = re.sub(r"\s+", " ", done.stderr[done.stderr.index(": leak in openai/") :])
     assert place in finding
-    assert "cure: Read each stream to its end, or close it" in finding
+    assert "advice: Read each stream to its end, or close it" in finding
     assert re.search(r"when: [\d.]+ s( to [\d.]+ s)? after the start", finding)
     assert "ended with status 0" in done.stderr
 

@@ -78,7 +78,7 @@ def test_unknown_session_of_boto3_is_not_the_default_one(value, monkeypatch):
     """boto3's default session may be, or have, anything."""
     boto3 = type("Boto3", (), {"DEFAULT_SESSION": type("Session", (), {"_session": value})()})
     monkeypatch.setitem(sys.modules, "boto3", boto3)  # type: ignore[arg-type]
-    assert not sessions.is_everybodys(object())
+    assert not sessions.is_shared(object())
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)

@@ -16,8 +16,8 @@ from opentelemetry.instrumentation.gluellm.adapters.aiohttp import failures as a
 from opentelemetry.instrumentation.gluellm.adapters.httpcore import requests as core_requests
 from opentelemetry.instrumentation.gluellm.adapters.urllib3 import requests as urllib3_requests
 from opentelemetry.instrumentation.gluellm.diagnosis import pool_timeout_note
-from opentelemetry.instrumentation.gluellm.failures import _EVENTS
 from opentelemetry.instrumentation.gluellm.pool import call_site, registry
+from opentelemetry.instrumentation.gluellm.pool.observer import _EVENTS
 from opentelemetry.instrumentation.gluellm.pool.outbox import Outbox
 from opentelemetry.instrumentation.gluellm.telemetry import (
     drain,
@@ -47,9 +47,9 @@ PARTS: list[tuple[type, str]] = [
         (gauges.StateSource, ("_add_process",)),
         (loop_lag.LoopLag, ("watch", "fired", "peak")),
         (watch.Watch, ("_look_at", "_look_after_suspects")),
-        (anomalies.Oddities, ("look", "passed")),
+        (anomalies.Anomalies, ("look", "passed")),
         (churn.Churn, ("look",)),
-        (call_site.Place, ("__init__",)),
+        (call_site.CallSite, ("__init__",)),
         (registry.PoolRegistry, ("state", "_add", "track", "origin", "attend")),
     )
     for name in (names or [event for event in _EVENTS if event in vars(owner)])

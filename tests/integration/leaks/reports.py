@@ -97,7 +97,7 @@ TOLD_FOR_TASKS = sys.version_info >= (3, 12)
 sync API, there is no frame of the application then."""
 
 
-def place(file: str, mark: str, function: Callable[..., object] | str) -> str:
+def call_site(file: str, mark: str, function: Callable[..., object] | str) -> str:
     """How a line is told that has the comment ``# place: <mark>``."""
     lines = Path(file).read_text(encoding="utf-8").splitlines()
     numbers = [number for number, line in enumerate(lines, 1) if line.endswith(f"# place: {mark}")]

@@ -17,7 +17,7 @@ from gluellm_pools.fake_provider import Behaviour, FakeProvider
 
 from . import calls
 from .conftest import PROVIDERS
-from .reports import place
+from .reports import call_site
 
 pytestmark = pytest.mark.anyio
 SDK: dict[str, ModuleType] = {"openai": openai, "anthropic": anthropic}
@@ -114,7 +114,7 @@ async def test_note_survives_the_sdks_wrapping_and_comes_once(provider, server, 
     assert (before - began).total_seconds() <= 0.002
     assert (ended - after).total_seconds() <= 0.002
     assert abs((ended - began).total_seconds() - float(told["waited"])) <= 0.06
-    where = place(__file__, provider, never_iterated if provider == "openai" else left)
+    where = call_site(__file__, provider, never_iterated if provider == "openai" else left)
     holder = (
         rf"[\d.]+ s, unread for [\d.]+ s, provider {provider}, model left, at {re.escape(where)}"
     )

@@ -10,13 +10,13 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import Snapshot, diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.text import place_text
+from opentelemetry.instrumentation.gluellm.text import call_site_text
 from support.clock import Clock
 from support.waiting import until
 
 from . import calls
 from .conftest import PROVIDERS
-from .reports import place
+from .reports import call_site
 
 STUCK = (
     r"(?P<number>\d+) requests? ha(?:s|ve) waited in pool (?P<pool>\S+) for (?P<waited>[\d.]+) s "
@@ -67,7 +67,7 @@ async def test_requests_that_are_stuck_in_the_queue_are_told(provider, server, i
     assert first["pool"] == f"{provider}/{calls.LIBRARY[provider]}"
     assert 10 <= float(first["waited"]) < 20
     assert first["state"] == "max 2, active 2, idle 0, connecting 0, queued 3"
-    where = re.escape(place(__file__, "held", held))
+    where = re.escape(call_site(__file__, "held", held))
     holder = rf"[\d.]+ s, unread for [\d.]+ s, provider {provider}, model held, at {where}"
     assert re.fullmatch(rf"longest held: \(1\) {holder}; \(2\) {holder}", first["holders"])
 
@@ -102,7 +102,7 @@ async def test_clients_that_are_built_for_each_call_are_told_once(
     assert 10 <= int(told["pools"]) <= 12
     assert float(told["requests"]) == 1.0
     name = test_clients_that_are_built_for_each_call_are_told_once.__name__
-    assert told["place"] == place(__file__, "churn", f"{name}.<locals>.build")
+    assert told["place"] == call_site(__file__, "churn", f"{name}.<locals>.build")
     assert told["provider"] == "anthropic"
     assert len(reports.warnings()) == 1
     assert telemetry.value(semconv.POOL_OPENED) == 25
@@ -122,8 +122,10 @@ def test_churn_names_the_line_that_built_its_pools(server, clock):
     now, _ = asyncio.run(run())
     name = f"{test_churn_names_the_line_that_built_its_pools.__name__}.<locals>.run"
     churn = [finding for finding in diagnose(now) if finding.kind == "client_churn"]
-    assert [place_text(place(__file__, "thrown away", name)) in f.seen for f in churn] == [True]
-    assert place(__file__, "kept", name) in {pool.built_at for pool in now.pools}
+    assert [
+        call_site_text(call_site(__file__, "thrown away", name)) in f.observed for f in churn
+    ] == [True]
+    assert call_site(__file__, "kept", name) in {pool.built_at for pool in now.pools}
 
 
 @PROVIDERS

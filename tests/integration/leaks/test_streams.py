@@ -19,7 +19,7 @@ from support.telemetry import Telemetry
 from support.waiting import until
 
 from . import calls
-from .reports import Reports, place
+from .reports import Reports, call_site
 
 STREAM = calls.STREAM
 
@@ -111,10 +111,12 @@ VERDICTS: dict[Way, dict[str, str]] = {
     kept: {"openai": FOR_EVER, "anthropic": FOR_EVER},
 }
 PLACES: dict[Way, str] = {
-    kept: place(__file__, "kept", kept),
-    dropped: place(__file__, "dropped", dropped),
-    never_iterated: place(__file__, "never_iterated", never_iterated),
-    cancelled_between_reads: place(__file__, "between", "cancelled_between_reads.<locals>.work"),
+    kept: call_site(__file__, "kept", kept),
+    dropped: call_site(__file__, "dropped", dropped),
+    never_iterated: call_site(__file__, "never_iterated", never_iterated),
+    cancelled_between_reads: call_site(
+        __file__, "between", "cancelled_between_reads.<locals>.work"
+    ),
 }
 
 
@@ -212,7 +214,7 @@ def test_stream_that_holds_its_connection_unread_is_told(way, outcome):
     assert leak.pool == f"{provider}/{calls.LIBRARY[provider]}"
     assert (leak.provider, leak.trace) == (provider, outcome.traces[name])
     assert leak.correlation_id is None
-    assert leak.place == PLACES[way]
+    assert leak.call_site == PLACES[way]
     assert (leak.number, leak.stack) == ("1", "")
     assert 2 <= float(leak.unread) <= float(leak.held) + 0.1
 

@@ -10,7 +10,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.waiting import until, wait_until
 
 from . import calls
-from .reports import place
+from .reports import call_site
 
 pytestmark = pytest.mark.anyio
 
@@ -72,7 +72,7 @@ async def test_leaks_of_one_call_site_are_logged_once_with_their_number(
     await clock.looked()
     (leak,) = reports.leaks()
     assert leak.number == "5"
-    assert leak.place == place(__file__, "left", left)
+    assert leak.call_site == call_site(__file__, "left", left)
     clock.advance(101)
     await until(lambda: len(reports.leaks()) == 2, "those that came later")
     assert reports.leaks()[1].number == "2"
@@ -108,9 +108,9 @@ async def test_leak_stacks_logs_the_whole_stack(server, instrument, reports):
     stack = [line.strip() for line in leak.stack.splitlines() if line]
     name = test_leak_stacks_logs_the_whole_stack.__name__
     expected = [
-        place(__file__, "left", left),
-        place(__file__, "caller of left", name),
+        call_site(__file__, "left", left),
+        call_site(__file__, "caller of left", name),
     ]
-    assert leak.place == expected[0]
+    assert leak.call_site == expected[0]
     assert [frame for frame in stack if frame in expected] == expected
     assert len(stack) > len(expected)

@@ -17,13 +17,13 @@ from .conftest import BOTH
 pytestmark = BOTH
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
-def test_request_in_flight_can_be_copied(library, server, telemetry, copied):
+@pytest.mark.parametrize("snapshot_of", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_request_in_flight_can_be_copied(library, server, telemetry, snapshot_of):
     """A note of ours on it is no reason that it can't, and nobody's copy has it."""
     pool = library.core.ConnectionPool()
     request = library.core.Request("GET", server.url(), headers={"Host": "h"})
     response = pool.handle_request(request)
-    copied(request)
+    snapshot_of(request)
     response.read()
     response.close()
     pool.close()

@@ -48,8 +48,8 @@ def test_without_threads_only_the_executor_hook_is_off(server, instrument, monke
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refused)
         telemetry = instrument()
-    seams = telemetry.points(semconv.SEAM, library="urllib3")
-    missing = [p.attributes[semconv.SEAM_NAME] for p in seams if not p.value]
+    hooks = telemetry.points(semconv.HOOK_MISSING, library="urllib3")
+    missing = [p.attributes[semconv.HOOK_NAME] for p in hooks if not p.value]
     assert missing == ["executor"]
     with urllib3.PoolManager() as manager:
         manager.request("GET", server.url())

@@ -13,7 +13,7 @@ import pytest
 import trustme
 import urllib3
 
-from opentelemetry.instrumentation.gluellm.diagnosis.busy_loops import places_of_busy_loops
+from opentelemetry.instrumentation.gluellm.diagnosis.busy_loops import call_sites_of_busy_loops
 from opentelemetry.instrumentation.gluellm.patching import when_imported
 from support.http1 import HTTP1Server
 from support.libraries import Library
@@ -176,7 +176,7 @@ def test_names_of_threads_and_tasks_and_values_of_variables(server, places):
     thread = threading.Thread(target=run, name=places.plant("the name of a thread"))
     thread.start()
     assert held.wait(10)
-    busy = places_of_busy_loops()
+    busy = call_sites_of_busy_loops()
     told.set()
     thread.join()
     assert any("in test_names_of_threads" in line for line in busy), busy

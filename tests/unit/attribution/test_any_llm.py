@@ -11,7 +11,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.attribution import any_llm as attribution_module
 from opentelemetry.instrumentation.gluellm.attribution import calls
-from opentelemetry.instrumentation.gluellm.attribution.any_llm import SEAMS, AnyLLMAttribution
+from opentelemetry.instrumentation.gluellm.attribution.any_llm import HOOKS, AnyLLMAttribution
 from opentelemetry.instrumentation.gluellm.attribution.calls import provider_key
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 
@@ -234,7 +234,7 @@ def test_subclass_hook_that_stays_after_uninstall_does_nothing(
 
 
 @pytest.mark.parametrize(
-    ("attribute", "seam"),
+    ("attribute", "hook"),
     [
         ("__init__", "any_llm.init"),
         ("acompletion", "any_llm.calls"),
@@ -244,7 +244,7 @@ def test_subclass_hook_that_stays_after_uninstall_does_nothing(
     ],
 )
 def test_missing_hook_turns_off_itself_only(
-    attribute: str | None, seam: str | None, fake: Any, attribution: AnyLLMAttribution
+    attribute: str | None, hook: str | None, fake: Any, attribution: AnyLLMAttribution
 ) -> None:
     """What any-llm renamed is named, the rest works. Without the class every hook is missing."""
     if attribute is None:
@@ -252,12 +252,12 @@ def test_missing_hook_turns_off_itself_only(
     else:
         delattr(fake.AnyLLM, attribute)
     attribution.install()
-    assert attribution.seams() == {name: name != seam and seam is not None for name in SEAMS}
-    if seam is not None:
+    assert attribution.hooks() == {name: name != hook and hook is not None for name in HOOKS}
+    if hook is not None:
         llm = object.__new__(fake.Provider)
         assert asyncio.run(llm.alist_files()).provider == "fake"
     attribution.uninstall()
-    assert attribution.seams() == {}
+    assert attribution.hooks() == {}
 
 
 def broken(*_: Any, **__: Any) -> Any:
@@ -297,7 +297,7 @@ def test_failure_while_patching_is_no_failure_of_the_import(
     """install() returns, and the hooks are reported as missing."""
     monkeypatch.setattr(attribution_module, "_public_coroutines", broken)
     attribution.install()
-    assert attribution.seams() == dict.fromkeys(SEAMS, False)
+    assert attribution.hooks() == dict.fromkeys(HOOKS, False)
     assert errors == ["attribution.install"]
 
 

@@ -7,13 +7,13 @@ import threading
 from itertools import takewhile
 from pathlib import Path
 
-from opentelemetry.instrumentation.gluellm.diagnosis.busy_loops import places_of_busy_loops
+from opentelemetry.instrumentation.gluellm.diagnosis.busy_loops import call_sites_of_busy_loops
 from support.waiting import wait_until
 
 
 def told_of(thread: threading.Thread) -> list[str]:
     """The lines on one thread."""
-    lines = iter(places_of_busy_loops())
+    lines = iter(call_sites_of_busy_loops())
     start = f"event loop of thread {thread.native_id}, innermost frame first"
     if start not in lines:  # which takes those before it
         return []
@@ -42,7 +42,7 @@ def test_a_busy_loop_is_reported_with_its_frames_and_a_waiting_one_is_not() -> N
         )
         assert lines[1].endswith(".<locals>.run")
         assert not any("asyncio" in line for line in told_of(thread))
-        assert "a name" not in "".join(places_of_busy_loops())  # its name is the application's
+        assert "a name" not in "".join(call_sites_of_busy_loops())  # its name is the application's
         release.set()
         wait_until(lambda: not told_of(thread), "the loop waits")
     finally:

@@ -131,8 +131,8 @@ def test_snapshot_has_each_request(scene: Scene) -> None:
     assert (request.connection, request.pool_timeout) == (0, 600.0)
     assert (request.provider, request.model, request.operation) == ("groq", "llama", "chat")
     assert (request.trace_id, request.correlation_id) == ("0" * 29 + "abc", "id-1")
-    assert request.place is not None
-    assert request.place.startswith(__file__)
+    assert request.call_site is not None
+    assert request.call_site.startswith(__file__)
     assert request.stack == ()
     assert request.leak_suspected
 
@@ -144,7 +144,7 @@ def test_request_without_a_listed_connection(scene: Scene) -> None:
         scene.tracker.waiting(lease, 5.0)
         scene.clock.advance(2)
         scene.tracker.assigned(lease, scene.connection(established=True))
-        scene.tracker.refused(lease)
+        scene.tracker.requeued(lease)
     (request,) = only_pool(take(scene)).requests
     assert (request.phase, request.phase_age) == ("queued", 6.0)
     assert (request.held, request.connection, request.provider) == (None, None, "openai")
@@ -250,7 +250,7 @@ def test_snapshot_leaves_the_durations_to_the_collection(scene: Scene) -> None:
     scene.registry.outbox.put(record)
     lease = serve(scene)
     assert outcomes(take(scene)) == {(200, None): 1}
-    assert lease.told == 0
+    assert lease.recorded == 0
     assert list(scene.registry.outbox.items) == [record, lease, lease]
 
 

@@ -112,9 +112,9 @@ def test_openai_with_its_defaults_is_worth_a_word_only() -> None:
     finding = found(Kind.POOL_TIMEOUT, a_snapshot(the_totals(), pool))
     assert not kinds(a_snapshot(the_totals(), pool))
     assert finding.severity is Severity.INFO
-    assert finding.seen == "Pool timeout 600 s, read timeout 600 s."
-    assert "default of the openai and anthropic SDKs" in finding.means
-    assert 'AnyLLM.create("openai", timeout=httpx2.Timeout(600, connect=5, pool=' in finding.cure
+    assert finding.observed == "Pool timeout 600 s, read timeout 600 s."
+    assert "default of the openai and anthropic SDKs" in finding.explanation
+    assert 'AnyLLM.create("openai", timeout=httpx2.Timeout(600, connect=5, pool=' in finding.advice
 
 
 def test_blocked_loop_withholds_what_it_looks_like() -> None:
@@ -136,7 +136,7 @@ def test_one_pause_withholds_nothing() -> None:
         assert worst.kind is Kind.POOL_TOO_SMALL
     pause = found(Kind.BLOCKED_EVENT_LOOP, a_snapshot(totals, pool, uptime=300.0, **paused))
     assert pause.severity is Severity.INFO
-    assert pause.seen.endswith("0.25 s late, in all for 0.4% of the time.")
+    assert pause.observed.endswith("0.25 s late, in all for 0.4% of the time.")
     assert not kinds(a_snapshot(uptime=300.0, **paused))
 
 
@@ -157,8 +157,8 @@ def test_stuck_requests_are_reported_although_a_connection_is_idle(process: Any)
     snapshot = a_snapshot(the_totals(), pool, **process)
     finding = found(Kind.POOL_SATURATED, snapshot)
     assert finding.severity is Severity.WARNING
-    assert finding.seen.startswith("9 of 10 connections in use and 1 request queued")
-    assert finding.means.startswith("Requests are stuck at this moment.")
+    assert finding.observed.startswith("9 of 10 connections in use and 1 request queued")
+    assert finding.explanation.startswith("Requests are stuck at this moment.")
 
 
 @pytest.mark.parametrize(("share", "severity"), [(0.49, Severity.WARNING), (0.5, Severity.ERROR)])
@@ -191,8 +191,8 @@ def test_variables_that_nothing_reads() -> None:
         snapshot = a_snapshot(ignored_variables=names, gluellm=gluellm)
         finding = found(Kind.IGNORED_VARIABLE, snapshot)
         assert finding.severity is Severity.INFO
-        assert all(name in finding.seen for name in names)
-        assert "GLUELLM_HTTP_MAX_CONNECTIONS" in finding.cure
+        assert all(name in finding.observed for name in names)
+        assert "GLUELLM_HTTP_MAX_CONNECTIONS" in finding.advice
 
 
 @pytest.mark.parametrize(("used", "severity"), [(50, Severity.INFO), (900, Severity.WARNING)])
@@ -201,7 +201,7 @@ def test_unbounded_pool(used: int, severity: Severity) -> None:
     pool = a_pool(max_connections=None)
     finding = found(Kind.UNBOUNDED_POOL, a_snapshot(the_totals(), pool, open_descriptors=used))
     assert finding.severity is severity
-    assert "max_connections=100)" in finding.cure
+    assert "max_connections=100)" in finding.advice
 
 
 @pytest.mark.parametrize(
@@ -233,10 +233,10 @@ def test_finding_is_about_pools_with_the_same_timeouts() -> None:
 
     pools = pool(300.0, 1.0), pool(60.0, 5.0, 20.0), pool(60.0, 4.0)
     finding = found(Kind.POOL_TIMEOUT, a_snapshot(the_totals(), *pools))
-    assert finding.seen == (
+    assert finding.observed == (
         "Pool timeout 600 s, read timeout 60 s; 3 requests queued, the longest for 20 s."
     )
-    assert "Timeout(60, connect=5, pool=10)" in finding.cure
+    assert "Timeout(60, connect=5, pool=10)" in finding.advice
 
 
 def test_missing_pool_timeout_is_a_warning_once_a_request_waits() -> None:
@@ -313,7 +313,7 @@ def scrambled(value: Any, chance: random.Random) -> Any:
 
 RICH_POOL = a_pool(
     [
-        a_request("unread", 80.0, leak_suspected=True, place="a.py:1 in f"),
+        a_request("unread", 80.0, leak_suspected=True, call_site="a.py:1 in f"),
         a_request("stream_queued", 9.0),
         a_request("queued", 9.0, pool_timeout=3.0),
     ],

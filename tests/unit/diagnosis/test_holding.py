@@ -21,8 +21,8 @@ from unit.diagnosis.building import (
 )
 
 
-def leaked(age: float = 80.0, place: str = "/srv/app/chat.py:17 in answer") -> RequestSnapshot:
-    return a_request("unread", age, leak_suspected=True, place=place, trace_id="ab" * 16)
+def leaked(age: float = 80.0, call_site: str = "/srv/app/chat.py:17 in answer") -> RequestSnapshot:
+    return a_request("unread", age, leak_suspected=True, call_site=call_site, trace_id="ab" * 16)
 
 
 def test_leak_names_model_place_and_time() -> None:
@@ -30,15 +30,15 @@ def test_leak_names_model_place_and_time() -> None:
     pool = a_pool([leaked(70.0), leaked(80.0), leaked(65.0, "/srv/app/other.py:3 in go")])
     finding = found(Kind.LEAK, a_snapshot(the_totals(leaks=3), pool))
     assert finding.severity is Severity.WARNING
-    assert finding.seen == (
+    assert finding.observed == (
         "3 of 10 connections held by answers that nobody has read for 60 s or more: 2 x "
         "openai/gpt-4o from /srv/app/chat.py:17 in answer (unread for 80 s, trace "
         "abababababababababababababababab); openai/gpt-4o from /srv/app/other.py:3 in go (unread "
         "for 65 s, trace abababababababababababababababab)."
     )
-    assert "contextlib.aclosing(stream)" in finding.cure
-    pool = a_pool([leaked(place=f"a{number}.py:1 in f") for number in range(5)])
-    seen = found(Kind.LEAK, a_snapshot(the_totals(leaks=5), pool)).seen
+    assert "contextlib.aclosing(stream)" in finding.advice
+    pool = a_pool([leaked(call_site=f"a{number}.py:1 in f") for number in range(5)])
+    seen = found(Kind.LEAK, a_snapshot(the_totals(leaks=5), pool)).observed
     assert seen.endswith("; and 2 more places.")
 
 
@@ -57,7 +57,7 @@ def test_leaks_are_those_that_are_called_so_and_of_the_interval() -> None:
     assert not all_kinds(a_snapshot(the_totals(), unread))
     before = a_snapshot(the_totals(leaks=2), uptime=50.0)
     snapshot = a_snapshot(the_totals(leaks=3))
-    assert "1 connection had been held unread" in found(Kind.LEAK, snapshot, before).seen
+    assert "1 connection had been held unread" in found(Kind.LEAK, snapshot, before).observed
     assert not kinds(a_snapshot(the_totals(leaks=2)), before)
 
 
@@ -121,8 +121,8 @@ def test_waiting_for_an_orphaned_stream_is_an_error() -> None:
     """Nobody gives it back."""
     finding = found(Kind.HTTP2_STUCK, multiplexed(40, 60, 8.0))
     assert finding.severity is Severity.ERROR
-    assert finding.seen == (
+    assert finding.observed == (
         "40 of 100 HTTP/2 streams are orphaned, on 1 connection of at most 10; 1 request waiting "
         "for a stream, the longest for 8.0 s."
     )
-    assert "http2=False" in finding.cure
+    assert "http2=False" in finding.advice

@@ -68,13 +68,13 @@ def test_limiter_names_its_setting() -> None:
     """And what the pool does meanwhile. What was until `previous` is old news."""
     finding = found(Kind.GLUELLM_LIMITER, crowded(a_limiter()))
     assert finding.pool == "openai/httpx"
-    assert finding.seen == (
+    assert finding.observed == (
         "20 calls waiting in GlueLLM's rate limiter for openai, the longest for 9.0 s; this wait "
         "was 50% of the total time of calls and requests; the pool has 0 busy and 0 idle "
         "connections, and 0 requests queued."
     )
-    assert "lets 60 calls a minute pass" in finding.means
-    assert "GLUELLM_RATE_LIMIT_REQUESTS_PER_MINUTE" in finding.cure
+    assert "lets 60 calls a minute pass" in finding.explanation
+    assert "GLUELLM_RATE_LIMIT_REQUESTS_PER_MINUTE" in finding.advice
     over = a_limiter(waiting=0, longest=0.0)
     before = crowded(over, uptime=50.0)
     assert Kind.GLUELLM_LIMITER in all_kinds(before)

@@ -47,11 +47,11 @@ def test_executor_whose_threads_all_have_a_request() -> None:
     """With where the calls wait, and how many threads and connections would do."""
     finding = found(Kind.EXECUTOR_FULL, threaded(6, 34))
     assert (finding.severity, finding.pool) == (Severity.WARNING, "bedrock/urllib3")
-    assert finding.seen == (
+    assert finding.observed == (
         "6 requests under way in the 6 threads of an executor, and 34 calls waiting for a thread."
     )
-    assert "ThreadPoolExecutor(40)" in finding.cure
-    assert "botocore.config.Config(max_pool_connections=40)" in finding.cure
+    assert "ThreadPoolExecutor(40)" in finding.advice
+    assert "botocore.config.Config(max_pool_connections=40)" in finding.advice
     text = " ".join(snapshot_text(threaded(2, 3)).split())  # of a snapshot, also where it isn't
     assert "2 of 6 threads of an executor hold a connection, 3 calls waiting for one" in text
 
@@ -110,17 +110,17 @@ def test_connections_that_are_thrown_away() -> None:
     """With how many it keeps, how many it had at once, and the SDK's own name for the limit."""
     finding = found(Kind.TOO_FEW_KEPT, discarded(40))
     assert finding.severity is Severity.INFO
-    assert finding.seen == (
+    assert finding.observed == (
         "40 connections were thrown away after their request (40% of 100 requests): the pool keeps "
         "10, and had up to 14 in use."
     )
-    assert finding.cure == (
+    assert finding.advice == (
         'Keep 14 connections: AnyLLM.create("bedrock", '
         "config=botocore.config.Config(max_pool_connections=14))."
     )
     dear = found(Kind.TOO_FEW_KEPT, discarded(40, each={"connecting": 0.3}))
     assert dear.severity is Severity.WARNING  # a quarter of the time goes to connecting
-    assert "of the time went to connecting" in dear.seen
+    assert "of the time went to connecting" in dear.observed
 
 
 @pytest.mark.parametrize(

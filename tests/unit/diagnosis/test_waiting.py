@@ -60,19 +60,19 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
     assert SATURATED not in all_kinds(saturated(), BASELINE)  # one finding for one trouble
     assert finding.severity is Severity.WARNING
     # 180.6 s in the pool in 10 s: 18.06 at once, of whom never more than 20.
-    assert finding.seen == (
+    assert finding.observed == (
         "Requests queued for 55% of their time for the 10 connections of the pool. 10/s arrived "
         "and held a connection for 0.81 s: on average 18.1 connections at once (queued requests "
         "included), and 20 suffice 99% of the time."
     )
-    assert "no longer than before" in finding.means
-    assert finding.cure == (
+    assert "no longer than before" in finding.explanation
+    assert finding.advice == (
         'Allow 20 connections: configure_pools(provider="openai", max_connections=20, '
         "max_keepalive_connections=20) where any-llm builds the client, or "
         'AnyLLM.create("openai", http_client=httpx2.AsyncClient('
         "limits=httpx2.Limits(max_connections=20)))."
     )
-    assert "without an earlier snapshot" in found(SMALL, saturated()).means
+    assert "without an earlier snapshot" in found(SMALL, saturated()).explanation
 
 
 QUEUED = {"each": {"queued": 0.5}}
@@ -117,10 +117,10 @@ def test_pool_timeouts_make_it_an_error() -> None:
     """
     finding = found(SMALL, further(errors={"pool_timeout": 2}), BASELINE)
     assert finding.severity is Severity.ERROR
-    assert "2 pool timeouts" in finding.seen
+    assert "2 pool timeouts" in finding.observed
     nothing_held = {phase: -time for phase, time in HEALTHY_TIMES.items()}
     nothing = busy(10, errors={"pool_timeout": 10}, each={**nothing_held, "queued": 10.0})
-    assert "Allow 20 connections" in found(SMALL, nothing).cure
+    assert "Allow 20 connections" in found(SMALL, nothing).advice
 
 
 def test_load_on_several_pools_is_shared() -> None:
@@ -128,9 +128,9 @@ def test_load_on_several_pools_is_shared() -> None:
     pools = full_pool(), full_pool()
     snapshot = further(200, *pools, peak_active=20, peak_queued=10, pools_live=2, **QUEUED)
     finding = found(SMALL, snapshot, BASELINE)
-    assert "5/s arrived per pool" in finding.seen
-    assert "9.0 connections at once" in finding.seen
-    assert "Allow 15 connections" in finding.cure
+    assert "5/s arrived per pool" in finding.observed
+    assert "9.0 connections at once" in finding.observed
+    assert "Allow 15 connections" in finding.advice
 
 
 def slower(by: float, *, requests: int = 200, queued: float = 0.0) -> Snapshot:
@@ -187,11 +187,11 @@ def test_provider_that_became_slow() -> None:
     """Twice the time of before."""
     finding = found(SLOW, slower(1.6), BASELINE)
     assert finding.severity is Severity.WARNING
-    assert finding.seen == (
+    assert finding.observed == (
         "A request took 2.4 s of the provider's: 1.9 s to the head, 0.50 s reading on; before it "
         "was 0.80 s."
     )
-    assert "requests queue" in found(SLOW, slower(1.6, queued=1.0), BASELINE).seen
+    assert "requests queue" in found(SLOW, slower(1.6, queued=1.0), BASELINE).observed
 
 
 def test_reasoning_models_are_worth_a_word_only() -> None:
@@ -199,7 +199,7 @@ def test_reasoning_models_are_worth_a_word_only() -> None:
     snapshot = a_snapshot(the_totals(5, {"awaiting_response": 300.0}), uptime=3000.0)
     finding = found(SLOW, snapshot)
     assert finding.severity is Severity.INFO
-    assert "Reasoning models" in finding.means
+    assert "Reasoning models" in finding.explanation
     for more, fires in ((29.1, False), (29.3, True)):
         brief = a_snapshot(the_totals(5, {"reading": more}), uptime=900.0)
         assert all_kinds(brief) == [SLOW] * fires
@@ -213,7 +213,7 @@ def test_full_pool_is_a_state_where_no_cause_is_known(waited: float, severity: S
     finding = found(SATURATED, a_snapshot(the_totals(), full_pool(3, waited)))
     assert finding.severity is severity
     if waited == 2.0:
-        assert finding.seen == (
+        assert finding.observed == (
             "10 of 10 connections in use and 3 requests queued, the longest for 2.0 s; held by "
             "requests that are 10 reading."
         )
@@ -240,7 +240,7 @@ def test_anomalies_of_the_interval() -> None:
     totals = the_totals(anomalies={"orphaned_connection": 2, "pool_timeout_overrun": 0})
     before = a_snapshot(the_totals(anomalies={"orphaned_connection": 1}), uptime=50.0)
     snapshot = a_snapshot(totals)
-    assert found(Kind.ANOMALY, snapshot, before).seen == "orphaned_connection 1."
+    assert found(Kind.ANOMALY, snapshot, before).observed == "orphaned_connection 1."
     assert kinds(a_snapshot(totals, **BLOCKED)) == [Kind.BLOCKED_EVENT_LOOP]
     assert not kinds(a_snapshot(totals, uptime=200.0), snapshot)
 
@@ -257,7 +257,7 @@ def test_provider_that_answers_no_request() -> None:
     finding = found(SLOW, a_snapshot(the_totals(0), hung()))
     assert finding.severity is Severity.WARNING
     for part in ("3 requests to", "the longest for 40 s", "0 queued"):
-        assert part in finding.seen
+        assert part in finding.observed
     assert found(SLOW, a_snapshot(the_totals(0), hung(2))).severity is Severity.INFO
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool import call_site as place_module
-from opentelemetry.instrumentation.gluellm.pool.call_site import Place, find
+from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite, find
 
 SITE = sysconfig.get_paths()["purelib"]
 STDLIB = sysconfig.get_paths()["stdlib"]
@@ -30,7 +30,7 @@ def library(filename: str, name: str = "somelib") -> Callable[[Callable[[], Any]
     return call
 
 
-def line_of(found: Place | None, text: str) -> bool:
+def line_of(found: CallSite | None, text: str) -> bool:
     """Whether the place is the line of this file that has the text."""
     assert found is not None
     assert found.code.co_filename == HERE
@@ -122,9 +122,9 @@ def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(place_module._kinds, HERE, place_module._STANDARD)
 
 
-def in_thread(ask: Callable[[], Place | None]) -> Place | None:
+def in_thread(ask: Callable[[], CallSite | None]) -> CallSite | None:
     """Ask without the test runner's frames, which are installed code too."""
-    found: list[Place | None] = []
+    found: list[CallSite | None] = []
     thread = threading.Thread(target=lambda: found.append(ask()))
     thread.start()
     thread.join()
@@ -139,7 +139,7 @@ def test_frames_beyond_the_event_loop_are_not_the_callers() -> None:
     """A task of libraries only: who runs the loop did not make the call."""
     sdk = library(f"{SITE}/openai/_base_client.py", "openai._base_client")
 
-    async def run() -> Place | None:
+    async def run() -> CallSite | None:
         return sdk(find)  # type: ignore[no-any-return]
 
     assert asyncio.run(run()) is None
@@ -149,11 +149,11 @@ def test_task_names_the_line_that_it_stands_at() -> None:
     """Coroutines that wait for each other are one stack."""
     sdk = library(f"{SITE}/openai/_base_client.py", "openai._base_client")
 
-    async def inner() -> Place | None:
+    async def inner() -> CallSite | None:
         await asyncio.sleep(0)
         return sdk(find)  # type: ignore[no-any-return]  # in the task
 
-    async def outer() -> Place | None:
+    async def outer() -> CallSite | None:
         return await asyncio.create_task(inner())
 
     assert line_of(asyncio.run(outer()), "# in the task")
@@ -168,7 +168,7 @@ def test_frames_are_not_kept_alive() -> None:
     class Thing:
         pass
 
-    def ask(whole: bool) -> tuple[Place | None, weakref.ref[Thing]]:
+    def ask(whole: bool) -> tuple[CallSite | None, weakref.ref[Thing]]:
         thing = Thing()
         return find(whole=whole), weakref.ref(thing)
 

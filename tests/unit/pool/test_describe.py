@@ -16,7 +16,7 @@ from opentelemetry.instrumentation.gluellm.pool.describe import (
 )
 from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
-from opentelemetry.instrumentation.gluellm.text import one_line, place_text
+from opentelemetry.instrumentation.gluellm.text import call_site_text, one_line
 from unit.pool.fakes import FakePool, Scene
 
 
@@ -53,9 +53,11 @@ def test_long_text_is_cut_and_a_long_call_site_keeps_its_end() -> None:
     assert one_line("a" * 200, LONGEST) == "a" * 200
     assert one_line("a" * 201, LONGEST) == "a" * 197 + "..."
     end = "module.py:7 in call"
-    assert place_text(end, LONGEST) == end
-    assert place_text("/srv/" + "deep/" * 50 + end, LONGEST) == "..." + ("deep/" * 50 + end)[-197:]
-    assert place_text("a\nb" * 100, LONGEST).isprintable()
+    assert call_site_text(end, LONGEST) == end
+    assert (
+        call_site_text("/srv/" + "deep/" * 50 + end, LONGEST) == "..." + ("deep/" * 50 + end)[-197:]
+    )
+    assert call_site_text("a\nb" * 100, LONGEST).isprintable()
 
 
 # The pool
@@ -106,7 +108,7 @@ def test_the_longest_held_come_first_and_no_more_than_three(scene: Scene) -> Non
 def test_who_waits_or_was_refused_holds_nothing(scene: Scene) -> None:
     """And so does a request that has left."""
     scene.tracker.waiting(scene.enter(), None)
-    scene.tracker.refused(hold(scene))
+    scene.tracker.requeued(hold(scene))
     scene.tracker.released(hold(scene))
     assert holders(scene.tracker, scene.clock()) == "no connection is held"
 
@@ -123,7 +125,7 @@ def test_lease_that_is_refused_while_it_is_described_has_no_age_of_a_month(scene
 def test_outside_an_any_llm_call_the_pool_has_the_provider(scene: Scene) -> None:
     """The request's own call site replaces the call's. A pool without a caller is named so."""
     lease = scene.enter()
-    lease.own_place = find()
+    lease.own_call_site = find()
     assert whose(lease).startswith(f"provider openai, at {__file__}:")
     assert trace_id(lease) is None
     lease.observed = SpanContext(0, 0, is_remote=False)

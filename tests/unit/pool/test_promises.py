@@ -51,7 +51,7 @@ def test_all_are_queued_until_one_is_taken(scene: Scene) -> None:
     assert [lease.phase for lease in waiters] == [QUEUED, AWAITING_RESPONSE, QUEUED]
     assert scene.ledger.queued.value == 2
     for lease in (waiters[0], waiters[2]):
-        scene.tracker.refused(lease)
+        scene.tracker.requeued(lease)
     assert connection.leases == 1
     assert connection.lease is waiters[1]
     assert scene.ledger.requeues == 2
@@ -90,7 +90,7 @@ def test_immediate_acquire_of_a_contested_connection_is_exactly_zero(scene: Scen
     assert scene.ledger.queued.value == 2
     scene.clock.advance(0.001)
     scene.tracker.accepted(newcomer, connection)
-    scene.tracker.refused(late)
+    scene.tracker.requeued(late)
     assert (newcomer.phase, late.phase) == (AWAITING_RESPONSE, QUEUED)
     assert newcomer.acquire_time == 0
     scene.serve(newcomer)
@@ -114,7 +114,7 @@ def test_request_that_is_overtaken_is_queued_from_that_moment(scene: Scene, new:
     scene.tracker.accepted(second, connection)
     assert (first.phase, second.phase) == (QUEUED, AWAITING_RESPONSE)
     assert scene.ledger.queued.value == 1
-    scene.tracker.refused(first)
+    scene.tracker.requeued(first)
     scene.serve(second)
     scene.clock.advance(1)
     scene.tracker.assigned(first, connection)
@@ -131,7 +131,7 @@ def test_request_that_is_refused_before_the_winner_is_reported(scene: Scene) -> 
     """The winner's thread was stopped before it could report."""
     connection = idle_connection(scene)
     first, second = scene.acquire(connection), scene.acquire(connection)
-    scene.tracker.refused(first)
+    scene.tracker.requeued(first)
     assert (first.phase, second.phase) == (QUEUED, QUEUED)
     scene.tracker.accepted(second, connection)
     assert second.phase == AWAITING_RESPONSE
@@ -168,7 +168,7 @@ def test_request_that_ends_before_it_is_taken_never_acquired(
     scene.clock.advance(1)
     scene.tracker.assigned(lease, connection)
     if error is None:
-        scene.tracker.abandoned(lease)
+        scene.tracker.ensure_ended(lease)
     else:
         scene.tracker.failed(lease, error)
         assert lease.acquire_time == SECOND
@@ -199,7 +199,7 @@ def test_connection_without_the_hook_is_acquired_when_it_is_assigned(scene: Scen
     for lease in waiters:
         scene.tracker.assigned(lease, connection)
     assert scene.current()[AWAITING_RESPONSE] == 2
-    scene.tracker.refused(waiters[1])
+    scene.tracker.requeued(waiters[1])
     assert waiters[1].phase == QUEUED
     scene.serve(waiters[0])
     scene.tracker.assigned(waiters[1], connection)
@@ -218,10 +218,10 @@ def test_wait_and_error_message_name_who_has_a_connection(scene: Scene) -> None:
     holder.observed = "span"
     scene.tracker.accepted(holder, connection)
     for lease in waiters[:-1]:
-        scene.tracker.refused(lease)
+        scene.tracker.requeued(lease)
         scene.tracker.assigned(lease, connection)
     scene.clock.advance(3)
-    found = waiter(scene).scene
+    found = waiter(scene).wait_snapshot
     assert found is not None
     assert found.holders == ("span",)
     assert (found.oldest_age, found.oldest_phase) == (3 * SECOND, AWAITING_RESPONSE)
@@ -233,7 +233,7 @@ def test_wait_of_a_request_that_is_refused_at_once_is_explained(scene: Scene) ->
     connection = idle_connection(scene)
     holder, lease = scene.acquire(connection), scene.acquire(connection)
     holder.observed = "span"
-    scene.tracker.refused(lease)
-    assert lease.scene is not None
-    assert lease.scene.holders == ("span",)
-    assert lease.scene.queued == 1
+    scene.tracker.requeued(lease)
+    assert lease.wait_snapshot is not None
+    assert lease.wait_snapshot.holders == ("span",)
+    assert lease.wait_snapshot.queued == 1

@@ -25,7 +25,7 @@ def test_acquire_lasts_until_the_assignment_that_was_not_refused(scene: Scene) -
         scene.tracker.assigned(lease, scene.connection(established=True))
         assert scene.ledger.queued.value == 0
         if seconds == 1:
-            scene.tracker.refused(lease)
+            scene.tracker.requeued(lease)
     scene.clock.advance(5)
     scene.tracker.answered(lease, 200)
     assert scene.ledger.queued.highest(scene.clock()) == 1
@@ -55,7 +55,7 @@ def test_refused_request_queues_again_and_never_acquired_if_it_fails_then(scene:
     connection = scene.connection(established=True)
     scene.clock.advance(1)
     scene.tracker.assigned(lease, connection)
-    scene.tracker.refused(lease)
+    scene.tracker.requeued(lease)
     assert (lease.phase, lease.acquired_at, lease.connection) == (QUEUED, 0, None)
     assert (scene.ledger.active.value, connection.leases, scene.ledger.requeues) == (0, 0, 1)
     assert scene.recorder.names[-1] == "lease_requeued"
@@ -81,7 +81,7 @@ def test_wait_is_explained_by_what_it_found(scene: Scene) -> None:
     scene.connection(established=True)
     waiter = scene.enter()
     scene.tracker.waiting(waiter)
-    found = waiter.scene
+    found = waiter.wait_snapshot
     assert found is not None
     assert (found.active, found.idle, found.maximum, found.queued) == (4, 1, 5, 1)
     assert found.holders == ("span 0", "span 1", "span 2")

@@ -130,7 +130,7 @@ def test_garbage_collected_pool_ends_what_was_in_it(scene: Scene) -> None:
     assert scene.ledger.closed == {"garbage_collected": 3}
     assert not scene.tracker.connections
     assert scene.ledger.discarded == {"closed": 0, "garbage_collected": 1}
-    assert all(lease.unwinding for lease in (answered, pending, queued))
+    assert all(lease.in_finalizer for lease in (answered, pending, queued))
     scene.settled()
     events = list(scene.recorder.events)
     scene.tracker.released(answered)

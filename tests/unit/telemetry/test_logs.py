@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from opentelemetry.trace import SpanContext
 
-from opentelemetry.instrumentation.gluellm.pool.call_site import Place, find
+from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite, find
 from opentelemetry.instrumentation.gluellm.pool.lease import READING, UNREAD, Call, Lease
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
 from opentelemetry.instrumentation.gluellm.telemetry import logs
@@ -29,11 +29,11 @@ class Logged:
         self.scene = Scene(WatchObserver(lambda ledger, _: f"Keep one of {ledger.provider}"))
         self.watch = Watch(self.scene.registry, leak_threshold=60, loop_lag=None)
 
-    def leak(self, place: Place | None, provider: str = "groq", **further: Any) -> Lease:
+    def leak(self, call_site: CallSite | None, provider: str = "groq", **further: Any) -> Lease:
         """A response that is not read."""
-        lease = self.scene.enter(Call(provider, place=place, **further))
+        lease = self.scene.enter(Call(provider, call_site=call_site, **further))
         connection = self.scene.connection(established=True)
-        connection.reads_told = True
+        connection.reports_reads = True
         self.scene.tracker.assigned(lease, connection)
         self.scene.tracker.answered(lease, 200)
         return lease
@@ -60,17 +60,17 @@ def logged(caplog: Log) -> Logged:
     return Logged(caplog)
 
 
-def here() -> Place:
+def here() -> CallSite:
     """A place in this file, always the same."""
     found = find()
     assert found is not None
     return found
 
 
-def places(number: int) -> list[Place]:
+def places(number: int) -> list[CallSite]:
     """So many different places."""
     code = here().code
-    return [Place(code, line) for line in range(1, number + 1)]
+    return [CallSite(code, line) for line in range(1, number + 1)]
 
 
 # Leaks
@@ -138,8 +138,8 @@ def test_each_call_site_is_logged_within_a_bound(
 ) -> None:
     """Also the one that is not known. Those of all further ones go together."""
     monkeypatch.setattr(logs, "_MOST_PLACES", 3 if number == 10 else 100)
-    for place in (*places(number), *([None] if number == 3 else [])):
-        logged.leak(place)
+    for call_site in (*places(number), *([None] if number == 3 else [])):
+        logged.leak(call_site)
     logged.look(60)
     assert len(logged.told()) == 4
     assert last in logged.told()[3]
@@ -220,7 +220,7 @@ def test_stuck_requests_are_logged_with_state_and_holders(logged: Logged) -> Non
 
 
 def churn(
-    logged: Logged, provider: str | None, name: str = "groq", built_at: Place | None = None
+    logged: Logged, provider: str | None, name: str = "groq", built_at: CallSite | None = None
 ) -> None:
     """Ten clients for ten calls, and a look."""
     for _ in range(10):
@@ -292,12 +292,12 @@ def test_file_name_from_outside_stays_on_one_line(logged: Logged) -> None:
     """Code that was compiled under any name."""
     space: dict[str, Any] = {"find": find}
     exec(compile("place = find(whole=True)", "/srv/a\nb.py", "exec"), space)
-    place = space["place"]
-    logged.leak(Place(place.code, place.line))
+    call_site = space["place"]
+    logged.leak(CallSite(call_site.code, call_site.line))
     logged.look(60)
     assert "/srv/a?b.py:1" in logged.told()[0]
     assert "\n" not in logged.told()[0]
     whole = Logged(logged._log)
-    whole.leak(place)
+    whole.leak(call_site)
     whole.look(60)
     assert whole.told()[1].splitlines()[1].startswith("  /srv/a?b.py:1")

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.lease import READING
-from opentelemetry.instrumentation.gluellm.pool.registry import NOWHERE
-from opentelemetry.instrumentation.gluellm.watch.loop_lag import LoopLag, running_loop
+from opentelemetry.instrumentation.gluellm.pool.registry import NOWHERE, running_loop
+from opentelemetry.instrumentation.gluellm.watch.loop_lag import LoopLag
 from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from unit.pool.fakes import SECOND, Clock, FakePool, Scene
 

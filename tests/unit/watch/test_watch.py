@@ -35,7 +35,7 @@ def watch(scene: Scene) -> Watch:
 def readable(scene: Scene) -> TrackedConnection:
     """A connection whose reads are noted."""
     made = scene.connection(established=True)
-    made.reads_told = True
+    made.reports_reads = True
     return made
 
 
@@ -216,7 +216,7 @@ def test_request_that_is_refused_again_and_again_is_stuck(scene: Scene, watch: W
         scene.tracker.waiting(lease, 60.0)
         scene.clock.advance(3)
         scene.tracker.assigned(lease, connection)
-        scene.tracker.refused(lease)
+        scene.tracker.requeued(lease)
     scene.tracker.waiting(lease, 60.0)
     watch.look()
     assert scene.recorder.told("requests_stuck") == [(scene.tracker, (lease,))]

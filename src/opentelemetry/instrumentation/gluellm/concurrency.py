@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from .failures import raise_on
 
 
-def thread_beside(run: Callable[[], None], *, name: str) -> threading.Thread:
+def daemon_thread(run: Callable[[], None], *, name: str) -> threading.Thread:
     """A thread that is yet to be started.
 
     Raises RuntimeError in a sub-interpreter. An isolated one has no daemons, and any other aborts
@@ -42,7 +42,7 @@ _TRIES_OF_A_QUEUE = 3
 """It can be long, and then each try takes a while."""
 
 
-def copied(view: Callable[[], Iterable[_T]]) -> tuple[_T, ...]:
+def snapshot_of(view: Callable[[], Iterable[_T]]) -> tuple[_T, ...]:
     """A copy of a dict's keys or values, without a lock, since a finalizer may change it.
 
     Up to Python 3.11 the garbage collector can run within the copying, and what it finalizes can
@@ -58,7 +58,7 @@ def copied(view: Callable[[], Iterable[_T]]) -> tuple[_T, ...]:
     return (*view(),)
 
 
-def copied_queue(queue: deque[_T]) -> tuple[_T, ...]:
+def snapshot_of_queue(queue: deque[_T]) -> tuple[_T, ...]:
     """A copy of a deque. What is taken from its front meanwhile may be missing, and one behind it.
 
     Without the interpreter lock no copy of a deque is made in one step, and while other threads

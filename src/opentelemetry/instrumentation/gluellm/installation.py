@@ -18,7 +18,7 @@ from .attribution.any_llm import LOST, AnyLLMAttribution
 from .attribution.context import current_call
 from .attribution.hosts import provider_for_host
 from .attribution.limiter import RateLimiterObserver, calls_per_minute
-from .concurrency import copied
+from .concurrency import snapshot_of
 from .config import Config
 from .diagnosis.advice.advisor import Advisor
 from .diagnosis.collect import collect
@@ -26,7 +26,7 @@ from .diagnosis.pool_timeout_note import NoteObserver
 from .diagnosis.report import Reports
 from .diagnosis.signal_report.on_signal import SignalReporter
 from .diagnosis.snapshot import LimiterSnapshot, Snapshot
-from .patching import Seams
+from .patching import Hooks
 from .pool import call_site
 from .pool.ledger import PoolLedger
 from .pool.registry import PoolRegistry
@@ -66,7 +66,7 @@ class Installation:
             time_in_queue=config.time_in_queue,
         )
         self._drain = durations.drain
-        self._watch_observer = logs.WatchObserver(_churn_cure)
+        self._watch_observer = logs.WatchObserver(_churn_advice)
         self.registry = PoolRegistry(
             (
                 EntryObserver(),
@@ -79,7 +79,7 @@ class Installation:
             peak_window=config.peak_window,
             books=books,
             entry_context=entry_context(),
-            find_place=_find_whole if config.leak_stacks else call_site.find,
+            find_call_site=_find_whole if config.leak_stacks else call_site.find,
             provider_for_host=provider_for_host,
             loop_lag=config.loop_lag,
         )
@@ -94,7 +94,7 @@ class Installation:
         self._source = StateSource(
             self.registry,
             self._drain,
-            self._seams,
+            self._hooks,
             self._before_collection,
             self._loop_lag,
         )
@@ -102,7 +102,7 @@ class Installation:
             registry=self.registry,
             current_call=_no_call if clients_only else current_call.get,
             suppressed=suppressed,
-            tell_streaming=config.metrics == "full",
+            note_streaming=config.metrics == "full",
             everything=config.scope == "all" and not clients_only,
         )
         self._attribution = (
@@ -111,13 +111,13 @@ class Installation:
             else AnyLLMAttribution(self._failures.caught, whole_stacks=config.leak_stacks)
         )
         if self._attribution is not None:
-            self._attribution.on_seams = _warn_of_any_llm
+            self._attribution.on_hooks = _warn_of_any_llm
         self._limiter = None if clients_only else RateLimiterObserver(self._failures.caught)
         if self._limiter is not None:
             self._limiter.on_hooks = _warn_of_gluellm
         self._adapters = tuple(adapter() for adapter in ADAPTERS)
         for adapter in self._adapters:
-            adapter.on_seams = logs.warn_of_missing_seams
+            adapter.on_hooks = logs.warn_of_missing_hooks
         self._reporter = self._reporter_on(config.snapshot_signal)
 
     def install(self) -> None:
@@ -224,16 +224,16 @@ class Installation:
         if registry.counts_outside and (registry.outside or registry.ledgers):
             registry.counts_outside = False
             if not registry.ledgers:
-                logs.tell_of_requests_outside(registry.outside, self._scope)
+                logs.log_requests_outside(registry.outside, self._scope)
 
-    def _seams(self) -> list[Seams]:
-        found = [seams for adapter in self._adapters for seams in adapter.seams()]
+    def _hooks(self) -> list[Hooks]:
+        found = [hooks for adapter in self._adapters for hooks in adapter.hooks()]
         if self._attribution is not None:
-            attribution = self._attribution.seams()
+            attribution = self._attribution.hooks()
             if attribution:
-                found.append(Seams("any_llm", "", attribution))
+                found.append(Hooks("any_llm", "", attribution))
         if self._limiter is not None and (hooks := self._limiter.hooks()):
-            found.append(Seams("gluellm", "", hooks))
+            found.append(Hooks("gluellm", "", hooks))
         return found
 
     # Fork
@@ -263,17 +263,17 @@ _installations: weakref.WeakSet[Installation] = weakref.WeakSet()
 
 
 def _before_fork() -> None:
-    for installation in copied(lambda: _installations):
+    for installation in snapshot_of(lambda: _installations):
         installation.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    for installation in copied(lambda: _installations):
+    for installation in snapshot_of(lambda: _installations):
         installation.after_fork_in_parent()
 
 
 def _after_fork_in_child() -> None:
-    for installation in copied(lambda: _installations):
+    for installation in snapshot_of(lambda: _installations):
         installation.after_fork_in_child()
 
 
@@ -287,20 +287,20 @@ if hasattr(os, "register_at_fork"):
 
 
 def _warn_of_any_llm(found: dict[str, bool]) -> None:
-    seams = Seams("any_llm", version_of("any-llm-sdk"), found, signals=dict(LOST))
-    logs.warn_of_missing_seams(seams)
+    hooks = Hooks("any_llm", version_of("any-llm-sdk"), found, signals=dict(LOST))
+    logs.warn_of_missing_hooks(hooks)
 
 
 def _warn_of_gluellm(found: dict[str, bool]) -> None:
-    seams = Seams("gluellm", version_of("gluellm"), found, signals=dict(limiter.LOST))
-    logs.warn_of_missing_seams(seams)
+    hooks = Hooks("gluellm", version_of("gluellm"), found, signals=dict(limiter.LOST))
+    logs.warn_of_missing_hooks(hooks)
 
 
-def _find_whole() -> call_site.Place | None:
+def _find_whole() -> call_site.CallSite | None:
     return call_site.find(whole=True)
 
 
-def _churn_cure(ledger: PoolLedger, call_site_known: bool) -> str:
+def _churn_advice(ledger: PoolLedger, call_site_known: bool) -> str:
     # GlueLLM builds its clients before it calls any-llm: their call site is unknown.
     gluellm = "gluellm" in sys.modules and not call_site_known
     return Advisor(ledger.provider, ledger.library, gluellm, ledger.synchronous).keep_instance()

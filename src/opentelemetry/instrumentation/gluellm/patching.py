@@ -206,7 +206,7 @@ def when_imported(name: str, callback: Callable[[Any], None]) -> None:
 
 
 @dataclass(slots=True)
-class Seams:
+class Hooks:
     """Which seams of one library work in the installed version."""
 
     library: str

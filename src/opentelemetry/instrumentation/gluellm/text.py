@@ -45,12 +45,14 @@ def where_it_failed(error: BaseException) -> str:
     if traceback is None:
         return what
     code = traceback.tb_frame.f_code
-    return f"{what} at {place_text(f'{code.co_filename}:{traceback.tb_lineno} in {code.co_name}')}"
+    return (
+        f"{what} at {call_site_text(f'{code.co_filename}:{traceback.tb_lineno} in {code.co_name}')}"
+    )
 
 
-def place_text(place: str, longest: int = _LONGEST_PLACE) -> str:
+def call_site_text(call_site: str, longest: int = _LONGEST_PLACE) -> str:
     """A ``file:line in function``, shortened at its start: the end tells where to look."""
-    text = one_line(place, max(longest, len(place)))
+    text = one_line(call_site, max(longest, len(call_site)))
     return text if len(text) <= longest else "..." + text[len(text) - longest + 3 :]
 
 

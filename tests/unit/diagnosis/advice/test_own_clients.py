@@ -140,7 +140,7 @@ def leak(library: str, provider: str | None) -> Finding:
 
 
 @pytest.mark.parametrize(
-    ("library", "provider", "cure"),
+    ("library", "provider", "advice"),
     [
         ("aiohttp", None, "async with session.get(...) as response"),
         ("aiohttp", None, "response.release()"),
@@ -153,11 +153,11 @@ def leak(library: str, provider: str | None) -> Finding:
         ("grpc", "xai", "cancel its call"),
     ],
 )
-def test_leak_is_ended_as_the_library_does(library: str, provider: str | None, cure: str) -> None:
+def test_leak_is_ended_as_the_library_does(library: str, provider: str | None, advice: str) -> None:
     """An answer of the application's own client is no stream of any-llm's."""
-    text = leak(library, provider).cure
-    assert cure in text
-    assert ("aclosing" in text) is ("aclosing" in cure)
+    text = leak(library, provider).advice
+    assert advice in text
+    assert ("aclosing" in text) is ("aclosing" in advice)
     assert text.endswith(".")
 
 
@@ -168,13 +168,13 @@ def unbounded(library: str, **changes: Any) -> Any:
 
 def test_own_pool_without_a_limit() -> None:
     """With where its library has one. A channel has no such limit, and is never unbounded."""
-    for library, cure in (
+    for library, advice in (
         ("aiohttp", "aiohttp.TCPConnector(limit=100)"),
         ("urllib3", "urllib3.PoolManager(maxsize=100, block=True)"),
         ("urllib3", "botocore.config.Config(max_pool_connections=100)"),
         ("httpx", "httpx.Limits(max_connections=100)"),
     ):
-        assert cure in found(Kind.UNBOUNDED_POOL, unbounded(library)).cure
+        assert advice in found(Kind.UNBOUNDED_POOL, unbounded(library)).advice
     for state in (None, "ready"):
         assert Kind.UNBOUNDED_POOL not in all_kinds(unbounded("grpc", channel_state=state))
 
@@ -193,9 +193,9 @@ def test_full_executor_asks_for_threads_and_for_connections_that_are_not_kept_ye
     """An own client's calls were put into threads by the application."""
     for provider in ("bedrock", None):
         for kept, more in ((39, True), (40, False), (50, False)):
-            cure = full_executor(provider, kept).cure
-            assert "ThreadPoolExecutor(40)" in cure
-            assert ("max_pool_connections=40" in cure) is more
-    assert "any-llm takes" in full_executor("bedrock", 10).means
+            advice = full_executor(provider, kept).advice
+            assert "ThreadPoolExecutor(40)" in advice
+            assert ("max_pool_connections=40" in advice) is more
+    assert "any-llm takes" in full_executor("bedrock", 10).explanation
     assert "any-llm" not in str(full_executor(None, 10))
-    assert "an executor of yours" in full_executor(None, 10).cure
+    assert "an executor of yours" in full_executor(None, 10).advice

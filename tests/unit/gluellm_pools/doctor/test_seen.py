@@ -13,7 +13,9 @@ SNAPSHOT = Snapshot(taken_at=0.0, uptime=1.0, leak_threshold=60.0, process=Proce
 def finding(
     kind: Kind, severity: Severity, seen: str = "", pool: str | None = "a/httpx"
 ) -> Finding:
-    return Finding(kind=kind, severity=severity, pool=pool, seen=seen, means="", cure="")
+    return Finding(
+        kind=kind, severity=severity, pool=pool, observed=seen, explanation="", advice=""
+    )
 
 
 def report(*findings: Finding, busy_loops: tuple[str, ...] = ()) -> Report:
@@ -29,7 +31,7 @@ def test_a_finding_comes_once_with_its_span_of_time() -> None:
     seen.add(report(finding(Kind.LEAK, Severity.WARNING, "four")), 4.0)
     seen.add(report(), 5.0)
     (only,) = seen.ordered()
-    assert only.finding.seen == "three"
+    assert only.finding.observed == "three"
     assert (only.first, only.last, only.looks) == (1.0, 4.0, 4)
 
 

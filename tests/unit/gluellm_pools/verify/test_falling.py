@@ -45,8 +45,8 @@ def test_deltas_are_called_so_and_their_advice_comes_first():
     facts = given(falling=[fell], product=store, processes=[process])
     assert kinds(facts) == ["error: deltas_stored"]
     (finding,) = findings(facts, arrivals(facts))
-    assert finding.cure.startswith("unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE")
-    assert "service.instance.id" in finding.cure
+    assert finding.advice.startswith("unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE")
+    assert "service.instance.id" in finding.advice
 
 
 # After the cure: what only ended series show is told as past, not as wrong
@@ -69,9 +69,9 @@ def test_labels_that_were_exported_are_no_error_any_more(old, age, more, found):
     assert kinds(facts)[: len(found)] == found
     if found[0].startswith("info"):
         (finding,) = findings(facts, arrivals(facts))
-        assert finding.seen.startswith("until 5")
-        assert " s ago: api: job and instance are those of the Collector" in finding.seen
-        assert finding.means == "the newest samples are right"
+        assert finding.observed.startswith("until 5")
+        assert " s ago: api: job and instance are those of the Collector" in finding.observed
+        assert finding.explanation == "the newest samples are right"
 
 
 def test_a_process_without_an_instance_that_has_ended_is_past():
@@ -102,7 +102,7 @@ def test_a_collision_that_is_over_is_past(until, told):
     """The falls stay in the window of an hour."""
     facts = given(falling=[dataclasses.replace(_FELL, over=True, until=until)])
     assert kinds(facts) == ["info: processes_collide"]
-    assert findings(facts, arrivals(facts))[0].seen.startswith(told)
+    assert findings(facts, arrivals(facts))[0].observed.startswith(told)
     still = dataclasses.replace(facts, falling=[*facts.falling, _FELL])
     assert kinds(still) == ["error: processes_collide"]
 

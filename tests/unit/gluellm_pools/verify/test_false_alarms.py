@@ -48,7 +48,7 @@ def test_different_processes_of_one_service_may_come_by_different_ways():
     facts = both_ways(_POD, _JOB, info=[info("pod-a")])
     assert kinds(facts) == ["info: ways_differ"]
     (finding,) = findings(facts, arrivals(facts))
-    assert finding.seen == (
+    assert finding.observed == (
         "processes of api come by Prometheus' OTLP endpoint and PrometheusMetricReader"
     )
 

@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Ins
 _NOW = 1_000_000.0
 _LABELS = {"job": "api", "instance": "a"}
 _GROWING = (Instrument.OBSERVABLE_COUNTER, Instrument.HISTOGRAM)
-_PROCESS = (semconv.EVENT_LOOP_LAG_PEAK, semconv.SEAM, semconv.INSTRUMENTATION_DROPPED)
+_PROCESS = (semconv.EVENT_LOOP_LAG_PEAK, semconv.HOOK_MISSING, semconv.INSTRUMENTATION_DROPPED)
 _LEAN = tuple(
     metric
     for metric in METRICS
@@ -128,7 +128,7 @@ def one(labels, newest=_NOW):
             ({"stored": here(*(m for m in _LEAN if m is not missed))}, ["warning: metrics_missing"])
             for missed in (
                 *(semconv.POOL_LIVE, semconv.REQUEST_CURRENT),
-                *(semconv.TIMEOUTS, semconv.SEAM),
+                *(semconv.TIMEOUTS, semconv.HOOK_MISSING),
             )
         ),
     ],
@@ -145,8 +145,8 @@ def test_labels_of_their_own_are_warned_of():
     facts = given(product=store, processes=[Series(labels, _NOW - 5)])
     assert kinds(facts) == ["warning: labels_of_their_own"]
     (finding,) = findings(facts, arrivals(facts))
-    assert "service and process are in service_name and service_instance_id" in finding.seen
-    assert "-relabelConfig" in finding.cure
+    assert "service and process are in service_name and service_instance_id" in finding.observed
+    assert "-relabelConfig" in finding.advice
     relabelled = [Series({**labels, **_LABELS}, _NOW - 5)]
     assert kinds(given(product=store, processes=relabelled)) == []
 
@@ -155,7 +155,7 @@ def test_a_target_that_can_t_be_scraped_is_named_with_its_error():
     """Prometheus knows what is wrong with it."""
     facts = given(processes=[Series(_LABELS, 1.0)], down=["col http://c:8889/metrics: refused"])
     (finding,) = findings(facts, arrivals(facts))
-    assert "Prometheus can't scrape col http://c:8889/metrics: refused" in finding.cure
+    assert "Prometheus can't scrape col http://c:8889/metrics: refused" in finding.advice
 
 
 def test_the_report_fits_a_terminal_and_keeps_foreign_text_harmless():

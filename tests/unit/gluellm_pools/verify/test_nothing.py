@@ -11,7 +11,7 @@ from .test_judging import given
 
 def _cure(**more) -> list[str]:
     (finding,) = findings(given(stored=[], **more), [])
-    return finding.cure.split("\n")
+    return finding.advice.split("\n")
 
 
 def test_an_endpoint_that_is_off_comes_first():

@@ -76,7 +76,7 @@ def test_rates_of_young_series_are_not_called_good():
     young = given(processes=[Series(_LABELS, _NOW - 1, first=_NOW - 61)])
     assert kinds(young) == ["info: rates_too_low"]
     (finding,) = findings(young, arrivals(young))
-    assert finding.seen == "the oldest series began 61 s ago, and rates look back 5 min"
+    assert finding.observed == "the oldest series began 61 s ago, and rates look back 5 min"
     report = Report("http://h", young, arrivals(young), [finding], [])
     assert "Good so far" in as_text(report)
     assert "All good" not in as_text(report)
@@ -96,5 +96,5 @@ def test_an_answer_that_was_cut_is_reported(monkeypatch):
             assert len(store.query("up")) == 3
         assert store.cut == cut
     (finding,) = cut_findings(store.cut, 3)
-    assert finding.seen == "more than 3 series in the answer to up"
+    assert finding.observed == "more than 3 series in the answer to up"
     assert cut_findings([], 3) == []

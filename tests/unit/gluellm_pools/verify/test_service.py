@@ -39,8 +39,8 @@ def test_one_name_in_two_namespaces_is_asked_for_as_both():
 def test_a_name_that_nothing_has_comes_with_those_there_are():
     """A few of them, and how many more."""
     (finding,) = findings(given(processes=[], service="x", services=["shop/answers", "web"]), [])
-    assert "the services here: shop/answers, web." in finding.cure
+    assert "the services here: shop/answers, web." in finding.advice
     many = given(processes=[], service="x", services=[f"s{number}" for number in range(500)])
     (finding,) = findings(many, [])
-    assert "and 488 more" in finding.cure
-    assert len(finding.cure) < 300
+    assert "and 488 more" in finding.advice
+    assert len(finding.advice) < 300

@@ -51,7 +51,7 @@ def drawn(watched: Watched, head=(), foot=(), **options) -> list[str]:
 def test_a_process_that_has_not_used_a_pool_is_said_to_be_instrumented():
     """Hooks are reported before there is any pool."""
     watched = Watched()
-    watched.intake.take(metrics_request(gauge(semconv.SEAM, 1)))
+    watched.intake.take(metrics_request(gauge(semconv.HOOK_MISSING, 1)))
     (line,) = process_lines(watched.process)[1:]
     assert line.startswith("  Instrumented, but no request has used a pool in its scope yet. ")
     assert "OTEL_PYTHON_GLUELLM_SCOPE=all" in line
@@ -79,7 +79,9 @@ def test_foreign_text_has_no_escapes():
     watched = Watched(200, 60)
     watched.export(evil, service__name=evil, service__instance__id=evil)
     watched.intake.take(
-        metrics_request(gauge(semconv.SEAM, 0, gluellm__seam=evil), service__name=f"{evil}2")
+        metrics_request(
+            gauge(semconv.HOOK_MISSING, 0, gluellm__seam=evil), service__name=f"{evil}2"
+        )
     )
     watched.intake.take(metrics_request(number("x", 1), scope=evil, service__name=f"{evil}3"))
     watched.intake.take(logs_request(evil))

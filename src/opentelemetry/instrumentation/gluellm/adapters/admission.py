@@ -8,9 +8,8 @@ from typing import Any
 from ..concurrency import acquire
 from ..pool.lease import Call
 from ..pool.reader import PoolReader, seconds_or_none
-from ..pool.registry import Owner
+from ..pool.registry import Owner, running_loop
 from ..pool.tracker import PoolTracker
-from ..watch.loop_lag import running_loop
 from .base import Surroundings
 from .callers import exporter_on_stack, sdk_on_stack
 from .marks import BUILT_BY, OWNER, TRACKER
@@ -62,7 +61,7 @@ class Admission:
             call = self.call()
             if call is not None:
                 if getattr(pool, OWNER, None) is None:
-                    setattr(pool, OWNER, Owner(call.provider, call.provider, call.place))
+                    setattr(pool, OWNER, Owner(call.provider, call.provider, call.call_site))
             elif self.surroundings.everything:
                 setattr(pool, BUILT_BY, sdk_on_stack())
         except Exception as error:

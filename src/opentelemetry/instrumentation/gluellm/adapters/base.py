@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from ..failures import raise_on
-from ..patching import PatchSet, Seams, when_imported
+from ..patching import Hooks, PatchSet, when_imported
 from ..pool.lease import Call
 from ..pool.registry import PoolRegistry
 from .signatures import fitted
@@ -25,7 +25,7 @@ class Surroundings:
     """The any-llm call of the running code, ended or not."""
     suppressed: Callable[[], bool]
     """Whether the running code has OpenTelemetry's key that suppresses instrumentation."""
-    tell_streaming: bool = False
+    note_streaming: bool = False
     """Whether to note which responses are event streams."""
     everything: bool = False
     """Whether pools count that no any-llm call builds or uses."""
@@ -49,8 +49,8 @@ class Adapter(ABC):
     def __init__(self) -> None:
         self._surroundings: Surroundings | None = None
         self._patches = PatchSet()
-        self._seams: dict[str, Seams] = {}
-        self.on_seams: Callable[[Seams], None] = _ignore
+        self._hooks: dict[str, Hooks] = {}
+        self.on_hooks: Callable[[Hooks], None] = _ignore
         """Told of each library's seams when it has been looked at."""
 
     def install(self, surroundings: Surroundings) -> None:
@@ -64,13 +64,13 @@ class Adapter(ABC):
     def uninstall(self) -> None:
         """Put back what was patched. Requests in flight go on undisturbed."""
         self._surroundings = None
-        self.let_go()
+        self.detach()
         self._patches.undo()
-        self._seams.clear()
+        self._hooks.clear()
 
-    def seams(self) -> list[Seams]:
+    def hooks(self) -> list[Hooks]:
         """The seams of each library that has been looked at so far."""
-        return list(self._seams.values())
+        return list(self._hooks.values())
 
     def _install_module(self, module: ModuleType) -> None:
         surroundings = self._surroundings
@@ -78,19 +78,19 @@ class Adapter(ABC):
         if surroundings is None or name not in self.MODULES:
             return
         library = self.MODULES[name]
-        if library in self._seams:
+        if library in self._hooks:
             return
         distribution = self.DISTRIBUTIONS.get(name, name)
-        seams = Seams(library, version_of(distribution), signals=dict(self.LOST))
-        self._seams[library] = seams
+        hooks = Hooks(library, version_of(distribution), signals=dict(self.LOST))
+        self._hooks[library] = hooks
         try:
-            self.patch(module, library, surroundings, seams.found)
+            self.patch(module, library, surroundings, hooks.found)
         except Exception as error:
             # What is not looked at is not there. What is patched already finds no lease.
             surroundings.registry.failures.caught(f"{library}.install", error)
             for name in self.LOST:
-                seams.found.setdefault(name, False)
-        self.on_seams(seams)
+                hooks.found.setdefault(name, False)
+        self.on_hooks(hooks)
 
     def _replace(
         self,
@@ -122,7 +122,7 @@ class Adapter(ABC):
         """Patch the library's module, and note in ``found`` which seams it has."""
 
     @abstractmethod
-    def let_go(self) -> None:
+    def detach(self) -> None:
         """The installation is undone: what can't be taken back passes everything on from now."""
 
 
@@ -135,5 +135,5 @@ def version_of(distribution: str) -> str:
         return f"{distribution} of an unknown version"
 
 
-def _ignore(seams: Seams) -> None:
+def _ignore(hooks: Hooks) -> None:
     pass

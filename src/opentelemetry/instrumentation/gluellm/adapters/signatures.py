@@ -26,7 +26,7 @@ def has(make: Callable[[], Any], *names: str) -> bool:
         return False
 
 
-class UnfitError(TypeError):
+class IncompatibleHookError(TypeError):
     """A method is not as we know it."""
 
 
@@ -52,7 +52,7 @@ def fitted(
     def made(original: Any) -> Any:
         replacement = make(original)
         if not _fits(original, replacement, asynchronous, package):
-            raise UnfitError
+            raise IncompatibleHookError
         return replacement
 
     return made

@@ -36,14 +36,14 @@ LOST: Mapping[str, str] = {
     "any_llm.subclasses": "what providers make of any-llm's calls on their own",
 }
 """The seams, each with what is lost without it, in words for a warning."""
-SEAMS = tuple(LOST)
+HOOKS = tuple(LOST)
 
 
 def _no_error(kind: str, error: Exception) -> None:
     pass
 
 
-def _ignore(seams: dict[str, bool]) -> None:
+def _ignore(hooks: dict[str, bool]) -> None:
     pass
 
 
@@ -72,11 +72,11 @@ class AnyLLMAttribution:
         self._hooked = False
         self._scope: CallScope | None = None
         self._patches = PatchSet(mark)
-        self._seams: dict[str, bool] = {}
+        self._hooks: dict[str, bool] = {}
         self._base: type = object
         self._coroutines: dict[str, str] = {}
         self._sync_twins: dict[str, str] = {}
-        self.on_seams: Callable[[dict[str, bool]], None] = _ignore
+        self.on_hooks: Callable[[dict[str, bool]], None] = _ignore
         """Told of the seams when any-llm has been looked at."""
 
     def install(self) -> None:
@@ -103,16 +103,16 @@ class AnyLLMAttribution:
                 return
             self._scope.on = False
             self._patches.undo()
-            self._seams = {}
+            self._hooks = {}
             # Last, since a signal handler may raise before, and then this is called again.
             self._scope = None
 
-    def seams(self) -> dict[str, bool]:
+    def hooks(self) -> dict[str, bool]:
         """Each place of any-llm that is relied on, and whether the installed version has it.
 
         Empty until any-llm is imported.
         """
-        return dict(self._seams)
+        return dict(self._hooks)
 
     def _on_import(self, module: Any) -> None:
         with self._lock:
@@ -123,11 +123,11 @@ class AnyLLMAttribution:
         scope = self._scope
         if scope is None or self._module is None:
             return
-        self._seams = dict.fromkeys(SEAMS, False)
+        self._hooks = dict.fromkeys(HOOKS, False)
         base = getattr(self._module, "AnyLLM", None)
         if isinstance(base, type):
             self._try(self._patch_class, base, scope)
-        self.on_seams(self.seams())
+        self.on_hooks(self.hooks())
 
     def _patch_class(self, base: type, scope: CallScope) -> None:
         self._base = base
@@ -138,12 +138,12 @@ class AnyLLMAttribution:
             for twin in (name.removeprefix("a"), "_" + name.removeprefix("a"))
             if name.startswith("a") and hasattr(base, twin)
         }
-        self._seams["any_llm.init"] = self._try(self._wrap_init, base, scope)
+        self._hooks["any_llm.init"] = self._try(self._wrap_init, base, scope)
         wrapped = {n for n in self._coroutines if self._try(self._wrap_call, base, scope, n)}
-        self._seams["any_llm.calls"] = wrapped >= {"acompletion"} | set(self._coroutines)
-        self._seams["any_llm.embedding"] = callable(getattr(base, "_aembedding", None))
-        self._seams["any_llm.moderation"] = callable(getattr(base, "_amoderation", None))
-        self._seams["any_llm.subclasses"] = self._try(self._follow_subclasses, base, scope)
+        self._hooks["any_llm.calls"] = wrapped >= {"acompletion"} | set(self._coroutines)
+        self._hooks["any_llm.embedding"] = callable(getattr(base, "_aembedding", None))
+        self._hooks["any_llm.moderation"] = callable(getattr(base, "_amoderation", None))
+        self._hooks["any_llm.subclasses"] = self._try(self._follow_subclasses, base, scope)
 
     def _try(self, step: Callable[..., None], base: type, scope: CallScope, *args: Any) -> bool:
         try:

@@ -10,7 +10,7 @@ from contextvars import Token
 from typing import Any
 
 from ..failures import from_signal_handler
-from ..pool.call_site import Place, find
+from ..pool.call_site import CallSite, find
 from ..pool.lease import Call
 from ..text import one_line
 from .context import CallVariable, current_call
@@ -110,7 +110,7 @@ class CallScope:
             if from_signal_handler(further):
                 raise
 
-    def place(self) -> Place | None:
+    def call_site(self) -> CallSite | None:
         """Where the application is at this moment; None inside another any-llm call."""
         try:
             around = self.variable.get()
@@ -128,7 +128,7 @@ class CallScope:
         model_of: ModelOf,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        place: Place | None,
+        call_site: CallSite | None,
     ) -> Call | None:
         """The call that starts here; None inside another call of the same provider.
 
@@ -140,11 +140,11 @@ class CallScope:
         try:
             outer = self.variable.get()
             if outer is None or outer.ended:
-                return self.new_call(instance, operation, model_of(args, kwargs), kwargs, place)
+                return self.new_call(instance, operation, model_of(args, kwargs), kwargs, call_site)
             if outer.provider == provider_key(instance):
                 return None
             call = self.new_call(
-                instance, operation, model_of(args, kwargs), kwargs, place or outer.place
+                instance, operation, model_of(args, kwargs), kwargs, call_site or outer.call_site
             )
             if call is not None:
                 call.outer = outer
@@ -159,10 +159,10 @@ class CallScope:
         operation: str | None,
         model: str | None,
         kwargs: dict[str, Any],  # noqa: ARG002  for scopes of another purpose
-        place: Place | None,
+        call_site: CallSite | None,
     ) -> Call | None:
         """Create the call for an instance; None to leave it unobserved."""
-        return Call(provider_key(instance), model, operation, place, correlation_id())
+        return Call(provider_key(instance), model, operation, call_site, correlation_id())
 
     def finish(self, result: Any, call: Call, *, plain: bool = False) -> Any:
         """End the call, or hand it on to the stream that is its result."""
@@ -182,7 +182,7 @@ class CallScope:
         """The constructor: it claims the pools that are built in it, and makes no request."""
 
         def __init__(instance: Any, /, *args: Any, **kwargs: Any) -> None:
-            call = self.begin(instance, None, _no_model, args, kwargs, self.place())
+            call = self.begin(instance, None, _no_model, args, kwargs, self.call_site())
             if call is None:
                 return original(instance, *args, **kwargs)  # type: ignore[no-any-return]
             token = None
@@ -204,9 +204,9 @@ class CallScope:
         model_of = model_reader(original)
 
         async def attribute(
-            instance: Any, place: Place | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+            instance: Any, call_site: CallSite | None, args: tuple[Any, ...], kwargs: dict[str, Any]
         ) -> Any:
-            call = self.begin(instance, operation, model_of, args, kwargs, place)
+            call = self.begin(instance, operation, model_of, args, kwargs, call_site)
             if call is None:
                 return await original(instance, *args, **kwargs)
             token = None
@@ -226,7 +226,7 @@ class CallScope:
         attribute.__qualname__ = getattr(original, "__qualname__", "attribute")
 
         def attributed(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
-            return attribute(instance, self.place(), args, kwargs)
+            return attribute(instance, self.call_site(), args, kwargs)
 
         if hasattr(inspect, "markcoroutinefunction"):
             return inspect.markcoroutinefunction(attributed)
@@ -234,7 +234,7 @@ class CallScope:
         # Python 3.11 knows a coroutine function only by its code. No frame more than above: any-llm
         # counts them to find whom to warn.
         async def attributed_311(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
-            call = self.begin(instance, operation, model_of, args, kwargs, self.place())
+            call = self.begin(instance, operation, model_of, args, kwargs, self.call_site())
             if call is None:
                 return await original(instance, *args, **kwargs)
             token = None
@@ -256,7 +256,7 @@ class CallScope:
         model_of = model_reader(original)
 
         def attributed(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
-            call = self.begin(instance, operation, model_of, args, kwargs, self.place())
+            call = self.begin(instance, operation, model_of, args, kwargs, self.call_site())
             if call is None:
                 return original(instance, *args, **kwargs)
             token = None

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..concurrency import copied
+from ..concurrency import snapshot_of
 from ..failures import raise_on
 from ..patching import PatchSet, when_imported
 from ..providers import PROVIDERS
@@ -124,8 +124,8 @@ class RateLimiterObserver:
     def limited(self) -> tuple[LimitedCalls, ...]:
         """Calls that wait or have waited, by provider."""
         now = self._clock()
-        waits = [wait for wait in copied(self._waits.keys) if now - wait.since >= _SHORTEST]
-        waited = dict(copied(self._waited.items))
+        waits = [wait for wait in snapshot_of(self._waits.keys) if now - wait.since >= _SHORTEST]
+        waited = dict(snapshot_of(self._waited.items))
         found = []
         for provider in dict.fromkeys((*waited, *(wait.provider for wait in waits))):
             ages = [now - wait.since for wait in waits if wait.provider == provider]

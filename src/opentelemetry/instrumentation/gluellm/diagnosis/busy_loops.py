@@ -6,7 +6,7 @@ import sys
 import threading
 from types import FrameType
 
-from ..text import place_text
+from ..text import call_site_text
 
 _LOOPS = ("/asyncio/base_events.py", "/asyncio/runners.py")
 """The second for uvloop, which has no frames of its own."""
@@ -18,7 +18,7 @@ _LONGEST = 120
 _DEEPEST = 500
 
 
-def places_of_busy_loops() -> tuple[str, ...]:
+def call_sites_of_busy_loops() -> tuple[str, ...]:
     """What keeps each asyncio loop busy now: its thread, then the innermost frames as text.
 
     A loop that waits for events is not busy. Frames that change while they are read give a place
@@ -31,7 +31,9 @@ def places_of_busy_loops() -> tuple[str, ...]:
         if frames:
             which = _which(threads.get(ident))
             lines.append(f"event loop of {which}, innermost frame first")
-            lines += [f"  {place_text(_text(inner), _LONGEST)}" for inner in frames[:_MOST_FRAMES]]
+            lines += [
+                f"  {call_site_text(_text(inner), _LONGEST)}" for inner in frames[:_MOST_FRAMES]
+            ]
     return tuple(lines)
 
 

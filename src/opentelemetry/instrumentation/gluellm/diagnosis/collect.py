@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from .. import environment
-from ..concurrency import copied, copied_queue
+from ..concurrency import snapshot_of, snapshot_of_queue
 from ..pool.channel import CHANNEL_STATES, states_of
 from ..pool.counts import RunningRequests, Tally
 from ..pool.describe import trace_id
@@ -47,7 +47,7 @@ def collect(
     executors = Executors()
     pools = tuple(
         found
-        for tracker in copied(registry.trackers.keys)
+        for tracker in snapshot_of(registry.trackers.keys)
         if (found := _pool(tracker, executors)) is not None
     )
     return Snapshot(
@@ -140,7 +140,7 @@ def _request(lease: Lease, state: LeaseState, index: dict[int, int], now: int) -
     _, phase, since, acquired_at = state
     if phase == QUEUED:
         since = lease.entered_at
-    place = lease.place
+    call_site = lease.call_site
     connection = lease.connection
     # A channel's call has a connection too, though nobody tells which.
     has_one = connection is not None or lease.channel is not None
@@ -158,8 +158,8 @@ def _request(lease: Lease, state: LeaseState, index: dict[int, int], now: int) -
         operation=call.operation if call is not None else None,
         trace_id=trace_id(lease),
         correlation_id=call.correlation_id if call is not None else None,
-        place=str(place) if place is not None else None,
-        stack=place.frames if place is not None else (),
+        call_site=str(call_site) if call_site is not None else None,
+        stack=call_site.frames if call_site is not None else (),
         leak_suspected=lease.suspected,
     )
 
@@ -173,7 +173,7 @@ def _origin(origin: OriginLedger) -> str:
 
 def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
     # The ledgers don't have what has ended since the last collection.
-    for item in copied_queue(registry.outbox.items):
+    for item in snapshot_of_queue(registry.outbox.items):
         if isinstance(item, Lease) and item.ended:
             item.account()
     _, counts = registry.state(now)
@@ -187,7 +187,7 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
             pools_live=ledger.live,
             pools_discarded=sum(ledger.discarded.values()),
             connections_opened=ledger.opened,
-            connections_closed=dict(copied(ledger.closed.items)),
+            connections_closed=dict(snapshot_of(ledger.closed.items)),
             requeues=ledger.requeues,
             peak_active=ledger.active.highest(now),
             peak_queued=ledger.queued.highest(now),
@@ -196,7 +196,7 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
             channel_seconds=_channel_seconds(ledger, now),
             origins=_origins(ledger, counts, now),
         )
-        for ledger in copied(registry.ledgers.values)
+        for ledger in snapshot_of(registry.ledgers.values)
     )
 
 
@@ -209,7 +209,7 @@ def _channel_seconds(ledger: PoolLedger, now: int) -> dict[str, float] | None:
 
 def _origins(ledger: PoolLedger, counts: Tally, now: int) -> tuple[OriginTotals, ...]:
     found = []
-    for origin in copied(ledger.origins.values):
+    for origin in snapshot_of(ledger.origins.values):
         running = counts.requests.get(origin) or RunningRequests()
         left = counts.spent.get(origin) or tuple(origin.spent)
         found.append(
@@ -232,7 +232,7 @@ def _origins(ledger: PoolLedger, counts: Tally, now: int) -> tuple[OriginTotals,
                         resend=resend,
                         **_times(origin.other_times.get((status, error, resend))),
                     )
-                    for (status, error, resend), count in copied(origin.requests.items)
+                    for (status, error, resend), count in snapshot_of(origin.requests.items)
                     if count
                 ),
                 timeouts=dict(origin.timeouts),
@@ -240,14 +240,14 @@ def _origins(ledger: PoolLedger, counts: Tally, now: int) -> tuple[OriginTotals,
                 longest_silence_failed=origin.longest_silence / 1e9,
                 requests_resent=origin.resent,
                 requests_on_new_connection=origin.on_new_connection,
-                protocols=tuple(sorted(copied(origin.protocols.copy))),
+                protocols=tuple(sorted(snapshot_of(origin.protocols.copy))),
             )
         )
     return tuple(found)
 
 
 def _call_sites(origin: OriginLedger) -> dict[str, int]:
-    return {str(built.place): built.pools for built in copied(origin.built_at.values)}
+    return {str(built.call_site): built.pools for built in snapshot_of(origin.built_at.values)}
 
 
 def _times(times: EndedTimes | None) -> dict[str, Any]:

@@ -45,17 +45,17 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One cause or risk, with the evidence and the cure."""
+    """One cause or risk, with the evidence and the advice."""
 
     kind: Kind
     severity: Severity
     pool: str | None
     """Name and library of the pool, as in ``openai/httpx2``; None for the whole process."""
-    seen: str
-    """What was seen, with numbers."""
-    means: str
-    """What that means."""
-    cure: str
+    observed: str
+    """The evidence, with numbers."""
+    explanation: str
+    """What it means."""
+    advice: str
     """What to do, in the provider's own terms."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,5 +66,7 @@ class Finding:
         where = f" in {self.pool}" if self.pool else ""
         return (
             f"{self.severity}: {self.kind.replace('_', ' ')}{where}\n"
-            f"  seen:  {self.seen}\n  means: {self.means}\n  cure:  {self.cure}"
+            f"  observed:    {self.observed}\n"
+            f"  explanation: {self.explanation}\n"
+            f"  advice:      {self.advice}"
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .busy_loops import places_of_busy_loops
+from .busy_loops import call_sites_of_busy_loops
 from .diagnose import diagnose
 from .findings import Finding, Kind
 from .snapshot import Snapshot
@@ -57,5 +57,5 @@ def report_on(snapshot: Snapshot, previous: Snapshot | None) -> Report:
     return Report(
         snapshot=snapshot,
         findings=findings,
-        busy_loops=places_of_busy_loops() if blocked else (),
+        busy_loops=call_sites_of_busy_loops() if blocked else (),
     )

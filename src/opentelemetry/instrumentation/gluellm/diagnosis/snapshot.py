@@ -58,7 +58,7 @@ class RequestSnapshot:
     """32 hexadecimal digits; None when it belongs to no span."""
     correlation_id: str | None = None
     """GlueLLM's, where there is one."""
-    place: str | None = None
+    call_site: str | None = None
     """Where the application made the call: ``file:line in function``."""
     stack: tuple[str, ...] = ()
     """The whole stack, the innermost frame first; with ``leak_stacks=True`` only."""

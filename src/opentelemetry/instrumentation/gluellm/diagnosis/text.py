@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..text import counted, one_line, percent, place_text, seconds, timeout_text
+from ..text import call_site_text, counted, one_line, percent, seconds, timeout_text
 from .findings import Finding
 from .snapshot import ConnectionSnapshot, PoolSnapshot, PoolTotals, RequestSnapshot, Snapshot
 
@@ -78,7 +78,7 @@ def snapshot_text(snapshot: Snapshot) -> str:
 
 
 def findings_text(findings: Sequence[Finding]) -> str:
-    """Findings one after the other, each with its kind, what was seen, what it means, the cure."""
+    """Findings one after the other, each with its kind and its three texts."""
     if not findings:
         return "no findings"
     blocks = []
@@ -86,11 +86,11 @@ def findings_text(findings: Sequence[Finding]) -> str:
         where = f" in {one_line(finding.pool)}" if finding.pool else ""
         lines = [f"{finding.severity.upper()}: {finding.kind.replace('_', ' ')}{where}"]
         for name, text in (
-            ("seen", finding.seen),
-            ("means", finding.means),
-            ("cure", finding.cure),
+            ("observed", finding.observed),
+            ("explanation", finding.explanation),
+            ("advice", finding.advice),
         ):
-            lines += _wrapped(one_line(text, len(text)), f"  {name + ':':<7}", " " * 9)
+            lines += _wrapped(one_line(text, len(text)), f"  {name + ':':<13}", " " * 15)
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
@@ -98,7 +98,7 @@ def findings_text(findings: Sequence[Finding]) -> str:
 def _pool(pool: PoolSnapshot) -> Iterator[str]:
     yield from _limits(pool) if pool.channel_state is None else _channel(pool)
     if pool.built_at:
-        yield f"  built at {place_text(pool.built_at, _LONGEST_PLACE)}"
+        yield f"  built at {call_site_text(pool.built_at, _LONGEST_PLACE)}"
     yield from _connections(pool.connections)
     held = sorted((r for r in pool.requests if r.phase != "queued"), key=lambda r: -(r.held or 0))
     if held:
@@ -185,10 +185,10 @@ def _request(request: RequestSnapshot) -> Iterator[str]:
     if request.correlation_id:
         parts.append(f"correlation {one_line(request.correlation_id, 40)}")
     yield from _wrapped(", ".join(one_line(part) for part in parts), "    ")
-    if request.place:
-        yield f"      {place_text(request.place, _LONGEST_PLACE)}"
+    if request.call_site:
+        yield f"      {call_site_text(request.call_site, _LONGEST_PLACE)}"
     for frame in request.stack:
-        yield f"        {place_text(frame, _LONGEST_PLACE)}"
+        yield f"        {call_site_text(frame, _LONGEST_PLACE)}"
 
 
 def _totals(totals: PoolTotals) -> Iterator[str]:

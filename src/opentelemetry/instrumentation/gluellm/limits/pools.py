@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from ..adapters import marks
-from ..adapters.urllib3.sessions import is_everybodys
+from ..adapters.urllib3.sessions import is_shared
 from ..attribution.calls import OnError
 from ..patching import LIMITS_MARK, PatchSet, when_imported
 from ..providers import (
@@ -207,7 +207,7 @@ class PoolLimits:
     def _within(self, original: Any) -> Any:
         def within(self_: Any, /, *args: Any, **kwargs: Any) -> Any:
             limits = self_._gluellm_limits
-            if limits is None or not self._on or limited() is not None or is_everybodys(self_):
+            if limits is None or not self._on or limited() is not None or is_shared(self_):
                 return original(self_, *args, **kwargs)
             call = LimitedCall("", limits)
             token = current_limits.set(call)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..attribution.calls import CallScope, ModelOf, OnError, provider_key
 from ..attribution.context import CallVariable
-from ..pool.call_site import Place
+from ..pool.call_site import CallSite
 from ..pool.lease import Call
 from ..providers import POOL_TIMEOUT
 from .arguments import client_is_users, limits_given
@@ -41,7 +41,7 @@ class LimitScope(CallScope):
         super().__init__(on_error, variable=current_limits)
         self._limits_of = limits_of
 
-    def place(self) -> Place | None:
+    def call_site(self) -> CallSite | None:
         """Not looked for."""
         return None
 
@@ -52,11 +52,11 @@ class LimitScope(CallScope):
         model_of: ModelOf,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        place: Place | None,
+        call_site: CallSite | None,
     ) -> Call | None:
         if operation is None and self.on:
             self._note(instance, kwargs)
-        return super().begin(instance, operation, model_of, args, kwargs, place)
+        return super().begin(instance, operation, model_of, args, kwargs, call_site)
 
     def new_call(
         self,
@@ -64,7 +64,7 @@ class LimitScope(CallScope):
         operation: str | None,
         model: str | None,  # noqa: ARG002
         kwargs: dict[str, Any],
-        place: Place | None,  # noqa: ARG002
+        call_site: CallSite | None,  # noqa: ARG002
     ) -> Call | None:
         provider = provider_key(instance)
         limits = self._limits_of(provider)

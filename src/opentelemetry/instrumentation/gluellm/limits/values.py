@@ -110,11 +110,11 @@ def origin_of(values: Values) -> str:
             variables.append(f"{value.variable}={value.number:g}")
         else:
             calls.setdefault(value.provider, []).append(f"{name}={value.number:g}")
-    told = []
+    recorded = []
     for provider, arguments in calls.items():
         whose = [f'provider="{provider}"'] if provider is not None else []
-        told.append(f"configure_pools({', '.join([*whose, *arguments])})")
-    return "; ".join([*told, *variables])
+        recorded.append(f"configure_pools({', '.join([*whose, *arguments])})")
+    return "; ".join([*recorded, *variables])
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ _LIBRARY, _APPLICATION, _STANDARD, _EVENT_LOOP, _BETWEEN = range(5)
 _kinds: dict[str, int] = {}
 
 
-class Place:
+class CallSite:
     """A line of the application's code. It holds a code object and no frame."""
 
     __slots__ = ("code", "line", "stack")
@@ -82,7 +82,7 @@ class Place:
         return tuple(_text(code, line) for code, line in self.stack)
 
 
-def find(*, whole: bool = False) -> Place | None:
+def find(*, whole: bool = False) -> CallSite | None:
     """The place that the running code was called from; None where there is no application's frame.
 
     With ``whole`` the place has the whole stack too, which costs some ten microseconds.
@@ -97,7 +97,7 @@ def find(*, whole: bool = False) -> Place | None:
         if kind is None:
             kind = _kind_of(frame)
         if kind == _APPLICATION:
-            return Place(frame.f_code, frame.f_lineno, stack)
+            return CallSite(frame.f_code, frame.f_lineno, stack)
         if kind == _EVENT_LOOP:
             break
         if kind == _LIBRARY and second is None:
@@ -105,7 +105,7 @@ def find(*, whole: bool = False) -> Place | None:
         frame = frame.f_back
     if second is None:
         return None
-    return Place(second.f_code, second.f_lineno, stack)
+    return CallSite(second.f_code, second.f_lineno, stack)
 
 
 def ends_search(frame: FrameType) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..concurrency import copied, nothing
+from ..concurrency import nothing, snapshot_of
 from .lease import AWAITING_RESPONSE, CONNECTING, QUEUED, READING, UNREAD, Lease
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ class TrackedChannel:
     which the interpreter lock keeps together, and the times add up in whatever order they come.
     """
 
-    __slots__ = ("reads_told", "since", "state", "tracker", "waiting")
+    __slots__ = ("reports_reads", "since", "state", "tracker", "waiting")
 
     def __init__(self, tracker: PoolTracker, now: int) -> None:
         self.tracker = tracker
         self.state = IDLE
         self.since = now
-        self.reads_told = False
+        self.reports_reads = False
         """Whether reads of its streams are noted: without that, unread means nothing."""
         self.waiting: dict[Lease, None] = {}
         """Calls that were made while the channel was not ready, and that nobody has seen go out."""
@@ -56,7 +56,7 @@ class TrackedChannel:
         self.since = now
         self.state = state
         if state == READY and self.waiting:
-            for lease in copied(self.waiting.keys):
+            for lease in snapshot_of(self.waiting.keys):
                 self.goes_out(lease, now)
 
     def end(self) -> None:
@@ -82,7 +82,7 @@ class TrackedChannel:
             return
         self.waiting[lease] = None
         if waits:
-            lease.waited = lease.standing = True
+            lease.waited = lease.in_queue = True
             lease.waits_since = now
             lease.pool_timeout = timeout
             self.tracker.ledger.queued.change(1, now)
@@ -94,8 +94,8 @@ class TrackedChannel:
         self.waiting.pop(lease, None)
         if lease.ended or lease.phase not in (QUEUED, CONNECTING):
             return
-        if lease.standing:
-            lease.standing = False
+        if lease.in_queue:
+            lease.in_queue = False
             lease.acquired_at = now
             self.tracker.ledger.queued.change(-1, now)
         lease.sent_at = now
@@ -137,16 +137,16 @@ class TrackedChannel:
         if lease.waited and lease.counted:
             self.tracker.observer.lease_waited(lease)
 
-    def withdraw(self, lease: Lease) -> None:
+    def discard_lease(self, lease: Lease) -> None:
         """gRPC has refused to make the call: it never was there."""
         self.waiting.pop(lease, None)
-        if lease.standing:
-            lease.standing = False
+        if lease.in_queue:
+            lease.in_queue = False
             self.tracker.ledger.queued.change(-1, self.tracker.clock())
-        self.tracker.withdraw(lease)
+        self.tracker.discard_lease(lease)
 
     def failed(
-        self, lease: Lease, status: str | int, error: str, *, unwinding: bool = False
+        self, lease: Lease, status: str | int, error: str, *, in_finalizer: bool = False
     ) -> None:
         """The call ended in an error, with a status or with 0 for one that can't be told.
 
@@ -156,7 +156,7 @@ class TrackedChannel:
             return
         self.waiting.pop(lease, None)
         lease.status = status
-        self.tracker.failed(lease, error, unwinding=unwinding)
+        self.tracker.failed(lease, error, in_finalizer=in_finalizer)
 
 
 def states_of(
@@ -168,7 +168,7 @@ def states_of(
     # Before the running times: a channel that ends meanwhile is then missing in this reading, where
     # it would otherwise count twice.
     spent = list(left)
-    for channel in copied(channels.keys):
+    for channel in snapshot_of(channels.keys):
         state = channel.state
         counts[state] += 1
         spent[state] += max(now - channel.since, 0)

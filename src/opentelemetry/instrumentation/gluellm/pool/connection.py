@@ -38,7 +38,7 @@ class TrackedConnection:
         "orphans",
         "peer",
         "protocol",
-        "reads_told",
+        "reports_reads",
         "reports_accept",
         "served",
         "streams",
@@ -74,7 +74,7 @@ class TrackedConnection:
         """HTTP/2: leases by stream."""
         self.orphans: dict[int, None] = {}
         """HTTP/2: streams whose request is over and that the peer may still have open."""
-        self.reads_told = False
+        self.reports_reads = False
         """Whether its body reads are noted: without that, unread means nothing."""
         self.reports_accept = False
         """Whether it reports which request it takes, where several are assigned to it: HTTP/1.1 of

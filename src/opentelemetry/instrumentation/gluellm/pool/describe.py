@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..concurrency import copied
-from ..text import one_line, place_text
+from ..concurrency import snapshot_of
+from ..text import call_site_text, one_line
 from .channel import CHANNEL_STATES
 from .lease import PHASES, QUEUED, STREAM_QUEUED, Lease, read_states
 
@@ -37,7 +37,7 @@ def trace_id(lease: Lease) -> str | None:
 def state(tracker: PoolTracker) -> str:
     """Limit and counts of a pool, as far as they can be read at this moment."""
     view = tracker.view()
-    queued = sum(1 for lease in copied(tracker.leases.keys) if lease.standing)
+    queued = sum(1 for lease in snapshot_of(tracker.leases.keys) if lease.in_queue)
     channel = tracker.channel
     if channel is not None:
         since = seconds(tracker.clock() - channel.since)
@@ -66,8 +66,8 @@ def whose(lease: Lease) -> str:
         parts.append(f"trace {trace}")
     if call is not None and call.correlation_id is not None:
         parts.append(f"correlation id {one_line(call.correlation_id, LONGEST)}")
-    if lease.place is not None:
-        parts.append(f"at {place_text(str(lease.place), LONGEST)}")
+    if lease.call_site is not None:
+        parts.append(f"at {call_site_text(str(lease.call_site), LONGEST)}")
     return ", ".join(parts) or "nothing known of its caller"
 
 
@@ -83,9 +83,9 @@ def holders(tracker: PoolTracker, now: int) -> str:
     held.sort(key=lambda entry: entry[0])
     if not held:
         return "no connection is held"
-    told = [
+    recorded = [
         f"({number}) {seconds(now - acquired_at)}, {PHASES[lease.phase]} for "
         f"{seconds(max(now - lease.phase_since, 0))}, {whose(lease)}"
         for number, (acquired_at, lease) in enumerate(held[:HOLDERS], 1)
     ]
-    return "longest held: " + "; ".join(told)
+    return "longest held: " + "; ".join(recorded)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from ..concurrency import copied, nothing
+from ..concurrency import nothing, snapshot_of
 
 if TYPE_CHECKING:
-    from .call_site import Place
+    from .call_site import CallSite
     from .channel import TrackedChannel
     from .connection import TrackedConnection
     from .ledger import OriginLedger
@@ -42,7 +42,7 @@ def read_states(leases: dict[Lease, None]) -> list[tuple[Lease, LeaseState]]:
     """
     if not leases:
         return []
-    found = copied(leases.keys)
+    found = snapshot_of(leases.keys)
     read = [*zip(found, map(_state, found), strict=True)]
     return [(lease, state) for lease, state in read if not state[0]]
 
@@ -56,7 +56,7 @@ class Call:
         "model",
         "operation",
         "outer",
-        "place",
+        "call_site",
         "provider",
         "requests",
         "steps",
@@ -67,13 +67,13 @@ class Call:
         provider: str,
         model: str | None = None,
         operation: str | None = None,
-        place: Place | None = None,
+        call_site: CallSite | None = None,
         correlation_id: str | None = None,
     ) -> None:
         self.provider = provider
         self.model = model
         self.operation = operation
-        self.place = place
+        self.call_site = call_site
         """Where the application made it."""
         self.correlation_id = correlation_id
         """GlueLLM's, where there is one."""
@@ -87,7 +87,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitScene:
+class WaitSnapshot:
     """What a request found when its wait began: that is what explains the wait."""
 
     active: int
@@ -140,14 +140,14 @@ class Lease:
         "reused",
         "status",
         "ticket",
-        "told",
+        "recorded",
         "tracker",
         "waited",
     )
 
     ended_at: int
     """Set right before ``ended``, and not there until then."""
-    standing = False
+    in_queue = False
     """Whether it stands in the queue now."""
     stream_queued_at = 0
     stream_sent_at = 0
@@ -155,16 +155,16 @@ class Lease:
     """Whether it is a further request of the same any-llm call."""
     streaming = False
     """Whether the response is an event stream; only noted where that is told."""
-    unwinding = False
+    in_finalizer = False
     """Whether it ends inside a finalizer, where an observer may only change plain numbers."""
-    scene: WaitScene | None = None
+    wait_snapshot: WaitSnapshot | None = None
     previous: Lease | None = None
     """The lease that the same request object has besides, where it is under way twice."""
     in_client_span = False
     """Whether the observer wants to hear of its answer."""
     spans_suppressed = False
     """Whether OpenTelemetry's key asked for no spans when it entered."""
-    own_place: Place | None = None
+    own_call_site: CallSite | None = None
     """Where the application sent it, outside any-llm's calls."""
     waits_since = 0
     """When it took its present place in the queue: a requeue begins its pool timeout anew."""
@@ -223,7 +223,7 @@ class Lease:
         outbox."""
         self.observed: Any = None
         """The observer's own note, a span context for instance."""
-        self.told = 0
+        self.recorded = 0
         """Which durations are recorded: 1 acquire, 2 acquire and lease."""
         self.accounted = False
         """Whether its end is counted in the ledger."""
@@ -266,9 +266,9 @@ class Lease:
         return max(self.phase_since, self.stepped_at)
 
     @property
-    def place(self) -> Place | None:
+    def call_site(self) -> CallSite | None:
         """Where the application made the call that it belongs to."""
-        return self.own_place if self.call is None else self.call.place
+        return self.own_call_site if self.call is None else self.call.call_site
 
     @property
     def timeout_kind(self) -> str | None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..concurrency import copied
+from ..concurrency import snapshot_of
 from .channel import CHANNEL_STATES, states_of
 from .lease import AWAITING_RESPONSE, PHASES, UNREAD
 
 if TYPE_CHECKING:
-    from .call_site import Place
+    from .call_site import CallSite
     from .channel import TrackedChannel
     from .lease import Lease
 
@@ -132,10 +132,10 @@ class Bound:
 class BuiltAt:
     """A call site that builds pools, and how many of one origin's pools it built."""
 
-    __slots__ = ("place", "pools")
+    __slots__ = ("call_site", "pools")
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, call_site: CallSite) -> None:
+        self.call_site = call_site
         self.pools = 0
 
 
@@ -240,16 +240,16 @@ class OriginLedger:
         """Address and port, which the ledgers of several providers can share."""
         return self.address, self.port
 
-    def pool_entered(self, place: Place | None) -> None:
+    def pool_entered(self, call_site: CallSite | None) -> None:
         """Count a pool that asks for this origin for the first time, and the line that built it."""
         self.pools += 1
-        if place is None:
+        if call_site is None:
             return
-        built = self.built_at.get(place.key)
+        built = self.built_at.get(call_site.key)
         if built is None:
             if len(self.built_at) >= _MOST_CALL_SITES:
                 return
-            built = self.built_at.setdefault(place.key, BuiltAt(place))
+            built = self.built_at.setdefault(call_site.key, BuiltAt(call_site))
         built.pools += 1
 
     def times_of(self, outcome: Outcome) -> EndedTimes | None:
@@ -390,7 +390,7 @@ class PoolLedger:
             _, spent = states_of(self.channels, self.channel_spent, now)
             labelled["channel_time"] = dict(zip(CHANNEL_STATES, spent, strict=True))
         for what, counts in labelled.items():
-            for label, count in copied(counts.items):
+            for label, count in snapshot_of(counts.items):
                 found[what, label] = count
         return found
 
@@ -411,7 +411,7 @@ class PoolLedger:
         self.live = 0
         self.active.value = self.queued.value = 0
         if self.channels:
-            for channel in copied(self.channels.keys):
+            for channel in snapshot_of(self.channels.keys):
                 channel.end()
         if self.empty_since is None:
             self.empty_since = now

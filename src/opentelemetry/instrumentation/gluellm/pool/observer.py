@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..failures import Failures
 
 if TYPE_CHECKING:
-    from .call_site import Place
+    from .call_site import CallSite
     from .connection import TrackedConnection
     from .lease import Lease
     from .ledger import OriginLedger
@@ -86,7 +86,7 @@ class PoolObserver:
         pools: int,
         requests: int,
         calls: int,
-        built: tuple[tuple[Place, int], ...],
+        built: tuple[tuple[CallSite, int], ...],
     ) -> None:
         """So many pools were built for an origin and served no more than so many requests, of so
         many calls. ``built`` are the known call sites of these pools, each with how many, the
@@ -125,11 +125,11 @@ def _relay(
 
     tellers = [_relay(event, [listener], failures) for listener in listeners]
 
-    def tell_all(*args: Any) -> None:
+    def notify_all(*args: Any) -> None:
         for tell in tellers:
             tell(*args)
 
-    return tell_all
+    return notify_all
 
 
 def _guarded(event: str, listener: Callable[..., None], failures: Failures) -> Callable[..., None]:
@@ -140,26 +140,26 @@ def _guarded(event: str, listener: Callable[..., None], failures: Failures) -> C
         except Exception as error:
             failures.caught(f"observer.{event}", error)
 
-    def tell_two(subject: Any, further: Any) -> None:
+    def notify_with_two(subject: Any, further: Any) -> None:
         try:
             listener(subject, further)
         except Exception as error:
             failures.caught(f"observer.{event}", error)
 
-    def tell_none() -> None:
+    def notify_without() -> None:
         try:
             listener()
         except Exception as error:
             failures.caught(f"observer.{event}", error)
 
-    def tell_more(subject: Any, *further: Any) -> None:
+    def notify_with_more(subject: Any, *further: Any) -> None:
         try:
             listener(subject, *further)
         except Exception as error:
             failures.caught(f"observer.{event}", error)
 
     arguments = vars(PoolObserver)[event].__code__.co_argcount - 1
-    return (tell_none, tell, tell_two, tell_more)[min(arguments, 3)]
+    return (notify_without, tell, notify_with_two, notify_with_more)[min(arguments, 3)]
 
 
 def _nobody_listens(*args: Any) -> None:

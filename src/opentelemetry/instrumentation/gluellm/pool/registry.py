@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..concurrency import copied
+from ..concurrency import snapshot_of
 from .books import Books
-from .call_site import Place
+from .call_site import CallSite
 from .counts import NameState, Tally
 from .durations import nanoseconds
 from .lease import QUEUED, Lease, LeaseState, read_states
@@ -63,6 +65,14 @@ class Nowhere:
 NOWHERE = Nowhere()
 
 
+def running_loop() -> Any:
+    """A weak reference to the running event loop; ``NOWHERE`` where it is none of asyncio's."""
+    try:
+        return weakref.ref(asyncio.get_running_loop())
+    except (RuntimeError, TypeError):
+        return NOWHERE
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """Whose pool it is: the name it is reported under, and any-llm's key of the provider."""
@@ -71,7 +81,7 @@ class Owner:
     """Empty for a client that was handed in without a name."""
     provider: str | None
     """That of the any-llm call that built the pool; None where none did."""
-    built_at: Place | None = None
+    built_at: CallSite | None = None
     """Where the application built the pool, where that is known."""
 
 
@@ -91,7 +101,7 @@ class PoolRegistry:
         clock: Callable[[], int] = time.monotonic_ns,
         books: Books | None = None,
         entry_context: Callable[[], object] = _nothing,
-        find_place: Callable[[], Place | None] = _nothing,
+        find_call_site: Callable[[], CallSite | None] = _nothing,
         provider_for_host: Callable[[str], str | None] = _no_provider,
         loop_lag: bool = False,
     ) -> None:
@@ -114,7 +124,7 @@ class PoolRegistry:
         self.outbox = self._books.outbox
         self.entry_context = entry_context
         """Whether there is something about a request that enters that an observer has to note."""
-        self.find_place = find_place
+        self.find_call_site = find_call_site
         """Gives the place in the application's code that runs now."""
         self.provider_for_host = provider_for_host
         self.no_loop = None if loop_lag else NOWHERE
@@ -230,7 +240,7 @@ class PoolRegistry:
         """The ledgers to report: a name whose last pool is gone stays for ten minutes."""
         return [
             ledger
-            for ledger in copied(self.ledgers.values)
+            for ledger in snapshot_of(self.ledgers.values)
             if ledger.live or ledger.empty_since is None or now - ledger.empty_since < GONE_REPORTED
         ]
 
@@ -239,7 +249,7 @@ class PoolRegistry:
 
         Not always the pool's own: one that was closed and used again has had several.
         """
-        for tracker in copied(self.ending.keys):
+        for tracker in snapshot_of(self.ending.keys):
             if tracker.leases and tracker.reference is not None and tracker.reference() is pool:
                 return tracker
         return None
@@ -251,13 +261,13 @@ class PoolRegistry:
         # Before the running leases: one that ends meanwhile is then missing in this reading, where
         # it would otherwise count twice.
         for ledger in states:
-            for origin in copied(ledger.origins.values):
+            for origin in snapshot_of(ledger.origins.values):
                 counts.spent[origin] = tuple(origin.spent)
-        for tracker in copied(self.trackers.keys):
+        for tracker in snapshot_of(self.trackers.keys):
             state = states.get(tracker.ledger)
             if state is not None:
                 self._add(tracker, state, counts)
-        for tracker in copied(self.ending.keys):
+        for tracker in snapshot_of(self.ending.keys):
             state = states.get(tracker.ledger)
             if not tracker.leases:
                 self.ending.pop(tracker, None)
@@ -302,24 +312,24 @@ class PoolRegistry:
     def close(self) -> None:
         """Let go of every pool; what still happens in them is no longer told."""
         self.open = False
-        self._let_go()
+        self._detach()
 
-    def _let_go(self) -> None:
-        for tracker in (*copied(self.trackers.keys), *copied(self.ending.keys)):
+    def _detach(self) -> None:
+        for tracker in (*snapshot_of(self.trackers.keys), *snapshot_of(self.ending.keys)):
             tracker.open = False
             tracker.reference = None
-            for lease in copied(tracker.leases.keys):
+            for lease in snapshot_of(tracker.leases.keys):
                 # The time that it took so far stays counted, how it goes on and ends is nobody's.
                 lease.counted = False
                 lease.accounted = True
-                lease.told = 2
+                lease.recorded = 2
                 tracker.released(lease)
             tracker.leases.clear()
             tracker.connections.clear()
         self.trackers.clear()
         self.ending.clear()
         now = self.clock()
-        for ledger in copied(self.ledgers.values):
+        for ledger in snapshot_of(self.ledgers.values):
             ledger.abandon(now)
 
     def forget(self) -> None:
@@ -327,7 +337,7 @@ class PoolRegistry:
         self.lock = threading.RLock()
         self.entering = None
         self.outside = 0
-        self._let_go()
+        self._detach()
         self._books.clear()
 
 

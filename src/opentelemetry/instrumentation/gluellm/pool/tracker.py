@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from ..concurrency import copied, nothing
+from ..concurrency import nothing, snapshot_of
 from .channel import SHUTDOWN
 from .lease import (
     AWAITING_RESPONSE,
@@ -15,13 +15,13 @@ from .lease import (
     UNREAD,
     Call,
     Lease,
-    WaitScene,
+    WaitSnapshot,
 )
 from .ledger import OTHER
 from .reader import seconds_or_none
 
 if TYPE_CHECKING:
-    from .call_site import Place
+    from .call_site import CallSite
     from .channel import TrackedChannel
     from .connection import TrackedConnection
     from .ledger import OriginLedger, PoolLedger
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .registry import PoolRegistry
 
 _HOLDERS = 3
-_UNTOLD: tuple[bytes, int | None, bytes] = (b"", None, b"")
+_UNREPORTED: tuple[bytes, int | None, bytes] = (b"", None, b"")
 """Key for origins whose host must not be reported."""
 LOOKS_AFTERWARDS = 4
 """Looks of the watch at a pool after its last request: with ten thousand idle pools it would take
@@ -77,7 +77,7 @@ class PoolTracker:
         "reader",
         "reference",
         "registry",
-        "stuck_told_at",
+        "stuck_logged_at",
         "synchronous",
         "tracked_at",
     )
@@ -111,7 +111,7 @@ class PoolTracker:
         """How often the watch still looks at it without a request."""
         self.synchronous = False
         """Whether synchronous code uses it, as far as that is known."""
-        self.built_at: Place | None = None
+        self.built_at: CallSite | None = None
         """Where the application built it, where that is known."""
         self.channel: TrackedChannel | None = None
         """What is kept of it where it is a gRPC channel."""
@@ -120,7 +120,7 @@ class PoolTracker:
         self.loop: Any = registry.no_loop
         """A weak reference to the event loop that its requests run in; None when that is to be
         found out by the next request, ``NOWHERE`` when it is not."""
-        self.stuck_told_at = 0
+        self.stuck_logged_at = 0
         """When it was last told that requests are stuck in it."""
         self.maximum: int | None = None
         """Upper bound of connections, as last read; None when unlimited."""
@@ -149,10 +149,10 @@ class PoolTracker:
             found = self.registry.origin(self.ledger, host, port, scheme, provider)
             if found.address.encode() != host.lower():
                 # A malformed host may be a key or a URL: do not store it.
-                key = (*_UNTOLD, asked)
+                key = (*_UNREPORTED, asked)
             if key not in self._origins and len(self._origins) < self.registry.max_origins:
                 # Beyond the bound origins share a ledger, and providers share an origin.
-                known = copied(self._origins.values)
+                known = snapshot_of(self._origins.values)
                 if all(other.reported != found.reported for other in known):
                     found.pool_entered(self.built_at)
                 self._origins[key] = found
@@ -161,9 +161,9 @@ class PoolTracker:
     def origin_of_connection(self, host: bytes, port: int | None, scheme: bytes) -> OriginLedger:
         """Ledger for a connection without a known request."""
         reported = self.registry.reported_origin(host, port, scheme)
-        known = copied(self._origins.values)
+        known = snapshot_of(self._origins.values)
         if reported[0] == OTHER:  # beyond the bound a tracker does not keep it
-            known += copied(self.ledger.origins.values)
+            known += snapshot_of(self.ledger.origins.values)
         for found in known:
             if found.reported == reported:
                 return found
@@ -195,7 +195,7 @@ class PoolTracker:
         lease = Lease(self, origin, call, self.clock())
         try:
             if call is None:
-                lease.own_place = self.registry.find_place()
+                lease.own_call_site = self.registry.find_call_site()
             context = self.entry_context()
             if context:
                 self.observer.lease_queued(lease, context)
@@ -217,23 +217,23 @@ class PoolTracker:
         """The request found no connection and now stands in the queue, for ``timeout`` seconds."""
         now = self.clock()
         lease.pool_timeout = seconds_or_none(timeout)
-        self._stand(lease, now)
-        if lease.scene is None:
-            lease.scene = self._scene(now)
+        self._join_queue(lease, now)
+        if lease.wait_snapshot is None:
+            lease.wait_snapshot = self._wait_snapshot(now)
 
     def assigned(self, lease: Lease, connection: TrackedConnection) -> None:
         """A connection is assigned, tentatively. Under the pool's lock, in any task."""
         if lease.ended:
             return
         if connection.reports_accept and (lease.waited or connection.leases):
-            self._promised(lease, connection)
+            self._assigned_tentatively(lease, connection)
             return
         if lease.waited:
             now = self.clock()
             lease.origin.spent[QUEUED] += now - lease.phase_since
             lease.phase_since = now
-            if lease.standing:
-                lease.standing = False
+            if lease.in_queue:
+                lease.in_queue = False
                 self.ledger.queued.value -= 1
         else:
             # An immediate acquire took exactly no time.
@@ -270,8 +270,8 @@ class PoolTracker:
         if lease.ended or lease.phase != QUEUED:
             return
         connection.lease = lease
-        if lease.standing:
-            lease.standing = False
+        if lease.in_queue:
+            lease.in_queue = False
             self.ledger.queued.value -= 1
         lease.origin.spent[QUEUED] += now - lease.phase_since
         lease.phase_since = now
@@ -310,7 +310,7 @@ class PoolTracker:
             else:
                 self.outbox.press(lease)
             if lease.waited or lease.fresh or lease.in_client_span:
-                self._tell_answered(lease)
+                self._report_answered(lease)
 
     def released(self, lease: Lease) -> None:
         """The response is closed. Reached by finalizers."""
@@ -327,8 +327,8 @@ class PoolTracker:
         leases = self.leases
         if lease in leases:
             del leases[lease]
-        if lease.waited and lease.standing:  # the first is in a slot, which most stop at
-            lease.standing = False
+        if lease.waited and lease.in_queue:  # the first is in a slot, which most stop at
+            lease.in_queue = False
             self.ledger.queued.value -= 1
         connection = lease.connection
         if connection is not None and connection.leases:
@@ -344,7 +344,7 @@ class PoolTracker:
             else:
                 items.append(lease)
 
-    def _promised(self, lease: Lease, connection: TrackedConnection) -> None:
+    def _assigned_tentatively(self, lease: Lease, connection: TrackedConnection) -> None:
         """A connection is assigned that may take another request first.
 
         httpcore 1.0 assigns an idle connection to each request that waits, and a request that
@@ -366,18 +366,18 @@ class PoolTracker:
             active.value = value = active.value + 1
             if value > active.high:
                 active.high = value
-        self._stand(lease, now)
+        self._join_queue(lease, now)
 
-    def _stand(self, lease: Lease, now: int) -> None:
+    def _join_queue(self, lease: Lease, now: int) -> None:
         """Count a lease as standing in the queue, from now on."""
         queued = self.ledger.queued
         if now >= queued.end:
             queued.turn(now)
         # atomic
         lease.waits_since = now
-        if lease.standing or lease.ended or lease.phase != QUEUED:
+        if lease.in_queue or lease.ended or lease.phase != QUEUED:
             return
-        lease.waited = lease.standing = True
+        lease.waited = lease.in_queue = True
         queued.value = value = queued.value + 1
         if value > queued.high:
             queued.high = value
@@ -395,7 +395,7 @@ class PoolTracker:
             lease.origin.spent[phase] += now - lease.phase_since
             lease.phase_since = now
             lease.phase = QUEUED
-        self._stand(lease, now)
+        self._join_queue(lease, now)
 
     def _assigned_fresh(self, lease: Lease, connection: TrackedConnection) -> None:
         if not lease.fresh:
@@ -406,22 +406,22 @@ class PoolTracker:
         if connection.first_lease is None:
             connection.first_lease = lease
 
-    def _tell_answered(self, lease: Lease) -> None:
+    def _report_answered(self, lease: Lease) -> None:
         connection = lease.connection
         if connection is not None and not connection.established_at:
             # Its network stream takes no notes, so this is the first that we hear of it.
             set_up = connection.tls_ended_at or connection.connect_ended_at or lease.answered_at
             self.established(connection, connection.protocol, set_up)
-        if lease.standing:
+        if lease.in_queue:
             # Another thread assigned the connection while it was about to take its place.
-            lease.standing = False
+            lease.in_queue = False
             self.ledger.queued.value -= 1
         if lease.waited and lease.acquired_at:
             self.observer.lease_waited(lease)
         if lease.fresh or lease.in_client_span:
             self.observer.lease_answered(lease)
 
-    def refused(self, lease: Lease) -> None:
+    def requeued(self, lease: Lease) -> None:
         """The assigned connection was no longer available: back to the queue."""
         now = self.clock()
         connection = lease.connection
@@ -436,8 +436,8 @@ class PoolTracker:
             if connection.lease is lease:
                 connection.lease = None
         self._queue_again(lease, None, now)
-        if lease.scene is None:
-            lease.scene = self._scene(now)
+        if lease.wait_snapshot is None:
+            lease.wait_snapshot = self._wait_snapshot(now)
         self.ledger.requeues += 1
         self.observer.lease_requeued(lease)
 
@@ -472,16 +472,16 @@ class PoolTracker:
         if first is not None and first.phase == CONNECTING:
             first.enter(AWAITING_RESPONSE, now)
         if connection.leases > 1:
-            for other in copied(self.leases.keys):
+            for other in snapshot_of(self.leases.keys):
                 if other.connection is connection and other.phase == CONNECTING:
                     self._queue_again(other, connection, now)
 
-    def failed(self, lease: Lease, error: str, *, unwinding: bool = False) -> None:
+    def failed(self, lease: Lease, error: str, *, in_finalizer: bool = False) -> None:
         """The request ended without a response. Reached by finalizers when ``unwinding``."""
         if lease.ended:
             return
         lease.error = error
-        lease.unwinding = unwinding
+        lease.in_finalizer = in_finalizer
         connection = lease.connection
         if error == "pool_timeout" or lease.phase == QUEUED:
             # It gave up while a connection was being handed to it: it never acquired one.
@@ -498,7 +498,7 @@ class PoolTracker:
         if lease.counted and (lease.waited or not lease.acquired_at):
             self.observer.lease_waited(lease)
 
-    def abandoned(self, lease: Lease) -> None:
+    def ensure_ended(self, lease: Lease) -> None:
         """Whoever had to tell how the request ended may have been interrupted in that."""
         if not lease.ended:
             lease.error = lease.error or "cancelled"
@@ -510,7 +510,7 @@ class PoolTracker:
         """The request waited in vain; ``error`` is on its way to the application."""
         self.observer.lease_timed_out(lease, error)
 
-    def withdraw(self, lease: Lease) -> None:
+    def discard_lease(self, lease: Lease) -> None:
         """The request never was there, as far as is told: it ends, and counts nowhere.
 
         The pool has refused to take it in, or a failure of ours has lost track of it.
@@ -527,7 +527,7 @@ class PoolTracker:
             connection.lease = None
             self.connections.pop(connection, None)
             return
-        for lease in copied(self.leases.keys):
+        for lease in snapshot_of(self.leases.keys):
             if lease.connection is connection:
                 connection.first_lease = lease
                 return
@@ -539,7 +539,7 @@ class PoolTracker:
             if now >= peak.end:
                 peak.turn(now)
 
-    def _scene(self, now: int) -> WaitScene | None:
+    def _wait_snapshot(self, now: int) -> WaitSnapshot | None:
         try:
             active = [connection for connection in self.connections if connection.active]
             holders = sorted(
@@ -549,7 +549,7 @@ class PoolTracker:
         except RuntimeError:
             # Another thread's request changed the dict meanwhile: no scene is better than a lock.
             return None
-        return WaitScene(
+        return WaitSnapshot(
             active=len(active),
             idle=len(self.connections) - len(active),
             maximum=self.maximum,
@@ -586,7 +586,7 @@ class PoolTracker:
             if not ledger.live:
                 ledger.empty_since = self.clock()
             ledger.discarded[reason] += 1
-            asked = {found.reported: found for found in copied(self._origins.values)}
+            asked = {found.reported: found for found in snapshot_of(self._origins.values)}
             for found in asked.values():
                 found.pools_gone += 1
             self.observer.pool_discarded(self, reason)
@@ -602,13 +602,13 @@ class PoolTracker:
             self.channel.end()
             return
         # No response is alive that could still give its connection back.
-        for lease in copied(self.leases.keys):
-            lease.unwinding = True
+        for lease in snapshot_of(self.leases.keys):
+            lease.in_finalizer = True
             if lease.answered_at:
                 self.released(lease)
             else:
-                self.failed(lease, "cancelled", unwinding=True)
-        for connection in copied(self.connections.keys):
+                self.failed(lease, "cancelled", in_finalizer=True)
+        for connection in snapshot_of(self.connections.keys):
             connection.close("garbage_collected")
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from opentelemetry.metrics import Observation
 
-from ..concurrency import copied
-from ..patching import Seams
+from ..concurrency import snapshot_of
+from ..patching import Hooks
 from ..pool.channel import CHANNEL_STATES, states_of
 from ..pool.counts import (
     ACTIVE_1,
@@ -52,13 +52,13 @@ class StateSource:
         self,
         registry: PoolRegistry,
         drain: Drain,
-        seams: Callable[[], Iterable[Seams]],
+        hooks: Callable[[], Iterable[Hooks]],
         on_collect: Callable[[], None],
         loop_lag: LoopLag | None,
     ) -> None:
         self._registry = registry
         self._drain = drain
-        self._seams = seams
+        self._hooks = hooks
         self._on_collect = on_collect
         self._loop_lag = loop_lag
 
@@ -74,7 +74,7 @@ class StateSource:
             now = registry.clock()
             for ledger, state in states.items():
                 _add_pool(found, ledger, state, now)
-                for origin in copied(ledger.origins.values):
+                for origin in snapshot_of(ledger.origins.values):
                     _add_origin(found, origin, counts, now)
         except Exception as error:
             registry.failures.caught("collection", error)
@@ -92,13 +92,13 @@ class StateSource:
             now = self._registry.clock()
             found.add(semconv.EVENT_LOOP_LATE_TIME, self._loop_lag.late_time(now) / 1e9, {})
             found.add(semconv.EVENT_LOOP_LAG_PEAK, self._loop_lag.peak(now) / 1e9, {})
-        for seams in self._seams():
-            for seam, works in seams.found.items():
+        for hooks in self._hooks():
+            for hook, works in hooks.found.items():
                 attributes = {
-                    semconv.POOL_LIBRARY: seams.library,
-                    semconv.SEAM_NAME: seam,
+                    semconv.POOL_LIBRARY: hooks.library,
+                    semconv.HOOK_NAME: hook,
                 }
-                found.add(semconv.SEAM, int(works), attributes)
+                found.add(semconv.HOOK_MISSING, int(works), attributes)
         for kind, count in dict(self._registry.failures.counts).items():
             attributes = {semconv.INSTRUMENTATION_KIND: kind}
             found.add(semconv.INSTRUMENTATION_ERRORS, count, attributes)
@@ -212,9 +212,9 @@ def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) ->
     attributes = of_origin(origin)
     base = attributes.base
     add = found.add
-    for (protocol, use), place in _PLACES.items():
+    for (protocol, use), position in _PLACES.items():
         if protocol in origin.protocols:
-            add(semconv.OPEN_CONNECTIONS, counts[place], attributes.connections[protocol, use])
+            add(semconv.OPEN_CONNECTIONS, counts[position], attributes.connections[protocol, use])
     if "2" in origin.protocols:
         active, limit, orphaned = tally.streams.get(origin, _NO_STREAMS)
         of_streams = attributes.streams
@@ -234,7 +234,7 @@ def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) ->
         # A counter must never fall, not by what another thread's request does between two lines.
         reported[phase] = max(reported[phase], spent)
         add(semconv.REQUEST_TIME, reported[phase], of_phase)
-    for key, count in copied(origin.requests.items):
+    for key, count in snapshot_of(origin.requests.items):
         add(semconv.REQUESTS, count, attributes.of_request(key))
     for kind, count in origin.timeouts.items():
         add(semconv.TIMEOUTS, count, attributes.timeouts[kind])

@@ -64,24 +64,24 @@ class DurationObserver(PoolObserver):
         """Record what is new of a lease: its acquire once it is answered or over, then its end."""
         active = self._instruments.active
         ended = lease.ended
-        told = lease.told
+        recorded = lease.recorded
         # One context for both records: it costs as much as an attribute does.
         context = bare_context(lease.observed) if active else NO_SPAN
-        if not told:
-            lease.told = 1
+        if not recorded:
+            lease.recorded = 1
             # Without either nothing is known of its wait: the seam for it is missing.
             if active and (lease.acquired_at or lease.error is not None):
                 if lease.acquire_known:
-                    self._tell_acquire(lease, context)
+                    self._record_acquire(lease, context)
                 if self._full and lease.answered_at:
-                    self._tell_answer(lease, context)
-        if ended and told < 2:
+                    self._record_answer(lease, context)
+        if ended and recorded < 2:
             lease.account()
-            lease.told = 2
+            lease.recorded = 2
             if active and lease.acquired_at and lease.end_known:
-                self._tell_end(lease, context)
+                self._record_end(lease, context)
 
-    def _tell_acquire(self, lease: Lease, context: Context) -> None:
+    def _record_acquire(self, lease: Lease, context: Context) -> None:
         origin = lease.origin
         error = None
         if not lease.acquired_at:
@@ -97,7 +97,7 @@ class DurationObserver(PoolObserver):
             attributes = self._in_queue.attributes.of(origin)
             self._in_queue.record(waited, attributes, context)
 
-    def _tell_answer(self, lease: Lease, context: Context) -> None:
+    def _record_answer(self, lease: Lease, context: Context) -> None:
         sent_at = lease.request_sent_at
         if lease.answered_at > sent_at:  # else its answer was the first that we heard of it
             self._response_wait.record(
@@ -112,7 +112,7 @@ class DurationObserver(PoolObserver):
                 context,
             )
 
-    def _tell_end(self, lease: Lease, context: Context) -> None:
+    def _record_end(self, lease: Lease, context: Context) -> None:
         origin = lease.origin
         if self._full or self._model_attributes:
             further: dict[str, Any] = _call(lease) if self._model_attributes else {}

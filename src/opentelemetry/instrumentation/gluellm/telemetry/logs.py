@@ -8,35 +8,35 @@ from dataclasses import dataclass
 
 from ..environment import ENVIRONMENT_PREFIX
 from ..failures import Failures, warn
-from ..patching import Seams
-from ..pool.call_site import Place
+from ..patching import Hooks
+from ..pool.call_site import CallSite
 from ..pool.connection import WEBSOCKET
 from ..pool.describe import LONGEST, holders, label, seconds, state, whose
 from ..pool.lease import PHASES, Lease
 from ..pool.ledger import OriginLedger, PoolLedger
 from ..pool.observer import PoolObserver
 from ..pool.tracker import PoolTracker
-from ..text import counted, one_line, place_text
-from ..watch.watch import TOLD_EVERY
+from ..text import call_site_text, counted, one_line
+from ..watch.watch import LOGGED_EVERY
 from .semconv import SCOPE_NAME
 
 _logger = logging.getLogger(SCOPE_NAME)
 _told: set[tuple[str, str, str]] = set()
 
 
-def warn_of_missing_seams(seams: Seams) -> None:
+def warn_of_missing_hooks(hooks: Hooks) -> None:
     """One WARNING for each seam that the installed version lacks, once per process."""
-    for seam, works in seams.found.items():
-        key = (seams.library, seams.version, seam)
+    for hook, works in hooks.found.items():
+        key = (hooks.library, hooks.version, hook)
         if works or key in _told:
             continue
         _told.add(key)
         warn(
             "%s (%s) lacks the seam %r, so this is not observed: %s. Requests are not affected.",
-            seams.library,
-            seams.version,
-            seam,
-            seams.signals.get(seam, seam),
+            hooks.library,
+            hooks.version,
+            hook,
+            hooks.signals.get(hook, hook),
         )
 
 
@@ -50,7 +50,7 @@ def warn_of_signal(error: ValueError) -> None:
     warn("%s. Reports on a signal are off.", error)
 
 
-def tell_of_requests_outside(requests: int, scope: str) -> None:
+def log_requests_outside(requests: int, scope: str) -> None:
     """One INFO that all requests so far were outside the scope, and which setting includes them."""
     warn(
         "%s went through pools outside the scope %s, and none through a pool in it. To observe "
@@ -77,9 +77,9 @@ def warn_of_failures(failures: Failures) -> None:
 class _Leaks:
     """Leaks of one acquiring place."""
 
-    told_at: int = 0
+    logged_at: int = 0
     """When they were last told; 0 before that."""
-    untold: int = 0
+    unreported: int = 0
     looks: int = 0
     """Looks since the first of those that are yet to be told."""
     longest: Lease | None = None
@@ -89,8 +89,8 @@ class _Leaks:
 class WatchObserver(PoolObserver):
     """Logs what the watch finds, each thing once in a while. Called in the watch's thread only."""
 
-    def __init__(self, churn_cure: Callable[[PoolLedger, bool], str]) -> None:
-        self._churn_cure = churn_cure
+    def __init__(self, churn_advice: Callable[[PoolLedger, bool], str]) -> None:
+        self._churn_advice = churn_advice
         """Advice against client churn in pools of this name, without a full stop. The second
         argument is whether call sites that build them are known."""
         self._leaks: dict[object, _Leaks] = {}
@@ -102,12 +102,12 @@ class WatchObserver(PoolObserver):
         self._churned.clear()
 
     def leak_suspected(self, lease: Lease) -> None:
-        place = lease.place
-        key: object = place.key if place is not None else None
+        call_site = lease.call_site
+        key: object = call_site.key if call_site is not None else None
         if key not in self._leaks and len(self._leaks) >= _MOST_PLACES:
             key = None
         leaks = self._leaks.setdefault(key, _Leaks())
-        leaks.untold += 1
+        leaks.unreported += 1
         longest = leaks.longest
         if longest is None or not longest.suspected or lease.acquired_at < longest.acquired_at:
             leaks.longest = lease
@@ -121,11 +121,11 @@ class WatchObserver(PoolObserver):
             if leaks.looks < _LOOKS:
                 continue
             now = lease.tracker.clock()
-            if not leaks.told_at or now - leaks.told_at >= TOLD_EVERY:
-                number, leaks.untold = leaks.untold, 0
+            if not leaks.logged_at or now - leaks.logged_at >= LOGGED_EVERY:
+                number, leaks.unreported = leaks.unreported, 0
                 leaks.longest = None
                 leaks.looks = 0
-                leaks.told_at = now
+                leaks.logged_at = now
                 _warn_of_leak(lease, now, number)
 
     def leak_over(self, lease: Lease, how: str) -> None:
@@ -162,7 +162,7 @@ class WatchObserver(PoolObserver):
         pools: int,
         requests: int,
         calls: int,
-        built: tuple[tuple[Place, int], ...],
+        built: tuple[tuple[CallSite, int], ...],
     ) -> None:
         ledger = origin.pool
         provider = ledger.provider or ledger.name
@@ -178,21 +178,21 @@ class WatchObserver(PoolObserver):
             " and over WebSocket" if WEBSOCKET in origin.protocols else "",
             requests / pools,
             _built_at(built, pools),
-            one_line(self._churn_cure(ledger, bool(built)), _LONGEST_CURE),
+            one_line(self._churn_advice(ledger, bool(built)), _LONGEST_ADVICE),
         )
 
 
-def _built_at(built: tuple[tuple[Place, int], ...], pools: int) -> str:
+def _built_at(built: tuple[tuple[CallSite, int], ...], pools: int) -> str:
     if not built:
         return "The call site that builds them is unknown"
-    place, number = built[0]
+    call_site, number = built[0]
     which = "They" if number >= pools else f"{number} of them"
-    return f"{which} are built at {place_text(str(place), LONGEST)}"
+    return f"{which} are built at {call_site_text(str(call_site), LONGEST)}"
 
 
 _LOOKS = 2
 """Those that leak together are told together, though one look of the watch may part them."""
-_LONGEST_CURE = 500
+_LONGEST_ADVICE = 500
 _MOST_PLACES = 500
 """Places whose leaks are told one by one; those of all further ones go together."""
 
@@ -203,7 +203,7 @@ def _held(lease: Lease) -> str:
 
 
 def _warn_of_leak(lease: Lease, now: int, number: int) -> None:
-    stack = lease.place.frames if lease.place is not None else ()
+    stack = lease.call_site.frames if lease.call_site is not None else ()
     if lease.suspected:
         what = (
             f"nobody has read the response for {seconds(now - lease.left_since)}, and its "
@@ -220,5 +220,5 @@ def _warn_of_leak(lease: Lease, now: int, number: int) -> None:
         whose(lease),
         number,
         "close" if lease.channel is None else "cancel",
-        "".join(f"\n  {place_text(frame, LONGEST)}" for frame in stack),
+        "".join(f"\n  {call_site_text(frame, LONGEST)}" for frame in stack),
     )

@@ -40,7 +40,7 @@ DISCARD_REASON: Final = "gluellm.pool.discard_reason"
 REQUEST_RESEND: Final = "gluellm.request.resend"
 ANOMALY_TYPE: Final = "gluellm.anomaly.type"
 CHANNEL_STATE: Final = "gluellm.channel.state"
-SEAM_NAME: Final = "gluellm.seam"
+HOOK_NAME: Final = "gluellm.seam"
 INSTRUMENTATION_KIND: Final = "gluellm.instrumentation.kind"
 REQUEST_MODEL: Final = "gen_ai.request.model"
 OPERATION_NAME: Final = "gen_ai.operation.name"
@@ -232,7 +232,7 @@ ATTRIBUTES: Final = (
         ("true",),
     ),
     Attribute(ANOMALY_TYPE, "Which state it was.", ANOMALY_TYPES),
-    Attribute(SEAM_NAME, "The place in the library that a signal rests on."),
+    Attribute(HOOK_NAME, "The place in the library that a signal rests on."),
     Attribute(INSTRUMENTATION_KIND, "What failed, or which kind of record was dropped."),
     Attribute(
         REQUEST_MODEL,
@@ -594,12 +594,12 @@ EVENT_LOOP_LAG_PEAK: Final = Metric(
     ),
     (),
 )
-SEAM: Final = Metric(
+HOOK_MISSING: Final = Metric(
     "gluellm.instrumentation.seam",
     _GAUGE,
     "{seam}",
     "1 where this signal works, 0 where the installed version of the library lacks it.",
-    (POOL_LIBRARY, SEAM_NAME),
+    (POOL_LIBRARY, HOOK_NAME),
 )
 INSTRUMENTATION_ERRORS: Final = Metric(
     "gluellm.instrumentation.errors",
@@ -709,7 +709,7 @@ METRICS: Final = (
     CHANNEL_TIME,
     EVENT_LOOP_LATE_TIME,
     EVENT_LOOP_LAG_PEAK,
-    SEAM,
+    HOOK_MISSING,
     INSTRUMENTATION_ERRORS,
     INSTRUMENTATION_DROPPED,
     RESPONSE_WAIT_DURATION,

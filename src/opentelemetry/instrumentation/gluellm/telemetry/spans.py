@@ -52,7 +52,7 @@ class SpanObserver(PoolObserver):
         self._minimum = nanoseconds(minimum)
 
     def lease_waited(self, lease: Lease) -> None:
-        if lease.unwinding:
+        if lease.in_finalizer:
             return
         if not lease.acquired_at:
             self._wait(lease, lease.entered_at, lease.ended_at, lease.error)
@@ -82,21 +82,21 @@ class SpanObserver(PoolObserver):
             return
         attributes = _attributes(lease)
         links = []
-        scene = lease.scene
+        wait_snapshot = lease.wait_snapshot
         if setup is not None:
             links.append(Link(setup))
-        elif scene is not None:
-            attributes[semconv.SPAN_CONNECTION_ACTIVE] = scene.active
-            attributes[semconv.SPAN_CONNECTION_IDLE] = scene.idle
-            attributes[semconv.SPAN_REQUEST_QUEUED] = scene.queued
-            if scene.maximum is not None:
-                attributes[semconv.SPAN_CONNECTION_MAX] = scene.maximum
-            if scene.oldest_age:
-                attributes[semconv.SPAN_OLDEST_LEASE_AGE] = scene.oldest_age / 1e9
-                attributes[semconv.SPAN_OLDEST_LEASE_PHASE] = PHASES[scene.oldest_phase]
+        elif wait_snapshot is not None:
+            attributes[semconv.SPAN_CONNECTION_ACTIVE] = wait_snapshot.active
+            attributes[semconv.SPAN_CONNECTION_IDLE] = wait_snapshot.idle
+            attributes[semconv.SPAN_REQUEST_QUEUED] = wait_snapshot.queued
+            if wait_snapshot.maximum is not None:
+                attributes[semconv.SPAN_CONNECTION_MAX] = wait_snapshot.maximum
+            if wait_snapshot.oldest_age:
+                attributes[semconv.SPAN_OLDEST_LEASE_AGE] = wait_snapshot.oldest_age / 1e9
+                attributes[semconv.SPAN_OLDEST_LEASE_PHASE] = PHASES[wait_snapshot.oldest_phase]
             links += [
                 Link(_without_state(holder))
-                for holder in scene.holders
+                for holder in wait_snapshot.holders
                 if holder is not None and holder.is_valid
             ]
         self._span(
@@ -121,7 +121,7 @@ class SpanObserver(PoolObserver):
             self._setup(lease, connection, began, connection.established_at, None)
 
     def connection_failed(self, lease: Lease, connection: TrackedConnection) -> None:
-        if lease.counted and not lease.unwinding:
+        if lease.counted and not lease.in_finalizer:
             began = connection.connect_started_at
             self._setup(lease, connection, began, lease.ended_at, lease.error)
 

@@ -26,7 +26,7 @@ _GRACE = nanoseconds(OVERRUN_GRACE)
 _GRACE_UNKNOWN = nanoseconds(OVERRUN_GRACE_UNKNOWN)
 
 
-class Oddities:
+class Anomalies:
     """Counts anomalies in the ledgers, each connection and each request once."""
 
     def __init__(self, registry: PoolRegistry, loop_lag: LoopLag | None) -> None:

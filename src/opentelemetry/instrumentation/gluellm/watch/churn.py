@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..concurrency import copied
-from ..pool.call_site import Place
+from ..concurrency import snapshot_of
+from ..pool.call_site import CallSite
 from ..pool.durations import nanoseconds
 from ..pool.ledger import OTHER, OriginLedger, PoolLedger
 from ..pool.registry import PoolRegistry
@@ -21,7 +21,7 @@ class Churn:
         self._registry = registry
         self._before: dict[_Key, tuple[int, int, int, int, int]] = {}
         """When the window began, with the pools, requests, calls and discarded pools until then."""
-        self._built: dict[_Key, dict[Place, int]] = {}
+        self._built: dict[_Key, dict[CallSite, int]] = {}
         """Pools that each call site had built when the window began."""
         self.clear()
 
@@ -58,27 +58,30 @@ class Churn:
     def _origins(self) -> dict[_Key, list[OriginLedger]]:
         """The ledgers by pool name and origin: several providers can share a pool."""
         found: dict[_Key, list[OriginLedger]] = {}
-        for ledger in copied(self._registry.ledgers.values):
-            for origin in copied(ledger.origins.values):
+        for ledger in snapshot_of(self._registry.ledgers.values):
+            for origin in snapshot_of(ledger.origins.values):
                 found.setdefault((ledger, origin.reported), []).append(origin)
         return found
 
 
-def _built(origins: list[OriginLedger]) -> dict[Place, int]:
+def _built(origins: list[OriginLedger]) -> dict[CallSite, int]:
     """How many pools each call site has built so far."""
-    found: dict[tuple[str, int], tuple[Place, int]] = {}
+    found: dict[tuple[str, int], tuple[CallSite, int]] = {}
     for origin in origins:
-        for key, site in copied(origin.built_at.items):
-            place, pools = found.get(key, (site.place, 0))
-            found[key] = (place, pools + site.pools)
+        for key, site in snapshot_of(origin.built_at.items):
+            call_site, pools = found.get(key, (site.call_site, 0))
+            found[key] = (call_site, pools + site.pools)
     return dict(found.values())
 
 
 def _built_since(
-    origins: list[OriginLedger], before: dict[Place, int]
-) -> tuple[tuple[Place, int], ...]:
+    origins: list[OriginLedger], before: dict[CallSite, int]
+) -> tuple[tuple[CallSite, int], ...]:
     """Call sites that built pools since ``before``, each with how many, the most first."""
-    since = [(place, pools - before.get(place, 0)) for place, pools in _built(origins).items()]
+    since = [
+        (call_site, pools - before.get(call_site, 0))
+        for call_site, pools in _built(origins).items()
+    ]
     return tuple(sorted((site for site in since if site[1] > 0), key=lambda site: -site[1]))
 
 

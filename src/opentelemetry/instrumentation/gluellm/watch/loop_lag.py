@@ -15,9 +15,8 @@ import asyncio
 import weakref
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
 
-from ..concurrency import copied, copied_queue
+from ..concurrency import snapshot_of, snapshot_of_queue
 from ..pool.durations import nanoseconds
 from ..pool.lease import READING, UNREAD, Lease
 from ..pool.ledger import Peak
@@ -33,14 +32,6 @@ _HARMLESS = nanoseconds(LATE_FROM)
 _RECENT = 64
 _WINDOW = nanoseconds(LATE_WINDOW)
 _STALE = nanoseconds(STALE_LATE)
-
-
-def running_loop() -> Any:
-    """A weak reference to the running event loop; ``NOWHERE`` where it is none of asyncio's."""
-    try:
-        return weakref.ref(asyncio.get_running_loop())
-    except (RuntimeError, TypeError):
-        return NOWHERE
 
 
 class _Timer:
@@ -181,7 +172,7 @@ class LoopLag:
 
     def look(self, now: int) -> None:
         """Count the late time since the last look. Called by the watch."""
-        fired = copied(self._fired_late.keys)
+        fired = snapshot_of(self._fired_late.keys)
         for timer in fired:  # before its lateness is read: it may fire again meanwhile
             self._fired_late.pop(timer, None)
         worst = 0
@@ -198,7 +189,7 @@ class LoopLag:
     def late_time(self, now: int) -> int:
         """How late loops were in all, for as long as the Meter lives. It never falls."""
         books = self._registry.books
-        timers = self._late_timers(copied(self._fired_late.keys), now)
+        timers = self._late_timers(snapshot_of(self._fired_late.keys), now)
         uncounted = max((late - timer.counted for timer, late in timers), default=0)
         books.late_reported = max(books.late_reported, books.late_time + max(uncounted, 0))
         return books.late_reported
@@ -211,7 +202,7 @@ class LoopLag:
         """Share of the last minute in which a loop was late; of its whole time while younger."""
         begin = now - _WINDOW
         before = self._late_before
-        for looked_at, late in copied_queue(self._history):
+        for looked_at, late in snapshot_of_queue(self._history):
             if looked_at > begin:
                 break
             before = late
@@ -238,7 +229,7 @@ class LoopLag:
         self.on = False
 
     def _pending(self) -> list[tuple[asyncio.AbstractEventLoop, _Timer]]:
-        return list(copied(self._timers.items))
+        return list(snapshot_of(self._timers.items))
 
     def _was_needed(self, timer: _Timer, due: int) -> bool:
         """Whether a request of this loop was under way, and not unread, when the timer was due.
@@ -248,13 +239,13 @@ class LoopLag:
         """
         loop = timer.loop()
         registry = self._registry
-        for tracker in copied(registry.trackers.keys):
+        for tracker in snapshot_of(registry.trackers.keys):
             if tracker.leases and tracker.loop is not None and tracker.loop() is loop:
-                for lease in copied(tracker.leases.keys):
+                for lease in snapshot_of(tracker.leases.keys):
                     if lease.entered_at <= due and _needs_loop(lease, due):
                         return True
         # Those that ended in the very pass of the loop that followed.
-        for item in reversed(copied_queue(registry.outbox.items)[-_RECENT:]):
+        for item in reversed(snapshot_of_queue(registry.outbox.items)[-_RECENT:]):
             if type(item) is not tuple and item.ended and item.entered_at <= due < item.ended_at:
                 home = item.tracker.loop
                 if home is not None and home() is loop and _needs_loop(item, due):

@@ -10,19 +10,19 @@ from __future__ import annotations
 import threading
 
 from .. import thresholds
-from ..concurrency import acquire, copied, thread_beside
+from ..concurrency import acquire, daemon_thread, snapshot_of
 from ..pool.durations import nanoseconds
 from ..pool.lease import QUEUED, STREAM_QUEUED, UNREAD, Lease
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import LOOKS_AFTERWARDS, PoolTracker
-from .anomalies import Oddities
+from .anomalies import Anomalies
 from .churn import Churn
 from .loop_lag import LoopLag
 
 INTERVAL = 1.0
 """Seconds between two looks: a leak is found that much after its threshold at most."""
 STUCK_AFTER = nanoseconds(thresholds.STUCK_AFTER)
-TOLD_EVERY = nanoseconds(thresholds.LOG_AGAIN_AFTER)
+LOGGED_EVERY = nanoseconds(thresholds.LOG_AGAIN_AFTER)
 _LOCK_TIMEOUT = 0.05
 _REST_AFTER = 10
 """Looks without any request after which the thread leaves."""
@@ -51,7 +51,7 @@ class Watch:
         """Whether it wants to leave and no request has come since."""
         self._suspects: dict[Lease, tuple[int, int]] = {}
         """With what would have changed if they had been read since."""
-        self._oddities = Oddities(registry, loop_lag)
+        self._anomalies = Anomalies(registry, loop_lag)
         self._churn = Churn(registry)
 
     def start(self) -> None:
@@ -74,7 +74,7 @@ class Watch:
             if self._thread is not None or self._stopped.is_set():
                 return
             try:
-                thread = thread_beside(self._run, name="gluellm-pool-watch")
+                thread = daemon_thread(self._run, name="gluellm-pool-watch")
             except RuntimeError as error:
                 # Not in this interpreter, and no later request would get one. Counts and times
                 # are told without it.
@@ -112,7 +112,7 @@ class Watch:
         self._lock = threading.RLock()
         self._thread = None
         self._suspects.clear()
-        self._oddities.clear()
+        self._anomalies.clear()
         self._churn.clear()
         if self._loop_lag is not None:
             self._loop_lag.forget()
@@ -155,19 +155,19 @@ class Watch:
         busy = False
         try:
             self._look_after_suspects()
-            for tracker in copied(registry.trackers.keys):
+            for tracker in snapshot_of(registry.trackers.keys):
                 if tracker.leases or tracker.entered != tracker.entered_before:
                     tracker.entered_before = tracker.entered
                     tracker.looks_left = LOOKS_AFTERWARDS
                 if tracker.leases:
                     busy = True
                     self._look_at(tracker)
-                elif tracker.looks_left and self._oddities.look(tracker, [], registry.clock()):
+                elif tracker.looks_left and self._anomalies.look(tracker, [], registry.clock()):
                     # A connection that nobody refers to is left behind when the last request goes.
                     tracker.looks_left -= 1
             if self._loop_lag is not None:
                 self._loop_lag.look(registry.clock())
-            self._oddities.passed()
+            self._anomalies.passed()
             self._churn.look()
             registry.observer.watch_passed()
         except BaseException as error:
@@ -182,22 +182,22 @@ class Watch:
             self._loop_lag.watch(tracker, now)
         waiting = []
         stuck = []
-        for lease in copied(tracker.leases.keys):
+        for lease in snapshot_of(tracker.leases.keys):
             phase = lease.phase
             if phase == UNREAD:
                 self._look_for_leak(lease, now)
             elif phase == QUEUED:
-                if lease.standing:
+                if lease.in_queue:
                     if lease.connection is None:  # else one is assigned, and may still refuse it
                         waiting.append(lease)
                     if now - lease.entered_at >= STUCK_AFTER:
                         stuck.append(lease)
             elif phase == STREAM_QUEUED and now - lease.phase_since >= STUCK_AFTER:
                 stuck.append(lease)
-        self._oddities.look(tracker, waiting, now)
-        told = tracker.stuck_told_at
-        if stuck and (not told or now - told >= TOLD_EVERY):
-            tracker.stuck_told_at = now
+        self._anomalies.look(tracker, waiting, now)
+        recorded = tracker.stuck_logged_at
+        if stuck and (not recorded or now - recorded >= LOGGED_EVERY):
+            tracker.stuck_logged_at = now
             self._registry.observer.requests_stuck(tracker, tuple(stuck))
 
     # Leaks
@@ -218,7 +218,7 @@ class Watch:
             or lease.suspected
             or lease.ended
             or holder is None
-            or not holder.reads_told
+            or not holder.reports_reads
         ):
             return
         lease.suspected = True

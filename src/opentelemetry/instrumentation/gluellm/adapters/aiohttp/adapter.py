@@ -14,8 +14,8 @@ from ..base import Adapter, Surroundings
 from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from . import connections, probes, setup
 from .marks import CONNECTION, ENTERING, LEASE
-from .requests import RequestSeams
-from .responses import ResponseSeams
+from .requests import RequestHooks
+from .responses import ResponseHooks
 
 _CREATE = "_create_connection"
 _CONNECTORS = ("TCPConnector", "UnixConnector", "NamedPipeConnector")
@@ -46,7 +46,7 @@ class AiohttpAdapter(Adapter):
         self._create: Callable[[Any], Any] | None = None
         """Makes the replacement of a connector's ``_create_connection``."""
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         if self._admission is not None:
             self._admission.active = False
         self._admission = None
@@ -63,8 +63,8 @@ class AiohttpAdapter(Adapter):
             surroundings, library, connections.READER, self._adopt
         )
         registry = surroundings.registry
-        requests = RequestSeams(admission)
-        responses = ResponseSeams(registry, tell_streaming=surroundings.tell_streaming)
+        requests = RequestHooks(admission)
+        responses = ResponseHooks(registry, note_streaming=surroundings.note_streaming)
         pool = getattr(module, "BaseConnector", None)
         protocol = _inside(module, "client_proto", "ResponseHandler")
         reader = getattr(module, "StreamReader", None)
@@ -77,7 +77,7 @@ class AiohttpAdapter(Adapter):
             found[name] = works = found.get(name, True) and works
             return works
 
-        def seam(
+        def hook(
             name: str,
             owner: Any,
             attribute: str,
@@ -92,29 +92,29 @@ class AiohttpAdapter(Adapter):
         # The request comes last: until it is replaced nothing is tracked, so whatever is patched
         # before it finds no lease.
         probed("total_timeout", probes.total_timeout(module, _inside(module, "helpers")))
-        seam("wait", pool, "_wait_for_available_connection", requests.wait, asynchronous=True)
+        hook("wait", pool, "_wait_for_available_connection", requests.wait, asynchronous=True)
         if probed("read", probes.read(reader, protocol)):
-            seam("read", reader, "_wait", responses.body, asynchronous=True)
+            hook("read", reader, "_wait", responses.body, asynchronous=True)
         if probed("response", callable(getattr(protocol, "feed_data", None))):
-            seam("response", protocol, "read", responses.head, asynchronous=True)
+            hook("response", protocol, "read", responses.head, asynchronous=True)
         if probed("close_reason", probes.close_reason(protocol)):
-            seam("connection_close", protocol, "close", responses.close)
+            hook("connection_close", protocol, "close", responses.close)
         else:
             probed("connection_close", False)
         if probed("connection_setup", probes.set_up(protocol)):
             self._create = requests.create_connection
             for name in _CONNECTORS:
                 kind = getattr(module, name, None)
-                seam("connection_setup", kind, _CREATE, self._create, asynchronous=True)
+                hook("connection_setup", kind, _CREATE, self._create, asynchronous=True)
             made = setup.protocol_made(registry.failures)
-            seam("connection_setup", protocol, "__init__", made)
-        seam("pool_close", pool, "_close", responses.pool_close, asynchronous=None)
-        seam("pool_owner", pool, "__init__", requests.connector_init)
-        released = probed("release", probes.given_back(protocol)) and seam(
+            hook("connection_setup", protocol, "__init__", made)
+        hook("pool_close", pool, "_close", responses.pool_close, asynchronous=None)
+        hook("pool_owner", pool, "__init__", requests.connector_init)
+        released = probed("release", probes.given_back(protocol)) and hook(
             "release", pool, "_release", responses.release
         )
         if probed("state", probes.pool_state(module)) and released:
-            seam("request", pool, "connect", requests.connect, asynchronous=True)
+            hook("request", pool, "connect", requests.connect, asynchronous=True)
         else:
             probed("request", False)
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from ...concurrency import copied
+from ...concurrency import snapshot_of
 from ...patching import is_patched
 from ...pool.connection import TrackedConnection
 from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, Tally
@@ -38,7 +38,7 @@ def created(lease: Lease) -> TrackedConnection:
 
 def established(record: TrackedConnection, protocol: Any) -> None:
     """A connection stands, and this protocol speaks on it."""
-    record.reads_told = _reads_are_told()
+    record.reports_reads = _reports_reads()
     setattr(protocol, CONNECTION, record)
     record.tracker.established(record, "1.1")
 
@@ -52,14 +52,14 @@ def tracked(protocol: Any, origin: OriginLedger, tracker: PoolTracker) -> Tracke
     known.adopted = True
     known.established_at = known.created_at
     known.served = 1
-    known.reads_told = _reads_are_told()
+    known.reports_reads = _reports_reads()
     origin.protocols.add(known.protocol)
     setattr(protocol, CONNECTION, known)
     tracker.connections[known] = None
     return known
 
 
-def _reads_are_told() -> bool:
+def _reports_reads() -> bool:
     reader = getattr(sys.modules.get("aiohttp"), "StreamReader", None)
     return is_patched(getattr(reader, "_wait", None))
 
@@ -100,7 +100,7 @@ def _in_use(pool: Any, tracker: PoolTracker) -> tuple[list[tuple[Any, TrackedCon
 
 def _unseen_origin(tracker: PoolTracker) -> OriginLedger | None:
     # Whose requests began before us don't tell where they go; most pools have one origin.
-    origins = copied(tracker.ledger.origins.values)
+    origins = snapshot_of(tracker.ledger.origins.values)
     return origins[0] if len({origin.reported for origin in origins}) == 1 else None
 
 
@@ -119,7 +119,7 @@ def count(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
         counts.of(record.origin)[IDLE_1] += 1
         seen += 1
     if others:
-        for record in copied(tracker.connections.keys):
+        for record in snapshot_of(tracker.connections.keys):
             if not record.established_at and others:
                 counts.of(record.origin)[CONNECTING] += 1
                 others -= 1
@@ -149,7 +149,7 @@ def view(pool: Any, tracker: PoolTracker) -> PoolView:
     ]
     found += [
         ConnectionView(record, "connecting", True, None)
-        for record in copied(tracker.connections.keys)
+        for record in snapshot_of(tracker.connections.keys)
         if not record.established_at
     ]
     return PoolView(
@@ -196,7 +196,7 @@ def _reconcile(pool: Any, tracker: PoolTracker) -> None:
     # A connection that the pool dropped without closing it is gone with the garbage collector. One
     # that is just being handed over is off the lists too, so it takes two readings to tell.
     listed = {record for _, record in (*_in_use(pool, tracker)[0], *_idle(pool, tracker))}
-    for record in copied(tracker.connections.keys):
+    for record in snapshot_of(tracker.connections.keys):
         if record in listed or record.leases or not record.established_at:
             record.missing = False
         elif not record.missing:

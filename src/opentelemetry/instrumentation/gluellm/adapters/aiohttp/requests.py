@@ -10,14 +10,14 @@ from typing import Any
 
 from ...pool.lease import QUEUED, Lease
 from ...pool.ledger import OTHER
+from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
-from ...watch.loop_lag import running_loop
 from ..admission import Admission
 from . import connections, failures, setup
 from .marks import CONNECTION, LEASE
 
 
-class RequestSeams:
+class RequestHooks:
     """Replacements for the methods that a request passes until it has its connection."""
 
     def __init__(self, admission: Admission) -> None:
@@ -67,7 +67,7 @@ class RequestSeams:
                     failed(lease, req, error)
                 finally:
                     if not lease.ended:
-                        tracker.abandoned(lease)
+                        tracker.ensure_ended(lease)
                 raise
             if lease.connection is None:
                 try:
@@ -83,7 +83,7 @@ class RequestSeams:
                     # From a signal handler. The caller does not get the connection to close it.
                     made.close()
                     if not lease.ended:
-                        tracker.abandoned(lease)
+                        tracker.ensure_ended(lease)
                     raise
             return made
 
@@ -117,7 +117,7 @@ class RequestSeams:
             kind = failures.before_sending(lease, request, error)
             if kind == "pool_timeout":
                 tracker.timed_out(lease, error)
-            tracker.failed(lease, kind, unwinding=isinstance(error, GeneratorExit))
+            tracker.failed(lease, kind, in_finalizer=isinstance(error, GeneratorExit))
         except Exception as own:
             self.registry.failures.caught("aiohttp.failed", own)
             lease.error = lease.error or OTHER  # it was not cancelled

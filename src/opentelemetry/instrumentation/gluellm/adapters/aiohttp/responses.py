@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from ...concurrency import copied
+from ...concurrency import snapshot_of
 from ...failures import raise_on
 from ...pool.connection import WEBSOCKET, TrackedConnection
 from ...pool.lease import READING, UNREAD, Lease
@@ -16,12 +16,12 @@ from .marks import CONNECTION
 _SWITCHING_PROTOCOLS = 101
 
 
-class ResponseSeams:
+class ResponseHooks:
     """Replacements for the methods that a response passes through."""
 
-    def __init__(self, registry: PoolRegistry, *, tell_streaming: bool) -> None:
+    def __init__(self, registry: PoolRegistry, *, note_streaming: bool) -> None:
         self._registry = registry
-        self._tell_streaming = tell_streaming
+        self._note_streaming = note_streaming
 
     def head(self, original: Any) -> Any:
         """A request that was sent waits for the response's head.
@@ -31,7 +31,7 @@ class ResponseSeams:
         """
         registry = self._registry
         caught = registry.failures.caught
-        tell_streaming = self._tell_streaming
+        note_streaming = self._note_streaming
 
         async def answered(lease: Lease, pending: Any) -> Any:
             item = await pending
@@ -39,7 +39,7 @@ class ResponseSeams:
                 message = item[0]
                 status = message.code
                 if status >= 200 or status == _SWITCHING_PROTOCOLS:
-                    if tell_streaming:
+                    if note_streaming:
                         lease.streaming = _is_event_stream(message.headers)
                     lease.tracker.answered(lease, status)
                     if status == _SWITCHING_PROTOCOLS and lease.connection is not None:
@@ -151,7 +151,7 @@ class ResponseSeams:
             found: tuple[TrackedConnection, ...] = ()
             try:
                 collected = connections.in_finalizer()
-                found = copied(tracker.connections.keys)
+                found = snapshot_of(tracker.connections.keys)
                 for record in found:
                     record.closing = "garbage_collected" if collected else "pool_closed"
                 tracker.discard("garbage_collected" if collected else "closed")
@@ -163,7 +163,7 @@ class ResponseSeams:
                 # The loop may be closed already, and then the pool closes none of them.
                 for record in found:
                     if record.established_at and not record.closed:
-                        _let_go(record)
+                        _detach(record)
 
         return _close
 
@@ -173,7 +173,7 @@ def _switched(record: TrackedConnection, headers: Any) -> None:
         record.switch(WEBSOCKET)
 
 
-def _let_go(record: TrackedConnection) -> None:
+def _detach(record: TrackedConnection) -> None:
     lease = record.lease
     record.close(record.closing or "pool_closed")
     if lease is not None and not lease.ended:
@@ -187,8 +187,8 @@ def _unanswered(lease: Lease, protocol: Any) -> None:
     if error is None and not finalizing and protocol._exception is None:
         lease.tracker.released(lease)  # whoever took it has not sent a request on it
         return
-    unwinding = finalizing or isinstance(error, GeneratorExit)
-    lease.tracker.failed(lease, failures.while_sending(protocol, error), unwinding=unwinding)
+    in_finalizer = finalizing or isinstance(error, GeneratorExit)
+    lease.tracker.failed(lease, failures.while_sending(protocol, error), in_finalizer=in_finalizer)
 
 
 def _is_cancelled(protocol: Any) -> bool:

@@ -70,7 +70,7 @@ class _HeadComes:
 _ARGUMENTS = ("channel", "wait_for_ready", "deadline")
 
 
-class AioSeams:
+class AioHooks:
     """Replacements for methods of ``grpc.aio``."""
 
     def __init__(self, calls: Calls, end_of_stream: Any) -> None:
@@ -173,7 +173,7 @@ class AioSeams:
                 preparation.add_done_callback(_HeadComes(calls, lease))
         except Exception as error:
             calls.failures.caught("grpc.begin", error)
-            calls.withdraw(lease)
+            calls.discard_lease(lease)
 
     def read(self, original: Any) -> Any:
         """The application waits for the next message of a stream."""

@@ -9,8 +9,8 @@ from typing import Any
 from ...pool.channel import READY, SHUTDOWN, TrackedChannel
 from ...pool.lease import AWAITING_RESPONSE, CONNECTING, QUEUED, Lease
 from ...pool.ledger import OTHER
+from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
-from ...watch.loop_lag import running_loop
 from ..admission import Admission
 from ..marks import TRACKER
 from .channels import (
@@ -37,9 +37,9 @@ class Calls:
         self.registry = admission.registry
         self.failures = admission.registry.failures
         self.known = KnownChannels(reader.inside)
-        self.tells_state = True
+        self.reports_state = True
         """Whether a channel can be asked for its state."""
-        self.reads_told = False
+        self.reports_reads = False
         """Whether reads of streams are noted."""
         self._current_call = admission.surroundings.current_call
         self._inside = reader.inside
@@ -73,7 +73,7 @@ class Calls:
             elif tracker.loop is None:
                 tracker.loop = running_loop()
             channel = tracker.channel
-            if not self.tells_state:
+            if not self.reports_state:
                 channel.seen(READY)
             elif state_of(core) != channel.state:
                 look(core, tracker)
@@ -92,21 +92,21 @@ class Calls:
                 made.phase = AWAITING_RESPONSE
                 return made
             channel.entered(made, waits=waits, timeout=timeout)
-            if channel.state != READY and self.tells_state:
+            if channel.state != READY and self.reports_state:
                 self._sampler.watch(channel, self._look)
         except Exception as error:
             self.failures.caught("grpc.begin", error)
             if lease is not None:
-                self.withdraw(lease)
+                self.discard_lease(lease)
             return None
         return lease
 
-    def withdraw(self, lease: Lease) -> None:
+    def discard_lease(self, lease: Lease) -> None:
         """The call was not made after all."""
         if lease.channel is not None:
-            lease.channel.withdraw(lease)
+            lease.channel.discard_lease(lease)
         else:
-            lease.tracker.withdraw(lease)
+            lease.tracker.discard_lease(lease)
 
     def succeeded(self, lease: Lease) -> None:
         """A call ended as it should. Raises nothing."""
@@ -132,7 +132,7 @@ class Calls:
         try:
             if status == CANCELLED:
                 # It may be that the call was dropped and the garbage collector runs.
-                channel.failed(lease, status, "cancelled", unwinding=True)
+                channel.failed(lease, status, "cancelled", in_finalizer=True)
                 return
             if status != OK or channel.state != READY:
                 self._look(channel)
@@ -154,7 +154,7 @@ class Calls:
         if lease.ended or channel is None:
             return
         try:
-            channel.failed(lease, 0, OTHER, unwinding=True)
+            channel.failed(lease, 0, OTHER, in_finalizer=True)
         except Exception as error:
             self.failures.caught("grpc.end", error)
 
@@ -174,7 +174,7 @@ class Calls:
         try:
             tracker = getattr(pool, TRACKER, None)
             if tracker is not None and tracker.registry is self.registry:
-                if tracker.channel is not None and self.tells_state:
+                if tracker.channel is not None and self.reports_state:
                     look(getattr(pool, self._inside), tracker)
                 tracker.discard("closed")
         except Exception as error:
@@ -187,7 +187,7 @@ class Calls:
             return None  # the library is about to refuse the call
         tracker = self.admission.tracker(pool, host.decode("ascii"))
         if tracker is not None and tracker.channel is not None:
-            tracker.channel.reads_told = self.reads_told
+            tracker.channel.reports_reads = self.reports_reads
             return tracker
         return None
 
@@ -198,7 +198,7 @@ class Calls:
         pool = reference() if reference is not None else None
         if pool is None or not tracker.open:
             return False
-        if self.tells_state:
+        if self.reports_state:
             look(getattr(pool, self._inside), tracker)
         return tracker.open
 

@@ -63,5 +63,5 @@ def sync_call(owner: Any, method: str) -> bool:
 
 def sync_end(inside: Any) -> bool:
     """Being told that a sync call has its status."""
-    standing = getattr(inside, "_Rendezvous", None)
-    return all(callable(getattr(standing, name, None)) for name in ("add_callback", "__del__"))
+    in_queue = getattr(inside, "_Rendezvous", None)
+    return all(callable(getattr(in_queue, name, None)) for name in ("add_callback", "__del__"))

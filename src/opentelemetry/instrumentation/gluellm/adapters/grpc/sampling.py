@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections.abc import Callable
 
-from ...concurrency import acquire, copied, thread_beside
+from ...concurrency import acquire, daemon_thread, snapshot_of
 from ...failures import Failures
 from ...pool.channel import TrackedChannel
 
@@ -77,7 +77,7 @@ class Sampler:
 
     def _start(self) -> None:
         try:
-            thread = thread_beside(self._run, name="gluellm-grpc-channels")
+            thread = daemon_thread(self._run, name="gluellm-grpc-channels")
         except RuntimeError as error:
             # Not in this interpreter, and no later call would get one.
             self._stopped.set()
@@ -113,7 +113,7 @@ class Sampler:
     def _pass(self) -> float | None:
         """Look at each channel once; seconds until the next time, None where there is none."""
         next_in: float | None = None
-        for channel, (look, since) in copied(self._wanted.items):
+        for channel, (look, since) in snapshot_of(self._wanted.items):
             if not channel.waiting or not look(channel) or not channel.waiting:
                 self._wanted.pop(channel, None)
                 if channel.waiting and channel.tracker.open:
@@ -130,7 +130,7 @@ _samplers: weakref.WeakSet[Sampler] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
-    for sampler in copied(lambda: _samplers):
+    for sampler in snapshot_of(lambda: _samplers):
         sampler.after_fork_in_child()
 
 

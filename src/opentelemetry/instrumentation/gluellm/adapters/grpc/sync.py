@@ -30,7 +30,7 @@ class _CallEnds:
                 self._calls.unread(self._lease)
 
 
-class SyncSeams:
+class SyncHooks:
     """Replacements for methods of ``grpc``'s sync channels."""
 
     def __init__(self, calls: Calls) -> None:
@@ -72,7 +72,7 @@ class SyncSeams:
                     _end(calls, lease, result[0])
                 except Exception as own:  # what it gives is the library's private affair
                     calls.failures.caught("grpc.end", own)
-                    calls.withdraw(lease)
+                    calls.discard_lease(lease)
             except BaseException as error:
                 _broken(calls, lease, error)
                 raise
@@ -100,7 +100,7 @@ class SyncSeams:
                     ends()  # it has its status already
             except Exception as error:
                 calls.failures.caught("grpc.begin", error)
-                calls.withdraw(lease)
+                calls.discard_lease(lease)
             except BaseException as interrupt:
                 _broken(calls, lease, interrupt)
                 raise
@@ -158,7 +158,7 @@ class SyncSeams:
             result = original(self_)
             lease = getattr(self_, LEASE, None)
             # A call that has failed has no head, and its status is on its way.
-            if lease is not None and not lease.ended and _is_under_way(self_):
+            if lease is not None and not lease.ended and _is_in_flight(self_):
                 answered(lease)
             return result
 
@@ -183,7 +183,7 @@ class SyncSeams:
 
         def __del__(self_: Any) -> None:
             lease = getattr(self_, LEASE, None)
-            dropped = lease is not None and not lease.ended and _is_under_way(self_)
+            dropped = lease is not None and not lease.ended and _is_in_flight(self_)
             original(self_)
             if dropped and lease is not None:
                 calls.cancelled(lease)
@@ -201,7 +201,7 @@ def _channel_of(stub: Any) -> Any:
     return None
 
 
-def _is_under_way(call: Any) -> bool:
+def _is_in_flight(call: Any) -> bool:
     try:
         return getattr(getattr(call, "_state", None), "code", None) is None
     except Exception as error:
@@ -220,6 +220,6 @@ def _end(calls: Calls, lease: Lease, state: Any) -> None:
 def _broken(calls: Calls, lease: Lease, error: BaseException) -> None:
     """The library has raised instead of making the call, or the application interrupted it."""
     if isinstance(error, Exception):
-        calls.withdraw(lease)
+        calls.discard_lease(lease)
     else:
         calls.cancelled(lease)

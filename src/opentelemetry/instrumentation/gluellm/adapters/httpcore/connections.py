@@ -10,7 +10,7 @@ import socket
 import sys
 from typing import Any
 
-from ...concurrency import copied
+from ...concurrency import snapshot_of
 from ...patching import is_patched
 from ...pool.connection import TrackedConnection
 from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, IDLE_2, Tally
@@ -97,12 +97,12 @@ def _track(connection: Any, origin: Any, tracker: PoolTracker) -> TrackedConnect
 def _note(inner: Any, connection: TrackedConnection) -> None:
     setattr(inner, CONNECTION, connection)
     if connection.protocol == "1.1":
-        connection.reads_told = time_reads(inner, connection)
+        connection.reports_reads = time_reads(inner, connection)
         send = getattr(type(inner), "_send_request_headers", None)
         connection.reports_accept = is_patched(send)
     else:
         read = getattr(type(inner), "_receive_stream_event", None)
-        connection.reads_told = is_patched(read)
+        connection.reports_reads = is_patched(read)
 
 
 def protocol_of(inner: Any) -> str:
@@ -226,7 +226,7 @@ def orphans(inner: Any, record: TrackedConnection) -> int:
     The library sends no RST_STREAM, so a stream is closed only when the peer has sent it all.
     """
     streams = inner._h2_state.streams
-    for stream_id in copied(record.orphans.keys):
+    for stream_id in snapshot_of(record.orphans.keys):
         stream = streams.get(stream_id)
         if stream is None or stream.closed:
             record.orphans.pop(stream_id, None)
@@ -242,7 +242,7 @@ def _reconcile(pool: Any, tracker: PoolTracker) -> None:
     # A connection that the pool dropped without closing it is gone with the garbage collector. One
     # that is just being closed is off the list too, so it takes two readings to tell.
     listed = {connection_of(connection) for connection in tuple(pool._connections)}
-    for record in copied(tracker.connections.keys):
+    for record in snapshot_of(tracker.connections.keys):
         if record in listed or record.leases:
             record.missing = False
         elif not record.missing:

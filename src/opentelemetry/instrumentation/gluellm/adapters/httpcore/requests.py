@@ -13,22 +13,22 @@ from typing import Any
 from ...pool.connection import TrackedConnection
 from ...pool.lease import Lease
 from ...pool.ledger import OTHER
+from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
-from ...watch.loop_lag import running_loop
 from ..admission import Admission
 from ..error_types import error_type
 from . import connections
 from .marks import CONNECTION, FORWARDED, LEASE, lease_of
 
 
-class RequestSeams:
+class RequestHooks:
     """Replacements for the methods that a request passes through until its response's head."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._surroundings = admission.surroundings
         self.registry = self._registry = admission.registry
-        self.release_told = True
+        self.release_logged = True
         """Whether it is told when a response is closed."""
 
     # Whose pool it is
@@ -79,13 +79,13 @@ class RequestSeams:
     def _failed(self, lease: Lease, error: BaseException) -> None:
         try:
             if type(error).__name__ == "UnsupportedProtocol":
-                lease.tracker.withdraw(lease)
+                lease.tracker.discard_lease(lease)
                 return
-            unwinding = isinstance(error, GeneratorExit)
+            in_finalizer = isinstance(error, GeneratorExit)
             kind = error_type(error)
             if kind == "pool_timeout":
                 lease.tracker.timed_out(lease, error)
-            lease.tracker.failed(lease, kind, unwinding=unwinding)
+            lease.tracker.failed(lease, kind, in_finalizer=in_finalizer)
         except Exception as own:
             self._registry.failures.caught("httpcore.failed", own)
             lease.error = lease.error or OTHER  # it was not cancelled
@@ -95,8 +95,8 @@ class RequestSeams:
         enter, begin, failed = self._enter, self._begin(), self._failed
         current_call = self._surroundings.current_call
         everything, outside = self._surroundings.everything, self._admission.outside
-        tell_streaming = self._surroundings.tell_streaming
-        release_told = self.release_told
+        note_streaming = self._surroundings.note_streaming
+        release_logged = self.release_logged
         registry = self._registry
         failures = registry.failures
 
@@ -121,15 +121,15 @@ class RequestSeams:
                     failed(lease, error)
                 finally:
                     if not lease.ended:
-                        tracker.abandoned(lease)
+                        tracker.ensure_ended(lease)
                 raise
             try:
                 try:
-                    if tell_streaming:
+                    if note_streaming:
                         lease.streaming = _is_event_stream(response.headers)
                     status = response.status
                     tracker.answered(lease, status if type(status) is int else int(status))
-                    if not release_told:
+                    if not release_logged:
                         _unfollowed(lease)
                 except Exception as error:
                     failures.caught("httpcore.answered", error)
@@ -146,8 +146,8 @@ class RequestSeams:
         enter, begin, failed = self._enter, self._begin(), self._failed
         current_call = self._surroundings.current_call
         everything, outside = self._surroundings.everything, self._admission.outside
-        tell_streaming = self._surroundings.tell_streaming
-        release_told = self.release_told
+        note_streaming = self._surroundings.note_streaming
+        release_logged = self.release_logged
         registry = self._registry
         failures = registry.failures
 
@@ -170,15 +170,15 @@ class RequestSeams:
                     failed(lease, error)
                 finally:
                     if not lease.ended:
-                        tracker.abandoned(lease)
+                        tracker.ensure_ended(lease)
                 raise
             try:
                 try:
-                    if tell_streaming:
+                    if note_streaming:
                         lease.streaming = _is_event_stream(response.headers)
                     status = response.status
                     tracker.answered(lease, status if type(status) is int else int(status))
-                    if not release_told:
+                    if not release_logged:
                         _unfollowed(lease)
                 except Exception as error:
                     failures.caught("httpcore.answered", error)
@@ -252,7 +252,7 @@ class RequestSeams:
             try:
                 lease = lease_of(self_)
                 if lease is not None and lease.tracker.registry is registry:
-                    lease.tracker.refused(lease)
+                    lease.tracker.requeued(lease)
             except Exception as error:
                 failures.caught("httpcore.requeue", error)
             return original(self_)

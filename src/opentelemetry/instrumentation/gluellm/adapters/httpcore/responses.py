@@ -129,7 +129,7 @@ def time_reads(inner: Any, connection: TrackedConnection) -> bool:
     return False
 
 
-class ResponseSeams:
+class ResponseHooks:
     """Replacements for the methods that a response passes through."""
 
     def __init__(self, registry: PoolRegistry) -> None:
@@ -181,7 +181,7 @@ class ResponseSeams:
                     released(stream, lease)
                 finally:
                     if not lease.ended:
-                        lease.tracker.abandoned(lease)
+                        lease.tracker.ensure_ended(lease)
 
         async def interrupted(stream: Any, interrupt: BaseException) -> None:
             lease = None
@@ -238,7 +238,7 @@ class ResponseSeams:
                     released(self_, lease)
                 finally:
                     if not lease.ended:
-                        lease.tracker.abandoned(lease)
+                        lease.tracker.ensure_ended(lease)
 
         return close
 

@@ -11,7 +11,7 @@ import weakref
 from types import NoneType
 from typing import Any, Final
 
-from ...concurrency import copied
+from ...concurrency import snapshot_of
 from ...patching import is_patched
 from ...pool.connection import TrackedConnection
 from ...pool.lease import CONNECTING, READING, Lease
@@ -79,7 +79,7 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
     record = TrackedConnection(
         tracker, tracker.origin_of_connection(*asked_of(pool)), tracker.clock()
     )
-    record.reads_told = _reads_are_told()
+    record.reports_reads = _reports_reads()
     reference = getattr(connection, REFERENCE, None)
     if reference is None:
         reference = _Reference(connection, _connection_is_gone)
@@ -101,11 +101,11 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
 
 def with_sockets() -> set[TrackedConnection]:
     """What is known of all connections that are connected now, whoever has them."""
-    there = ((known.record, known()) for known in copied(lambda: _references))
+    there = ((known.record, known()) for known in snapshot_of(lambda: _references))
     return {record for record, found in there if getattr(found, "sock", None) is not None}
 
 
-def _reads_are_told() -> bool:
+def _reports_reads() -> bool:
     response = getattr(sys.modules.get("urllib3.response"), "HTTPResponse", None)
     return is_patched(getattr(response, "_fp_read", None))
 
@@ -115,7 +115,7 @@ def _protocol(connection: Any) -> str:
     return "2" if hasattr(connection, "_h2_conn") else "1.1"
 
 
-class ConnectionSeams:
+class ConnectionHooks:
     """Replacements for the methods that a connection passes through."""
 
     def __init__(self, registry: PoolRegistry) -> None:
@@ -249,9 +249,9 @@ def closing(record: TrackedConnection) -> None:
         if error is None and _never_used(record):
             unsent(record, lease)
         elif error is not None and (known or type(error).__module__.startswith(_LIBRARIES)):
-            fail(lease, failure_of(lease, error), unwinding=True)
+            fail(lease, failure_of(lease, error), in_finalizer=True)
         else:
-            fail(lease, "write_error", unwinding=True)
+            fail(lease, "write_error", in_finalizer=True)
 
 
 def _idle_reason(record: TrackedConnection) -> str:
@@ -266,7 +266,8 @@ def _idle_reason(record: TrackedConnection) -> str:
     # A request that takes one finds that the peer has closed it. With no request about to get one,
     # it is the finalizer of the pool, which runs at the end of the process too.
     taking = any(
-        lease.connection is None and not lease.ended for lease in copied(record.tracker.leases.keys)
+        lease.connection is None and not lease.ended
+        for lease in snapshot_of(record.tracker.leases.keys)
     )
     return "server_disconnect" if taking else "pool_closed"
 
@@ -276,7 +277,7 @@ def unsent(record: TrackedConnection, lease: Lease) -> None:
 
     vcrpy (9.4) answers in place of the connection.
     """
-    record.tracker.withdraw(lease)
+    record.tracker.discard_lease(lease)
     record.first_lease = None
 
 
@@ -288,4 +289,4 @@ def _end(lease: Lease, error: str) -> None:
     if lease.answered_at:
         lease.tracker.released(lease)
     else:
-        lease.tracker.failed(lease, error, unwinding=True)
+        lease.tracker.failed(lease, error, in_finalizer=True)

@@ -57,7 +57,7 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-def fail(lease: Lease, error: str, *, unwinding: bool = False) -> None:
+def fail(lease: Lease, error: str, *, in_finalizer: bool = False) -> None:
     """A request is over with an error, and its connection with it.
 
     Where a finalizer can be the one who tells, it is ``unwinding``.
@@ -67,6 +67,6 @@ def fail(lease: Lease, error: str, *, unwinding: bool = False) -> None:
         lease.error = error
         lease.tracker.released(lease)
     else:
-        lease.tracker.failed(lease, error, unwinding=unwinding)
+        lease.tracker.failed(lease, error, in_finalizer=in_finalizer)
     if record is not None:
         record.close("cancelled" if error == "cancelled" else "error")

@@ -15,7 +15,7 @@ from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER
 from .marks import connection_of
 
 
-class PoolSeams:
+class PoolHooks:
     """Replacements for the methods that build and close pools."""
 
     def __init__(self, admission: Admission) -> None:

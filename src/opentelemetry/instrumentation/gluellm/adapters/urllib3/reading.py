@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from ...concurrency import copied
+from ...concurrency import snapshot_of
 from ...pool.connection import TrackedConnection
 from ...pool.counts import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, Tally
 from ...pool.reader import ConnectionView, PoolView
@@ -32,7 +32,7 @@ def count(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
             idle += 1
             counts.of(record.origin)[IDLE_2 if record.protocol == "2" else IDLE_1] += 1
     seen = idle
-    for record in copied(tracker.connections.keys):
+    for record in snapshot_of(tracker.connections.keys):
         if not record.leases:
             continue
         seen += 1
@@ -55,7 +55,7 @@ def view(pool: Any, tracker: PoolTracker) -> PoolView:
         record = _known(connection, pool, tracker)
         if record is not None and not record.leases:
             found.append(ConnectionView(record, "idle", False, None))
-    for record in copied(tracker.connections.keys):
+    for record in snapshot_of(tracker.connections.keys):
         if record.leases:
             state = "active" if record.established_at else "connecting"
             found.append(ConnectionView(record, state, True, None))
@@ -120,7 +120,7 @@ def _reconcile(pool: Any, tracker: PoolTracker) -> None:
     # wait. So what is missing is gone only if it has no socket, at two readings.
     listed = {connection_of(connection) for connection in _queued(pool)}
     missing = []
-    for record in copied(tracker.connections.keys):
+    for record in snapshot_of(tracker.connections.keys):
         if record in listed or record.leases or not record.established_at:
             record.missing = False
         else:

@@ -32,7 +32,7 @@ _NOTICED = 20_000_000
 another thread was faster."""
 
 
-class RequestSeams:
+class RequestHooks:
     """Replacements for the methods of a pool that a request passes through."""
 
     def __init__(self, admission: Admission) -> None:
@@ -101,7 +101,7 @@ class RequestSeams:
                     failed(lease, error)
                 finally:
                     if not lease.ended:
-                        tracker.abandoned(lease)
+                        tracker.ensure_ended(lease)
                 raise
             try:
                 try:
@@ -123,10 +123,10 @@ class RequestSeams:
                         note_executor(self_)
                 except Exception as error:
                     failures.caught("urllib3.acquire", error)
-                    tracker.withdraw(lease)
+                    tracker.discard_lease(lease)
             except BaseException:
                 # From a signal handler. The caller does not get the connection.
-                tracker.abandoned(lease)
+                tracker.ensure_ended(lease)
                 connection.close()
                 raise
             return connection
@@ -193,7 +193,7 @@ class RequestSeams:
             kind = failure_of(lease, error)
             if kind == "pool_timeout":
                 lease.tracker.timed_out(lease, error)
-            fail(lease, kind, unwinding=isinstance(error, GeneratorExit))
+            fail(lease, kind, in_finalizer=isinstance(error, GeneratorExit))
         except Exception as own:
             self._registry.failures.caught("urllib3.failed", own)
             lease.error = lease.error or OTHER  # it was not cancelled

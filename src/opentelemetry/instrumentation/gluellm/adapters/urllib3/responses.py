@@ -21,12 +21,12 @@ IN_HEAD: Final[ContextVar[Lease | None]] = ContextVar("gluellm_urllib3_head", de
 _STREAMS = ("text/event-stream", "application/vnd.amazon.eventstream")
 
 
-class ResponseSeams:
+class ResponseHooks:
     """Replacements for the methods that a response passes through."""
 
-    def __init__(self, registry: PoolRegistry, *, tell_streaming: bool) -> None:
+    def __init__(self, registry: PoolRegistry, *, note_streaming: bool) -> None:
         self._registry = registry
-        self._tell_streaming = tell_streaming
+        self._note_streaming = note_streaming
 
     def getresponse(self, original: Any) -> Any:
         """A connection waits for a response's head."""
@@ -70,7 +70,7 @@ class ResponseSeams:
         """A response's head has come."""
         if lease.ended:
             return
-        if self._tell_streaming:
+        if self._note_streaming:
             kind = response.headers.get("content-type") or ""
             lease.streaming = kind.lower().startswith(_STREAMS)
         lease.tracker.answered(lease, int(response.status))

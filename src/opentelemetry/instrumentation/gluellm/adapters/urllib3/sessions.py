@@ -15,7 +15,7 @@ from ..marks import OWNER
 from .clients import pools_in
 
 
-def is_everybodys(session: Any) -> bool:
+def is_shared(session: Any) -> bool:
     """Whether a session is boto3's default one, which all of the process shares.
 
     any-llm's sagemaker may be the first to use it; the application's own clients come from it too.
@@ -24,7 +24,7 @@ def is_everybodys(session: Any) -> bool:
     return default is not None and getattr(default, "_session", None) is session
 
 
-class SessionSeams:
+class SessionHooks:
     """Replacements for methods of a session, and of its HTTP session."""
 
     def __init__(self, admission: Admission) -> None:
@@ -46,7 +46,7 @@ class SessionSeams:
 
         def create_client(self_: Any, *args: Any, **kwargs: Any) -> Any:
             client = original(self_, *args, **kwargs)
-            if not is_everybodys(self_):
+            if not is_shared(self_):
                 self._inherit(self_, client)
             return client
 

@@ -26,10 +26,11 @@ def channel_not_ready(case: PoolCase) -> Finding | None:
         kind=Kind.CHANNEL_NOT_READY,
         severity=Severity.ERROR if waiting else Severity.WARNING,
         pool=case.label,
-        seen=f"{what} not ready, one in {longest.channel_state} for "
+        observed=f"{what} not ready, one in {longest.channel_state} for "
         f"{seconds(longest.channel_state_age or 0.0)}; {counted(waiting, 'call')} waiting for it.",
-        means="gRPC tries to connect again and again, and fails: calls that wait for ready wait "
+        explanation="gRPC tries to connect again and again, and fails: calls that wait for ready "
+        "wait "
         "until their deadline, all others fail at once as UNAVAILABLE.",
-        cure="Check the target and its port, the resolver, TLS against plaintext, and the way "
+        advice="Check the target and its port, the resolver, TLS against plaintext, and the way "
         "there. GRPC_VERBOSITY=debug and GRPC_TRACE=connectivity_state say what each attempt met.",
     )

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, replace
 
 from ...pool.connection import WEBSOCKET
-from ...text import counted, percent, place_text, seconds
+from ...text import call_site_text, counted, percent, seconds
 from ...thresholds import (
     CONNECT_FAILURE_SHARE,
     CONNECT_FAILURES,
@@ -109,13 +109,14 @@ def client_churn(case: PoolCase) -> Finding | None:
         kind=Kind.CLIENT_CHURN,
         severity=Severity.WARNING,
         pool=case.label,
-        seen=f"{pools} pools opened for {counted(requests, 'request')}{each} "
+        observed=f"{pools} pools opened for {counted(requests, 'request')}{each} "
         f"({requests / pools:.1f} per pool), with "
         f"{counted(activity.connections_opened, 'new connection')}{over}"
         f"{_built_at(built_at, pools)}.",
-        means=f"A client is built for each {what}. Hardly any connection is reused: calls pay for "
+        explanation=f"A client is built for each {what}. Hardly any connection is reused: calls "
+        "pay for "
         f"TCP and TLS again and again, and the connections stay open until {until}.",
-        cure=f"{advice.keep_instance()}.",
+        advice=f"{advice.keep_instance()}.",
     )
 
 
@@ -125,7 +126,7 @@ def _built_at(sites: Counter[str], pools: int) -> str:
         return ""
     ((site, count),) = sites.most_common(1)
     number = "" if count >= pools else f"{count} of them "
-    return f", {number}built at {place_text(site)}"
+    return f", {number}built at {call_site_text(site)}"
 
 
 def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
@@ -146,10 +147,11 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
         kind=Kind.CONNECT_FAILURES,
         severity=Severity.ERROR if share >= FAILURES_SEVERE else Severity.WARNING,
         pool=case.label,
-        seen=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) got "
+        observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
+        "got "
         f"no connection: {kinds}.",
-        means=_each_kind(failures, 0),
-        cure=_each_kind(failures, 1).format(**asdict(server_words(case.provider, case.library))),
+        explanation=_each_kind(failures, 0),
+        advice=_each_kind(failures, 1).format(**asdict(server_words(case.provider, case.library))),
     )
 
 
@@ -193,23 +195,23 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         )
     else:
         means += "The pool reuses a connection that the other side has given up."
-    cures = []
+    steps = []
     if unprobed:
-        cures.append(f"Switch SO_KEEPALIVE on: {advice.probe_idle(case.maximum)}")
+        steps.append(f"Switch SO_KEEPALIVE on: {advice.probe_idle(case.maximum)}")
     if not silent:
         now = f" (now {expiry:g} s)" if expiry else ""
-        cures.append(
+        steps.append(
             f"Keep idle connections for less long than the load balancer does{now}: "
             f"{advice.keep_idle(3, case.maximum)}"
         )
-    cures = cures or ["Stream the answers, so that bytes flow, and let the SDK retry"]
+    steps = steps or ["Stream the answers, so that bytes flow, and let the SDK retry"]
     return Finding(
         kind=Kind.REUSE_FAILURES,
         severity=Severity.ERROR if share >= FAILURES_SEVERE else Severity.WARNING,
         pool=case.label,
-        seen=seen + ".",
-        means=means,
-        cure=". ".join(cures) + ".",
+        observed=seen + ".",
+        explanation=means,
+        advice=". ".join(steps) + ".",
     )
 
 
@@ -231,12 +233,13 @@ def keepalive_too_short(case: PoolCase) -> Finding | None:
         kind=Kind.KEEPALIVE_TOO_SHORT,
         severity=Severity.WARNING if connecting >= CONNECTING_HURTS * spent else Severity.INFO,
         pool=case.label,
-        seen=f"{paid} of {counted(requests, 'request')} "
+        observed=f"{paid} of {counted(requests, 'request')} "
         f"({percent(min(paid / max(requests, 1), 1.0))}) waited for a new connection, which took "
         f"{percent(connecting / spent)} of the time of all requests; {expired} connections had "
         f"expired {kept}.",
-        means="Idle connections are closed before the next request needs them, and that request "
+        explanation="Idle connections are closed before the next request needs them, and that "
+        "request "
         "pays for TCP and TLS.",
-        cure=f"Keep them for longer, below the load balancer's own idle timeout: "
+        advice=f"Keep them for longer, below the load balancer's own idle timeout: "
         f"{advisor(case).keep_idle(longer, case.maximum)}.",
     )

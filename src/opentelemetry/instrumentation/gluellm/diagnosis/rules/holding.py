@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ...text import counted, one_line, percent, place_text, seconds
+from ...text import call_site_text, counted, one_line, percent, seconds
 from ...thresholds import (
     ORPHANED_SHARE,
     STREAM_WAIT,
@@ -30,22 +30,23 @@ def leak(case: PoolCase, waits: bool) -> Finding | None:
             kind=Kind.LEAK,
             severity=Severity.ERROR if hurts else Severity.WARNING,
             pool=case.label,
-            seen=f"{_of_limit(len(held), case)} held by answers that nobody has "
+            observed=f"{_of_limit(len(held), case)} held by answers that nobody has "
             f"read for {seconds(case.leak_threshold)} or more: {_holders(held)}.",
-            means="A streamed answer was abandoned before its end. It keeps its "
+            explanation="A streamed answer was abandoned before its end. It keeps its "
             f"{_held(case)}, some for ever, and requests queue for what is left.",
-            cure=_leak_cure(case),
+            advice=_leak_advice(case),
         )
     if case.activity.leaks:
         return Finding(
             kind=Kind.LEAK,
             severity=Severity.WARNING,
             pool=case.label,
-            seen=f"{counted(case.activity.leaks, _held(case))} had been held unread for "
+            observed=f"{counted(case.activity.leaks, _held(case))} had been held unread for "
             f"{seconds(case.leak_threshold)} or more, and came back.",
-            means="Streamed answers were left unread until the garbage collector found them, or "
+            explanation="Streamed answers were left unread until the garbage collector found "
+            "them, or "
             "their reader paused for long.",
-            cure=_leak_cure(case),
+            advice=_leak_advice(case),
         )
     return None
 
@@ -61,7 +62,7 @@ _CALL_CURE = (
 )
 
 
-def _leak_cure(case: PoolCase) -> str:
+def _leak_advice(case: PoolCase) -> str:
     """For what the call has handed out: any-llm's stream, or the library's own answer."""
     own = own_client(case.provider, case.library)
     if own is not None:
@@ -84,16 +85,18 @@ def _of_limit(held: int, case: PoolCase) -> str:
 
 def _holders(held: list[RequestSnapshot]) -> str:
     """Who holds them, by place: how many, which model, for how long, in which trace."""
-    places = Counter((r.provider, r.model, r.place) for r in held)
+    places = Counter((r.provider, r.model, r.call_site) for r in held)
     texts = []
-    for (provider, model, place), count in places.most_common(_MOST_PLACES):
-        requests = [r for r in held if (r.provider, r.model, r.place) == (provider, model, place)]
+    for (provider, model, call_site), count in places.most_common(_MOST_PLACES):
+        requests = [
+            r for r in held if (r.provider, r.model, r.call_site) == (provider, model, call_site)
+        ]
         oldest = max(requests, key=lambda r: r.phase_age)
         what = "/".join(one_line(part) for part in (provider, model) if part)
         parts = [
             f"{count} x" if count > 1 else "",
             what,
-            f"from {place_text(place)}" if place else "from an unknown place",
+            f"from {call_site_text(call_site)}" if call_site else "from an unknown place",
             f"(unread for {seconds(oldest.phase_age)}"
             + (f", trace {one_line(oldest.trace_id)})" if oldest.trace_id else ")"),
         ]
@@ -132,11 +135,13 @@ def slow_consumer(case: PoolCase) -> Finding | None:
         kind=Kind.SLOW_CONSUMER,
         severity=Severity.WARNING,
         pool=case.label,
-        seen=f"Answers lay unread for {percent(unread / held)} of the time that connections were "
+        observed=f"Answers lay unread for {percent(unread / held)} of the time that connections "
+        "were "
         f"held, {seconds(unread / requests)} per request, and were read in the end.",
-        means="The application is slower than the provider: it works between the chunks of an "
+        explanation="The application is slower than the provider: it works between the chunks of "
+        "an "
         "answer, or writes them to a slow client, and the connection waits with it.",
-        cure=f"Read the answer at once, into {queue} or a list, and work on it outside the loop "
+        advice=f"Read the answer at once, into {queue} or a list, and work on it outside the loop "
         "over the stream.",
     )
 
@@ -174,8 +179,8 @@ def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
         kind=Kind.HTTP2_STUCK,
         severity=Severity.ERROR if waiting or full else Severity.WARNING,
         pool=case.label,
-        seen=seen + (queue + seconds(longest) if waiting else "") + ".",
-        means=(
+        observed=seen + (queue + seconds(longest) if waiting else "") + ".",
+        explanation=(
             "Cancelled requests gave no reset to the server, so it keeps their streams open and "
             "they count against the limit of the connection."
             if orphaned
@@ -183,7 +188,7 @@ def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
             "opens no second one. The wait for a stream has no timeout, and a larger pool does not "
             "help."
         ),
-        cure=(
+        advice=(
             f"Speak HTTP/1.1 to this provider: {plain}. Until then, rather "
             "let requests end than cancel them, and renew the client when streams are gone."
             if orphaned

@@ -81,10 +81,11 @@ def _limited(limiter: LimiterSnapshot, cases: Sequence[PoolCase]) -> Finding | N
         kind=Kind.GLUELLM_LIMITER,
         severity=Severity.WARNING,
         pool=case.label if case is not None else None,
-        seen="; ".join(seen) + ".",
-        means=f"GlueLLM lets {most} a minute pass for each provider (60 by default), and each "
+        observed="; ".join(seen) + ".",
+        explanation=f"GlueLLM lets {most} a minute pass for each provider (60 by default), and "
+        "each "
         "retry counts. What waits there has entered no pool, so a larger pool does not help.",
-        cure="Allow as many calls a minute as the provider does: "
+        advice="Allow as many calls a minute as the provider does: "
         "GLUELLM_RATE_LIMIT_REQUESTS_PER_MINUTE=N before the program starts, or "
         "gluellm.configure(rate_limit_requests_per_minute=N). GLUELLM_RATE_LIMIT_ENABLED=false "
         "turns the limiter off.",

@@ -69,12 +69,13 @@ def blocked_event_loop(
             kind=Kind.BLOCKED_EVENT_LOOP,
             severity=Severity.INFO,
             pool=None,
-            seen=f"An event loop that holds connections ran up to {seconds(lag)} late, in all for "
+            observed=f"An event loop that holds connections ran up to {seconds(lag)} late, in all "
+            "for "
             f"{percent(share)} of the time.",
-            means="Something blocked the loop for a moment. At or below "
+            explanation="Something blocked the loop for a moment. At or below "
             f"{percent(LATE_SHARE)} of the time, a late loop does not explain long waits or slow "
             "answers.",
-            cure="Nothing, if it stays rare. Else find what blocks the loop with asyncio's debug "
+            advice="Nothing, if it stays rare. Else find what blocks the loop with asyncio's debug "
             "mode (PYTHONASYNCIODEBUG=1) or py-spy dump.",
         )
     builds = (
@@ -88,12 +89,14 @@ def blocked_event_loop(
         kind=Kind.BLOCKED_EVENT_LOOP,
         severity=Severity.ERROR if severe else Severity.WARNING,
         pool=None,
-        seen=f"An event loop that holds connections was late for {percent(share)} of the time, by "
+        observed=f"An event loop that holds connections was late for {percent(share)} of the "
+        "time, by "
         f"up to {seconds(lag)}.",
-        means="Something computes or blocks inside the loop, and every request on it stands still "
+        explanation="Something computes or blocks inside the loop, and every request on it stands "
+        "still "
         "meanwhile. A blocked loop looks like a pool that is too small, a slow provider and a slow "
         f"consumer at once, so no verdict is given on these.{builds}",
-        cure="Find it with asyncio's debug mode (PYTHONASYNCIODEBUG=1 logs callbacks over 0.1 s) "
+        advice="Find it with asyncio's debug mode (PYTHONASYNCIODEBUG=1 logs callbacks over 0.1 s) "
         "or py-spy dump; move it out with asyncio.to_thread(...) or into a process.",
     )
 
@@ -108,10 +111,11 @@ def descriptors_near_limit(process: ProcessSnapshot) -> Finding | None:
         kind=Kind.DESCRIPTORS_NEAR_LIMIT,
         severity=Severity.ERROR if severe else Severity.WARNING,
         pool=None,
-        seen=f"{used} of {limit} file descriptors are open ({percent(used / limit)}).",
-        means="Each connection takes one. At the limit connections fail with too_many_open_files, "
+        observed=f"{used} of {limit} file descriptors are open ({percent(used / limit)}).",
+        explanation="Each connection takes one. At the limit connections fail with "
+        "too_many_open_files, "
         "and so does every file and socket of the process.",
-        cure="Bound the pools and keep one client instead of one per call; raise the limit with "
+        advice="Bound the pools and keep one client instead of one per call; raise the limit with "
         "ulimit -n (LimitNOFILE= in systemd, --ulimit nofile= in Docker).",
     )
 
@@ -127,9 +131,10 @@ def ignored_variable(process: ProcessSnapshot) -> Finding | None:
         kind=Kind.IGNORED_VARIABLE,
         severity=Severity.INFO,
         pool=None,
-        seen=f"{counted(len(names), 'environment variable')} set that nothing reads: {listed}.",
-        means="Neither httpx nor any SDK reads them: the pools have their clients' own limits.",
-        cure=(
+        observed=f"{counted(len(names), 'environment variable')} set that nothing reads: {listed}.",
+        explanation="Neither httpx nor any SDK reads them: the pools have their clients' own "
+        "limits.",
+        advice=(
             f"GlueLLM reads {gluellms}; for other clients configure_pools(apply_httpx_env=True) "
             "makes these variables limits."
             if process.gluellm

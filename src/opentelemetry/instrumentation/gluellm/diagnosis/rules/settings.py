@@ -30,10 +30,11 @@ def unbounded_pool(case: PoolCase, *, descriptors_run_out: bool) -> Finding | No
         kind=Kind.UNBOUNDED_POOL,
         severity=Severity.WARNING if descriptors_run_out else Severity.INFO,
         pool=case.label,
-        seen=f"No limit on connections; {counted(count, 'connection')} now.",
-        means="A burst opens a connection for each request, until the provider refuses them or "
+        observed=f"No limit on connections; {counted(count, 'connection')} now.",
+        explanation="A burst opens a connection for each request, until the provider refuses them "
+        "or "
         "file descriptors run out.",
-        cure=f"{advisor(case).allow(BOUND, limited=False)}.",
+        advice=f"{advisor(case).allow(BOUND, limited=False)}.",
     )
 
 
@@ -63,10 +64,10 @@ def pool_timeout(case: PoolCase) -> Finding | None:
         kind=Kind.POOL_TIMEOUT,
         severity=Severity.WARNING if longest >= STUCK_AFTER else Severity.INFO,
         pool=case.label,
-        seen=f"Pool timeout {timeout_text(pool.pool_timeout)}, read timeout "
+        observed=f"Pool timeout {timeout_text(pool.pool_timeout)}, read timeout "
         f"{timeout_text(pool.read_timeout)}{queue if ages else ''}.",
-        means=f"{means}{defaults} Nothing fails, so nothing is noticed.",
-        cure=f"{_advice(case, pool)}.",
+        explanation=f"{means}{defaults} Nothing fails, so nothing is noticed.",
+        advice=f"{_advice(case, pool)}.",
     )
 
 

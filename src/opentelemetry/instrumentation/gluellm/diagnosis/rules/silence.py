@@ -31,12 +31,14 @@ def silent_provider(case: PoolCase) -> Finding | None:
         kind=Kind.SLOW_PROVIDER,
         severity=Severity.WARNING if severe else Severity.INFO,
         pool=case.label,
-        seen=f"{counted(len(waiting), 'request')} to {origins} sent and waiting for the first byte "
+        observed=f"{counted(len(waiting), 'request')} to {origins} sent and waiting for the first "
+        "byte "
         f"of an answer, the longest for {seconds(longest)}; none was answered meanwhile, "
         f"{case.queued_now} queued.",
-        means="They have their connections, so it is not the pool: the provider has not begun to "
+        explanation="They have their connections, so it is not the pool: the provider has not "
+        "begun to "
         "answer. Reasoning models are silent for 300 to 700 s; for any other model it hangs, or "
         "something on the way swallows the requests.",
-        cure="Ask the provider's status page, and send one request by hand. Stream, so that "
+        advice="Ask the provider's status page, and send one request by hand. Stream, so that "
         "silence shows early, and bound the read timeout. A larger pool does not help.",
     )

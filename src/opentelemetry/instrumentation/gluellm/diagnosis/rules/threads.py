@@ -41,14 +41,14 @@ def _executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Fin
         # As many as threads: whoever comes now waits for as long as a whole call takes.
         severity=Severity.WARNING if waiting >= threads else Severity.INFO,
         pool=label,
-        seen=f"{counted(executor.requests, 'request')} under way in the "
+        observed=f"{counted(executor.requests, 'request')} under way in the "
         f"{counted(threads, 'thread')} of an executor, and {counted(waiting, 'call')} waiting for "
         "a thread.",
-        means=f"The {'client' if own else 'SDK'} blocks, so its calls run in threads: "
+        explanation=f"The {'client' if own else 'SDK'} blocks, so its calls run in threads: "
         f"{'asyncio.to_thread' if own else 'any-llm'} takes the event loop's default executor, "
         "which has min(32, CPUs + 4). A call that finds none free waits before it enters any pool. "
         "No pool's queue shows that, and the pool's own limit is never reached.",
-        cure=f"Allow {wanted} threads when the program starts: asyncio.get_running_loop()."
+        advice=f"Allow {wanted} threads when the program starts: asyncio.get_running_loop()."
         f"set_default_executor(concurrent.futures.ThreadPoolExecutor({wanted}))"
         f"{', or an executor of yours with as many' if own else ''}{pool}.",
     )
@@ -82,7 +82,8 @@ def too_few_kept(case: PoolCase) -> Finding | None:
         kind=Kind.TOO_FEW_KEPT,
         severity=Severity.WARNING if hurts else Severity.INFO,
         pool=case.label,
-        seen=f"{discarded} connections were thrown away after their request ({percent(share)} of "
+        observed=f"{discarded} connections were thrown away after their request ({percent(share)} "
+        "of "
         f"{counted(activity.entered, 'request')}): the pool keeps {kept}, and had up to {peak} in "
         "use"
         + (
@@ -90,8 +91,8 @@ def too_few_kept(case: PoolCase) -> Finding | None:
             if hurts
             else "."
         ),
-        means="The pool has no limit, but keeps only so many idle connections for the next "
+        explanation="The pool has no limit, but keeps only so many idle connections for the next "
         "requests. What comes back beyond that is closed, and the next burst pays for TCP and TLS "
         "anew.",
-        cure=f"{advisor(case).keep(peak)}.",
+        advice=f"{advisor(case).keep(peak)}.",
     )

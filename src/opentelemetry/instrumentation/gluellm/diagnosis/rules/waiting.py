@@ -98,8 +98,8 @@ def slow_provider(case: PoolCase) -> Finding | None:
         kind=Kind.SLOW_PROVIDER,
         severity=Severity.ERROR if gives_up else Severity.WARNING if slower else Severity.INFO,
         pool=case.label,
-        seen="; ".join(seen) + ".",
-        means=(
+        observed="; ".join(seen) + ".",
+        explanation=(
             "The time goes to waiting for the provider's bytes. It is slow, or the requests are "
             "others than before: a larger model, longer answers. Or this process gets too little "
             "processor time to read them."
@@ -107,7 +107,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
             else "The answers take long. Reasoning models are silent for 300 to 700 s and nothing "
             "is wrong; if this is another model, the provider is slow."
         ),
-        cure=(
+        advice=(
             "Ask the provider's status page, and compare models. Stream, so that silence shows "
             "early; bound the read timeout; send less at a time or to a second provider. A larger "
             "pool does not help."
@@ -162,10 +162,11 @@ def pool_too_small(case: PoolCase) -> Finding | None:
         kind=Kind.POOL_TOO_SMALL,
         severity=Severity.ERROR if timeouts else Severity.WARNING,
         pool=case.label,
-        seen=seen + ".",
-        means="More requests come at a time than the pool has connections. They are not held for "
+        observed=seen + ".",
+        explanation="More requests come at a time than the pool has connections. They are not "
+        "held for "
         f"longer than the answers take, {compared}: it is the pool's size.",
-        cure=f"{advisor(case).allow(size)}.",
+        advice=f"{advisor(case).allow(size)}.",
     )
 
 
@@ -217,13 +218,14 @@ def pool_saturated(case: PoolCase) -> Finding | None:
         kind=Kind.POOL_SATURATED,
         severity=Severity.ERROR if timeouts else Severity.WARNING if lasts else Severity.INFO,
         pool=case.label,
-        seen=f"{busy} of {counted(maximum, 'connection')} in use and "
+        observed=f"{busy} of {counted(maximum, 'connection')} in use and "
         f"{counted(len(waiting), 'request')} queued, the longest for {seconds(longest)}"
         + (f"; held by requests that are {held}." if held else "."),
-        means=f"{'The pool is at its limit' if busy >= maximum else 'Requests are stuck'} at this "
+        explanation=f"{'The pool is at its limit' if busy >= maximum else 'Requests are stuck'} "
+        "at this "
         "moment. That is a state and not yet a cause: a burst, a slow provider, a leak and a pool "
         "that is too small all look like it.",
-        cure="Take another snapshot in a minute and compare: diagnose(snapshot, previous) tells "
+        advice="Take another snapshot in a minute and compare: diagnose(snapshot, previous) tells "
         "which it is.",
     )
 
@@ -250,10 +252,11 @@ def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
         # A loop that stands still lets the pool look wrong.
         severity=Severity.INFO if loop_is_blocked else Severity.WARNING,
         pool=case.label,
-        seen=", ".join(f"{kind} {count}" for kind, count in found.items()) + ".",
-        means="; ".join(f"{kind}: {_ANOMALIES.get(kind, 'not known here')}" for kind in found)
+        observed=", ".join(f"{kind} {count}" for kind, count in found.items()) + ".",
+        explanation="; ".join(f"{kind}: {_ANOMALIES.get(kind, 'not known here')}" for kind in found)
         + ". These are faults in the pool itself, not in the application.",
-        cure=f"Update {_core(case)}, and look for the fault in its tracker. Until then, renew the "
+        advice=f"Update {_core(case)}, and look for the fault in its tracker. Until then, renew "
+        "the "
         "client when it happens.",
     )
 

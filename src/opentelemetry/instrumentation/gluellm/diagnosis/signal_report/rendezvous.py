@@ -42,7 +42,7 @@ class MissingDirectoryError(UnusableDirectoryError):
     """It is not there: no process of this user answers."""
 
 
-class UnfitFileError(ValueError):
+class UnsuitableFileError(ValueError):
     """A file that is not as we write it; the message says what it is."""
 
 
@@ -116,7 +116,7 @@ class Directory:
         """A file's content; None when it is not there, or not as we write it."""
         try:
             return self.content_of(name)
-        except (OSError, UnfitFileError):
+        except (OSError, UnsuitableFileError):
             return None
 
     def content_of(self, name: str) -> dict[str, Any]:
@@ -126,17 +126,17 @@ class Directory:
         descriptor = os.open(name, flags, dir_fd=self.descriptor)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise UnfitFileError("it is no regular file")
+            raise UnsuitableFileError("it is no regular file")
         with os.fdopen(descriptor, "rb") as file:
             body = file.read(_LARGEST + 1)
         if len(body) > _LARGEST:
-            raise UnfitFileError(f"it is larger than {_LARGEST // 2**20} MiB")
+            raise UnsuitableFileError(f"it is larger than {_LARGEST // 2**20} MiB")
         try:
             content = json.loads(body.decode("utf-8"))
         except (ValueError, RecursionError):
-            raise UnfitFileError("it is no JSON") from None
+            raise UnsuitableFileError("it is no JSON") from None
         if not isinstance(content, dict):
-            raise UnfitFileError("it is no JSON object")
+            raise UnsuitableFileError("it is no JSON object")
         return content
 
     def write(self, name: str, content: dict[str, Any]) -> None:
