@@ -1,4 +1,4 @@
-"""State and counters of the contract: plain numbers, read once per collection."""
+"""Gauges and counters of the contract, read from plain numbers once per collection."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Observations = dict[str, list[Observation]]
 
 
 class StateSource:
-    """Gives the observations of one collection."""
+    """Source of the observations of one collection."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class StateSource:
         self._loop_lag = loop_lag
 
     def collect(self) -> Observations:
-        """Empty the outbox, then take one snapshot of everything."""
+        """Drain the outbox, then take one snapshot of all pools and the process."""
         found = _Points()
         registry = self._registry
         try:
@@ -83,7 +83,8 @@ class StateSource:
         except Exception as error:
             registry.failures.caught("collection", error)
         if found.odd:
-            # Of a version that is unknown to us: the SDK would warn of it with each collection.
+            # A library version has values of unexpected types. The SDK would log a warning for them
+            # at each collection.
             registry.failures.caught("collection.value", TypeError())
         return found.by_name
 
@@ -112,13 +113,13 @@ class _Points:
     def __init__(self) -> None:
         self.by_name: Observations = {}
         self.odd = False
-        """Whether something was no number."""
+        """Whether a value was not a number."""
 
     def add(self, metric: Metric, value: Any, attributes: dict[str, Any]) -> None:
         if not isinstance(value, (int, float)):
             self.odd = True
             return
-        # The thread that collects may have a span of its own; no value here is an example of it.
+        # NO_SPAN, or the SDK would use the collecting thread's span as exemplar.
         observation = Observation(value, attributes, NO_SPAN)
         points = self.by_name.get(metric.name)
         if points is None:
@@ -128,7 +129,7 @@ class _Points:
 
 
 def _add_pool(found: _Points, ledger: PoolLedger, state: NameState, now: int) -> None:
-    # Read once: a request of a second provider replaces them.
+    # Both are read once: a request of a second provider may replace them meanwhile.
     series, former = ledger.series, ledger.former
     gauges = _gauges(ledger, state, now)
     _add_series(found, of_series(ledger, series), gauges)
@@ -139,7 +140,7 @@ def _add_pool(found: _Points, ledger: PoolLedger, state: NameState, now: int) ->
 
 
 _Gauge = tuple[Metric, str | None, str | None, float]
-"""A metric, the key and value of its own attribute if it has one, and its value."""
+"""A metric, key and value of its additional attribute (None without one), and the value."""
 
 
 def _add_series(found: _Points, attributes: PoolAttributes, gauges: list[_Gauge]) -> None:
@@ -150,12 +151,12 @@ def _add_series(found: _Points, attributes: PoolAttributes, gauges: list[_Gauge]
 def _add_counters(
     found: _Points, ledger: PoolLedger, series: PoolSeries, counters: Counters
 ) -> None:
-    """What was counted while these were the series of the name."""
+    """Add what the pool name has counted while ``series`` was current."""
     attributes, base, reported = of_series(ledger, series), series.base, series.reported
     for which, total in counters.items():
         what, label = which
         metric, key = _COUNTERS[what]
-        # Never report less than before, even if another thread changes the counter meanwhile.
+        # A counter must never fall, even if another thread changes it during the collection.
         count = reported[which] = max(reported.get(which, 0), total - base.get(which, 0))
         value = count / 1e9 if metric.unit == "s" else count
         found.add(metric, value, attributes.of(key, label))
@@ -171,11 +172,11 @@ _COUNTERS: dict[str, tuple[Metric, str | None]] = {
     "anomalies": (semconv.ANOMALIES, semconv.ANOMALY_TYPE),
     "channel_time": (semconv.CHANNEL_TIME, semconv.CHANNEL_STATE),
 }
-"""The metric of each of a ledger's counters, and the key of its own attribute."""
+"""Metric of each of a ledger's counters, and the key of its additional attribute."""
 
 
 def _gauges(ledger: PoolLedger, state: NameState, now: int) -> list[_Gauge]:
-    """The state of a pool name."""
+    """Return the gauges of a pool name."""
     gauges: list[_Gauge] = [
         (semconv.PEAK_QUEUED, None, None, ledger.queued.highest(now)),
         (semconv.POOL_LIVE, None, None, ledger.live),
@@ -191,7 +192,7 @@ def _gauges(ledger: PoolLedger, state: NameState, now: int) -> list[_Gauge]:
         for name, count in zip(CHANNEL_STATES, counts, strict=True):
             gauges.append((semconv.CHANNEL_CURRENT, semconv.CHANNEL_STATE, name, count))
         return gauges
-    # What is known of connections: where the pool is a channel that is nothing.
+    # Connections. gRPC channels, which don't expose theirs, have returned above.
     if state.maximum is not None:
         gauges.append((semconv.CONNECTION_MAX, None, None, state.maximum))
     if state.idle_maximum is not None:
@@ -200,7 +201,7 @@ def _gauges(ledger: PoolLedger, state: NameState, now: int) -> list[_Gauge]:
         gauges.append((semconv.OCCUPANCY_RATIO, None, None, state.occupancy))
     elif not ledger.live:
         gauges.append((semconv.OCCUPANCY_RATIO, None, None, 0.0))
-    # What was in the pool before we came is seen in its state only.
+    # Connections from before the installation are in the pool's state, but not in the peak.
     peak = max(ledger.active.highest(now), state.busy)
     gauges.append((semconv.PEAK_ACTIVE, None, None, peak))
     return gauges
@@ -231,7 +232,7 @@ def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) ->
         count = running.count[phase]
         add(semconv.REQUEST_CURRENT, count, of_phase)
         spent = (left[phase] + count * now - running.since[phase]) / 1e9
-        # A counter must never fall, not by what another thread's request does between two lines.
+        # A counter must never fall, even if another thread's request changes phase in between.
         reported[phase] = max(reported[phase], spent)
         add(semconv.REQUEST_TIME, reported[phase], of_phase)
     for key, count in snapshot_of(origin.requests.items):

@@ -1,4 +1,4 @@
-"""Durations of the contract: from finished leases and connections into histograms."""
+"""Duration histograms of the contract, recorded from finished leases and connections."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .drain import NO_SPAN, Drain, bare_context
 from .instruments import MeterInstruments
 
 _ACQUIRE_ERRORS = frozenset({"pool_timeout", "cancelled"})
-# Each error type is 13 series of the create histogram for each origin, so only these are told apart
-# there; the rest is a connection_error. gluellm.pool.requests tells all, where each is one series.
+# Each error type adds 13 series per origin to the create histogram, so it distinguishes only these.
+# All others become connection_error. gluellm.pool.requests has all types, at one series each.
 _CREATE_ERRORS = frozenset({"connect_timeout", "secure_connection_error", "cancelled"})
 
 
 class DurationObserver(PoolObserver):
-    """Turns acquires, set-ups and leases into histogram values."""
+    """Observer that turns acquires, set-ups and leases into histogram values."""
 
     def __init__(
         self,
@@ -53,23 +53,23 @@ class DurationObserver(PoolObserver):
             self._lifetime = _Histogram(instruments, semconv.CONNECTION_DURATION)
             self._served = _Histogram(instruments, semconv.CONNECTION_REQUESTS)
 
-    # On the request's path
+    # Called on the request's path
 
     def outbox_filling(self) -> None:
         self.drain.some()
 
-    # From the outbox
+    # Called by the drain
 
     def tell(self, lease: Lease) -> None:
-        """Record what is new of a lease: its acquire once it is answered or over, then its end."""
+        """Record what is new of a lease: its acquire if it is answered or over, its end if over."""
         active = self._instruments.active
         ended = lease.ended
         recorded = lease.recorded
-        # One context for both records: it costs as much as an attribute does.
+        # One context for both records: building one costs as much as an attribute does.
         context = bare_context(lease.observed) if active else NO_SPAN
         if not recorded:
             lease.recorded = 1
-            # Without either nothing is known of its wait: the seam for it is missing.
+            # With neither, the wait is unknown: the hook that observes it is missing.
             if active and (lease.acquired_at or lease.error is not None):
                 if lease.acquire_known:
                     self._record_acquire(lease, context)
@@ -99,7 +99,7 @@ class DurationObserver(PoolObserver):
 
     def _record_answer(self, lease: Lease, context: Context) -> None:
         sent_at = lease.request_sent_at
-        if lease.answered_at > sent_at:  # else its answer was the first that we heard of it
+        if lease.answered_at > sent_at:  # else the answer was the first event that was observed
             self._response_wait.record(
                 (lease.answered_at - sent_at) / 1e9,
                 self._response_wait.attributes.of(lease.origin),
@@ -124,7 +124,7 @@ class DurationObserver(PoolObserver):
         held = (lease.ended_at - lease.acquired_at) / 1e9
         self._lease.record(held, attributes, context)
 
-    # Connections: few enough to be turned into records where they happen
+    # Connections. They are few, so their values are put into the outbox right away.
 
     def connection_created(self, lease: Lease, connection: TrackedConnection) -> None:
         if not lease.counted:

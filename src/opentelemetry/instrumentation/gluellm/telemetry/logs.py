@@ -1,4 +1,4 @@
-"""What people are told in the log. Nothing here is reached by a finalizer."""
+"""Log lines for people. The finalizer rule (pool/lease.py): no finalizer calls this module."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _told: set[tuple[str, str, str]] = set()
 
 
 def warn_of_missing_hooks(hooks: Hooks) -> None:
-    """One WARNING for each seam that the installed version lacks, once per process."""
+    """Log a WARNING for each hook that the installed version lacks, once per process."""
     for hook, works in hooks.found.items():
         key = (hooks.library, hooks.version, hook)
         if works or key in _told:
@@ -41,17 +41,17 @@ def warn_of_missing_hooks(hooks: Hooks) -> None:
 
 
 def write_report(text: str) -> None:
-    """A report that a signal asked for: at WARNING, so that it is there without any set-up."""
+    """Log a report that a signal requested, at WARNING so that it appears by default."""
     _logger.warning("%s", text)
 
 
 def warn_of_signal(error: ValueError) -> None:
-    """One WARNING that the signal which the environment names can't be used."""
+    """Log a WARNING that the signal named in the environment can't be used."""
     warn("%s. Reports on a signal are off.", error)
 
 
 def log_requests_outside(requests: int, scope: str) -> None:
-    """One INFO that all requests so far were outside the scope, and which setting includes them."""
+    """Log an INFO that all requests so far were out of scope, with the setting to include them."""
     warn(
         "%s went through pools outside the scope %s, and none through a pool in it. To observe "
         'these pools, set %sSCOPE=all or call instrument(scope="all").',
@@ -63,7 +63,10 @@ def log_requests_outside(requests: int, scope: str) -> None:
 
 
 def warn_of_failures(failures: Failures) -> None:
-    """One WARNING for each kind of own failure, with the exception's type and not its message."""
+    """Log a WARNING for each new kind of failure of the instrumentation.
+
+    It has the exception's type but not its message, which may contain a URL or a header.
+    """
     for kind, error in failures.unreported():
         warn(
             "the instrumentation failed in %s with %s and went on without; counted in "
@@ -75,29 +78,30 @@ def warn_of_failures(failures: Failures) -> None:
 
 @dataclass(slots=True)
 class _Leaks:
-    """Leaks of one acquiring place."""
+    """Suspected leaks of one call site."""
 
     logged_at: int = 0
-    """When they were last told; 0 before that."""
+    """Time of the last warning; 0 before the first."""
     unreported: int = 0
+    """Number of leaks since the last warning."""
     looks: int = 0
-    """Looks since the first of those that are yet to be told."""
+    """Passes of the watch since the first unreported leak."""
     longest: Lease | None = None
-    """The longest-held of those that are yet to be told."""
+    """Longest-held lease of the unreported leaks; None if there are none."""
 
 
 class WatchObserver(PoolObserver):
-    """Logs what the watch finds, each thing once in a while. Called in the watch's thread only."""
+    """Observer that logs what the watch finds, at a limited rate, in the watch's thread."""
 
     def __init__(self, churn_advice: Callable[[PoolLedger, bool], str]) -> None:
         self._churn_advice = churn_advice
-        """Advice against client churn in pools of this name, without a full stop. The second
-        argument is whether call sites that build them are known."""
+        """Function that returns advice against client churn for a pool name, without a full stop.
+        Its second argument is whether call sites that build the pools are known."""
         self._leaks: dict[object, _Leaks] = {}
         self._churned: set[str] = set()
 
     def forget(self) -> None:
-        """Tell anew, as a forked child has to: what was told is in the parent's log."""
+        """Allow all warnings again. In a forked child, earlier ones are in the parent's log."""
         self._leaks.clear()
         self._churned.clear()
 
@@ -191,14 +195,15 @@ def _built_at(built: tuple[tuple[CallSite, int], ...], pools: int) -> str:
 
 
 _LOOKS = 2
-"""Those that leak together are told together, though one look of the watch may part them."""
+"""Passes of the watch before a warning, so that leaks of one burst are reported together even if
+they are found in two passes."""
 _LONGEST_ADVICE = 500
 _MOST_PLACES = 500
-"""Places whose leaks are told one by one; those of all further ones go together."""
+"""Call sites with leak warnings of their own. Leaks of all further call sites share one."""
 
 
 def _held(lease: Lease) -> str:
-    """What a response holds: on a gRPC channel no connection of its own."""
+    """Return what a response holds: a connection, or a stream of a gRPC channel."""
     return "connection" if lease.channel is None else "stream"
 
 

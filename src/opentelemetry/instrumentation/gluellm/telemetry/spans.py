@@ -1,6 +1,7 @@
-"""Spans of waits and set-ups, made when they end, with the time at which they began.
+"""Spans of waits and connection set-ups, created when they end, with their true start time.
 
-Modelled on .NET's ``System.Net.Http`` connection spans. The fast path makes none.
+Modelled on .NET's ``System.Net.Http`` connection spans. Requests without a wait or set-up have
+none.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ _NOT_AN_ERROR = frozenset({"cancelled"})
 
 
 def tracer_of(provider: TracerProvider | None, failures: Failures) -> Tracer:
-    """Our tracer of a provider, of the global one where none is given."""
+    """Return this package's tracer of a provider, the global one by default.
+
+    The tracer does nothing if the provider raises.
+    """
     try:
         return get_tracer(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL)
     except Exception as error:
@@ -45,7 +49,10 @@ def tracer_of(provider: TracerProvider | None, failures: Failures) -> Tracer:
 
 
 class SpanObserver(PoolObserver):
-    """Makes spans in the request's own task, outside the pool's lock, and never in a finalizer."""
+    """Observer that creates spans in the request's own task, outside of the pool's lock.
+
+    The finalizer rule (pool/lease.py): finalizers create no spans.
+    """
 
     def __init__(self, tracer: Tracer, minimum: float) -> None:
         self._tracer = tracer
@@ -109,7 +116,7 @@ class SpanObserver(PoolObserver):
         )
 
     def _shared_setup(self, lease: Lease, connection: TrackedConnection) -> None:
-        # HTTP/2: it was assigned a connection that another request was establishing.
+        # HTTP/2: the lease was assigned a connection that another request was establishing.
         established = connection.established_at
         if lease.acquired_at < established and established - lease.acquired_at >= self._minimum:
             setup = connection.observed
@@ -198,7 +205,7 @@ def _name(template: str, address: str, port: int | None) -> str:
 
 
 def _without_state(holder: SpanContext) -> SpanContext:
-    # The holder's trace is another caller's, and its tracestate what that one was sent.
+    # The tracestate belongs to another caller's trace and must not be exported with this one.
     return SpanContext(holder.trace_id, holder.span_id, holder.is_remote, holder.trace_flags)
 
 
@@ -224,5 +231,5 @@ def _attributes(lease: Lease) -> dict[str, Any]:
 
 
 def _epoch(monotonic: int) -> int:
-    """Nanoseconds since the epoch of a time of the monotonic clock."""
+    """Return a time of the monotonic clock as nanoseconds since the epoch."""
     return time.time_ns() - (time.monotonic_ns() - monotonic)
