@@ -1,4 +1,4 @@
-"""One installation: observers, registry, adapters and attribution, wired up and taken apart."""
+"""One installation: connects observers, registry, adapters and attribution, and undoes it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from .watch.watch import Watch
 
 
 class Installation:
-    """What ``instrument()`` turns on and ``uninstrument()`` turns off again."""
+    """Everything that ``instrument()`` turns on and ``uninstrument()`` turns off."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Installation:
         signal_must_work: bool = False,
     ) -> None:
         self.clients_only = clients_only
-        """Whether only clients that were handed in are observed."""
+        """Whether only the clients passed to ``instrument_client()`` are observed."""
         self._signal_must_work = signal_must_work
         self._instruments = instruments.of_provider(meter_provider)
         books = self._instruments.books
@@ -121,7 +121,7 @@ class Installation:
         self._reporter = self._reporter_on(config.snapshot_signal)
 
     def install(self) -> None:
-        """Patch and connect. Undoes itself where that raises."""
+        """Apply all patches and connect the instruments. Undoes everything if a step raises."""
         try:
             self._watch.start()
             for adapter in self._adapters:
@@ -133,21 +133,21 @@ class Installation:
             self._instruments.connect(self._source)
             _installations.add(self)
             self._listen_to_signal()
-            # Where the SDK fails nobody may collect, and so nobody would be told.
+            # Report failures now: if the SDK failed, there may be no collection to report them.
             logs.warn_of_failures(self._failures)
         except BaseException:
             self.uninstall()
             raise
 
     def uninstall(self) -> None:
-        """Take everything back, in reverse order. What is recorded already still goes out.
+        """Undo everything in reverse order. The contents of the outbox are still recorded.
 
-        Can be called again where something has interrupted it.
+        If a signal handler interrupts it, it can be called again.
         """
         try:
             self._take_back()
         except BaseException:
-            # Ctrl-C, or from a signal handler: nothing is to be left half taken back.
+            # Ctrl-C or another signal handler raised: finish the work before raising.
             self._take_back()
             raise
 
@@ -167,11 +167,10 @@ class Installation:
             try:
                 step()
             except Exception as error:
-                # The other steps are taken all the same.
                 self._failures.caught("uninstall", error)
 
     def snapshot(self) -> Snapshot:
-        """Every live pool, what was counted so far, and the process."""
+        """Return the live pools, the counts so far and the state of the process."""
         return collect(
             self.registry,
             began=self._began,
@@ -215,7 +214,7 @@ class Installation:
         except ValueError as error:
             if self._signal_must_work:
                 raise
-            # Asked for by the environment, which must not keep a program from starting.
+            # A wrong environment variable must not stop a program from starting.
             logs.warn_of_signal(error)
 
     def _before_collection(self) -> None:
@@ -239,15 +238,15 @@ class Installation:
     # Fork
 
     def before_fork(self) -> None:
-        """Hold the drain, so that none spans the fork."""
+        """Acquire the drain's lock, so that no drain is running during the fork."""
         self._drain.before_fork()
 
     def after_fork_in_parent(self) -> None:
-        """Let drains go on."""
+        """Release the drain's lock."""
         self._drain.after_fork_in_parent()
 
     def after_fork_in_child(self) -> None:
-        """Start anew: what was counted is the parent's."""
+        """Reset all counts and state: they belong to the parent."""
         self._drain.after_fork_in_child()
         self._began = time.monotonic_ns()
         self.registry.forget()
@@ -278,7 +277,7 @@ def _after_fork_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # Can't be taken back, so once per process, over whatever is installed then.
+    # Can't be unregistered, so it is registered once and covers all installations.
     os.register_at_fork(
         before=_before_fork,
         after_in_parent=_after_fork_in_parent,
@@ -301,7 +300,7 @@ def _find_whole() -> call_site.CallSite | None:
 
 
 def _churn_advice(ledger: PoolLedger, call_site_known: bool) -> str:
-    # GlueLLM builds its clients before it calls any-llm: their call site is unknown.
+    # GlueLLM builds its clients before it calls any-llm, so their call site is unknown.
     gluellm = "gluellm" in sys.modules and not call_site_known
     return Advisor(ledger.provider, ledger.library, gluellm, ledger.synchronous).keep_instance()
 
