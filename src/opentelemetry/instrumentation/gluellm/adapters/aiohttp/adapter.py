@@ -1,4 +1,4 @@
-"""The adapter for aiohttp: which methods are replaced, and what rests on each."""
+"""The adapter for aiohttp: which methods are replaced, and what depends on each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CONNECTORS = ("TCPConnector", "UnixConnector", "NamedPipeConnector")
 
 
 class AiohttpAdapter(Adapter):
-    """Patches aiohttp's connectors, once it is imported."""
+    """Patches aiohttp's connectors, now or once it is imported."""
 
     MODULES: ClassVar = {"aiohttp": "aiohttp"}
     LOST: ClassVar = {
@@ -44,7 +44,7 @@ class AiohttpAdapter(Adapter):
         super().__init__()
         self._admission: Admission | None = None
         self._create: Callable[[Any], Any] | None = None
-        """Makes the replacement of a connector's ``_create_connection``."""
+        """Makes the replacement for a connector's ``_create_connection``."""
 
     def detach(self) -> None:
         if self._admission is not None:
@@ -89,8 +89,8 @@ class AiohttpAdapter(Adapter):
                 return False
             return probed(name, self._replace(owner, attribute, make, asynchronous=asynchronous))
 
-        # The request comes last: until it is replaced nothing is tracked, so whatever is patched
-        # before it finds no lease.
+        # "request" comes last: until ``connect`` is replaced nothing is tracked, so the hooks that
+        # are installed before it find no lease.
         probed("total_timeout", probes.total_timeout(module, _inside(module, "helpers")))
         hook("wait", pool, "_wait_for_available_connection", requests.wait, asynchronous=True)
         if probed("read", probes.read(reader, protocol)):
@@ -120,7 +120,7 @@ class AiohttpAdapter(Adapter):
 
     def _adopt(self, pool: Any, tracker: PoolTracker) -> None:
         if self._create is not None:
-            # A connector of somebody else's may establish its connections in its own way.
+            # A third party's connector may override this method.
             owner = next((kind for kind in type(pool).__mro__ if _CREATE in vars(kind)), None)
             if owner is not None:
                 self._replace(owner, _CREATE, self._create, asynchronous=True)
@@ -130,7 +130,7 @@ class AiohttpAdapter(Adapter):
 def _inside(library: ModuleType, module: str, name: str = "") -> Any:
     try:
         found = importlib.import_module(f"{library.__name__}.{module}")
-    except Exception as error:  # not only ImportError: it can fail in any way
+    except Exception as error:  # not only ImportError: importing can raise anything
         raise_on(error)
         return None
     return getattr(found, name, None) if name else found
