@@ -1,4 +1,4 @@
-"""The adapter for httpcore and httpcore2: which methods are replaced, and what rests on each."""
+"""The adapter for httpcore and httpcore2: which methods are replaced, what depends on each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .upgrades import upgraded
 
 
 class HttpcoreAdapter(Adapter):
-    """Patches whichever of httpcore and httpcore2 is there, now or once it is imported."""
+    """Patches httpcore and httpcore2, each now or once it is imported."""
 
     # httpcore2 first: after httpx2.alias_httpx() both names mean the same classes.
     MODULES: ClassVar = {"httpcore2": "httpx2", "httpcore": "httpx"}
@@ -117,8 +117,8 @@ class HttpcoreAdapter(Adapter):
                 asynchronous = awaited and is_async
                 probed(name, self._replace(owner, attribute, make, asynchronous=asynchronous))
 
-        # The request comes last: until it is replaced nothing is tracked, so whatever is patched
-        # before it finds no lease.
+        # "request" comes last: until the pool's method is replaced nothing is tracked, so the hooks
+        # that are installed before it find no lease.
         requested = probes.pool_request(core, pool_request)
         for name, attribute, make in (
             ("acquire", "assign_to_connection", requests.assign_to_connection),
@@ -127,7 +127,7 @@ class HttpcoreAdapter(Adapter):
         ):
             if probed(name, requested):
                 hook(name, pool_request, attribute, make, awaited=name == "wait")
-        # Both or none: without the first, a request through a forward proxy would stay queued.
+        # Both hooks or none: without the first, a request through a forward proxy stays queued.
         forward = getattr(_module(f"{inside}.http_proxy"), f"{prefix}ForwardHTTPConnection", None)
         forwarding = requests.async_forward if is_async else requests.sync_forward
         hook("accept", forward, handle, forwarding, awaited=True)
@@ -157,7 +157,7 @@ class HttpcoreAdapter(Adapter):
         hook("connection_setup", pool, "create_connection", create)
         for other in (f"{prefix}HTTPProxy", f"{prefix}SOCKSProxy"):
             proxy = getattr(core, other, None)
-            # Without the socks extra the name stands for a class that only raises.
+            # Without the socks extra, this is a class that only raises.
             if proxy is not None and pool is not None and issubclass(proxy, pool):
                 hook("connection_setup", proxy, "create_connection", create)
         hook("pool_owner", pool, "__init__", requests.pool_init)
@@ -168,7 +168,7 @@ class HttpcoreAdapter(Adapter):
         else:
             probed("request", False)
 
-    # Replacements that know connections
+    # Replacements for methods of connections and for closing a pool
 
     def _connection_init(self, original: Any) -> Any:
         failures = self._failures()
@@ -217,7 +217,7 @@ class HttpcoreAdapter(Adapter):
                     return connection
                 registry = tracker.registry
                 try:
-                    # A pool that is closed still connects for those that queued in it.
+                    # A closed pool still connects for requests that were queued in it.
                     keeper = tracker if tracker.open else registry.still_queued_in(self_)
                     if keeper is not None:
                         connections.created(connection, origin, keeper, timed=timed)
@@ -274,12 +274,12 @@ def _tracker(pool: Any) -> PoolTracker | None:
 def _module(name: str) -> ModuleType | None:
     try:
         return importlib.import_module(name)
-    except Exception as error:  # not only ImportError: it can fail in any way
+    except Exception as error:  # not only ImportError: importing can raise anything
         raise_on(error)
         return None
 
 
 def _is_wanted(library: str) -> bool:
-    # Seams are told from instrument() on, so the core library is looked at as soon as somebody can
-    # use it; httpx itself imports it only when the first client is built.
+    # Hooks are reported from instrument() on, so the core library is imported and probed as soon as
+    # it can be used. httpx itself imports it only when the first client is built.
     return library in sys.modules or "any_llm" in sys.modules
