@@ -1,4 +1,4 @@
-"""The adapter for urllib3: which methods are replaced, and what rests on each."""
+"""The adapter for urllib3: which methods are replaced, and what depends on each."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from .sessions import SessionHooks
 class Urllib3Adapter(Adapter):
     """Patches urllib3 1.26 and 2, now or once it is imported.
 
-    Subclasses that replace a connection, as botocore's do, call these methods of their parents. The
-    copies that pip and old versions of botocore have of it are other classes, and are not seen.
+    Subclasses of connections, such as botocore's, call the hooked methods of their parents. The
+    copies of urllib3 inside pip and old versions of botocore are other classes and not observed.
     """
 
     MODULES: ClassVar = {"urllib3": "urllib3"}
@@ -97,8 +97,8 @@ class Urllib3Adapter(Adapter):
             if found.get(name, True):
                 probed(name, self._replace(owner, attribute, make, asynchronous=False))
 
-        # Taking a connection comes last: until it is replaced nothing is tracked, so whatever is
-        # patched before it finds no lease.
+        # "acquire" comes last: until ``_get_conn`` is replaced nothing is tracked, so the hooks
+        # that are installed before it find no lease.
         if probed("read", probes.response(response) and probes.chunks(response)):
             hook("read", response, "_fp_read", responses.read)
             hook("read", response, "_update_chunk_length", responses.chunk_length)
@@ -108,7 +108,7 @@ class Urllib3Adapter(Adapter):
         hook("answer", connection, "getresponse", responses.getresponse)
         connected = probed("connection_setup", probes.connection(connection))
         for owner in (connection, secure_connection):
-            # A build of Python without ssl has no secure connection, but a placeholder.
+            # In a build of Python without ssl, the secure connection is only a placeholder.
             if connected and owner is not None and "connect" in vars(owner):
                 hook("connection_setup", owner, "connect", connections.connect)
         hook("connection_tls", connection, "_new_conn", connections.new_socket)
@@ -117,7 +117,7 @@ class Urllib3Adapter(Adapter):
         probed("proxy", callable(getattr(pool, "urlopen", None)))
 
         def follow_forwarding() -> None:
-            # It costs every request, so it waits for the first pool that needs it.
+            # This hook costs every request, so it is installed with the first pool that needs it.
             if admission.active and found["proxy"]:
                 self._replace(pool, "urlopen", requests.urlopen, asynchronous=False)
 
@@ -134,7 +134,8 @@ class Urllib3Adapter(Adapter):
             hook("release", pool, "_put_conn", requests.put_conn)
         state = probed("state", probes.pool_state(pool))
         probed("wait", state)
-        # Without its end, or the state of its pool, a request would stay under way for ever.
+        # Tracking needs the pool's state and the hooks on every end of a request. Without them,
+        # requests would stay in flight for ever.
         ends = found["connection_setup"] and found["connection_close"] and found["answer"]
         usable = state and released and ends
         if probed("acquire", usable and probes.takes(pool, "_get_conn", "timeout")):
@@ -146,7 +147,7 @@ class Urllib3Adapter(Adapter):
             self._replace(connection, "getresponse", self._responses.getresponse)
 
     def _install_sessions(self, module: ModuleType) -> None:
-        # botocore imports urllib3, so this comes after it.
+        # Runs after ``patch``, since botocore imports urllib3.
         if self._admissions:
             sessions = SessionHooks(self._admissions[0])
             self._wrap_session(module, "Session", "create_client", sessions.create_client, sessions)
@@ -176,5 +177,5 @@ class Urllib3Adapter(Adapter):
 
 
 def _of(package: ModuleType, module: str, name: str) -> Any:
-    # The package imports them all; a name that is gone is a seam that is missing.
+    # The package imports all of these modules; a missing name is a missing hook.
     return getattr(getattr(package, module, None), name, None)

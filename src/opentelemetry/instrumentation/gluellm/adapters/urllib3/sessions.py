@@ -1,8 +1,8 @@
-"""Sessions of botocore, which build clients and managers long after an any-llm call has built them.
+"""Sessions of botocore, which build clients and managers long after an any-llm call built them.
 
-any-llm's bedrock has one client for each timeout that it is called with, and botocore a manager for
-each proxy, which comes with its first request. Both happen in a thread that knows nothing of the
-call.
+any-llm's bedrock provider has one client for each timeout that it is called with. botocore has one
+manager for each proxy, built with the first request. Both are built in a thread that does not have
+the call in its context.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from .clients import pools_in
 
 
 def is_shared(session: Any) -> bool:
-    """Whether a session is boto3's default one, which all of the process shares.
+    """Whether a session is boto3's default one, which the whole process shares.
 
-    any-llm's sagemaker may be the first to use it; the application's own clients come from it too.
+    any-llm's sagemaker provider may be the first to use it, but the application's own clients come
+    from it as well.
     """
     default = getattr(sys.modules.get("boto3"), "DEFAULT_SESSION", None)
     return default is not None and getattr(default, "_session", None) is session
 
 
 class SessionHooks:
-    """Replacements for methods of a session, and of its HTTP session."""
+    """Replacements for methods of a session and of its HTTP session."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -42,7 +43,7 @@ class SessionHooks:
         return __init__
 
     def create_client(self, original: Any) -> Any:
-        """The pools of a client are whose its session is, unless they are somebody's already."""
+        """Give a client's pools the owner of its session, unless they have one already."""
 
         def create_client(self_: Any, *args: Any, **kwargs: Any) -> Any:
             client = original(self_, *args, **kwargs)
@@ -53,7 +54,7 @@ class SessionHooks:
         return create_client
 
     def proxy_manager(self, original: Any) -> Any:
-        """So are those behind a proxy, which an HTTP session finds out with a request."""
+        """Give a proxy's pools the owner of their HTTP session, which builds them later."""
 
         def _get_proxy_manager(self_: Any, *args: Any, **kwargs: Any) -> Any:
             manager = original(self_, *args, **kwargs)
