@@ -1,4 +1,4 @@
-"""The adapter for gRPC: which methods are replaced, and what rests on each."""
+"""The adapter for gRPC: which methods are replaced, and what depends on each."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .marks import LEASE, ORIGIN
 from .sampling import Sampler
 from .sync import SyncHooks
 
-# An async channel can be asked for its state at any time; a sync one takes its lock for it.
+# The state of an async channel can be read at any time; reading a sync one's takes its lock.
 AIO_READER = ChannelReader("_channel", looks=True)
 SYNC_READER = ChannelReader("channel", looks=False)
 
 _AIO_CALLS = ("UnaryUnaryCall", "UnaryStreamCall", "StreamUnaryCall", "StreamStreamCall")
-# The methods that wait for the answer, and those that hand back what stands for the call.
+# The methods that wait for the response, and those that return an object for the call.
 _BLOCKING = (
     ("_UnaryUnaryMultiCallable", "_blocking"),
     ("_StreamUnaryMultiCallable", "_blocking"),
@@ -40,7 +40,7 @@ _STREAMS = ("_SingleThreadedRendezvous", "_MultiThreadedRendezvous")
 
 
 class Hook(Protocol):
-    """Replaces a method, and notes whether a seam has it."""
+    """Replaces a method, and records for the named hook whether the method exists."""
 
     def __call__(
         self,
@@ -184,9 +184,9 @@ class GrpcAdapter(Adapter):
 
 
 def _module(name: str) -> Any:
-    """A module, or None where the installed version has no such one."""
+    """Import a module; None if the installed version has none or importing it fails."""
     try:
         return importlib.import_module(name)
-    except Exception as error:  # not only ImportError: it can fail in any way
+    except Exception as error:  # not only ImportError: importing can raise anything
         raise_on(error)
         return None
