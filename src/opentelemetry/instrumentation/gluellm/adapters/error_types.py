@@ -1,4 +1,4 @@
-"""One name for a failure, whichever library raised it (``error.type`` of the contract)."""
+"""The contract's ``error.type`` for the exceptions of every library."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _BY_NAME = {
     "ServerTimeoutError": "read_timeout",
     "SocketTimeoutError": "read_timeout",
     "UnixClientConnectorError": "connection_error",
-    # urllib3, and what it lets through of http.client, ssl and the socket
+    # urllib3, and the exceptions of http.client, ssl and sockets that it passes on
     "BadStatusLine": "protocol_error",
     "BrokenPipeError": "write_error",
     "CertificateError": "secure_connection_error",
@@ -72,18 +72,18 @@ _DEPTH = 8
 
 
 def error_type(error: BaseException) -> str:
-    """The contract's name for an exception that came out of a pool. Raises nothing of its own.
+    """The contract's ``error.type`` for an exception that a pool raised.
 
-    Causes are looked at for failures to connect only: httpcore raises one ``ConnectError`` for a
-    name that does not resolve, a refused connection and a certificate that does not verify.
+    Causes are searched only for connection errors and ``OSError``: httpcore raises one
+    ``ConnectError`` for a name that does not resolve, a refused connection and a certificate that
+    does not verify. Raises only what a signal handler raises.
     """
     try:
         return _error_type(error)
     except Exception as own:
         if from_signal_handler(own):
             raise
-        # It is called while the host's exception is on its way, and that can be of any make: with
-        # an errno that is a list, for instance.
+        # The host's exception propagates and may be malformed, for example with a list as errno.
         return "_OTHER"
 
 

@@ -1,7 +1,7 @@
-"""Whether a method of the installed version is one that our replacement can stand for.
+"""Compatibility of replacements with the methods of the installed version.
 
-A replacement that is on a request's path takes just the arguments that it knows. A method that
-takes others, or that began or ceased to be a coroutine function, is left alone then.
+A replacement on a request's path takes only the arguments that it knows. A method that takes
+others, or that changed between coroutine function and plain function, is not replaced.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _BY_PLACE = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def has(make: Callable[[], Any], *names: str) -> bool:
-    """Whether what ``make`` gives has all of the attributes."""
+    """Whether the object that ``make`` returns has all of the attributes; False if it raises."""
     try:
         made = make()
         return all(hasattr(made, name) for name in names)
@@ -27,11 +27,11 @@ def has(make: Callable[[], Any], *names: str) -> bool:
 
 
 class IncompatibleHookError(TypeError):
-    """A method is not as we know it."""
+    """A method of the installed version is incompatible with its replacement."""
 
 
 def fits(original: Any, replacement: Any, *, asynchronous: bool | None = None) -> bool:
-    """Whether a replacement, which is not wrapped yet, can stand for a method."""
+    """Whether a replacement, not wrapped yet, is compatible with a method."""
     try:
         return _fits(original, replacement, asynchronous)
     except Exception as error:
@@ -42,11 +42,11 @@ def fits(original: Any, replacement: Any, *, asynchronous: bool | None = None) -
 def fitted(
     make: Callable[[Any], Any], asynchronous: bool | None, package: str
 ) -> Callable[[Any], Any]:
-    """What makes a replacement, and raises UnfitError where that can't stand for the original.
+    """Return a ``make`` that raises IncompatibleHookError if its replacement is incompatible.
 
-    ``asynchronous`` tells whether the original is a coroutine function; None where it may be
-    either. Only the ``package``'s own functions are asked: what somebody else has put over one may
-    be a plain function that gives the coroutine on.
+    ``asynchronous`` is whether the original has to be a coroutine function; None if it may be
+    either. Only the ``package``'s own functions are checked for that: a third party's wrapper may
+    be a plain function that returns the coroutine.
     """
 
     def made(original: Any) -> Any:
@@ -64,10 +64,10 @@ def _fits(
     try:
         theirs = list(inspect.signature(original).parameters.values())
     except (TypeError, ValueError):
-        return True  # a method of C, or an odd object: nothing to compare
+        return True  # written in C, or an object without a signature: nothing to compare
     kinds = {parameter.kind for parameter in theirs}
     if Parameter.VAR_POSITIONAL in kinds and Parameter.VAR_KEYWORD in kinds:
-        return True  # somebody's wrapper, which hands on whatever it gets
+        return True  # a third party's wrapper, which passes on all arguments
     function = inspect.unwrap(original)
     if (
         asynchronous is not None
@@ -85,7 +85,7 @@ def _top(module: str | None) -> str:
 
 
 def _takes_the_same(ours: list[Parameter], theirs: list[Parameter]) -> bool:
-    """Whether ours takes every call that theirs takes, and hands on none that theirs doesn't."""
+    """Whether the replacement accepts the calls of the original and passes on no others."""
     kinds = {parameter.kind for parameter in ours}
     any_place, any_name = Parameter.VAR_POSITIONAL in kinds, Parameter.VAR_KEYWORD in kinds
     our_places = [parameter for parameter in ours if parameter.kind in _BY_PLACE]
@@ -114,7 +114,7 @@ def _takes_the_same(ours: list[Parameter], theirs: list[Parameter]) -> bool:
 
 
 def _same(ours: Parameter, theirs: Parameter) -> bool:
-    """Whether an argument that is left out is the same to both."""
+    """Whether leaving out an argument means the same for both."""
     if theirs.default is Parameter.empty:
         return True
     return ours.default is theirs.default or bool(ours.default == theirs.default)
