@@ -17,7 +17,7 @@ _ROOTS = tuple(
 )
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 _LOOP = tuple(f"/asyncio/{name}.py" for name in ("events", "base_events", "runners"))
-"""Frames beyond these belong to whoever runs the event loop, not to who made the call."""
+"""Modules that end the search: frames beyond them run the event loop and did not make the call."""
 _STACK = frozenset(
     {
         "aiohttp",
@@ -46,8 +46,8 @@ _STACK = frozenset(
         "wrapt",
     }
 )
-"""What stands between an application and its pool. An application may be installed as a package
-too, so in a stack that has installed code only, the first frame outside these is taken."""
+"""Packages between an application and its pool. An application may be an installed package as
+well, so in a stack of installed code only, the call site is the first frame outside of these."""
 _DEEPEST = 200
 _MOST_KNOWN = 10_000
 
@@ -56,7 +56,7 @@ _kinds: dict[str, int] = {}
 
 
 class CallSite:
-    """A line of the application's code. It holds a code object and no frame."""
+    """A line of the application's code. Refers to a code object, not to a frame."""
 
     __slots__ = ("code", "line", "stack")
 
@@ -66,11 +66,11 @@ class CallSite:
         self.code = code
         self.line = line
         self.stack = stack
-        """Code and line of every frame, the innermost first, where that is asked for."""
+        """Code and line of every frame, innermost first; empty unless requested from `find`."""
 
     @property
     def key(self) -> tuple[str, int]:
-        """What makes two places the same."""
+        """File and line: call sites with the same key are the same."""
         return self.code.co_filename, self.line
 
     def __str__(self) -> str:
@@ -78,14 +78,14 @@ class CallSite:
 
     @property
     def frames(self) -> tuple[str, ...]:
-        """The whole stack in words, the innermost frame first."""
+        """The stack as text, innermost frame first."""
         return tuple(_text(code, line) for code, line in self.stack)
 
 
 def find(*, whole: bool = False) -> CallSite | None:
-    """The place that the running code was called from; None where there is no application's frame.
+    """Find the application's call site of the running code; None if the stack has none.
 
-    With ``whole`` the place has the whole stack too, which costs some ten microseconds.
+    ``whole`` adds the whole stack, which costs about ten microseconds.
     """
     frame: FrameType | None = sys._getframe(1)
     stack = _whole(frame) if whole else ()
@@ -109,7 +109,7 @@ def find(*, whole: bool = False) -> CallSite | None:
 
 
 def ends_search(frame: FrameType) -> bool:
-    """Whether a frame belongs to the application, or to an event loop that runs it."""
+    """Return whether a frame belongs to the application, or to an event loop that runs it."""
     kind = _kinds.get(frame.f_code.co_filename)
     return (_kind_of(frame) if kind is None else kind) in (_APPLICATION, _EVENT_LOOP)
 
@@ -117,7 +117,7 @@ def ends_search(frame: FrameType) -> bool:
 def _kind_of(frame: FrameType) -> int:
     filename = frame.f_code.co_filename
     if filename.startswith("<"):
-        # Generated code, but for what is typed in or given with -c.
+        # Generated code, except code that is typed in or passed with -c.
         return _APPLICATION if frame.f_globals.get("__name__") == "__main__" else _STANDARD
     path = filename.replace("\\", "/")
     if path.startswith(_OWN):

@@ -1,4 +1,4 @@
-"""Counts of connections and requests, summed while pools are read."""
+"""Counts of connections and requests, summed over all pools for a collection or a snapshot."""
 
 from __future__ import annotations
 
@@ -12,44 +12,45 @@ if TYPE_CHECKING:
     from .ledger import OriginLedger, PoolLedger
 
 CONNECTING, ACTIVE_1, IDLE_1, ACTIVE_2, IDLE_2, ACTIVE_WEBSOCKET = PLACES = range(6)
-"""Places in a count of connections: being established; active and idle on HTTP/1.1 and HTTP/2. A
-WebSocket is never idle: it goes with the request that began it."""
+"""Indexes into a count of connections: being established; active and idle on HTTP/1.1 and HTTP/2.
+A WebSocket is never idle: it ends with the request that opened it."""
 ACTIVE = {"1.1": ACTIVE_1, "2": ACTIVE_2, WEBSOCKET: ACTIVE_WEBSOCKET}
-"""The place of an active connection, by its protocol."""
+"""Index of an active connection, by protocol."""
 
 
 class RunningRequests:
-    """Requests of one origin that are in each phase now."""
+    """Requests of one origin in flight, by phase."""
 
     __slots__ = ("count", "since")
 
     def __init__(self) -> None:
         self.count = [0] * len(PHASES)
         self.since = [0] * len(PHASES)
-        """The sum of the times at which they entered the phase, so that ``count * now - since`` is
-        how long they have been in it, together."""
+        """Sum of the times at which they entered the phase. ``count * now - since`` is the time
+        that they have spent in it together."""
 
 
 class Tally:
-    """Connections and requests by origin and state, summed over pools while they are read."""
+    """Connections and requests by origin and state, summed over pools."""
 
     __slots__ = ("busy", "idle_maximum", "maximum", "origins", "requests", "spent", "streams")
 
     def __init__(self) -> None:
         self.origins: dict[OriginLedger, list[int]] = {}
         self.streams: dict[OriginLedger, list[int]] = {}
-        """HTTP/2 streams by origin: active, limit, orphaned."""
+        """HTTP/2 streams by origin: active, limit and orphaned ones."""
         self.requests: dict[OriginLedger, RunningRequests] = {}
         self.spent: dict[OriginLedger, tuple[int, ...]] = {}
-        """Nanoseconds in each phase that leases had left when the reading began."""
+        """Nanoseconds in each phase, of the phases that had ended when the summing began."""
         self.busy = 0
-        """Active or connecting ones of the pool that was read last."""
+        """Active or connecting connections of the pool that was read last."""
         self.maximum: int | None = None
-        """The upper bound of the pool that was read last; None when unlimited."""
+        """Upper bound of connections of the pool that was read last; None if unlimited."""
         self.idle_maximum: int | None = None
+        """Upper bound of idle connections of the pool that was read last; None if unlimited."""
 
     def of(self, origin: OriginLedger) -> list[int]:
-        """The counts of one origin, to be added to."""
+        """Return the counts of one origin, to add to."""
         counts = self.origins.get(origin)
         if counts is None:
             counts = self.origins[origin] = [0] * len(PLACES)
@@ -65,7 +66,7 @@ class Tally:
         streams[2] += orphaned
 
     def running(self, origin: OriginLedger) -> RunningRequests:
-        """The running requests of one origin, to be added to."""
+        """Return the requests in flight of one origin, to add to."""
         running = self.requests.get(origin)
         if running is None:
             running = self.requests[origin] = RunningRequests()
@@ -78,11 +79,13 @@ class NameState:
 
     ledger: PoolLedger
     maximum: int | None = 0
-    """Sum of the pools' bounds; None when one of them is unlimited."""
+    """Sum of the pools' bounds on connections; None if one pool is unlimited."""
     idle_maximum: int | None = 0
+    """Sum of the pools' bounds on idle connections; None if one pool is unlimited."""
     occupancy: float | None = None
-    """Share of the limit in use in the fullest pool; None when every pool is unlimited."""
+    """Share of the limit in use in the fullest pool; None if every pool is unlimited."""
     busy: int = 0
+    """Active or connecting connections."""
     leaks_suspected: int = 0
     oldest_since: list[int] = field(default_factory=lambda: [0] * len(PHASES))
-    """Since when the longest has been in each phase; 0 when none is."""
+    """When the oldest request in each phase entered it (queued: the pool); 0 if there is none."""
