@@ -1,7 +1,7 @@
-"""States that a pool should never be in: they come from faults in the pool itself.
+"""States that a pool should never be in, caused by faults in the pool itself.
 
-A pool passes through some of them for a moment, so only what two looks of the watch find unchanged
-counts, and nothing counts while an event loop is late.
+A pool may be in some of them for a moment. A state therefore counts if two passes of the watch find
+it unchanged, and no state counts while an event loop is late.
 """
 
 from __future__ import annotations
@@ -33,20 +33,21 @@ class Anomalies:
         self._registry = registry
         self._loop_lag = loop_lag
         self._seen: set[tuple[object, ...]] = set()
-        """What the last look found that may have been a moment's."""
+        """States that the previous pass found."""
         self._found: set[tuple[object, ...]] = set()
+        """States that the current pass has found."""
 
     def clear(self) -> None:
-        """Start anew."""
+        """Forget the states that were found, in a forked child."""
         self._seen.clear()
         self._found.clear()
 
     def passed(self) -> None:
-        """The look is over: what it found is what the next one compares with."""
+        """End the current pass. The next one compares with the states that it found."""
         self._seen, self._found = self._found, set()
 
     def look(self, tracker: PoolTracker, waiting: list[Lease], now: int) -> bool:
-        """Look at one pool; whether it could be looked at."""
+        """Check one pool and its ``waiting`` leases; return False if it cannot be checked now."""
         view = tracker.view()
         lag = self._loop_lag
         if view is None or (lag is not None and lag.blocked_within(_SINCE_BLOCKED, now)):
@@ -63,7 +64,7 @@ class Anomalies:
             timeout = lease.pool_timeout
             overrun = now - lease.waits_since - grace
             over = timeout is not None and not lease.overdue and overrun > timeout * 1e9
-            # Twice, since a process that was stopped wakes its threads in any order.
+            # In two passes, since the threads of a stopped process resume in any order.
             if over and self._again(lease, lease.waits_since):
                 lease.overdue = True
                 anomalies["pool_timeout_overrun"] += 1
@@ -74,14 +75,14 @@ class Anomalies:
         return True
 
     def _again(self, *state: object) -> bool:
-        """Whether the last look found this state too."""
+        """Note a state of this pass, and return whether the previous pass found it as well."""
         self._found.add(state)
         return state in self._seen
 
 
 def _could_serve(lease: Lease, connections: Sequence[ConnectionView]) -> TrackedConnection | None:
     if lease.origin.address == OTHER:
-        return None  # many origins share that name
+        return None  # many origins share that address
     for connection in connections:
         record = connection.record
         idle = connection.state == "idle" and not connection.wanted and not record.leases

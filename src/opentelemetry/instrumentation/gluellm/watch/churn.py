@@ -1,4 +1,4 @@
-"""Client churn: pools that are built, serve a request or two, and are never used again."""
+"""Client churn: pools that are built, serve a request or two and are not used again."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _Key = tuple[PoolLedger, tuple[str, int | None]]
 
 
 class Churn:
-    """Compares pools with requests, origin by origin. Called by the watch."""
+    """Compares the numbers of new pools and requests of each origin. Called by the watch."""
 
     def __init__(self, registry: PoolRegistry) -> None:
         self._registry = registry
         self._before: dict[_Key, tuple[int, int, int, int, int]] = {}
-        """When the window began, with the pools, requests, calls and discarded pools until then."""
+        """Begin of the window, and numbers of pools, requests, calls and discarded pools then."""
         self._built: dict[_Key, dict[CallSite, int]] = {}
-        """Pools that each call site had built when the window began."""
+        """Pools that each call site had built at the begin of the window."""
         self.clear()
 
     def clear(self) -> None:
-        """Start anew: what was counted before, by an installation that is gone, is not judged."""
+        """Begin new windows now. The ledgers may contain counts of an earlier installation."""
         self._before.clear()
         self._built.clear()
         now = self._registry.clock()
@@ -35,12 +35,12 @@ class Churn:
             self._built[key] = _built(origins)
 
     def look(self) -> None:
-        """Tell of each origin whose clients are built and thrown away, once a window."""
+        """Report each origin whose clients churn, once per window."""
         registry = self._registry
         now = registry.clock()
         for key, origins in self._origins().items():
             if origins[0].address == OTHER:
-                continue  # many origins share that name
+                continue  # many origins share that address
             began, *before = self._before.setdefault(key, (now, 0, 0, 0, 0))
             counts = _counts(origins)
             built, sent, called, gone = (
@@ -56,7 +56,7 @@ class Churn:
                 self._built[key] = _built(origins)
 
     def _origins(self) -> dict[_Key, list[OriginLedger]]:
-        """The ledgers by pool name and origin: several providers can share a pool."""
+        """Group origin ledgers by pool name and origin: there may be one for each provider."""
         found: dict[_Key, list[OriginLedger]] = {}
         for ledger in snapshot_of(self._registry.ledgers.values):
             for origin in snapshot_of(ledger.origins.values):
@@ -65,7 +65,7 @@ class Churn:
 
 
 def _built(origins: list[OriginLedger]) -> dict[CallSite, int]:
-    """How many pools each call site has built so far."""
+    """Return how many pools each call site has built so far."""
     found: dict[tuple[str, int], tuple[CallSite, int]] = {}
     for origin in origins:
         for key, site in snapshot_of(origin.built_at.items):
@@ -77,7 +77,7 @@ def _built(origins: list[OriginLedger]) -> dict[CallSite, int]:
 def _built_since(
     origins: list[OriginLedger], before: dict[CallSite, int]
 ) -> tuple[tuple[CallSite, int], ...]:
-    """Call sites that built pools since ``before``, each with how many, the most first."""
+    """Return call sites with the pools that they built since ``before``, largest number first."""
     since = [
         (call_site, pools - before.get(call_site, 0))
         for call_site, pools in _built(origins).items()
@@ -86,7 +86,7 @@ def _built_since(
 
 
 def _counts(origins: list[OriginLedger]) -> tuple[int, int, int, int]:
-    """Pools, requests, calls and discarded pools so far."""
+    """Return the numbers of pools, requests, calls and discarded pools so far."""
     gone = sum(origin.pools_gone for origin in origins)
     entered = sum(origin.entered for origin in origins)
     resent = sum(origin.resent for origin in origins)

@@ -1,12 +1,12 @@
-"""How late timers are on the event loops that hold leases.
+"""Lateness of timers on the event loops of pools with leases.
 
-A blocked loop makes every pool and every provider look slow at once, so this is what tells it
-apart. A timer runs only while requests of a loop are under way, and re-arms itself in the loop; the
-watch starts it, from its own thread. Loops are held weakly, and a scheduled timer keeps none
-running.
+A blocked loop makes every pool and every provider look slow at once; late timers show that the loop
+is the cause. A loop has a timer only while it has requests in flight. The watch starts the timer
+from its own thread, and the timer re-arms itself in the loop. Loops are held weakly, and a
+scheduled timer keeps no loop running.
 
-Only asyncio's loops are known, uvloop's among them: trio hands out nothing that could be called
-from another thread without its token.
+Only asyncio's loops are supported, including uvloop's. Trio offers nothing that can be called from
+another thread without its token.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from ..pool.tracker import PoolTracker
 from ..thresholds import LATE_FROM, LATE_WINDOW, STALE_LATE
 
 PERIOD = 0.1
-"""Seconds between two firings: a block is seen but for so much of it."""
+"""Seconds between two firings. Up to that much of each block is not measured."""
 _WANTED_FOR = 2_500_000_000
-"""Nanoseconds for which a timer goes on after the watch last asked for it."""
+"""Nanoseconds for which a timer continues after the watch last requested it."""
 _HARMLESS = nanoseconds(LATE_FROM)
 _RECENT = 64
 _WINDOW = nanoseconds(LATE_WINDOW)
@@ -35,7 +35,7 @@ _STALE = nanoseconds(STALE_LATE)
 
 
 class _Timer:
-    """The timer of one loop. Its steps run in the loop, ``due`` is read by other threads too."""
+    """The timer of one loop. Its steps run in the loop; other threads read its attributes."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, lag: LoopLag) -> None:
         self.loop = weakref.ref(loop)
@@ -44,27 +44,27 @@ class _Timer:
         self.wanted_until = 0
         self.armed = False
         self.late = 0
-        """Nanoseconds by which it has fired late so far. Changed in its loop only."""
+        """Nanoseconds by which it has fired late so far. Only changed in its loop."""
         self.counted = 0
-        """Of these and of a firing that is overdue: what the watch has counted."""
+        """Nanoseconds that the watch has counted, of `late` and of a firing that is overdue."""
 
     def start(self) -> None:
-        """The first step, called without delay: it tells how late the loop is already."""
+        """Fire for the first time. Scheduled without delay, so it measures the present lateness."""
         self.fire()
 
     def fire(self) -> None:
-        """Note how late this is, and arm the next one for as long as it is wanted."""
+        """Record the lateness, and arm the timer again while the watch wants it."""
         try:
             self._fire()
         except Exception as error:
-            # Else the loop hands it to the application's exception handler.
+            # Otherwise the loop would pass it to the application's exception handler.
             self.armed = False
             self.lag.failed(error)
 
     def _fire(self) -> None:
         lag = self.lag
         now = lag.clock()
-        # In this order: a reader in between sees too little for a moment, and never too much.
+        # In this order: a reader in between gets too little lateness for a moment, never too much.
         due, self.due = self.due, now
         lag.fired(self, due, now)
         loop = self.loop()
@@ -76,10 +76,10 @@ class _Timer:
 
 
 class LoopLag:
-    """Lateness of timers: the worst within a window, and the late time in all (nanoseconds).
+    """Lateness of timers in nanoseconds: the worst within a window, and the total late time.
 
-    The late time is counted in looks, once a second. With several loops, each look counts only
-    the most delayed one, so that the rate of the late time is a share of the time.
+    The late time is counted in each pass of the watch, once a second. With several loops, each pass
+    counts only the most delayed one, so that the rate of the late time is a share of the time.
     """
 
     def __init__(self, registry: PoolRegistry, window: float) -> None:
@@ -92,17 +92,17 @@ class LoopLag:
         self._began = registry.clock()
         self._peak = Peak(self._window, self._began)
         self._fired_late: dict[_Timer, None] = {}
-        """Timers that fired late since the watch last looked. Held, since a short-lived loop may be
-        gone by the next look."""
+        """Timers that fired late since the watch's previous pass. Held strongly, since a
+        short-lived loop may be gone by the next pass."""
         books = registry.books
         books.late_time = self._late_before = max(books.late_time, books.late_reported)
-        """The late time until this installation began."""
+        """Late time until this installation began."""
         self._history: deque[tuple[int, int]] = deque()
-        """Clock and late time of looks, as far back as the window of the recent share."""
+        """Clock and late time of each pass within the window of the recent share."""
         self._blocked_at = 0
 
     def forget(self) -> None:
-        """Start anew, as a forked child has to: the parent's loops don't run here."""
+        """Reset everything in a forked child, where the parent's loops do not run."""
         self._timers = weakref.WeakKeyDictionary()
         self._peak = Peak(self._window, self.clock())
         self._fired_late = {}
@@ -113,13 +113,13 @@ class LoopLag:
         self._blocked_at = 0
 
     def watch(self, tracker: PoolTracker, now: int) -> None:
-        """The pool has leases: see that a timer runs in its loop. Called by the watch."""
+        """Keep a timer running in the loop of a pool that has leases. Called by the watch."""
         home = tracker.loop
         if home is None or home is NOWHERE:
             return
         loop = home()
         if loop is None or loop.is_closed():
-            # The client goes on in another loop, perhaps; its next request tells in which.
+            # The client may continue in another loop; its next request shows which.
             tracker.loop = None
             return
         timer = self._timers.get(loop)
@@ -138,7 +138,7 @@ class LoopLag:
                 self.failed(error)
 
     def fired(self, timer: _Timer, due: int, now: int) -> None:
-        """Note a timer that fires, and was due at ``due``."""
+        """Record that a timer fires that was due at ``due``."""
         late = now - due
         if late < _HARMLESS:
             self._peak.raise_to(max(late, 0), now)
@@ -150,7 +150,7 @@ class LoopLag:
                 self._blocked_at = now
 
     def peak(self, now: int) -> int:
-        """The worst lateness in the window, that of timers included which have yet to fire."""
+        """Return the worst lateness in the window, including timers that are overdue."""
         worst = self._peak.highest(now)
         for loop, timer in self._pending():
             if timer.armed and not loop.is_closed() and loop.is_running():
@@ -162,7 +162,7 @@ class LoopLag:
         return worst
 
     def blocked_within(self, nanoseconds: int, now: int) -> bool:
-        """Whether a loop was, or is, blocked in the last so many nanoseconds."""
+        """Return whether a loop is blocked, or was within the last ``nanoseconds``."""
         if self._blocked_at and now - self._blocked_at < nanoseconds:
             return True
         return any(
@@ -171,7 +171,7 @@ class LoopLag:
         )
 
     def look(self, now: int) -> None:
-        """Count the late time since the last look. Called by the watch."""
+        """Count the late time since the previous pass. Called by the watch."""
         fired = snapshot_of(self._fired_late.keys)
         for timer in fired:  # before its lateness is read: it may fire again meanwhile
             self._fired_late.pop(timer, None)
@@ -187,7 +187,7 @@ class LoopLag:
             history.popleft()
 
     def late_time(self, now: int) -> int:
-        """How late loops were in all, for as long as the Meter lives. It never falls."""
+        """Return the total late time since the Meter was created. It never falls."""
         books = self._registry.books
         timers = self._late_timers(snapshot_of(self._fired_late.keys), now)
         uncounted = max((late - timer.counted for timer, late in timers), default=0)
@@ -195,11 +195,14 @@ class LoopLag:
         return books.late_reported
 
     def late(self, now: int) -> int:
-        """How late loops were since this installation began."""
+        """Return the late time since this installation began."""
         return self.late_time(now) - self._late_before
 
     def recent_share(self, now: int) -> float:
-        """Share of the last minute in which a loop was late; of its whole time while younger."""
+        """Return the share of the last minute in which a loop was late.
+
+        While the installation is younger than a minute, it is the share of its age.
+        """
         begin = now - _WINDOW
         before = self._late_before
         for looked_at, late in snapshot_of_queue(self._history):
@@ -210,7 +213,7 @@ class LoopLag:
         return min((self.late_time(now) - before) / period, 1.0) if period > 0 else 0.0
 
     def _late_timers(self, fired: Iterable[_Timer], now: int) -> list[tuple[_Timer, int]]:
-        """Return those that fired late and those that are overdue, with their lateness so far."""
+        """Return timers that fired late or are overdue, with their total lateness so far."""
         found = {timer: timer.late for timer in fired}
         for loop, timer in self._pending():
             due = timer.due
@@ -221,21 +224,21 @@ class LoopLag:
         return list(found.items())
 
     def failed(self, error: Exception) -> None:
-        """A timer failed: that is ours, and counted."""
+        """Count the failure of a timer as one of the instrumentation."""
         self._registry.failures.caught("loop_lag", error)
 
     def stop(self) -> None:
-        """Let no timer re-arm itself."""
+        """Keep timers from re-arming."""
         self.on = False
 
     def _pending(self) -> list[tuple[asyncio.AbstractEventLoop, _Timer]]:
         return list(snapshot_of(self._timers.items))
 
     def _was_needed(self, timer: _Timer, due: int) -> bool:
-        """Whether a request of this loop was under way, and not unread, when the timer was due.
+        """Return whether a request in flight needed the loop when the timer was due.
 
-        A loop that is run now and then, for one call or one chunk at a time, is not late in
-        between.
+        Some programs run a loop only now and then, for one call or one chunk. Such a loop is not
+        late in between.
         """
         loop = timer.loop()
         registry = self._registry
@@ -244,7 +247,7 @@ class LoopLag:
                 for lease in snapshot_of(tracker.leases.keys):
                     if lease.entered_at <= due and _needs_loop(lease, due):
                         return True
-        # Those that ended in the very pass of the loop that followed.
+        # Leases that ended after the timer was due, in the loop's iteration in which it fires.
         for item in reversed(snapshot_of_queue(registry.outbox.items)[-_RECENT:]):
             if type(item) is not tuple and item.ended and item.entered_at <= due < item.ended_at:
                 home = item.tracker.loop
@@ -254,7 +257,8 @@ class LoopLag:
 
 
 def _needs_loop(lease: Lease, due: int) -> bool:
-    # While a lease is unread it is the application's turn, and whoever runs a loop for one chunk at
-    # a time has such a lease while nothing runs the loop. What is read since was unread before.
+    # An unread lease needs no loop: it is the application's turn, and a program that runs a loop
+    # for one chunk at a time has such a lease while the loop does not run. A lease that began
+    # reading after the timer was due was unread at that time.
     phase = lease.phase
     return phase != (READING if lease.phase_since > due else UNREAD)

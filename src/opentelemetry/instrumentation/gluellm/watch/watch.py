@@ -1,8 +1,7 @@
-"""Looks once a second at what goes on without anybody saying so: leaks, queues that don't move.
+"""A thread that detects once a second what no event reports, such as leaks and stuck queues.
 
-The thread is there while requests are under way, and leaves when there have been none for a while;
-the next request starts it again. It only reads plain numbers, and what it finds it tells the
-observers, in its own thread.
+The thread runs while requests are in flight, and ends when there have been none for a while. The
+next request starts it again. It only reads plain numbers, and notifies observers in its own thread.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ from .churn import Churn
 from .loop_lag import LoopLag
 
 INTERVAL = 1.0
-"""Seconds between two looks: a leak is found that much after its threshold at most."""
+"""Seconds between two passes. A leak is detected at most this long after its threshold."""
 STUCK_AFTER = nanoseconds(thresholds.STUCK_AFTER)
 LOGGED_EVERY = nanoseconds(thresholds.LOG_AGAIN_AFTER)
 _LOCK_TIMEOUT = 0.05
 _REST_AFTER = 10
-"""Looks without any request after which the thread leaves."""
+"""Passes without any request after which the thread ends."""
 
 
 class Watch:
-    """One installation's watch. ``leak_threshold`` is in seconds; 0 looks for no leaks."""
+    """The watch of one installation. ``leak_threshold`` is in seconds; 0 detects no leaks."""
 
     def __init__(
         self,
@@ -43,28 +42,29 @@ class Watch:
         self._leak_threshold = nanoseconds(leak_threshold)
         self._loop_lag = loop_lag
         self._interval = INTERVAL if interval is None else interval
-        # Reentrant: a signal handler may send a request while its thread is in here.
+        # Reentrant: a signal handler may send a request while its thread holds the lock.
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._asked = False
-        """Whether it wants to leave and no request has come since."""
+        """Whether the thread has announced its end and no request has entered since."""
         self._suspects: dict[Lease, tuple[int, int]] = {}
-        """With what would have changed if they had been read since."""
+        """Suspected leases, with ``phase_since`` and ``steps``, which change if they are read."""
         self._anomalies = Anomalies(registry, loop_lag)
         self._churn = Churn(registry)
 
     def start(self) -> None:
-        """Be there from the next request on."""
+        """Let the next request start the thread."""
         self._registry.wake = self.wake
         self._registry.outbox.attention = True
 
     def wake(self) -> None:
-        """A request enters while the watch rests. Raises nothing but an interrupt of the caller."""
+        """Start the thread if there is none, when a request enters.
+
+        Raises only exceptions from signal handlers, and exceptions that are not an ``Exception``.
+        """
         self._asked = False
-        # Not without end: starting a thread allocates, so that the garbage collector may run a
-        # finalizer in there, which logs, while who holds the log's lock waits here.
-        # The one that was acquired: a signal handler may fork in here, and the child renews it.
+        # The timeout rule, the local variable rule and the release rule of acquire().
         lock = self._lock
         held: list[bool] = []
         try:
@@ -76,15 +76,15 @@ class Watch:
             try:
                 thread = daemon_thread(self._run, name="gluellm-pool-watch")
             except RuntimeError as error:
-                # Not in this interpreter, and no later request would get one. Counts and times
-                # are told without it.
+                # Not in this interpreter, so later requests need not try. Counts and times are
+                # reported without the watch.
                 self._registry.failures.caught("watch.start", error)
                 return
             self._thread = thread
             try:
                 thread.start()
             except BaseException as error:
-                # No more threads to be had, or the interpreter is about to end; or an interrupt.
+                # No thread is available, the interpreter is shutting down, or an interrupt.
                 if not thread.is_alive():
                     self._thread = None
                     self._registry.outbox.attention = True  # the next request tries again
@@ -96,7 +96,7 @@ class Watch:
                 lock.release()
 
     def stop(self) -> None:
-        """End the thread and wait for it, a second at most."""
+        """End the thread, and wait for it for at most a second."""
         self._registry.wake = _rest
         with self._lock:
             self._stopped.set()
@@ -108,7 +108,7 @@ class Watch:
         self._suspects.clear()
 
     def after_fork_in_child(self) -> None:
-        """The thread is the parent's; the next request starts one here."""
+        """Reset everything in a forked child. The next request starts a thread there."""
         self._lock = threading.RLock()
         self._thread = None
         self._suspects.clear()
@@ -118,7 +118,7 @@ class Watch:
             self._loop_lag.forget()
         if self._stopped.is_set():
             return
-        # Its lock may be held by the thread that is not there.
+        # The lock in it may be held by the thread that does not exist here.
         self._stopped = threading.Event()
         self._registry.outbox.attention = True
 
@@ -131,15 +131,16 @@ class Watch:
                 if quiet >= _REST_AFTER and self._rests():
                     return
         finally:
-            # However it ends: the next request can start another.
+            # Even after an exception: the next request can then start another thread.
             if self._thread is threading.current_thread():
                 self._thread = None
                 self._registry.outbox.attention = True
 
     def _rests(self) -> bool:
-        """Ask the next request to wake it, and leave if none has come by the next look.
+        """Announce the end of the thread; return True if no request has entered since.
 
-        A request that entered just before it was asked is seen by that look.
+        The first call sets the flag by which the next request calls `wake`. A request that entered
+        just before that is detected by the pass in between.
         """
         with self._lock:
             if not self._asked:
@@ -150,7 +151,7 @@ class Watch:
             return True
 
     def look(self) -> bool:
-        """Look at everything once; whether any request is under way."""
+        """Make one pass over everything; return whether any request is in flight."""
         registry = self._registry
         busy = False
         try:
@@ -163,7 +164,7 @@ class Watch:
                     busy = True
                     self._look_at(tracker)
                 elif tracker.looks_left and self._anomalies.look(tracker, [], registry.clock()):
-                    # A connection that nobody refers to is left behind when the last request goes.
+                    # The last request of a pool may leave an orphaned connection behind.
                     tracker.looks_left -= 1
             if self._loop_lag is not None:
                 self._loop_lag.look(registry.clock())
@@ -171,8 +172,8 @@ class Watch:
             self._churn.look()
             registry.observer.watch_passed()
         except BaseException as error:
-            # This is no thread of the application's: what a log handler of its raises, an exit or a
-            # failure of a test, must not end the watch.
+            # Log handlers of the application may raise a BaseException here, such as an exit or the
+            # failure of a test. It must not end the watch, whose thread is not the application's.
             registry.failures.caught("watch", error)
         return busy
 
@@ -188,7 +189,7 @@ class Watch:
                 self._look_for_leak(lease, now)
             elif phase == QUEUED:
                 if lease.in_queue:
-                    if lease.connection is None:  # else one is assigned, and may still refuse it
+                    if lease.connection is None:  # else one is assigned that may refuse it
                         waiting.append(lease)
                     if now - lease.entered_at >= STUCK_AFTER:
                         stuck.append(lease)
@@ -207,12 +208,12 @@ class Watch:
         if call is not None and call.steps != lease.steps:
             lease.steps = call.steps
             lease.stepped_at = now
-        # Either tells whether reads are noted: without that a silent provider would look like a
-        # reader that has left.
+        # Either has `reports_reads`. Without reported reads, a silent provider would look like an
+        # application that no longer reads.
         holder = lease.connection or lease.channel
         if (
             not self._leak_threshold
-            # Switched to another protocol, whose bytes don't pass through a response.
+            # Switched to another protocol, whose bytes are not read from a response.
             or lease.status == 101
             or now - lease.left_since < self._leak_threshold
             or lease.suspected
