@@ -1,4 +1,11 @@
-"""The one place where a failure of the instrumentation is caught, counted and logged."""
+"""The one place where failures of the instrumentation are caught, counted and logged.
+
+Exceptions from signal handlers: Python runs a signal handler between any two instructions, so its
+exception can surface in any ``try`` block of the instrumentation. Such an exception is not a
+failure of the instrumentation: the application raises it to end what is running. It is therefore
+never swallowed; code that catches exceptions passes them to `Failures.caught` or `raise_on`, which
+raise it again.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +21,10 @@ from typing import Any
 
 
 class Failures:
-    """Counts what was caught. Reached by finalizers, so logging is left to :meth:`unreported`.
+    """Counters of caught failures, and the failures that have yet to be logged.
 
-    What a signal handler of the application has raised is no failure of ours, wherever it came: it
-    is raised on, for it ends what the application wants to have ended.
+    The finalizer rule (``pool/lease.py``) applies, so nothing is logged here: `unreported` returns
+    what to log. See "Exceptions from signal handlers" above.
     """
 
     def __init__(self) -> None:
@@ -25,55 +32,56 @@ class Failures:
         self._unreported: deque[tuple[str, str]] = deque(maxlen=16)
 
     def caught(self, kind: str, error: BaseException) -> None:
-        """Count one failure of ``kind``; only the first of each kind is kept to be reported.
+        """Count a failure of ``kind``, and keep the first of each kind for the log.
 
-        Raises ``error`` itself where it comes from a signal handler.
+        Raises ``error`` if a signal handler raised it.
         """
         raise_on(error)
         seen = self.counts.get(kind, 0)
         self.counts[kind] = seen + 1
         if not seen:
-            # The type alone: a message can hold what must not leave, a URL or a header.
+            # Only the type: a message can contain private data, such as a URL or a header.
             self._unreported.append((kind, type(error).__qualname__))
 
     def unreported(self) -> Iterable[tuple[str, str]]:
-        """Take kind and exception type of the failures that nobody was told of yet."""
+        """Remove the failures that have yet to be logged, and yield their kinds and types."""
         while self._unreported:
             yield self._unreported.popleft()
 
 
 def raise_on(error: BaseException) -> None:
-    """Raise an exception that comes from a signal handler again; any other is left to the caller.
+    """Raise ``error`` again if a signal handler raised it; otherwise return.
 
-    For where an exception is no failure of ours, but an answer.
+    For code to which an exception is an expected result, not a failure to count.
     """
     if from_signal_handler(error):
         raise error
 
 
 def from_signal_handler(error: BaseException) -> bool:
-    """Whether an exception that is being handled was raised by a signal handler.
+    """Return whether an exception that is being handled was raised by a signal handler.
 
-    Python calls a handler between any two instructions, with the signal's number and the frame that
-    it interrupts. So a frame below ours is a handler's when its code is that of one that is set, or
-    when it was called with just these. Raises nothing itself.
+    Looks for a handler's frame in the traceback, below the frame that caught the exception. A frame
+    is a handler's if it runs the code of a handler that is set, or if its arguments are what Python
+    passes to handlers: a signal's number and the interrupted frame. Raises no ``Exception`` itself.
     """
     try:
         return _passed_a_handler(error)
     except Exception:
-        return False  # a foreign exception, and what it has as its traceback can be of any make
+        return False  # the exception's class can be any, and its traceback any object
 
 
 def _passed_a_handler(error: BaseException) -> bool:
     step = error.__traceback__
     if step is None or step.tb_next is None:
-        return False  # raised where it is caught, and so by no handler
+        return False  # raised in the frame that caught it, so not by a handler
     handlers = _codes_of_handlers()
     before = step.tb_frame
     step = step.tb_next
     while step is not None:
         frame = step.tb_frame
-        # A handler can have dropped its arguments, or have been taken off by itself; not both.
+        # Two tests, since a handler may delete its arguments or unset itself. One that did both
+        # is not recognized.
         if frame.f_code in handlers or _was_called_with(frame, before):
             return True
         before = frame
@@ -95,7 +103,7 @@ def _codes_of_handlers() -> set[CodeType]:
 def _code_of(handler: Any) -> CodeType | None:
     while isinstance(handler, functools.partial):
         handler = handler.func
-    for function in (handler, getattr(type(handler), "__call__", None)):  # noqa: B004  # for its code
+    for function in (handler, getattr(type(handler), "__call__", None)):  # noqa: B004  # reads code
         code = getattr(getattr(function, "__func__", function), "__code__", None)
         if isinstance(code, CodeType):
             return code
@@ -103,7 +111,7 @@ def _code_of(handler: Any) -> CodeType | None:
 
 
 def _was_called_with(frame: FrameType, interrupted: FrameType) -> bool:
-    """Whether two arguments that follow each other are a signal's number and that frame."""
+    """Return whether two consecutive arguments are a signal's number and ``interrupted``."""
     arguments = _arguments(frame)
     return any(
         further is interrupted and isinstance(number, int) and number in signal.valid_signals()
@@ -118,7 +126,7 @@ def _arguments(frame: FrameType) -> tuple[Any, ...]:
     named = tuple(variables.get(name) for name in code.co_varnames[:number])
     if code.co_flags & inspect.CO_VARARGS:
         rest = variables.get(code.co_varnames[number + code.co_kwonlyargcount])
-        if isinstance(rest, tuple):  # else the function has put something else under that name
+        if isinstance(rest, tuple):  # else the function has assigned something else to that name
             return named + rest
     return named
 
@@ -127,9 +135,10 @@ _logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
 
 
 def warn(message: str, *arguments: Any, level: int = logging.WARNING) -> None:
-    """Log a message. A filter, a record factory or a handler of the application may raise in there.
+    """Log a message on the package's logger.
 
-    Raises what a signal handler raises, and nothing else that is an Exception.
+    Ignores exceptions of the application's logging (a filter, a record factory, a handler), except
+    those that a signal handler raised.
     """
     try:
         _logger.log(level, message, *arguments, stacklevel=2)

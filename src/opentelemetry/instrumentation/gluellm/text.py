@@ -1,4 +1,4 @@
-"""Numbers and foreign text, put so that people can read them."""
+"""Formatting of numbers and of text from outside, for people."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from collections.abc import Iterator
 
 _LONGEST, _LONGEST_PLACE = 60, 120
 _MOST_MARKS = 4
-"""On one letter: more than any language has, piled up, cover the lines above and below."""
-# Letters and marks by their category that show as nothing (Unicode's Default_Ignorable_Code_Point,
-# as far as it is not in a category of control characters, and a blank pattern of Braille).
+"""Combining marks that one letter may have. No language needs more, and a pile of them would cover
+the lines above and below."""
+# Characters that are invisible although their category is not one of control characters: the
+# letters and marks of Unicode's Default_Ignorable_Code_Point, and the blank Braille pattern.
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0") | {
     chr(number) for span in ((0xFE00, 0xFE10), (0xE0100, 0xE01F0)) for number in range(*span)
 }
 
 
 def one_line(value: object, longest: int = _LONGEST) -> str:
-    """The value as one printable line of at most ``longest`` characters.
+    """Format a value as one printable line of at most ``longest`` characters.
 
-    A model's name, a path of the application or a metric's attribute may hold anything, and an
-    escape sequence in it would reach the terminal of whoever reads it.
+    A model's name, a path or a metric's attribute can contain anything, and an escape sequence in
+    it would reach the reader's terminal.
     """
     text = str(value)[: longest + 1]
     if not text.isascii() or not text.isprintable():
@@ -37,7 +38,10 @@ def _seen(text: str) -> Iterator[str]:
 
 
 def where_it_failed(error: BaseException) -> str:
-    """Type and innermost line of a failure of ours: a message can hold a URL or a header."""
+    """Describe a failure of the instrumentation by its type and innermost line.
+
+    Leaves out the message, which can contain a URL or a header.
+    """
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
@@ -51,13 +55,13 @@ def where_it_failed(error: BaseException) -> str:
 
 
 def call_site_text(call_site: str, longest: int = _LONGEST_PLACE) -> str:
-    """A ``file:line in function``, shortened at its start: the end tells where to look."""
+    """Format a ``file:line in function``, shortened at its start: its end identifies the line."""
     text = one_line(call_site, max(longest, len(call_site)))
     return text if len(text) <= longest else "..." + text[len(text) - longest + 3 :]
 
 
 def seconds(value: float) -> str:
-    """A duration in seconds, about two significant digits: ``0.043 s``, ``1.2 s``, ``600 s``."""
+    """Format seconds with about two significant digits: ``0.043 s``, ``1.2 s``, ``600 s``."""
     if not math.isfinite(value):
         return "unknown time"
     if value <= 0:
@@ -72,14 +76,14 @@ def seconds(value: float) -> str:
 
 
 def timeout_text(value: float | None) -> str:
-    """A timeout: whole seconds without a fraction, or that there is none."""
+    """Format a timeout in seconds, ``600 s`` or ``0.5 s``; ``none`` for None."""
     if value is None:
         return "none"
     return f"{value:g} s"
 
 
 def percent(share: float) -> str:
-    """A share as percents: whole ones from 1 % on."""
+    """Format a share between 0 and 1 as a percentage, without decimals from 1 % on."""
     if not math.isfinite(share):
         return "unknown share"
     if 0 < share < 0.01:
@@ -88,10 +92,10 @@ def percent(share: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """``1 request``, ``2 requests``."""
+    """Format a number with its noun: ``1 request``, ``2 requests``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def rate(per_second: float) -> str:
-    """Events a second: ``12/s``, ``0.8/s``."""
+    """Format events per second: ``12/s``, ``0.8/s``."""
     return f"{per_second:.0f}/s" if per_second >= 10 else f"{per_second:.2g}/s"
