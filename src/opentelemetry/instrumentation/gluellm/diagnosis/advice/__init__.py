@@ -1,1 +1,1 @@
-"""What to change, in the words of the client or SDK that has the pool."""
+"""Advice on settings, in the terms of the client or SDK that owns the pool."""

@@ -1,13 +1,13 @@
-"""How the limits and timeouts of a pool's client are set: any-llm's, or the application's own.
+"""How to set the limits and timeouts of a pool's client, built by any-llm or by the application.
 
-Facts that the wording rests on, for openai and anthropic alike:
+The wording relies on these facts, which hold for openai and anthropic:
 
-- A client that is handed over and left at httpx's default timeouts is used with the SDK's own: 5 s
-  to connect, 600 s for the rest. Any other timeout of the client wins over the SDK's.
-- ``timeout=`` of ``AnyLLM.create`` sets them without a client of one's own.
-- ``Limits(max_connections=N)`` without ``max_keepalive_connections`` keeps all N idle ones.
-- anthropic switches SO_KEEPALIVE on in the client that it builds; a plain ``httpx.AsyncClient``
-  lacks it, ``anthropic.DefaultAsyncHttpxClient`` keeps it.
+- With a client that has httpx's default timeouts, the SDK uses its own timeouts: 5 s to connect,
+  600 s for the rest. Any other timeout of the client takes precedence over the SDK's.
+- ``AnyLLM.create(timeout=...)`` sets the timeouts without a client.
+- ``Limits(max_connections=N)`` without ``max_keepalive_connections`` keeps all N idle connections.
+- anthropic turns SO_KEEPALIVE on in the client that it builds. A plain ``httpx.AsyncClient`` does
+  not; ``anthropic.DefaultAsyncHttpxClient`` does.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ from .families import (
 from .own_clients import OwnClient, own_client
 
 GLUELLM_PROVIDERS = frozenset({"openai", "anthropic"})
-"""The providers that GlueLLM 1.11 builds an ``httpx.AsyncClient`` for, whose limits come from its
-settings alone."""
+"""Providers for which GlueLLM 1.11 builds an ``httpx.AsyncClient``. Only GlueLLM's settings set the
+limits of that client."""
 
 
 @dataclass(frozen=True, slots=True)
 class Advisor:
-    """Says how the client of one pool is configured. Sentences without a full stop."""
+    """Advice on the client of one pool, as sentences without a final full stop."""
 
     provider: str | None
     library: str
     gluellm: bool
     """Whether GlueLLM is in the process."""
     synchronous: bool = False
-    """Whether synchronous code uses it. any-llm's providers have no such client of httpx or httpx2:
-    it is built by the application, or by an SDK for it."""
+    """Whether synchronous code uses the pool. any-llm's providers use no synchronous httpx client,
+    so the application built it, or an SDK that the application calls."""
 
     def allow(self, size: int, *, limited: bool = True) -> str:
-        """How to let the pool have ``size`` connections, which is ``limited`` to others now."""
+        """Advise how to allow ``size`` connections; ``limited`` if the pool has a limit now."""
         if (client := self._own_client) is not None:
             return client.allow(size, limited=limited)
         own = self._configured(
@@ -67,7 +67,7 @@ class Advisor:
         )
 
     def wait_at_most(self, wait: int, read: float = 600.0) -> str:
-        """How to set a pool timeout of ``wait`` seconds and leave the read timeout what it is."""
+        """Advise how to set a pool timeout of ``wait`` seconds and keep the read timeout."""
         if (client := self._own_client) is not None:
             return client.wait_at_most(wait, read)
         timeout = f"timeout={self._module}.Timeout({read:g}, connect=5, pool={wait})"
@@ -85,14 +85,14 @@ class Advisor:
         )
 
     def keep_idle(self, expiry: int, maximum: int | None) -> str:
-        """How to keep idle connections for ``expiry`` seconds in a pool of ``maximum``."""
+        """Advise how to keep idle connections for ``expiry`` seconds in a pool of ``maximum``."""
         if (client := self._own_client) is not None:
             return client.keep_idle(expiry, maximum)
         own = self._client(f"limits={self._limits(maximum, f'keepalive_expiry={expiry}')}")
         return self._configured({KEEPALIVE_EXPIRY: expiry}, own)
 
     def keep(self, size: int) -> str:
-        """How to keep ``size`` idle connections in a pool that has no other limit."""
+        """Advise how to keep ``size`` idle connections in a pool without another limit."""
         if (client := self._own_client) is not None:
             return client.keep(size)
         if self._family is BOTOCORE:
@@ -110,10 +110,10 @@ class Advisor:
         return f"Keep {size} connections: {self._client(f'limits={limits}')}"
 
     def probe_idle(self, maximum: int | None) -> str:
-        """How to switch SO_KEEPALIVE on in a pool of ``maximum`` connections.
+        """Advise how to turn SO_KEEPALIVE on in a pool of ``maximum`` connections.
 
-        With its idle time, since the system's own is two hours. Linux's name; macOS has
-        ``socket.TCP_KEEPALIVE``.
+        Sets the idle time as well, since the system's default is two hours. ``TCP_KEEPIDLE`` is
+        Linux's name; macOS calls it ``TCP_KEEPALIVE``.
         """
         if (client := self._own_client) is not None:
             return client.probe_idle(maximum)
@@ -130,13 +130,13 @@ class Advisor:
         )
 
     def without_http2(self, maximum: int | None) -> str:
-        """How to speak HTTP/1.1 over up to ``maximum`` connections."""
+        """Advise how to use HTTP/1.1 on at most ``maximum`` connections."""
         if (client := self._own_client) is not None:
             return client.http1
         return self._client(f"http2=False, limits={self._limits(maximum)}")
 
     def keep_instance(self) -> str:
-        """How to have one pool and not one per call."""
+        """Advise how to use one pool instead of one per call."""
         if (client := self._own_client) is not None:
             return client.instance
         if self.may_be_gluellms:
@@ -184,12 +184,15 @@ class Advisor:
         return module if module in ("httpx", "httpx2") else "httpx"
 
     def _limits(self, maximum: int | None, more: str = "") -> str:
-        """The bounds are named always: a Limits without them has none."""
+        """Return a ``Limits`` expression. It names ``max_connections``: the default is no limit."""
         arguments = f"max_connections={maximum}" + (f", {more}" if more else "")
         return f"{self._module}.Limits({arguments})"
 
     def _configured(self, limits: Mapping[str, int], own: str) -> str:
-        """The shortest way before the provider's own; not for the application's own clients."""
+        """Put ``configure_pools()`` before the advice ``own`` if it supports one of the limits.
+
+        It has no effect on clients that the application or each call builds: then return ``own``.
+        """
         provider = self.provider or ""
         if provider in OWN_POOL_PER_CALL or self._sync:
             return own
@@ -197,7 +200,7 @@ class Advisor:
             f"{name}={value}"
             for name, value in limits.items()
             if has_limit(provider, name)
-            # One number bounds both in urllib3.
+            # urllib3 has one number for open and idle connections.
             and not (name == MAX_KEEPALIVE_CONNECTIONS and self.library == "urllib3")
         ]
         if not there:
@@ -218,7 +221,7 @@ class Advisor:
         )
 
     def _client(self, arguments: str, size: int | None = None) -> str:
-        """Where a client with these arguments goes."""
+        """Advise where to pass a client with these arguments. ``size`` replaces N in the advice."""
         family = self._family
         if family.instead is not None:
             text = family.instead.replace("{provider}", str(self.provider))

@@ -1,9 +1,9 @@
-"""How each any-llm provider's SDK takes a client, or its limits.
+"""How the SDK of each any-llm provider accepts an HTTP client or its limits.
 
-any-llm hands the keywords of ``AnyLLM.create`` to the provider's SDK, and each SDK has its own way
-to take an HTTP client. Providers with the same way are one family. All are verified with
-any-llm-sdk 1.40.2: the census (``tests/census``) follows each to the letter, makes a call, and
-looks at the limit in effect.
+any-llm passes the keyword arguments of ``AnyLLM.create`` to the provider's SDK, and each SDK has
+its own way to accept an HTTP client. Providers with the same way form a family. All are verified
+with any-llm-sdk 1.40.2: ``make -C tests/studies providers`` executes each advice literally, makes a
+call, and checks the limit in effect.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from ...providers import OPENAI_COMPATIBLE
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Providers whose SDKs take an HTTP client in the same way."""
+    """Providers whose SDKs accept an HTTP client in the same way."""
 
     how: str = ""
-    """What is written, with ``{client}`` where a client goes, or ``{arguments}`` where the
-    arguments of a client themselves go."""
+    """Code to write. ``{client}`` stands for an expression that builds a client, ``{arguments}``
+    for the arguments of a client."""
     module: str | None = None
-    """``httpx`` or ``httpx2``; None for the one that the pool is of."""
+    """``httpx`` or ``httpx2``; None for the library of the pool."""
     note: str = ""
     builder: str | None = None
-    """What builds a client with the SDK's own defaults, if that is not ``AsyncClient``."""
+    """Class that builds a client with the SDK's own defaults; None for ``AsyncClient``."""
     takes_timeout: bool = False
-    """Whether ``AnyLLM.create`` takes ``timeout=`` with a timeout of each kind."""
+    """Whether ``AnyLLM.create(timeout=...)`` accepts a ``Timeout``, which has one of each kind."""
     timeout: int | None = None
-    """Seconds that a client has to be given where the SDK gives it none: httpx's own are 5."""
+    """Timeout in seconds to give the client if the SDK sets none; httpx's default is 5 s."""
     instead: str | None = None
-    """What there is to say where no HTTP client of httpx can be handed over."""
+    """Advice for SDKs that accept no httpx client; replaces ``how``."""
 
 
 _OPENAI = Family("http_client={client}", takes_timeout=True)
@@ -91,7 +91,7 @@ _XAI = Family(
 NO_CLIENT = Family(
     instead="any-llm's {provider} provider takes no HTTP client: spread the load over processes"
 )
-# watsonx: its SDK heeds no api_client= beside the credentials that any-llm gives it.
+# watsonx: with the credentials that any-llm passes, its SDK ignores api_client=.
 _PER_CALL = Family(
     instead="any-llm's {provider} provider takes no HTTP client, and builds one for each call: "
     "make fewer calls at a time"
@@ -117,7 +117,7 @@ _FAMILIES: tuple[tuple[Family, str], ...] = (
     (NO_CLIENT, "otari"),
 )
 FAMILY_OF = {provider: family for family, names in _FAMILIES for provider in names.split()}
-"""The family of every provider of any-llm-sdk 1.40.2, by any-llm's key."""
+"""Family of each provider of any-llm-sdk 1.40.2, by any-llm's key."""
 
 OWN_POOL_PER_CALL = frozenset({"liner", "lmstudio", "voyage", "watsonx"})
-"""Providers whose implementation builds a client for each call, whatever the application does."""
+"""Providers for which any-llm builds a client per call, whatever the application does."""

@@ -1,16 +1,16 @@
-"""How clients of other libraries than httpx are configured, where the application owns them.
+"""How to configure the application's own clients of libraries other than httpx.
 
-Facts that the wording rests on, verified with aiohttp 3.14, urllib3 2.8, botocore 1.44 and grpcio
-1.85:
+The wording relies on these facts, verified with aiohttp 3.14, urllib3 2.8, botocore 1.44 and
+grpcio 1.85:
 
-- aiohttp has one timeout for the queue and for connecting. A timeout that ``ClientTimeout`` is not
-  given is none at all, and not the session's default.
-- urllib3's pools make requests wait with ``block=True`` only. A response that is closed unread
-  keeps its place in such a pool until ``release_conn()``.
-- boto3's pools never make requests wait, and have no setting for it: ``max_pool_connections`` is
-  how many connections they keep.
-- A gRPC channel shares a connection with others of the same target and options, unless it has
-  ``grpc.use_local_subchannel_pool``. It heeds ``https_proxy``, in small letters.
+- aiohttp has one timeout that covers both the queue and connecting. A timeout that is left out of
+  ``ClientTimeout`` is unlimited; the session's default does not apply.
+- urllib3's pools make requests wait only with ``block=True``. In such a pool, a response that is
+  closed unread occupies its connection's slot until ``release_conn()``.
+- boto3's pools never make requests wait, and no setting changes that. ``max_pool_connections`` is
+  the number of connections that they keep.
+- A gRPC channel shares a connection with other channels of the same target and options, unless it
+  sets ``grpc.use_local_subchannel_pool``. It reads ``https_proxy``, in lower case only.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from ...providers import is_carried_by
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnClient:
-    """How a library's client is configured, as ``Advisor`` says it. Sentences without a full stop.
+    """Advice on the client of one library, as sentences without a final full stop.
 
-    ``{bound}`` stands for the limit on connections that a pool has already.
+    ``{bound}`` stands for the pool's present limit on connections.
     """
 
     sized: str
     """How to allow ``{size}`` connections."""
     sized_otherwise: str = ""
-    """For a pool that may be of a client without such a limit."""
+    """Added to ``sized`` for pools without a limit: their client may not support one."""
     wait: str
-    """How to set a pool timeout of ``{wait}`` seconds, with the read timeout of ``{read}``."""
+    """How to set a pool timeout of ``{wait}`` and a read timeout of ``{read}`` seconds."""
     expiry: str
     """How to keep idle connections for ``{expiry}`` seconds."""
     kept: str
     """How to keep ``{size}`` idle connections."""
     probes: str
-    """How to switch SO_KEEPALIVE on, or what does its work."""
+    """How to turn SO_KEEPALIVE on, or the library's equivalent."""
     http1: str
-    """How to speak HTTP/1.1."""
+    """How to use HTTP/1.1."""
     instance: str
-    """How to have one pool and not one per call."""
+    """How to use one pool instead of one per call."""
     end: str
-    """How to end an answer, so that it holds no connection."""
+    """How to end a response so that it releases its connection."""
     bound: str = ""
     no_bound: str = ""
 
@@ -92,7 +92,7 @@ _AIOHTTP = OwnClient(
     "raise: async with session.get(...) as response: ... does, or response.release()",
 )
 
-# A pool of boto3's looks like any other of urllib3's, so both are told.
+# A pool of boto3 looks like any other urllib3 pool, so each text covers both.
 _URLLIB3 = OwnClient(
     bound="maxsize={maximum}, block=True, ",
     sized="Allow {size} connections: urllib3.PoolManager(maxsize={size}, block=True)",
@@ -139,13 +139,16 @@ _OWN_CLIENTS = {"aiohttp": _AIOHTTP, "urllib3": _URLLIB3, "grpc": _GRPC}
 
 
 def own_client(provider: str | None, library: str) -> OwnClient | None:
-    """The application's own client of such a pool; None where any-llm has it, or it is httpx's."""
+    """Return the advice on a client that the application owns.
+
+    None if any-llm's provider uses that library, and for httpx and httpx2.
+    """
     return None if is_carried_by(provider, library) else _OWN_CLIENTS.get(library)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerWords:
-    """What people know by these names who tell a client where its server is."""
+    """Names under which users know a client's settings for its server."""
 
     address: str = "the URL"
     proxy: str = "the proxy, if there is one"
@@ -165,7 +168,7 @@ _CHANNELS = ServerWords(
 
 
 def server_words(provider: str | None, library: str) -> ServerWords:
-    """As any-llm's users know it, or those of the library."""
+    """Return any-llm's terms if its provider uses the library, else the library's terms."""
     if is_carried_by(provider, library):
         return _ANY_LLMS
     return _CHANNELS if library == "grpc" else ServerWords()
