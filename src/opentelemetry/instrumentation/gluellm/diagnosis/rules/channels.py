@@ -1,4 +1,4 @@
-"""gRPC channels that have no connection to give."""
+"""Rule: gRPC channels that are not ready."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _STATES = ("connecting", "transient_failure")
 
 
 def channel_not_ready(case: PoolCase) -> Finding | None:
-    """A channel that has been failing, or trying, to connect for long."""
+    """Detect channels that have been connecting, or failing to, for a long time."""
     stuck = [
         pool
         for pool in case.pools

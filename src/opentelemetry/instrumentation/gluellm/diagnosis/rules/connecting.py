@@ -1,4 +1,4 @@
-"""Connections that are made too often, can't be made, or break."""
+"""Rules: connections that are opened too often, cannot be established, or break."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from ..intervals import Activity, PoolCase
 from .advising import advisor
 
 _OTHER_ORIGINS = "_OTHER"
-"""The contract's name for the origins beyond ``max_origins``, which are many."""
+"""Name in the telemetry contract for all origins beyond ``max_origins`` together."""
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
-"""Never the network: one is enough."""
+"""Errors that the network never causes: one is enough for a finding."""
 
 _CONNECT_HELP = {
     "connect_timeout": (
@@ -60,17 +60,17 @@ _CONNECT_HELP = {
 
 
 def churns(activity: Activity | None) -> bool:
-    """Whether clients are built and thrown away after a request or two."""
+    """Return whether clients are built and thrown away after a request or two."""
     return _churned(activity) is not None
 
 
 def _churned(activity: Activity | None) -> tuple[int, int, Counter[str]] | None:
-    """Pools and requests of the origins whose clients are built and thrown away.
+    """Return pools and requests of the origins whose clients are built and thrown away.
 
-    Also how many of these pools each known call site built.
+    Also returns how many of these pools each known call site built. None if no origin churns.
 
-    By origin: a pool for each of ten hosts is no churn. And without the pools that are kept: one
-    busy client beside them would hide any number of calls that build their own.
+    Counted by origin, since one pool for each of ten hosts is no churn. Kept pools are excluded,
+    since one busy client would hide any number of calls that build their own.
     """
     if activity is None:
         return None
@@ -88,19 +88,19 @@ def _churned(activity: Activity | None) -> tuple[int, int, Counter[str]] | None:
 
 
 def client_churn(case: PoolCase) -> Finding | None:
-    """A client, and with it a pool, for each call."""
+    """Detect that each call builds a client, and with it a pool."""
     churned = _churned(case.activity)
     if churned is None:
         return None
     pools, requests, built_at = churned
     activity = case.activity
     calls = activity.entered - activity.resent
-    # What any-llm's calls need several of each, the application can't spare by keeping one.
+    # Where one any-llm call needs several pools (lmstudio), a kept client does not save those.
     each = f" of {counted(calls, 'call')}" if activity.resent else ""
     over = " over WebSocket" if WEBSOCKET in activity.protocols else ""
     advice = replace(advisor(case), synchronous=case.builds_synchronous)
     if any(built_at.values()):
-        # GlueLLM builds its clients before it calls any-llm: their call site is unknown.
+        # GlueLLM builds its clients before it calls any-llm, so their call site is unknown.
         advice = replace(advice, gluellm=False)
     what, until = "call", "they are garbage-collected"
     if advice.may_be_gluellms:
@@ -121,7 +121,7 @@ def client_churn(case: PoolCase) -> Finding | None:
 
 
 def _built_at(sites: Counter[str], pools: int) -> str:
-    """The call site that built the most of so many pools."""
+    """Return text on the call site that built the most pools; empty if none is known."""
     if not any(sites.values()):
         return ""
     ((site, count),) = sites.most_common(1)
@@ -130,11 +130,11 @@ def _built_at(sites: Counter[str], pools: int) -> str:
 
 
 def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
-    """Connections that could not be established, by reason."""
+    """Detect connections that could not be established, by reason."""
     activity = case.activity
     failures = activity.connect_failures
     if loop_is_blocked:
-        failures.pop("connect_timeout", None)  # a loop that stands still lets them run out
+        failures.pop("connect_timeout", None)  # a blocked loop lets them expire
     count = sum(failures.values())
     if not count:
         return None
@@ -156,7 +156,7 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
 
 
 def server_is_gone(case: PoolCase) -> bool:
-    """Whether most requests find nobody to connect to."""
+    """Return whether most requests cannot connect."""
     failed = sum(case.activity.connect_failures.values())
     return failed >= MOST_FAIL * max(1, case.activity.left)
 
@@ -166,7 +166,7 @@ def _each_kind(failures: dict[str, int], part: int) -> str:
 
 
 def reuse_failures(case: PoolCase) -> Finding | None:
-    """Requests that found their reused connection dead."""
+    """Detect requests that failed on a reused connection."""
     activity = case.activity
     count = activity.reuse_failures
     share = count / max(activity.left, count, 1)
@@ -216,7 +216,7 @@ def reuse_failures(case: PoolCase) -> Finding | None:
 
 
 def keepalive_too_short(case: PoolCase) -> Finding | None:
-    """Idle connections expire before the next request comes."""
+    """Detect idle connections that expire before the next request."""
     activity = case.activity
     opened = activity.connections_opened
     expired = activity.connections_closed.get("keepalive_expired", 0)

@@ -1,4 +1,4 @@
-"""Connections that are held and don't work: leaks, slow consumers, stuck HTTP/2 streams."""
+"""Rules: connections held without progress: leaks, slow consumers, stuck HTTP/2 streams."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_PLACES = 3
 
 
 def leak(case: PoolCase, waits: bool) -> Finding | None:
-    """Connections that are held by responses that nobody reads."""
+    """Detect connections that unread responses hold; ``waits`` if requests queue for them."""
     held = [r for pool in case.pools for r in pool.requests if r.leak_suspected]
     if held:
         hurts = waits or len(held) >= (case.maximum or len(held) + 1)
@@ -63,7 +63,7 @@ _CALL_CURE = (
 
 
 def _leak_advice(case: PoolCase) -> str:
-    """For what the call has handed out: any-llm's stream, or the library's own answer."""
+    """Return advice on what the call returned: any-llm's stream, or the library's response."""
     own = own_client(case.provider, case.library)
     if own is not None:
         return f"{own.end}."
@@ -73,7 +73,7 @@ def _leak_advice(case: PoolCase) -> str:
 
 
 def _held(case: PoolCase) -> str:
-    """What an answer holds: on a gRPC channel no connection of its own."""
+    """Return what a response holds. On a gRPC channel it has no connection of its own."""
     return "stream" if case.library == "grpc" else "connection"
 
 
@@ -84,7 +84,7 @@ def _of_limit(held: int, case: PoolCase) -> str:
 
 
 def _holders(held: list[RequestSnapshot]) -> str:
-    """Who holds them, by place: how many, which model, for how long, in which trace."""
+    """Return text on the holders by call site: number, provider, model, age and trace."""
     places = Counter((r.provider, r.model, r.call_site) for r in held)
     texts = []
     for (provider, model, call_site), count in places.most_common(_MOST_PLACES):
@@ -107,7 +107,7 @@ def _holders(held: list[RequestSnapshot]) -> str:
 
 
 def unread_now(case: PoolCase) -> float:
-    """Seconds of the period for which the answers that are unread now have been so."""
+    """Return how long responses that are unread now have been unread, within the period."""
     return sum(
         min(request.phase_age, case.activity.period)
         for pool in case.pools
@@ -117,9 +117,9 @@ def unread_now(case: PoolCase) -> float:
 
 
 def slow_consumer(case: PoolCase) -> Finding | None:
-    """The application takes its time between the reads of an answer.
+    """Detect an application that takes long between the reads of a response.
 
-    What is unread now is left out: that may be a leak which is not old enough to be called one.
+    Responses that are unread now are excluded: they may be leaks below the leak threshold.
     """
     activity = case.activity
     running = unread_now(case)
@@ -147,13 +147,13 @@ def slow_consumer(case: PoolCase) -> Finding | None:
 
 
 def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
-    """HTTP/2 streams that are taken and lead nowhere."""
+    """Detect HTTP/2 streams that are taken but make no progress."""
     orphaned = full = streams = limit = 0
     for connection in _multiplexed(case):
         lost = connection.streams_orphaned or 0
         most = connection.streams_max or 0
         taken = (connection.streams_active or 0) + lost
-        # Without a known limit the share is that of what is open.
+        # If the limit is unknown, the share is of the open streams.
         if lost > 0 and lost >= ORPHANED_SHARE * (most or taken):
             orphaned += lost
         if most and taken >= most:

@@ -1,4 +1,4 @@
-"""Causes that concern the whole process."""
+"""Rules: causes that affect the whole process."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ..snapshot import ProcessSnapshot, Snapshot
 
 
 def late_share(snapshot: Snapshot, before: Snapshot | None) -> float | None:
-    """Return the share of the time in which a loop was late; None where it is not measured.
+    """Return the share of the time in which a loop was late; None if it is not measured.
 
-    Over the period that is judged, or over the last minute if that is worse and lies within the
-    period.
+    The larger of two shares: that of the judged period, and that of the last minute if the period
+    is longer.
     """
     process = snapshot.process
     late, period = process.event_loop_late, snapshot.uptime
@@ -37,13 +37,13 @@ def late_share(snapshot: Snapshot, before: Snapshot | None) -> float | None:
 
 
 def loop_is_blocked(snapshot: Snapshot, before: Snapshot | None) -> bool:
-    """Return whether waiting and slowness may come from the event loop."""
+    """Return whether late event loops may explain waits and slowness."""
     share = late_share(snapshot, before)
     return share is not None and share > LATE_SHARE
 
 
 def waits_beyond_lag(case: PoolCase) -> bool:
-    """Return whether a request waits for longer than the worst pause of a loop can explain."""
+    """Return whether a request has waited longer than the worst pause of a loop can explain."""
     lag = case.process.event_loop_lag or 0.0
     waits = [
         request.phase_age
@@ -57,7 +57,7 @@ def waits_beyond_lag(case: PoolCase) -> bool:
 def blocked_event_loop(
     snapshot: Snapshot, before: Snapshot | None, *, clients_churn: bool
 ) -> Finding | None:
-    """An event loop that was late for a large share of the time, or once for long."""
+    """Detect an event loop that was late for a large share of the time, or once for long."""
     lag = snapshot.process.event_loop_lag
     share = late_share(snapshot, before)
     if lag is None or share is None:
@@ -83,7 +83,7 @@ def blocked_event_loop(
         if clients_churn
         else ""
     )
-    # The churn is then named first: it is a cause, and the lag is what it does.
+    # With churn it is only a WARNING, so that churn, which causes the lag, comes first.
     severe = share >= LATE_SHARE_SEVERE and not clients_churn
     return Finding(
         kind=Kind.BLOCKED_EVENT_LOOP,
@@ -102,7 +102,7 @@ def blocked_event_loop(
 
 
 def descriptors_near_limit(process: ProcessSnapshot) -> Finding | None:
-    """Few file descriptors are left; each connection takes one."""
+    """Detect that few file descriptors are left; each connection takes one."""
     used, limit = process.open_descriptors, process.descriptor_limit
     if used is None or not limit or used < DESCRIPTORS_NEAR * limit:
         return None
@@ -121,7 +121,7 @@ def descriptors_near_limit(process: ProcessSnapshot) -> Finding | None:
 
 
 def ignored_variable(process: ProcessSnapshot) -> Finding | None:
-    """A variable that looks like a limit and is none."""
+    """Detect set variables that look like limits but that no library reads."""
     names = process.ignored_variables
     if not names:
         return None

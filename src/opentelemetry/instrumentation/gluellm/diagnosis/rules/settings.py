@@ -1,4 +1,4 @@
-"""Settings that will hurt one day."""
+"""Rules: settings that cause trouble under load."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from ..snapshot import PoolSnapshot
 from .advising import advisor
 
 BOUND = 100
-"""Connections to begin with, as httpx has by default."""
+"""Limit on connections to advise as a start: httpx's default."""
 _WAIT = 10
-"""Seconds to advise as pool timeout: longer than a burst, and short of a caller's patience."""
+"""Pool timeout to advise, in seconds: longer than a burst, shorter than callers' patience."""
 
 
 def unbounded_pool(case: PoolCase, *, descriptors_run_out: bool) -> Finding | None:
-    """A pool without a limit."""
-    # A gRPC channel has no such limit: all its calls share a connection or a few. Threads are one.
+    """Detect pools without a limit on connections."""
+    # gRPC channels need no limit: their calls share one connection or a few. If an executor sends
+    # the requests, its threads are the limit.
     open_ends = [
         pool
         for pool in case.pools
@@ -39,12 +40,12 @@ def unbounded_pool(case: PoolCase, *, descriptors_run_out: bool) -> Finding | No
 
 
 def pool_timeout(case: PoolCase) -> Finding | None:
-    """Requests may queue for longer than anybody waits for their answer."""
+    """Detect that requests may queue for at least as long as they may wait for the answer."""
     unbounded = [pool for pool in case.pools if _waits_too_long(pool)]
     if not unbounded:
         return None
     pool = max(unbounded, key=lambda pool: max(_queued(pool), default=0.0))
-    # Other pools of the name may have other timeouts.
+    # Pools of one name can have different timeouts.
     alike = [other for other in unbounded if _timeouts(other) == _timeouts(pool)]
     ages = [age for other in alike for age in _queued(other)]
     longest = max(ages, default=0.0)
@@ -77,7 +78,7 @@ def _advice(case: PoolCase, pool: PoolSnapshot) -> str:
 
 
 def _queued(pool: PoolSnapshot) -> list[float]:
-    """Seconds that each queued request of a pool has waited."""
+    """Return the seconds that each queued request of a pool has waited."""
     return [request.phase_age for request in pool.requests if request.phase == "queued"]
 
 
@@ -87,7 +88,7 @@ def _timeouts(pool: PoolSnapshot) -> tuple[float | None, float | None]:
 
 def _waits_too_long(pool: PoolSnapshot) -> bool:
     if pool.max_connections is None:
-        return False  # nothing ever waits
+        return False  # no request ever waits
     if pool.pool_timeout is None:
         return True
     return pool.read_timeout is not None and pool.pool_timeout >= pool.read_timeout

@@ -1,4 +1,4 @@
-"""A provider that answers nobody."""
+"""Rule: a provider that answers no request."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ..intervals import PoolCase
 
 
 def silent_provider(case: PoolCase) -> Finding | None:
-    """Requests are sent and nobody is answered.
+    """Detect that requests are sent and none is answered.
 
-    There need be nothing to compare with, so this is told where no request was answered in the
-    period and all that are under way have waited for long. A WARNING unless answers took that long
-    before: reasoning models are silent for 300 to 700 s.
+    Needs no baseline: applies if no request was answered in the period and all requests in flight
+    have waited for long. It is a WARNING for several requests unless earlier answers took about as
+    long: reasoning models are silent for 300 to 700 s.
     """
     sent = [r for pool in case.pools for r in pool.requests if r.held is not None]
     waiting = [r for r in sent if r.phase == "awaiting_response"]

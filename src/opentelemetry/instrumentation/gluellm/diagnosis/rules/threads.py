@@ -1,4 +1,4 @@
-"""SDKs that block: what bounds them is the threads that they are called in, and not their pools."""
+"""Rules: SDKs that block, which are limited by the threads they run in, not by their pools."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .advising import advisor
 
 
 def executor_full(snapshot: Snapshot, cases: Sequence[PoolCase]) -> list[Finding]:
-    """Every thread of an executor has a request, and further calls wait for one."""
+    """Detect executors whose threads are busy with requests while further calls wait."""
     return [
         _executor_full(executor, cases)
         for executor in snapshot.process.executors
@@ -38,7 +38,7 @@ def _executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Fin
         pool = f". {advisor(case).keep(wanted)}"
     return Finding(
         kind=Kind.EXECUTOR_FULL,
-        # As many as threads: whoever comes now waits for as long as a whole call takes.
+        # As many waiting calls as threads: a new call waits about as long as a call takes.
         severity=Severity.WARNING if waiting >= threads else Severity.INFO,
         pool=label,
         observed=f"{counted(executor.requests, 'request')} under way in the "
@@ -55,13 +55,13 @@ def _executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Fin
 
 
 def _keeps(case: PoolCase, wanted: int) -> bool:
-    """Whether its pools keep so many connections already."""
+    """Return whether all its pools already keep this many connections."""
     kept = [pool.max_idle_connections for pool in case.pools]
     return bool(kept) and all(most is None or most >= wanted for most in kept)
 
 
 def too_few_kept(case: PoolCase) -> Finding | None:
-    """A pool that opens as many connections as are asked for, and keeps fewer."""
+    """Detect a pool that opens connections without limit but keeps only some of them."""
     kept = min(
         (
             pool.max_idle_connections
