@@ -1,1 +1,1 @@
-"""A report of a running process: on a signal, and for ``gluellm-pools doctor --pid``."""
+"""Reports from a running process, on a signal and for ``gluellm-pools doctor --pid``."""

@@ -1,4 +1,4 @@
-"""File descriptors that are told from others of the same number."""
+"""File descriptors that detect when their number was reused."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _LAST_STANDARD = 2
 
 
 class OwnDescriptor:
-    """A descriptor that is used only as long as it is what was opened.
+    """Descriptor that is used only while it refers to the file that was opened.
 
-    A program that turns itself into a daemon closes every descriptor that it inherited, and its own
-    files get their numbers. What we wrote or closed by number then would be the application's.
+    A program that turns itself into a daemon closes every inherited descriptor, and its own files
+    get their numbers. Writing or closing by number would then hit a file of the application.
     """
 
     __slots__ = ("_identity", "_number")
@@ -24,22 +24,23 @@ class OwnDescriptor:
 
     @property
     def number(self) -> int:
-        """The number. Raises OSError (EBADF) where it is no longer ours."""
+        """Number of the descriptor. Raises OSError (EBADF) if another file has it now."""
         if _identity(self._number) != self._identity:
             raise OSError(errno.EBADF, "the descriptor was closed, and its number is another's")
         return self._number
 
     def close(self) -> None:
-        """Close it, unless somebody has. Never raises."""
+        """Close the descriptor, unless it is closed already. Never raises."""
         with contextlib.suppress(OSError):
             os.close(self.number)
 
 
 def beyond_standard(number: int) -> int:
-    """The descriptor, moved where it is one of the first three. Raises OSError.
+    """Return the descriptor, or a duplicate with a higher number if it is one of the first three.
 
-    A program that was started without standard streams gives their numbers to what it opens next,
-    and whatever native code or a child writes to standard error would go there.
+    If a program is started without standard streams, the files that it opens next get their
+    numbers. Anything that native code or a child writes to standard error would then go there.
+    Raises OSError; the descriptor is then closed.
     """
     if number > _LAST_STANDARD:
         return number

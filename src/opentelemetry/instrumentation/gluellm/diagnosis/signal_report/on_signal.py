@@ -1,9 +1,9 @@
-"""A report on a signal: what ``snapshot_signal="SIGUSR2"`` turns on.
+"""Report on a signal, as turned on by ``snapshot_signal="SIGUSR2"``.
 
-The handler writes one byte into a pipe and does nothing else, for it interrupts the main thread
-anywhere, also inside a lock of the logging module. One thread waits at the other end and does the
-work. Where gevent or eventlet has replaced threads, a greenlet of the main thread does this. It
-waits with their ``select``, so that the other greenlets run.
+The handler only writes one byte into a pipe: it interrupts the main thread anywhere, also inside a
+lock of the logging module. A thread waits at the other end and does the work. If gevent or eventlet
+has replaced threads, a greenlet of the main thread does it; it waits with their ``select``, so that
+other greenlets can run.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ if TYPE_CHECKING:
 
 _ASKED, _STOP = b"?", b"."
 _AT_ONCE = 4096
-"""Signals that came while a report was made are answered by one report."""
+"""Bytes to read at once: one report answers all signals that came during the one before."""
 _REST, _LONGEST_REST, _TIMES = 0.1, 2.0, 4
-"""Seconds between two reports: so many times what the first one took, within these bounds."""
+"""Pause after a report in seconds: ``_TIMES`` times its duration, at least ``_REST`` and at most
+``_LONGEST_REST``."""
 _LONGEST_REASON = 500
 _PATIENCE = 1.0
-"""Seconds that uninstall() waits for a report under way."""
+"""Seconds that uninstall() waits for a report in progress."""
 
 
 class _Handler:
-    """The handler of the signal. Dormant, it does nothing, and counts as free."""
+    """Handler of the signal. Without a pipe it does nothing, and the signal counts as free."""
 
     def __init__(self, previous: Any) -> None:
         self.previous = previous
@@ -48,13 +49,13 @@ class _Handler:
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
         pipe = self.pipe
         if pipe is not None:
-            # A full pipe holds requests enough, and one whose thread left has no reader.
+            # If the pipe is full, enough requests wait; without a reader, the thread has ended.
             with contextlib.suppress(OSError):
                 os.write(pipe.number, _ASKED)
 
 
 class SignalReporter:
-    """Answers a signal with a report: into the log, and to ``gluellm-pools doctor --pid``."""
+    """Reporter that answers a signal, in the log and to ``gluellm-pools doctor --pid``."""
 
     def __init__(
         self,
@@ -63,10 +64,10 @@ class SignalReporter:
         log: Callable[[str], None],
         failed: Callable[[str, BaseException], None] | None = None,
     ) -> None:
-        """``report`` and ``log`` are called in a thread of the reporter's own.
+        """Create a reporter. It calls ``report`` and ``log`` in its own thread.
 
-        What they raise goes to ``failed`` with what failed, and no further. Raises ValueError for a
-        name that is no signal that may be used, saying which are.
+        Their exceptions go only to ``failed``, with the name of the step that failed. Raises
+        ValueError, naming the allowed signals, if ``signal_name`` is not one of them.
         """
         self.signal_name = signal_name
         self._number = signal_number(signal_name)
@@ -78,10 +79,10 @@ class SignalReporter:
         self._read: OwnDescriptor | None = None
         self._presence: Presence | None = None
         self._ends = threading.Event()
-        """Wakes the thread from its rest."""
+        """Ends the pause after a report early."""
 
     def install(self) -> None:
-        """Answer the signal from now on. Twice is harmless.
+        """Answer the signal from now on. Does nothing if it is installed.
 
         Raises ValueError outside the main thread, if the signal already has a handler, or if a wait
         in a greenlet would block the program.
@@ -97,7 +98,7 @@ class SignalReporter:
             )
         current = signal.getsignal(self._number)
         if isinstance(current, _Handler) and current.pipe is None:
-            current = current.previous  # left by an uninstall() in another thread
+            current = current.previous  # left by uninstall()
         elif taken := why_taken(name, current):
             raise ValueError(
                 f"snapshot_signal={name!r}: the signal is taken by {taken}; choose another one, or "
@@ -107,23 +108,23 @@ class SignalReporter:
         try:
             signal.signal(self._number, handler)
         except ValueError as error:
-            # Python has no public way to ask for that: a subinterpreter has a main thread too, and
-            # eventlet (0.41) gives another thread than the main one for each greenlet.
+            # Python has no public check for the thread that signal() requires: a subinterpreter has
+            # a main thread as well, and eventlet 0.41 shows each greenlet as another thread.
             raise ValueError(
                 f"snapshot_signal={name!r}: {error}; call instrument() there, or leave "
                 f"snapshot_signal out"
             ) from error
-        # siginterrupt stays on: a main thread that hangs in a system call is to be interrupted.
+        # siginterrupt stays on, so that the signal interrupts a system call that hangs.
         self._handler = handler
         self._start(handler)
         atexit.register(self._at_exit)
 
     def uninstall(self) -> None:
-        """Put the previous handler back, end the thread, remove the files. Twice is harmless.
+        """Restore the previous handler, end the thread, remove the files. Can be called twice.
 
-        Outside the main thread Python can't put handlers back, and while a doctor may be about to
-        send the signal they must not be. Ours then stays and does nothing, since the default of
-        these signals is to kill the process; the next install() finds it.
+        Python can restore handlers only in the main thread, and they must not be restored while a
+        doctor may be about to send the signal, whose default action kills the process. In both
+        cases the reporter's handler stays and does nothing. The next install() replaces it.
         """
         handler, self._handler = self._handler, None
         if handler is None:
@@ -139,11 +140,11 @@ class SignalReporter:
             if thread is not None and thread is not threading.current_thread():
                 thread.join(_PATIENCE)
             if restored:
-                # Else the main thread may be about to write to it, and the number to be another's.
+                # Otherwise the handler may be about to write, and the number may be reused.
                 pipe.close()
 
     def after_fork_in_child(self) -> None:
-        """A pipe, a thread and an entry of this process's own; the parent's stay."""
+        """Give the child its own pipe, thread and entry; the parent keeps its own."""
         handler = self._handler
         if handler is None:
             return
@@ -158,7 +159,7 @@ class SignalReporter:
         self._start(handler)
 
     def _start(self, handler: _Handler) -> None:
-        """Never raises: from here on the host would be the worse for it."""
+        """Create the pipe, the thread and the entry. Failures are logged, never raised."""
         ends: tuple[OwnDescriptor, ...] = ()
         try:
             self._read, pipe = ends = _pipe()
@@ -166,8 +167,8 @@ class SignalReporter:
             self._ends.clear()
             thread = None
             if _runs_in_greenlet():
-                # Not a Thread, whose start() switches to other greenlets: after a fork gevent's hub
-                # still is the parent's here.
+                # Not threading.Thread: its start() switches to other greenlets, and after a fork
+                # gevent's hub is still the parent's at this point.
                 _thread.start_new_thread(self._run, (self._read, handler))
             else:
                 thread = threading.Thread(
@@ -186,7 +187,7 @@ class SignalReporter:
         self._thread = thread
         handler.pipe = pipe
         try:
-            # Last: whoever finds it sends the signal.
+            # Last: a doctor that finds the entry sends the signal.
             self._presence = Presence(self._number)
         except Exception as error:
             self._say(
@@ -203,12 +204,12 @@ class SignalReporter:
                         _wait_for(read.number)
                     received = os.read(read.number, _AT_ONCE)
                 except (OSError, ValueError):
-                    return  # the program has closed it
+                    return  # the program closed it
                 if not received or _STOP in received or self._handler is not handler:
                     return
                 began = time.monotonic()
                 self._answer()
-                # Whoever sends signals without end gets no more of the interpreter than that.
+                # Limits how much of the interpreter an endless stream of signals can take.
                 took = time.monotonic() - began
                 self._ends.wait(min(max(_REST, _TIMES * took), _LONGEST_REST))
         finally:
@@ -229,7 +230,7 @@ class SignalReporter:
         except Exception as error:
             self._failed("report", error)
             content, text = {"error": type(error).__qualname__}, None
-        # The log last: a lock of its may be what hangs.
+        # The log last: one of its locks may be what hangs.
         for token in tokens:
             try:
                 if presence is not None:
@@ -246,7 +247,7 @@ class SignalReporter:
             self._failed("report.log", error)
 
     def _withdraw(self) -> bool:
-        """Whether a doctor may be about to send the signal."""
+        """Remove the entry. Return whether a doctor may be about to send the signal."""
         presence, self._presence = self._presence, None
         if presence is not None:
             with contextlib.suppress(OSError):
@@ -254,16 +255,17 @@ class SignalReporter:
         return False
 
     def _at_exit(self) -> None:
-        # The interpreter gives handlers up at its end, and the exit status would be the signal's.
+        # Python drops its handlers at exit. A late signal would then kill the process and replace
+        # its exit status.
         if self._withdraw() and signal.getsignal(self._number) is self._handler:
             with contextlib.suppress(ValueError):  # not in the main thread
                 signal.signal(self._number, signal.SIG_IGN)
 
 
 def _pipe() -> tuple[OwnDescriptor, OwnDescriptor]:
-    """Both ends, or none. Raises OSError."""
+    """Return both ends of a pipe. Raises OSError, with both ends closed."""
     read, write = os.pipe()
-    # Each closes what it can't move.
+    # beyond_standard() closes a descriptor that it can't move.
     try:
         read = beyond_standard(read)
     except OSError:
@@ -283,13 +285,13 @@ def _is_native(function: object) -> bool:
 
 
 def _runs_in_greenlet() -> bool:
-    """Whether what is started as a thread is a greenlet of gevent or eventlet."""
+    """Return whether a new thread is a greenlet of gevent or eventlet."""
     return not _is_native(_thread.start_new_thread)
 
 
 def _wait_for(number: int) -> None:
     """Let other greenlets run until a descriptor can be read. Raises OSError and ValueError."""
-    # gevent has both, eventlet removes poll(). Numbers from 1024 on are too high for select().
+    # gevent has both; eventlet removes poll(). select() fails for numbers from 1024 on.
     poll = getattr(select, "poll", None)
     if poll is None:
         select.select([number], [], [])
@@ -300,13 +302,13 @@ def _wait_for(number: int) -> None:
 
 
 def _restore(number: int, handler: _Handler) -> bool:
-    """Put the previous handler back where ours is still in place; whether nobody calls ours."""
+    """Restore the previous handler if ``handler`` is still set. Return whether that was done."""
     current: object = signal.getsignal(number)
     if current is handler:
         with contextlib.suppress(ValueError):  # not in the main thread
             signal.signal(number, handler.previous)
             return True
-    return False  # whoever came later may pass signals on to it
+    return False  # a later handler may still call it
 
 
 def _ignore(what: str, error: BaseException) -> None:

@@ -1,13 +1,12 @@
-"""Where ``gluellm-pools doctor --pid`` and the process that it asks find each other.
+"""Files by which ``gluellm-pools doctor --pid`` requests a report from a process.
 
-A directory that is private to the user holds, for each process that answers a signal, a file named
-by its pid. The process keeps that file locked for as long as it lives: a record lock (fcntl(2)) is
-not inherited over fork and goes with the process, so a file left behind and a pid used anew are
-told from a live process. The doctor leaves a request there, sends the signal, and finds the answer
-under the same token.
+A directory that is private to the user contains a file for each process that answers a signal,
+named by its PID. The process keeps that file locked as long as it lives. A record lock (fcntl(2))
+is not inherited by a fork and ends with the process. So the lock distinguishes a live process from
+a leftover file and from a reused PID. The doctor writes a request, sends the signal, and reads the
+answer under the same token.
 
-Everything goes through a descriptor of the directory, so that nobody can put another one in its
-place in between.
+All access goes through a descriptor of the directory, so that it can't be replaced in between.
 """
 
 from __future__ import annotations
@@ -25,29 +24,29 @@ from .descriptors import OwnDescriptor, beyond_standard
 from .signals import status_of
 
 PROTOCOL = 1
-"""Of the files' contents. A doctor of another version says so instead of guessing."""
+"""Version of the files' contents. A doctor of another version refuses instead of guessing."""
 
 _PRESENCE, _REQUEST, _ANSWER = ".json", ".request", ".answer"
 
 
 _LARGEST = 32 * 2**20
-"""Bytes of a file that is read. A report on 10 000 requests has about 10 MB."""
+"""Bytes of the largest file to read. A report on 10 000 requests has about 10 MB."""
 
 
 class UnusableDirectoryError(OSError):
-    """No directory that is private to this user can be had; the message says why."""
+    """No directory private to this user is available; the message gives the reason."""
 
 
 class MissingDirectoryError(UnusableDirectoryError):
-    """It is not there: no process of this user answers."""
+    """The directory does not exist: no process of this user answers."""
 
 
 class UnsuitableFileError(ValueError):
-    """A file that is not as we write it; the message says what it is."""
+    """A file that this module cannot have written; the message gives the reason."""
 
 
 class Directory:
-    """The user's private directory."""
+    """Private directory of the user."""
 
     def __init__(self, descriptor: int, path: Path) -> None:
         self._descriptor = OwnDescriptor(descriptor)
@@ -55,14 +54,14 @@ class Directory:
 
     @property
     def descriptor(self) -> int:
-        """Its number. Raises OSError where the program has closed it."""
+        """Number of its descriptor. Raises OSError if the program has closed it."""
         return self._descriptor.number
 
     @classmethod
     def open(cls, *, make: bool = True) -> Directory:
-        """Open the directory, made where it is missing. Raises UnusableDirectoryError.
+        """Open the directory; ``make`` creates it if it is missing.
 
-        Where it is not to be made, MissingDirectoryError.
+        Raises UnusableDirectoryError, and without ``make`` MissingDirectoryError if it is missing.
         """
         try:
             place = tempfile.gettempdir()
@@ -80,10 +79,10 @@ class Directory:
         try:
             directory = cls.at(path)
             if made:
-                os.fchmod(directory.descriptor, 0o700)  # what the umask took away
+                os.fchmod(directory.descriptor, 0o700)  # rights that the umask removed
         except UnusableDirectoryError:
             if made:
-                # A umask that takes the owner's rights: it would be in the way of all that follow.
+                # The umask removed the owner's rights: it would block all later processes.
                 with contextlib.suppress(OSError):
                     path.rmdir()
             raise
@@ -91,7 +90,10 @@ class Directory:
 
     @classmethod
     def at(cls, path: Path) -> Directory:
-        """Open a directory that is there. Raises UnusableDirectoryError if it is not private."""
+        """Open an existing directory.
+
+        Raises UnusableDirectoryError if it is not private, MissingDirectoryError if it is missing.
+        """
         try:
             opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             descriptor = beyond_standard(opened)
@@ -113,15 +115,15 @@ class Directory:
             return [entry.name for entry in entries]
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """A file's content; None when it is not there, or not as we write it."""
+        """Return a file's content; None if it is missing or unsuitable."""
         try:
             return self.content_of(name)
         except (OSError, UnsuitableFileError):
             return None
 
     def content_of(self, name: str) -> dict[str, Any]:
-        """A file's content. Raises UnfitFileError, and OSError when it can't be opened."""
-        # A pipe without a writer would not open, or never end.
+        """Return a file's content. Raises UnsuitableFileError; OSError if it can't be opened."""
+        # O_NONBLOCK: otherwise a named pipe without a writer would block here.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(name, flags, dir_fd=self.descriptor)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -140,7 +142,7 @@ class Directory:
         return content
 
     def write(self, name: str, content: dict[str, Any]) -> None:
-        """Put a file there, whole or not at all."""
+        """Write a file completely or not at all."""
         unfinished, descriptor = self.create()
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -151,18 +153,18 @@ class Directory:
             raise
 
     def create(self) -> tuple[str, int]:
-        """A new file of a name that nobody looks for; its name and descriptor."""
+        """Create a file under a temporary name. Return its name and descriptor."""
         name = f"{os.getpid()}-{secrets.token_hex(8)}.unfinished"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         descriptor = beyond_standard(os.open(name, flags, 0o600, dir_fd=self.descriptor))
-        os.fchmod(descriptor, 0o600)  # whatever the umask is
+        os.fchmod(descriptor, 0o600)  # regardless of the umask
         return name, descriptor
 
     def rename(self, name: str, new: str) -> None:
         os.replace(name, new, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
     def remove(self, name: str) -> bool:
-        """Whether it was there. Raises OSError."""
+        """Remove a file. Return whether it existed. Raises OSError."""
         try:
             os.unlink(name, dir_fd=self.descriptor)
         except FileNotFoundError:
@@ -177,9 +179,10 @@ class Directory:
         return True
 
     def is_locked(self, name: str) -> bool:
-        """Whether a process holds the file locked. Never for a file of this very process.
+        """Return whether another process holds a lock on the file.
 
-        Closing any descriptor of a file gives up the process's own locks on it (fcntl(2)).
+        Never call it for a file that this process has locked: closing any descriptor of a file
+        releases the process's own locks on it (fcntl(2)).
         """
         import fcntl
 
@@ -196,22 +199,22 @@ class Directory:
         return False
 
     def sweep(self) -> None:
-        """Remove what processes left behind that ended without their own clearing up."""
+        """Remove the files of processes that ended without removing them."""
         names = self.names()
         owners = {name.split("-")[0].split(".")[0] for name in names} - {str(os.getpid())}
         for pid in owners:
             if not self.is_locked(pid + _PRESENCE) and not _exists(pid):
                 for name in names:
                     if name.startswith((f"{pid}-", f"{pid}.")):
-                        with contextlib.suppress(OSError):  # a directory is none of ours
+                        with contextlib.suppress(OSError):  # a foreign directory
                             self.remove(name)
 
 
 class Presence:
-    """One process's entry in the directory."""
+    """Entry of one process in the directory."""
 
     def __init__(self, signal_number: int) -> None:
-        """Announce that this process answers the signal. Raises OSError where it can't."""
+        """Announce that this process answers the signal. Raises OSError if that fails."""
         import fcntl
 
         self.directory = Directory.open()
@@ -219,12 +222,12 @@ class Presence:
         self._locked: OwnDescriptor | None = None
         try:
             with contextlib.suppress(OSError):
-                # systemd-tmpfiles(8) clears no directory that somebody holds a BSD lock on.
+                # systemd-tmpfiles(8) skips directories on which a process holds a BSD lock.
                 fcntl.flock(self.directory.descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
             self.directory.sweep()
             name, descriptor = self.directory.create()
             self._locked = OwnDescriptor(descriptor)
-            # Locked before it gets the name that is looked for.
+            # Locked before the rename: readers take an unlocked entry for a leftover.
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             content = {"protocol": PROTOCOL, "signal": signal_number, "started": start_of("self")}
             os.write(descriptor, json.dumps(content).encode())
@@ -234,7 +237,7 @@ class Presence:
             raise
 
     def requests(self) -> list[str]:
-        """Tokens of the requests that wait for an answer."""
+        """Return the tokens of the requests that wait for an answer."""
         start = f"{self._pid}-"
         return [
             name[len(start) : -len(_REQUEST)]
@@ -243,20 +246,21 @@ class Presence:
         ]
 
     def answer(self, token: str, content: dict[str, Any]) -> None:
-        """Give a request its answer. Raises OSError; then the request goes unanswered."""
+        """Answer a request. Raises OSError; the request is then removed unanswered."""
         answer, request = (f"{self._pid}-{token}{kind}" for kind in (_ANSWER, _REQUEST))
         try:
             self.directory.write(answer, content)
         finally:
             awaited = self.directory.remove(request)
         if not awaited:
-            self.directory.remove(answer)  # the doctor has left, and nobody else would
+            self.directory.remove(answer)  # the doctor has gone and won't remove it
 
     def withdraw(self) -> bool:
-        """Remove the entry and what belongs to it. In a forked child it only lets go of it.
+        """Remove the entry and its files; in a forked child, only close the descriptors.
 
-        Whether a doctor may be about to send the signal: one that has left its request looks for
-        the entry once more before it sends, so either it misses the entry or we see the request.
+        Returns whether a doctor may be about to send the signal. After writing its request, a
+        doctor looks for the entry again before it sends. So either the doctor finds no entry, or
+        this method finds the request.
         """
         awaited = False
         try:
@@ -274,7 +278,7 @@ class Presence:
 
 
 class Request:
-    """A doctor's request to one process, and the answer."""
+    """Request of a doctor to one process, and the answer."""
 
     def __init__(self, directory: Directory, pid: int) -> None:
         self._directory = directory
@@ -282,7 +286,7 @@ class Request:
         directory.write(self._stem + _REQUEST, {"protocol": PROTOCOL})
 
     def answer(self) -> dict[str, Any] | None:
-        """The answer; None as long as there is none. Raises UnfitFileError, and OSError."""
+        """Return the answer; None while there is none. Raises UnsuitableFileError and OSError."""
         try:
             return self._directory.content_of(self._stem + _ANSWER)
         except FileNotFoundError:
@@ -290,7 +294,7 @@ class Request:
 
     @property
     def waits(self) -> bool:
-        """Whether the process has yet to deal with it."""
+        """Whether the process has not handled the request yet."""
         return self._directory.has(self._stem + _REQUEST)
 
     def close(self) -> None:
@@ -300,28 +304,28 @@ class Request:
 
 
 def presence_of(directory: Directory, pid: int) -> dict[str, Any] | None:
-    """What a live process announced; None when it announced nothing, or lives no longer."""
+    """Return what a live process announced; None if it announced nothing or has ended."""
     name = f"{pid}{_PRESENCE}"
     if pid == os.getpid() or not directory.is_locked(name):
         return None
     content = directory.read(name)
-    # A directory that containers share has pids of several namespaces: same number, other process.
+    # Containers that share the directory can have different processes with the same PID.
     return content if content and content.get("started") == start_of(pid) else None
 
 
 def start_of(process: int | str) -> str | None:
-    """When a process started, in ticks since boot; None where the system does not tell."""
+    """Return when a process started, in ticks since boot; None if the system does not report it."""
     try:
         text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    # The name, second and in parentheses, may hold anything (proc_pid_stat(5)).
+    # The second field, the name in parentheses, may contain anything (proc_pid_stat(5)).
     return text.rpartition(")")[2].split()[19]
 
 
 def _exists(pid: str) -> bool:
     if not pid.isdecimal():
-        return True  # not a file of ours
+        return True  # a foreign file
     try:
         os.kill(int(pid), 0)
     except (ProcessLookupError, OverflowError):

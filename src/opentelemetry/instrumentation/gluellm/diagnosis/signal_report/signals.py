@@ -1,4 +1,4 @@
-"""Which signals may ask for a report, and which are free to."""
+"""Signals that may request a report, and whether they are free."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _UNCATCHABLE = ("SIGKILL", "SIGSTOP")
 
 
 def signal_numbers() -> dict[str, int]:
-    """The signals that may ask for a report, by name; empty on Windows.
+    """Return the signals that may request a report, by name; empty on Windows.
 
-    Those only that mean nothing by themselves: SIGUSR1, SIGUSR2, and the real-time signals from
-    ``SIGRTMIN`` over ``SIGRTMIN+1`` to ``SIGRTMAX``. SIGHUP is not among them, since who catches
-    it outlives the terminal.
+    Only signals without a meaning of their own: SIGUSR1, SIGUSR2, and the real-time signals
+    ``SIGRTMIN``, ``SIGRTMIN+1``, ... ``SIGRTMAX``. SIGHUP is excluded, since a process that catches
+    it outlives its terminal.
     """
     numbers = {name: int(getattr(signal, name)) for name in _USER if hasattr(signal, name)}
     first, last = getattr(signal, "SIGRTMIN", None), getattr(signal, "SIGRTMAX", None)
@@ -31,9 +31,9 @@ def signal_numbers() -> dict[str, int]:
 
 
 def signal_number(name: str) -> int:
-    """The number of a signal that may ask for a report.
+    """Return the number of a signal that may request a report.
 
-    Raises ValueError for a name that is no such signal, saying which are.
+    Raises ValueError, naming the allowed signals, for any other name.
     """
     numbers = signal_numbers()
     if name in numbers:
@@ -49,7 +49,7 @@ def signal_number(name: str) -> int:
 
 
 def allowed_in_words() -> str:
-    """The signals that :func:`signal_number` takes, for a message."""
+    """Return the signals that :func:`signal_number` accepts, as text for a message."""
     names = [name for name in signal_numbers() if "+" not in name]
     if not names:
         return "None (this system has no such signals; call snapshot() instead)"
@@ -59,9 +59,9 @@ def allowed_in_words() -> str:
 
 
 def why_taken(name: str, current: Any) -> str | None:
-    """Why a signal is not free, with its present handler as ``getsignal`` gives it; else None.
+    """Return why a signal is not free, or None; ``current`` is what ``getsignal`` returns for it.
 
-    Not free is one that somebody catches: our handler would take it from them.
+    A signal that has a handler is not free: the reporter's handler would replace it.
     """
     number = signal_number(name)
     if current is None:
@@ -69,22 +69,22 @@ def why_taken(name: str, current: Any) -> str | None:
     if current not in (signal.SIG_DFL, signal.SIG_IGN):
         return f"the handler {one_line(_described(current), _LONGEST_HANDLER)}"
     if is_caught("self", number):
-        # faulthandler.register() and native libraries go past Python's own table.
+        # faulthandler.register() and native libraries bypass Python's table of handlers.
         return "a handler that Python knows nothing of (faulthandler.register() sets such a one)"
     return None
 
 
 def is_caught(process: int | str, number: int) -> bool | None:
-    """Whether a process catches a signal; None where the system does not tell.
+    """Return whether a process catches a signal; None if the system does not report it.
 
-    Linux tells in ``/proc/<pid>/status`` (proc_pid_status(5), ``SigCgt``).
+    Linux reports it in ``/proc/<pid>/status`` (proc_pid_status(5), ``SigCgt``).
     """
     mask = status_of(process).get("SigCgt")
     return None if mask is None else bool(int(mask, 16) >> (number - 1) & 1)
 
 
 def status_of(process: int | str) -> dict[str, str]:
-    """``/proc/<pid>/status`` of a process; empty where there is none."""
+    """Return ``/proc/<pid>/status`` of a process as a dict; empty if there is none."""
     if sys.platform != "linux":
         return {}
     try:
