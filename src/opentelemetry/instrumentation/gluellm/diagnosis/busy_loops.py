@@ -1,4 +1,4 @@
-"""Where event loops are now, for the finding that one is blocked."""
+"""Call sites that keep event loops busy now, for the finding that a loop is blocked."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from types import FrameType
 from ..text import call_site_text
 
 _LOOPS = ("/asyncio/base_events.py", "/asyncio/runners.py")
-"""The second for uvloop, which has no frames of its own."""
+"""Files whose frames run a loop. uvloop has no Python frames, so ``runners.py`` marks its loops."""
 _NOT_TOLD = ("/asyncio/events.py", "/gluellm/diagnosis/on_signal.py")
-"""What runs each callback, and our own handler, which the main thread may still be in."""
+"""Files whose frames are left out: asyncio's runner of callbacks, and the handler of the signal
+report, which may still run in the main thread."""
 _WAITING = ("/selectors.py", "/asyncio/windows_events.py")
 _MOST_FRAMES = 6
 _LONGEST = 120
@@ -19,10 +20,10 @@ _DEEPEST = 500
 
 
 def call_sites_of_busy_loops() -> tuple[str, ...]:
-    """What keeps each asyncio loop busy now: its thread, then the innermost frames as text.
+    """Return what keeps each asyncio loop busy: lines with its thread and its innermost frames.
 
-    A loop that waits for events is not busy. Frames that change while they are read give a place
-    that is a moment old, and nothing worse.
+    A loop that waits for events is not busy. Frames can change while they are read, so a line may
+    be slightly out of date.
     """
     threads = {thread.ident: thread for thread in threading.enumerate()}
     lines: list[str] = []
@@ -38,8 +39,8 @@ def call_sites_of_busy_loops() -> tuple[str, ...]:
 
 
 def _which(thread: threading.Thread | None) -> str:
-    # Not by its name, which is the application's to choose. The system's number is what py-spy,
-    # gdb and `top -H` show.
+    # Not the thread's name, which the application chooses. py-spy, gdb and `top -H` show the
+    # native ID.
     if thread is None:
         return "a thread that is not Python's own"
     if thread is threading.main_thread():
@@ -48,7 +49,7 @@ def _which(thread: threading.Thread | None) -> str:
 
 
 def _within_loop(innermost: FrameType) -> list[FrameType]:
-    """The frames that a loop called; none where the thread runs no loop, or its loop waits."""
+    """Return the frames that a loop called; none if the thread runs no loop or the loop waits."""
     frames: list[FrameType] = []
     frame: FrameType | None = innermost
     for _ in range(_DEEPEST):

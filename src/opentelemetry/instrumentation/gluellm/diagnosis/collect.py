@@ -1,4 +1,4 @@
-"""From live pools to a snapshot. Takes no lock and touches no socket, so it may run anywhere."""
+"""Collection of a snapshot. Takes no lock and touches no socket, so it may run anywhere."""
 
 from __future__ import annotations
 
@@ -42,7 +42,11 @@ def collect(
     loop_lag: LoopLag | None,
     limiters: tuple[LimiterSnapshot, ...] = (),
 ) -> Snapshot:
-    """A snapshot of every live pool; ``began`` is when the counting began."""
+    """Return a snapshot of every live pool.
+
+    ``began`` is when counting began, in nanoseconds of the registry's clock. ``leak_threshold`` is
+    in seconds.
+    """
     now = registry.clock()
     executors = Executors()
     pools = tuple(
@@ -72,7 +76,7 @@ def collect(
 
 
 def _ignored_variables() -> tuple[str, ...]:
-    """Variables that nothing reads, unless ``configure_pools()`` was asked to."""
+    """Return the ``HTTPX_*`` variables that are set but not applied by ``configure_pools()``."""
     return tuple(
         name
         for name in environment.HTTPX_VARIABLES.values()
@@ -84,7 +88,7 @@ def _ignored_variables() -> tuple[str, ...]:
 
 
 def _pool(tracker: PoolTracker, executors: Executors) -> PoolSnapshot | None:
-    leases = read_states(tracker.leases)  # before the connections, as in the registry
+    leases = read_states(tracker.leases)  # before the connections, as in PoolRegistry
     view = tracker.view()
     if view is None:
         return None
@@ -142,7 +146,7 @@ def _request(lease: Lease, state: LeaseState, index: dict[int, int], now: int) -
         since = lease.entered_at
     call_site = lease.call_site
     connection = lease.connection
-    # A channel's call has a connection too, though nobody tells which.
+    # A gRPC call has a connection as well, although gRPC does not report which one.
     has_one = connection is not None or lease.channel is not None
     held = has_one and acquired_at > 0 and phase != QUEUED
     return RequestSnapshot(
@@ -172,7 +176,7 @@ def _origin(origin: OriginLedger) -> str:
 
 
 def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
-    # The ledgers don't have what has ended since the last collection.
+    # Count the leases that ended since the last collection: the ledgers lack them.
     for item in snapshot_of_queue(registry.outbox.items):
         if isinstance(item, Lease) and item.ended:
             item.account()
@@ -270,7 +274,7 @@ def _times(times: EndedTimes | None) -> dict[str, Any]:
 def _open_descriptors() -> int | None:
     for path in _DESCRIPTORS:
         try:
-            return sum(1 for _ in os.scandir(path)) - 1  # less the one that lists them
+            return sum(1 for _ in os.scandir(path)) - 1  # without the descriptor of this listing
         except OSError:
             continue
     return None

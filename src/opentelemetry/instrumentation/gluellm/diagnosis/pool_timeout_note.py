@@ -1,4 +1,4 @@
-"""A PoolTimeout that explains itself."""
+"""Note that explains a PoolTimeout."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _BEGINNING = "Connection pool "
 
 
 class NoteObserver(PoolObserver):
-    """Adds one note to a pool timeout: what the pool looked like, and who held it.
+    """Observer that adds one note to a pool timeout: the pool's state and its longest holders.
 
-    The note is on the library's own exception. The SDKs raise theirs from it, so that a traceback
-    shows the note wherever it shows the cause. Type, message and cause stay as they are.
+    The note goes on the library's own exception. The SDKs raise theirs from it, so a traceback that
+    shows the cause shows the note. Type, message and cause of the exception do not change.
     """
 
     def lease_timed_out(self, lease: Lease, error: BaseException) -> None:
         if any(note.startswith(_BEGINNING) for note in getattr(error, "__notes__", ())):
-            return  # a transport over a transport: the inner pool has explained it
+            return  # nested transports: the inner pool has added its note
         tracker = lease.tracker
         now = tracker.clock()
         began = lease.waits_since or lease.entered_at
@@ -32,12 +32,12 @@ class NoteObserver(PoolObserver):
 
 
 def _attempt(lease: Lease) -> str:
-    # The SDKs try again by themselves, so the application has waited for longer than this.
+    # The SDKs retry by themselves, so the application has waited longer than this request.
     return f", number {lease.call.requests} of its call," if lease.resend and lease.call else ""
 
 
 def _clock(ago: int) -> str:
-    # UTC, as log lines of several machines are compared.
+    # UTC, so that log lines of several machines can be compared.
     epoch = time.time() - ago / 1e9
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(epoch))
     return f"{whole}.{int(epoch % 1 * 1000):03d}Z"

@@ -1,4 +1,4 @@
-"""Snapshots and findings as text, for a terminal of 80 to 100 columns at 3 am."""
+"""Snapshots and findings as text for a terminal of 80 to 100 columns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .snapshot import ConnectionSnapshot, PoolSnapshot, PoolTotals, RequestSnaps
 
 _WIDTH = 96
 _MOST_POOLS = 6
-"""A client per call makes hundreds that look alike, and the findings should stay in sight."""
+"""A client per call makes hundreds of similar pools, which would push the findings out of sight."""
 _MOST_NAMES = 20
 _MOST_ORIGINS = 5
 _MOST_HOLDERS = 10
@@ -24,9 +24,10 @@ _LONGEST_LIMITS = 400
 
 
 def snapshot_text(snapshot: Snapshot) -> str:
-    """A snapshot, readable: the pools with the most requests first, the longest-held in each.
+    """Return a snapshot as readable text.
 
-    Long lists end with a count of what is left out; lines may exceed the width by a long word.
+    The pools with the most requests come first, and in each pool the requests held longest. Long
+    lists end with the number of entries left out. A long word may make a line wider than usual.
     """
     process = snapshot.process
     lines = _wrapped(
@@ -78,7 +79,7 @@ def snapshot_text(snapshot: Snapshot) -> str:
 
 
 def findings_text(findings: Sequence[Finding]) -> str:
-    """Findings one after the other, each with its kind and its three texts."""
+    """Return the findings as text, each with its kind, observation, explanation and advice."""
     if not findings:
         return "no findings"
     blocks = []
@@ -115,7 +116,7 @@ def _pool(pool: PoolSnapshot) -> Iterator[str]:
 
 
 def _channel(pool: PoolSnapshot) -> Iterator[str]:
-    """A gRPC channel: nothing is known of its connections, and it has no limits."""
+    """Yield the lines of a gRPC channel, which reports no connections and has no limits."""
     since = seconds(pool.channel_state_age or 0.0)
     yield from _wrapped(
         f"{one_line(pool.label)}: channel {one_line(pool.channel_state or '')} for {since}; "
@@ -146,7 +147,7 @@ def _limits(pool: PoolSnapshot) -> Iterator[str]:
 
 
 def _connections(connections: Sequence[ConnectionSnapshot]) -> Iterator[str]:
-    """A line per origin, as there may be a thousand connections."""
+    """Yield one line per origin, since there may be a thousand connections."""
     origins: dict[str, list[ConnectionSnapshot]] = {}
     for connection in connections:
         origins.setdefault(connection.origin, []).append(connection)
@@ -257,7 +258,8 @@ def _clock(epoch: float) -> str:
 
 
 def _wrapped(text: str, indent: str = "", following: str | None = None) -> list[str]:
-    bound = re.sub(r"(?<=\d) (?=s\b)", "\N{NO-BREAK SPACE}", text)  # a number and its unit
+    # Keeps a number and its unit on one line.
+    bound = re.sub(r"(?<=\d) (?=s\b)", "\N{NO-BREAK SPACE}", text)
     lines = textwrap.wrap(
         bound,
         _WIDTH,
