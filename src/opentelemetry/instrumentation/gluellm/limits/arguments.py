@@ -1,7 +1,7 @@
-"""Which limits the arguments of ``AnyLLM.create`` set: those are the user's, and they win.
+"""Limits that the arguments of ``AnyLLM.create`` set. The user chose these, so they win.
 
-any-llm hands the arguments that it doesn't know to the provider's SDK. Read in any-llm-sdk 1.40.2
-and the SDKs' constructors of the versions in ``providers.py``.
+any-llm passes arguments that it doesn't know to the provider's SDK. Taken from the source of
+any-llm-sdk 1.40.2 and from the constructors of the SDK versions in ``providers.py``.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _MEANING: Mapping[str, frozenset[str]] = {
     "session": _ALL,
     "transport": _ALL,
     "limits": _OF_LIMITS,
-    # httpx takes a plain number for all four timeouts, that of the pool included.
+    # httpx applies a plain number to all four timeouts, including the pool timeout.
     "timeout": frozenset({POOL_TIMEOUT}),
 }
 _NESTED = ("http_options", "client_args", "async_client_args")
-"""google-genai's, in which some of the above may stand."""
+"""Arguments of google-genai that can contain some of the above."""
 
 
 def limits_given(arguments: Mapping[str, Any]) -> frozenset[str]:
-    """The limits that are set by the arguments of a client, or that a client among them has."""
+    """Return the limits that arguments set, themselves or by a client among them."""
     given: set[str] = set()
     for name, value in arguments.items():
         if value is None:
@@ -56,9 +56,10 @@ def limits_given(arguments: Mapping[str, Any]) -> frozenset[str]:
 
 
 def client_is_users(provider: str) -> bool:
-    """Whether the user has told the provider's SDK how to build its clients.
+    """Return whether the user has set how the provider's SDK builds its clients.
 
-    huggingface_hub takes no client and no limits, but a function that makes the client.
+    Applies to huggingface_hub: it accepts a function that builds the client, but neither a client
+    nor limits.
     """
     if provider != "huggingface":
         return False
@@ -68,13 +69,16 @@ def client_is_users(provider: str) -> bool:
 
 
 def _of_botocore(config: Any) -> frozenset[str]:
-    """``max_pool_connections`` of a botocore Config, where the user has named it."""
+    """Return the limits of a botocore Config if the user set ``max_pool_connections``.
+
+    Assumes so if botocore does not show which options the user set.
+    """
     named = getattr(config, "_user_provided_options", None)
     return _OF_MAXSIZE if named is None or "max_pool_connections" in named else frozenset()
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    """An options object as what is set in it: a dict, or a pydantic model."""
+    """Return the options that are set in a dict or a pydantic model."""
     if isinstance(value, Mapping):
         return value
     return getattr(value, "__dict__", {})
