@@ -108,7 +108,7 @@ def _ask(pid: int, timeout: float) -> dict[str, Any] | None:
 
 
 def _request(process: AskedProcess, directory: Directory, timeout: float) -> dict[str, Any] | None:
-    """Its answer to a request. Raises CannotAskError, UnfitFileError, OSError."""
+    """Its answer to a request. Raises CannotAskError, UnsuitableFileError, OSError."""
     _signal_of(directory, process.pid)
     request = Request(directory, process.pid)
     try:

@@ -10,7 +10,7 @@ from ..text import call_site_text
 
 _LOOPS = ("/asyncio/base_events.py", "/asyncio/runners.py")
 """Files whose frames run a loop. uvloop has no Python frames, so ``runners.py`` marks its loops."""
-_NOT_TOLD = ("/asyncio/events.py", "/gluellm/diagnosis/on_signal.py")
+_LEFT_OUT = ("/asyncio/events.py", "/gluellm/diagnosis/signal_report/on_signal.py")
 """Files whose frames are left out: asyncio's runner of callbacks, and the handler of the signal
 report, which may still run in the main thread."""
 _WAITING = ("/selectors.py", "/asyncio/windows_events.py")
@@ -60,7 +60,7 @@ def _within_loop(innermost: FrameType) -> list[FrameType]:
             return frames
         if path.endswith(_WAITING):
             frames.clear()
-        elif not path.endswith(_NOT_TOLD):
+        elif not path.endswith(_LEFT_OUT):
             frames.append(frame)
         frame = frame.f_back
     return []
