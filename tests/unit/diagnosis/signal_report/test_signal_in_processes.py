@@ -37,7 +37,8 @@ class Report:
         return f"report of {os.getpid()}"
 
 def log(text):
-    print(text.replace("\\n", " "), flush=True)
+    # In one write: parent and child share the pipe.
+    os.write(1, (text.replace("\\n", " ") + "\\n").encode())
 
 reporter = SignalReporter("SIGUSR2", Report, log)
 """
@@ -91,7 +92,7 @@ def test_the_doctor_is_answered_whatever_the_main_thread_does(start: Any, place:
         lock = threading.Lock()
         def log(text):
             with lock:
-                print(text.replace("\\n", " "), flush=True)
+                os.write(1, (text.replace("\\n", " ") + "\\n").encode())
         reporter = SignalReporter("SIGUSR2", Report, log)
         reporter.install()
         print("hangs", flush=True)
