@@ -70,7 +70,8 @@ and the phases sum to its whole time.
 
 A request stays `queued` until its connection has taken it. httpcore 1.0 assigns one idle connection to
 every request that waits and refuses all but one of them. In each collection, the requests in
-`awaiting_response`, `reading` and `unread` never exceed the connections (HTTP/1.1) or streams (HTTP/2).
+`awaiting_response`, `reading` and `unread` never exceed the connections (HTTP/1.1) or streams (HTTP/2),
+except for a moment: a request that is cancelled or fails counts until its own task has handled that.
 
 How to read them, by the rate of `gluellm.pool.request.time` and by `gluellm.pool.request.oldest_age`
 per phase. Requests in `unread`, `awaiting_response` and `reading` hold connections, so look at these

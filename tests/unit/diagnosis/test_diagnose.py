@@ -210,14 +210,15 @@ def test_unbounded_pool(used: int, severity: Severity) -> None:
         (None, 5.0, True),
         (None, None, True),
         (5.0, None, False),
-        (5.0, 5.0, True),
+        (5.0, 5.0, False),
+        (20.0, 20.0, True),
         (4.9, 5.0, False),
     ],
 )
 def test_pool_timeout_against_read_timeout(
     pool_timeout: float | None, read_timeout: float | None, *, fires: bool
 ) -> None:
-    """None at all, or no shorter than the request itself may take."""
+    """None at all, or more than 10 s and no shorter than the request itself may take."""
     pool = a_pool(pool_timeout=pool_timeout, read_timeout=read_timeout)
     assert (all_kinds(a_snapshot(the_totals(), pool)) == [Kind.POOL_TIMEOUT]) is fires
     free = a_pool(pool_timeout=pool_timeout, read_timeout=read_timeout, max_connections=None)

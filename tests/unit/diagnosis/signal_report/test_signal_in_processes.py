@@ -36,7 +36,10 @@ class Report:
     def __str__(self):
         return f"report of {os.getpid()}"
 
+done = []
+
 def log(text):
+    done.append(text) if text.startswith("Report") else None
     # In one write: parent and child share the pipe.
     os.write(1, (text.replace("\\n", " ") + "\\n").encode())
 
@@ -168,6 +171,33 @@ def test_a_forked_child_answers_in_a_greenlet(
     assert sorted(reports) == sorted(
         f"Report on SIGUSR2: report of {pid}" for pid in (parent, forked)
     )
+
+
+@pytest.mark.parametrize(
+    "replace",
+    ["from gevent.monkey import patch_all as patch", "from eventlet import monkey_patch as patch"],
+)
+def test_a_signal_does_not_interrupt_a_hub_that_waits(
+    start: Any, replace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program sleeps in a greenlet, and the signal comes from another process."""
+    pytest.importorskip(replace.split()[1].partition(".")[0])
+    monkeypatch.setenv("EVENTLET_NO_GREENDNS", "yes")
+    child = start(f"""
+        {replace}
+        patch()
+        reporter.install()
+        log("ready")
+        while not done:
+            time.sleep(0.02)
+        log("goes on")
+    """)
+    assert line_of(child) == "ready"
+    child.send_signal(signal.SIGUSR2)
+    assert child.stdout.read().splitlines() == [
+        f"Report on SIGUSR2: report of {child.pid}",
+        "goes on",
+    ]
 
 
 def test_a_forked_child_answers_for_itself_and_the_parent_goes_on(start: Any, place: Path) -> None:

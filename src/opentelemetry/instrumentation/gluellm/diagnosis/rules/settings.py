@@ -91,4 +91,6 @@ def _waits_too_long(pool: PoolSnapshot) -> bool:
         return False  # no request ever waits
     if pool.pool_timeout is None:
         return True
+    if pool.pool_timeout <= _WAIT:
+        return False  # the advice would make it longer
     return pool.read_timeout is not None and pool.pool_timeout >= pool.read_timeout

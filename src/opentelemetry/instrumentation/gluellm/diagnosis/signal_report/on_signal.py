@@ -11,6 +11,7 @@ from __future__ import annotations
 import _thread
 import atexit
 import contextlib
+import importlib
 import os
 import select
 import signal
@@ -28,6 +29,8 @@ from .signals import signal_number, why_taken
 if TYPE_CHECKING:
     from ..report import Report
 
+# Not os.write: eventlet's replacement raises if the signal interrupts its hub.
+_write: Callable[[int, bytes], int] = importlib.import_module(os.name).write
 _ASKED, _STOP = b"?", b"."
 _AT_ONCE = 4096
 """Bytes to read at once: one report answers all signals that came during the one before."""
@@ -51,7 +54,7 @@ class _Handler:
         if pipe is not None:
             # If the pipe is full, enough requests wait; without a reader, the thread has ended.
             with contextlib.suppress(OSError):
-                os.write(pipe.number, _ASKED)
+                _write(pipe.number, _ASKED)
 
 
 class SignalReporter:
