@@ -335,9 +335,9 @@ def test_any_llm_that_is_imported_later_is_covered(provider_server):
         attribution = AnyLLMAttribution()
         attribution.install()
         assert "any_llm" not in sys.modules
-        assert attribution.seams() == {}
+        assert attribution.hooks() == {}
         from any_llm import aembedding, amoderation
-        assert all(attribution.seams().values()), attribution.seams()
+        assert all(attribution.hooks().values()), attribution.hooks()
 
         handle = httpcore.AsyncConnectionPool.handle_async_request
         async def probe(self, request):
@@ -354,7 +354,7 @@ def test_any_llm_that_is_imported_later_is_covered(provider_server):
         asyncio.run(main())
         attribution.uninstall()
         attribution.uninstall()
-        assert attribution.seams() == {}
+        assert attribution.hooks() == {}
     """
     done = run_code(program, provider_server.openai_url)
     assert done.stdout.split() == ["openai", "m", "embeddings", "False"]

@@ -25,7 +25,7 @@ methods that are called through another name than ``self``."""
 
 ELSEWHERE: dict[str, set[str]] = {
     # test_clients.py
-    "limits/arguments.py": {"_GLOBAL_ASYNC_CLIENT_FACTORY", "_http", "_user_provided_options"},
+    "limits": {"_GLOBAL_ASYNC_CLIENT_FACTORY", "_http", "_user_provided_options"},
     # The class that has it is of C, and is what is taken away.
     "adapters/grpc": {"_status"},
     # test_clients.py

@@ -13,11 +13,11 @@ from types import SimpleNamespace
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
 from support.waiting import until
 
-WHOSE = ("provider", "model", "trace", "correlation_id", "place")
+WHOSE = ("provider", "model", "trace", "correlation_id", "call_site")
 _WHOSE = (
     r"(?:provider (?P<provider>[^,]+))?(?:, )?(?:model (?P<model>[^,]+))?(?:, )?"
     r"(?:trace (?P<trace>[0-9a-f]{32}))?(?:, )?"
-    r"(?:correlation id (?P<correlation_id>[^,]+))?(?:, )?(?:at (?P<place>[^\n]*))?"
+    r"(?:correlation id (?P<correlation_id>[^,]+))?(?:, )?(?:at (?P<call_site>[^\n]*))?"
 )
 _LEAK = re.compile(
     r"Connection leak suspected in pool (?P<pool>\S+): nobody has read the response for "

@@ -25,7 +25,7 @@ STUCK = (
 CHURN = (
     r"Client churn on (?P<pool>\S+): (?P<pools>\d+) connection pools for one origin in the last "
     r"minute, 1\.0 per call, with (?P<requests>[\d.]+) requests each, .*They are built at "
-    r"(?P<place>.*?)\. Keep one instance, llm = AnyLLM\.create\(\"(?P<provider>\w+)\"\), .*"
+    r"(?P<call_site>.*?)\. Keep one instance, llm = AnyLLM\.create\(\"(?P<provider>\w+)\"\), .*"
 )
 
 pytestmark = pytest.mark.anyio
@@ -102,7 +102,7 @@ async def test_clients_that_are_built_for_each_call_are_told_once(
     assert 10 <= int(told["pools"]) <= 12
     assert float(told["requests"]) == 1.0
     name = test_clients_that_are_built_for_each_call_are_told_once.__name__
-    assert told["place"] == call_site(__file__, "churn", f"{name}.<locals>.build")
+    assert told["call_site"] == call_site(__file__, "churn", f"{name}.<locals>.build")
     assert told["provider"] == "anthropic"
     assert len(reports.warnings()) == 1
     assert telemetry.value(semconv.POOL_OPENED) == 25

@@ -31,7 +31,7 @@ def _run_the_hidden_one() -> None:
 
 def _arm(directory: str) -> None:
     try:
-        from ..recording import arm
+        from gluellm_pools.doctor.recording import arm
 
         arm(directory)
     except Exception as error:  # the program is to run all the same, and the doctor to say why not
