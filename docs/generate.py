@@ -535,7 +535,9 @@ PAGES = {"metrics.md": metrics_page, "configuration.md": configuration_page}
 
 def main() -> int:
     """Write the pages, or check them. Returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--check", action="store_true", help="fail when a page is out of date")
     check = parser.parse_args().check
     stale = False

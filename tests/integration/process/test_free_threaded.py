@@ -1,8 +1,9 @@
-"""Many threads at once, with the interpreter lock and without it: the sums are exact.
+"""Sums over many threads that send at the same time.
 
-Where there is the lock, it changes hands as often as it can. With a free-threaded build of Python
-``PYTHON_GIL=0 python -m pytest tests/integration/process/test_free_threaded.py`` runs without it,
-whatever extension modules ask for.
+They are exact with the interpreter lock, which changes hands as often as possible here. Without it
+they may not be: see docs/compatibility.md. On a free-threaded build of Python,
+``PYTHON_GIL=0 python -m pytest tests/integration/process/test_free_threaded.py`` runs without the
+lock, even if an extension module would enable it.
 """
 
 import gc
@@ -24,12 +25,12 @@ from .requesting import LIBRARIES, Requesting
 
 THREADS = 8
 REQUESTS = 60
-"""Of each thread."""
+"""Number of requests of each thread."""
 
 
 @pytest.fixture(autouse=True)
 def busy() -> Iterator[None]:
-    """The interpreter lock, where there is one, changes hands every microsecond."""
+    """Switch threads every microsecond, if there is an interpreter lock."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield

@@ -28,7 +28,11 @@ _COUNTED = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the suites that were asked for."""
-    parser = argparse.ArgumentParser(prog="make -C tests/studies upstream", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="make -C tests/studies upstream",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("suites", nargs="*", choices=[*SUITES, []], metavar="suite")
     parser.add_argument(
         "--with",
