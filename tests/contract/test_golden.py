@@ -211,12 +211,14 @@ def compare(name: str, found: dict[str, list[str]]) -> None:
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
-def test_outcomes(name: str, listen: Listen, certificates: Certificates) -> None:
+def test_outcomes_export_the_recorded_telemetry(
+    name: str, listen: Listen, certificates: Certificates
+) -> None:
     """Requests of every row of the outcome table export the recorded points and spans."""
     compare(name, play_all(name, listen, certificates))
 
 
-def test_faults(
+def test_faults_export_the_recorded_telemetry_and_log_lines(
     listen: Listen,
     certificates: Certificates,
     monkeypatch: pytest.MonkeyPatch,
@@ -245,7 +247,9 @@ def test_faults(
     compare("faults", {"all libraries": sorted(lines)})
 
 
-def test_any_llm_calls(listen: Listen, certificates: Certificates) -> None:
+def test_any_llm_calls_export_the_recorded_telemetry(
+    listen: Listen, certificates: Certificates
+) -> None:
     """Points and spans of an any-llm call's requests have provider, operation and model."""
     pytest.importorskip("anthropic")
     with recorded("httpx", model_attributes=True, **FULL) as recording:

@@ -87,14 +87,14 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_sub_interpreter_gets_none() -> None:
+def test_sub_interpreter_gets_no_thread() -> None:
     """Whether it has daemons or not: one that is left as it ends aborts the process."""
     with pytest.raises(RuntimeError):
         daemon_thread(lambda: None, name="any")
 
 
 @pytest.mark.parametrize("functions", [None, {"get_current": lambda _: 1, "get_main": None}])
-def test_python_that_knows_no_interpreters_gets_one(
+def test_python_without_interpreter_modules_gets_a_thread(
     monkeypatch: pytest.MonkeyPatch, functions: dict[str, object] | None
 ) -> None:
     """There is the main one alone; or what these private modules have is of another make."""

@@ -51,8 +51,7 @@ def test_raising_observer_is_caught_and_counted_and_others_are_called(event: str
     assert failures.counts == {f"observer.{event}": 2}
 
 
-def test_guard_does_not_swallow_what_is_no_failure() -> None:
-    """KeyboardInterrupt and cancellation are the host's."""
+def test_guard_raises_keyboard_interrupt_and_cancellation() -> None:
 
     class Interrupted(PoolObserver):
         def lease_requeued(self, lease: object) -> None:
@@ -110,7 +109,7 @@ def own_signal() -> Iterator[int]:
     "handler",
     [_keeping, _deleting, _taking_itself_off, _Callable(), functools.partial(_deleting)],
 )
-def test_what_a_handler_raises_is_raised_on(handler: Any, own_signal: int) -> None:
+def test_exception_from_a_signal_handler_is_raised(handler: Any, own_signal: int) -> None:
     """However it is written, and whatever it does with its arguments."""
     failures = Failures()
     signal.signal(own_signal, handler)
@@ -127,7 +126,7 @@ def test_what_a_handler_raises_is_raised_on(handler: Any, own_signal: int) -> No
 
 
 def test_warning_that_a_signal_handler_interrupts_raises_its_exception(own_signal: int) -> None:
-    """It ends what the application wants to end. What the log raises itself is dropped."""
+    """The exception reaches the application. One that the log itself raises is dropped."""
     logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
 
     def interrupted(_: logging.LogRecord) -> None:
@@ -155,7 +154,7 @@ def _reusing_the_name_of_its_arguments(*args: Any) -> None:
 
 
 @pytest.mark.parametrize("fail", [_handed_a_frame, _reusing_the_name_of_its_arguments])
-def test_function_that_looks_like_a_handler_is_none(fail: Any) -> None:
+def test_function_with_a_handlers_signature_is_not_taken_for_one(fail: Any) -> None:
     """Its failure is counted, and nothing is raised."""
     failures = Failures()
     try:
@@ -165,7 +164,7 @@ def test_function_that_looks_like_a_handler_is_none(fail: Any) -> None:
     assert failures.counts == {"read": 1}
 
 
-def test_exception_without_a_readable_traceback() -> None:
+def test_exception_without_a_readable_traceback_is_counted() -> None:
     """A foreign exception's attributes can be properties that raise."""
 
     class OddError(Exception):
@@ -197,8 +196,7 @@ def test_kind_of_network_stream_is_not_kept() -> None:
     assert gone() is None
 
 
-def test_read_that_can_not_be_hashed() -> None:
-    """It is looked at each time."""
+def test_unhashable_read_is_inspected_each_time() -> None:
 
     class Reads:
         __hash__ = None  # type: ignore[assignment]

@@ -74,7 +74,7 @@ def test_wrong_setting_raises_and_installs_nothing(setting: str, value: object, 
 
 
 @pytest.mark.parametrize("seconds", [1e10, 1e300, sys.float_info.max, 10**300], ids="{:.0e}".format)
-def test_any_finite_number_of_seconds_is_taken(seconds: float) -> None:
+def test_any_finite_number_of_seconds_is_accepted(seconds: float) -> None:
     """Centuries mean for ever: they must not overflow on the way to nanoseconds."""
     settings = ("span_min_duration", "peak_window", "leak_threshold")
     GlueLLMInstrumentor().instrument(**dict.fromkeys(settings, seconds))  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ def test_any_finite_number_of_seconds_is_taken(seconds: float) -> None:
 
 
 @pytest.mark.parametrize("variable", ["SPAN_MIN_DURATION", "PEAK_WINDOW", "LEAK_THRESHOLD", None])
-def test_no_number_in_the_environment_keeps_a_program_from_starting(
+def test_any_number_in_the_environment_lets_the_program_start(
     monkeypatch: pytest.MonkeyPatch, variable: str | None
 ) -> None:
     """It is for ever where it is finite, and else a wrong one: the default holds."""
@@ -144,7 +144,7 @@ def broken_log(request: pytest.FixtureRequest) -> Iterator[None]:
         ("OTEL_PYTHON_GLUELLM_POOL_MAX_CONNECTIONS", "many"),
     ],
 )
-def test_log_that_raises_costs_the_warning_of_a_variable_alone(
+def test_log_that_raises_loses_only_the_warning_of_a_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, text: str
 ) -> None:
     """Neither a wrong variable nor the log may keep a program from starting."""

@@ -96,8 +96,7 @@ UNLIMITED = """
 """
 
 
-def test_a_pool_that_is_too_small_is_said_where_the_limiter_lets_all_pass(provider, tmp_path):
-    """The limiter explains nothing then."""
+def test_small_pool_is_reported_if_the_limiter_does_not_wait(provider, tmp_path):
     provider.behaviour = Behaviour(head_delay=0.3)
     report = run(provider, tmp_path, UNLIMITED)
     assert "pool_too_small" in report["found"]
@@ -139,8 +138,8 @@ HOOKED = """
 """
 
 
-def test_the_hook_is_taken_back(provider, tmp_path):
-    """The identical function, in both modules that hold it."""
+def test_uninstrument_restores_gluellms_limiter(provider, tmp_path):
+    """The identical function, in both modules that have it."""
     report = run(provider, tmp_path, HOOKED)
     assert report["replaced"] == report["restored"] == report["again"] == [True, True]
     assert report["named"] == report["name"]
@@ -156,7 +155,7 @@ MISSING = """
 """
 
 
-def test_calls_go_on_without_the_hook(provider, tmp_path):
+def test_calls_continue_without_the_limiter_hook(provider, tmp_path):
     """One warning names the version and what is not observed."""
     report = run(provider, tmp_path, MISSING)
     assert report["answered"]

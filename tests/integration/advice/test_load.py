@@ -134,7 +134,7 @@ def test_expired_connections_of_a_healthy_client_are_no_finding(provider):
     assert [o.requests_on_new_connection for o in totals.origins] == [5]
 
 
-def test_a_wait_for_a_stream_is_not_blamed_on_connections():
+def test_no_finding_blames_connections_for_a_wait_for_a_stream():
     """One connection of a hundred is open: the provider allows two streams on it."""
 
     async def run(provider: FakeProvider) -> Snapshot:

@@ -65,7 +65,7 @@ def run(server: FakeProvider, when: str, what: str, home: Path, gateway: bool) -
     return [line for line in done.stdout.splitlines() if line.startswith(("http", "error"))]
 
 
-def test_gateway_mode_is_openai(provider_server, tmp_path):
+def test_gateway_mode_is_attributed_to_openai(provider_server, tmp_path):
     """With OPENAI_BASE_URL set, each model goes through openai, under its whole name."""
     pytest.importorskip("gluellm")
     assert run(provider_server, "before", "early patch", tmp_path, gateway=True) == [

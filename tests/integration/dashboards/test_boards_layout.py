@@ -166,8 +166,7 @@ def test_an_import_by_hand_asks_for_the_data_source(board):
     assert str(board) == before
 
 
-def test_files_are_what_the_source_says():
-    """The committed boards are those that the source makes."""
+def test_committed_boards_match_their_source():
     made = boards.files()
     assert {file.name: file.read_text() for file in FILES} == {
         path.removeprefix("grafana/"): text for path, text in made.items()

@@ -85,12 +85,11 @@ def test_the_shortest_story_comes_true_and_says_what_it_leaves_out():
         assert sent > 20
 
 
-def test_one_scenario_alone():
-    """A single act of each."""
+def test_one_scenario_can_be_played_alone():
     played("http2-stuck", "blocked-loop", seconds=2.5)
 
 
-def test_a_leak_is_told_with_the_lines_that_abandoned_the_streams():
+def test_leak_is_logged_with_the_lines_that_abandoned_the_streams():
     """The warning comes in the act; so does a pool timeout that names who holds the connections."""
     told = played("leak", seconds=5.5)
     code = Path(faults.__file__).read_text().splitlines()
@@ -142,7 +141,7 @@ def test_ctrl_c_ends_with_the_table():
     assert err == ""
 
 
-def test_a_port_in_use_is_said_plainly():
+def test_port_in_use_exits_with_2_and_one_line():
     """Exit 2, the port's number, no traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -168,7 +167,7 @@ def test_bad_input_is_refused(arguments, capsys):
     assert out == ""
 
 
-def test_a_missing_library_is_said_plainly(tmp_path):
+def test_missing_library_exits_with_2_and_names_the_extra(tmp_path):
     """Python finds no rich: the message names the extra; exit 2."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"

@@ -104,7 +104,7 @@ def test_disk_that_fills_up_later_is_reported(doctor, place, private, begin):
 
 
 @only_linux
-def test_a_process_without_standard_streams(doctor, place, tmp_path):
+def test_process_without_standard_streams_answers(doctor, place, tmp_path):
     """What native code writes to their numbers reaches neither our pipe nor our files."""
     code = """
 os.close(0); os.close(1); os.close(2)
@@ -178,8 +178,8 @@ def test_output_that_can_not_be_written_is_no_finding(place, begin):
 # The program's own handlers, and its children
 
 
-def test_a_handler_that_came_later_and_keeps_it(doctor, begin):
-    """The silence is not taken for a hanging program alone."""
+def test_replaced_handler_is_named_as_a_cause_of_silence(doctor, begin):
+    """The doctor does not report a hung program alone."""
     process = begin(
         """
         reporter.install()
@@ -194,7 +194,7 @@ def test_a_handler_that_came_later_and_keeps_it(doctor, begin):
     assert lives_on(process) == ["theirs"]
 
 
-def test_a_child_that_gave_the_signal_up_is_not_asked(doctor, begin):
+def test_forked_child_without_a_handler_gets_no_signal(doctor, begin):
     """Forked, without an entry of its own as after a fork in native code; its parent is."""
     process = begin(
         """

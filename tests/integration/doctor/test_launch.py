@@ -110,7 +110,7 @@ def test_streams_and_arguments_are_the_programs(begin):
     assert process.returncode == 0
 
 
-def test_a_process_that_outlives_the_doctor_is_left_in_peace(doctor, tmp_path):
+def test_process_that_outlives_the_doctor_is_not_affected(doctor, tmp_path):
     """It has the environment of then, and what it starts runs as ever."""
     later = tmp_path / "environment"
     code = f"import json, os; open({str(later)!r}, 'w').write(json.dumps(dict(os.environ)))"

@@ -32,7 +32,7 @@ def test_example_runs_as_it_stands(page):
         assert "openai/httpx2: 0 active, 0 connecting, 1 idle" in finished.stdout
 
 
-def test_sizing_by_littles_law():
+def test_guides_sizing_example_matches_the_load():
     """The guide's example, three times as fast: its lines are the guide's, its size the load's."""
     program = (ROOT / "docs/examples/sizing.py").read_text()
     for slow, quick in {

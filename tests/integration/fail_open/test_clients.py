@@ -56,7 +56,7 @@ def _off() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_odd_client_is_a_type_error(name):
+def test_client_with_an_unexpected_attribute_raises_type_error(name):
     """Whatever one of its attributes is, the caller learns that it can't be instrumented."""
     for value in VALUES.values():
         with pytest.raises(TypeError):
@@ -67,7 +67,7 @@ def test_an_odd_client_is_a_type_error(name):
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_a_client_all_of_whose_insides_are_odd_is_a_type_error(value):
+def test_client_with_only_unexpected_attributes_raises_type_error(value):
     """Also where it looks like a client of each library at once."""
     with pytest.raises(TypeError):
         GlueLLMInstrumentor.instrument_client(_client(dict.fromkeys(NAMES, value)))
@@ -82,7 +82,7 @@ def test_unknown_session_of_boto3_is_not_the_default_one(value, monkeypatch):
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_odd_options_of_a_provider_are_the_users(value, monkeypatch):
+def test_unexpected_options_of_a_provider_are_the_users(value, monkeypatch):
     """Of a botocore Config, and of huggingface_hub, that are not as we know them."""
     config = type("Config", (), {"_user_provided_options": value})()
     with contextlib.suppress(TypeError, RuntimeError):  # counted by who calls it

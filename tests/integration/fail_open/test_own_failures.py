@@ -129,10 +129,10 @@ EVERYTHING = {"metrics": "full", "time_in_queue": True, "span_min_duration": 0}
 
 
 @pytest.mark.parametrize(("owner", "name"), PARTS, ids=lambda part: getattr(part, "__name__", part))
-def test_a_part_that_fails_touches_no_request(
+def test_own_failure_does_not_reach_a_request(
     owner, name, traffic, instrument, monkeypatch, caplog
 ):
-    """Whatever it raises: results are the same, each kind is counted and told once."""
+    """Results stay the same, and each kind is counted and logged once."""
     expected = traffic.results()
     error = ERRORS[PARTS.index((owner, name)) % len(ERRORS)]
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
@@ -170,10 +170,9 @@ def test_a_part_that_fails_touches_no_request(
         (aiohttp_failures, "before_sending", "aiohttp"),
     ],
 )
-def test_failure_without_a_name_is_no_cancellation(
+def test_failure_without_a_name_is_reported_as_other(
     module, name, library, server, traffic, instrument, monkeypatch
 ):
-    """A failure whose name could not be found is reported as ``_OTHER``."""
     monkeypatch.setattr(module, name, _raising(RuntimeError)[0])
     telemetry = instrument(**EVERYTHING)
     traffic.results()
@@ -196,7 +195,7 @@ def test_failure_without_a_name_is_no_cancellation(
     assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
 
 
-def test_without_an_sdk_requests_go_on_and_nothing_is_logged(traffic, caplog):
+def test_requests_succeed_without_an_sdk_and_nothing_is_logged(traffic, caplog):
     """With the API alone each provider does nothing."""
     expected = traffic.results()
     GlueLLMInstrumentor().instrument(scope="all", span_min_duration=0)
@@ -244,8 +243,8 @@ API = (
 
 
 @pytest.mark.parametrize("name", API)
-def test_an_sdk_that_raises_touches_no_request(name, traffic, caplog):
-    """Neither does it keep the program from starting or from ending."""
+def test_failing_sdk_does_not_reach_a_request(name, traffic, caplog):
+    """The program starts and ends as well."""
     expected = traffic.results()
     telemetry = Telemetry()
     fails, count = _raising(RuntimeError)

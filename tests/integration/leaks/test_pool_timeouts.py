@@ -128,8 +128,8 @@ async def test_note_survives_the_sdks_wrapping_and_comes_once(provider, server, 
 
 
 @PROVIDERS
-async def test_timeout_stays_what_it_was(provider, server, instrument):
-    """Types, messages and causes are those of a program that is not instrumented."""
+async def test_pool_timeout_keeps_type_message_and_cause(provider, server, instrument):
+    """They are those of a program without the instrumentation."""
 
     async def run() -> list[tuple[type, str, str]]:
         llm = create(provider, server)
@@ -147,7 +147,7 @@ async def test_timeout_stays_what_it_was(provider, server, instrument):
 
 @PROVIDERS
 async def test_each_attempt_has_a_note_of_its_own(provider, server, clock):
-    """A retry waits anew."""
+    """Each attempt waits separately."""
     module: Any = calls.library(provider)
     errors: list[BaseException] = []
 
@@ -179,7 +179,7 @@ async def test_each_attempt_has_a_note_of_its_own(provider, server, clock):
 
 @PROVIDERS
 async def test_other_errors_have_no_note(provider, server, clock):
-    """A read timeout, for one: the pool had no part in it."""
+    """For example a read timeout, in which the pool has no part."""
     llm = calls.create(provider, server, max_retries=0, timeout=WAIT)
     server.script(Behaviour(head_delay=30))
     error = await time_out(provider, llm)

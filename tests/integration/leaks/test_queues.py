@@ -39,8 +39,10 @@ async def held(llm: Any) -> Any:
 
 
 @PROVIDERS
-async def test_requests_that_are_stuck_in_the_queue_are_told(provider, server, instrument, reports):
-    """Once per pool and ten minutes, with the pool's state and who holds its connections."""
+async def test_stuck_requests_are_logged_once_per_pool_and_ten_minutes(
+    provider, server, instrument, reports
+):
+    """The line has the pool's state and the holders of its connections."""
     clock = instrument(leak_threshold=0)
 
     llm = calls.create(provider, server, connections=2, max_retries=0)
@@ -80,10 +82,8 @@ async def look_twice(llm: Any, clock: Clock) -> None:
     await llm.client.close()
 
 
-async def test_clients_that_are_built_for_each_call_are_told_once(
-    server, clock, telemetry, reports
-):
-    """any-llm's module functions do that. Numbers, the place, and the cure; once per provider."""
+async def test_client_churn_is_logged_once_per_provider(server, clock, telemetry, reports):
+    """With numbers, call site and advice. any-llm's module functions build a client per call."""
     arguments = {**calls.arguments("anthropic", server), **calls.CHAT}
 
     async def build() -> None:
@@ -101,14 +101,14 @@ async def test_clients_that_are_built_for_each_call_are_told_once(
     assert told["pool"] == "anthropic/httpx"
     assert 10 <= int(told["pools"]) <= 12
     assert float(told["requests"]) == 1.0
-    name = test_clients_that_are_built_for_each_call_are_told_once.__name__
+    name = test_client_churn_is_logged_once_per_provider.__name__
     assert told["call_site"] == call_site(__file__, "churn", f"{name}.<locals>.build")
     assert told["provider"] == "anthropic"
     assert len(reports.warnings()) == 1
     assert telemetry.value(semconv.POOL_OPENED) == 25
 
 
-def test_churn_names_the_line_that_built_its_pools(server, clock):
+def test_churn_log_names_the_line_that_built_the_pools(server, clock):
     """A client that is built later on another line and kept has the same pool name."""
     own = calls.arguments("openai", server)
 
@@ -120,7 +120,7 @@ def test_churn_names_the_line_that_built_its_pools(server, clock):
         return snapshot(), llm
 
     now, _ = asyncio.run(run())
-    name = f"{test_churn_names_the_line_that_built_its_pools.__name__}.<locals>.run"
+    name = f"{test_churn_log_names_the_line_that_built_the_pools.__name__}.<locals>.run"
     churn = [finding for finding in diagnose(now) if finding.kind == "client_churn"]
     assert [
         call_site_text(call_site(__file__, "thrown away", name)) in f.observed for f in churn

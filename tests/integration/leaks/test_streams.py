@@ -201,7 +201,7 @@ def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
 
 
 @pytest.mark.parametrize("way", VERDICTS, ids=lambda way: way.__name__)
-def test_stream_that_holds_its_connection_unread_is_told(way, outcome):
+def test_unread_stream_that_holds_its_connection_is_logged(way, outcome):
     """Once where the connection stays held, and not where it doesn't, with all that finds it.
 
     What openai holds until the garbage collector comes is told to be released then.
@@ -220,12 +220,11 @@ def test_stream_that_holds_its_connection_unread_is_told(way, outcome):
 
 
 def test_stream_of_anthropic_that_is_never_iterated_sends_nothing(outcome):
-    """That is why it holds nothing; openai sends its request at once."""
+    """So it holds no connection. openai sends its request at once."""
     assert ("never_iterated" in outcome.requested) == (outcome.provider == "openai")
 
 
-def test_leaks_are_counted(outcome):
-    """Those that there are now go down when they end; those that there ever were do not."""
+def test_suspected_leaks_go_down_and_counted_leaks_do_not(outcome):
     all_of_them = len(outcome.expected(UNTIL_COLLECTED, FOR_EVER))
     assert outcome.leaks == [all_of_them] * 3
     assert outcome.suspected == [all_of_them, len(outcome.expected(FOR_EVER)), 0]

@@ -80,8 +80,9 @@ async def test_leaks_of_one_call_site_are_logged_once_with_their_number(
     assert telemetry.value(semconv.LEAKS) == 7
 
 
-async def test_threshold_of_zero_looks_for_no_leaks(server, instrument, telemetry, reports):
-    """However long a stream is unread."""
+async def test_leak_threshold_of_zero_disables_leak_detection(
+    server, instrument, telemetry, reports
+):
     clock = instrument(leak_threshold=0)
 
     llm = calls.create("openai", server)

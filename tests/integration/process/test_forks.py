@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 
 @pytest.mark.parametrize("library", ["httpx", "urllib3"])
-def test_forks_under_load(library, server, run):
+def test_forked_processes_under_load_count_their_own_requests(library, server, run):
     """Every process counts its own requests and no others, and none waits for a lock of ours.
 
     A child has a watch of its own once it sends, and begins with nothing.

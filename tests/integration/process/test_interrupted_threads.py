@@ -41,8 +41,8 @@ def of_sampler() -> tuple[Any, Callable[[], None]]:
 
 
 @pytest.mark.parametrize("made", [of_watch, of_sampler])
-def test_start_of_a_thread(made):
-    """What is raised reaches the program, and whoever asks next has a thread that runs."""
+def test_interrupted_start_of_a_thread_can_be_repeated(made):
+    """The exception reaches the program, and the next request starts the thread."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         raise TimeIsUpError

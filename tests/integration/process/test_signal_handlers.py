@@ -98,7 +98,7 @@ def assert_balanced(telemetry: Telemetry) -> None:
         (False, "broken off in its body", CtrlCError, 2),
     ],
 )
-def test_what_a_handler_raises_reaches_the_program(
+def test_signal_handlers_exception_reaches_the_program(
     first, error, library, reply, begin, server, telemetry
 ):
     """Anywhere in our code: nothing of ours swallows it, and it leaves nothing behind.
@@ -155,7 +155,7 @@ Answering.__abstractmethods__ = frozenset()  # of what is converted, where nothi
 
 @everywhere_in_our_code
 @pytest.mark.parametrize("error", [CtrlCError, TimeIsUpError])
-def test_what_a_handler_raises_reaches_the_caller_of_any_llm(error, telemetry):
+def test_signal_handlers_exception_reaches_the_caller_of_any_llm(error, telemetry):
     """Amid what is put around a provider's constructor and its calls, too."""
     places = 0
 
@@ -251,7 +251,7 @@ def test_signal_handler_may_send_and_collect_during_a_collection(deed, library, 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_handler_sends_while_the_sdk_holds_its_locks(library, server):
+def test_signal_handler_can_send_while_the_sdk_holds_its_locks(library, server):
     """Its request tells the SDK nothing, however much there is to tell: it would wait for itself.
 
     The reservoir of exemplars is a part of the SDK that an application may replace, and is asked

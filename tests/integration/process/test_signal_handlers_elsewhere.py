@@ -122,7 +122,9 @@ def leases() -> int:
 @pytest.mark.parametrize(
     ("first", "error"), [(True, TimeIsUpError), (False, TimeIsUpError), (False, CtrlCError)]
 )
-def test_async_request(first, error, library, server, telemetry, caplog):
+def test_signal_handlers_exception_in_an_async_request_loses_no_connection(
+    first, error, library, server, telemetry, caplog
+):
     """What is raised reaches the program, and loses no connection.
 
     Where the loop calls us it reaches that, and where aiohttp does so itself its log. The next
@@ -168,7 +170,7 @@ def test_async_request(first, error, library, server, telemetry, caplog):
 
 
 @pytest.mark.parametrize("error", [TimeIsUpError, CtrlCError])
-def test_uninstrument(error):
+def test_uninstrument_can_be_repeated_after_a_signal_handler_raises(error):
     """It reaches the program, and nothing stays on once uninstrument() was called again.
 
     In every 97th place.
@@ -192,7 +194,7 @@ def test_uninstrument(error):
 
 
 @pytest.mark.parametrize("error", [TimeIsUpError, CtrlCError])
-def test_instrument(error):
+def test_instrument_interrupted_by_a_signal_handler_installs_nothing(error):
     """It reaches the program, and nothing is left on by an instrument() that has not succeeded.
 
     In every 1009th place.
@@ -215,8 +217,7 @@ def test_instrument(error):
     assert places > 5
 
 
-def test_patch():
-    """Wherever replacing a method is interrupted, undoing it puts the method back."""
+def test_interrupted_patch_can_be_undone():
     places = 0
     for interruption in everywhere(raising(TimeIsUpError)):
 

@@ -29,7 +29,7 @@ def test_request_in_flight_can_be_copied(library, server, telemetry, snapshot_of
     pool.close()
 
 
-def test_exception_of_any_make_reaches_the_reader(library, server, telemetry):
+def test_exception_with_an_unhashable_errno_reaches_the_reader(library, server, telemetry):
     """An errno can be anything, also what can't be looked up."""
     pool = library.core.ConnectionPool()
     response = pool.handle_request(

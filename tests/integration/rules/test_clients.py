@@ -120,7 +120,7 @@ def test_client_in_use_is_observed_from_its_next_request_on(threads, library, se
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 2
 
 
-def test_uninstrumented_client_is_observed_no_longer(runner, library, server, only_clients):
+def test_uninstrumented_client_is_no_longer_observed(runner, library, server, only_clients):
     """The others are; with the last one the whole instrumentation is off. Twice is harmless."""
     first, second = runner.client(library), runner.client(library)
     telemetry = only_clients(first.raw, "first")
@@ -167,10 +167,9 @@ def test_uninstrumented_client_is_not_observed_within_instrument(
     assert telemetry.value(semconv.POOL_LIVE) == 0
 
 
-def test_clients_keep_their_names_when_the_whole_is_instrumented(
+def test_instrumented_clients_keep_their_names_after_instrument(
     threads, library, server, only_clients, instrument
 ):
-    """instrument_client() first, instrument() later."""
     mine, other = threads.client(library), threads.client(library)
     telemetry = only_clients(mine.raw, "mine")
     mine.get(server.url())
@@ -200,8 +199,9 @@ def test_instrumented_client_is_not_kept_alive(library, server, only_clients):
 
 
 @BOTH
-def test_one_request_object_sent_twice_at_once(library, server, instrument, threads):
-    """Nothing forbids it: each sending is a request of its own."""
+def test_request_object_sent_twice_at_once_counts_as_two_requests(
+    library, server, instrument, threads
+):
     telemetry = instrument()
     pool = library.core.ConnectionPool()
     request = library.request(server.url())

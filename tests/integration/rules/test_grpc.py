@@ -218,8 +218,7 @@ def test_a_library_that_gives_something_else_breaks_no_call(listen, instrument, 
     GlueLLMInstrumentor().uninstrument()  # before the library's own is put back
 
 
-def test_looking_makes_no_channel_connect(listen, instrument):
-    """An idle channel stays idle, however often it is collected."""
+def test_collection_does_not_make_an_idle_channel_connect(listen, instrument):
     server = listen(GrpcServer)
     telemetry = instrument()
 
@@ -238,8 +237,8 @@ def test_looking_makes_no_channel_connect(listen, instrument):
     assert server.timeline.count("accept") == 1
 
 
-def test_several_loops_have_a_channel_each(listen, instrument):
-    """In threads of their own, at the same time, under one name."""
+def test_channels_of_several_loops_share_a_name(listen, instrument):
+    """The loops run in their own threads at the same time."""
     server = listen(GrpcServer)
     telemetry = instrument()
 

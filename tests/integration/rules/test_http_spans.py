@@ -161,7 +161,7 @@ def test_what_was_on_before_stays_on(instrument):
     assert turned_on() == {"httpx"}
 
 
-def test_instrumentation_turned_off_meanwhile_stays_off_without_a_warning(instrument, caplog):
+def test_instrumentation_turned_off_by_the_program_stays_off_without_a_warning(instrument, caplog):
     """We don't turn it off a second time, which would log a warning."""
     instrument(http_spans=True)
     HTTPXClientInstrumentor().uninstrument()

@@ -127,7 +127,7 @@ def test_scrape_sees_the_values_of_its_own_collection(library, server, observe):
     pool.close()
 
 
-def test_views_hold(library, server, observe):
+def test_views_of_the_application_apply(library, server, observe):
     """Renamed, other buckets, exponential, fewer attributes, dropped: as the user wants it."""
     reader = InMemoryMetricReader()
     observe(

@@ -38,7 +38,9 @@ def test_data_continue_on_the_same_provider(runner, library, server, instrument)
             assert len(sets) == len(set(sets)), name
 
 
-def test_nothing_is_reported_while_it_is_off(threads, library, server, instrument):
+def test_nothing_is_reported_between_uninstrument_and_instrument(
+    threads, library, server, instrument
+):
     """Requests in between count nowhere; state and counters are silent, not 0."""
     telemetry = instrument()
     pool = threads.pool(library)
@@ -67,7 +69,7 @@ PACKAGES = ("httpcore", "httpcore2", "aiohttp", "urllib3", "grpc")
 @pytest.mark.parametrize(
     "packages", [PACKAGES, pytest.param(("botocore",), marks=pytest.mark.all_sdks)]
 )
-def test_patches_are_the_identical_objects_afterwards(packages, instrument):
+def test_uninstrument_restores_the_identical_objects(packages, instrument):
     """Nothing of ours stays in the libraries' classes, nor in botocore's that are made of them."""
     for module in (*packages, "grpc._channel", "grpc.aio"):
         importlib.import_module("botocore.awsrequest" if module == "botocore" else module)
@@ -100,8 +102,8 @@ def test_patches_are_the_identical_objects_afterwards(packages, instrument):
         assert [key for key, value in before.items() if after[key] is not value] == []
 
 
-def test_two_providers_one_after_the_other(threads, library, server):
-    """Each installation tells its own provider, and the old one hears no more."""
+def test_each_installation_reports_to_its_own_meter_provider(threads, library, server):
+    """The previous provider gets no more data."""
     first, second = Telemetry(), Telemetry()
     pool = threads.pool(library)
     for telemetry in (first, second):

@@ -138,7 +138,7 @@ WITHOUT_CYCLES = {
 
 
 @pytest.mark.parametrize(("way", "name", "how"), WAYS)
-def test_everything_goes_with_its_last_reference(way, name, how, server, listen, telemetry):
+def test_nothing_is_kept_after_its_last_reference(way, name, how, server, listen, telemetry):
     """Read, unread, cancelled or closed, in a loop for each call; without the collector if it can.
 
     What the instrumentation counts of it goes as well.

@@ -191,8 +191,8 @@ def test_it_stops_by_itself_and_warns_of_an_address_that_others_reach():
 
 
 @pytest.mark.parametrize("host", ["..", "a" * 80, "192.0.2.1", "nowhere.invalid"])
-def test_a_host_that_is_none_of_ours_is_told(host, capsys):
-    """Exit 2 and a line; what can be no name fails before anybody is asked about it."""
+def test_host_of_another_machine_is_refused(host, capsys):
+    """Exit 2 and one line. An invalid name fails without a DNS query."""
     assert main(["watch", "--port", "0", "--host", host]) == 2
     error = capsys.readouterr().err
     assert error.startswith("gluellm-pools watch: ")
@@ -202,7 +202,7 @@ def test_a_host_that_is_none_of_ours_is_told(host, capsys):
     assert error.count("\n") == 1
 
 
-def test_a_port_in_use_is_told(capsys):
+def test_port_in_use_is_reported(capsys):
     """Exit 2 with what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -116,10 +116,8 @@ def test_subclass_made_later_is_covered(fake: Any, attribution: AnyLLMAttributio
     assert asyncio.run(Later()._amoderation("m", "x")).operation == "moderation"
 
 
-def test_any_llm_with_an_init_subclass_of_its_own(
-    fake: Any, attribution: AnyLLMAttribution
-) -> None:
-    """Both run, and it is put back."""
+def test_init_subclass_of_any_llm_still_runs(fake: Any, attribution: AnyLLMAttribution) -> None:
+    """It is restored at uninstall."""
     seen = []
 
     def __init_subclass__(cls: Any, /, **kwargs: Any) -> None:
@@ -139,10 +137,10 @@ def test_any_llm_with_an_init_subclass_of_its_own(
     assert fake.AnyLLM.__dict__["__init_subclass__"] is own
 
 
-async def test_override_that_is_no_coroutine_function(
+async def test_override_that_is_no_coroutine_function_is_a_call(
     fake: Any, attribution: AnyLLMAttribution
 ) -> None:
-    """A plain function that returns an awaitable, or a stream, is a call as well."""
+    """For example a plain function that returns an awaitable or a stream."""
 
     class Own(fake.AnyLLM):  # type: ignore[misc]
         PROVIDER_NAME = "own"
@@ -175,8 +173,10 @@ async def test_download_is_a_call(fake: Any, attribution: AnyLLMAttribution) -> 
     assert call.ended
 
 
-async def test_ended_call_in_the_context_is_none(fake: Any, attribution: AnyLLMAttribution) -> None:
-    """A task that outlived its call starts a call of its own."""
+async def test_ended_call_in_the_context_is_ignored(
+    fake: Any, attribution: AnyLLMAttribution
+) -> None:
+    """A task that outlived its call starts a new one."""
     attribution.install()
 
     over = await fake.Provider().acompletion("old")
@@ -185,7 +185,7 @@ async def test_ended_call_in_the_context_is_none(fake: Any, attribution: AnyLLMA
     assert current_call.get() is over
 
 
-def test_wrappers_are_made_once(fake: Any, attribution: AnyLLMAttribution) -> None:
+def test_methods_are_wrapped_once(fake: Any, attribution: AnyLLMAttribution) -> None:
     """By one attribution or by two. Warnings of coroutines have the original's name."""
     before = fake.AnyLLM.acompletion
     attribution.install()
@@ -202,7 +202,9 @@ def test_wrappers_are_made_once(fake: Any, attribution: AnyLLMAttribution) -> No
     assert fake.Provider._aembedding is once
 
 
-def test_uninstall_puts_everything_back(fake: Any, attribution: AnyLLMAttribution) -> None:
+def test_uninstall_restores_the_identical_objects_of_any_llm(
+    fake: Any, attribution: AnyLLMAttribution
+) -> None:
     """The identical objects, and no attribute more than before; then it can be installed again."""
     classes = (fake.FilesMixin, fake.AnyLLM, fake.Provider)
     before = [dict(cls.__dict__) for cls in classes]
@@ -243,7 +245,7 @@ def test_subclass_hook_that_stays_after_uninstall_does_nothing(
         (None, None),
     ],
 )
-def test_missing_hook_turns_off_itself_only(
+def test_missing_hook_disables_only_itself(
     attribute: str | None, hook: str | None, fake: Any, attribution: AnyLLMAttribution
 ) -> None:
     """What any-llm renamed is named, the rest works. Without the class every hook is missing."""
@@ -264,10 +266,10 @@ def broken(*_: Any, **__: Any) -> Any:
     raise RuntimeError("ours")
 
 
-def test_own_failure_leaves_the_call_alone(
+def test_own_failure_does_not_affect_the_call(
     fake: Any, attribution: AnyLLMAttribution, errors: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It goes on unattributed, and is counted."""
+    """The call is not attributed, and the failure is counted."""
     attribution.install()
     llm = fake.Provider()
     monkeypatch.setattr(calls, "provider_key", broken)

@@ -137,7 +137,7 @@ def test_snapshot_has_each_request(scene: Scene) -> None:
     assert request.leak_suspected
 
 
-def test_request_without_a_listed_connection(scene: Scene) -> None:
+def test_request_without_a_listed_connection_has_its_ages(scene: Scene) -> None:
     """Queued since it entered, however often it was refused one; held, but of one not listed."""
     lease = scene.enter()
     for _ in range(3):
@@ -155,7 +155,7 @@ def test_request_without_a_listed_connection(scene: Scene) -> None:
     assert (request.held, request.connection) == (0.0, None)
 
 
-def test_lease_that_is_refused_meanwhile_is_not_held_for_a_month(scene: Scene) -> None:
+def test_lease_that_is_refused_during_the_snapshot_has_no_held_time(scene: Scene) -> None:
     scene.refuse_meanwhile()
     scene.clock.advance(3)
     (request,) = only_pool(take(scene)).requests
@@ -172,7 +172,7 @@ def test_pool_that_can_not_be_read_is_left_out(scene: Scene) -> None:
 # What was counted
 
 
-def test_what_waits_in_the_outbox_is_counted_once(scene: Scene) -> None:
+def test_requests_in_the_outbox_are_counted_once(scene: Scene) -> None:
     """A request is there twice, answered and ended, and may be drained in between."""
     first, second = serve(scene), serve(scene)
     items = scene.registry.outbox.items
@@ -184,7 +184,7 @@ def test_what_waits_in_the_outbox_is_counted_once(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["before the reading", "after it"])
-def test_outbox_that_is_worked_off_meanwhile_counts_once(scene: Scene, first: bool) -> None:
+def test_outbox_drained_during_the_snapshot_counts_once(scene: Scene, first: bool) -> None:
     """By a collection in another thread, just when the ledger is being read."""
     serve(scene)
     serve(scene)
@@ -215,7 +215,7 @@ def test_running_and_suppressed_requests_are_not_outcomes(scene: Scene) -> None:
     assert only_origin(snapshot).requests_entered == 2
 
 
-def test_failures_that_wait_in_the_outbox_are_counted(scene: Scene) -> None:
+def test_failures_in_the_outbox_are_counted(scene: Scene) -> None:
     """Timeouts, and the silence after which a reused connection failed."""
     waiter = scene.enter()
     scene.tracker.waiting(waiter, 5.0)

@@ -39,7 +39,7 @@ def churned(pools: int, requests: int) -> Snapshot:
     return opened(pools, requests, used_once, of_origin=origin, connections_opened=pools)
 
 
-def test_client_per_call() -> None:
+def test_client_per_call_is_reported_with_its_call_site_and_advice() -> None:
     """With where they are built, and what to do instead."""
     finding = found(CHURN, churned(20, 20))
     assert finding.severity is Severity.WARNING
@@ -50,7 +50,7 @@ def test_client_per_call() -> None:
     assert 'Keep one instance, llm = AnyLLM.create("openai")' in finding.advice
 
 
-def test_churn_of_websockets() -> None:
+def test_churn_of_websockets_has_its_own_advice() -> None:
     """lmstudio opens six for each call, so calls and protocol are said, and another cure."""
     origin = {"pools": 60, "requests_resent": 50, "protocols": ("1.1", "websocket")}
     names = {"provider": "lmstudio", "name": "lmstudio"}
@@ -108,7 +108,7 @@ def test_when_pools_are_churn(
     assert kinds(snapshot, before) == expected
 
 
-def test_churn_names_the_line_that_built_its_pools() -> None:
+def test_churn_finding_names_the_line_that_built_the_pools() -> None:
     """Not that of a client that is kept, whichever was built last."""
     kept = replace(KEPT, built_at="/srv/app/main.py:3 in <module>")
     origin = {"pools": 21, "pools_built_at": {"/srv/app/main.py:3 in <module>": 1, CHURNED: 15}}
@@ -197,7 +197,7 @@ def test_connect_failures_are_one_finding() -> None:
 @pytest.mark.parametrize(
     ("silence", "keepalive"), [(0.0, None), (120.0, False), (121.0, False)], ids=str
 )
-def test_idle_connections_that_are_dropped(silence: float, keepalive: bool | None) -> None:
+def test_dropped_idle_connections_are_a_finding(silence: float, keepalive: bool | None) -> None:
     """The cure is to drop them first, or to probe: a thinking model looks idle to a balancer."""
     totals = the_totals(100, origin={"reuse_failures": 5, "longest_silence_failed": silence})
     finding = found(REUSE, a_snapshot(totals, a_pool(tcp_keepalive=keepalive)))
@@ -234,7 +234,7 @@ def expired(opened: int, closed: int, connecting: float = 0.1) -> Snapshot:
         (expired(38, 38, 0.042), True),
     ],
 )
-def test_connections_that_expire(snapshot: Snapshot, *, fires: bool) -> None:
+def test_expiring_connections_are_a_finding(snapshot: Snapshot, *, fires: bool) -> None:
     assert (all_kinds(snapshot) == [EXPIRY]) is fires
 
 

@@ -91,7 +91,7 @@ BEFORE = late(90.0, event_loop_lag=0.01, event_loop_late_share=0.0)
         (a_snapshot(the_totals(10)), refused(1000, 900, 50.0), []),
     ],
 )
-def test_what_is_found_in_the_interval(
+def test_findings_are_those_of_the_interval(
     snapshot: Snapshot, previous: Snapshot | None, expected: list[Kind]
 ) -> None:
     assert kinds(snapshot, previous) == expected
@@ -106,7 +106,7 @@ def test_healthy_process_has_no_findings() -> None:
     assert diagnose(a_snapshot(the_totals(200), uptime=200.0), a_snapshot()) == []
 
 
-def test_openai_with_its_defaults_is_worth_a_word_only() -> None:
+def test_defaults_of_openai_are_information() -> None:
     """A pool timeout of ten minutes: INFO, as nothing suffers yet."""
     pool = a_pool(max_connections=1000, pool_timeout=600.0)
     finding = found(Kind.POOL_TIMEOUT, a_snapshot(the_totals(), pool))
@@ -117,14 +117,14 @@ def test_openai_with_its_defaults_is_worth_a_word_only() -> None:
     assert 'AnyLLM.create("openai", timeout=httpx2.Timeout(600, connect=5, pool=' in finding.advice
 
 
-def test_blocked_loop_withholds_what_it_looks_like() -> None:
+def test_blocked_loop_suppresses_findings_with_the_same_symptoms() -> None:
     """It makes the same picture as a small pool, a slow provider and a slow consumer."""
     before = a_snapshot()
     assert set(kinds(in_trouble(), before)) == {Kind.SLOW_CONSUMER, Kind.SLOW_PROVIDER}
     assert all_kinds(in_trouble(**BLOCKED), before) == [Kind.BLOCKED_EVENT_LOOP]
 
 
-def test_one_pause_withholds_nothing() -> None:
+def test_one_pause_suppresses_no_finding() -> None:
     """617 requests wait, the oldest for 157 s, and the loop once paused for 0.25 s."""
     ages = [157.0, *([100.0] * 616)]
     pool = a_pool([a_request("queued", age) for age in ages], [a_connection("active")] * 10)
@@ -162,7 +162,9 @@ def test_stuck_requests_are_reported_although_a_connection_is_idle(process: Any)
 
 
 @pytest.mark.parametrize(("share", "severity"), [(0.49, Severity.WARNING), (0.5, Severity.ERROR)])
-def test_loop_that_stands_half_of_the_time_is_an_error(share: float, severity: Severity) -> None:
+def test_loop_that_is_blocked_half_of_the_time_is_an_error(
+    share: float, severity: Severity
+) -> None:
     """Every request of the process hangs meanwhile."""
     snapshot = a_snapshot(event_loop_lag=0.3, event_loop_late=100 * share)
     assert found(Kind.BLOCKED_EVENT_LOOP, snapshot).severity is severity
@@ -178,14 +180,16 @@ def test_loop_that_stands_half_of_the_time_is_an_error(share: float, severity: S
         (None, 1024, None),
     ],
 )
-def test_descriptors(used: int | None, limit: int | None, severity: Severity | None) -> None:
-    """From 80% of the limit on, where there is one."""
+def test_descriptors_near_their_limit_are_a_finding(
+    used: int | None, limit: int | None, severity: Severity | None
+) -> None:
+    """From 80 % of the limit on, if there is a limit."""
     snapshot = a_snapshot(open_descriptors=used, descriptor_limit=limit)
     assert [f.severity for f in diagnose(snapshot)] == ([severity] if severity else [])
 
 
-def test_variables_that_nothing_reads() -> None:
-    """All of them in one finding, with what is read instead."""
+def test_ignored_environment_variables_are_one_finding() -> None:
+    """The finding names what is read instead."""
     names = ("HTTPX_MAX_CONNECTIONS", "HTTPX_MAX_KEEPALIVE_CONNECTIONS")
     for gluellm in (False, True):
         snapshot = a_snapshot(ignored_variables=names, gluellm=gluellm)
@@ -196,7 +200,9 @@ def test_variables_that_nothing_reads() -> None:
 
 
 @pytest.mark.parametrize(("used", "severity"), [(50, Severity.INFO), (900, Severity.WARNING)])
-def test_unbounded_pool(used: int, severity: Severity) -> None:
+def test_unbounded_pool_is_information_until_descriptors_run_out(
+    used: int, severity: Severity
+) -> None:
     """INFO, until descriptors run out. httpx's own default is advised to begin with."""
     pool = a_pool(max_connections=None)
     finding = found(Kind.UNBOUNDED_POOL, a_snapshot(the_totals(), pool, open_descriptors=used))
@@ -215,7 +221,7 @@ def test_unbounded_pool(used: int, severity: Severity) -> None:
         (4.9, 5.0, False),
     ],
 )
-def test_pool_timeout_against_read_timeout(
+def test_pool_timeout_that_is_missing_or_too_long_is_a_finding(
     pool_timeout: float | None, read_timeout: float | None, *, fires: bool
 ) -> None:
     """None at all, or more than 10 s and no shorter than the request itself may take."""

@@ -25,7 +25,7 @@ def leaked(age: float = 80.0, call_site: str = "/srv/app/chat.py:17 in answer") 
     return a_request("unread", age, leak_suspected=True, call_site=call_site, trace_id="ab" * 16)
 
 
-def test_leak_names_model_place_and_time() -> None:
+def test_leak_names_model_call_site_and_time() -> None:
     """What a person needs to find the line of code; of many places the first three."""
     pool = a_pool([leaked(70.0), leaked(80.0), leaked(65.0, "/srv/app/other.py:3 in go")])
     finding = found(Kind.LEAK, a_snapshot(the_totals(leaks=3), pool))
@@ -51,7 +51,7 @@ def test_leak_explains_the_queue() -> None:
     assert found(Kind.LEAK, snapshot).severity is Severity.ERROR
 
 
-def test_leaks_are_those_that_are_called_so_and_of_the_interval() -> None:
+def test_leaks_are_those_of_the_watch_and_of_the_interval() -> None:
     """One place applies the threshold: the watch. What was known at `previous` is old news."""
     unread = a_pool([a_request("unread", 59.0)])
     assert not all_kinds(a_snapshot(the_totals(), unread))
@@ -80,8 +80,7 @@ TWO_UNREAD = a_pool([a_request("unread", 50.0)] * 2)
         (a_snapshot(the_totals(100, {"unread": 2.0, "queued": 3.0}, **FULL)), True),
     ],
 )
-def test_slow_consumer(snapshot: Snapshot, *, fires: bool) -> None:
-    """It explains the queue."""
+def test_slow_consumer_explains_the_queue(snapshot: Snapshot, *, fires: bool) -> None:
     assert kinds(snapshot) == [Kind.SLOW_CONSUMER] * fires
 
 

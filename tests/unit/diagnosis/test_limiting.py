@@ -43,7 +43,7 @@ def test_calls_before_the_pool_are_not_blamed_on_it(provider: str | None) -> Non
         crowded(a_limiter(waiting=0, longest=0.0, waited=2, seconds=3.0)),
     ],
 )
-def test_pool_that_is_too_small_beside_the_limiter(snapshot: Snapshot) -> None:
+def test_small_pool_is_reported_beside_the_limiter(snapshot: Snapshot) -> None:
     """It is, whatever waits before it."""
     assert Kind.POOL_TOO_SMALL in all_kinds(snapshot)
 
@@ -58,7 +58,9 @@ def test_pool_that_is_too_small_beside_the_limiter(snapshot: Snapshot) -> None:
         ({"waiting": 0, "longest": 0.0, "waited": 4, "seconds": 90.0}, False),
     ],
 )
-def test_limiter_from_when_on(changes: dict[str, Any], *, fires: bool) -> None:
+def test_limiter_is_reported_from_a_second_or_a_tenth_of_the_time(
+    changes: dict[str, Any], *, fires: bool
+) -> None:
     """A second of waiting now, or a tenth of the time of calls; 180.6 s went to requests."""
     snapshot = crowded(a_limiter(**changes))
     assert (Kind.GLUELLM_LIMITER in all_kinds(snapshot)) is fires

@@ -63,7 +63,7 @@ def test_note_has_state_wait_and_holders(scene: Scene) -> None:
     )
 
 
-def test_one_note_is_all_that_is_added(scene: Scene) -> None:
+def test_pool_timeout_gets_one_note(scene: Scene) -> None:
     """Others' notes stay. In a transport over a transport the inner pool has explained it."""
     cause = ValueError("cause")
     error = PoolTimeoutError("as it was")
@@ -77,7 +77,7 @@ def test_one_note_is_all_that_is_added(scene: Scene) -> None:
     assert "Connection pool openai" in "".join(traceback.format_exception(error))
 
 
-def test_times_are_those_of_the_wait_in_utc(scene: Scene) -> None:
+def test_note_has_the_times_of_the_wait_in_utc(scene: Scene) -> None:
     """From its last place in the queue to now, as the library counts its timeout."""
     error = PoolTimeoutError()
     lease = scene.enter()
@@ -94,8 +94,8 @@ def test_times_are_those_of_the_wait_in_utc(scene: Scene) -> None:
     assert abs((datetime.now(UTC) - ended).total_seconds()) < 5
 
 
-def test_error_that_takes_no_note_is_left_alone(scene: Scene) -> None:
-    """A failure of ours is counted and never the host's."""
+def test_error_that_takes_no_note_is_unchanged(scene: Scene) -> None:
+    """The failure is counted and not raised."""
 
     class Stubborn(Exception):  # noqa: N818
         def add_note(self, _: str) -> None:

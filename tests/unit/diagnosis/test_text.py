@@ -79,7 +79,7 @@ def example() -> Snapshot:
     return a_snapshot(totals, pool)
 
 
-def test_snapshot_in_full() -> None:
+def test_snapshot_text_is_complete_and_fits_a_terminal() -> None:
     """What a person reads at 3 am; its lines fit a terminal of 100 columns."""
     assert snapshot_text(example()) == str(example()) == SHOWN
     assert max(len(line) for line in SHOWN.splitlines()) <= 100
@@ -132,7 +132,7 @@ def test_foreign_text_stays_on_its_line() -> None:
         assert len(text) < 8000
 
 
-def test_findings_in_full() -> None:
+def test_findings_text_is_complete_and_wrapped() -> None:
     """Severity, cause and pool; then the three parts, wrapped. No finding is said to be none."""
     first = Finding(
         kind=Kind.POOL_TOO_SMALL,
@@ -158,7 +158,7 @@ def test_findings_in_full() -> None:
     )
 
 
-def test_numbers_in_words() -> None:
+def test_numbers_are_formatted_for_people() -> None:
     """Durations with about two significant digits, shares, rates, plurals and timeouts."""
     values = (0, -1, 0.0004, 0.0432, 0.512, 1.26, 60, 612.3, float("nan"))
     assert [seconds(value) for value in values] == (

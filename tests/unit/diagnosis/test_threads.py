@@ -43,7 +43,7 @@ def threaded(requests: int, waiting: int, threads: int = 6) -> Snapshot:
     return a_snapshot(the_totals(**BEDROCK), a_blocking_pool(requests), executors=(executor,))
 
 
-def test_executor_whose_threads_all_have_a_request() -> None:
+def test_full_executor_is_reported_with_a_size() -> None:
     """With where the calls wait, and how many threads and connections would do."""
     finding = found(Kind.EXECUTOR_FULL, threaded(6, 34))
     assert (finding.severity, finding.pool) == (Severity.WARNING, "bedrock/urllib3")
@@ -106,7 +106,7 @@ def discarded(connections: int, requests: int = 100, **changes: object) -> Snaps
     return a_snapshot(totals, a_blocking_pool())
 
 
-def test_connections_that_are_thrown_away() -> None:
+def test_discarded_connections_are_a_finding() -> None:
     """With how many it keeps, how many it had at once, and the SDK's own name for the limit."""
     finding = found(Kind.TOO_FEW_KEPT, discarded(40))
     assert finding.severity is Severity.INFO
@@ -127,7 +127,9 @@ def test_connections_that_are_thrown_away() -> None:
     ("connections", "requests", "fires"),
     [(9, 10, False), (10, 100, True), (10, 101, False), (11, 110, True)],
 )
-def test_thrown_away_by_number_and_share(connections: int, requests: int, *, fires: bool) -> None:
+def test_discarded_connections_need_a_number_and_a_share(
+    connections: int, requests: int, *, fires: bool
+) -> None:
     """Ten, and one in ten requests. A bounded pool's limit on idle ones is another matter."""
     snapshot = discarded(connections, requests)
     assert (Kind.TOO_FEW_KEPT in all_kinds(snapshot)) is fires

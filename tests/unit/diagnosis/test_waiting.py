@@ -183,7 +183,7 @@ def test_when_a_provider_is_slow(
     assert SATURATED not in all_kinds(snapshot, before)
 
 
-def test_provider_that_became_slow() -> None:
+def test_provider_that_became_slow_is_a_finding() -> None:
     """Twice the time of before."""
     finding = found(SLOW, slower(1.6), BASELINE)
     assert finding.severity is Severity.WARNING
@@ -194,7 +194,7 @@ def test_provider_that_became_slow() -> None:
     assert "requests queue" in found(SLOW, slower(1.6, queued=1.0), BASELINE).observed
 
 
-def test_reasoning_models_are_worth_a_word_only() -> None:
+def test_slow_reasoning_models_are_information() -> None:
     """Silent for 300 s, and nothing is wrong. Half a minute is long, on top of 0.8 s."""
     snapshot = a_snapshot(the_totals(5, {"awaiting_response": 300.0}), uptime=3000.0)
     finding = found(SLOW, snapshot)
@@ -226,7 +226,7 @@ def test_queue_beside_a_free_connection_is_not_saturated() -> None:
     assert not all_kinds(a_snapshot(the_totals(), full_pool(0)))
 
 
-def test_leak_too_young_for_its_name_is_no_small_pool() -> None:
+def test_unread_response_below_the_leak_threshold_is_no_small_pool() -> None:
     """Connections that lie unread are not busy, whatever the leak threshold is."""
     times, now = {"unread": 2.0, "queued": 0.75}, {"unread": 10, "queued": 5}
     snapshot = a_snapshot(
@@ -235,7 +235,7 @@ def test_leak_too_young_for_its_name_is_no_small_pool() -> None:
     assert kinds(snapshot) == [SATURATED]
 
 
-def test_anomalies_of_the_interval() -> None:
+def test_anomalies_are_those_of_the_interval() -> None:
     """What happened before `previous` is known already."""
     totals = the_totals(anomalies={"orphaned_connection": 2, "pool_timeout_overrun": 0})
     before = a_snapshot(the_totals(anomalies={"orphaned_connection": 1}), uptime=50.0)
@@ -252,7 +252,7 @@ def hung(number: int = 3, age: float = 40.0, phase: str = "awaiting_response") -
     return a_pool([a_request(phase, age) for _ in range(number)])
 
 
-def test_provider_that_answers_no_request() -> None:
+def test_provider_that_answers_no_request_is_a_finding() -> None:
     """From the start. Two hard questions are worth a word only."""
     finding = found(SLOW, a_snapshot(the_totals(0), hung()))
     assert finding.severity is Severity.WARNING
@@ -275,6 +275,8 @@ def test_provider_that_answers_no_request() -> None:
         ),
     ],
 )
-def test_what_is_no_silence(snapshot: Snapshot, before: Snapshot | None) -> None:
+def test_short_or_started_response_is_no_silence(
+    snapshot: Snapshot, before: Snapshot | None
+) -> None:
     """A moment, or an answer that has begun."""
     assert SLOW not in kinds(snapshot, before)

@@ -71,7 +71,7 @@ async def test_client_that_leaves_is_counted():
         assert provider.counts.completed == 0
 
 
-async def test_tls():
+async def test_provider_speaks_tls():
     """With a context handed in the provider speaks TLS, resets included."""
     authority = trustme.CA()
     server, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()

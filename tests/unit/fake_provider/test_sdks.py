@@ -72,8 +72,7 @@ async def test_error_status_raises_the_sdks_error(provider, client, http2):
         assert "scripted" in str(overloaded.value)
 
 
-async def test_reset_mid_stream(provider, client):
-    """What was sent before the reset is delivered."""
+async def test_reset_mid_stream_delivers_what_was_sent_before(provider, client):
     provider.script(Behaviour(tokens=5, reset_after=2))
     tokens = []
 

@@ -47,7 +47,7 @@ def test_one_scenario_takes_all_the_time_and_is_not_seen_where_nothing_happened(
     assert not SCENARIOS[name].evidence(Seen()).held
 
 
-def test_rows_agree_or_say_where_they_don_t():
+def test_rows_agree_or_name_their_difference():
     """Each of the five comparisons speaks for itself."""
     pool = PoolView(requests=10, failed=2, errors={"pool_timeout": 1}, opened=2, set_ups=2)
     pool.acquired = 9

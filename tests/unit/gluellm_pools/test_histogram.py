@@ -19,11 +19,11 @@ BOUNDS = (0.0, 1.0, 5.0)
         (Histogram(BOUNDS, (1, 0, 0, 9)), 0.5, Quantile(5.0, beyond=True)),
     ],
 )
-def test_quantiles(histogram, share, expected):
+def test_quantiles_are_interpolated_in_buckets(histogram, share, expected):
     assert histogram.quantile(share) == expected
 
 
-def test_sums_and_differences():
+def test_histograms_are_added_and_subtracted():
     """Added up over origins, and subtracted for a window; what doesn't fit is left whole."""
     one, two = Histogram(BOUNDS, (1, 2, 0, 0), 0.7), Histogram(BOUNDS, (0, 1, 1, 0), 3.0)
     both = one.plus(two)

@@ -120,7 +120,7 @@ def test_escapes_and_markup_from_outside_stay_text():
     assert "[bold]p[/]" in drawn(view, 120)
 
 
-def test_a_line_for_each_pool_with_requests():
+def test_each_pool_with_requests_is_one_line():
     """Without a terminal a pool is one line, and an unused one none."""
     view = View({PoolKey("a", "httpx"): PoolView(live=1), PoolKey("b", "httpx2"): BUSY})
     (line,) = view_lines(view)

@@ -18,7 +18,7 @@ def test_control_characters_never_reach_the_terminal(raw, shown):
     assert printable(raw) == shown
 
 
-def test_durations_and_shares():
+def test_durations_and_shares_have_two_significant_digits():
     """Two significant digits, and 0 only for exactly 0; whole percents."""
     values = (0, 0.0004, 0.0432, 0.512, 1.26, 600)
     shown = ["0 s", "<0.001 s", "0.043 s", "0.51 s", "1.3 s", "600 s"]

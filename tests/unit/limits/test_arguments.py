@@ -40,6 +40,6 @@ OF_LIMITS = ALL - {"pool_timeout"}
         ({"http_options": 5}, NONE),
     ],
 )
-def test_arguments(arguments: dict[str, Any], given: frozenset[str]) -> None:
-    """None counts as left out."""
+def test_limits_given_by_client_arguments(arguments: dict[str, Any], given: frozenset[str]) -> None:
+    """Each argument sets the limits listed; None counts as unset."""
     assert limits_given(arguments) == given

@@ -41,7 +41,7 @@ def line_of(found: CallSite | None, text: str) -> bool:
 # The first frame outside libraries
 
 
-def test_place_is_the_line_that_calls() -> None:
+def test_call_site_is_the_calling_line() -> None:
     """Not the function's first one; the same line is the same place."""
     found, again = (find() for _ in range(2))  # here
     assert line_of(found, "# here")
@@ -50,7 +50,7 @@ def test_place_is_the_line_that_calls() -> None:
     assert again is not None
     assert other is not None
     assert str(other).startswith(f"{HERE}:")
-    assert str(other).endswith("in test_place_is_the_line_that_calls")
+    assert str(other).endswith("in test_call_site_is_the_calling_line")
     assert found.key == again.key != other.key
     assert found.frames == ()  # it would cost ten times as much
 
@@ -69,7 +69,7 @@ def test_place_is_the_line_that_calls() -> None:
         place_module.__file__.replace("place.py", "tracker.py"),
     ],
 )
-def test_libraries_are_passed_over(filename: str) -> None:
+def test_call_site_skips_libraries(filename: str) -> None:
     """Installed ones, the standard library, generated code and our own."""
     call = library(filename)
     found = call(lambda: call(find))  # through
@@ -87,7 +87,7 @@ def test_libraries_are_passed_over(filename: str) -> None:
         ("<string>", "__main__"),
     ],
 )
-def test_applications_are_not_passed_over(filename: str, name: str) -> None:
+def test_call_site_does_not_skip_application_code(filename: str, name: str) -> None:
     """Code that is typed in is an application as well."""
     found = library(filename, name)(find)
     assert found is not None
@@ -98,7 +98,7 @@ def test_applications_are_not_passed_over(filename: str, name: str) -> None:
 
 
 @pytest.mark.usefixtures("unseen")
-def test_installed_application_is_named_where_there_is_no_other() -> None:
+def test_call_site_is_an_installed_application_if_there_is_no_other() -> None:
     """The first frame that belongs to none of the libraries under a pool, or none at all."""
     application = library(f"{SITE}/ourapp/service.py", "ourapp.service")
     client = library(f"{SITE}/httpx/_client.py", "httpx._client")
@@ -109,7 +109,7 @@ def test_installed_application_is_named_where_there_is_no_other() -> None:
     assert in_thread(lambda: sdk(find)) is None
 
 
-def test_application_with_files_of_its_own_wins_over_an_installed_library() -> None:
+def test_call_site_prefers_the_applications_own_files() -> None:
     """A framework that is installed calls and is called by it."""
     framework = library(f"{SITE}/langchain/chat.py", "langchain.chat")
     found = framework(lambda: framework(find))  # asked
@@ -135,7 +135,7 @@ def in_thread(ask: Callable[[], CallSite | None]) -> CallSite | None:
 
 
 @pytest.mark.usefixtures("unseen")
-def test_frames_beyond_the_event_loop_are_not_the_callers() -> None:
+def test_call_site_ignores_frames_outside_the_event_loop() -> None:
     """A task of libraries only: who runs the loop did not make the call."""
     sdk = library(f"{SITE}/openai/_base_client.py", "openai._base_client")
 
@@ -145,7 +145,7 @@ def test_frames_beyond_the_event_loop_are_not_the_callers() -> None:
     assert asyncio.run(run()) is None
 
 
-def test_task_names_the_line_that_it_stands_at() -> None:
+def test_call_site_of_a_task_is_its_current_line() -> None:
     """Coroutines that wait for each other are one stack."""
     sdk = library(f"{SITE}/openai/_base_client.py", "openai._base_client")
 
@@ -162,8 +162,8 @@ def test_task_names_the_line_that_it_stands_at() -> None:
 # What is kept
 
 
-def test_frames_are_not_kept_alive() -> None:
-    """Nor what their variables refer to."""
+def test_call_site_keeps_no_frames_alive() -> None:
+    """Nor the objects that their variables refer to."""
 
     class Thing:
         pass
@@ -182,7 +182,7 @@ def test_frames_are_not_kept_alive() -> None:
         gc.enable()
 
 
-def test_file_names_that_are_known_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_of_file_names_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that compiles code under ever new names."""
     monkeypatch.setattr(place_module, "_kinds", {})
     monkeypatch.setattr(place_module, "_MOST_KNOWN", 5)

@@ -105,15 +105,15 @@ def test_the_longest_held_come_first_and_no_more_than_three(scene: Scene) -> Non
     assert holders(scene.tracker, scene.clock()).startswith("longest held: (1) 1.0 s, ")
 
 
-def test_who_waits_or_was_refused_holds_nothing(scene: Scene) -> None:
-    """And so does a request that has left."""
+def test_waiting_and_refused_requests_are_not_holders(scene: Scene) -> None:
+    """Neither is a request that has left."""
     scene.tracker.waiting(scene.enter(), None)
     scene.tracker.requeued(hold(scene))
     scene.tracker.released(hold(scene))
     assert holders(scene.tracker, scene.clock()) == "no connection is held"
 
 
-def test_lease_that_is_refused_while_it_is_described_has_no_age_of_a_month(scene: Scene) -> None:
+def test_lease_that_is_refused_while_it_is_described_has_no_age(scene: Scene) -> None:
     scene.refuse_meanwhile()
     scene.clock.advance(3)
     assert holders(scene.tracker, scene.clock()).startswith("longest held: (1) 3.0 s, ")
@@ -122,7 +122,7 @@ def test_lease_that_is_refused_while_it_is_described_has_no_age_of_a_month(scene
 # Whose it is
 
 
-def test_outside_an_any_llm_call_the_pool_has_the_provider(scene: Scene) -> None:
+def test_request_outside_an_any_llm_call_has_the_pools_provider(scene: Scene) -> None:
     """The request's own call site replaces the call's. A pool without a caller is named so."""
     lease = scene.enter()
     lease.own_call_site = find()

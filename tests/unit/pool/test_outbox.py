@@ -83,7 +83,7 @@ def test_entering_request_is_asked_to_help_once_it_is_half_full(
     assert made.recorder.names == ["outbox_filling"] * expected
 
 
-def test_leases_there_keep_no_pool_alive() -> None:
+def test_leases_in_the_outbox_keep_no_pool_alive() -> None:
     """A pool may be gone long before somebody collects."""
     made = scene(10)
     request(made)

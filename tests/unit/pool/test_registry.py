@@ -204,7 +204,7 @@ def test_gone_name_is_reported_for_ten_minutes_and_goes_on_counting_if_it_comes_
     assert scene.registry.reported(scene.clock()) == [scene.ledger]
 
 
-def test_closed_registry_lets_go_of_its_pools(scene: Scene) -> None:
+def test_closed_registry_keeps_no_pools(scene: Scene) -> None:
     """After uninstrumenting nothing is reported, and nothing is held."""
     lease = scene.acquire()
     scene.registry.close()
@@ -217,7 +217,7 @@ def test_closed_registry_lets_go_of_its_pools(scene: Scene) -> None:
     assert "pool_discarded" not in scene.recorder.names
 
 
-def test_forgetful_registry_starts_anew() -> None:
+def test_reset_registry_starts_empty() -> None:
     """A forked child counts from nothing, and has all of its bounds before it."""
     scene = Scene(max_origins=2)
     scene.tracker.origin(b"second", 80, b"http")

@@ -35,7 +35,9 @@ def test_acquire_lasts_until_the_assignment_that_was_not_refused(scene: Scene) -
     scene.settled()
 
 
-def test_connection_whose_stream_takes_no_notes_is_established_by_the_answer(scene: Scene) -> None:
+def test_connection_whose_stream_takes_no_attributes_is_established_by_the_response(
+    scene: Scene,
+) -> None:
     lease = scene.enter()
     connection = scene.connection()
     scene.tracker.assigned(lease, connection)
@@ -71,7 +73,7 @@ def test_refused_request_queues_again_and_never_acquired_if_it_fails_then(scene:
 # What explains a wait
 
 
-def test_wait_is_explained_by_what_it_found(scene: Scene) -> None:
+def test_wait_records_the_pool_state_and_holders_at_its_start(scene: Scene) -> None:
     """Active and idle connections, who queues, and the longest holders' notes, oldest first."""
     scene.tracker.maximum = 5
     for number in range(4):
@@ -89,7 +91,7 @@ def test_wait_is_explained_by_what_it_found(scene: Scene) -> None:
     assert found.oldest_phase == AWAITING_RESPONSE
 
 
-def test_waits_do_not_keep_those_before_them(scene: Scene) -> None:
+def test_waits_keep_no_earlier_requests_alive(scene: Scene) -> None:
     """Ten thousand requests that each found the last one holding would be a chain in memory."""
     connection = scene.connection(established=True)
     scene.acquire(connection)

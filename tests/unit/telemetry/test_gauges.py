@@ -74,7 +74,7 @@ def test_second_provider_begins_a_series_without_one_at_zero(collected: Collecte
     assert collected.by_provider(semconv.ANOMALIES, **orphans) == {"openai": 0, None: 0}
 
 
-def test_gauges_go_on_without_a_provider(collected: Collected) -> None:
+def test_gauges_of_a_shared_pool_have_no_provider(collected: Collected) -> None:
     """A pool that two providers share counts once."""
     collected.request(OPENAI)
     tracker = collected.scene.tracker
@@ -178,7 +178,7 @@ def test_pool_asks_once_for_an_origin_that_providers_share(scene: Scene) -> None
     assert [(origin.provider, origin.pools) for origin in shared] == [("openai", 1), ("groq", 0)]
 
 
-def test_provider_of_a_request() -> None:
+def test_request_has_the_provider_of_its_call_pool_or_host() -> None:
     """The call's, else that of the call that built the pool, else the host's, else none."""
     hosts = {"api.groq.com": "groq"}
     scene = Scene(provider_for_host=hosts.get)

@@ -98,7 +98,7 @@ def test_leak_is_logged_with_all_that_is_known(logged: Logged) -> None:
     )
 
 
-def test_leaks_of_one_call_site_are_one_line(logged: Logged) -> None:
+def test_leaks_of_one_call_site_are_logged_on_one_line(logged: Logged) -> None:
     """With their number, and the longest-held. Streams of a gather() cross the threshold within
     a moment, not at once: they are told together.
     """
@@ -179,7 +179,7 @@ ENDS: dict[str, Callable[[Logged, Lease], object]] = {
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_leak_that_was_none_is_logged_as_information(logged: Logged, how: str) -> None:
+def test_leak_that_is_released_is_logged_as_information(logged: Logged, how: str) -> None:
     """With the time that it was held."""
     lease = logged.leak(here())
     logged.look(60)
@@ -254,7 +254,7 @@ def test_churn_is_logged_with_numbers_call_site_and_advice(logged: Logged) -> No
     assert len(logged.told()) == 2
 
 
-def test_churn_of_websockets_says_so(logged: Logged) -> None:
+def test_churn_of_websockets_is_logged_as_such(logged: Logged) -> None:
     """And how many pools each call makes, where it is more than one."""
     call = Call("lmstudio")
     for _ in range(10):

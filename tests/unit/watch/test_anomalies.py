@@ -96,7 +96,7 @@ def test_waiter_beside_an_idle_connection_is_counted_once(odd: Odd, waiters: int
     assert odd.counted == {IDLE: waiters}
 
 
-def test_waiter_beside_an_idle_connection_for_one_look_is_nothing(odd: Odd) -> None:
+def test_waiter_beside_an_idle_connection_for_one_pass_is_no_anomaly(odd: Odd) -> None:
     """The pool passes through that state whenever a connection is given back."""
     odd.listed("idle")
     lease = odd.waiter()
@@ -108,7 +108,7 @@ def test_waiter_beside_an_idle_connection_for_one_look_is_nothing(odd: Odd) -> N
 
 
 @pytest.mark.parametrize("what", ["the connection", "the waiter"])
-def test_what_was_served_between_the_looks_is_no_anomaly(odd: Odd, what: str) -> None:
+def test_waiter_served_between_two_passes_is_no_anomaly(odd: Odd, what: str) -> None:
     """A busy pool has a waiter and an idle connection at many a moment.
 
     The waiter was assigned, and refused: httpcore 1.0 does so to all but one.
@@ -161,8 +161,8 @@ def test_connection_without_references_is_counted_once(odd: Odd, state: str, wai
     assert odd.counted == {ORPHAN: 1}
 
 
-def test_connection_that_one_look_finds_unreferred_is_nothing(odd: Odd) -> None:
-    """It is just being closed, or just given out."""
+def test_connection_without_references_in_one_pass_is_no_anomaly(odd: Odd) -> None:
+    """It is being closed or assigned."""
     record = odd.listed("active")
     odd.look()
     odd.listed("active", wanted=True, record=record)
@@ -174,7 +174,7 @@ def test_connection_that_one_look_finds_unreferred_is_nothing(odd: Odd) -> None:
 
 @pytest.mark.parametrize("state", ["active", "connecting"])
 def test_connection_that_a_request_of_the_pool_has_is_no_orphan(odd: Odd, state: str) -> None:
-    """One that is tracked or, from before instrument(), one of the pool's alone."""
+    """The request is tracked or, from before instrument(), known to the pool alone."""
     record = odd.listed(state)
     odd.scene.tracker.assigned(odd.scene.enter(), record)
     odd.look(5)
@@ -198,8 +198,7 @@ def test_waiter_past_its_timeout_and_a_second_is_counted_once(
     assert odd.counted == counted
 
 
-def test_timeout_begins_anew_with_each_requeue(odd: Odd) -> None:
-    """As in the library."""
+def test_timeout_restarts_with_each_requeue(odd: Odd) -> None:
     lease = odd.waiter(timeout=5.0)
     for _ in range(5):
         odd.look(4)
@@ -216,7 +215,7 @@ def test_process_that_was_stopped_is_no_anomaly(odd: Odd) -> None:
     assert odd.counted == {}
 
 
-def test_waiter_on_a_loop_that_is_not_watched_may_be_later(odd: Odd) -> None:
+def test_waiter_on_an_unwatched_loop_has_a_longer_grace(odd: Odd) -> None:
     """Its loop's lateness is unknown: trio's, or with ``loop_lag=False``."""
     odd.scene.tracker.loop = NOWHERE
     odd.waiter(timeout=5.0)
@@ -237,7 +236,7 @@ def test_waiter_on_a_loop_that_is_not_watched_may_be_later(odd: Odd) -> None:
         lambda odd: odd.waiter(timeout=1.0),
     ],
 )
-def test_nothing_counts_while_an_event_loop_is_late(
+def test_no_anomaly_is_counted_while_an_event_loop_is_late(
     odd: Odd, provoke: Callable[[Odd], object]
 ) -> None:
     """What is seen then may be a second old."""
@@ -248,7 +247,7 @@ def test_nothing_counts_while_an_event_loop_is_late(
         assert sum(odd.counted.values()) == counted
 
 
-def test_state_before_the_lateness_is_not_continued_after_it(odd: Odd) -> None:
+def test_anomaly_needs_two_passes_after_a_late_loop(odd: Odd) -> None:
     """Two looks in a row have to find it."""
     odd.listed("active")
     odd.look()

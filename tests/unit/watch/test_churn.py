@@ -62,14 +62,14 @@ def told(scene: Scene) -> list[tuple[str, str, int, int]]:
     ]
 
 
-def test_what_was_counted_before_is_not_judged(scene: Scene) -> None:
+def test_pools_of_an_earlier_installation_are_not_churn(scene: Scene) -> None:
     """By an installation that is gone: it was not in the last minute."""
     build(scene, 20)
     Churn(scene.registry).look()
     assert told(scene) == []
 
 
-def test_pools_of_several_looks_add_up_within_a_minute(scene: Scene, churn: Churn) -> None:
+def test_pools_of_several_passes_add_up_within_a_minute(scene: Scene, churn: Churn) -> None:
     """The look is once a second, and a client for each call may come every five."""
     for _ in range(11):
         build(scene, 1)
@@ -78,8 +78,8 @@ def test_pools_of_several_looks_add_up_within_a_minute(scene: Scene, churn: Chur
     assert [pools for _, _, pools, _ in told(scene)] == [10]
 
 
-def test_pools_that_come_slowly_are_no_churn(scene: Scene, churn: Churn) -> None:
-    """Eight a minute for an hour do no harm."""
+def test_slowly_built_pools_are_no_churn(scene: Scene, churn: Churn) -> None:
+    """Eight a minute for an hour."""
     for _ in range(60 * 8):
         build(scene, 1)
         churn.look()
@@ -96,7 +96,7 @@ def test_numbers_reported_are_those_since_the_last_report(scene: Scene, churn: C
     assert [numbers[2:] for numbers in told(scene)] == [(12, 12), (30, 60)]
 
 
-def test_what_was_well_used_before_hides_no_churn(scene: Scene, churn: Churn) -> None:
+def test_earlier_requests_do_not_hide_churn(scene: Scene, churn: Churn) -> None:
     """A thousand requests of an hour ago have nothing to do with it."""
     build(scene, 1, requests=1000)
     churn.look()

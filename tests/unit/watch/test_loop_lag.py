@@ -102,7 +102,7 @@ def measured() -> Measured:
     return Measured()
 
 
-def test_block_is_seen_while_it_lasts_and_after_it_and_a_healthy_loop_is_not_late(
+def test_block_is_detected_during_and_after_it_and_a_healthy_loop_is_not_late(
     measured: Measured,
 ) -> None:
     measured.read()
@@ -182,7 +182,7 @@ def test_late_time_never_falls(measured: Measured) -> None:
     assert next_one.late(measured.clock()) == 0
 
 
-def test_lateness_of_a_loop_that_is_gone_by_the_next_look_counts(measured: Measured) -> None:
+def test_lateness_of_a_loop_that_ends_before_the_next_pass_counts(measured: Measured) -> None:
     """As of ``asyncio.run`` for each call."""
     measured.read()
     measured.run(0.1)
@@ -215,8 +215,8 @@ def test_share_is_of_the_last_minute() -> None:
     assert lag.recent_share(clock()) == 0
 
 
-def test_block_from_before_the_first_look_is_seen(measured: Measured) -> None:
-    """As far as it lasts after the look."""
+def test_block_that_starts_before_the_first_pass_is_detected(measured: Measured) -> None:
+    """Only its part after the pass is measured."""
     measured.read(turn=False)
     measured.block()
     assert measured.peak == pytest.approx(BLOCK)
@@ -307,7 +307,7 @@ def test_timer_that_fails_does_not_reach_the_loop(measured: Measured) -> None:
     assert measured.armed == [True]
 
 
-def test_one_timer_for_all_pools_of_a_loop(measured: Measured) -> None:
+def test_pools_of_a_loop_share_one_timer(measured: Measured) -> None:
     """However often the watch looks."""
     for _ in range(20):
         measured.read()
@@ -316,8 +316,8 @@ def test_one_timer_for_all_pools_of_a_loop(measured: Measured) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_closed_loop_is_left_alone(measured: Measured, when: str) -> None:
-    """No timer, no failure, no lateness, and the pool's next request sets its new loop."""
+def test_closed_loop_gets_no_timer(measured: Measured, when: str) -> None:
+    """No failure and no lateness; the pool's next request sets its new loop."""
     if when == "after":
         measured.read()
         measured.run(0.1)
@@ -330,7 +330,7 @@ def test_closed_loop_is_left_alone(measured: Measured, when: str) -> None:
     assert measured.scene.registry.failures.counts == {}
 
 
-def test_forked_child_starts_anew(measured: Measured) -> None:
+def test_forked_child_has_no_lateness_of_its_parent(measured: Measured) -> None:
     """The parent's loops and their lateness are the parent's."""
     measured.read()
     measured.run(0.1)
@@ -367,7 +367,7 @@ class Real(Measured):
         self.scene.tracker.loop = weakref.ref(loop)
 
 
-def test_block_of_a_real_loop_is_seen_and_its_timer_keeps_it_neither_running_nor_alive(
+def test_block_of_a_real_loop_is_detected_and_its_timer_does_not_keep_the_loop(
     make_loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
     loop = make_loop()
@@ -395,8 +395,8 @@ def test_block_of_a_real_loop_is_seen_and_its_timer_keeps_it_neither_running_nor
 # Where a pool's requests run
 
 
-def test_running_loop_is_held_weakly_and_without_one_none_is_watched(measured: Measured) -> None:
-    """As in trio's tasks: no timer, and no question asked again."""
+def test_running_loop_is_referenced_weakly(measured: Measured) -> None:
+    """Without one, as in trio's tasks, there is no timer and no repeated query."""
 
     async def find() -> Any:
         return running_loop()

@@ -97,7 +97,7 @@ def test_time_unread_counts_from_the_last_read(scene: Scene, watch: Watch) -> No
 @pytest.mark.parametrize(
     "what", ["reading", "awaiting", "reads are not noted", "another protocol", "threshold of 0"]
 )
-def test_what_is_unread_without_a_reader_that_left_is_no_leak(
+def test_unread_response_with_an_active_reader_is_no_leak(
     scene: Scene, watch: Watch, what: str
 ) -> None:
     """A silent provider, a WebSocket whose bytes don't pass through the response, and so on."""
@@ -117,8 +117,8 @@ def test_what_is_unread_without_a_reader_that_left_is_no_leak(
     ("how", "told"),
     [("released", "released"), ("pool closed", "closed"), ("pool collected", "released")],
 )
-def test_leak_that_is_released_is_over(scene: Scene, watch: Watch, how: str, told: str) -> None:
-    """Reported once, after which nothing of the lease is kept; the suspicion keeps no pool."""
+def test_released_leak_is_reported_once(scene: Scene, watch: Watch, how: str, told: str) -> None:
+    """Afterwards the lease is not kept; a suspected leak keeps no pool alive."""
     lease = suspected(scene, watch)
     if how == "released":
         scene.tracker.released(lease)
@@ -134,9 +134,7 @@ def test_leak_that_is_released_is_over(scene: Scene, watch: Watch, how: str, tol
 
 
 @pytest.mark.parametrize("how", ["read", "step of the call"])
-def test_leak_that_is_read_on_is_over_and_can_come_back(
-    scene: Scene, watch: Watch, how: str
-) -> None:
+def test_leak_that_is_read_again_ends_and_can_recur(scene: Scene, watch: Watch, how: str) -> None:
     """A slow consumer: suspected again after the next pause, and counted once as a leak."""
     call = Call("openai", "m")
     lease = suspected(scene, watch, call=call)
@@ -155,9 +153,7 @@ def test_leak_that_is_read_on_is_over_and_can_come_back(
     assert scene.ledger.leaks == 1
 
 
-def test_reader_that_lives_on_what_its_sdk_has_read_ahead_is_no_leak(
-    scene: Scene, watch: Watch
-) -> None:
+def test_reader_of_data_that_the_sdk_read_ahead_is_no_leak(scene: Scene, watch: Watch) -> None:
     """The threshold counts from the look that saw its last step."""
     call = Call("openai", "m")
     lease = unread(scene, call=call)
@@ -208,8 +204,8 @@ def test_each_pool_reports_its_own_stuck_requests(scene: Scene, watch: Watch) ->
     assert {told[0] for told in scene.recorder.told("requests_stuck")} == {scene.tracker, other}
 
 
-def test_request_that_is_refused_again_and_again_is_stuck(scene: Scene, watch: Watch) -> None:
-    """A requeue begins its timeout anew, but it has waited all the time."""
+def test_request_that_is_requeued_repeatedly_is_stuck(scene: Scene, watch: Watch) -> None:
+    """Each requeue restarts its timeout, but not its wait."""
     lease = scene.enter()
     connection = scene.connection(established=True)
     for _ in range(4):
@@ -222,10 +218,8 @@ def test_request_that_is_refused_again_and_again_is_stuck(scene: Scene, watch: W
     assert scene.recorder.told("requests_stuck") == [(scene.tracker, (lease,))]
 
 
-def test_request_that_waits_for_a_stream_is_stuck_and_one_that_is_about_to_queue_is_not(
-    scene: Scene, watch: Watch
-) -> None:
-    """The one wait has no timeout in the library; the other may not wait at all."""
+def test_request_that_waits_for_a_stream_is_stuck(scene: Scene, watch: Watch) -> None:
+    """A request that is about to queue is not."""
     scene.enter()
     lease = scene.acquire(scene.connection(established=True, protocol="2"))
     assert lease.phase == STREAM
@@ -239,7 +233,7 @@ def test_request_that_waits_for_a_stream_is_stuck_and_one_that_is_about_to_queue
 
 @pytest.mark.parametrize("error", [SystemExit(), ValueError("secret")], ids=repr)
 @pytest.mark.parametrize("where", ["observer", "clock"])
-def test_failing_look_is_counted_and_raises_nothing(
+def test_failing_pass_is_counted_and_raises_nothing(
     scene: Scene, watch: Watch, monkeypatch: pytest.MonkeyPatch, where: str, error: BaseException
 ) -> None:
     """The thread goes on: no log handler or test may end it."""
@@ -334,7 +328,7 @@ def test_thread_stays_while_a_leak_is_suspected(watched: Watched) -> None:
     wait_until(lambda: watched.thread is None)
 
 
-def test_request_between_the_question_and_the_leave_keeps_the_watch(scene: Scene) -> None:
+def test_request_during_the_watchs_exit_keeps_it_running(scene: Scene) -> None:
     """Step by step: the watch asks to be woken, a request comes, and it may not leave."""
     watch = Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None, interval=3600)
     watch.start()
@@ -364,7 +358,7 @@ def test_stop_ends_the_thread_and_no_request_starts_another(watched: Watched) ->
     watched.watch.stop()
 
 
-def test_stop_can_come_from_the_watch_itself(watched: Watched) -> None:
+def test_stop_can_be_called_in_the_watch_thread(watched: Watched) -> None:
     """An observer, or a log handler, that takes the instrumentation off."""
     done = threading.Event()
 

@@ -166,7 +166,7 @@ def unbounded(library: str, **changes: Any) -> Any:
     return a_snapshot(the_totals(**named(library)), pool)
 
 
-def test_own_pool_without_a_limit() -> None:
+def test_unbounded_own_pool_gets_advice_for_its_library() -> None:
     """With where its library has one. A channel has no such limit, and is never unbounded."""
     for library, advice in (
         ("aiohttp", "aiohttp.TCPConnector(limit=100)"),

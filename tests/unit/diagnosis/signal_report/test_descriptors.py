@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.descriptors import OwnDescriptor
 
 
-def test_number_that_is_another_files_is_left_alone(tmp_path: Path) -> None:
+def test_descriptor_number_of_another_file_is_not_closed(tmp_path: Path) -> None:
     """A program that becomes a daemon closes everything, and opens its own."""
     read, write = os.pipe()
     own = OwnDescriptor(write)

@@ -73,7 +73,7 @@ def test_a_signal_of_faulthandler_is_refused(reporter: SignalReporter) -> None:
             faulthandler.unregister(signal.SIGUSR2)
 
 
-def test_another_thread_is_refused(reporter: SignalReporter) -> None:
+def test_installation_in_another_thread_is_refused(reporter: SignalReporter) -> None:
     """Python allows handlers there only. The thread's name is the application's text."""
     with ThreadPoolExecutor(1, thread_name_prefix="a worker") as executor:
         error = executor.submit(reporter.install).exception()
@@ -91,7 +91,9 @@ def descriptors() -> int:
 
 
 @pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN])
-def test_nothing_stays_behind(before: Any, reporter: SignalReporter, place: Path) -> None:
+def test_uninstall_leaves_no_handler_descriptor_thread_or_file(
+    before: Any, reporter: SignalReporter, place: Path
+) -> None:
     """The identical handler, as many descriptors and threads as before, no file."""
     original = signal.signal(signal.SIGUSR2, before)
     try:
@@ -180,7 +182,7 @@ def test_failures_are_reported_and_go_no_further() -> None:
 
 
 @pytest.mark.parametrize("trap", ["open to others", "a link", "a file"])
-def test_a_directory_of_others_is_not_used(
+def test_directory_of_another_user_is_not_used(
     trap: str, reporter: SignalReporter, logged: list[str], place: Path
 ) -> None:
     """One warning, and the log still has the reports. Ours is private."""

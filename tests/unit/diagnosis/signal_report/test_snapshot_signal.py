@@ -50,7 +50,7 @@ def test_the_signal_writes_snapshot_and_findings_to_the_log(
     assert f"connection pools of process {os.getpid()}" in record.getMessage()
 
 
-def test_nothing_of_it_without_the_setting_or_after_the_end(
+def test_no_handler_without_the_setting_or_after_uninstrument(
     instrumentor: GlueLLMInstrumentor,
 ) -> None:
     """The default handler, and no thread."""
@@ -89,7 +89,7 @@ def test_a_signal_that_can_not_be_used_is_refused_and_everything_undone(
     ("value", "said"),
     [("SIGUSR2", "is taken by the handler"), ("SIGKILL", "allowed is None, or the name of a")],
 )
-def test_the_environment_keeps_no_program_from_starting(
+def test_unusable_signal_in_the_environment_is_a_warning(
     instrumentor: GlueLLMInstrumentor,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,

@@ -85,7 +85,7 @@ def test_a_process_without_an_instance_that_has_ended_is_past():
     assert kinds(facts) == ["info: no_instance"]
 
 
-def test_names_of_before_are_past():
+def test_old_names_are_not_reported():
     """They stay in the window, and get no sample."""
     good = given()
     old = Stored(semconv.POOL_LIVE, styled(semconv.POOL_LIVE, Style.DOTS), (Style.DOTS,))

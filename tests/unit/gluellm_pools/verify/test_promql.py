@@ -48,8 +48,7 @@ def test_each_essential_query_rests_on_the_metrics_that_it_names(query):
     assert "%" not in query.promql()
 
 
-def test_durations():
-    """As PromQL writes them."""
+def test_promql_durations_are_parsed():
     assert duration("1h30m") == 5400
     assert duration("500ms") == 0.5
     assert duration("90") == 90

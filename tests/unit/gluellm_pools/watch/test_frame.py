@@ -46,7 +46,7 @@ def test_the_sick_one_of_many_is_first_and_at_length(height, leaks, waiting, see
     assert ("more line" in "".join(lines)) == (height < 24)
 
 
-def test_processes_keep_their_places_from_one_export_to_the_next():
+def test_processes_keep_their_positions_between_exports():
     """A wait that grows and a leak that is joined by another move nobody."""
     watched = Watched(100, 100)
     places = []

@@ -186,7 +186,7 @@ def test_a_request_is_taken_in_steps(watched):
     assert len(watched.process) == 2000
 
 
-def test_delta_with_other_buckets_begins_anew(watched):
+def test_delta_with_other_buckets_restarts_from_zero(watched):
     """They can't be added."""
     for bounds in ([0.5], [0.25, 0.5]):
         counts = [1] * (len(bounds) + 1)
@@ -199,7 +199,7 @@ def test_delta_with_other_buckets_begins_anew(watched):
     assert watched.total.acquired == 5
 
 
-def test_delta_can_not_add_up_to_more_than_can_be_reckoned_with(watched):
+def test_delta_beyond_the_largest_number_is_rejected(watched):
     """The point that would is rejected, and what was is kept."""
     for export in range(3):
         rejected = watched.export(
@@ -265,7 +265,7 @@ def test_a_process_that_stops_is_silent_and_then_gone(watched):
     assert len(watched.processes) == 0
 
 
-def test_a_process_that_exports_rarely_is_not_silent_meanwhile(watched):
+def test_process_that_exports_rarely_is_not_silent_between_exports(watched):
     """The SDK's default is a minute; so much is granted before the interval is known."""
     watched.export(number(semconv.REQUESTS, 1))
     watched.after(140)

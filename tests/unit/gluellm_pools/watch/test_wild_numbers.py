@@ -65,7 +65,7 @@ BARE, SINGLE = Histogram(), Histogram((), (5,), 1.0)
 
 @pytest.mark.parametrize("counts", [([], [5]), ([5], []), ([5], [7])], ids=str)
 @pytest.mark.parametrize("temporality", [DELTA, CUMULATIVE])
-def test_a_series_may_turn_from_one_into_the_other(counts, temporality):
+def test_series_may_change_its_kind_of_histogram(counts, temporality):
     """The receiver failed, or the view from then on, with ValueError."""
     watched = Watched()
     for place, values in enumerate(counts):
@@ -79,7 +79,7 @@ def test_a_series_may_turn_from_one_into_the_other(counts, temporality):
     assert any("openai/httpx2: active 0" in line for line in watched.said())
 
 
-def test_neither_is_added_to_or_taken_from_the_other():
+def test_different_kinds_of_histogram_are_not_combined():
     """The first one wins, as with different bounds."""
     assert SINGLE.plus(BARE) == SINGLE
     assert BARE.plus(SINGLE) == SINGLE
