@@ -14,7 +14,7 @@ from support.waiting import wait_until
 
 @breaks_off_before_the_head
 def test_failure_on_a_reused_connection_is_a_reuse_failure(pool, server, telemetry, failure, error):
-    """As with a load balancer that dropped the connection."""
+    """For example, a load balancer dropped the connection."""
     server.reply("/", Reply(), Reply(failure=failure))
     first = pool.get(server.url())
     assert telemetry.value(semconv.REUSE_FAILURES) == 0

@@ -175,7 +175,7 @@ def test_requests_queue_if_a_connection_offers_http2_and_gets_http1(
 
 @pytest.mark.modes("sync", "asyncio", "trio")
 def test_requests_beyond_the_streams_are_stream_queued(runner, library, listen, telemetry):
-    """On HTTP/2 who has no stream waits for one; nobody who waits counts as having one."""
+    """A waiting request has no stream."""
     server = listen(HTTP2Server, max_streams=STREAMS)
     pool = runner.pool(library, max_connections=1, http1=False, http2=True)
     pool.get(server.url("/first"))  # from then on the client knows how many streams there are

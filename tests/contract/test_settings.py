@@ -16,7 +16,7 @@ from support.waiting import wait_until
 
 
 def test_default_scope_has_no_pools_outside_any_llm(runner, library, server, untouched):
-    """With ``scope="any_llm"`` a pool that no any-llm call touches leaves no trace."""
+    """``scope="any_llm"`` reports only pools that any-llm calls use."""
     instrument(untouched, scope="any_llm")
     runner.pool(library).get(server.url())
     assert_rows(untouched)
@@ -42,7 +42,7 @@ def test_instrumented_client_has_the_given_name(runner, library, server, untouch
 def test_full_metrics_have_handshake_lifetime_and_requests_of_a_connection(
     runner, library, listen, certificates, untouched
 ):
-    """Its handshake, its life and its requests, and how long each response was waited for."""
+    """They also have the time until each response."""
     instrument(untouched, metrics="full")
     server = listen(HTTP1Server, tls=certificates.server(), setup_after=0.15)
     server.reply("/", Reply(head_after=0.1))

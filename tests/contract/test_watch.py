@@ -208,7 +208,7 @@ def check(
     assert telemetry.value(semconv.LEAKS) == 1
 
 
-def test_unread_response_is_a_leak_and_a_silent_provider_is_none(watched, runner, library, server):
+def test_unread_response_is_a_leak_and_a_silent_provider_is_not(watched, runner, library, server):
     """Two connections, or two calls on one channel."""
     check(runner.pool(library), server, watched)
 

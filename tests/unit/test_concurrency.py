@@ -47,10 +47,10 @@ def test_queue_that_changes_within_every_copying_is_read_one_by_one() -> None:
 @pytest.mark.parametrize(
     "copy", [lambda d, q: snapshot_of(d.items), lambda d, q: snapshot_of_queue(q)]
 )
-def test_copies_beside_threads_that_change_it_never_fail(
+def test_copies_of_changing_collections_never_fail(
     copy: Callable[[dict[int, int], deque[int]], tuple[object, ...]],
 ) -> None:
-    """With the interpreter lock and without it; and what nobody changes is in each copy."""
+    """Both with and without the interpreter lock; unchanged items are in each copy."""
     numbers = dict.fromkeys(range(300), 0)
     queue = deque(range(3000))
     over = threading.Event()
@@ -107,7 +107,6 @@ def test_python_without_interpreter_modules_gets_a_thread(
 
 @pytest.mark.usefixtures("elsewhere")
 def test_watch_without_a_thread_counts_that_once_and_loses_no_request(scene: Scene) -> None:
-    """Neither the request that would have started it nor the next one."""
     watch = Watch(scene.registry, leak_threshold=60, loop_lag=None)
     watch.start()
     for _ in range(3):

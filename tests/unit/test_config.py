@@ -108,7 +108,7 @@ def test_wrong_argument_names_setting_value_and_what_is_allowed(
 
 
 def test_argument_that_can_not_be_written_is_named() -> None:
-    """Neither a number of thousands of digits nor an object whose repr fails is another error."""
+    """For example a number with thousands of digits, or an object whose repr fails."""
     for name in ("span_min_duration", "peak_window", "leak_threshold", "max_origins", "scope"):
         for digits in (400, 5000):
             with pytest.raises(ValueError, match=f"^{name}=.*: allowed is "):

@@ -40,7 +40,7 @@ def arguments_of(event: str) -> list[object]:
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_raising_observer_is_caught_and_counted_and_others_are_called(event: str) -> None:
-    """Whichever event it is, whether the raising observer comes first, last or alone."""
+    """Every event, with the raising observer first, last and alone."""
     failures, first, last = Failures(), Recorder(), Recorder()
     arguments = arguments_of(event)
     for guard in (Guard((first, Broken(), last), failures), Guard((Broken(),), failures)):
@@ -110,7 +110,7 @@ def own_signal() -> Iterator[int]:
     [_keeping, _deleting, _taking_itself_off, _Callable(), functools.partial(_deleting)],
 )
 def test_exception_from_a_signal_handler_is_raised(handler: Any, own_signal: int) -> None:
-    """However it is written, and whatever it does with its arguments."""
+    """Handlers are functions, methods and others, and may change their arguments."""
     failures = Failures()
     signal.signal(own_signal, handler)
 
@@ -176,7 +176,7 @@ def test_exception_without_a_readable_traceback_is_counted() -> None:
 
 
 def test_kind_of_network_stream_is_not_kept() -> None:
-    """Once there is no reference to its ``read``."""
+    """Its entry ends with the last reference to its ``read``."""
 
     class Kind:
         pass

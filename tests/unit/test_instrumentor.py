@@ -147,7 +147,7 @@ def broken_log(request: pytest.FixtureRequest) -> Iterator[None]:
 def test_log_that_raises_loses_only_the_warning_of_a_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, text: str
 ) -> None:
-    """Neither a wrong variable nor the log may keep a program from starting."""
+    """A wrong variable and a failing log let the program start."""
     monkeypatch.setattr(config, "_warned", set())
     monkeypatch.setattr(configure, "_warned", set())
     monkeypatch.setenv(variable, text)
@@ -203,7 +203,7 @@ def test_wrong_provider_is_refused(
 def test_log_names_the_failure_of_an_attribution(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With the exception that was caught, so that its cause can be found."""
+    """The line has the exception, so that its cause can be found."""
 
     def broken(_: Any) -> str:
         raise ZeroDivisionError

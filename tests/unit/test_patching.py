@@ -171,7 +171,7 @@ def test_inherited_method_is_patched_in_the_given_class(
         patches.wrap(target, "missing", counting([]))
 
 
-def test_patched_class_goes_with_its_last_user() -> None:
+def test_patched_class_is_garbage_collected() -> None:
     """A class that was made for one call must not live as long as the instrumentation."""
     target = make_target()
     patches = PatchSet()
@@ -288,7 +288,7 @@ def test_inherited_function_of_two_patch_sets_is_inherited_again(first_undone: i
 
 
 def test_two_patch_sets_can_be_applied_and_removed_in_two_threads() -> None:
-    """As ``uninstrument()`` and ``reset_pools()`` do: neither trips over the other."""
+    """``uninstrument()`` and ``reset_pools()`` do so at the same time."""
     first, second = PatchSet(), PatchSet(LIMITS_MARK)
     threads: list[threading.Thread] = []
 
@@ -330,7 +330,7 @@ def test_two_patch_sets_can_be_applied_and_removed_in_two_threads() -> None:
 def test_patch_set_reapplied_under_another_leaves_nothing_behind(
     target: Any, patches: PatchSet, foreign_between: bool
 ) -> None:
-    """On and off beneath the other purpose; a foreign wrapper in between stays."""
+    """A third-party wrapper between the two stays."""
     expected = vars(target)["method"]
     other = PatchSet(LIMITS_MARK)
     patches.wrap(target, "method", counting([]))

@@ -28,7 +28,7 @@ def _tree(path: Path) -> ast.Module:
 
 
 def test_thresholds_import_nothing_and_each_is_used() -> None:
-    """So everything can read them. One that nothing reads is defined elsewhere too."""
+    """Every module can read them. An unused threshold is defined elsewhere as well."""
     assert not [n for n in ast.walk(_tree(HOME)) if isinstance(n, (ast.Import, ast.ImportFrom))]
     sources = [*LIBRARY.rglob("*.py"), *COMMAND.rglob("*.py"), *BOARDS.rglob("*.py")]
     words = Counter(word for path in sources for word in re.findall(r"\w+", path.read_text()))

@@ -63,7 +63,7 @@ class OwnConnector(aiohttp.TCPConnector):
     ids=["session", "its connector", "httpx's client over it"],
 )
 async def test_aiohttp_clients_can_be_instrumented_alone(handed_in, telemetry, server):
-    """Each is the session's pool, for as long as it is handed in."""
+    """The pool is the session's until uninstrument_client()."""
     async with aiohttp.ClientSession(connector=OwnConnector()) as session:
         transport = httpx_aiohttp.AiohttpTransport(client=session)
         async with httpx.AsyncClient(transport=transport) as client:

@@ -91,7 +91,7 @@ async def in_the_middle(
 
 
 async def test_bedrock_pool_has_its_provider_and_its_calls(server, telemetry):
-    """Its pool is its own, under its registered name, and its requests know their call."""
+    """It has the registered name, and its requests have provider, model and operation."""
     taken = await in_the_middle(server, telemetry, 1)
     (pool,) = taken.pools
     assert (pool.name, pool.library, pool.provider) == ("bedrock", "urllib3", "bedrock")
@@ -109,7 +109,7 @@ async def test_bedrock_pool_has_its_provider_and_its_calls(server, telemetry):
 
 
 def test_client_built_by_a_session_is_attributed(server, listen, telemetry):
-    """In a thread without a context; and a manager for a proxy, with its first request."""
+    """Its thread has no context, and its first request makes a manager for the proxy."""
     proxy = listen(HTTPProxy)
     config = Config(proxies={"http": proxy.origin})
     llm: Any = AnyLLM.create("bedrock", api_base=answers(server), config=config)

@@ -66,7 +66,7 @@ def run(server: FakeProvider, when: str, what: str, home: Path, gateway: bool) -
 
 
 def test_gateway_mode_is_attributed_to_openai(provider_server, tmp_path):
-    """With OPENAI_BASE_URL set, each model goes through openai, under its whole name."""
+    """With OPENAI_BASE_URL each model goes through openai under its full name."""
     pytest.importorskip("gluellm")
     assert run(provider_server, "before", "early patch", tmp_path, gateway=True) == [
         "httpcore /v1/embeddings openai openai:e embeddings order-4711",

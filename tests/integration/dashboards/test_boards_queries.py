@@ -42,7 +42,7 @@ def metrics_of(asked: Asked) -> set[str]:
 
 
 def test_every_query_is_promql():
-    """With its variables filled in, each query parses."""
+    """Each query parses with its variables filled in."""
     for asked in QUESTIONS:
         promql_parser.parse(asked.filled)
 
@@ -53,7 +53,7 @@ def test_every_metric_in_a_query_is_emitted_or_recorded():
         assert metrics_of(asked) <= STORED | MADE, asked
 
 
-def test_every_metric_is_on_a_board_or_said_not_to_be():
+def test_every_metric_is_on_a_board_or_listed_as_not_shown():
     """A metric that is emitted is shown, or listed with the reason; and never both."""
     asked = set[str]().union(*(metrics_of(one) for one in QUESTIONS))
     shown = {
@@ -124,7 +124,7 @@ def test_min_step_is_the_export_interval(file):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_variables_that_are_used_are_defined(file):
-    """In queries, links, legends and in the queries of variables, which go by those before them."""
+    """Uses are in queries, links, legends and queries of later variables."""
     board = document(file)
     defined: set[str] = set()
     for variable in board["templating"]["list"]:

@@ -91,7 +91,7 @@ def test_every_alert_has_a_for_duration(alert):
 
 @pytest.mark.parametrize("name", sorted(PAGES))
 def test_a_page_comes_within_150_seconds(name):
-    """From the moment the state is there: until it is exported, until it is evaluated, and held."""
+    """The time covers export, evaluation and the alert's duration."""
     for alert in (one for one in ALERTS if one.name == name):
         assert config.EXPORT_INTERVAL + duration(INTERVAL) + duration(alert.hold) <= 150
 
@@ -118,7 +118,7 @@ def test_a_state_is_believed_for_two_exports_and_not_for_five_minutes():
 
 @every_alert
 def test_alerts_read_metrics_of_the_contract(alert):
-    """And nothing else, but what tells that an instance is there at all."""
+    """They also read the metric that shows that an instance exists."""
     allowed = OURS | {REQUESTS.name} | (OTHERS if alert.kind == "silent_instance" else set())
     assert names_in(alert.expr) <= allowed
 
@@ -159,8 +159,8 @@ def test_texts_use_labels_that_the_alert_has(alert):
 
 
 @every_alert
-def test_the_result_of_an_alert_has_the_labels_that_it_says(alert):
-    """They are what the link to its board, and the inhibition, rest on."""
+def test_result_of_an_alert_has_its_declared_labels(alert):
+    """The link to its board and the inhibition depend on them."""
     assert names_in(alert.expr)
     for label in alert.labels:
         assert re.search(rf"by \([^)]*\b{label}\b", alert.expr), label
@@ -178,15 +178,15 @@ def test_runbooks_have_the_thresholds_of_the_rules(name):
 
 
 def test_the_index_leads_to_every_runbook():
-    """From a symptom."""
+    """The index starts from symptoms."""
     linked = set(re.findall(r"\]\((\w+)\.md\)", (RUNBOOKS / "README.md").read_text()))
     assert linked == set(NAMES)
     assert {file.stem for file in RUNBOOKS.glob("*.md")} == {*NAMES, "README"}
 
 
 @pytest.mark.parametrize("file", sorted(RUNBOOKS.glob("*.md")), ids=lambda file: file.stem)
-def test_links_of_runbooks_lead_somewhere(file):
-    """To a file, and to a heading of it."""
+def test_links_of_runbooks_exist(file):
+    """Both the file and its heading."""
     for target in re.findall(r"\]\(([^)#\s]*(?:#[\w-]+)?)\)", file.read_text()):
         path, _, heading = target.partition("#")
         there = (file.parent / path).resolve() if path else file
@@ -226,7 +226,7 @@ def test_a_case_with_an_attribute_that_a_metric_lacks_is_refused():
 
 
 def test_inhibition_names_labels_that_alerts_have():
-    """In the example for Alertmanager."""
+    """This is the example for Alertmanager."""
     text = (build.ROOT / "dev/alertmanager/alertmanager.yaml").read_text()
     page = next(alert for alert in ALERTS if alert.severity == CRITICAL)
 

@@ -67,7 +67,7 @@ def closing_rows(output: str) -> dict[str, dict[str, list[int]]]:
     return rows
 
 
-def test_the_shortest_story_comes_true_and_says_what_it_leaves_out():
+def test_shortest_demo_shows_its_acts_and_lists_the_others():
     """Five acts are seen in the metrics, and the table has what each side counted."""
     told = said(demo("--seconds", "6"))
     missing = "leak, http2-stuck, blocked-loop, recovery."
@@ -110,8 +110,8 @@ def test_leak_is_logged_with_the_lines_that_abandoned_the_streams():
     assert "finding: ERROR: leak in openai/httpx2." in told
 
 
-def test_an_endpoint_where_nobody_listens_changes_nothing():
-    """Exporting fails, is said once, and the demo ends as usual; with the act that it needs."""
+def test_unreachable_endpoint_does_not_affect_the_demo():
+    """The failed export is logged once, and the demo ends as usual."""
     there = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     told = played("recovery", seconds=2.5, OTEL_EXPORTER_OTLP_TIMEOUT="1", **there)
     assert "Exporting to http://127.0.0.1:9" in told

@@ -55,7 +55,7 @@ def test_each_cell_may_run_again():
 
 
 def test_a_module_that_is_reloaded_sets_up_once():
-    """As by autoreload: no second provider, and no warning of one."""
+    """Autoreload makes no second provider and no warning."""
     finished = run(_RELOADED, OTEL_EXPORTER_OTLP_TIMEOUT="0.1")
     said = finished.stderr.splitlines()
     assert said  # nobody listens, so the last export fails

@@ -70,7 +70,7 @@ def end():
     ],
 )
 def test_invalid_answer_is_reported_at_once(doctor, private, begin, respond, status, said):
-    """In one line without a traceback or an escape sequence, and nothing stays on disk."""
+    """The line has no traceback and no escape sequence; nothing stays on disk."""
     process = begin(f"{ANSWERING}\ndef respond(token):\n    {respond}\nready(); end()")
     returned, printed, told = doctor("--pid", process.pid)
     assert returned == status, told
@@ -126,8 +126,8 @@ def test_process_that_ends_before_its_answer_is_reported(doctor, private, begin)
     assert files_in(private) == [f"{other.pid}.json"]
 
 
-def test_a_doctor_that_is_ended_leaves_nothing(place, private, begin):
-    """As by `timeout 5 gluellm-pools doctor --pid 4242`."""
+def test_killed_doctor_leaves_no_files(place, private, begin):
+    """For example `timeout 5 gluellm-pools doctor --pid 4242`."""
     process = begin(f"{ANSWERING}\ndef respond(token): pass\nready(); end()")
     asking = subprocess.Popen(
         [PYTHON, "-c", _doctor_code(""), str(process.pid)],
@@ -208,7 +208,7 @@ def _doctor_code(before: str) -> str:
 
 
 def test_signal_without_effect_is_sent_again(doctor, begin):
-    """As one that comes just before a system call, and is looked at after it."""
+    """A signal just before a system call is handled after it."""
     code = """
     def asked(*_):
         signal.signal(signal.SIGUSR2, second)
@@ -228,7 +228,7 @@ def test_signal_without_effect_is_sent_again(doctor, begin):
 
 
 def test_two_doctors_at_once_are_both_answered(place, private, begin):
-    """Each under its own token."""
+    """Each has its own token."""
     process = begin(USUAL)
     with ThreadPoolExecutor(2) as threads:
         asking = [threads.submit(doctor_of, None, place, "--pid", process.pid) for _ in range(2)]

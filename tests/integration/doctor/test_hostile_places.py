@@ -49,7 +49,6 @@ def deep(place: Path) -> Path:
 
 @pytest.mark.parametrize("make", [odd, linked, deep])
 def test_temporary_directory_may_have_any_name(doctor, tmp_path, begin, make):
-    """Whatever it is called."""
     place = {"TMPDIR": os.fspath(make(tmp_path))}
     process = begin(USUAL, **place)
     done = doctor("--pid", process.pid, **place)
@@ -64,7 +63,7 @@ def test_temporary_directory_may_have_any_name(doctor, tmp_path, begin, make):
 
 @pytest.mark.parametrize("value", ["x" * 4000, "relative", "/nowhere", "/dev/null", ""])
 def test_unusable_temporary_directory_is_skipped(doctor, private, begin, value):
-    """As Python does: for the next one that may be. Both come to the same, nothing is harmed."""
+    """The next usable one is taken, as Python's tempfile does."""
     places = {"TMPDIR": value, "TEMP": os.fspath(private.parent)}
     process = begin(USUAL, **places)
     assert files_in(private) == [f"{process.pid}.json"]
@@ -141,7 +140,7 @@ while True: signal.pause()
     [("1>&-", 0), ("2>&-", 2), ("0<&- 1>&- 2>&-", 0), ("0<&- 1>&- 2>&-", 2)],
 )
 def test_doctor_without_standard_streams_returns_its_status(place, begin, closed, status):
-    """Both that of an answer, and that of a refusal."""
+    """Both the status of an answer and that of a refusal."""
     process = begin(USUAL)
     pid = os.getpid() if status else process.pid
     done = subprocess.run(

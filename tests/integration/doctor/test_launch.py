@@ -61,7 +61,7 @@ def test_a_killed_program_has_left_its_findings(doctor, provider):
     ids=["healthy", "its own instrument()", "its own instrument_client()", "one that is refused"],
 )
 def test_calls_are_counted_whatever_the_program_turns_on(doctor, provider, ways, said):
-    """And of a healthy one nothing above INFO is said."""
+    """A healthy program logs nothing above INFO."""
     settings = {} if ways == ("any_llm",) else EVERY_CLIENT
     done = doctor("--", PYTHON, CALLING, provider.openai_url, *ways, **settings)
     assert done.returncode == 0
@@ -83,7 +83,7 @@ def test_calls_are_counted_whatever_the_program_turns_on(doctor, provider, ways,
     ],
 )
 def test_the_exit_status_is_the_programs(doctor, place, code, status, said):
-    """Its own, or 128 and the signal's number; without a call that is said. No file stays."""
+    """The status is the program's own, or 128 plus the signal's number. No file stays."""
     done = doctor("--", PYTHON, "-c", code)
     assert (done.returncode, done.stdout) == (status, "")
     assert said in done.stderr
@@ -132,8 +132,8 @@ LAUNCHER = Path(PYTHON).with_name("opentelemetry-instrument")
     not LAUNCHER.exists() or importlib.util.find_spec("opentelemetry.distro") is None,
     reason="needs opentelemetry-distro",
 )
-def test_a_program_under_opentelemetry_instrument_is_seen(doctor, provider):
-    """Its sitecustomize stands in front of ours, and both run; what it turned on stays."""
+def test_program_under_opentelemetry_instrument_is_observed(doctor, provider):
+    """Both sitecustomize modules run, and instrumentations that it enabled stay on."""
     command = (LAUNCHER, PYTHON, CALLING, provider.openai_url)
     exporters = {f"OTEL_{name}_EXPORTER": "none" for name in ("TRACES", "LOGS")}
     exporters["OTEL_METRICS_EXPORTER"] = "console"
@@ -154,7 +154,7 @@ def test_child_processes_with_calls_are_reported(doctor, provider, way):
 
 
 def test_a_hidden_sitecustomize_runs(doctor, tmp_path):
-    """Once, as the module of that name, with what it needs from its own directory."""
+    """It runs once under its own name, with the other files of its directory."""
     (tmp_path / "sitecustomize.py").write_text("import beside\nprint(__name__, beside.there)\n")
     (tmp_path / "beside.py").write_text("there = True\n")
     code = "import sys; print(sys.modules['sitecustomize'].__file__)"

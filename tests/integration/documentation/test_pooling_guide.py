@@ -33,7 +33,7 @@ def test_guide_has_the_defaults_of_the_sdks(module, connections, idle, connect, 
 
 @pytest.mark.all_sdks
 def test_guide_has_the_defaults_of_gluellm():
-    """Its limits, its timeouts with the most that they may be, and its attempts."""
+    """Limits, timeouts with their maximum, and attempts."""
     config = pytest.importorskip("gluellm.config", reason="GlueLLM needs Python 3.12")
     fields = config.GlueLLMSettings.model_fields
     expected = {

@@ -65,7 +65,7 @@ def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
 
 @pytest.mark.parametrize("case", WHOLE.values(), ids=WHOLE)
 def test_unchanged_library_has_every_hook(case, trials):
-    """And logs no warning."""
+    """No warning is logged."""
     outcome = trials.of(case)
     assert list(complaints(case, outcome)) == []
     assert (outcome.off, outcome.errors, outcome.warnings) == ([], {}, [])
@@ -74,7 +74,7 @@ def test_unchanged_library_has_every_hook(case, trials):
 
 @pytest.mark.parametrize("case", WITH_A_HOOK_LESS, ids=str)
 def test_missing_name_disables_only_the_hooks_that_need_it(case, trials):
-    """With one warning each, which names the hook and the version; requests are counted."""
+    """One warning each names the hook and the version; requests are counted."""
     outcome = trials.of(case)
     assert outcome.applicable
     assert list(complaints(case, outcome)) == []

@@ -57,7 +57,7 @@ def _off() -> Iterator[None]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_client_with_an_unexpected_attribute_raises_type_error(name):
-    """Whatever one of its attributes is, the caller learns that it can't be instrumented."""
+    """The message says that the client cannot be instrumented."""
     for value in VALUES.values():
         with pytest.raises(TypeError):
             GlueLLMInstrumentor.instrument_client(_client({name: value}))
@@ -68,7 +68,7 @@ def test_client_with_an_unexpected_attribute_raises_type_error(name):
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 def test_client_with_only_unexpected_attributes_raises_type_error(value):
-    """Also where it looks like a client of each library at once."""
+    """The client resembles clients of every library at once."""
     with pytest.raises(TypeError):
         GlueLLMInstrumentor.instrument_client(_client(dict.fromkeys(NAMES, value)))
 
@@ -83,7 +83,7 @@ def test_unknown_session_of_boto3_is_not_the_default_one(value, monkeypatch):
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 def test_unexpected_options_of_a_provider_are_the_users(value, monkeypatch):
-    """Of a botocore Config, and of huggingface_hub, that are not as we know them."""
+    """Options of a botocore Config and of huggingface_hub are passed on."""
     config = type("Config", (), {"_user_provided_options": value})()
     with contextlib.suppress(TypeError, RuntimeError):  # counted by who calls it
         assert isinstance(arguments.limits_given({"config": config}), frozenset)
@@ -94,7 +94,7 @@ def test_unexpected_options_of_a_provider_are_the_users(value, monkeypatch):
 
 @pytest.mark.all_sdks
 def test_botocore_without_a_name_loses_one_hook(monkeypatch, caplog):
-    """Its sessions and clients are built as ever."""
+    """Its sessions and clients are built as before."""
     sessions_of = pytest.importorskip("botocore.session", reason="bedrock's SDK is an extra")
     http = pytest.importorskip("botocore.httpsession", reason="bedrock's SDK is an extra")
     monkeypatch.delattr(http.URLLib3Session, "_get_proxy_manager")

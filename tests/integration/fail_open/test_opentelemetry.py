@@ -231,7 +231,7 @@ HTTP_SPANS = {
 
 @pytest.mark.parametrize("change", HTTP_SPANS)
 def test_changed_http_instrumentation_is_a_warning(change, beside):
-    """Where ``http_spans`` can't turn one on, that is a warning, and the rest is as ever."""
+    """``http_spans`` logs one warning; everything else works."""
     results, found, kept = beside[change]
     assert results == [[200, 200]] * 3
     assert found["gluellm.pool.requests"] == 2

@@ -196,7 +196,7 @@ def test_failure_without_a_name_is_reported_as_other(
 
 
 def test_requests_succeed_without_an_sdk_and_nothing_is_logged(traffic, caplog):
-    """With the API alone each provider does nothing."""
+    """With the API alone every provider is a no-op."""
     expected = traffic.results()
     GlueLLMInstrumentor().instrument(scope="all", span_min_duration=0)
     assert traffic.results() == expected

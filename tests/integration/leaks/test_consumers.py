@@ -72,7 +72,7 @@ def sync_client(provider: str, server: FakeProvider) -> Any:
 
 @PROVIDERS
 def test_leak_of_a_sync_client_names_its_call_site(provider, server, instrument, reports):
-    """Under scope="all" it is the line that sent the request."""
+    """With scope="all" it is the line that sent the request."""
     clock = instrument(scope="all")
     client = sync_client(provider, server)
     held = []

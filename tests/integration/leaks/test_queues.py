@@ -83,7 +83,7 @@ async def look_twice(llm: Any, clock: Clock) -> None:
 
 
 async def test_client_churn_is_logged_once_per_provider(server, clock, telemetry, reports):
-    """With numbers, call site and advice. any-llm's module functions build a client per call."""
+    """The line has numbers, call site and advice."""
     arguments = {**calls.arguments("anthropic", server), **calls.CHAT}
 
     async def build() -> None:

@@ -44,7 +44,7 @@ async def test_watch_runs_only_while_requests_are_in_flight(server, clock):
 
 
 async def test_no_thread_is_left_after_uninstrument(server, clock, reports):
-    """Neither with requests under way, nor by the next request."""
+    """This holds with requests in flight, and after the next request."""
     llm = calls.create("openai", server)
     held = await left(llm)
     assert watches() == 1
@@ -60,7 +60,7 @@ async def test_no_thread_is_left_after_uninstrument(server, clock, reports):
 async def test_leaks_of_one_call_site_are_logged_once_with_their_number(
     server, clock, telemetry, reports
 ):
-    """Those that come later wait for the end of the ten minutes, and are counted meanwhile."""
+    """Later ones are counted and logged after ten minutes."""
     llm = calls.create("openai", server)
     streams = await left(llm, 5)
     clock.advance(3)

@@ -120,7 +120,7 @@ def _causes(error: BaseException | None) -> Any:
 
 
 def test_snapshot_has_each_limit_and_its_source(llms):
-    """As data and as text."""
+    """Both as data and as text."""
     configure_pools(max_connections=3, pool_timeout=7)
     configure_pools(provider="anthropic", max_connections=4)
     GlueLLMInstrumentor().instrument()

@@ -30,7 +30,7 @@ def limits_of(provider: str, origin: str, **more: Any) -> tuple[int | None, str 
 
 @pytest.mark.all_sdks
 def test_limit_for_a_provider_wins_over_one_for_all(llms):
-    """In whichever order they were given, and value by value."""
+    """This holds for each value and in either order of the calls."""
     configure_pools(provider="openai", max_connections=5)
     configure_pools(max_connections=9, keepalive_expiry=2)
     configure_pools(provider="groq", keepalive_expiry=3)

@@ -80,7 +80,7 @@ ACTIONS: dict[str, Callable[[], object]] = {
 
 @pytest.mark.parametrize("order", list(steps()), ids="-".join)
 def test_limits_and_instrumentation_restore_the_identical_functions(order, llms):
-    """In every order of their installation and removal."""
+    """They are installed and removed in every order."""
     before = functions()
     on: set[str] = set()
     for step in (*order, *order):  # a second time, over what the first may have left

@@ -101,11 +101,7 @@ def assert_balanced(telemetry: Telemetry) -> None:
 def test_signal_handlers_exception_reaches_the_program(
     first, error, library, reply, begin, server, telemetry
 ):
-    """Anywhere in our code: nothing of ours swallows it, and it leaves nothing behind.
-
-    In the first request of a pool, and in one that finds everything there. Each row is for every
-    second place.
-    """
+    """Every second point of the code is interrupted, in a first and in a later request."""
     url = server.reply("/", REPLIES[reply])
     places = 0
 
@@ -156,7 +152,7 @@ Answering.__abstractmethods__ = frozenset()  # of what is converted, where nothi
 @everywhere_in_our_code
 @pytest.mark.parametrize("error", [CtrlCError, TimeIsUpError])
 def test_signal_handlers_exception_reaches_the_caller_of_any_llm(error, telemetry):
-    """Amid what is put around a provider's constructor and its calls, too."""
+    """The code around a provider's constructor and its calls is interrupted."""
     places = 0
 
     def handle(_number: int, _frame: FrameType | None) -> None:

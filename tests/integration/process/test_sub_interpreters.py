@@ -67,8 +67,8 @@ def test_each_interpreter_counts_its_own_requests(configuration, run, server):
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
-def test_process_ends_before_its_sub_interpreter(configuration, run, server):
-    """As without us, with a request behind it and the instrumentation on."""
+def test_process_can_end_before_its_sub_interpreter(configuration, run, server):
+    """The sub-interpreter is instrumented and has sent a request."""
     finished = run("leaving.py", configuration, server.url())
     assert (finished.status, finished.out) == (0, "end\n"), finished.err
     assert finished.err.startswith(WARNING)

@@ -53,7 +53,7 @@ def test_exception_with_an_unhashable_errno_reaches_the_reader(library, server, 
 
 
 def test_hooked_coroutine_functions_are_still_coroutine_functions(library, telemetry):
-    """Of the public methods of an async pool, on every supported Python."""
+    """This covers the public methods of an async pool."""
     pool = library.core.AsyncConnectionPool
     assert inspect.iscoroutinefunction(pool.handle_async_request)
     assert inspect.iscoroutinefunction(pool.aclose)

@@ -44,7 +44,7 @@ def only_clients(providers: Telemetry) -> Any:
 
 @EVERYWHERE
 def test_client_is_observed_under_the_users_name(runner, library, server, only_clients):
-    """Without instrument(): this client's pool, and no other."""
+    """Without instrument() no other pool is observed."""
     mine, other = runner.client(library), runner.client(library)
     telemetry = only_clients(mine.raw, "search")
     mine.get(server.url())
@@ -70,8 +70,7 @@ def test_named_client_has_the_providers_of_its_requests(threads, library, server
     }
 
 
-def test_client_without_a_name_goes_by_its_library(threads, library, server, only_clients):
-    """As pools outside any-llm do."""
+def test_client_without_a_name_has_its_librarys_name(threads, library, server, only_clients):
     client = threads.client(library)
     telemetry = only_clients(client.raw)
     client.get(server.url())
@@ -97,7 +96,7 @@ def test_sdk_client_is_accepted(client, only_clients):
 
 @BOTH
 def test_pools_of_proxies_are_the_clients_too(library, server, only_clients):
-    """With a proxy the pool in use is the one of a mount, not of the transport."""
+    """With a proxy the client uses the pool of a mount, not of its transport."""
     with library.client.Client(trust_env=False, proxy=server.origin) as client:
         telemetry = only_clients(client, "proxied")
         assert client.get("http://api.test/").status_code == 200
@@ -141,7 +140,7 @@ def test_uninstrumented_client_is_no_longer_observed(runner, library, server, on
 
 
 def test_client_can_be_instrumented_again(threads, library, server, only_clients):
-    """Under another name, too. What was counted under the first one stays."""
+    """Its new name applies; counts under the first name stay."""
     client = threads.client(library)
     telemetry = only_clients(client.raw, "first")
     client.get(server.url())

@@ -29,7 +29,7 @@ MESSAGES: Any = [{"role": "user", "content": "hello"}]
 
 @pytest.mark.all_sdks
 def test_call_of_xai_has_provider_library_model_and_operation(listen, instrument):
-    """In the default scope: provider, library, model and operation; and no other channel."""
+    """The default scope reports no other channel."""
     gate_word = listen(FakeXai, word_after=0.02)
     telemetry = instrument(scope="any_llm", model_attributes=True)
     phases: set[str] = set()
@@ -132,8 +132,8 @@ def test_wait_is_below_the_calls_own_span(listen, instrument, spans_of_grpc, kin
 # The host first
 
 
-def test_own_failure_leaves_calls_untouched(listen, instrument, monkeypatch):
-    """Whatever breaks in us, calls go on and it is counted."""
+def test_own_failure_does_not_affect_grpc_calls(listen, instrument, monkeypatch):
+    """The failure is counted."""
     from opentelemetry.instrumentation.gluellm.pool.channel import TrackedChannel
     from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
 
@@ -168,7 +168,7 @@ def test_own_failure_leaves_calls_untouched(listen, instrument, monkeypatch):
         GlueLLMInstrumentor().uninstrument()
 
 
-def test_interrupt_inside_of_our_own_code_leaves_no_call_behind(listen, instrument, monkeypatch):
+def test_interrupt_in_the_instrumentation_leaves_no_call_behind(listen, instrument, monkeypatch):
     """Ctrl-C may come anywhere: after gRPC is done with a call, and before we are with its end."""
     from opentelemetry.instrumentation.gluellm.adapters.grpc import sync
 

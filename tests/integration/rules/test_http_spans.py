@@ -52,7 +52,7 @@ def turned_on() -> set[str]:
 
 @pytest.mark.parametrize("client", [httpx, httpx2])
 def test_requests_get_a_span_each(client, server, instrument):
-    """Once, with ours telling on it how the connection was acquired."""
+    """The span has the attributes of the acquired connection."""
     telemetry = instrument(http_spans=True)
     with client.Client(trust_env=False) as session:
         session.get(server.url())

@@ -85,7 +85,7 @@ def test_the_sdks_exporters_are_understood(watch, caplog):
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
 
-def test_spans_and_logs_are_accepted_and_our_warnings_shown(watch, caplog):
+def test_spans_and_logs_are_accepted_and_the_packages_warnings_shown(watch, caplog):
     """A program that exports everything here logs no errors for it."""
     resource = Resource({"service.name": "shop"})
     tracers = TracerProvider(resource=resource, shutdown_on_exit=False)

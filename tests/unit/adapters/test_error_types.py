@@ -70,7 +70,7 @@ def in_context(error: BaseException, context: BaseException) -> BaseException:
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize(("name", "expected"), BY_CLASS)
 def test_both_libraries_errors_have_the_same_type(core: object, name: str, expected: str) -> None:
-    """Their classes are different ones of the same name."""
+    """httpcore and httpcore2 have separate classes of the same name."""
     assert error_type(getattr(core, name)("any text")) == expected
 
 
@@ -120,7 +120,7 @@ def test_aiohttps_failure_to_connect_is_named_by_its_cause(cause: OSError, expec
     ],
 )
 def test_aiohttp_has_classes_for_some_of_them(kind: Any, expected: str) -> None:
-    """Their cause may be an error of no particular kind: aiodns raises a plain OSError."""
+    """The cause may be an unspecific error: aiodns raises a plain OSError."""
     cause = OSError(None, "DNS lookup failed")
     assert error_type(caused(kind(KEY, cause), cause)) == expected
 

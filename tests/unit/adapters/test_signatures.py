@@ -35,8 +35,8 @@ def ours(_: Any) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("method", [original, plain, functools.wraps(original)(plain)])
-def test_whatever_is_over_a_coroutine_function_may_be_a_plain_one(method: Any) -> None:
-    """With and without a reference to what it is over."""
+def test_wrapper_of_a_coroutine_function_may_be_a_plain_function(method: Any) -> None:
+    """The wrapper may or may not refer to the function that it wraps."""
     assert callable(fitted(ours, True, "library")(method))
 
 

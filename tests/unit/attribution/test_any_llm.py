@@ -91,7 +91,7 @@ def test_base_that_is_patched_later_is_still_attributed(
 
 
 def test_subclass_made_later_is_covered(fake: Any, attribution: AnyLLMAttribution) -> None:
-    """Through ``__init_subclass__``, below classes that have their own, too."""
+    """``__init_subclass__`` wraps it, also below classes that define their own."""
     attribution.install()
     made = []
 
@@ -186,7 +186,7 @@ async def test_ended_call_in_the_context_is_ignored(
 
 
 def test_methods_are_wrapped_once(fake: Any, attribution: AnyLLMAttribution) -> None:
-    """By one attribution or by two. Warnings of coroutines have the original's name."""
+    """One or two attributions; coroutine warnings have the original's name."""
     before = fake.AnyLLM.acompletion
     attribution.install()
     once = fake.Provider._aembedding

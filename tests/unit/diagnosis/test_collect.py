@@ -56,7 +56,7 @@ def serve(scene: Scene) -> Lease:
 
 
 def test_snapshot_has_a_pools_limits_and_age(scene: Scene) -> None:
-    """As the reader has them, and as its requests asked for."""
+    """The pool's own limits, and the timeouts of its requests."""
     scene.tracker.read_timeout = 30.0
     scene.ledger.acquire_timeout = 600.0
     scene.enter()
@@ -185,7 +185,7 @@ def test_requests_in_the_outbox_are_counted_once(scene: Scene) -> None:
 
 @pytest.mark.parametrize("first", [True, False], ids=["before the reading", "after it"])
 def test_outbox_drained_during_the_snapshot_counts_once(scene: Scene, first: bool) -> None:
-    """By a collection in another thread, just when the ledger is being read."""
+    """A collection in another thread drains it while the ledger is read."""
     serve(scene)
     serve(scene)
     work_off = scene.work_off

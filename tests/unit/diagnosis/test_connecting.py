@@ -40,7 +40,6 @@ def churned(pools: int, requests: int) -> Snapshot:
 
 
 def test_client_per_call_is_reported_with_its_call_site_and_advice() -> None:
-    """With where they are built, and what to do instead."""
     finding = found(CHURN, churned(20, 20))
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
@@ -109,7 +108,7 @@ def test_when_pools_are_churn(
 
 
 def test_churn_finding_names_the_line_that_built_the_pools() -> None:
-    """Not that of a client that is kept, whichever was built last."""
+    """The finding ignores a client that is kept, whichever was built last."""
     kept = replace(KEPT, built_at="/srv/app/main.py:3 in <module>")
     origin = {"pools": 21, "pools_built_at": {"/srv/app/main.py:3 in <module>": 1, CHURNED: 15}}
     finding = found(CHURN, opened(21, 420, kept, of_origin=origin))
@@ -180,7 +179,7 @@ def test_many_failures_are_an_error(failed: int, severity: Severity) -> None:
 
 
 def test_connect_failures_are_one_finding() -> None:
-    """By kind, the most frequent first, each with its meaning and its cure."""
+    """Kinds are listed by frequency, each with its explanation and advice."""
     finding = found(
         FAILURES, failing(100, connect_timeout=5, name_resolution_error=20, read_error=1)
     )
@@ -239,7 +238,7 @@ def test_expiring_connections_are_a_finding(snapshot: Snapshot, *, fires: bool) 
 
 
 def test_expiry_is_a_warning_where_connecting_takes_long() -> None:
-    """From a quarter of the time on."""
+    """The threshold is a quarter of the time."""
     assert found(EXPIRY, expired(38, 36)).observed == (
         "38 of 100 requests (38%) waited for a new connection, which took 11% of the time of all "
         "requests; 36 connections had expired after 5 s idle."
@@ -250,7 +249,7 @@ def test_expiry_is_a_warning_where_connecting_takes_long() -> None:
 
 
 def test_connections_that_could_not_be_made_did_not_expire() -> None:
-    """Their time is not the price of an expired connection."""
+    """Their set-up time is not counted as the cost of expiry."""
     (totals,) = expired(20, 20).totals
     (origin,) = totals.origins
     failed = Outcome(count=1, error="connect_timeout", sent=1, seconds=9.0, held_seconds=9.0)

@@ -151,7 +151,7 @@ def test_wait_that_no_pause_explains_is_always_reported(longest: float, *, fires
 
 @pytest.mark.parametrize("process", [{}, BLOCKED], ids=["fine", "blocked"])
 def test_stuck_requests_are_reported_although_a_connection_is_idle(process: Any) -> None:
-    """As httpcore 1.0 has one for a moment while it assigns it to a waiter."""
+    """httpcore 1.0 has an idle connection for a moment while it assigns it to a waiter."""
     connections = [a_connection("active")] * 9 + [a_connection("idle")]
     pool = a_pool([a_request("queued", 12.0)], connections)
     snapshot = a_snapshot(the_totals(), pool, **process)
@@ -183,7 +183,7 @@ def test_loop_that_is_blocked_half_of_the_time_is_an_error(
 def test_descriptors_near_their_limit_are_a_finding(
     used: int | None, limit: int | None, severity: Severity | None
 ) -> None:
-    """From 80 % of the limit on, if there is a limit."""
+    """The threshold is 80 % of the limit, if there is a limit."""
     snapshot = a_snapshot(open_descriptors=used, descriptor_limit=limit)
     assert [f.severity for f in diagnose(snapshot)] == ([severity] if severity else [])
 
@@ -247,7 +247,7 @@ def test_finding_is_about_pools_with_the_same_timeouts() -> None:
 
 
 def test_missing_pool_timeout_is_a_warning_once_a_request_waits() -> None:
-    """From ten seconds on."""
+    """The wait has to last ten seconds."""
     short = a_pool([a_request("queued", 9.0)], pool_timeout=None)
     assert not kinds(a_snapshot(the_totals(), short))
     long = a_pool([a_request("queued", 10.0)], pool_timeout=None)
@@ -342,8 +342,8 @@ RICH_TOTALS = the_totals(
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_odd_input_raises_nothing(seed: int) -> None:
-    """Whatever stands in a snapshot: findings, their text, and the snapshot's."""
+def test_unexpected_values_in_a_snapshot_raise_nothing(seed: int) -> None:
+    """The findings, their text and the snapshot's text are made."""
     rich = replace(in_trouble(ignored_variables=("A",)), pools=(RICH_POOL,), totals=(RICH_TOTALS,))
     chance = random.Random(seed)
     for _ in range(50):

@@ -110,7 +110,7 @@ WANT_OF_STREAMS = the_totals(100, errors={"protocol_error": 5}, origin={"reuse_f
         (multiplexed(0, 100, 5.1, **BLOCKED), True),
     ],
 )
-def test_streams_that_are_orphaned_or_all_taken(snapshot: Snapshot, *, fires: bool) -> None:
+def test_orphaned_and_exhausted_streams_are_a_finding(snapshot: Snapshot, *, fires: bool) -> None:
     """From a tenth of the limit on, or with a request that has waited for long."""
     expected = [Kind.HTTP2_STUCK] * fires
     assert [kind for kind in kinds(snapshot) if kind is not Kind.BLOCKED_EVENT_LOOP] == expected

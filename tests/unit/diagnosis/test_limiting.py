@@ -27,8 +27,8 @@ def crowded(
 
 
 @pytest.mark.parametrize("provider", ["openai", None, "gemini"])
-def test_calls_before_the_pool_are_not_blamed_on_it(provider: str | None) -> None:
-    """Of its provider, of an unknown one, or of any through a gateway."""
+def test_calls_in_the_limiter_are_not_blamed_on_the_pool(provider: str | None) -> None:
+    """Calls of the pool's provider, of an unknown one, or of any through a gateway."""
     kinds = all_kinds(crowded(a_limiter(provider)))
     assert Kind.GLUELLM_LIMITER in kinds
     assert Kind.POOL_TOO_SMALL not in kinds
@@ -66,8 +66,8 @@ def test_limiter_is_reported_from_a_second_or_a_tenth_of_the_time(
     assert (Kind.GLUELLM_LIMITER in all_kinds(snapshot)) is fires
 
 
-def test_limiter_names_its_setting() -> None:
-    """And what the pool does meanwhile. What was until `previous` is old news."""
+def test_limiter_finding_names_its_setting() -> None:
+    """It covers the interval only and describes what the pool does."""
     finding = found(Kind.GLUELLM_LIMITER, crowded(a_limiter()))
     assert finding.pool == "openai/httpx"
     assert finding.observed == (

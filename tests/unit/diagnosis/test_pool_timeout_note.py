@@ -78,7 +78,7 @@ def test_pool_timeout_gets_one_note(scene: Scene) -> None:
 
 
 def test_note_has_the_times_of_the_wait_in_utc(scene: Scene) -> None:
-    """From its last place in the queue to now, as the library counts its timeout."""
+    """The wait starts when the request last queued, as for the library's timeout."""
     error = PoolTimeoutError()
     lease = scene.enter()
     for seconds in (4, 30):

@@ -44,7 +44,7 @@ def threaded(requests: int, waiting: int, threads: int = 6) -> Snapshot:
 
 
 def test_full_executor_is_reported_with_a_size() -> None:
-    """With where the calls wait, and how many threads and connections would do."""
+    """The finding names the waiting calls and the needed threads and connections."""
     finding = found(Kind.EXECUTOR_FULL, threaded(6, 34))
     assert (finding.severity, finding.pool) == (Severity.WARNING, "bedrock/urllib3")
     assert finding.observed == (
@@ -88,7 +88,7 @@ def test_two_executors_are_two_findings() -> None:
 
 
 def test_pool_that_threads_bound_is_not_unbounded() -> None:
-    """Where the threads are unknown, nothing bounds it."""
+    """A pool whose threads are unknown is unbounded."""
     assert all_kinds(threaded(6, 0)) == []
     alone = a_snapshot(the_totals(**BEDROCK), a_blocking_pool(threads=None))
     assert all_kinds(alone) == [Kind.UNBOUNDED_POOL]
@@ -107,7 +107,7 @@ def discarded(connections: int, requests: int = 100, **changes: object) -> Snaps
 
 
 def test_discarded_connections_are_a_finding() -> None:
-    """With how many it keeps, how many it had at once, and the SDK's own name for the limit."""
+    """It has the kept and the concurrent connections, and the SDK's name for the limit."""
     finding = found(Kind.TOO_FEW_KEPT, discarded(40))
     assert finding.severity is Severity.INFO
     assert finding.observed == (

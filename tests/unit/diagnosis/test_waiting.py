@@ -219,8 +219,7 @@ def test_full_pool_is_a_state_where_no_cause_is_known(waited: float, severity: S
         )
 
 
-def test_queue_beside_a_free_connection_is_not_saturated() -> None:
-    """Nor is a full pool that nobody waits for."""
+def test_saturation_needs_a_queue_and_no_free_connection() -> None:
     room = a_pool([a_request("queued", 2.0)], [a_connection("active")] * 9)
     assert not all_kinds(a_snapshot(the_totals(), room))
     assert not all_kinds(a_snapshot(the_totals(), full_pool(0)))
@@ -253,7 +252,7 @@ def hung(number: int = 3, age: float = 40.0, phase: str = "awaiting_response") -
 
 
 def test_provider_that_answers_no_request_is_a_finding() -> None:
-    """From the start. Two hard questions are worth a word only."""
+    """Two slow requests are only information."""
     finding = found(SLOW, a_snapshot(the_totals(0), hung()))
     assert finding.severity is Severity.WARNING
     for part in ("3 requests to", "the longest for 40 s", "0 queued"):

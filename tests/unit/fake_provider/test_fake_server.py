@@ -72,7 +72,7 @@ async def test_client_that_leaves_is_counted():
 
 
 async def test_provider_speaks_tls():
-    """With a context handed in the provider speaks TLS, resets included."""
+    """TLS is enabled by an SSL context; resets work as well."""
     authority = trustme.CA()
     server, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(server)

@@ -17,8 +17,8 @@ from gluellm_pools.view import PoolView
 
 
 @pytest.mark.parametrize("length", [*range(6, 17), 55])
-def test_no_act_is_played_without_what_it_needs(length):
-    """Neither without its time nor without the act that comes before it; what is left is told."""
+def test_act_is_played_only_with_its_time_and_its_preceding_act(length):
+    """The acts that are left out are listed."""
     acts = plan(None, length)
     names = [act.name for act, _ in acts]
     assert sum(seconds for _, seconds in acts) == pytest.approx(length)
@@ -48,7 +48,7 @@ def test_one_scenario_takes_all_the_time_and_is_not_seen_where_nothing_happened(
 
 
 def test_rows_agree_or_name_their_difference():
-    """Each of the five comparisons speaks for itself."""
+    """Each of the five comparisons is independent."""
     pool = PoolView(requests=10, failed=2, errors={"pool_timeout": 1}, opened=2, set_ups=2)
     pool.acquired = 9
     counts = Counts(connections=2, requests=9, used_connections=2)
@@ -79,8 +79,8 @@ def test_an_exception_is_shown_with_its_causes_and_notes():
     assert explanation(caught) == ["builtins.ValueError: late <- builtins.TimeoutError", "max 4"]
 
 
-def test_what_the_instrumentation_logs_is_kept_until_it_is_taken():
-    """From INFO on, without control characters, and away from other handlers meanwhile."""
+def test_log_lines_are_kept_until_they_are_read():
+    """INFO and above, without control characters, and not passed to other handlers."""
     log = PoolLog()
     logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
     before = (logger.level, logger.propagate, list(logger.handlers))

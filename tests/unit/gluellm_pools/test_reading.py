@@ -49,8 +49,7 @@ def test_numbers_are_read_as_the_table_of_phases_has_it(said):
         PoolView(active=1, maximum=2, seconds_by_phase={"unread": 3.0, "reading": 1.0}),
     ],
 )
-def test_nothing_is_said_where_the_numbers_say_nothing(pool):
-    """A guess would send people to the wrong place."""
+def test_numbers_without_a_problem_have_no_verdict(pool):
     assert reading(pool) is None
 
 

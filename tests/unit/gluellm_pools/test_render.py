@@ -63,7 +63,7 @@ def test_the_bar_is_as_long_as_the_maximum():
     assert f"{'█' * 7}{'▒' * 2}{'▓' * 2}{'·' * 13} 3 active" in drawn(view_of(BUSY))
 
 
-def test_what_is_not_there_is_said_and_not_shown_as_0():
+def test_missing_values_are_shown_as_missing_and_not_as_0():
     """No maximum, no wait, no pool, missing hooks and own failures."""
     text = drawn(view_of(PoolView(live=1)))
     for part in ("max none", "p50 -  p95 -  p99 -", "provider unknown"):
@@ -89,14 +89,14 @@ ALL_PHASES = "queued connecting stream_queued awaiting_response".split()
     ],
 )
 def test_the_largest_share_of_time_is_never_cut(spent, shown):
-    """In 80 columns, whatever the order of the phases."""
+    """The line has 80 columns; the order of the phases varies."""
     lines = drawn(view_of(PoolView(live=1, requests=1, seconds_by_phase=spent))).splitlines()
     (line,) = [line for line in lines if "time spent" in line]
     assert line[len(" time spent   ") + 11 :].startswith(shown)
 
 
-def test_what_the_numbers_mean_is_the_last_line():
-    """On a terminal and without one; where nothing is to be said, there is no line."""
+def test_verdict_is_the_last_line():
+    """Both with and without a terminal. There is no line without a verdict."""
     view = view_of(PoolView(requests=1, live=1, leaks_suspected=2))
     assert drawn(view).splitlines()[-1].startswith(" means        answers that nobody reads")
     (line,) = view_lines(view)
@@ -121,7 +121,7 @@ def test_escapes_and_markup_from_outside_stay_text():
 
 
 def test_each_pool_with_requests_is_one_line():
-    """Without a terminal a pool is one line, and an unused one none."""
+    """This is the output without a terminal; unused pools have no line."""
     view = View({PoolKey("a", "httpx"): PoolView(live=1), PoolKey("b", "httpx2"): BUSY})
     (line,) = view_lines(view)
     assert line.startswith("b/httpx2: active 3, idle 1, max 10 | 12 queued")

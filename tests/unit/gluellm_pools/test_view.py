@@ -215,7 +215,7 @@ def test_leaks_and_streams_are_summed_and_lag_is_the_worst():
 
 
 def test_late_time_is_a_share_of_the_time_between_two_views():
-    """Of what came since the earlier one; 0 where that time is not known."""
+    """It is 0 if that time is unknown."""
     source = Source()
     source.set_raw(semconv.EVENT_LOOP_LATE_TIME, 7.0, {})
     before = source.read()

@@ -65,7 +65,7 @@ CORES = pytest.mark.parametrize("core", [httpcore, httpcore2], ids=lambda core: 
 def test_limits_apply_to_httpcore_pools_and_their_proxies(
     core: Any, kind: str, installed: PoolLimits
 ) -> None:
-    """For arguments given by keyword, by position and by default."""
+    """Arguments are given by keyword, by position and by default."""
     make = getattr(core, f"{kind}ConnectionPool")
     proxies = [getattr(core, f"{kind}{proxy}Proxy") for proxy in ("HTTP", "SOCKS")]
     with inside():

@@ -88,8 +88,8 @@ def call(llm: Any, model: str = "m", **more: Any) -> Any:
     return asyncio.run(llm.acompletion(model, **more))
 
 
-def test_limits_hold_in_the_constructor_and_in_calls(world: World) -> None:
-    """And not outside. The outermost call decides; without limits nothing is put around any."""
+def test_limits_apply_in_the_constructor_and_in_calls(world: World) -> None:
+    """The outermost call decides. Without limits no call is wrapped."""
     llm = world.provider()
     assert (llm.limited_while_built.limits, llm.limited_while_built.ended) == (LIMITS, True)
     found = call(llm)

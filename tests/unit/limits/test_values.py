@@ -88,7 +88,7 @@ def test_unknown_provider_raises_and_names_similar_ones() -> None:
 
 
 def test_every_provider_of_any_llm_is_accepted_or_refused() -> None:
-    """As text and as a member of its enum; and each of them is refused or gets its limit."""
+    """Providers are given as text and as members of the enum."""
     for name in any_llm.AnyLLM.get_supported_providers():
         if name == "xai":
             assert "gRPC" in refused(provider=name, max_connections=1)
@@ -138,7 +138,7 @@ def test_cohere_without_aiohttp_has_every_limit(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_contradictory_limits_raise() -> None:
-    """Within one call, and with an earlier call for the same providers."""
+    """They are in one call or in two calls for the same providers."""
     text = refused(max_connections=4, max_keepalive_connections=5)
     assert "max_keepalive_connections=5 is more than max_connections=4" in text
     assert "at most 4" in text
@@ -149,7 +149,7 @@ def test_contradictory_limits_raise() -> None:
 
 
 def test_urllib3_has_one_number_and_waits_only_for_a_limit() -> None:
-    """Where the provider is named: for all providers two numbers are no contradiction."""
+    """The provider is named; for all providers two numbers are no contradiction."""
     text = refused(provider="bedrock", max_connections=5, max_keepalive_connections=4)
     assert "contradict each other" in text
     configure_pools(provider="bedrock", max_connections=5, max_keepalive_connections=5)

@@ -42,7 +42,7 @@ def line_of(found: CallSite | None, text: str) -> bool:
 
 
 def test_call_site_is_the_calling_line() -> None:
-    """Not the function's first one; the same line is the same place."""
+    """It is not the function's first line. The same line is the same call site."""
     found, again = (find() for _ in range(2))  # here
     assert line_of(found, "# here")
     other = find()
@@ -163,7 +163,7 @@ def test_call_site_of_a_task_is_its_current_line() -> None:
 
 
 def test_call_site_keeps_no_frames_alive() -> None:
-    """Nor the objects that their variables refer to."""
+    """The objects that their variables refer to are freed as well."""
 
     class Thing:
         pass

@@ -43,8 +43,8 @@ def hold(scene: Scene, call: Call | None = None) -> Lease:
         (7, "7"),
     ],
 )
-def test_text_from_outside_stays_on_one_line(text: object, told: str) -> None:
-    """Whatever a model's name, or a pool's, is made of."""
+def test_any_name_is_described_on_one_line(text: object, told: str) -> None:
+    """The name of a model or of a pool can be any text."""
     assert one_line(text) == told
 
 
@@ -64,7 +64,6 @@ def test_long_text_is_cut_and_a_long_call_site_keeps_its_end() -> None:
 
 
 def test_label_is_name_and_library(scene: Scene) -> None:
-    """As in the metrics."""
     assert label(scene.tracker) == "openai/httpx2"
     pool = FakePool()
     assert label(scene.track(pool, "na\nme", None)) == "na?me/httpx2"
@@ -86,8 +85,8 @@ def test_state_has_limit_and_counts_as_far_as_they_are_known(scene: Scene) -> No
 # Who holds it
 
 
-def test_the_longest_held_come_first_and_no_more_than_three(scene: Scene) -> None:
-    """With their age since the acquire, their phase and how long they have been in it."""
+def test_description_has_the_three_longest_holders(scene: Scene) -> None:
+    """They have their age since the acquire, their phase and its age."""
     waiter = scene.enter()
     scene.tracker.waiting(waiter, None)
     for model in ("a", "b", "c", "d"):

@@ -70,10 +70,10 @@ def test_request_counts_once_when_two_threads_count_it(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(("requests", "expected"), [(2, False), (3, True), (20, True)])
-def test_entering_request_is_asked_to_help_once_it_is_half_full(
+def test_entering_request_is_asked_to_drain_a_half_full_outbox(
     requests: int, expected: bool
 ) -> None:
-    """Until then it does nothing but append."""
+    """Below that it only appends."""
     made = scene(10)
     for _ in range(requests):
         request(made)

@@ -63,7 +63,7 @@ def test_all_are_queued_until_one_is_taken(scene: Scene) -> None:
 
 
 def test_acquire_ends_at_the_assignment_and_queued_when_it_is_taken_once(scene: Scene) -> None:
-    """In between its task has not run. A report that comes late, or again, changes nothing."""
+    """A late or repeated report changes nothing."""
     connection = idle_connection(scene)
     lease = waiter(scene)
     scene.clock.advance(2)
@@ -193,7 +193,7 @@ def test_request_that_is_answered_though_nothing_reported_that_it_was_taken(scen
 
 
 def test_connection_without_the_hook_is_acquired_when_it_is_assigned(scene: Scene) -> None:
-    """As other libraries have it, and httpcore where the hook is missing."""
+    """This holds for other libraries, and for httpcore if the hook is missing."""
     connection = scene.connection(established=True)
     waiters = [waiter(scene) for _ in range(2)]
     for lease in waiters:
@@ -207,8 +207,8 @@ def test_connection_without_the_hook_is_acquired_when_it_is_assigned(scene: Scen
     scene.settled()
 
 
-def test_wait_and_error_message_name_who_has_a_connection(scene: Scene) -> None:
-    """Not those that it is assigned to, however many wait before the holder."""
+def test_wait_and_error_message_name_the_holders_of_connections(scene: Scene) -> None:
+    """Requests that a connection is only assigned to are not named."""
     connection = idle_connection(scene)
     waiters = [waiter(scene) for _ in range(100)]
     for lease in waiters:

@@ -180,10 +180,10 @@ def test_pool_that_cannot_be_read_leaves_the_others(scene: Scene) -> None:
 # Ends
 
 
-def test_gone_name_is_reported_for_ten_minutes_and_goes_on_counting_if_it_comes_back(
+def test_gone_name_is_reported_for_ten_minutes_and_its_counters_continue(
     scene: Scene,
 ) -> None:
-    """Long enough for everyone who scrapes to see the 0. Counters must not restart at 0."""
+    """Every scraper sees the 0 in that time. Counters must not restart at 0."""
     second = FakePool()
     scene.track(second)
     scene.tracker.discard("closed")
@@ -205,7 +205,7 @@ def test_gone_name_is_reported_for_ten_minutes_and_goes_on_counting_if_it_comes_
 
 
 def test_closed_registry_keeps_no_pools(scene: Scene) -> None:
-    """After uninstrumenting nothing is reported, and nothing is held."""
+    """It reports nothing after uninstrument()."""
     lease = scene.acquire()
     scene.registry.close()
     assert not scene.tracker.open

@@ -12,8 +12,8 @@ from unit.pool.fakes import Scene
 # Failures
 
 
-def test_failed_connect_is_reported_once_and_its_connection_goes(scene: Scene) -> None:
-    """It was acquired and held, but never opened, so it isn't closed either."""
+def test_failed_connect_is_reported_once_and_leaves_no_connection(scene: Scene) -> None:
+    """The connection was acquired but never opened, so it isn't closed either."""
     lease = scene.enter()
     connection = scene.connection()
     scene.tracker.assigned(lease, connection)
@@ -87,7 +87,7 @@ def test_assignment_to_an_ended_request_has_no_effect(scene: Scene) -> None:
 
 
 def test_connection_closes_once(scene: Scene) -> None:
-    """With the reason that came first."""
+    """The first reason is kept."""
     connection = scene.connection(established=True)
     connection.close("evicted")
     connection.close("pool_closed")

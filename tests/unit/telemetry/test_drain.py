@@ -93,7 +93,7 @@ def test_items_added_during_a_drain_wait_for_the_next() -> None:
 def test_entering_request_drains_some_items_of_a_half_full_outbox(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """At most 64 items: who happens to come must not pay for all. A long drain yields to loops."""
+    """At most 64 items, so that no request pays for all. A long drain yields to loops."""
     histogram = Histogram()
     filled = Filled(histogram, 190, capacity=200)
     filled.outbox.filling = True

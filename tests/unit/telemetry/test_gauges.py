@@ -156,7 +156,7 @@ def test_origin_has_a_series_for_each_provider(collected: Collected) -> None:
 
 
 def test_connection_moves_to_the_provider_that_it_serves(scene: Scene) -> None:
-    """Not to one that it was only promised to: httpcore 1.0 may refuse it."""
+    """An assignment alone does not move it, since httpcore 1.0 may refuse the request."""
     connection = scene.connection(established=True)
     connection.reports_accept = True
     first = scene.tracker.begin(b"api.test", None, b"https", OPENAI)

@@ -136,7 +136,7 @@ def test_one_call_site_is_logged_once_in_ten_minutes(logged: Logged) -> None:
 def test_each_call_site_is_logged_within_a_bound(
     logged: Logged, monkeypatch: pytest.MonkeyPatch, number: int, last: str
 ) -> None:
-    """Also the one that is not known. Those of all further ones go together."""
+    """Unknown call sites are one; all beyond the bound are logged together."""
     monkeypatch.setattr(logs, "_MOST_PLACES", 3 if number == 10 else 100)
     for call_site in (*places(number), *([None] if number == 3 else [])):
         logged.leak(call_site)
@@ -180,7 +180,7 @@ ENDS: dict[str, Callable[[Logged, Lease], object]] = {
 
 @pytest.mark.parametrize("how", ENDS)
 def test_leak_that_is_released_is_logged_as_information(logged: Logged, how: str) -> None:
-    """With the time that it was held."""
+    """The line has the time that it was held."""
     lease = logged.leak(here())
     logged.look(60)
     logged.scene.clock.advance(30)
@@ -235,7 +235,7 @@ def has(line: str, *parts: str) -> bool:
 
 
 def test_churn_is_logged_with_numbers_call_site_and_advice(logged: Logged) -> None:
-    """Once a provider, for the life of the process."""
+    """It is logged once per provider for the life of the process."""
     churn(logged, "groq", built_at=here())
     (line,) = logged.told()
     for part in (
@@ -255,7 +255,7 @@ def test_churn_is_logged_with_numbers_call_site_and_advice(logged: Logged) -> No
 
 
 def test_churn_of_websockets_is_logged_as_such(logged: Logged) -> None:
-    """And how many pools each call makes, where it is more than one."""
+    """The line has the number of pools per call, if it is more than one."""
     call = Call("lmstudio")
     for _ in range(10):
         pool = FakePool()

@@ -88,7 +88,7 @@ def odd() -> Odd:
 
 @pytest.mark.parametrize("waiters", [1, 3])
 def test_waiter_beside_an_idle_connection_is_counted_once(odd: Odd, waiters: int) -> None:
-    """However long both last, and each one that a lost wake-up left behind."""
+    """Each one that a lost wake-up left behind counts, however long both last."""
     odd.listed("idle")
     for _ in range(waiters):
         odd.waiter()

@@ -63,7 +63,7 @@ def told(scene: Scene) -> list[tuple[str, str, int, int]]:
 
 
 def test_pools_of_an_earlier_installation_are_not_churn(scene: Scene) -> None:
-    """By an installation that is gone: it was not in the last minute."""
+    """They were not built in the last minute."""
     build(scene, 20)
     Churn(scene.registry).look()
     assert told(scene) == []
@@ -87,8 +87,7 @@ def test_slowly_built_pools_are_no_churn(scene: Scene, churn: Churn) -> None:
     assert told(scene) == []
 
 
-def test_numbers_reported_are_those_since_the_last_report(scene: Scene, churn: Churn) -> None:
-    """Not those of the whole process."""
+def test_churn_is_reported_with_numbers_since_the_last_report(scene: Scene, churn: Churn) -> None:
     build(scene, 12)
     churn.look()
     build(scene, 30, requests=2)
@@ -130,7 +129,7 @@ def test_many_hosts_beyond_the_bound_are_no_churn(pools: int, known: int) -> Non
 
 
 def test_clear_forgets_what_the_parent_process_counted(scene: Scene, churn: Churn) -> None:
-    """As in a forked child, whose ledgers begin at 0."""
+    """A forked child calls it; its ledgers start at 0."""
     build(scene, 9)
     churn.look()
     churn.clear()

@@ -163,7 +163,7 @@ def test_latest_of_several_loops_counts(measured: Measured) -> None:
 
 
 def test_late_time_never_falls(measured: Measured) -> None:
-    """While a block lasts, when it ends, and with the next installation on this Meter."""
+    """It is read during a block, at its end, and in the next installation on this Meter."""
     lease = measured.read()
     measured.run(0.2)
     seen = [0]
@@ -183,7 +183,7 @@ def test_late_time_never_falls(measured: Measured) -> None:
 
 
 def test_lateness_of_a_loop_that_ends_before_the_next_pass_counts(measured: Measured) -> None:
-    """As of ``asyncio.run`` for each call."""
+    """For example with ``asyncio.run`` for each call."""
     measured.read()
     measured.run(0.1)
     measured.block()
@@ -194,8 +194,8 @@ def test_lateness_of_a_loop_that_ends_before_the_next_pass_counts(measured: Meas
     assert measured.scene.tracker.loop is None
 
 
-def test_share_is_of_the_last_minute() -> None:
-    """Of a younger process, of all its time."""
+def test_late_share_is_of_the_last_minute() -> None:
+    """For a younger process it is the share of all its time."""
     scene = Scene(loop_lag=True)
     lag = LoopLag(scene.registry, window=75.0)
     books, clock = scene.registry.books, scene.clock
@@ -251,8 +251,8 @@ def test_only_a_block_of_a_loop_that_a_request_needs_counts(
 
 
 @pytest.mark.parametrize("chunks", [False, True], ids=["one call at a time", "one chunk at a time"])
-def test_loop_that_is_run_now_and_then_is_not_late(measured: Measured, chunks: bool) -> None:
-    """In between nothing is in flight, or what is has been unread since."""
+def test_loop_that_runs_intermittently_is_not_late(measured: Measured, chunks: bool) -> None:
+    """Between runs nothing is in flight, or responses are unread."""
     tracker = measured.scene.tracker
     lease = measured.read()
     for _ in range(3):
@@ -308,7 +308,6 @@ def test_timer_that_fails_does_not_reach_the_loop(measured: Measured) -> None:
 
 
 def test_pools_of_a_loop_share_one_timer(measured: Measured) -> None:
-    """However often the watch looks."""
     for _ in range(20):
         measured.read()
     measured.run(0.05)

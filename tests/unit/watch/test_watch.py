@@ -82,7 +82,7 @@ def test_leak_is_found_at_its_threshold_and_reported_once(scene: Scene, watch: W
 
 
 def test_time_unread_counts_from_the_last_read(scene: Scene, watch: Watch) -> None:
-    """Not from the head, and not from the acquire: a long stream is no leak."""
+    """A long stream is no leak, whenever its head came."""
     lease = unread(scene)
     scene.clock.advance(THRESHOLD - 1)
     lease.enter(READING, scene.clock())
@@ -173,7 +173,7 @@ def test_reader_of_data_that_the_sdk_read_ahead_is_no_leak(scene: Scene, watch: 
 
 
 def test_stuck_requests_are_reported_once_a_pool(scene: Scene, watch: Watch) -> None:
-    """After ten seconds, the oldest first, and again ten minutes later if they still are."""
+    """The report comes after ten seconds, oldest first, and again after ten minutes."""
     first = scene.enter()
     scene.tracker.waiting(first, 600.0)
     scene.clock.advance(5)
@@ -194,7 +194,7 @@ def test_stuck_requests_are_reported_once_a_pool(scene: Scene, watch: Watch) -> 
 
 
 def test_each_pool_reports_its_own_stuck_requests(scene: Scene, watch: Watch) -> None:
-    """Even of one name."""
+    """This includes pools of one name."""
     other_pool = FakePool()
     other = scene.track(other_pool)
     for tracker in (scene.tracker, other):

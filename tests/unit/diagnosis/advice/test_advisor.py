@@ -29,7 +29,7 @@ def test_every_provider_of_any_llm_has_advice() -> None:
     assert set(any_llm.AnyLLM.get_supported_providers()) <= set(PROVIDERS)
 
 
-def test_advice_goes_by_provider_library_and_gluellm() -> None:
+def test_advice_depends_on_provider_library_and_gluellm() -> None:
     """GlueLLM's client is one of httpx, with its limits in its settings."""
     assert Advisor("openai", "httpx2", gluellm=True).allow(40) == (
         'Allow 40 connections: configure_pools(provider="openai", max_connections=40, '
@@ -73,7 +73,7 @@ def test_synchronous_clients_get_synchronous_advice(library: str) -> None:
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_advice_is_complete_and_its_limits_can_be_configured(provider: str) -> None:
-    """For no provider whose library lacks that limit, and for none that builds pools per call."""
+    """It leaves out limits that a library lacks and providers that build a pool per call."""
     pytest.importorskip("any_llm")
     urllib3 = provider in ("bedrock", "sagemaker", "otari")
     for text in advice(Advisor(provider, "urllib3" if urllib3 else "httpx", gluellm=False)):

@@ -51,7 +51,7 @@ def expression(text: str, beginning: str) -> str:
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("provider", [None, "openai", "somebody"])
 def test_advice_is_in_the_librarys_terms(library: str, provider: str | None) -> None:
-    """Also where the host is one of a provider whose SDK sends through another library."""
+    """This includes hosts of providers whose SDK uses another library."""
     for what, text in advice(own(library, provider)).items():
         assert text, what
         assert not OF_OTHERS.search(text), text
@@ -167,7 +167,7 @@ def unbounded(library: str, **changes: Any) -> Any:
 
 
 def test_unbounded_own_pool_gets_advice_for_its_library() -> None:
-    """With where its library has one. A channel has no such limit, and is never unbounded."""
+    """The advice names the library's setting. A channel has no limit and is never unbounded."""
     for library, advice in (
         ("aiohttp", "aiohttp.TCPConnector(limit=100)"),
         ("urllib3", "urllib3.PoolManager(maxsize=100, block=True)"),

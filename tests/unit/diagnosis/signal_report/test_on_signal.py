@@ -145,10 +145,8 @@ def test_a_handler_that_came_later_stays(reporter: SignalReporter) -> None:
     signal.signal(signal.SIGUSR2, signal.SIG_DFL)
 
 
-def test_the_report_goes_to_the_log_until_it_is_off(
-    reporter: SignalReporter, logged: list[str]
-) -> None:
-    """Off in another thread leaves a handler that does nothing: the default would kill."""
+def test_report_is_logged_until_uninstall(reporter: SignalReporter, logged: list[str]) -> None:
+    """Uninstalling in another thread leaves a handler that does nothing: the default kills."""
     reporter.install()
     thread = threading.Thread(target=reporter.uninstall)
     thread.start()

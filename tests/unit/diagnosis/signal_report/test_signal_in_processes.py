@@ -149,7 +149,7 @@ def test_a_wait_that_would_block_the_program_is_refused(start: Any) -> None:
 def test_a_forked_child_answers_in_a_greenlet(
     start: Any, replace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its own one; the parent's is left behind."""
+    """The child has its own greenlet; the parent's is dropped."""
     pytest.importorskip(replace.split()[1].partition(".")[0])
     monkeypatch.setenv("EVENTLET_NO_GREENDNS", "yes")
     child = start(f"""
@@ -200,7 +200,7 @@ def test_a_signal_does_not_interrupt_a_hub_that_waits(
     ]
 
 
-def test_a_forked_child_answers_for_itself_and_the_parent_goes_on(start: Any, place: Path) -> None:
+def test_forked_child_and_parent_answer_separately(start: Any, place: Path) -> None:
     """A pipe, a thread and an entry each. What is left of a killed one is not taken for alive."""
     child = start(
         """

@@ -30,15 +30,15 @@ def test_other_signals_are_refused_with_the_reason(name: str, said: str) -> None
 
 
 def test_user_and_real_time_signals_are_allowed() -> None:
-    """Those that mean nothing by themselves."""
+    """They have no meaning of their own."""
     assert signal_number("SIGUSR1") == signal.SIGUSR1
     if hasattr(signal, "SIGRTMIN"):
         assert signal_number("SIGRTMIN+3") == signal.SIGRTMIN + 3
         assert signal_number("SIGRTMAX") == signal.SIGRTMAX
 
 
-def test_a_system_without_such_signals_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on Windows."""
+def test_system_without_signals_raises_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example Windows."""
     for name in ("SIGUSR1", "SIGUSR2", "SIGRTMIN", "SIGRTMAX"):
         monkeypatch.delattr(signal, name, raising=False)
     with pytest.raises(ValueError, match=r"call snapshot\(\) instead"):

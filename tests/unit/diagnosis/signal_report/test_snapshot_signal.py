@@ -39,7 +39,7 @@ def threads() -> list[str]:
 def test_the_signal_writes_snapshot_and_findings_to_the_log(
     instrumentor: GlueLLMInstrumentor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At WARNING, which shows without any set-up of logging."""
+    """The level is WARNING, which is shown without any logging configuration."""
     instrumentor.instrument(snapshot_signal="SIGUSR2")
     os.kill(os.getpid(), signal.SIGUSR2)
     wait_until(lambda: caplog.records, "a report")

@@ -31,8 +31,8 @@ def test_the_page_that_was_open_leads_to_its_store(given, base):
     assert read_address(given, [], None).url == base
 
 
-def test_what_is_no_url_or_header_is_refused():
-    """Without a scheme, without a host, with a port that is no number. A header may be a key."""
+def test_invalid_url_or_header_is_refused():
+    """A missing scheme or host, or a port that is no number. The header may be a key."""
     for wrong in ("localhost:9090", "ftp://host", "http://", "", "http://h:x"):
         with pytest.raises(AddressError, match="URL"):
             read_address(wrong, [], None)

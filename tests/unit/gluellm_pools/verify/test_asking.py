@@ -124,7 +124,7 @@ def test_what_is_no_store_is_recognized(verify, answering, said):
 
 
 def test_credentials_are_sent_and_never_printed(verify, monkeypatch):
-    """From the option, the environment and the URL."""
+    """They come from the option, the environment and the URL."""
     seen = []
 
     def note(handler, path):
@@ -155,8 +155,8 @@ def test_silent_and_missing_servers_are_reported(verify):
     assert "refused" in text
 
 
-def test_a_server_that_sends_a_byte_now_and_then_ends_at_the_deadline(verify):
-    """Each of its bytes would renew a socket's timeout."""
+def test_slow_server_ends_at_the_deadline(verify):
+    """Each byte would restart a socket timeout."""
 
     def trickle(handler, path):
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
@@ -180,7 +180,7 @@ def test_a_flood_is_cut_off(verify, monkeypatch):
 
 
 def test_untrusted_certificate_and_wrong_scheme_are_reported(verify):
-    """With the variable that names one's own authority."""
+    """The message names the variable for a certificate authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     with serving(replying("x"), context) as url:

@@ -26,8 +26,8 @@ def written(tmp_path, body, name="board.json"):
     return path
 
 
-def test_queries_are_found_wherever_they_stand(tmp_path):
-    """In panels, in collapsed rows, in the rows of old boards; not hidden ones, not Loki's."""
+def test_queries_are_found_in_panels_and_rows(tmp_path):
+    """Rows include collapsed ones and those of old boards. Hidden and Loki queries are ignored."""
     panel = {"title": "a", "targets": [{"expr": "a"}, {"expr": "hidden", "hide": True}, {}]}
     loki = {"title": "l", "datasource": {"type": "loki"}, "targets": [{"expr": "{a=`b`}"}]}
     row = {"type": "row", "panels": [{"title": "b", "targets": [{"expr": " b "}]}]}
@@ -40,7 +40,7 @@ def test_queries_are_found_wherever_they_stand(tmp_path):
 
 
 def test_the_shortest_step_is_the_query_s_or_the_panel_s(tmp_path):
-    """Which Grafana makes the window of a rate of."""
+    """Grafana computes the window of a rate from it."""
     targets = [{"expr": "a", "interval": "$interval"}, {"expr": "b"}]
     panel = {"title": "p", "interval": "30s", "targets": targets}
     plain = {"title": "q", "targets": [{"expr": "c"}]}
@@ -49,7 +49,7 @@ def test_the_shortest_step_is_the_query_s_or_the_panel_s(tmp_path):
 
 
 def test_annotations_are_queries_too(tmp_path):
-    """In both forms; not those of other data sources, and not disabled ones."""
+    """Both formats; those of other data sources and disabled ones are ignored."""
     listed = [
         {"name": "new", "target": {"expr": " a ", "interval": "60s"}, "expr": "old form"},
         {"name": "old", "expr": "b", "step": "30s", "enable": True},
@@ -89,8 +89,8 @@ def test_a_folder_may_hold_other_files(tmp_path):
         read_boards([tmp_path / "nowhere"])
 
 
-def test_all_ways_to_write_a_variable():
-    """Of today and of old."""
+def test_variables_are_replaced_in_every_notation():
+    """Current and old notations."""
     values = {"job": "api", **built_in(3600, 15)}
     text = "$job ${job} ${job:regex} [[job]] [[job:raw]] $__rate_interval [$__range] $1 $other"
     assert filled_in(text, values) == "api api api api api 60s [3600s] $1 $other"
@@ -129,7 +129,7 @@ def test_what_a_variable_asks_for(query, found):
 
 
 def test_a_query_can_be_wrapped(tmp_path):
-    """As newer Grafana saves it, with what was chosen."""
+    """Newer Grafana saves it wrapped, with the chosen value."""
     variable = {
         "name": "job",
         "type": "query",
@@ -168,7 +168,7 @@ _BROKEN = {
 
 @pytest.mark.parametrize("what", _BROKEN)
 def test_a_broken_board_is_refused_by_name(tmp_path, what):
-    """With what is wrong, before anything is asked."""
+    """The message says what is wrong. No query is sent."""
     body, told = _BROKEN[what]
     with pytest.raises(BoardError, match=rf"board\.json.*{told}"):
         read_board(written(tmp_path, body))

@@ -111,8 +111,8 @@ def _times(number, *, every=4.0, end=_NOW):
     return [end - every * (number - 1 - place) for place in range(number)]
 
 
-def test_a_counter_falls_still_or_did_before():
-    """By its newest samples: none for several intervals, or ten that rise."""
+def test_falling_counter_is_judged_by_its_newest_samples():
+    """It is over if none falls for several intervals, or if ten rise."""
     two = [value for place in range(20) for value in (100 + place, 5 + place)]
     now = judged(_FELL, _times(40), two, _NOW)
     assert (now.over, now.falls, now.samples) == (False, 20, 40)

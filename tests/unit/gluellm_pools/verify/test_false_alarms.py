@@ -67,14 +67,14 @@ def given_info(facts: Facts, *rows: dict[str, str]) -> Facts:
     return both_ways(*(one.labels for one in facts.processes), info=list(rows))
 
 
-def test_one_instance_by_two_ways_is_doubled_whatever_target_info_says():
-    """The labels alone tell it."""
+def test_one_instance_on_two_paths_is_doubled_independent_of_target_info():
+    """The labels alone decide."""
     facts = given(processes=[Series(one, _NOW - 5) for one in (COLLECTOR, OTLP)], scraped=True)
     assert kinds(facts) == ["error: arrives_twice"]
 
 
 def test_recording_rules_are_no_prefix():
-    """Neither those that follow the convention, with colons, nor copies of a few names."""
+    """Both rules that follow the convention, with colons, and copies of a few names."""
     plain = names(Style.EXPECTED)
     rules = [
         "job:gluellm_pool_live",
@@ -107,8 +107,8 @@ def test_what_vanished_or_ended_beside_others_is_no_trouble():
     assert told == ("what had this has ended, others go on", True)
 
 
-def test_counters_that_vanish_are_still_missed():
-    """After a restart with deltas: a process that lives has counters, once it made calls."""
+def test_vanished_counters_are_missing():
+    """A running process has counters after its first call, also after a restart with deltas."""
     gauges = [one for one in _LEAN if one.instrument is Instrument.OBSERVABLE_GAUGE]
     facts = given(newest_names={one.counted for one in here(*gauges)})
     reason, fine = why_ended(facts, styled(semconv.REQUESTS, Style.EXPECTED))

@@ -31,8 +31,8 @@ def echoing(handler, path):
     "header", ["Authorization=Bearer SECRET123", f"Authorization=Basic {_PAIR}", "X-Key=SECRET123"]
 )
 @pytest.mark.parametrize("option", [["--json"], []])
-def test_a_store_that_echoes_credentials_does_not_spread_them(capsys, header, option):
-    """In the text that it refuses a question with."""
+def test_credentials_echoed_by_a_store_are_not_printed(capsys, header, option):
+    """The store repeats them in an error message."""
     more = [] if header.startswith("Auth") else ["--header", "Authorization=Bearer other-secret"]
     with serving(echoing) as url:
         status = main(["verify", "--prometheus", url, "--header", header, *more, *option])

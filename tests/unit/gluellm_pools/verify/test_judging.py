@@ -138,8 +138,8 @@ def test_what_is_wrong_is_found(more, found):
     assert kinds(given(**more)) == found
 
 
-def test_labels_of_their_own_are_warned_of():
-    """As VictoriaMetrics stores them without relabelling; with it they are job and instance."""
+def test_labels_without_relabelling_are_a_warning():
+    """VictoriaMetrics stores them without relabelling; with it they are job and instance."""
     labels = {"service_name": "api", "service_instance_id": "a", "scope_name": "gluellm"}
     store = Product(Kind.VICTORIA_METRICS, "1.151")
     facts = given(product=store, processes=[Series(labels, _NOW - 5)])

@@ -58,8 +58,8 @@ def test_a_histogram_in_one_series_is_a_native_one():
     assert one.counted == name
 
 
-def test_metrics_of_others_are_not_taken_for_ours():
-    """Names of the conventions alone may be another instrumentation's."""
+def test_metrics_of_other_instrumentations_are_ignored():
+    """Conventional names alone may come from another instrumentation."""
     theirs = ["http_client_open_connections", "http_client_request_duration_seconds_bucket"]
     assert stored(theirs) == []
     assert foreign(theirs, []) == [

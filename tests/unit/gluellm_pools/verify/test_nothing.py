@@ -47,7 +47,7 @@ def test_a_target_that_can_t_be_scraped_comes_first():
     ],
 )
 def test_the_store_s_own_address_for_metrics_is_printed(kind, url, found):
-    """As a whole, to be copied; none where it is another host's."""
+    """It is printed to be copied, except for another host's address."""
     facts = given(stored=[], product=Product(kind), url=url, empty=True)
     assert otlp_url(facts) == found
     assert not found or any(found in step for step in _cure(product=Product(kind), url=url))

@@ -31,14 +31,13 @@ from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_na
         ("1e3 + 0x1f + Inf", []),
     ],
 )
-def test_the_selectors_of_an_expression(expression, found):
-    """Not its functions, keywords, labels, strings or numbers."""
+def test_selectors_are_found_in_an_expression(expression, found):
+    """Functions, keywords, labels, strings and numbers are ignored."""
     assert selectors(expression) == found
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.question)
-def test_each_essential_query_rests_on_the_metrics_that_it_names(query):
-    """And on none else, with the matchers and the window that are put in."""
+def test_each_essential_query_uses_exactly_the_metrics_that_it_names(query):
     known = {name for metric in query.metrics for name in series_names(metric)}
     known |= {metric_name(metric) for metric in query.metrics}  # native histograms
     found = selectors(query.promql('job="api"', "7m"))

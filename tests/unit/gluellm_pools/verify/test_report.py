@@ -86,8 +86,8 @@ def test_rates_of_young_series_are_not_called_good():
     assert kinds(given(processes=[old])) == kinds(given(processes=[old, further])) == []
 
 
-def test_an_answer_that_was_cut_is_reported(monkeypatch):
-    """And one that just fits is not."""
+def test_truncated_answer_is_reported(monkeypatch):
+    """An answer that just fits is complete."""
     monkeypatch.setattr(asking, "MOST_ROWS", 3)
     for number, cut in ((3, []), (4, ["up"])):
         rows = [({"a": str(one)}, "1") for one in range(number)]

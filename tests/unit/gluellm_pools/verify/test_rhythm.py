@@ -19,7 +19,7 @@ def samples(offsets, *, every=60.0, rounds=10, jitter=0.2, seed=1):
 
 @pytest.mark.parametrize("offsets", [[3.0], [0.0, 7.0], [0.0, 2.0, 50.0], [0, 11, 13, 40]])
 def test_exporters_are_counted_by_their_rhythm(offsets):
-    """As long as they don't happen to share the interval evenly."""
+    """This works unless they share the interval evenly."""
     times = samples(offsets)
     assert writers(times) == len(offsets)
     assert interval(times, len(offsets)) == pytest.approx(60, abs=0.5)

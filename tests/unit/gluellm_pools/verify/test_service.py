@@ -22,13 +22,13 @@ from .test_judging import given
         ({}, "answers", None),
     ],
 )
-def test_a_name_is_the_job_s_its_last_part_or_service_name(labels, name, label):
-    """Not the Collector's own job, and no part of a word."""
+def test_service_matches_job_its_last_part_or_service_name(labels, name, label):
+    """It does not match the Collector's own job or a part of a word."""
     assert matched_label(labels, name) == label
 
 
-def test_one_name_in_two_namespaces_is_asked_for_as_both():
-    """In a regular expression, in which the rest stands for itself."""
+def test_one_name_in_two_namespaces_matches_both():
+    """The query is an escaped regular expression."""
     processes = [Series({"job": f"{one}/a.b"}, 1.0) for one in ("shop", "lab")]
     values = matched_values(processes, "a.b")
     assert values == {"job": ["lab/a.b", "shop/a.b"]}

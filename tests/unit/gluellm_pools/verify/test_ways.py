@@ -67,8 +67,8 @@ _TARGET = {"scraped": True, "targets": {("programs", "127.0.0.1:9464"): 1.0}}
         ({"job": "api", "instance": _UUID}, {"scraped": True}, Way.COLLECTOR, _JOB),
     ],
 )
-def test_each_way_is_known_by_its_labels(labels, more, way, told):
-    """And which of them tell services and processes apart."""
+def test_each_ingestion_path_is_recognized_by_its_labels(labels, more, way, told):
+    """Its labels distinguish services and processes."""
     (found,) = arrivals(facts(labels, **more))
     assert (found.way, found.service_label, found.instance_label) == (way, *told)
     assert found.because
@@ -94,7 +94,7 @@ def test_labels_on_target_info_alone_are_reported():
 
 
 def test_a_collector_s_address_is_no_instance():
-    """Where the resource has none, the scrape's own stands there."""
+    """It is the instance of the scrape if the resource has none."""
     targets = {("collector", "127.0.0.1:8889"): 1.0}
     given = facts(NO_INSTANCE, targets=targets)
     (found,) = arrivals(given)
@@ -105,7 +105,7 @@ def test_a_collector_s_address_is_no_instance():
 
 
 def test_two_ingestion_paths_of_one_service_are_reported():
-    """Not for two services, and not when one of the ways has ended."""
+    """Two services are not reported, and neither is a path that has ended."""
     both = facts(COLLECTOR, OTLP, scraped=True)
     assert [one.way for one in arrivals(both)] == [Way.PROMETHEUS, Way.COLLECTOR]
     assert twice(arrivals(both, both.living)) == {"api"}

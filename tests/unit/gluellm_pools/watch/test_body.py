@@ -39,7 +39,7 @@ def refusal(encoding: str, sent: bytes, chunk: int = 2**16) -> RefusedError:
     ids=["identity", "gzip", "deflate", "two members", "padded"],
 )
 def test_a_body_is_what_was_sent(encoding, sent):
-    """However it is cut on its way. An empty message is a message."""
+    """The body is split in different ways; an empty message is valid."""
     for chunk in (1, 7, 1000, 10**6):
         assert received(encoding, sent, chunk) == TEXT
     assert received(encoding, b"") == b""

@@ -99,8 +99,8 @@ def test_what_is_not_otlp_json_is_refused(body, said):
     assert said in error.message
 
 
-def test_what_is_said_of_bad_json_is_short():
-    """The answer must not be as large as what was sent."""
+def test_error_message_for_bad_json_is_short():
+    """It must not be as large as the request."""
     body = b'{"resourceMetrics": [{"schemaUrl": 5, "' + b"x" * 100_000 + b'": "' + b"y" * 100_000
     for text in (body + b'"}]}', b'{"resourceMetrics": "' + b"\\u001b" * 50_000 + b'"}'):
         message = refusal(Signal.METRICS, Encoding.JSON, text).message

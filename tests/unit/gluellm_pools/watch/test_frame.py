@@ -32,8 +32,8 @@ def shop(watched: Watched, leaks: int = 3, waiting: float = 0.0) -> None:
 @pytest.mark.parametrize(
     ("leaks", "waiting", "seen"), [(3, 0.0, "leaks suspected 3"), (0, 4.0, "oldest waiter 4.0 s")]
 )
-def test_the_sick_one_of_many_is_first_and_at_length(height, leaks, waiting, seen):
-    """Whatever must be cut for it; what is cut is told in lines and processes."""
+def test_process_with_a_problem_is_first_and_in_full(height, leaks, waiting, seen):
+    """Other lines are cut for it; the cut lines and processes are counted."""
     watched = Watched(80, height)
     shop(watched, leaks, waiting)
     lines = drawn(watched)

@@ -14,8 +14,8 @@ def taken() -> Intake:
     return Intake(Processes())
 
 
-def test_metrics_of_others_leave_their_scopes_name_and_nothing_else(taken):
-    """So that somebody who forgot to instrument can be told what came."""
+def test_only_the_scope_name_is_kept_of_other_metrics(taken):
+    """A user who forgot to instrument can then see what arrived."""
     for n in range(SCOPES + 5):
         request = metrics_request(number("requests", 1), scope=f"other.{n}\x1b[31m")
         assert taken.take(request).number == 0
@@ -38,7 +38,7 @@ def test_invalid_points_are_rejected_one_by_one(taken):
     assert len(process) == 1
 
 
-def test_logs_of_ours_are_kept_within_a_bound_and_the_rest_is_counted(taken):
+def test_logs_of_the_package_are_bounded_and_the_others_counted(taken):
     """One printable line each, warnings and infos. Default exporters send spans here too."""
     taken.take(logs_request("leak\x1b[2J at\napp.py", 13))
     taken.take(logs_request("released", 9))

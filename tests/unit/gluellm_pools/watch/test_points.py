@@ -34,7 +34,7 @@ def test_only_what_the_view_reads_is_kept_of_attributes():
 
 
 def test_series_are_distinguished_by_all_attributes():
-    """Else the last of two origins would stand for both. Senders differ in their order."""
+    """Senders differ in the order of attributes."""
 
     def key(**attributes):
         return next(iter(points_of(number(semconv.REQUESTS, 1, **attributes))))[0]
@@ -77,8 +77,8 @@ def test_an_exponential_histogram_has_a_count_and_no_buckets():
         ([0] * (BUCKETS + 2), range(BUCKETS + 1), f"more than {BUCKETS} buckets"),
     ],
 )
-def test_buckets_that_are_none_are_refused(counts, bounds, said):
-    """Quantiles are reckoned from them."""
+def test_invalid_buckets_are_refused(counts, bounds, said):
+    """Quantiles are computed from them."""
     assert said in unfit(histogram(semconv.ACQUIRE_DURATION, counts, bounds))
 
 

@@ -83,7 +83,7 @@ def test_frequent_exports_keep_few_states(watched):
 
 
 def test_one_collection_may_come_in_several_requests(watched):
-    """As a collector's batches come: state of now is not counted as of two times."""
+    """A Collector sends batches; state is not counted twice."""
     watched.export(number(semconv.REQUESTS, 5))
     watched.export(number(semconv.CONNECTION_OPENED, 2))
     assert watched.process.exports == 1
@@ -91,7 +91,7 @@ def test_one_collection_may_come_in_several_requests(watched):
 
 
 def test_a_later_start_is_a_restart(watched):
-    """Even where the new counter is the larger one by now; nothing of before is left."""
+    """The new counter may be larger than the old one. Nothing old is kept."""
     before = number(semconv.REQUESTS, 5), number(semconv.TIMEOUTS, 4)
     watched.export(gauge(semconv.LEAK_SUSPECTED, 3), *before)
     time = watched.after(10)
@@ -179,7 +179,7 @@ def test_a_series_that_changes_its_temporality_is_one_series(watched, temporalit
 
 
 def test_a_request_is_taken_in_steps(watched):
-    """So that the loop can serve others meanwhile."""
+    """The loop can serve others in between."""
     many = [number(semconv.REQUESTS, 1, server__port=n) for n in range(2000)]
     steps = watched.intake.steps(metrics_request(*many), Rejected())
     assert sum(1 for _ in steps) >= 8
@@ -221,7 +221,7 @@ def test_series_that_ended_are_dropped(watched):
 
 
 def test_counters_never_shrink_when_a_series_ends(watched):
-    """Of two origins one is forgotten: the window begins anew, and no sum falls below 0."""
+    """One of two origins ends: the window restarts, and no sum falls below 0."""
     watched.export(
         number(semconv.REQUESTS, 5, server__address="a"),
         number(semconv.REQUESTS, 900, server__address="b"),
@@ -252,7 +252,7 @@ def test_processes_are_distinguished_by_service_and_instance(watched):
 
 
 def test_a_process_that_stops_is_silent_and_then_gone(watched):
-    """With exports every 10 s: silent after 25 s, gone after 2 minutes."""
+    """It exports every 10 s, is silent after 25 s and gone after 2 minutes."""
     for _ in range(2):
         watched.export(number(semconv.REQUESTS, 1, watched.after(10)))
     watched.after(24)

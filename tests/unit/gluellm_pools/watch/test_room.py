@@ -37,8 +37,8 @@ def ours(watched: Watched, name: str) -> int:
     return watched.intake.take(metrics_request(metric, service__instance__id=name)).number
 
 
-def test_processes_without_our_metrics_give_way_to_one_with_them(watched):
-    """Many services share an endpoint: at once, and the one that was silent for longest."""
+def test_process_with_pool_metrics_replaces_processes_without(watched):
+    """Of many services on the endpoint, the one that is silent for longest is replaced."""
     for n in range(PROCESSES):
         foreign(watched, f"foreign-{n}")
         watched.now += 0.1
@@ -48,8 +48,8 @@ def test_processes_without_our_metrics_give_way_to_one_with_them(watched):
     assert len(watched.intake.processes) == PROCESSES
 
 
-def test_a_process_without_our_metrics_gives_way_before_a_silent_one_with_them(watched):
-    """Even if it was just heard."""
+def test_process_without_pool_metrics_is_replaced_before_a_silent_one_with_them(watched):
+    """This holds even if it has just exported."""
     ours(watched, "ours")
     watched.now += REPLACED_SECONDS + 1
     for n in range(PROCESSES - 1):

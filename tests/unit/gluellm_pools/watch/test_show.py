@@ -17,7 +17,7 @@ from .watched import URL, Watched
 
 
 def test_the_variables_to_set_name_this_receiver():
-    """As the SDK knows them; the interval is in milliseconds."""
+    """They have the SDK's names and units: the interval is in milliseconds."""
     assert environment_lines(URL) == [
         "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318",
         "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
@@ -48,7 +48,7 @@ def drawn(watched: Watched, head=(), foot=(), **options) -> list[str]:
     return watched.said()
 
 
-def test_a_process_that_has_not_used_a_pool_is_said_to_be_instrumented():
+def test_process_without_a_pool_is_shown_as_instrumented():
     """Hooks are reported before there is any pool."""
     watched = Watched()
     watched.intake.take(metrics_request(gauge(semconv.HOOK_MISSING, 1)))
@@ -126,7 +126,7 @@ def test_very_many_pools_of_a_process_are_cut():
 
 
 def test_lines_come_when_there_is_news_and_not_too_often():
-    """Of each process after an export, 5 s apart; silence and end once."""
+    """A process has a line after an export, at most every 5 s; silence and end are printed once."""
     watched = Watched(200)
     screen = watched.plain()
     with screen:

@@ -18,8 +18,8 @@ TIMES = {"queued": 1e15, "connecting": -1e15, "reading": 1e-300}
 """They add up to next to nothing, of which each is a huge share."""
 
 
-def test_a_negative_count_of_what_only_grows_is_rejected():
-    """By what the sender says of it, and by what the contract says."""
+def test_negative_count_of_a_monotonic_counter_is_rejected():
+    """The sender or the contract says that it is monotonic."""
     for metric in (
         number(semconv.REQUEST_TIME, -1.5),
         number(semconv.REQUEST_TIME, -1.5, monotonic=False),
@@ -49,7 +49,7 @@ def test_an_export_of_wild_numbers_is_drawn():
 
 
 def test_shares_and_bars_stay_within_the_whole():
-    """However the numbers came to be: no bar is too long, and no share is above 100%."""
+    """No bar is too long and no share is above 100 %, whatever the numbers are."""
     view = View({PoolKey("openai", "httpx2"): PoolView(requests=5, seconds_by_phase=TIMES)})
     console = Console(file=io.StringIO(), width=80, color_system=None)
     console.print(view_blocks(view, 80))
