@@ -1,4 +1,4 @@
-"""Getting a connection: at once, after a wait, not in time, not any more."""
+"""Acquiring a connection: immediately, after a wait, not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only aiohttp does: its timeouts, its retries, its limits, the end of its connectors."""
+"""Behaviour that only aiohttp has: timeouts, retries, limits, the end of connectors."""
 
 from __future__ import annotations
 

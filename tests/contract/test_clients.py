@@ -1,4 +1,4 @@
-"""Whole clients of httpx and httpx2: what holds for bare pools holds for the pools in them."""
+"""Whole clients of httpx and httpx2."""
 
 from __future__ import annotations
 

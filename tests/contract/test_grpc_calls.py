@@ -1,4 +1,4 @@
-"""gRPC's calls: from being made to their status, by phase and by outcome."""
+"""gRPC calls from creation to status, by phase and outcome."""
 
 from __future__ import annotations
 

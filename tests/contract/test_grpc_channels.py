@@ -1,4 +1,4 @@
-"""gRPC's channels from first call to end: state, waits for it, snapshots, diagnosis."""
+"""gRPC channels from first call to end: state, waits, snapshots, diagnosis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP/2, where it differs: streams, their limit, orphans, GOAWAY."""
+"""HTTP/2 streams: limit, orphans, GOAWAY."""
 
 from __future__ import annotations
 

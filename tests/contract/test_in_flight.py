@@ -1,4 +1,4 @@
-"""Requests that are under way when the instrumentation comes or goes."""
+"""Requests in flight at instrument() and uninstrument()."""
 
 from __future__ import annotations
 

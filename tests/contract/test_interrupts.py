@@ -1,4 +1,4 @@
-"""Sync requests that end by an exception out of nowhere: Ctrl-C in the main thread."""
+"""Sync requests that a signal interrupts, such as Ctrl-C in the main thread."""
 
 from __future__ import annotations
 

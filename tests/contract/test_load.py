@@ -1,4 +1,4 @@
-"""Many requests at once, ending in every way: the numbers still agree with what the load did."""
+"""Metrics under concurrent load with every outcome."""
 
 from __future__ import annotations
 

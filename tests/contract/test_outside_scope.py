@@ -1,4 +1,4 @@
-"""Requests of pools outside the scope: one line in the log has their number and the setting."""
+"""The log line about requests of pools outside the scope."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of a pool: closed, or found by the garbage collector."""
+"""The end of a pool: closed or garbage collected."""
 
 from __future__ import annotations
 

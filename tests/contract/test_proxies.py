@@ -1,4 +1,4 @@
-"""Pools behind proxies: the way to the proxy and through it is set-up."""
+"""Pools behind proxies: connecting to the proxy and through it is set-up."""
 
 from __future__ import annotations
 

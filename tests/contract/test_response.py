@@ -1,4 +1,4 @@
-"""Waiting for a response and reading it: slow, broken off, cancelled, left alone."""
+"""Responses: slow, broken, cancelled, closed early."""
 
 from __future__ import annotations
 

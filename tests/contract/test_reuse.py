@@ -1,4 +1,4 @@
-"""Connections between requests: kept, expired, dropped by either side, in each other's way."""
+"""Connections between requests: reused, expired, closed by either side, evicted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the settings of ``instrument()`` change: scope, origins, the full set of metrics."""
+"""Effects of the settings of ``instrument()``: scope, names, full metrics."""
 
 from __future__ import annotations
 

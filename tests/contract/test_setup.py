@@ -1,4 +1,4 @@
-"""Establishing a connection: what it took, and how it failed."""
+"""Establishing a connection: its time and its failures."""
 
 from __future__ import annotations
 

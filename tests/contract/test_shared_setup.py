@@ -1,4 +1,4 @@
-"""HTTP/2 lets several requests wait for one connection to be set up: what if that goes wrong."""
+"""HTTP/2 requests that wait for the set-up of one connection."""
 
 from __future__ import annotations
 

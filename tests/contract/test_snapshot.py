@@ -1,4 +1,4 @@
-"""A snapshot under load: from another thread and in a signal handler, true and never in the way."""
+"""Snapshots under load, from another thread and in a signal handler."""
 
 from __future__ import annotations
 

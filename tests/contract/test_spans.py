@@ -1,4 +1,4 @@
-"""Spans of waits and set-ups: when they are made, what they hold, whose children they are."""
+"""Spans of waits and set-ups: conditions, content, parents."""
 
 from __future__ import annotations
 

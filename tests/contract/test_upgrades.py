@@ -1,4 +1,4 @@
-"""Connections that switch to another protocol: a WebSocket is told as one, nothing else is."""
+"""Connections that switch to another protocol: only a WebSocket is reported as one."""
 
 from __future__ import annotations
 

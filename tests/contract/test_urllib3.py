@@ -1,4 +1,4 @@
-"""What only urllib3 does: managers, its queue, retries, preloaded bodies, replays."""
+"""Behaviour that only urllib3 has: managers, queue, retries, preloaded bodies, replays."""
 
 from __future__ import annotations
 

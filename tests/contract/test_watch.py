@@ -1,4 +1,4 @@
-"""What the watch finds between requests: anomalies of a pool, leaks, late event loops."""
+"""Findings of the watch: anomalies of a pool, leaks, late event loops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documentation says, against what is there."""
+"""The documentation compared with the code."""
 
 from __future__ import annotations
 

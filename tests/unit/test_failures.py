@@ -1,4 +1,4 @@
-"""What an observer raises stays with us."""
+"""Exceptions of observers do not reach the application."""
 
 from __future__ import annotations
 

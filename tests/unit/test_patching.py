@@ -1,4 +1,4 @@
-"""Patches that are taken back without a trace."""
+"""Applying and removing patches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thresholds: each is used, and alerts, log, `watch` and findings agree on them."""
+"""Each threshold is used, and alerts, log, `watch` and findings agree on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is advised fits the client that it is about."""
+"""Advice fits the client."""
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor

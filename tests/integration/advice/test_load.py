@@ -1,4 +1,4 @@
-"""What findings claim about load, against real clients whose load is known."""
+"""Findings about load, with real clients under known load."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""How calls nest, end and keep apart, with real any-llm providers on real sockets."""
+"""Nesting, end and separation of calls, with real any-llm providers and sockets."""
 
 import asyncio
 import concurrent.futures

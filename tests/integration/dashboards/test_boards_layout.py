@@ -1,4 +1,4 @@
-"""How the boards are laid out, and what each panel tells beside its numbers."""
+"""Layout of the boards, and the texts of their panels."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the boards ask: it parses, and it rests on what is emitted and on nothing else."""
+"""Queries of the boards: they parse, and use only emitted and recorded metrics."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What `build.py` does with files that differ, and with a source that is wrong."""
+"""`build.py` with files that differ, and with a wrong source."""
 
 import shutil
 from pathlib import Path

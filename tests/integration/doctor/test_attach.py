@@ -1,4 +1,4 @@
-"""`doctor --pid`: a hung any-llm program is asked, and whoever can't be asked is left alone."""
+"""`doctor --pid`: answers of a hung program, and processes that get no signal."""
 
 import json
 import os

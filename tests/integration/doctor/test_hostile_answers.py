@@ -1,4 +1,4 @@
-"""A process that answers as none should, or ends, or gives its signal up at a bad moment."""
+"""Processes that answer wrongly, end, or drop their handler at a bad moment."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""An environment that is against it: places for temporary files, streams, limits, variables."""
+"""Hostile environments: temporary files, streams, limits, variables."""
 
 import os
 import subprocess

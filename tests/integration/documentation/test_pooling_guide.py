@@ -1,4 +1,4 @@
-"""docs/connection-pooling.md's defaults, held against what is installed."""
+"""Defaults in docs/connection-pooling.md, compared with the installed packages."""
 
 import asyncio
 import importlib

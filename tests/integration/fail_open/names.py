@@ -1,4 +1,4 @@
-"""Every private name of somebody else's that the package uses, read from its source."""
+"""Every private name of other packages that this package uses, read from its source."""
 
 import ast
 import re

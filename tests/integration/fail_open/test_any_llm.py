@@ -1,4 +1,4 @@
-"""An any-llm that lacks, or has changed, what the attribution and the limits rely on."""
+"""any-llm with missing or changed names that attribution and limits use."""
 
 import asyncio
 import functools

@@ -1,4 +1,4 @@
-"""Clients whose insides are not as we know them: handing one in raises TypeError, or works."""
+"""Clients with unexpected internals: instrumenting them raises TypeError or works."""
 
 import ast
 import contextlib

@@ -1,4 +1,4 @@
-"""An OpenTelemetry that lacks, or has changed, what is not part of its API."""
+"""OpenTelemetry with missing or changed names outside its API."""
 
 import json
 import os

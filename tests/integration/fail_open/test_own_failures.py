@@ -1,4 +1,4 @@
-"""Every part of our own fails: the request goes on, and one warning for each kind tells so."""
+"""Own failures: requests continue, and each kind is logged once."""
 
 import asyncio
 import logging

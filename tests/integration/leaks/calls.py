@@ -1,4 +1,4 @@
-"""Real any-llm providers that talk to the fake one, and what is under way in their pools."""
+"""Real any-llm providers with a fake server, and the requests in flight in their pools."""
 
 import importlib
 from types import ModuleType

@@ -1,4 +1,4 @@
-"""Nothing is told of calls that are merely slow, however many and however long."""
+"""Slow calls are not reported as leaks."""
 
 import asyncio
 import random

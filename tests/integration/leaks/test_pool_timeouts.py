@@ -1,4 +1,4 @@
-"""A PoolTimeout explains itself, wherever its traceback is shown."""
+"""The note on a PoolTimeout."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""Requests that are stuck in a queue, and clients that are built for one call each."""
+"""Requests that are stuck in a queue, and clients that are built per call."""
 
 import asyncio
 import gc

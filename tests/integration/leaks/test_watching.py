@@ -1,4 +1,4 @@
-"""The thread that looks for leaks: there while it is needed, and nowhere else."""
+"""The watch thread: when it runs and what it logs."""
 
 import threading
 from typing import Any

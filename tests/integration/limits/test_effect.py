@@ -1,4 +1,4 @@
-"""Each limit, set by ``configure_pools()``, is the one that the server sees in effect."""
+"""Limits set by ``configure_pools()``, measured at the server."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What the user set for a client wins, in the way of each SDK; an SDK's own default doesn't."""
+"""Limits that the user sets on a client win; an SDK's defaults do not."""
 
 import asyncio
 from collections.abc import Callable

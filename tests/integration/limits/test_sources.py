@@ -1,4 +1,4 @@
-"""Where limits come from: several calls, providers, our variables, and HTTPX's."""
+"""Sources of limits: calls, providers, environment variables."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""Limits and the instrumentation side by side: neither minds when the other comes or goes."""
+"""Limits and the instrumentation are independent of each other."""
 
 import asyncio
 from collections.abc import Callable, Iterator

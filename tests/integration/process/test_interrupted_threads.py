@@ -1,4 +1,4 @@
-"""Signal handlers that raise where a thread of ours is started: no lock is kept, no thread lost."""
+"""Signal handlers that raise while the instrumentation starts a thread."""
 
 import sys
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Signal handlers that come at any place in our code: they may raise, send requests, and look."""
+"""Signal handlers at any point of the code that raise, send requests or take snapshots."""
 
 import gc
 import signal

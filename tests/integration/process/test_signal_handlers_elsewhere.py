@@ -1,4 +1,4 @@
-"""Signal handlers that raise in our code of async requests, any-llm calls, and turning us off."""
+"""Signal handlers that raise in async requests, any-llm calls and uninstrument()."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What the program sees of us beside its own requests: nothing, also where it does odd things."""
+"""The instrumentation has no side effects on unusual programs."""
 
 import copy
 import inspect

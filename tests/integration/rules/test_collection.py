@@ -1,4 +1,4 @@
-"""What a collection may do: look at numbers. No socket, no lock of a pool, no new instrument."""
+"""A collection reads numbers only: no socket, no pool lock, no new instrument."""
 
 import threading
 from typing import Any

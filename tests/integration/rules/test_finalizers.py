@@ -1,4 +1,4 @@
-"""What a finalizer can reach only changes plain numbers: it may run inside the SDK's own locks."""
+"""Finalizers cannot deadlock, even inside the SDK's own locks."""
 
 from support.grpc_server import GrpcServer
 from support.script import Reply

@@ -1,4 +1,4 @@
-"""What is told by opt-in only: the attribute that tells streamed answers, the model."""
+"""Opt-in attributes: streamed responses, and the model."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whose requests a series counts: pools that several providers share."""
+"""Providers of series, for pools that several providers share."""
 
 import asyncio
 import socket

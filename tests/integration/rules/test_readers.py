@@ -1,4 +1,4 @@
-"""Values are visible in the very collection that follows them, whoever reads and however."""
+"""Values appear in the next collection of every reader."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

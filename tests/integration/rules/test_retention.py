@@ -1,4 +1,4 @@
-"""Nothing of the host's is kept alive: contexts, pools, connections, responses, tasks, loops."""
+"""Nothing is kept alive: contexts, pools, connections, responses, tasks, loops."""
 
 import asyncio
 import contextlib

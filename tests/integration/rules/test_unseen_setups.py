@@ -1,4 +1,4 @@
-"""Connections whose set-up can't be seen, or comes when nobody expects one: the times stay true."""
+"""Times are right for connections whose set-up cannot be observed."""
 
 import logging
 from typing import Any

@@ -1,4 +1,4 @@
-"""Nothing of any-llm's calls is told but what is promised: the provider, the model, the place."""
+"""Of any-llm calls only provider, operation, model and call site are reported."""
 
 import asyncio
 import contextlib

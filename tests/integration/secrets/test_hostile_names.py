@@ -1,4 +1,4 @@
-"""Names that an application or its users choose: bounded, printable, and fit to be exported."""
+"""Names from the application or its users are bounded, printable and exportable."""
 
 import contextlib
 import logging

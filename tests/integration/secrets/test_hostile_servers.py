@@ -1,4 +1,4 @@
-"""What a hostile server sends comes out nowhere, and breaks nothing that is told."""
+"""Data from hostile servers appears in no telemetry and breaks none."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Nothing of a request is told, whichever library sends it and however it ends."""
+"""Nothing private of a request is reported, with every library and outcome."""
 
 import contextlib
 import re

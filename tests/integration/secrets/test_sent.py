@@ -1,4 +1,4 @@
-"""Nothing is added to what is sent: with the instrumentation on and off it is the same bytes."""
+"""The same bytes are sent with and without the instrumentation."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Nothing of what stands around a request is told: proxies, sockets, hosts, names, variables."""
+"""Nothing around a request is reported: proxies, sockets, hosts, names, variables."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Which methods a replacement may stand for."""
+"""Which functions a replacement may wrap."""
 
 from __future__ import annotations
 

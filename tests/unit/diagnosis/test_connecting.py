@@ -1,4 +1,4 @@
-"""Connections that are made too often, can't be made, or break."""
+"""Findings on connections that are made too often, cannot be made, or break."""
 
 from __future__ import annotations
 

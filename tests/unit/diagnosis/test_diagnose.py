@@ -1,4 +1,4 @@
-"""Findings as a whole: healthy processes, what withholds what, order, and odd input."""
+"""Findings as a whole: healthy processes, suppression, order, and unexpected input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections that are held and don't work."""
+"""Findings on connections that are held without being used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that wait or take long: whose fault that is."""
+"""Findings on requests that wait or take long."""
 
 from __future__ import annotations
 

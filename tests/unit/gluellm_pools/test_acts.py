@@ -1,4 +1,4 @@
-"""The story's plan, and that each act's evidence can be missing."""
+"""Plan of the demo, and acts whose evidence is missing."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""The command's arguments: what is refused, and how it is said."""
+"""Arguments of the command, and messages for wrong ones."""
 
 import importlib.util
 

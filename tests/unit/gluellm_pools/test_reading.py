@@ -1,4 +1,4 @@
-"""What a pool's numbers say: each rule, and silence where they say nothing."""
+"""Verdicts on a pool's numbers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Printing lines that hold text of others, and output that nobody reads."""
+"""Printing lines with text from outside, and output without a reader."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Which arguments of a client are the user's word on which limits."""
+"""Arguments of a client that set limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is set in a library's constructors, and that own failures in there don't reach the host."""
+"""Limits in the constructors of the libraries, and own failures there."""
 
 from __future__ import annotations
 

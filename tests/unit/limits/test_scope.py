@@ -1,4 +1,4 @@
-"""Which limits a call has, and that its stream goes on being what it is."""
+"""Limits of a call, and of its stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a limit may be, and what is said of one that may not."""
+"""Allowed values of limits, and messages for others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which line of the application's code is named, and what that keeps alive."""
+"""Which line of the application is the call site, and what that keeps alive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections that are assigned to several requests: all but the one that gets it are queued."""
+"""Connections that are assigned to several requests, of which one gets it."""
 
 from __future__ import annotations
 

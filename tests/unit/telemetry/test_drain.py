@@ -1,4 +1,4 @@
-"""From the outbox into the SDK: in order, a little at a time, with nothing of a user's context."""
+"""Draining the outbox into the SDK: in order, in parts, without the user's context."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""States that a pool should never be in: counted once, and not for what is a moment's."""
+"""Anomalies are counted once, and transient states are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the watch finds, look by look on a fake clock; and when its thread comes and goes."""
+"""Findings of the watch on a fake clock, and the life of its thread."""
 
 from __future__ import annotations
 

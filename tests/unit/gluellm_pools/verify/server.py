@@ -1,4 +1,4 @@
-"""An HTTP server that answers as it is told, for what no store at hand does."""
+"""An HTTP server with scripted answers, for answers that no real store gives."""
 
 from __future__ import annotations
 

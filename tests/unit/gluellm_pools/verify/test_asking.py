@@ -1,4 +1,4 @@
-"""Stores that can't be asked: each is named, none hangs or fills the memory."""
+"""Stores that cannot be queried are reported; none hangs or fills the memory."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""What looks like trouble and is none: a store in good order gets no error and no warning."""
+"""A store in good order gets no error and no warning."""
 
 import contextlib
 import urllib.parse

@@ -1,4 +1,4 @@
-"""What is told of a store without our data: first what the store itself knows."""
+"""Report on a store without data of this package."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The way that data came by, from label sets as they were recorded from real stores."""
+"""Ingestion paths, from label sets recorded in real stores."""
 
 import pytest
 

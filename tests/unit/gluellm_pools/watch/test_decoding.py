@@ -1,4 +1,4 @@
-"""Both encodings of OTLP, and all that is neither."""
+"""Both encodings of OTLP, and invalid data."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The sick are seen: on a terminal too small for all, in the order and at the length they need."""
+"""Processes with problems are visible on a terminal that is too small for all."""
 
 import pytest
 

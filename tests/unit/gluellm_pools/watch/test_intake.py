@@ -1,4 +1,4 @@
-"""What is taken of a request: ours is shown, the rest is counted."""
+"""What is kept of a request: this package's telemetry is shown, the rest is counted."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Ctrl-C while a body is being decoded: its end is not waited for."""
+"""Ctrl-C does not wait for a body that is being decoded."""
 
 import asyncio
 import threading

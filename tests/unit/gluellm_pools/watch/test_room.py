@@ -1,4 +1,4 @@
-"""Who is kept when there are too many, and for how long."""
+"""Which processes are kept when there are too many, and for how long."""
 
 import pytest
 

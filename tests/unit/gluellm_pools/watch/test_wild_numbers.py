@@ -1,4 +1,4 @@
-"""Numbers that a sender made up: they are rejected, or drawn within their bounds."""
+"""Numbers that a sender made up are rejected, or drawn within bounds."""
 
 import io
 
