@@ -254,7 +254,7 @@ def test_lost_connection_fails_all_its_streams(http2_pool, server, telemetry):
 def test_idle_http2_connection_closed_by_the_server_fails_the_next_request(
     http2_pool, server, telemetry
 ):
-    """httpcore doesn't look at an idle HTTP/2 socket: the next request fails on it."""
+    """httpcore does not check an idle HTTP/2 socket."""
     first = http2_pool.get(server.url())
     server.hang_up()
     server.timeline.wait_for("close")

@@ -113,9 +113,9 @@ def test_requests_in_flight_at_uninstrument_continue_and_are_not_reported(
 def test_requests_in_flight_during_reinstrument_are_not_counted_twice(
     runner, library, server, untouched
 ):
-    """Off and on again on the same providers: the old request's end is unseen, new ones count once.
+    """The end of an old request is not counted; new requests count once.
 
-    What the old one did before, its acquire and its connection's set-up, was told already.
+    The old request's acquire and its connection's set-up were recorded before.
     """
     instrument(untouched)
     pool = runner.pool(library, max_connections=1)
@@ -138,10 +138,10 @@ def test_requests_in_flight_during_reinstrument_are_not_counted_twice(
 
 @pytest.mark.modes("sync", "asyncio", "trio")
 def test_time_by_phase_does_not_fall_after_reinstrument(runner, library, server, untouched):
-    """The time of what was under way stays counted, and hides no other request's time.
+    """The time of requests in flight stays counted and hides no other request's time.
 
-    It is a counter of the same Meter: where it fell, the next requests would have to make up for it
-    before their own time showed.
+    It is a counter of the same Meter: after a fall, later requests would have to exceed the old
+    value first.
     """
     instrument(untouched)
     pool = runner.pool(library)

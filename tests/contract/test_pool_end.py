@@ -98,7 +98,7 @@ def test_request_queued_before_close_is_served_by_a_later_connection(
 def test_request_queued_before_close_keeps_its_connection_after_a_second_close(
     pool_of_one, runner, library, server, telemetry
 ):
-    """It has its connection though the pool served others meanwhile, who are gone by then."""
+    """The pool served other requests in between, which are over by then."""
     never, gate = server.gate(), server.gate()
     holder = pool_of_one.send(server.reply("/held", Reply(end_after=never)))
     holder.head()
@@ -124,7 +124,7 @@ def test_request_queued_before_close_keeps_its_connection_after_a_second_close(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_connection_made_by_a_closed_pool_is_closed_once(pool_of_one, runner, server, telemetry):
-    """A connection that a closed pool made for one who queued goes on under the pool's next use."""
+    """It was made for a queued request and stays in the pool's next use."""
     holder, _ = pool_of_one.hold(server)
     waiter = pool_of_one.send(server.url("/queued"))
     wait_until(lambda: pool_of_one.queued == 1)

@@ -97,9 +97,9 @@ def read_all_the_time(
 @pytest.mark.modes("sync", "asyncio", "trio")
 @pytest.mark.parametrize("way", ["direct", "forward proxy"])
 def test_waiters_are_queued_until_a_connection_takes_them(runner, library, server, telemetry, way):
-    """httpcore 1.0 assigns a connection that is given back to all who wait; one gets it.
+    """httpcore 1.0 assigns a released connection to all waiting requests; one gets it.
 
-    With two connections, never are more than two requests in phases that hold one.
+    With two connections, at most two requests are in phases that hold one.
     """
     settings = {"proxy": library.core.Proxy(server.origin)} if way == "forward proxy" else {}
     pool = runner.pool(library, max_connections=2, **settings)

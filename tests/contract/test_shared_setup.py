@@ -110,7 +110,7 @@ def test_shared_set_up_that_fails_is_reported_for_each_request(
 def test_shared_set_up_continues_after_a_waiter_is_cancelled(
     runner, library, server, certificates, telemetry, succeeds
 ):
-    """The set-up goes on for the one who began it, and its outcome is told all the same."""
+    """The request that began the set-up continues, and its outcome is recorded."""
     context = certificates.client() if succeeds else certificates.distrusting_client()
     pool = runner.pool(library, http1=False, http2=True, ssl_context=context)
     first, second = begin(pool, server.url(), server)
@@ -139,7 +139,7 @@ def test_next_request_sets_up_after_the_first_is_cancelled(pool, server, telemet
 def test_requests_queue_again_if_a_shared_connection_is_http1(
     runner, library, listen, certificates, telemetry
 ):
-    """Who hoped for a stream of a connection that became HTTP/1.1 queues again for another."""
+    """They waited for a stream of a connection that became HTTP/1.1."""
     server = listen(HTTP1Server, tls=certificates.server(), setup_after=0.15)
     gate = server.gate()
     url = server.reply("/", Reply(head_after=gate))

@@ -311,7 +311,7 @@ def test_sync_calls_of_threads_are_attributed_separately(probe, provider_server)
 
 
 def test_sync_call_leaves_no_context_on_the_runner_loop(probe, provider_server):
-    """What another program runs on any-llm's loop between two calls is nobody's."""
+    """Other code on any-llm's loop between two calls is not attributed."""
     llm = providers.create("openai", provider_server)
     llm.completion(model="m", **CHAT)
 

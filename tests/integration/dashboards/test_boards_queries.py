@@ -48,7 +48,7 @@ def test_every_query_is_promql():
 
 
 def test_every_metric_in_a_query_is_emitted_or_recorded():
-    """No query rests on a metric that neither the contract nor a recording rule has."""
+    """Each metric is in the contract or written by a recording rule."""
     for asked in QUESTIONS:
         assert metrics_of(asked) <= STORED | MADE, asked
 
@@ -106,7 +106,7 @@ def test_every_query_is_narrowed_by_the_boards_variables():
 
 
 def test_rates_span_at_least_four_export_intervals():
-    """A rate looks back over Grafana's window, which Min step widens, or over minutes by name."""
+    """The window is Grafana's, which Min step widens, or a fixed number of minutes."""
     for asked in QUESTIONS:
         windows = set(re.findall(r"\[([^\]]+)\]", asked.expression))
         assert windows <= {"$__rate_interval", "5m", "15m", "10m", "1h"}, asked

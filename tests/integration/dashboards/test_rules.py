@@ -153,7 +153,7 @@ def test_unknown_recorded_series_raises_with_the_nearest_name():
 
 @every_alert
 def test_texts_use_labels_that_the_alert_has(alert):
-    """A label that is not there is an empty place in a text at night."""
+    """A missing label would be an empty string in the text."""
     used = set(re.findall(r"\$labels\.(\w+)", f"{alert.summary} {alert.description}"))
     assert used <= set(alert.labels)
 
@@ -260,7 +260,6 @@ def _matches(alert: Alert, matcher: str) -> bool:
 
 @pytest.mark.parametrize("file", sorted(RUNBOOKS.glob("*.md")), ids=lambda file: file.stem)
 def test_panels_that_a_runbook_names_are_on_the_board(file):
-    """At night nobody looks for a panel that was renamed."""
     named = re.findall(r"\*\*(\w+): ([^*]+)\*\*", file.read_text())
 
     for board, panel in named:

@@ -90,7 +90,7 @@ def test_one_scenario_can_be_played_alone():
 
 
 def test_leak_is_logged_with_the_lines_that_abandoned_the_streams():
-    """The warning comes in the act; so does a pool timeout that names who holds the connections."""
+    """The act also logs a pool timeout that names the holders of the connections."""
     told = played("leak", seconds=5.5)
     code = Path(faults.__file__).read_text().splitlines()
     warned = re.findall(r"logged: WARNING Connection leak .* at (\S+):(\d+) in (\S+)\)", told)

@@ -104,7 +104,7 @@ def test_disk_that_fills_up_later_is_reported(doctor, place, private, begin):
 
 @only_linux
 def test_process_without_standard_streams_answers(doctor, place, tmp_path):
-    """What native code writes to their numbers reaches neither our pipe nor our files."""
+    """Output of native code to descriptors 0 to 2 reaches neither the pipe nor the files."""
     code = """
 os.close(0); os.close(1); os.close(2)
 sys.stdin = sys.stdout = sys.stderr = None

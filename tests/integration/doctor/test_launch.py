@@ -94,14 +94,14 @@ def test_the_exit_status_is_the_programs(doctor, place, code, status, said):
 
 @pytest.mark.parametrize("arguments", [("sk-secret",), ("-k", "sk-secret")])
 def test_arguments_of_a_program_are_not_repeated(doctor, arguments):
-    """The first one may be a script, and is told only where there is such a file."""
+    """The first argument is printed only if such a file exists, since it may be a script."""
     done = doctor("--", "true", *arguments)
     assert "true ended with status 0" in done.stderr
     assert "sk-secret" not in done.stdout + done.stderr
 
 
 def test_streams_and_arguments_are_the_programs(begin):
-    """Standard input and output, options that look like ours, and a second ``--``."""
+    """Standard input and output, options like the doctor's own, and a second ``--``."""
     code = "import sys; print(sys.stdin.readline().strip(), sys.argv[1:])"
     arguments = ("--", PYTHON, "-c", code, "--pid", "7", "--", "--json")
     process = begin(*DOCTOR, *arguments, until="")

@@ -20,8 +20,8 @@ def programs(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md"])
-def test_example_runs_as_it_stands(page):
-    """What a reader copies works, and the one that prints metrics prints ours."""
+def test_example_runs_unchanged(page):
+    """The example that prints metrics prints this package's."""
     (program,) = programs(page)
     with FakeProviderThread() as provider:
         finished = run_code(program, OPENAI_API_KEY="any", OPENAI_BASE_URL=provider.openai_url)

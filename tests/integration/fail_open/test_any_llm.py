@@ -143,7 +143,7 @@ def _check(base: str, caplog: pytest.LogCaptureFixture, *, limits: bool) -> None
 def test_calls_succeed_with_a_changed_name_of_any_llm(
     name, how, limits, provider, monkeypatch, caplog
 ):
-    """Calls come to what they come to without us, and each loss is told once."""
+    """Results are those without the instrumentation, and each loss is logged once."""
     base = any_llm.AnyLLM
     value = KINDS[how](getattr(base, name, None))
     if name == "__init_subclass__" and callable(value):

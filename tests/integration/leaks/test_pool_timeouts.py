@@ -85,7 +85,7 @@ def is_time(text: str) -> datetime:
 
 @PROVIDERS
 async def test_note_survives_the_sdks_wrapping_and_comes_once(provider, server, clock, caplog):
-    """Two streams that nobody reads on a pool of two make the next call time out."""
+    """Two unread streams on a pool of two make the next call time out."""
     llm = create(provider, server)
     held = await fill(provider, llm)
     before = datetime.now(UTC)

@@ -202,9 +202,9 @@ def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
 
 @pytest.mark.parametrize("way", VERDICTS, ids=lambda way: way.__name__)
 def test_unread_stream_that_holds_its_connection_is_logged(way, outcome):
-    """Once where the connection stays held, and not where it doesn't, with all that finds it.
+    """It is logged once with all details, and only if the connection stays held.
 
-    What openai holds until the garbage collector comes is told to be released then.
+    A stream that openai holds until garbage collection is logged as released then.
     """
     name, provider = way.__name__, outcome.provider
     assert outcome.verdict(way) == VERDICTS[way][provider]

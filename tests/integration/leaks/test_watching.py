@@ -30,7 +30,7 @@ async def left(llm: Any, number: int = 1) -> list[Any]:
 
 
 async def test_watch_runs_only_while_requests_are_in_flight(server, clock):
-    """None before the first request, none some looks after the last, and one again then."""
+    """It starts with a request and ends some passes after the last one."""
     llm = calls.create("openai", server)
     assert not watches()
     await llm.acompletion(model="m", **calls.CHAT)

@@ -272,7 +272,7 @@ def test_limits_do_not_import_any_llm():
 
 
 def test_configure_pools_without_any_llm_raises_import_error():
-    """Said clearly in code; the environment's limits are then nobody's."""
+    """Limits from the environment are then ignored."""
     program = """
         import sys
         sys.modules["any_llm"] = None

@@ -180,13 +180,12 @@ def test_signal_handlers_exception_reaches_the_caller_of_any_llm(error, telemetr
 
 @everywhere_in_our_code
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_signal_handler_may_send_and_take_a_snapshot_anywhere(library, server, telemetry):
-    """Anywhere in our code a handler may send a request, take a snapshot and ask what it means.
+def test_signal_handler_can_send_and_take_a_snapshot_anywhere(library, server, telemetry):
+    """Every third point of the instrumentation's code is interrupted.
 
-    In each third place.
-    Through the same pool of urllib3. One of httpcore holds a lock of its own that is not reentrant
-    while it assigns connections, and so waits for itself with or without us: there it is another.
-    A request is counted, unless it comes amid the very first one of its pool.
+    The handler uses the same pool of urllib3. A pool of httpcore holds a lock that is not reentrant
+    while it assigns connections, so there it is another pool. A request is counted, unless it comes
+    during the very first one of its pool.
     """
     url = server.reply("/", REPLIES["answered"])
     pool = other = Requesting.of(library, url)
@@ -248,10 +247,10 @@ def test_signal_handler_may_send_and_collect_during_a_collection(deed, library, 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_signal_handler_can_send_while_the_sdk_holds_its_locks(library, server):
-    """Its request tells the SDK nothing, however much there is to tell: it would wait for itself.
+    """Its request records nothing in the SDK, since it would wait for itself.
 
-    The reservoir of exemplars is a part of the SDK that an application may replace, and is asked
-    under the lock of the histogram that our records need.
+    The reservoir of exemplars is a part of the SDK that an application may replace. It is called
+    under the lock of the histogram that the request's records need.
     """
     handled = 0
 

@@ -125,10 +125,10 @@ def leases() -> int:
 def test_signal_handlers_exception_in_an_async_request_loses_no_connection(
     first, error, library, server, telemetry, caplog
 ):
-    """What is raised reaches the program, and loses no connection.
+    """The next request gets the pool's only connection.
 
-    Where the loop calls us it reaches that, and where aiohttp does so itself its log. The next
-    request gets the pool's only connection.
+    The exception reaches the program; in callbacks of the loop it reaches the loop, and in
+    callbacks of aiohttp the log.
     """
     url = server.reply("/", Reply(chunks=((0, b"o"), (0, b"k"))))
     places = 0
@@ -171,9 +171,9 @@ def test_signal_handlers_exception_in_an_async_request_loses_no_connection(
 
 @pytest.mark.parametrize("error", [TimeIsUpError, CtrlCError])
 def test_uninstrument_can_be_repeated_after_a_signal_handler_raises(error):
-    """It reaches the program, and nothing stays on once uninstrument() was called again.
+    """The exception reaches the program, and a second uninstrument() removes everything.
 
-    In every 97th place.
+    Every 97th point is interrupted.
     """
     telemetry = Telemetry()
     places = 0
@@ -195,9 +195,9 @@ def test_uninstrument_can_be_repeated_after_a_signal_handler_raises(error):
 
 @pytest.mark.parametrize("error", [TimeIsUpError, CtrlCError])
 def test_instrument_interrupted_by_a_signal_handler_installs_nothing(error):
-    """It reaches the program, and nothing is left on by an instrument() that has not succeeded.
+    """The exception reaches the program, and nothing is left on.
 
-    In every 1009th place.
+    Every 1009th point is interrupted.
     """
     telemetry = Telemetry()
     places = 0

@@ -19,7 +19,7 @@ pytestmark = BOTH
 
 @pytest.mark.parametrize("snapshot_of", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_request_in_flight_can_be_copied(library, server, telemetry, snapshot_of):
-    """A note of ours on it is no reason that it can't, and nobody's copy has it."""
+    """The package's note on it does not prevent a copy and is not copied."""
     pool = library.core.ConnectionPool()
     request = library.core.Request("GET", server.url(), headers={"Host": "h"})
     response = pool.handle_request(request)

@@ -105,7 +105,7 @@ def test_pools_of_proxies_are_the_clients_too(library, server, only_clients):
 
 @BOTH
 def test_client_in_use_is_observed_from_its_next_request_on(threads, library, server, only_clients):
-    """What is under way goes on undisturbed and is not counted."""
+    """Requests in flight continue and are not counted."""
     gate = server.gate()
     client = threads.client(library)
     running = client.send(server.reply("/slow", Reply(end_after=gate)))

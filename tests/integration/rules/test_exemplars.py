@@ -32,7 +32,7 @@ def exemplars(points: list[Any]) -> set[tuple[int, bool]]:
 
 
 def test_exemplar_of_a_wait_is_the_span_of_the_waiting_request(library, server, telemetry):
-    """The holder's release assigns; somebody else's span collects; the waiter's trace is told."""
+    """The holder's release assigns the connection, and another span collects."""
     tracer = telemetry.tracer_provider.get_tracer("test")
     gate = server.gate()
     server.reply("/slow", Reply(end_after=gate))

@@ -91,7 +91,7 @@ def test_cumulative_and_delta_readers_each_see_everything_once(library, server, 
 
 
 def test_up_and_down_counters_stay_whole_with_delta(library, server, observe):
-    """What is there now is told as it is: a difference of nothing would look like an empty pool."""
+    """They are exported as totals: a difference of 0 would look like an empty pool."""
     delta = InMemoryMetricReader(preferred_temporality={**DELTA, UpDownCounter: DELTA[Counter]})
     observe(delta)
     pool = library.core.ConnectionPool()
@@ -104,7 +104,7 @@ def test_up_and_down_counters_stay_whole_with_delta(library, server, observe):
 
 
 def test_scrape_sees_the_values_of_its_own_collection(library, server, observe):
-    """The Prometheus reader collects when somebody asks."""
+    """The Prometheus reader collects at each scrape."""
     reader = PrometheusMetricReader()
     registry = CollectorRegistry()
     registry.register(reader._collector)

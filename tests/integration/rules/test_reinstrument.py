@@ -70,7 +70,7 @@ PACKAGES = ("httpcore", "httpcore2", "aiohttp", "urllib3", "grpc")
     "packages", [PACKAGES, pytest.param(("botocore",), marks=pytest.mark.all_sdks)]
 )
 def test_uninstrument_restores_the_identical_objects(packages, instrument):
-    """Nothing of ours stays in the libraries' classes, nor in botocore's that are made of them."""
+    """This covers the libraries' classes and botocore's subclasses of them."""
     for module in (*packages, "grpc._channel", "grpc.aio"):
         importlib.import_module("botocore.awsrequest" if module == "botocore" else module)
 
@@ -133,8 +133,8 @@ def untouched_pools(library: Library) -> Iterator[None]:
 
 @BOTH
 @pytest.mark.usefixtures("untouched_pools")
-def test_foreign_wrapper_on_top_of_a_hook_stays(threads, library, server, instrument):
-    """Ours can't be taken out from below it: it passes requests through, and never counts twice."""
+def test_third_party_wrapper_of_a_hook_stays(threads, library, server, instrument):
+    """The hook below it stays, passes requests through, and never counts twice."""
     telemetry = instrument()
     pools = library.core.ConnectionPool
     ours = pools.handle_request

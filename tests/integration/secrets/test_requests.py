@@ -130,7 +130,7 @@ def test_request_leaves_no_trace_in_telemetry(
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
 @pytest.mark.parametrize("mode", ["sync", "asyncio"])
 def test_http2_request_leaves_no_trace_in_telemetry(name, mode, start_runner, listen, places):
-    """Answered, reset, ended, cut off, and told to go away; with a stream that is left open."""
+    """Answered, reset, ended, cut off, and with GOAWAY; one stream is left open."""
     server = listen(HTTP2Server)
     library = Library.load(name)
     pool = start_runner(mode).pool(library, http1=False, http2=True)

@@ -196,7 +196,7 @@ async def test_rejected_points_are_reported_as_a_partial_success(watch):
     ids=range(12),
 )
 async def test_bad_requests_get_their_status_in_protobuf(watch, status, said, sent):
-    """google.rpc.Status with what would be right; the view tells it as well."""
+    """The google.rpc.Status says what is correct, and so does the view."""
     bomb = b"".join(gzip.compress(bytes(2**20)) for _ in range(18)) if status == 413 else b""
     client = await watch.connect()
     await client.send(sent + bomb)
@@ -218,7 +218,7 @@ async def test_bad_requests_get_their_status_in_json(watch):
 
 
 async def test_a_client_sees_the_answer_to_a_body_that_is_too_large(watch):
-    """It sends on meanwhile, and a reset would take the answer from it."""
+    """The client is still sending, and a reset would discard the answer."""
     client = await watch.connect()
     await client.send(head(8 * BODY_BYTES))
     await client.send(bytes(2 * BODY_BYTES))

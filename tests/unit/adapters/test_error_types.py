@@ -79,10 +79,10 @@ def test_both_libraries_errors_have_the_same_type(core: object, name: str, expec
 def test_failure_to_connect_is_named_by_its_cause(
     core: Any, cause: BaseException, expected: str
 ) -> None:
-    """One ConnectError stands for all of them; what it came from tells them apart.
+    """One ConnectError class has many causes, which the error type distinguishes.
 
-    anyio raises an OSError from what it met, and httpcore an error of its own from that. Several
-    addresses were tried perhaps, and each failed in its own way (anyio, trio).
+    anyio raises an OSError from the cause, and httpcore its own error from that. Several addresses
+    may have failed, each with its own cause (anyio, trio).
     """
     error = core.ConnectError
     group = ExceptionGroup("multiple connection attempts failed", [OSError("other"), cause])  # type: ignore[list-item]
@@ -99,7 +99,7 @@ def test_failure_to_connect_is_named_by_its_cause(
 
 @pytest.mark.parametrize(("error", "expected"), AIOHTTP)
 def test_aiohttps_errors_have_the_same_types(error: Exception, expected: str) -> None:
-    """Where one class stands for several phases, the adapter looks at the phase."""
+    """If one class covers several phases, the adapter uses the phase."""
     assert error_type(error) == expected
 
 
@@ -125,8 +125,8 @@ def test_aiohttp_has_classes_for_some_of_them(kind: Any, expected: str) -> None:
     assert error_type(caused(kind(KEY, cause), cause)) == expected
 
 
-def test_cause_of_another_error_is_not_looked_at() -> None:
-    """A request that is retried after a failed look-up and then breaks off broke off."""
+def test_cause_of_another_error_is_ignored() -> None:
+    """A retry after a failed look-up that then breaks off is a broken connection."""
     for error in (httpcore.ReadError("x"), httpcore2.WriteError("x"), httpcore.ConnectTimeout("x")):
         expected = error_type(error)
         assert error_type(in_context(error, socket.gaierror())) == expected

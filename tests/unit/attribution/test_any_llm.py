@@ -40,10 +40,10 @@ def attribution(fake: Any, errors: list[str]) -> Iterator[AnyLLMAttribution]:
     attribution.uninstall()
 
 
-def test_call_carries_provider_model_and_operation(
+def test_call_has_provider_model_and_operation(
     fake: Any, attribution: AnyLLMAttribution, errors: list[str]
 ) -> None:
-    """The model is found by name or by place; afterwards the call is over and gone.
+    """The model is a keyword or positional argument; afterwards the call has ended.
 
     A pool that is built in the constructor has no model and no operation.
     """

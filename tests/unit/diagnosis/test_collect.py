@@ -273,7 +273,7 @@ def test_totals_outlive_the_pool(scene: Scene) -> None:
 def test_snapshot_has_what_affects_the_processs_pools(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Descriptors, lag, and variables that look like limits and are none."""
+    """It has descriptors, event-loop lag, and variables that no library reads."""
     monkeypatch.setenv("HTTPX_MAX_CONNECTIONS", "500")
     monkeypatch.delenv("HTTPX_MAX_KEEPALIVE_CONNECTIONS", raising=False)
     lag = LoopLag(scene.registry, 75.0)

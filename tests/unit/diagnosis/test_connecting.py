@@ -50,7 +50,7 @@ def test_client_per_call_is_reported_with_its_call_site_and_advice() -> None:
 
 
 def test_churn_of_websockets_has_its_own_advice() -> None:
-    """lmstudio opens six for each call, so calls and protocol are said, and another cure."""
+    """lmstudio opens six for each call, so calls and protocol are named."""
     origin = {"pools": 60, "requests_resent": 50, "protocols": ("1.1", "websocket")}
     names = {"provider": "lmstudio", "name": "lmstudio"}
     finding = found(CHURN, opened(60, 60, of_origin=origin, **names))
@@ -197,7 +197,7 @@ def test_connect_failures_are_one_finding() -> None:
     ("silence", "keepalive"), [(0.0, None), (120.0, False), (121.0, False)], ids=str
 )
 def test_dropped_idle_connections_are_a_finding(silence: float, keepalive: bool | None) -> None:
-    """The cure is to drop them first, or to probe: a thinking model looks idle to a balancer."""
+    """The advice is to expire them earlier or to probe them."""
     totals = the_totals(100, origin={"reuse_failures": 5, "longest_silence_failed": silence})
     finding = found(REUSE, a_snapshot(totals, a_pool(tcp_keepalive=keepalive)))
     if keepalive is None:

@@ -98,7 +98,7 @@ def test_findings_are_those_of_the_interval(
 
 
 def test_healthy_process_has_no_findings() -> None:
-    """All connections in use look like health and like saturation: what counts is who waits."""
+    """All connections may be in use, as long as no request waits."""
     reading = the_totals(100, now={"reading": 10}, peak_active=10)
     for healthy in (a_snapshot(), EMPTY, a_snapshot(reading, AT_ITS_LIMIT)):
         assert diagnose(healthy) == []
@@ -165,7 +165,7 @@ def test_stuck_requests_are_reported_although_a_connection_is_idle(process: Any)
 def test_loop_that_is_blocked_half_of_the_time_is_an_error(
     share: float, severity: Severity
 ) -> None:
-    """Every request of the process hangs meanwhile."""
+    """Every request of the process hangs while it is blocked."""
     snapshot = a_snapshot(event_loop_lag=0.3, event_loop_late=100 * share)
     assert found(Kind.BLOCKED_EVENT_LOOP, snapshot).severity is severity
 

@@ -26,7 +26,7 @@ def leaked(age: float = 80.0, call_site: str = "/srv/app/chat.py:17 in answer") 
 
 
 def test_leak_names_model_call_site_and_time() -> None:
-    """What a person needs to find the line of code; of many places the first three."""
+    """Of many call sites the first three are named."""
     pool = a_pool([leaked(70.0), leaked(80.0), leaked(65.0, "/srv/app/other.py:3 in go")])
     finding = found(Kind.LEAK, a_snapshot(the_totals(leaks=3), pool))
     assert finding.severity is Severity.WARNING
@@ -52,7 +52,7 @@ def test_leak_explains_the_queue() -> None:
 
 
 def test_leaks_are_those_of_the_watch_and_of_the_interval() -> None:
-    """One place applies the threshold: the watch. What was known at `previous` is old news."""
+    """Only the watch applies the threshold. Leaks known at `previous` are left out."""
     unread = a_pool([a_request("unread", 59.0)])
     assert not all_kinds(a_snapshot(the_totals(), unread))
     before = a_snapshot(the_totals(leaks=2), uptime=50.0)
@@ -117,7 +117,7 @@ def test_orphaned_and_exhausted_streams_are_a_finding(snapshot: Snapshot, *, fir
 
 
 def test_waiting_for_an_orphaned_stream_is_an_error() -> None:
-    """Nobody gives it back."""
+    """An orphaned stream is never released."""
     finding = found(Kind.HTTP2_STUCK, multiplexed(40, 60, 8.0))
     assert finding.severity is Severity.ERROR
     assert finding.observed == (

@@ -65,7 +65,7 @@ def test_rows_agree_or_name_their_difference():
 
 
 def test_an_exception_is_shown_with_its_causes_and_notes():
-    """Outermost first, as it ends in a log; nothing where nobody added a note."""
+    """The outermost comes first, as in a log. Exceptions without a note are left out."""
     cause = TimeoutError()
     try:
         try:

@@ -53,14 +53,14 @@ def test_numbers_without_a_problem_have_no_verdict(pool):
     assert reading(pool) is None
 
 
-def test_a_late_event_loop_takes_times_their_meaning():
-    """It makes the pool look small and the provider slow; a leak is one all the same."""
+def test_late_event_loop_suppresses_verdicts_on_times():
+    """It makes the pool look small and the provider slow. Leaks are still reported."""
     assert reading(full(), doubtful=True) is None
     assert reading(full(leaks_suspected=1), doubtful=True)
 
 
-def test_pools_are_ordered_by_what_they_suffer():
-    """Leaks, stuck streams, timeouts, long waits, waits; in steps, so that places are kept."""
+def test_pools_are_ordered_by_severity():
+    """Leaks, stuck streams, timeouts, long waits, waits; in steps, for a stable order."""
     worst_first = [
         full(leaks_suspected=1),
         full(streams_orphaned=1),

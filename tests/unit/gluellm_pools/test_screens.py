@@ -11,7 +11,7 @@ FOREIGN = "svc:fire:x [bold]a[/bold] [/] :key:"
 
 
 def test_foreign_text_is_printed_as_it_is(capsys):
-    """No emoji for what looks like the name of one, and no markup; also in a table's cells."""
+    """Emoji names and markup stay text, also in a table's cells."""
     console = Console(file=io.StringIO(), width=80, color_system=None)
     print_line(console, FOREIGN)
     assert console.file.getvalue() == f"{FOREIGN}\n"

@@ -153,7 +153,7 @@ def test_since_gives_the_growth_of_counters_and_the_state_of_now():
 
 
 def test_grpc_channels_are_counted_by_state_and_calls_by_status():
-    """Channel states and gRPC's statuses take the place of connections and HTTP's statuses."""
+    """They replace connections and HTTP statuses."""
     source = Source()
     library = named(semconv.POOL_LIBRARY, "grpc")
     for state, number in (("ready", 2), ("idle", 0)):

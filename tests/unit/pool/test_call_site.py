@@ -136,7 +136,7 @@ def in_thread(ask: Callable[[], CallSite | None]) -> CallSite | None:
 
 @pytest.mark.usefixtures("unseen")
 def test_call_site_ignores_frames_outside_the_event_loop() -> None:
-    """A task of libraries only: who runs the loop did not make the call."""
+    """A task of libraries only has no call site; the code that runs the loop is none."""
     sdk = library(f"{SITE}/openai/_base_client.py", "openai._base_client")
 
     async def run() -> CallSite | None:

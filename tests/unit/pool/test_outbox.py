@@ -84,7 +84,7 @@ def test_entering_request_is_asked_to_drain_a_half_full_outbox(
 
 
 def test_leases_in_the_outbox_keep_no_pool_alive() -> None:
-    """A pool may be gone long before somebody collects."""
+    """A pool may be gone long before the next collection."""
     made = scene(10)
     request(made)
     made.pool = None

@@ -37,7 +37,7 @@ def take(scene: Scene, lease: Lease, connection: TrackedConnection) -> None:
 
 
 def test_all_are_queued_until_one_is_taken(scene: Scene) -> None:
-    """The connection counts as active meanwhile: a request is about to be sent on it."""
+    """The connection counts as active: a request is about to be sent on it."""
     connection = idle_connection(scene)
     waiters = [waiter(scene) for _ in range(3)]
     scene.clock.advance(2)

@@ -74,7 +74,7 @@ def test_refused_request_queues_again_and_never_acquired_if_it_fails_then(scene:
 
 
 def test_wait_records_the_pool_state_and_holders_at_its_start(scene: Scene) -> None:
-    """Active and idle connections, who queues, and the longest holders' notes, oldest first."""
+    """Active and idle connections, the queue, and the longest holders, oldest first."""
     scene.tracker.maximum = 5
     for number in range(4):
         holder = scene.acquire(scene.connection(established=True))

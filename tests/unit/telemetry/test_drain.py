@@ -63,7 +63,7 @@ class Filled:
 
 
 def test_items_are_drained_in_order() -> None:
-    """The first comes first; leases go to whoever tells of them."""
+    """Leases go to the function that records them."""
     first, second = Histogram(), Histogram()
     filled = Filled(first, 0)
     lease = Scene().enter()

@@ -99,8 +99,10 @@ def test_leak_is_logged_with_all_that_is_known(logged: Logged) -> None:
 
 
 def test_leaks_of_one_call_site_are_logged_on_one_line(logged: Logged) -> None:
-    """With their number, and the longest-held. Streams of a gather() cross the threshold within
-    a moment, not at once: they are told together.
+    """The line has their number and the longest-held.
+
+    Streams of a gather() cross the threshold one after the other within a moment; they are logged
+    together.
     """
     for _ in range(100):
         logged.leak(here())
@@ -116,7 +118,7 @@ def test_leaks_of_one_call_site_are_logged_on_one_line(logged: Logged) -> None:
 
 
 def test_one_call_site_is_logged_once_in_ten_minutes(logged: Logged) -> None:
-    """What comes meanwhile is counted for the next time."""
+    """Leaks in between are counted for the next line."""
     logged.leak(here())
     logged.look(60)
     for _ in range(9):
@@ -149,9 +151,9 @@ def test_each_call_site_is_logged_within_a_bound(
 def test_leak_that_was_released_before_it_was_logged_has_no_age(
     logged: Logged, goes_on: bool
 ) -> None:
-    """Its call site was logged a moment before; ten minutes later its numbers would be wrong.
+    """Its call site was just logged; ten minutes later its numbers would be wrong.
 
-    Of several that are yet to be told, the one that somebody can still look at is.
+    Of several unlogged leaks, one that is still open is logged.
     """
     logged.leak(here())
     logged.look(60)

@@ -153,7 +153,7 @@ def test_connection_that_could_not_serve_the_waiter_is_no_anomaly(
 @pytest.mark.parametrize("waits", [True, False])
 @pytest.mark.parametrize("state", ["active", "connecting"])
 def test_connection_without_references_is_counted_once(odd: Odd, state: str, waits: bool) -> None:
-    """It takes a place of the pool for ever, also where the last request left it behind."""
+    """It takes a slot of the pool for ever, also if the last request left it behind."""
     odd.listed(state)
     if waits:
         odd.waiter()
@@ -207,7 +207,7 @@ def test_timeout_restarts_with_each_requeue(odd: Odd) -> None:
 
 
 def test_process_that_was_stopped_is_no_anomaly(odd: Odd) -> None:
-    """SIGSTOP for a minute: the first look may come before the waiter's own wake-up."""
+    """After a minute of SIGSTOP the first pass may come before the waiter wakes up."""
     lease = odd.waiter(timeout=5.0)
     odd.look(1, every=60)
     odd.scene.tracker.failed(lease, "pool_timeout")
@@ -248,7 +248,6 @@ def test_no_anomaly_is_counted_while_an_event_loop_is_late(
 
 
 def test_anomaly_needs_two_passes_after_a_late_loop(odd: Odd) -> None:
-    """Two looks in a row have to find it."""
     odd.listed("active")
     odd.look()
     odd.lag.late = SECOND

@@ -70,7 +70,7 @@ def test_pools_of_an_earlier_installation_are_not_churn(scene: Scene) -> None:
 
 
 def test_pools_of_several_passes_add_up_within_a_minute(scene: Scene, churn: Churn) -> None:
-    """The look is once a second, and a client for each call may come every five."""
+    """A pass comes once a second, and a client per call may come every five."""
     for _ in range(11):
         build(scene, 1)
         churn.look()

@@ -66,7 +66,7 @@ def suspected(scene: Scene, watch: Watch, **further: Any) -> Any:
 
 
 def test_leak_is_found_at_its_threshold_and_reported_once(scene: Scene, watch: Watch) -> None:
-    """It is reported, counted, and seen in the state. Later looks find no more."""
+    """It is reported, counted, and in the state. Later passes do not report it again."""
     lease = unread(scene)
     scene.clock.advance(THRESHOLD - 0.001)
     assert watch.look()
@@ -154,7 +154,7 @@ def test_leak_that_is_read_again_ends_and_can_recur(scene: Scene, watch: Watch, 
 
 
 def test_reader_of_data_that_the_sdk_read_ahead_is_no_leak(scene: Scene, watch: Watch) -> None:
-    """The threshold counts from the look that saw its last step."""
+    """The threshold counts from the pass that saw its last step."""
     call = Call("openai", "m")
     lease = unread(scene, call=call)
     for _ in range(int(THRESHOLD * 3)):

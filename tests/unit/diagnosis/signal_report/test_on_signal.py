@@ -136,8 +136,8 @@ def test_nothing_stays_open_where_it_can_not_begin(
     assert "No reports on SIGUSR2" in logged[0]
 
 
-def test_a_handler_that_came_later_stays(reporter: SignalReporter) -> None:
-    """It is not ours to take away."""
+def test_handler_that_was_set_later_stays(reporter: SignalReporter) -> None:
+    """Uninstalling removes only the package's own handler."""
     reporter.install()
     signal.signal(signal.SIGUSR2, theirs)
     reporter.uninstall()
@@ -183,7 +183,7 @@ def test_failures_are_reported_and_go_no_further() -> None:
 def test_directory_of_another_user_is_not_used(
     trap: str, reporter: SignalReporter, logged: list[str], place: Path
 ) -> None:
-    """One warning, and the log still has the reports. Ours is private."""
+    """One warning is logged, and reports still go to the log. A new directory is private."""
     reporter.install()
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
     assert [stat.S_IMODE(entry.stat().st_mode) for entry in place.iterdir()] == [0o600]

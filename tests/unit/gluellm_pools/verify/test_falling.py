@@ -61,8 +61,8 @@ def test_deltas_are_called_so_and_their_advice_comes_first():
         ({}, 700, {"new": 2000}, ["error: labels_exported", "error: stopped"]),
     ],
 )
-def test_labels_that_were_exported_are_no_error_any_more(old, age, more, found):
-    """Judged by the series with fresh samples; the old ones are told with their end."""
+def test_labels_that_are_no_longer_exported_are_no_error(old, age, more, found):
+    """Only series with fresh samples are judged; the old ones are listed with their end."""
     processes = [Series(NO_HONOR, _NOW - age, 45.0, **old)]
     processes.append(Series(COLLECTOR, _NOW - more.get("new", 1), 10.0))
     facts = given(processes=processes, scraped=True)

@@ -54,7 +54,7 @@ def test_different_processes_of_one_service_may_come_by_different_ways():
 
 
 def test_one_process_that_is_scraped_and_sends_is_doubled():
-    """Its page tells the instance that it sends with, also under another job."""
+    """Its scraped page has the instance that it sends with, also under another job."""
     assert kinds(both_ways(_POD, _JOB, info=[info("cron-1")])) == ["error: arrives_twice"]
     named = both_ways(_POD, {**_JOB, "job": "ns/answers"})
     assert kinds(named) == []

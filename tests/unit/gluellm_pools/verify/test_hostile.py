@@ -169,7 +169,7 @@ def test_unexpected_exception_is_no_wrong_data(capsys, monkeypatch, raised, stat
 
 
 def test_a_histogram_is_a_row_and_no_number():
-    """A native one has its buckets in place of a value."""
+    """A native histogram has buckets instead of a value."""
     row = {"metric": {}, "histogram": [1, {"count": "1"}]}
     assert shapes.rows_of({"resultType": "vector", "result": [row]}) == [row]
     with pytest.raises(RefusedError):

@@ -14,8 +14,8 @@ def _cure(**more) -> list[str]:
     return finding.advice.split("\n")
 
 
-def test_an_endpoint_that_is_off_comes_first():
-    """Prometheus takes OTLP only when it is told to, and tells that it was not."""
+def test_disabled_endpoint_is_reported_first():
+    """Prometheus accepts OTLP only if enabled, and its API shows that it is not."""
     off = _cure(product=Product(Kind.PROMETHEUS, takes_otlp=False), empty=True)
     assert off[0].startswith("1. This store's OTLP endpoint is off: start Prometheus with --web.en")
     assert off[1].startswith("2. Is the program instrumented?")
@@ -23,8 +23,8 @@ def test_an_endpoint_that_is_off_comes_first():
     assert on[0].startswith("1. Is the program instrumented?")
 
 
-def test_a_target_that_can_t_be_scraped_comes_first():
-    """The way there may be that scrape. The Collector is the commonest place to fail."""
+def test_failing_scrape_target_is_reported_first():
+    """The data may come by that scrape. The Collector fails most often."""
     first = _cure(down=["collector http://c:8889/metrics: connection refused"])[0]
     said = "1. Prometheus can't scrape collector http://c:8889/metrics: connection refused"
     assert first == said

@@ -47,7 +47,7 @@ def test_process_with_a_problem_is_first_and_in_full(height, leaks, waiting, see
 
 
 def test_processes_keep_their_positions_between_exports():
-    """A wait that grows and a leak that is joined by another move nobody."""
+    """A longer wait or a second leak does not move a process."""
     watched = Watched(100, 100)
     places = []
     for waiting, leaks in ((3.0, 0), (1.2, 0), (5.0, 0), (5.0, 1), (0.0, 4)):
@@ -76,8 +76,8 @@ def test_a_short_line_begins_with_what_is_wrong():
     assert lines[second + 2].startswith("  means: answers that nobody reads")
 
 
-def test_a_process_that_is_silent_is_not_read():
-    """What it suffered is over, or nobody knows; it stays below the others."""
+def test_silent_process_has_no_verdict():
+    """Its state is unknown; it is listed below the others."""
     watched = Watched(100, 40)
     shop(watched)
     watched.now += 200

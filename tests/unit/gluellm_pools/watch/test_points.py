@@ -24,7 +24,7 @@ def unfit(metric: Metric) -> str:
 
 
 def test_only_what_the_view_reads_is_kept_of_attributes():
-    """Origins tell series apart, and are not held. A status that is none is left out."""
+    """Origins distinguish series but are not kept. An invalid status is left out."""
     found = {"server__address": "a.example.org", "error__type": "pool\x1b[2J_timeout"}
     kept = {**POOL, semconv.ERROR_TYPE: "pool?[2J_timeout"}
     for status in (429, "many", "2000", -1, "٣٠٠"):
@@ -44,7 +44,7 @@ def test_series_are_distinguished_by_all_attributes():
 
 
 def test_temporality_is_kept():
-    """Delta is added up; a start that moves tells of a restart only of what is cumulative."""
+    """Deltas are added up; a later start is a restart only for cumulative series."""
     cumulative = point(number(semconv.REQUESTS, 3, temporality=CUMULATIVE))
     delta = point(number(semconv.REQUESTS, 3, temporality=DELTA))
     state = point(gauge(semconv.EVENT_LOOP_LAG_PEAK, 0.5))

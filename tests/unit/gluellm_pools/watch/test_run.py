@@ -46,8 +46,7 @@ def test_a_frame_that_fails_is_reported_once_and_the_next_is_shown(watched):
         assert watched.said()[0].startswith("shop")
 
 
-def test_output_that_can_not_be_written_is_the_end(watched):
-    """Nobody would see anything any more."""
+def test_unwritable_output_ends_the_view(watched):
     screen = screen_of(watched)
     screen.error = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="No space left"):
